@@ -1,0 +1,136 @@
+"""The interface of a backend: what a probe needs from an accelerator, in the worker's process.
+
+One file per backend implements it (``cpu``, ``cuda``, ``mps``, ``xpu``). Backends run inside the
+worker, in the user's interpreter: torch and the standard library only, Python 3.10 syntax.
+Telemetry (NVML) and hashing of fingerprints happen in the parent, see ``telemetry`` and
+``fingerprint``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What a backend knows about one device. Plain data: it crosses the process boundary.
+
+    Values that could not be read are ``{"missing": reason}``, never absent and never guessed.
+    """
+
+    device: str
+    """How torch and the command line name it: ``cpu``, ``cuda:0``, ``mps``, ``xpu:0``."""
+    kind: str
+    """``cpu``, ``cuda``, ``rocm``, ``mps`` or ``xpu``."""
+    name: str
+    total_bytes: int
+    free_bytes: int | None
+    identity: dict[str, Any] = field(default_factory=dict)
+    device_class: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MemoryCap:
+    """The limit a probe runs under. Bytes. ``cap_bytes <= limit_bytes``."""
+
+    limit_bytes: int
+    """The budget: what was asked for, or the device's size."""
+    cap_bytes: int
+    """``limit_bytes * (1 - headroom)``, less where the device has less free."""
+    overhead_bytes: int
+    """Part of the cap already used outside the tensor allocator (context, libraries)."""
+    enforced: bool
+    """Whether exceeding the cap raises, rather than being noticed afterwards."""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class AllocatorCounters:
+    """Signs of memory pressure that do not raise. Zero where a backend cannot count them."""
+
+    retries: int = 0
+    ooms: int = 0
+
+
+class Backend(ABC):
+    """One device, from inside the worker. Call ``initialise`` and ``apply_cap`` first, once each."""
+
+    kind: str
+
+    @classmethod
+    @abstractmethod
+    def devices(cls) -> list[str]:
+        """Device strings this backend offers here; empty when there are none."""
+
+    @classmethod
+    @abstractmethod
+    def unavailable_reason(cls) -> str:
+        """Why ``devices()`` is empty, in words a person can act on; empty when it is not."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    @property
+    @abstractmethod
+    def torch_device(self) -> torch.device: ...
+
+    @abstractmethod
+    def facts(self) -> DeviceFacts:
+        """Identity, class and environment of the device. Allocates nothing on it where possible."""
+
+    @abstractmethod
+    def initialise(self) -> None:
+        """Create context and threads, so that what follows measures the workload only."""
+
+    @abstractmethod
+    def apply_cap(self, limit_bytes: int | None, headroom: float) -> MemoryCap:
+        """Enforce the memory cap for the rest of this process.
+
+        ``limit_bytes=None`` means the device's own size. Raises ``MeasurementError`` when the
+        limit cannot be enforced or is larger than the device.
+        """
+
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """Memory allocated now, overhead included. Cheap: called after every step."""
+
+    @abstractmethod
+    def peak_bytes(self) -> int:
+        """Most memory in use since ``apply_cap``, overhead included (reserved, not allocated)."""
+
+    @abstractmethod
+    def phase_peak_bytes(self) -> int:
+        """Most memory in use since the last ``reset_phase_peak``, overhead included."""
+
+    @abstractmethod
+    def reset_phase_peak(self) -> None: ...
+
+    def counters(self) -> AllocatorCounters:
+        return AllocatorCounters()
+
+    def spilled_bytes(self) -> int:
+        """Memory used outside the device by this process (swap); 0 where it cannot happen."""
+        return 0
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it."""
+
+    @abstractmethod
+    def mark(self) -> Any:
+        """A point on the device's time line. Does not wait."""
+
+    @abstractmethod
+    def elapsed_s(self, begin: Any, end: Any) -> float:
+        """Seconds between two marks. Both must have been reached: call ``synchronize`` first."""
+
+    def autocast_kind(self) -> str:
+        """The ``device_type`` of ``torch.autocast``."""
+        return self.torch_device.type

@@ -1,0 +1,95 @@
+"""What the parent asks of a worker: one JSON object per job, one line.
+
+Standard library only, Python 3.10 syntax.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from probes.measurement import Purpose
+
+
+@dataclass(frozen=True)
+class WorkloadRef:
+    """How to find a workload, in the interpreter that will run it.
+
+    ``spec`` is a registered name, ``path/to/file.py:Class`` (absolute path by the time it gets
+    here) or ``package.module:Class``. ``options`` are passed to the constructor as keywords.
+    """
+
+    spec: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a probe runs and when it is satisfied. Steps are optimizer steps."""
+
+    purpose: Purpose
+    warmup_steps: int
+    """At least so many steps before anything is measured; the worst-case batch is among them."""
+    max_warmup_steps: int
+    measure_steps: int
+    """At least so many measured steps."""
+    max_measure_steps: int
+    measure_budget_s: float
+    """Stop measuring after so long (never before ``measure_steps``)."""
+    half_width: float
+    """Satisfied when the interval of the mean step time is this narrow, relative to it."""
+    phases: bool
+    """Whether evaluation and checkpoint are probed too."""
+
+
+BRACKET_PLAN = Plan(
+    purpose=Purpose.BRACKET,
+    warmup_steps=2,
+    max_warmup_steps=2,
+    measure_steps=2,
+    max_measure_steps=4,
+    measure_budget_s=2.0,
+    half_width=0.05,
+    phases=True,
+)
+
+CONFIRM_PLAN = Plan(
+    purpose=Purpose.CONFIRM,
+    warmup_steps=4,
+    max_warmup_steps=15,
+    measure_steps=24,
+    max_measure_steps=200,
+    measure_budget_s=20.0,
+    half_width=0.01,
+    phases=True,
+)
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """One run of a config at a batch size."""
+
+    workload: WorkloadRef
+    config: dict[str, Any]
+    batch_size: int
+    device: str
+    plan: Plan
+    limit_bytes: int | None = None
+    """Memory budget in bytes; ``None`` for the device's own size."""
+    headroom: float = 0.05
+    accumulation: int = 1
+    seed: int = 0
+    longest_step_s: float | None = None
+    """Give up on timing (not on the verdict) when a step takes longer than this."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": "probe", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ProbeJob:
+        data = {key: value for key, value in data.items() if key != "kind"}
+        data["workload"] = WorkloadRef(**data["workload"])
+        plan = dict(data["plan"])
+        plan["purpose"] = Purpose(plan["purpose"])
+        data["plan"] = Plan(**plan)
+        return cls(**data)

@@ -1,0 +1,179 @@
+"""What a probe returns: a verdict, its evidence, and the numbers behind it.
+
+Everything here is plain data that survives JSON unchanged, because it crosses a process
+boundary (worker to parent), a database and an HTTP response. Standard library only, and
+Python 3.10 syntax: the worker runs in the user's interpreter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+Config = dict[str, Any]
+"""One point of a search space: dimension name to plain value (int, float, str, bool, None)."""
+
+
+class Verdict(str, Enum):
+    """The outcome of one probe. Every value but ``STABLE`` comes with a reason to act on."""
+
+    STABLE = "stable"
+    """It ran, within the memory cap, for the whole plan of the probe."""
+    OOM = "oom"
+    """It asked for more memory than the cap allows."""
+    LEAK = "leak"
+    """It ran, but memory held between steps grows: it would die later."""
+    SPILL = "spill"
+    """It ran, but only by using memory outside the device (swap, shared system memory)."""
+    SHAPE_LIMIT = "shape_limit"
+    """A kernel cannot handle a tensor this large, however much memory there is."""
+    TIMEOUT = "timeout"
+    """It made no progress for longer than the probe allows."""
+    CRASH = "crash"
+    """The workload raised, or its process died, for a reason that is not memory."""
+    NON_FINITE = "non_finite"
+    """The loss became NaN or infinite."""
+    UNSUPPORTED = "unsupported"
+    """This device, model or environment cannot do what the config asks for."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Purpose(str, Enum):
+    """Why a probe was run; decides how long it runs and what its verdict is worth."""
+
+    BRACKET = "bracket"
+    """A few steps to learn memory and time. Never enough to recommend anything."""
+    CONFIRM = "confirm"
+    """The full stability run in a fresh process. The only thing a recommendation may rest on."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Duration of one training step, data fetching included, after warm-up. Seconds.
+
+    ``low_s``/``high_s`` bound the *mean* (bootstrap): a cycle is a sum of steps, so the mean is
+    what multiplies. ``median_s``, ``p10_s`` and ``p90_s`` describe single steps.
+    """
+
+    median_s: float
+    mean_s: float
+    low_s: float
+    high_s: float
+    p10_s: float
+    p90_s: float
+    steps: int
+    warmup_steps: int
+    converged: bool
+    data_s: float
+    """Median time spent waiting for ``batches()``, a part of each step."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Trend of the memory held at step boundaries. Bytes per step, with a confidence interval."""
+
+    bytes_per_step: float
+    low: float
+    high: float
+    steps: int
+    dies_at_step: int | None
+    """The step near which the memory cap would be reached at this rate."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The run itself, step by step (warm-up first), so that a verdict can be re-examined.
+
+    Both lists have one entry per step and the same length.
+    """
+
+    step_s: list[float] = field(default_factory=list)
+    held_bytes: list[int] = field(default_factory=list)
+    """Memory allocated at the end of each step."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One isolated run of (workload, config, batch size) on a device."""
+
+    workload: str
+    config: Config
+    batch_size: int
+    device: str
+    purpose: Purpose
+    verdict: Verdict
+    reason: str
+    hint: str = ""
+    """What to try next; empty when there is nothing to add."""
+
+    limit_bytes: int | None = None
+    """The memory budget: the device's size, or the smaller device that was asked for."""
+    headroom: float = 0.0
+    """The fraction of ``limit_bytes`` that was kept free."""
+    cap_bytes: int | None = None
+    """What the run was allowed: ``limit_bytes * (1 - headroom)``, enforced."""
+    peak_bytes: int | None = None
+    """Most memory in use at once, ``overhead_bytes`` included."""
+    static_bytes: int | None = None
+    """Memory held between steps once the optimizer state exists, overhead included."""
+    overhead_bytes: int = 0
+    """Device memory outside the tensor allocator (context, libraries)."""
+    requested_bytes: int | None = None
+    """The allocation that failed, when the error names it."""
+    phase_peak_bytes: dict[str, int] = field(default_factory=dict)
+    """Peak per phase: ``train``, and ``evaluate`` and ``checkpoint`` where they ran."""
+
+    step_time: StepTime | None = None
+    growth: Growth | None = None
+    trace: Trace = field(default_factory=Trace)
+    steps: int = 0
+    samples: int = 0
+    accumulation: int = 1
+    parameters: int | None = None
+    last_loss: float | None = None
+    first_loss: float | None = None
+
+    tainted: list[str] = field(default_factory=list)
+    """Why the numbers may be wrong (throttling, another tenant); empty when they are clean."""
+    notes: list[str] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
+    """Telemetry around the run; a missing field is ``{"missing": reason}``."""
+    environment: dict[str, Any] = field(default_factory=dict)
+    """What must be the same for the result to hold: torch, allocator settings, threads."""
+
+    wall_s: float = 0.0
+    started_at: str = ""
+    """ISO 8601, UTC."""
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    phase: str = ""
+    """Where it ended: ``import``, ``build``, ``train``, ``evaluate``, ``checkpoint``, ``done``."""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.STABLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data; ``from_dict`` is its inverse."""
+        data = asdict(self)
+        data["verdict"] = self.verdict.value
+        data["purpose"] = self.purpose.value
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Measurement:
+        """Rebuild a measurement. Keys this version does not know are ignored."""
+        known = {f.name for f in fields(cls)}
+        kept = {key: value for key, value in data.items() if key in known}
+        kept["verdict"] = Verdict(kept["verdict"])
+        kept["purpose"] = Purpose(kept["purpose"])
+        for name, kind in (("step_time", StepTime), ("growth", Growth), ("trace", Trace)):
+            if isinstance(kept.get(name), dict):
+                kept[name] = kind(**kept[name])
+        return cls(**kept)

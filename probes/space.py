@@ -1,0 +1,239 @@
+"""Search-space dimensions, and how plain Python values become them.
+
+A workload may return ranges and lists from ``space()``; ``Int``, ``Float`` and ``Choice`` add
+log scales and say whether a larger value costs more. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+from probes.errors import InputError
+
+
+@dataclass(frozen=True)
+class Int:
+    """Whole numbers from ``low`` to ``high``, both included.
+
+    ``cost_grows``: a larger value never needs less memory or time. Pruning relies on it, so set
+    it to ``False`` where that is not true.
+
+    Example: ``Int(2, 12)``; ``Int(64, 512, step=64)``; ``Int(16, 1024, log=True)``.
+    """
+
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+    cost_grows: bool = True
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise InputError(f"Int(low={self.low}, high={self.high}): low is above high.")
+        if self.step < 1:
+            raise InputError(f"Int(step={self.step}): step must be 1 or more.")
+        if self.log and (self.low < 1 or self.step != 1):
+            raise InputError("Int(log=True) needs low >= 1 and step=1.")
+
+    def values(self) -> list[int]:
+        """Every value, in ascending order."""
+        return list(range(self.low, self.high + 1, self.step))
+
+
+@dataclass(frozen=True)
+class Float:
+    """Real numbers from ``low`` to ``high``, both included; ``log`` samples by magnitude."""
+
+    low: float
+    high: float
+    log: bool = False
+    cost_grows: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
+            raise InputError(f"Float(low={self.low}, high={self.high}): not a finite interval.")
+        if self.log and self.low <= 0:
+            raise InputError(f"Float(low={self.low}, log=True): a log scale needs low > 0.")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of ``options``. Numeric options are taken to cost more as they grow."""
+
+    options: tuple[Any, ...]
+    cost_grows: bool
+
+    def __init__(self, options: Sequence[Any], cost_grows: bool | None = None) -> None:
+        if isinstance(options, (str, bytes)) or not options:
+            raise InputError(f"Choice({options!r}): give a non-empty list of options.")
+        for option in options:
+            if not isinstance(option, (int, float, str, bool, type(None))):
+                raise InputError(
+                    f"Choice option {option!r} is a {type(option).__name__}; options must be "
+                    "numbers, strings, booleans or None, because they are stored as JSON."
+                )
+        object.__setattr__(self, "options", tuple(options))
+        object.__setattr__(
+            self, "cost_grows", self.is_numeric() if cost_grows is None else cost_grows
+        )
+
+    def is_numeric(self) -> bool:
+        return all(isinstance(o, (int, float)) and not isinstance(o, bool) for o in self.options)
+
+    def values(self) -> list[Any]:
+        """Every option; ascending when they are numbers, as written otherwise."""
+        return sorted(self.options) if self.is_numeric() else list(self.options)
+
+
+Dimension = Union[Int, Float, Choice]
+Space = dict[str, Dimension]
+
+
+def as_dimension(name: str, value: Any) -> Dimension:
+    """Turn what ``space()`` returned for one name into a dimension.
+
+    Accepts ``Int``/``Float``/``Choice``, a ``range``, a list or tuple of options, or a single
+    plain value (a fixed dimension). Raises ``InputError`` for anything else.
+    """
+    if isinstance(value, (Int, Float, Choice)):
+        return value
+    if isinstance(value, range):
+        if not value:
+            raise InputError(f"space()[{name!r}] is an empty range.")
+        ordered = sorted(value)
+        return Int(ordered[0], ordered[-1], step=abs(value.step))
+    if isinstance(value, (list, tuple)):
+        return Choice(value)
+    if isinstance(value, (int, float, str, bool, type(None))):
+        return Choice([value])
+    raise InputError(
+        f"space()[{name!r}] is a {type(value).__name__}; use a range, a list of options, "
+        "or Int/Float/Choice from probes."
+    )
+
+
+def as_space(returned: Any) -> Space:
+    """Check and normalise the return value of a workload's ``space()``."""
+    if not isinstance(returned, Mapping):
+        raise InputError(
+            f"space() returned a {type(returned).__name__}; it must return a dict from dimension "
+            'name to a range or a list of options, for example {"layers": range(2, 13)}.'
+        )
+    return {str(name): as_dimension(str(name), value) for name, value in returned.items()}
+
+
+def dimension_to_dict(dimension: Dimension) -> dict[str, Any]:
+    """JSON-ready form of a dimension; inverse of ``dimension_from_dict``."""
+    if isinstance(dimension, Int):
+        return {
+            "type": "int",
+            "low": dimension.low,
+            "high": dimension.high,
+            "step": dimension.step,
+            "log": dimension.log,
+            "cost_grows": dimension.cost_grows,
+        }
+    if isinstance(dimension, Float):
+        return {
+            "type": "float",
+            "low": dimension.low,
+            "high": dimension.high,
+            "log": dimension.log,
+            "cost_grows": dimension.cost_grows,
+        }
+    return {
+        "type": "choice",
+        "options": list(dimension.options),
+        "cost_grows": dimension.cost_grows,
+    }
+
+
+def dimension_from_dict(data: Mapping[str, Any]) -> Dimension:
+    kind = data["type"]
+    rest = {key: value for key, value in data.items() if key != "type"}
+    if kind == "int":
+        return Int(**rest)
+    if kind == "float":
+        return Float(**rest)
+    if kind == "choice":
+        return Choice(**rest)
+    raise InputError(f"Unknown dimension type {kind!r}.")
+
+
+def grid(space: Mapping[str, Dimension]) -> list[dict[str, Any]] | None:
+    """Every config of a finite space, cheapest dimensions first; ``None`` if it has a ``Float``."""
+    configs: list[dict[str, Any]] = [{}]
+    for name, dimension in space.items():
+        if isinstance(dimension, Float):
+            return None
+        configs = [{**config, name: value} for config in configs for value in dimension.values()]
+    return configs
+
+
+def size(space: Mapping[str, Dimension]) -> int | None:
+    """Number of configs, or ``None`` for a continuous space."""
+    total = 1
+    for dimension in space.values():
+        if isinstance(dimension, Float):
+            return None
+        total *= len(dimension.values())
+    return total
+
+
+def pin(space: Mapping[str, Dimension], pinned: Mapping[str, Any]) -> Space:
+    """Restrict dimensions to single values (``--set``).
+
+    Raises ``InputError`` for a name the space does not have (naming the nearest one) and for a
+    value of the wrong kind. A value outside the listed options is allowed: the user asked for it.
+    """
+    result = dict(space)
+    for name, value in pinned.items():
+        if name not in space:
+            raise InputError(unknown_name("dimension", name, space))
+        dimension = space[name]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if isinstance(dimension, Int) and (not number or value != int(value)):
+            raise InputError(f"--set {name}={value}: {name} takes a whole number.")
+        if isinstance(dimension, Float) and not number:
+            raise InputError(f"--set {name}={value}: {name} takes a number.")
+        if isinstance(dimension, Choice) and dimension.is_numeric() and not number:
+            raise InputError(
+                f"--set {name}={value}: {name} takes a number, such as {dimension.options[0]}."
+            )
+        result[name] = Choice([value], cost_grows=dimension.cost_grows)
+    return result
+
+
+def parse_value(text: str) -> Any:
+    """A command-line value: JSON where it parses (``4``, ``1e-3``, ``true``), else the text."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value if isinstance(value, (int, float, str, bool, type(None))) else text
+
+
+def parse_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """``["layers=4", "width=64"]`` to ``{"layers": 4, "width": 64}``. Raises ``InputError``."""
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name.strip():
+            raise InputError(f"{option} {pair}: write it as {option} name=value.")
+        result[name.strip()] = parse_value(text.strip())
+    return result
+
+
+def unknown_name(kind: str, name: str, known: Any) -> str:
+    """An error sentence for an unknown name that suggests the nearest known one."""
+    import difflib
+
+    options = [str(option) for option in known]
+    near = difflib.get_close_matches(name, options, n=1)
+    suggestion = f" Did you mean {near[0]!r}?" if near else ""
+    listing = ", ".join(options) if options else "none"
+    return f"Unknown {kind} {name!r}.{suggestion} Known: {listing}."
