@@ -1,0 +1,83 @@
+"""The budgets: what "best" means in each phase of development.
+
+There is no single best configuration, only one per phase. A budget says how long a cycle (a fixed
+number of batches) may take and how much of the search is worth paying for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from probes.errors import InputError
+from probes.space import unknown_name
+
+MINUTE_S = 60.0
+CYCLE_BATCHES = 450
+"""Batches per cycle, unless configured."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a study aims at. Times are seconds per cycle."""
+
+    name: str
+    target_s: float | None
+    """Cycle time aimed at; ``None`` for no time limit."""
+    flexibility_s: float
+    """How far past the target a more capable configuration may go."""
+    trials: int
+    """Configurations to measure at most."""
+    cycle_batches: int = CYCLE_BATCHES
+
+    def __post_init__(self) -> None:
+        if self.target_s is not None and self.target_s <= 0:
+            raise InputError(f"Budget {self.name}: target_s={self.target_s} must be positive.")
+        if self.flexibility_s < 0:
+            raise InputError(f"Budget {self.name}: flexibility_s={self.flexibility_s} < 0.")
+        if self.trials < 1:
+            raise InputError(f"Budget {self.name}: trials={self.trials} must be 1 or more.")
+        if self.cycle_batches < 1:
+            raise InputError(f"Budget {self.name}: cycle_batches={self.cycle_batches} < 1.")
+
+    @property
+    def longest_cycle_s(self) -> float | None:
+        """Upper end of the window; ``None`` for no limit."""
+        return None if self.target_s is None else self.target_s + self.flexibility_s
+
+    @property
+    def longest_step_s(self) -> float | None:
+        """Mean step time at which a cycle just fits the window."""
+        longest = self.longest_cycle_s
+        return None if longest is None else longest / self.cycle_batches
+
+    def scaled(self, factor: float) -> Budget:
+        """The same budget with its times multiplied, for demonstrations and tests."""
+        if factor <= 0:
+            raise InputError(f"Time scale {factor} must be positive.")
+        target_s = None if self.target_s is None else self.target_s * factor
+        return replace(self, target_s=target_s, flexibility_s=self.flexibility_s * factor)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "target_s": self.target_s,
+            "flexibility_s": self.flexibility_s,
+            "trials": self.trials,
+            "cycle_batches": self.cycle_batches,
+        }
+
+
+DEFAULT_BUDGETS = {
+    "smoke_test": Budget("smoke_test", None, 0.0, trials=4),
+    "prototyping": Budget("prototyping", 20 * MINUTE_S, 20 * MINUTE_S, trials=20),
+}
+"""Defaults; the configuration file may change every number."""
+
+
+def budget_named(name: str, budgets: dict[str, Budget] | None = None) -> Budget:
+    """Look a budget up. Raises ``InputError`` naming the nearest known one."""
+    known = budgets if budgets is not None else DEFAULT_BUDGETS
+    if name not in known:
+        raise InputError(unknown_name("budget", name, known))
+    return known[name]

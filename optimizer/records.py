@@ -1,0 +1,175 @@
+"""What a study is, what it leaves behind, and what it ends in. Plain data, no I/O.
+
+``Store`` is the one door through which a study reads and writes: the application implements it
+on a database, the tests on a dictionary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
+
+from optimizer.budgets import Budget
+from probes.measurement import Config, Measurement, Purpose
+from probes.space import Space, dimension_to_dict
+
+
+def short_hash(data: Any) -> str:
+    """Sixteen hex digits that identify JSON-ready ``data``; equal data, equal hash."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Everything that must be equal for one measurement to stand for another, except the config."""
+
+    workload: str
+    """As the user named it."""
+    workload_hash: str
+    """Of the workload's source and options."""
+    fingerprint: str
+    """Key of the device's identity (device, driver, torch)."""
+    device: str
+    limit_bytes: int | None
+    headroom: float
+    accumulation: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
+    """Allocator settings of the worker."""
+
+    @property
+    def key(self) -> str:
+        return short_hash(asdict(self))
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """The question a study answers."""
+
+    scope: Scope
+    budget: Budget
+    space: Space
+    dataset_size: int | None = None
+    pinned: Config = field(default_factory=dict)
+    time_scale: float = 1.0
+    """What the budget's times were multiplied with; shown wherever the result is."""
+    parameter_cap: int | None = None
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "scope": asdict(self.scope),
+            "budget": self.budget.to_dict(),
+            "space": {name: dimension_to_dict(d) for name, d in self.space.items()},
+            "dataset_size": self.dataset_size,
+            "pinned": self.pinned,
+            "time_scale": self.time_scale,
+            "parameter_cap": self.parameter_cap,
+            "seed": self.seed,
+        }
+
+    @property
+    def key(self) -> str:
+        """Equal for two commands that ask the same question of the same machine."""
+        return short_hash(self.to_dict())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration of a study, settled."""
+
+    number: int
+    config: Config
+    state: str
+    """``feasible``, ``infeasible`` (does not fit the device or the window), ``failed`` (could not
+    be measured) or ``pruned`` (not measured: the reason names why)."""
+    reason: str
+    batch_size: int | None = None
+    binding: str | None = None
+    throughput_samples_per_s: float | None = None
+    violation: dict[str, float] = field(default_factory=dict)
+    """By how much each constraint is missed, relative; zero or less when met."""
+    probes: int = 0
+    wall_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Trial:
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A number said before it was measured, so that it can be graded."""
+
+    quantity: str
+    """``peak_bytes`` or ``step_time_s``."""
+    predicted: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a study ends in. ``to_dict`` is the document of ``tonnage tune --json``."""
+
+    id: str
+    workload: str
+    budget: str
+    device: str
+    config: Config
+    batch_size: int
+    accumulation: int
+    cycle_batches: int
+    cycle_time_s: dict[str, float]
+    """``median``, ``low``, ``high``."""
+    throughput_samples_per_s: float
+    peak_bytes: int
+    limit_bytes: int
+    headroom: float
+    parameters: int | None
+    binding: str
+    explanation: list[str]
+    alternatives: list[dict[str, Any]]
+    ruled_out: list[dict[str, Any]]
+    evidence: dict[str, Any]
+    environment: dict[str, Any]
+    """What training must set to get what was measured (allocator settings, threads)."""
+    study: dict[str, Any]
+    """``id``, ``trials``, ``pruned``, ``probes``, ``wall_s``."""
+    valid: dict[str, Any]
+    """``fingerprint``, ``created_at`` and what else must stay the same."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recommendation:
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+class Store(Protocol):
+    """One study's memory. Every ``add`` has been committed when it returns."""
+
+    def find_measurement(
+        self, config: Config, batch_size: int, purpose: Purpose
+    ) -> Measurement | None:
+        """A measurement of the study's scope that may be used instead of a new probe."""
+
+    def add_measurement(
+        self, trial_number: int, measurement: Measurement, predictions: list[Prediction]
+    ) -> None: ...
+
+    def trials(self) -> list[Trial]:
+        """Settled trials in the order of their numbers."""
+
+    def add_trial(self, trial: Trial) -> None: ...
+
+    def measurements(self) -> list[Measurement]:
+        """Every measurement this study used, its own and reused ones, oldest first."""
