@@ -1,0 +1,84 @@
+"""The worker's side of the conversation: read a job, do it, answer; one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from probes.errors import InputError, TonnageError
+from probes.job import ProbeJob, WorkloadRef
+
+Send = Callable[[dict[str, Any]], None]
+PROGRESS_INTERVAL_S = 0.2
+
+
+class Channel:
+    """Writes messages to the parent. Progress is thinned, so that fast steps cost nothing."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._last_progress_s = 0.0
+        self._last_phase = ""
+
+    def send(self, message: dict[str, Any]) -> None:
+        data = (json.dumps(message, default=str) + "\n").encode()
+        while data:
+            data = data[os.write(self.fd, data) :]
+
+    def progress(
+        self, phase: str, step: int = 0, of: int = 0, *, always: bool = False, **details: Any
+    ) -> None:
+        """Say where the worker is. Every change of phase is sent; steps at most five a second."""
+        now_s = time.monotonic()
+        recent = now_s - self._last_progress_s < PROGRESS_INTERVAL_S
+        if recent and phase == self._last_phase and not always:
+            return
+        self._last_progress_s, self._last_phase = now_s, phase
+        self.send({"event": "progress", "phase": phase, "step": step, "of": of, **details})
+
+
+def serve(job_fd: int, message_fd: int) -> None:
+    """Answer jobs until the parent closes the pipe. Never prints: stdout is the workload's."""
+    channel = Channel(message_fd)
+    for fd in (job_fd, message_fd):
+        os.set_inheritable(fd, False)  # a workload's own child processes must not hold them
+    with os.fdopen(job_fd, "r", encoding="utf-8") as jobs:
+        for line in jobs:
+            channel.send({"event": "result", **_answer(json.loads(line), channel)})
+
+
+def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    channel.progress("import")
+    try:
+        if job["kind"] == "probe":
+            from probes.worker.probe import run_probe
+
+            return {"measurement": run_probe(ProbeJob.from_dict(job), channel)}
+        if job["kind"] == "describe":
+            from probes.workloads.loading import describe, load_workload
+
+            return {"workload": describe(load_workload(WorkloadRef(**job["workload"])))}
+        if job["kind"] == "devices":
+            from probes.worker.facts import describe_devices
+
+            return describe_devices()
+        raise InputError(f"Unknown job {job['kind']!r}.")
+    except TonnageError as error:
+        return {"error": str(error), "exit_code": error.exit_code}
+    except Exception as error:
+        return {"exception": _exception_facts(error)}
+
+
+def _exception_facts(error: BaseException) -> dict[str, Any]:
+    """Text only: a kept exception keeps its frames, and those keep tensors alive."""
+    import traceback
+
+    return {
+        "types": [cls.__name__ for cls in type(error).__mro__],
+        "message": str(error),
+        "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
+        "traceback": "".join(traceback.format_exception(error))[-6000:],
+    }

@@ -1,0 +1,7 @@
+"""What is trained: the workload interface, how user files are loaded, the built-in workloads."""
+
+BUILT_IN = {
+    "transformer": "probes.workloads.transformer:Transformer",
+    "visnet": "probes.workloads.visnet:ViSNet",
+}
+"""Registered names and where their classes live."""

@@ -1,0 +1,198 @@
+"""Find a workload by name, ``path/to/file.py:Class`` or ``package.module:Class``, and describe it.
+
+Runs in the worker, in the user's interpreter. Standard library only, Python 3.10 syntax.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from probes.errors import InputError
+from probes.job import WorkloadRef
+from probes.space import as_space, dimension_to_dict, unknown_name
+from probes.workloads import BUILT_IN
+from probes.workloads.interface import REQUIRED, check_interface
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A workload object and what was learned while loading it."""
+
+    workload: Any
+    reference: str
+    source_hash: str
+
+
+def load_workload(ref: WorkloadRef) -> Loaded:
+    """Import the class and construct it with the options as keyword arguments.
+
+    Raises ``InputError`` when the reference, the class or an option is wrong. Exceptions of the
+    user's own code (an import that fails, a constructor that raises) pass through unchanged.
+    """
+    cls = _find_class(ref.spec)
+    workload = _construct(cls, ref)
+    check_interface(workload, ref.spec)
+    return Loaded(workload, ref.spec, source_hash(cls, ref.options))
+
+
+def describe(loaded: Loaded) -> dict[str, Any]:
+    """What the parent needs to plan a study, as plain data. Raises ``InputError``."""
+    space = as_space(loaded.workload.space())
+    dataset_size = getattr(loaded.workload, "dataset_size", None)
+    if dataset_size is not None and (not isinstance(dataset_size, int) or dataset_size < 1):
+        raise InputError(
+            f"{loaded.reference}: dataset_size is {dataset_size!r}; it must be a positive whole "
+            "number (of training samples) or None."
+        )
+    return {
+        "workload": loaded.reference,
+        "source_hash": loaded.source_hash,
+        "dataset_size": dataset_size,
+        "space": {name: dimension_to_dict(d) for name, d in space.items()},
+        "evaluates": callable(getattr(loaded.workload, "evaluate", None)),
+        "notes": [str(note) for note in getattr(loaded.workload, "notes", [])],
+    }
+
+
+def source_hash(cls: type, options: dict[str, Any]) -> str:
+    """Sixteen hex digits over the workload's own modules, options and the files they name.
+
+    "Own" is every imported module below the directory of the class's file, so that editing a
+    helper next to it invalidates earlier results; installed packages are covered by versions.
+    Files that options name are represented by size and modification time.
+    """
+    digest = hashlib.sha256()
+    digest.update(cls.__qualname__.encode())
+    for path in _own_files(cls):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    facts: dict[str, Any] = {}
+    for key, value in sorted(options.items()):
+        facts[key] = value
+        if isinstance(value, str) and Path(value).is_file():
+            stat = Path(value).stat()
+            facts[key] = [value, stat.st_size, stat.st_mtime_ns]
+    digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def _own_files(cls: type) -> list[Path]:
+    try:
+        home = Path(inspect.getfile(cls)).resolve()
+    except (TypeError, OSError):
+        return []
+    installed = [Path(p).resolve() for p in {*sysconfig.get_paths().values()} if p]
+    if any(_below(home, place) for place in installed) or cls.__module__.startswith("probes."):
+        return [home]
+    files = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py"):
+            continue
+        path = Path(file).resolve()
+        if _below(path, home.parent) and not any(_below(path, p) for p in installed):
+            files.add(path)
+    ours = Path(__file__).resolve().parents[1]
+    return sorted(path for path in files | {home} if not _below(path, ours))
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return folder == path or folder in path.parents
+
+
+def _find_class(spec: str) -> type:
+    if spec in BUILT_IN:
+        place, _, name = BUILT_IN[spec].partition(":")
+        return _class_in(importlib.import_module(place), name, spec)
+    place, separator, name = spec.rpartition(":")
+    if not separator:
+        place, name = spec, ""
+    if place.endswith(".py"):
+        return _class_in(_import_file(Path(place)), name, spec)
+    if not separator and "." not in spec and "/" not in spec:
+        hint = "or give path/to/file.py:Class or package.module:Class."
+        raise InputError(f"{unknown_name('workload', spec, BUILT_IN)[:-1]}, {hint}")
+    return _class_in(_import_module(place, spec), name, spec)
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.resolve()
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # what `python path/to/file.py` would do
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be imported as a Python module.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import_module(place: str, spec: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # what `python -m package.module` would do
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise InputError(
+            f"{spec!r} is not a workload: give a registered name ({', '.join(BUILT_IN)}), "
+            "path/to/file.py:Class or package.module:Class."
+        )
+    top = place.partition(".")[0]
+    if importlib.util.find_spec(top) is None:
+        raise InputError(
+            f"There is no module {top!r} in {os.getcwd()} or in {sys.executable}. For a file, write "
+            "its path with .py: path/to/file.py:Class."
+        )
+    return importlib.import_module(place)
+
+
+def _class_in(module: ModuleType, name: str, spec: str) -> type:
+    own = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
+    candidates = sorted(k for k, v in own.items() if all(hasattr(v, m) for m in REQUIRED))
+    if not name:
+        if len(candidates) == 1:
+            return own[candidates[0]]
+        listing = ", ".join(candidates) or "none"
+        raise InputError(f"{spec}: name the class, {spec}:CLASS. Workloads there: {listing}.")
+    found = getattr(module, name, None)
+    if found is None:
+        raise InputError(f"{spec}: {unknown_name('class', name, candidates or own)}")
+    if not inspect.isclass(found):
+        raise InputError(f"{spec}: {name} is a {type(found).__name__}, not a class.")
+    return found
+
+
+def _construct(cls: type, ref: WorkloadRef) -> Any:
+    try:
+        signature = inspect.signature(cls)
+    except (TypeError, ValueError):
+        return cls(**ref.options)
+    parameters = signature.parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    accepted = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for name in ref.options:
+        if not open_ended and name not in accepted:
+            raise InputError(f"{ref.spec}: {unknown_name('option', name, accepted)}")
+    needed = [n for n in accepted if parameters[n].default is inspect.Parameter.empty]
+    missing = [n for n in needed if n not in ref.options]
+    if missing:
+        listing = " ".join(f"--option {n}=…" for n in missing)
+        raise InputError(f"{ref.spec} needs {listing}")
+    return cls(**ref.options)

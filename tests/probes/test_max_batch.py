@@ -1,0 +1,176 @@
+"""The max-batch search on scripted devices: right, in few probes, and honest about why."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes.max_batch import MAX_PROBES, Bounds, MaxBatch, MaxBatchSearch, run_search
+from probes.measurement import Purpose, Verdict
+from tests.probes.scripted import MIB, ScriptedDevice
+
+
+def search(device: ScriptedDevice, **bounds: object) -> MaxBatch:
+    return run_search(MaxBatchSearch(Bounds(**bounds)), device)  # type: ignore[arg-type]
+
+
+def true_edge(device: ScriptedDevice, ceiling: int = 100_000) -> int:
+    low, high = 0, ceiling
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if device.memory(middle) <= device.cap_bytes else (low, middle - 1)
+    return low
+
+
+def test_linear_memory_is_found_within_the_resolution_in_five_probes() -> None:
+    device = ScriptedDevice(memory=lambda b: (100 + 0.83 * b) * MIB)
+    answer = search(device)
+    assert answer.max_batch is not None
+    assert 0.97 * true_edge(device) <= answer.max_batch <= true_edge(device)
+    assert answer.binding == "memory"
+    assert answer.probes <= 5
+
+
+def test_the_answer_has_a_passing_confirmation_and_a_failing_probe_above_it() -> None:
+    answer = search(ScriptedDevice())
+    assert answer.highest_passing is not None and answer.lowest_failing is not None
+    assert answer.highest_passing.purpose is Purpose.CONFIRM
+    assert answer.highest_passing.batch_size == answer.max_batch == 90
+    assert answer.lowest_failing.verdict is Verdict.OOM
+    assert answer.lowest_failing.batch_size <= 90 * 1.03 + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "memory"),
+    [
+        ("staircase", lambda b: (100 + 40 * math.ceil(b / 32)) * MIB),
+        ("quadratic", lambda b: (50 + 0.5 * b + 0.004 * b * b) * MIB),
+        ("huge constant", lambda b: (950 + 0.1 * b) * MIB),
+        ("piecewise", lambda b: (100 + b + max(0, b - 200) * 4) * MIB),
+        ("concave", lambda b: (100 + 40 * math.sqrt(b)) * MIB),
+        ("tiny slope", lambda b: (10 + 0.02 * b) * MIB),
+    ],
+)
+def test_other_shapes_of_memory_are_found_too(name: str, memory: object) -> None:
+    device = ScriptedDevice(memory=memory)  # type: ignore[arg-type]
+    answer = search(device, cap=100_000)
+    edge = true_edge(device)
+    assert answer.max_batch is not None
+    assert 0.95 * edge <= answer.max_batch <= edge, name
+    assert answer.probes <= 14
+
+
+def test_nothing_fits_is_said_with_the_reason() -> None:
+    answer = search(ScriptedDevice(memory=lambda b: (2000 + b) * MIB))
+    assert answer.max_batch is None
+    assert answer.binding == "memory"
+    assert answer.lowest_failing is not None and answer.lowest_failing.batch_size == 1
+    assert "batch 1 fails" in answer.reason
+
+
+def test_only_batch_one_fits() -> None:
+    answer = search(ScriptedDevice(memory=lambda b: 600 * b * MIB, static_bytes=0))
+    assert (answer.max_batch, answer.binding) == (1, "memory")
+
+
+def test_the_data_set_binds() -> None:
+    answer = search(ScriptedDevice(), dataset_size=40)
+    assert (answer.max_batch, answer.binding) == (40, "data")
+    assert answer.lowest_failing is None
+
+
+def test_the_cap_binds_when_memory_does_not_grow() -> None:
+    answer = search(ScriptedDevice(memory=lambda b: 100 * MIB), cap=4096)
+    assert (answer.max_batch, answer.binding) == (4096, "cap")
+
+
+def test_time_binds_before_memory() -> None:
+    answer = search(ScriptedDevice(step_s=lambda b: 0.01 + 0.01 * b), longest_step_s=0.5)
+    assert answer.binding == "time"
+    assert answer.max_batch is not None and 47 <= answer.max_batch <= 49
+    assert answer.lowest_failing is not None and answer.lowest_failing.passed
+
+
+def test_memory_binds_before_time() -> None:
+    answer = search(ScriptedDevice(step_s=lambda b: 0.01 * b), longest_step_s=1.0)
+    assert (answer.binding, answer.max_batch) == ("memory", 90)
+
+
+def test_too_slow_even_at_batch_one() -> None:
+    answer = search(ScriptedDevice(step_s=lambda b: 2.0), longest_step_s=1.0)
+    assert (answer.max_batch, answer.binding) == (None, "time")
+    assert "longer than" in answer.reason
+
+
+def test_a_shape_limit_is_a_ceiling_not_memory() -> None:
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.SHAPE_LIMIT if batch > 33 else None
+
+    answer = search(ScriptedDevice(faults=faults))
+    assert (answer.max_batch, answer.binding) == (33, "shape")
+
+
+def test_a_leak_at_every_batch_is_not_blamed_on_the_size() -> None:
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.LEAK if purpose is Purpose.CONFIRM else None
+
+    answer = search(ScriptedDevice(faults=faults))
+    assert answer.max_batch is None
+    assert answer.lowest_failing is not None and answer.lowest_failing.verdict is Verdict.LEAK
+    assert answer.lowest_failing.batch_size == 1
+
+
+def test_a_bug_costs_two_probes() -> None:
+    device = ScriptedDevice(faults=lambda b, p: Verdict.CRASH)
+    answer = search(device)
+    assert answer.max_batch is None and answer.binding is None
+    assert answer.probes == 2
+
+
+def test_a_crash_above_a_size_is_a_shape_limit() -> None:
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.CRASH if batch > 60 else None
+
+    answer = search(ScriptedDevice(faults=faults))
+    assert answer.binding == "shape"
+    assert answer.max_batch is not None and 58 <= answer.max_batch <= 60
+
+
+def test_a_bracket_that_passes_is_never_enough() -> None:
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.OOM if purpose is Purpose.CONFIRM and batch > 50 else None
+
+    answer = search(ScriptedDevice(faults=faults))
+    assert answer.max_batch is not None and 48 <= answer.max_batch <= 50
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    base=st.floats(0, 900),
+    slope=st.floats(0.05, 300),
+    curve=st.floats(0, 0.5),
+    stair=st.integers(1, 64),
+    noise=st.floats(0, 0.02),
+    seed=st.integers(0, 10_000),
+)
+def test_the_answer_always_passed_its_own_confirmation(
+    base: float, slope: float, curve: float, stair: int, noise: float, seed: int
+) -> None:
+    def memory(batch: int) -> float:
+        b = math.ceil(batch / stair) * stair
+        return (base + slope * b + curve * b * b) * MIB
+
+    device = ScriptedDevice(memory=memory, static_bytes=int(base * MIB), noise=noise, seed=seed)
+    answer = search(device)
+    assert answer.probes <= MAX_PROBES + 3
+    if answer.max_batch is None:
+        assert memory(1) > device.cap_bytes * 0.97
+        return
+    passing = answer.highest_passing
+    assert passing is not None and passing.passed and passing.purpose is Purpose.CONFIRM
+    assert (passing.peak_bytes or 0) <= device.cap_bytes
+    if noise == 0:
+        assert answer.max_batch >= 0.9 * true_edge(device) - 1
