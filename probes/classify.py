@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from probes.failure_rules import RULES, Rule
+from probes.devices.signatures import RULES, Rule
 from probes.measurement import Verdict
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -109,9 +109,7 @@ def classify_exception(
             requested_bytes(message),
         )
     if "OutOfMemoryError" in type_names:
-        return Classified(
-            Verdict.OOM, first_line(message), _SMALLER, requested_bytes(message)
-        )
+        return Classified(Verdict.OOM, first_line(message), _SMALLER, requested_bytes(message))
     if "ImportError" in type_names:
         return _missing_module(message)
     if "NotImplementedError" in type_names:
@@ -231,9 +229,7 @@ def _message(error: BaseException) -> str:
         return ""
 
 
-def _apply(
-    rule: Rule, message: str, batch_size: int | None, near_cap: bool | None
-) -> Classified:
+def _apply(rule: Rule, message: str, batch_size: int | None, near_cap: bool | None) -> Classified:
     found = Classified(
         rule.verdict,
         f"{rule.meaning}: {first_line(_from_match(rule, message))}",

@@ -12,8 +12,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from probes.errors import MeasurementError
+
 if TYPE_CHECKING:
     import torch
+
+GIB = 1024**3
+MIB = 1024**2
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,40 @@ class AllocatorCounters:
     ooms: int = 0
 
 
+def size_text(size_bytes: float) -> str:
+    """Bytes as people read them: ``1.50 GiB``, ``640 MiB``, ``12 KiB``."""
+    if abs(size_bytes) >= GIB:
+        return f"{size_bytes / GIB:.2f} GiB"
+    if abs(size_bytes) >= MIB:
+        return f"{size_bytes / MIB:.0f} MiB"
+    return f"{size_bytes / 1024:.0f} KiB"
+
+
+def missing(reason: str) -> dict[str, str]:
+    """How a value that could not be read travels: never absent, never guessed."""
+    return {"missing": reason}
+
+
+def checked_limit(device: str, limit_bytes: int | None, headroom: float, total_bytes: int) -> int:
+    """The memory budget in bytes: what was asked for, or the device's size.
+
+    Raises ``MeasurementError`` when the device is smaller than the budget, or either number
+    makes no sense.
+    """
+    if not 0 <= headroom < 1:
+        raise MeasurementError(f"the headroom must be at least 0 and below 1, not {headroom}")
+    if limit_bytes is None:
+        return total_bytes
+    if limit_bytes <= 0:
+        raise MeasurementError(f"the memory budget must be positive, not {limit_bytes} bytes")
+    if limit_bytes > total_bytes:
+        raise MeasurementError(
+            f"the memory budget of {size_text(limit_bytes)} is larger than {device}, which has "
+            f"{size_text(total_bytes)}: give a budget up to that size, or none to use all of it"
+        )
+    return limit_bytes
+
+
 class Backend(ABC):
     """One device, from inside the worker. Call ``initialise`` and ``apply_cap`` first, once each."""
 
@@ -95,6 +134,12 @@ class Backend(ABC):
 
         ``limit_bytes=None`` means the device's own size. Raises ``MeasurementError`` when the
         limit cannot be enforced or is larger than the device.
+        """
+
+    def lift_cap(self) -> None:
+        """Remove the cap, for good: the probe is over and its outcome must be reported.
+
+        A process at its limit may not have the memory left to format its own error message.
         """
 
     @abstractmethod

@@ -1,0 +1,76 @@
+"""Environment variables that decide how a worker's allocators behave.
+
+An allocator reads them once, when the process starts, so they belong to whoever starts the
+worker; and a recommendation holds only where the training runs under the same ones, so they
+travel with it. Standard library only, Python 3.10 syntax.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+_FIXED_THRESHOLD = "131072"
+
+_CPU_GLIBC = {
+    # glibc raises its mmap threshold as a program frees large blocks, so that which blocks are
+    # given back depends on history: the peak of one and the same step then varies by 10 %.
+    # Naming the thresholds switches that off.
+    "MALLOC_MMAP_THRESHOLD_": _FIXED_THRESHOLD,
+    "MALLOC_TRIM_THRESHOLD_": _FIXED_THRESHOLD,
+    # Every further arena reserves 64 to 128 MiB of address space the moment a thread first
+    # allocates. That is not memory, but a limit on address space counts it.
+    "MALLOC_ARENA_MAX": "1",
+}
+
+# Returning every large block costs page faults; huge pages win most of that time back.
+_CPU_TUNABLE = "glibc.malloc.hugetlb=1"
+
+_ALLOCATOR_NAMES = (
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_HIP_ALLOC_CONF",
+    "PYTORCH_MPS_HIGH_WATERMARK_RATIO",
+    "PYTORCH_MPS_LOW_WATERMARK_RATIO",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING",
+    "OMP_NUM_THREADS",
+)
+
+
+def worker_environment(kind: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables to add to a worker's environment, for a device of this kind.
+
+    Use as ``{**os.environ, **worker_environment(kind)}``. What the user has set already wins;
+    ``GLIBC_TUNABLES`` is appended to. Empty for accelerators and where the C library is not
+    glibc.
+    """
+    environ = os.environ if environ is None else environ
+    if kind != "cpu" or not _is_glibc():
+        return {}
+    added = {name: value for name, value in _CPU_GLIBC.items() if name not in environ}
+    tunables = environ.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc.hugetlb=" not in tunables:
+        added["GLIBC_TUNABLES"] = f"{tunables}:{_CPU_TUNABLE}" if tunables else _CPU_TUNABLE
+    return added
+
+
+def allocator_settings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of an environment that must be the same for a measured peak to hold."""
+    environ = os.environ if environ is None else environ
+    return {
+        name: environ[name]
+        for name in sorted(environ)
+        if name in _ALLOCATOR_NAMES or name.startswith("MALLOC_")
+    }
+
+
+def _is_glibc() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError):  # musl does not know the name
+        return False
