@@ -29,6 +29,8 @@ class Budget:
     trials: int
     """Configurations to measure at most."""
     cycle_batches: int = CYCLE_BATCHES
+    throughput_loss: float = 0.15
+    """Fraction of the best throughput that a more capable model may cost."""
 
     def __post_init__(self) -> None:
         if self.target_s is not None and self.target_s <= 0:
@@ -39,6 +41,10 @@ class Budget:
             raise InputError(f"Budget {self.name}: trials={self.trials} must be 1 or more.")
         if self.cycle_batches < 1:
             raise InputError(f"Budget {self.name}: cycle_batches={self.cycle_batches} < 1.")
+        if not 0 <= self.throughput_loss < 1:
+            raise InputError(
+                f"Budget {self.name}: throughput_loss={self.throughput_loss} must be from 0 to 1."
+            )
 
     @property
     def longest_cycle_s(self) -> float | None:
@@ -65,11 +71,12 @@ class Budget:
             "flexibility_s": self.flexibility_s,
             "trials": self.trials,
             "cycle_batches": self.cycle_batches,
+            "throughput_loss": self.throughput_loss,
         }
 
 
 DEFAULT_BUDGETS = {
-    "smoke_test": Budget("smoke_test", None, 0.0, trials=4),
+    "smoke_test": Budget("smoke_test", None, 0.0, trials=4, throughput_loss=0.0),
     "prototyping": Budget("prototyping", 20 * MINUTE_S, 20 * MINUTE_S, trials=20),
 }
 """Defaults; the configuration file may change every number."""

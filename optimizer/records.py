@@ -55,7 +55,6 @@ class StudySpec:
     pinned: Config = field(default_factory=dict)
     time_scale: float = 1.0
     """What the budget's times were multiplied with; shown wherever the result is."""
-    parameter_cap: int | None = None
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,7 +65,6 @@ class StudySpec:
             "dataset_size": self.dataset_size,
             "pinned": self.pinned,
             "time_scale": self.time_scale,
-            "parameter_cap": self.parameter_cap,
             "seed": self.seed,
         }
 

@@ -1,0 +1,213 @@
+"""Choose one configuration from what was measured, and say why. Pure functions.
+
+Nothing here predicts: every candidate has a stored confirmation run, and every sentence of the
+explanation quotes a measured number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.budgets import MINUTE_S, Budget
+from optimizer.records import Trial
+from probes.measurement import Config, Measurement, StepTime, Verdict
+
+ALTERNATIVES = 3
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A feasible trial with the confirmation run that makes it one."""
+
+    trial: Trial
+    run: Measurement
+    step_time: StepTime
+
+    @property
+    def throughput_samples_per_s(self) -> float:
+        return self.run.batch_size * self.run.accumulation / self.step_time.mean_s
+
+    @property
+    def parameters(self) -> int:
+        return self.run.parameters or 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen candidate, the others worth showing, and the argument."""
+
+    best: Candidate
+    fastest: Candidate
+    alternatives: list[Candidate]
+
+
+def candidates(trials: Sequence[Trial], runs: Sequence[Measurement]) -> list[Candidate]:
+    """Feasible trials joined with the confirmation run of their batch. Tainted runs do not count."""
+    result = []
+    for trial in trials:
+        if trial.state != "feasible":
+            continue
+        run = next((r for r in runs if _confirms(r, trial)), None)
+        if run is not None and run.step_time is not None:
+            result.append(Candidate(trial, run, run.step_time))
+    return result
+
+
+def _confirms(run: Measurement, trial: Trial) -> bool:
+    return (
+        run.passed
+        and run.purpose.value == "confirm"
+        and run.config == trial.config
+        and run.batch_size == trial.batch_size
+    )
+
+
+def choose(found: Sequence[Candidate], budget: Budget) -> Choice | None:
+    """Highest throughput within the window; the more capable model where that costs little.
+
+    "Little" is ``budget.throughput_loss``: among candidates that lose at most this fraction of the
+    best throughput, the one with the most parameters wins. Returns ``None`` without candidates.
+    """
+    longest = budget.longest_step_s
+    inside = [c for c in found if longest is None or c.step_time.mean_s <= longest]
+    if not inside:
+        return None
+    fastest = max(inside, key=lambda c: c.throughput_samples_per_s)
+    enough = fastest.throughput_samples_per_s * (1 - budget.throughput_loss)
+    near = [c for c in inside if c.throughput_samples_per_s >= enough]
+    best = max(near, key=lambda c: (c.parameters, c.throughput_samples_per_s))
+    others = [c for c in pareto_front(inside) if c is not best]
+    others += [c for c in inside if c is not best and c not in others]
+    return Choice(best, fastest, others[:ALTERNATIVES])
+
+
+def pareto_front(found: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates that no other beats in both throughput and parameters, fastest first."""
+    front = []
+    ordered = sorted(found, key=lambda c: (-c.throughput_samples_per_s, -c.parameters))
+    most = -1
+    for candidate in ordered:
+        if candidate.parameters > most:
+            front.append(candidate)
+            most = candidate.parameters
+    return front
+
+
+def cycle_time_s(timing: StepTime, cycle_batches: int) -> dict[str, float]:
+    """Cycle time with its interval, in seconds: a cycle is a sum of steps, so means multiply."""
+    return {
+        "median": timing.mean_s * cycle_batches,
+        "low": timing.low_s * cycle_batches,
+        "high": timing.high_s * cycle_batches,
+    }
+
+
+def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: str) -> list[str]:
+    """The recommendation as sentences, most important first."""
+    best, run = choice.best, choice.best.run
+    cycle = cycle_time_s(best.step_time, budget.cycle_batches)
+    lines = [
+        f"Train {config_text(run.config)} with batch {run.batch_size}: "
+        f"{best.throughput_samples_per_s:.3g} samples/s, {duration(cycle['median'])} per cycle of "
+        f"{budget.cycle_batches} batches ({duration(cycle['low'])} to {duration(cycle['high'])})."
+    ]
+    if budget.longest_cycle_s is not None and budget.target_s is not None:
+        lines.append(
+            f"The {budget.name} window is {duration(budget.target_s)} per cycle, up to "
+            f"{duration(budget.longest_cycle_s)}."
+        )
+    if run.peak_bytes is not None and run.limit_bytes:
+        lines.append(
+            f"Peak memory {run.peak_bytes / MIB:.0f} MiB of {run.limit_bytes / MIB:.0f} MiB, "
+            f"{run.headroom:.0%} kept free; {run.steps} steps were run in a fresh process to "
+            "confirm it."
+        )
+    if binding is not None:
+        lines.append(f"What binds the batch is {binding}. {why_binding}".strip())
+    if choice.fastest is not best:
+        lines.append(trade(choice.fastest, best, chosen_over=True))
+    if not best.step_time.converged:
+        lines.append(
+            "Step times varied, so the cycle time is less certain than usual: see its interval."
+        )
+    return lines
+
+
+def trade(other: Candidate, best: Candidate, *, chosen_over: bool = False) -> str:
+    """What choosing ``other`` instead of ``best`` would change, in one sentence."""
+    speed = other.throughput_samples_per_s / best.throughput_samples_per_s
+    size = other.parameters / best.parameters if best.parameters else 1.0
+    words = f"{_times(size)} the parameters for {_times(speed)} the throughput"
+    name = f"{config_text(other.run.config)}, batch {other.run.batch_size}"
+    if chosen_over:
+        return (
+            f"The fastest was {name}; the chosen one has {_times(1 / size)} its parameters for "
+            f"{1 - 1 / speed:.0%} less throughput."
+        )
+    return f"{name}: {words}."
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f} ×" if ratio < 10 else f"{ratio:.0f} ×"
+
+
+def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[str, Any]:
+    """An alternative as it stands in the recommendation document."""
+    return {
+        "config": other.run.config,
+        "batch_size": other.run.batch_size,
+        "parameters": other.run.parameters,
+        "throughput_samples_per_s": other.throughput_samples_per_s,
+        "cycle_time_s": cycle_time_s(other.step_time, cycle_batches),
+        "peak_bytes": other.run.peak_bytes,
+        "trade": trade(other, best),
+    }
+
+
+def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Budget) -> list[str]:
+    """No candidate: by how much the nearest one misses, and what to try."""
+    lines = []
+    out_of_memory = [r for r in runs if r.verdict is Verdict.OOM and r.batch_size == 1]
+    short = [s for r in out_of_memory if (s := short_by_bytes(r)) is not None]
+    if short:
+        lines.append(
+            f"Even batch 1 does not fit: short by at least {min(short) / MIB:.0f} MiB. Try a "
+            "smaller config (--set), --set precision=bf16, --set gradient_checkpointing=true, or a "
+            "larger --memory-budget."
+        )
+    slow = [r for r in runs if r.passed and r.batch_size == 1 and r.step_time is not None]
+    if budget.longest_cycle_s is not None and slow and not lines:
+        shortest = min(r.step_time.mean_s for r in slow if r.step_time) * budget.cycle_batches
+        if shortest > budget.longest_cycle_s:
+            lines.append(
+                f"Even batch 1 takes {duration(shortest)} per cycle, more than the window's "
+                f"{duration(budget.longest_cycle_s)}. Try a smaller config, fewer --cycle-batches "
+                "or a budget with a longer window."
+            )
+    lines += [f"{config_text(t.config)}: {t.reason}" for t in trials[:ALTERNATIVES]]
+    return lines
+
+
+def short_by_bytes(measurement: Measurement) -> int | None:
+    """How much more memory a failed run would have needed at the least; ``None`` if unknown."""
+    if measurement.cap_bytes is None or measurement.requested_bytes is None:
+        return None
+    needed = (measurement.peak_bytes or 0) + measurement.requested_bytes
+    return max(1, needed - measurement.cap_bytes)
+
+
+def config_text(config: Config) -> str:
+    """``layers=4 width=64``, or a word for the empty config."""
+    return " ".join(f"{name}={value}" for name, value in config.items()) or "the workload"
+
+
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, minutes above, hours above two hours; three digits."""
+    if seconds < 2 * MINUTE_S:
+        return f"{seconds:.3g} s"
+    if seconds < 120 * MINUTE_S:
+        return f"{seconds / MINUTE_S:.3g} min"
+    return f"{seconds / 60 / MINUTE_S:.3g} h"

@@ -1,0 +1,103 @@
+"""Which part of a workload's space a budget searches, given the memory there is. Pure functions.
+
+A workload says what is possible; the memory tiers (see ``reference`` defaults in the
+configuration) say what is worth trying for a budget on a device of this size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from probes.errors import InputError
+from probes.levers import LEVERS
+from probes.space import Choice, Dimension, Float, Int, Space, pin, unknown_name
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Spaces per budget for devices with at least ``min_gib`` of memory."""
+
+    min_gib: float
+    spaces: Mapping[str, Mapping[str, Sequence[Any]]]
+    """Budget name to dimension name to the values to try."""
+
+
+@dataclass(frozen=True)
+class SpaceRules:
+    """How the space of one workload is narrowed. Empty rules narrow nothing."""
+
+    tiers: Sequence[Tier] = ()
+    scaling: Sequence[tuple[float, float]] = ()
+    """``(min_gib, factor)``: numeric values are multiplied by the factor of the largest
+    ``min_gib`` that the device has."""
+    rounding: Mapping[str, int] = field(default_factory=dict)
+    """Dimension name to the multiple its scaled values are rounded to."""
+
+
+def space_for(
+    space: Space, rules: SpaceRules, budget: str, limit_bytes: int, pinned: Mapping[str, Any]
+) -> Space:
+    """The space a study of ``budget`` searches on a device of ``limit_bytes``.
+
+    ``pinned`` values (``--set``) win over the tiers and may name a lever the workload does not
+    list. Raises ``InputError`` for an unknown dimension or a value of the wrong kind.
+    """
+    narrowed = _narrow(space, rules, budget, limit_bytes / GIB)
+    levers = {name: LEVERS[name] for name in pinned if name in LEVERS and name not in space}
+    return pin({**narrowed, **levers}, pinned)
+
+
+def _narrow(space: Space, rules: SpaceRules, budget: str, gib: float) -> Space:
+    fitting = [tier for tier in rules.tiers if gib >= tier.min_gib and budget in tier.spaces]
+    if not fitting:
+        return dict(space)
+    values = max(fitting, key=lambda tier: tier.min_gib).spaces[budget]
+    factor = _factor(rules.scaling, gib)
+    result = dict(space)
+    for name, options in values.items():
+        if name not in space:
+            raise InputError(f"Memory tier: {unknown_name('dimension', name, space)}")
+        multiple = rules.rounding.get(name, 1)
+        scaled = [_scaled(option, factor, multiple) for option in options]
+        inside = [value for value in scaled if _allows(space[name], value)]
+        if inside:
+            result[name] = Choice(sorted(set(inside)), cost_grows=space[name].cost_grows)
+    return result
+
+
+def _factor(scaling: Sequence[tuple[float, float]], gib: float) -> float:
+    fitting = [(min_gib, factor) for min_gib, factor in scaling if gib >= min_gib]
+    return max(fitting)[1] if fitting else 1.0
+
+
+def _scaled(value: Any, factor: float, multiple: int) -> Any:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return value
+    return max(multiple, multiple * round(value * factor / multiple))
+
+
+def _allows(dimension: Dimension, value: Any) -> bool:
+    if isinstance(dimension, Choice):
+        return value in dimension.options
+    if isinstance(dimension, Int):
+        within = dimension.low <= value <= dimension.high
+        return within and (value - dimension.low) % dimension.step == 0
+    return isinstance(dimension, Float) and dimension.low <= value <= dimension.high
+
+
+def costs_at_least(space: Space, config: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether ``config`` cannot be cheaper than ``other`` under the declared monotonicity.
+
+    At least as large in every dimension whose cost grows, and equal in all others.
+    """
+    for name, dimension in space.items():
+        if dimension.cost_grows:
+            if config[name] < other[name]:
+                return False
+        elif config[name] != other[name]:
+            return False
+    return True

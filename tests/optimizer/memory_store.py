@@ -1,0 +1,84 @@
+"""A ``Store`` in memory, and a study's scripted device: what the logic tests run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from optimizer.budgets import Budget
+from optimizer.records import Prediction, Scope, StudySpec, Trial
+from probes.max_batch import Ask
+from probes.measurement import Config, Measurement, Purpose
+from probes.space import Choice, Space
+from tests.probes.scripted import MIB, ScriptedDevice
+
+
+@dataclass
+class MemoryStore:
+    kept: list[Measurement] = field(default_factory=list)
+    settled: list[Trial] = field(default_factory=list)
+    graded: list[Prediction] = field(default_factory=list)
+
+    def find_measurement(
+        self, config: Config, batch_size: int, purpose: Purpose
+    ) -> Measurement | None:
+        for m in self.kept:
+            if (m.config, m.batch_size, m.purpose) == (config, batch_size, purpose):
+                return m
+        return None
+
+    def add_measurement(
+        self, trial_number: int, measurement: Measurement, predictions: list[Prediction]
+    ) -> None:
+        self.kept.append(measurement)
+        self.graded.extend(predictions)
+
+    def trials(self) -> list[Trial]:
+        return sorted(self.settled, key=lambda trial: trial.number)
+
+    def add_trial(self, trial: Trial) -> None:
+        self.settled.append(trial)
+
+    def measurements(self) -> list[Measurement]:
+        return list(self.kept)
+
+
+@dataclass
+class ScriptedFleet:
+    """One scripted device per config: a probe function for a study. Counts what it was asked."""
+
+    device: Callable[[Config], ScriptedDevice]
+    calls: list[tuple[str, int, str]] = field(default_factory=list)
+    die_after: int | None = None
+    """Raise ``KeyboardInterrupt`` instead of the probe with this number."""
+
+    def __call__(self, config: Config, ask: Ask) -> Measurement:
+        if self.die_after is not None and len(self.calls) >= self.die_after:
+            raise KeyboardInterrupt
+        self.calls.append((repr(config), ask.batch_size, str(ask.purpose)))
+        measurement = self.device(config)(ask)
+        layers, width = config.get("layers", 1), config.get("width", 1)
+        return replace(
+            measurement,
+            config=config,
+            parameters=layers * width * width,
+            limit_bytes=measurement.cap_bytes,
+        )
+
+
+def grid_device(config: Config) -> ScriptedDevice:
+    """Memory and time grow with layers and width."""
+    size = config["layers"] * config["width"]
+    return ScriptedDevice(
+        memory=lambda b: (size + 0.1 * size * b) * MIB,
+        static_bytes=size * MIB,
+        step_s=lambda b: 0.01 * config["layers"] + 0.001 * b * config["width"] ** 0.5,
+    )
+
+
+LAYERS_AND_WIDTH: Space = {"layers": Choice([1, 2, 4]), "width": Choice([8, 16, 64])}
+
+
+def spec(budget: Budget, space: Space | None = None, dataset_size: int | None = None) -> StudySpec:
+    scope = Scope("scripted", "hash", "fingerprint", "cpu", None, 0.0)
+    return StudySpec(scope, budget, space or LAYERS_AND_WIDTH, dataset_size)

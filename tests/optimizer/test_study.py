@@ -1,0 +1,184 @@
+"""A study on scripted devices: what it measures, what it tells Optuna, and how it resumes."""
+
+from __future__ import annotations
+
+import json
+
+import optuna
+import pytest
+
+from optimizer.budgets import Budget
+from optimizer.study import Event, Study
+from probes.measurement import Config, Purpose, Verdict
+from probes.space import Choice, Int
+from tests.optimizer.memory_store import (
+    LAYERS_AND_WIDTH,
+    MemoryStore,
+    ScriptedFleet,
+    grid_device,
+    spec,
+)
+from tests.probes.scripted import MIB, ScriptedDevice
+
+WINDOW = Budget("prototyping", 30.0, 30.0, trials=20)
+NO_WINDOW = Budget("smoke_test", None, 0.0, trials=20, throughput_loss=0.0)
+
+
+def test_a_small_space_is_measured_completely_and_the_best_is_confirmed() -> None:
+    store, fleet = MemoryStore(), ScriptedFleet(grid_device)
+    outcome = Study(spec(NO_WINDOW), "st_1", store, fleet).run()
+    assert outcome.recommendation is not None
+    assert len(store.settled) == 9
+    assert outcome.recommendation.config == {"layers": 1, "width": 8}
+    evidence = outcome.recommendation.evidence["highest_passing"]
+    assert evidence["verdict"] == "stable" and evidence["purpose"] == "confirm"
+    assert evidence["batch_size"] == outcome.recommendation.batch_size
+
+
+def test_every_cycle_time_is_inside_the_window() -> None:
+    outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
+    recommendation = outcome.recommendation
+    assert recommendation is not None
+    assert recommendation.cycle_time_s["median"] <= WINDOW.target_s + WINDOW.flexibility_s  # type: ignore[operator]
+    assert recommendation.binding == "time"
+    for other in recommendation.alternatives:
+        assert other["cycle_time_s"]["median"] <= 60.0
+
+
+def test_a_more_capable_model_wins_where_it_costs_little_and_both_are_shown() -> None:
+    def device(config: Config) -> ScriptedDevice:
+        return ScriptedDevice(step_s=lambda b: 0.01 * (1 + 0.02 * config["layers"]))
+
+    budget = Budget("prototyping", 1200.0, 1200.0, trials=9, throughput_loss=0.15)
+    outcome = Study(
+        spec(budget, {"layers": Choice([1, 2, 4])}), "st_1", MemoryStore(), ScriptedFleet(device)
+    ).run()
+    assert outcome.recommendation is not None
+    assert outcome.recommendation.config == {"layers": 4}
+    assert any("The fastest was layers=1" in line for line in outcome.recommendation.explanation)
+    assert {"layers": 1} in [a["config"] for a in outcome.recommendation.alternatives]
+
+
+def test_nothing_fits_says_by_how_much_and_what_to_try() -> None:
+    from dataclasses import replace
+
+    def device(config: Config) -> ScriptedDevice:
+        return ScriptedDevice(memory=lambda b: 5000 * MIB)
+
+    fleet = ScriptedFleet(device)
+
+    def probe(config: Config, ask: object) -> object:
+        measurement = fleet(config, ask)  # type: ignore[arg-type]
+        return replace(measurement, requested_bytes=500 * MIB, peak_bytes=900 * MIB)
+
+    outcome = Study(spec(NO_WINDOW), "st_1", MemoryStore(), probe).run()  # type: ignore[arg-type]
+    assert outcome.recommendation is None and outcome.measured
+    assert "short by at least 400 MiB" in outcome.reasons[0]
+    assert "precision=bf16" in outcome.reasons[0]
+
+
+def test_too_slow_at_batch_one_is_ruled_out_after_few_probes_and_dearer_ones_are_pruned() -> None:
+    def device(config: Config) -> ScriptedDevice:
+        return ScriptedDevice(step_s=lambda b: 0.1 * config["layers"])
+
+    store, fleet = MemoryStore(), ScriptedFleet(device)
+    outcome = Study(spec(WINDOW), "st_1", store, fleet).run()
+    assert outcome.recommendation is not None
+    slow = [t for t in store.settled if t.config["layers"] == 4]
+    assert all(t.state in ("infeasible", "pruned") for t in slow)
+    assert outcome.recommendation.study["pruned"] > 0
+    pruned = next(t for t in store.settled if t.state == "pruned")
+    assert "Costs at least as much as layers=2" in pruned.reason
+
+
+def test_infeasible_is_told_as_a_constraint_and_a_crash_as_a_failed_trial() -> None:
+    def device(config: Config) -> ScriptedDevice:
+        if config["layers"] == 2:
+            return ScriptedDevice(faults=lambda b, p: Verdict.CRASH)
+        return ScriptedDevice(memory=lambda b: (100 + 400 * config["layers"] * b) * MIB)
+
+    store, storage = MemoryStore(), optuna.storages.InMemoryStorage()
+    Study(
+        spec(NO_WINDOW, {"layers": Choice([1, 2, 4])}),
+        "st_1",
+        store,
+        ScriptedFleet(device),
+        storage=storage,
+    ).run()
+    told = {t.params["layers"]: t for t in optuna.load_study(study_name="st_1", storage=storage).trials}
+    assert told[1].constraints is not None and max(told[1].constraints.values()) <= 0
+    assert told[2].state is optuna.trial.TrialState.FAIL
+    assert told[4].constraints is not None and told[4].constraints["memory"] > 0
+
+
+def test_a_workload_that_always_crashes_is_reported_as_unmeasured() -> None:
+    fleet = ScriptedFleet(lambda config: ScriptedDevice(faults=lambda b, p: Verdict.CRASH))
+    outcome = Study(spec(NO_WINDOW), "st_1", MemoryStore(), fleet).run()
+    assert outcome.recommendation is None and not outcome.measured
+    assert "crash" in outcome.reasons[0]
+
+
+@pytest.mark.parametrize("die_after", [1, 2, 5, 9, 14, 20])
+def test_a_killed_study_resumes_without_repeating_a_probe(die_after: int) -> None:
+    whole, whole_fleet = MemoryStore(), ScriptedFleet(grid_device)
+    expected = Study(spec(WINDOW), "st_1", whole, whole_fleet).run().recommendation
+
+    store, storage = MemoryStore(), optuna.storages.InMemoryStorage()
+    first = ScriptedFleet(grid_device, die_after=die_after)
+    with pytest.raises(KeyboardInterrupt):
+        Study(spec(WINDOW), "st_1", store, first, storage=storage).run()
+    second = ScriptedFleet(grid_device)
+    resumed = Study(spec(WINDOW), "st_1", store, second, storage=storage).run().recommendation
+
+    assert not set(first.calls) & set(second.calls)
+    assert sorted(first.calls + second.calls) == sorted(whole_fleet.calls)
+    assert expected is not None and resumed is not None
+    assert (resumed.config, resumed.batch_size) == (expected.config, expected.batch_size)
+
+
+def test_a_large_space_is_searched_within_its_trials_without_repeats() -> None:
+    space = {"layers": Int(1, 12), "width": Int(8, 128, step=8)}
+    budget = Budget("prototyping", 60.0, 60.0, trials=12)
+    store = MemoryStore()
+    outcome = Study(spec(budget, space), "st_1", store, ScriptedFleet(grid_device)).run()
+    assert outcome.recommendation is not None
+    assert len(store.settled) == 12
+    assert len({repr(t.config) for t in store.settled}) == 12
+
+
+def test_predictions_are_kept_with_their_measurements() -> None:
+    store = MemoryStore()
+    Study(spec(WINDOW), "st_1", store, ScriptedFleet(grid_device)).run()
+    assert {p.quantity for p in store.graded} == {"peak_bytes", "step_time_s"}
+    assert all(p.low <= p.predicted <= p.high for p in store.graded)
+
+
+def test_progress_events_name_the_incumbent() -> None:
+    events: list[Event] = []
+    Study(
+        spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device), report=events.append
+    ).run()
+    assert [e.kind for e in events[:3]] == ["trial", "probe", "measured"]
+    assert events[-1].incumbent is not None
+    assert events[-1].trials_settled == events[-1].trials_planned == 9
+
+
+def test_the_recommendation_document_is_plain_json_with_every_key_of_the_contract() -> None:
+    outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
+    assert outcome.recommendation is not None
+    document = json.loads(json.dumps(outcome.recommendation.to_dict()))
+    for key in (
+        "id workload budget device config batch_size accumulation cycle_batches cycle_time_s "
+        "throughput_samples_per_s peak_bytes parameters binding alternatives evidence study valid"
+    ).split():
+        assert key in document, key
+    assert set(document["cycle_time_s"]) == {"median", "low", "high"}
+    assert set(document["study"]) >= {"id", "trials", "pruned", "probes", "wall_s"}
+    assert set(document["valid"]) >= {"fingerprint", "created_at"}
+
+
+def test_a_confirmation_is_never_missing() -> None:
+    outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
+    assert outcome.recommendation is not None
+    assert outcome.recommendation.evidence["highest_passing"]["purpose"] == str(Purpose.CONFIRM)
+    assert LAYERS_AND_WIDTH.keys() == outcome.recommendation.config.keys()
