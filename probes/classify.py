@@ -17,11 +17,11 @@ from probes.measurement import Verdict
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _REQUESTED = (
-    re.compile(r"you tried to allocate (?P<n>\d+) bytes", re.I),
-    re.compile(r"Tried to allocate (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.I),
-    re.compile(r"Invalid buffer size: (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.I),
-    re.compile(r"Failed to CUDA (?:calloc|malloc)\w* (?P<n>\d+) bytes", re.I),
-    re.compile(r"Unable to allocate (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.I),
+    re.compile(r"you tried to allocate (?P<n>\d+) bytes", re.IGNORECASE),
+    re.compile(r"Tried to allocate (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.IGNORECASE),
+    re.compile(r"Invalid buffer size: (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.IGNORECASE),
+    re.compile(r"Failed to CUDA (?:calloc|malloc)\w* (?P<n>\d+) bytes", re.IGNORECASE),
+    re.compile(r"Unable to allocate (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.IGNORECASE),
 )
 
 _SIGNALS = {
@@ -225,7 +225,7 @@ def first_line(message: str, longest: int = 300) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # a user's exception may not print
+    except Exception:  # noqa: BLE001 - a user's exception may not print
         return ""
 
 

@@ -7,6 +7,7 @@ that "8 GiB" means 8 GiB of the device, not 8 GiB of tensors.
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,11 @@ class CachingBackend(Backend):
         self.module.set_device(self.index)
         weight: Any = torch.ones(256, 256, device=self.torch_device, requires_grad=True)
         (weight @ weight).sum().backward()
+        with contextlib.suppress(RuntimeError):  # a workload without convolutions need not care
+            image = torch.ones(1, 3, 16, 16, device=self.torch_device, requires_grad=True)
+            kernel = torch.ones(4, 3, 3, 3, device=self.torch_device)
+            torch.nn.functional.conv2d(image, kernel).sum().backward()  # type: ignore[no-untyped-call]
+            del image, kernel
         self.module.synchronize(self.index)
         del weight
         self.module.empty_cache()

@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     _rule(r"NVML_SUCCESS == .*INTERNAL ASSERT FAILED", OOM,
           "the allocator failed and could not even ask the driver why (seen on Jetson)", _SMALLER),
     _rule(r"UR_RESULT_ERROR_(OUT_OF_DEVICE_MEMORY|OUT_OF_RESOURCES|OUT_OF_HOST_MEMORY)|"
-          r"backend failed with error: (39|40)\b", OOM,
+          r"backend failed with error: (39|40)\b|UR backend returns:(39|40)\b", OOM,
           "the XPU driver had no memory left", _SMALLER, in_stderr=True),
     _rule(r"UR_RESULT_ERROR_DEVICE_LOST|backend failed with error: 20\b", OOM,
           "the XPU was lost, which is how it fails when its memory is overcommitted",

@@ -1,0 +1,225 @@
+"""What happened to the machine while a probe ran: the parent watches, the worker is not disturbed.
+
+``begin`` and ``end`` frame a probe; in between a thread reads the sensors about seven times a
+second. What spoils the numbers (heat, a hardware brake, another program) becomes a *taint*;
+what is merely worth knowing becomes a note.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from probes.devices.base import DeviceFacts, size_text
+from probes.devices.machine import CpuUse, Machine, other_cores
+from probes.devices.nvml import HARMLESS_THROTTLING, NvmlDevice
+from probes.devices.reading import NOT_READ, Maybe, Missing, Reading, plain
+
+SAMPLE_INTERVAL_S = 0.15
+FOREIGN_CPU_SHARE = 0.2
+"""Others may use this share of the cores before a CPU measurement counts as disturbed."""
+FOREIGN_GROWTH_BYTES = 64 * 2**20
+SWAP_GROWTH_BYTES = 16 * 2**20
+BUSY_PERCENT = 10.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """The machine during one probe."""
+
+    before: Reading
+    after: Reading
+    duration_s: float
+    samples: int
+    max_temperature_c: Maybe[float]
+    mean_power_w: Maybe[float]
+    energy_j: Maybe[float]
+    min_sm_clock_mhz: Maybe[int]
+    throttle_reasons: list[str] = field(default_factory=list)
+    """All that were seen, the harmless ones included."""
+    swap_growth_bytes: Maybe[int] = NOT_READ
+    other_cpu_cores: Maybe[float] = NOT_READ
+    taints: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; a value that could not be read is ``{"missing": reason}``."""
+        return {name: plain(value) for name, value in self.__dict__.items()}
+
+
+class Telemetry:
+    """Watches one device and its host.
+
+    Nothing here raises for a missing sensor, library or permission: the value is then a
+    ``Missing`` with the reason.
+    """
+
+    def __init__(
+        self,
+        facts: DeviceFacts,
+        *,
+        machine: Machine | None = None,
+        nvml: Any = None,
+        interval_s: float = SAMPLE_INTERVAL_S,
+    ) -> None:
+        self.facts = facts
+        self._machine = machine or Machine()
+        self._device = _find_device(facts, nvml)
+        self._interval_s = interval_s
+        self._own_pids: list[int] = []
+        self._samples: list[Reading] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._began_s = 0.0
+        self._before = Reading()
+        self._cpu_before: Maybe[CpuUse] = NOT_READ
+
+    def read(self) -> Reading:
+        """One reading, now."""
+        reading = self._sensors()
+        return replace(reading, **self._machine.read())
+
+    def device_facts(self) -> dict[str, Any]:
+        """What a fingerprint needs and torch does not know; empty parts where nothing is known."""
+        if isinstance(self._device, NvmlDevice):
+            return self._device.facts()
+        return {"identity": {}, "device_class": {}, "state": {}}
+
+    def begin(self, worker_pid: int) -> None:
+        """Start watching. Call it before the worker touches the device: what uses the device
+        now is then somebody else."""
+        self._own_pids = [os.getpid(), worker_pid]
+        self._samples = []
+        self._stop.clear()
+        self._before = self.read()
+        self._cpu_before = self._machine.cpu_use(self._own_pids)
+        self._began_s = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
+        self._thread.start()
+
+    def end(self) -> Window:
+        """Stop watching. Call it while the worker is still alive: its CPU time is then known."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        after = self.read()
+        cpu_after = self._machine.cpu_use(self._own_pids)
+        duration_s = time.monotonic() - self._began_s
+        readings = [self._before, *self._samples, after]
+        window = Window(
+            before=self._before,
+            after=after,
+            duration_s=duration_s,
+            samples=len(readings),
+            max_temperature_c=_over(max, [r.temperature_c for r in readings]),
+            mean_power_w=_over(_mean, [r.power_w for r in readings]),
+            energy_j=_growth(self._before.energy_j, after.energy_j),
+            min_sm_clock_mhz=_over(min, [r.sm_clock_mhz for r in readings]),
+            throttle_reasons=_seen([r.throttle_reasons for r in readings]),
+            swap_growth_bytes=_growth(self._before.swap_used_bytes, after.swap_used_bytes),
+            other_cpu_cores=other_cores(self._cpu_before, cpu_after),
+        )
+        taints, notes = self._judge(window, self._machine.family(self._own_pids))
+        return replace(window, taints=taints, notes=notes)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self._samples.append(self._sensors())
+
+    def _sensors(self) -> Reading:
+        if isinstance(self._device, NvmlDevice):
+            return Reading(**self._device.read())
+        missing = self._device
+        if self.facts.kind == "cpu":
+            return Reading(temperature_c=self._machine.cpu_temperature_c())
+        return Reading(
+            power_w=missing,
+            energy_j=missing,
+            temperature_c=missing,
+            sm_clock_mhz=missing,
+            memory_clock_mhz=missing,
+            memory_used_bytes=missing,
+            utilisation_percent=missing,
+            throttle_reasons=missing,
+            process_bytes=missing,
+        )
+
+    def _judge(self, window: Window, own: set[int]) -> tuple[list[str], list[str]]:
+        taints, notes = [], []
+        for reason in window.throttle_reasons:
+            if reason in HARMLESS_THROTTLING:
+                notes.append(f"the device ran at its power limit ({reason})")
+            else:
+                hot = window.max_temperature_c
+                at = "" if isinstance(hot, Missing) else f" at up to {hot:.0f} °C"
+                taints.append(f"the device slowed down: {reason}{at}")
+        taints.extend(foreign_use(window.before, window.after, own))
+        swap = window.swap_growth_bytes
+        if not isinstance(swap, Missing) and swap > SWAP_GROWTH_BYTES:
+            taints.append(f"swap in use grew by {size_text(swap)} during the probe")
+        others, cores = window.other_cpu_cores, self._machine.cores
+        if not isinstance(others, Missing) and others > FOREIGN_CPU_SHARE * cores:
+            text = f"other processes used {others:.1f} of {cores} cores"
+            (taints if self.facts.kind == "cpu" else notes).append(text)
+        return taints, notes
+
+
+def foreign_use(before: Reading, after: Reading, own: set[int]) -> list[str]:
+    """Signs that somebody else used the device.
+
+    Who was there before the worker started is foreign. In a container the driver may list host
+    process ids, none of which is ours: one newcomer is then taken for the worker.
+    """
+    if isinstance(before.process_bytes, Missing) or isinstance(after.process_bytes, Missing):
+        return []
+    taints = []
+    others = {pid: used for pid, used in before.process_bytes.items() if pid not in own}
+    busy = before.utilisation_percent
+    if others and not isinstance(busy, Missing) and busy > BUSY_PERCENT:
+        taints.append(f"another process kept the device {busy:.0f} % busy before the probe began")
+    for pid, used in others.items():
+        grown = after.process_bytes.get(pid, used) - used
+        if grown > FOREIGN_GROWTH_BYTES:
+            taints.append(f"process {pid} took {size_text(grown)} more of the device")
+    newcomers = [pid for pid in after.process_bytes if pid not in others and pid not in own]
+    unrecognised = not own & set(after.process_bytes)
+    if len(newcomers) > int(unrecognised):
+        taints.append("another process started to use the device during the probe")
+    return taints
+
+
+def _find_device(facts: DeviceFacts, nvml: Any) -> Maybe[NvmlDevice]:
+    if facts.kind != "cuda":
+        return NOT_READ
+    uuid = facts.identity.get("uuid")
+    if not isinstance(uuid, str):
+        return Missing("torch did not report the device's UUID, so NVML cannot be matched to it")
+    return NvmlDevice.find(uuid, nvml)
+
+
+def _over(combine: Callable[[list[Any]], Any], values: list[Any]) -> Any:
+    known = [value for value in values if not isinstance(value, Missing)]
+    return combine(known) if known else values[0]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _growth(before: Any, after: Any) -> Any:
+    if isinstance(before, Missing):
+        return before
+    return after if isinstance(after, Missing) else after - before
+
+
+def _seen(lists: list[Maybe[list[str]]]) -> list[str]:
+    seen: list[str] = []
+    for reasons in lists:
+        if not isinstance(reasons, Missing):
+            seen.extend(reason for reason in reasons if reason not in seen)
+    return seen
