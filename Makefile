@@ -1,0 +1,54 @@
+# Every target sets up what it needs: a bare machine with Python 3.11+ is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types bench gpu-check lock docs
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Create .venv with the locked dependencies and the package
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Tonnage needs Python 3.11 or newer; $$($(PYTHON) --version 2>&1) is what '$(PYTHON)' is. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "The venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "Installing the locked dependencies into $(VENV) (torch is the large one) ..." >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Tune the built-in workload visnet, end to end, in under five minutes
+	@$(BIN)/python -m app.demo
+
+test: setup ## Run every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+format: setup ## Rewrite the code in the project's style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: setup ## Check style and the direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+
+types: setup ## mypy --strict
+	@$(BIN)/mypy
+
+bench: setup ## Run the benchmarks and write dated results
+	@$(BIN)/python -m benchmarks
+
+gpu-check: setup ## Check an accelerator on this machine; status 3 where there is none
+	@$(BIN)/python -m probes.accelerator_check --output benchmarks/results
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --allow-unsafe \
+		--all-extras --output-file requirements.lock requirements.in pyproject.toml
+
+docs: setup ## Write the generated pages of docs/
+	@$(BIN)/python -m app.settings.document
