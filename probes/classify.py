@@ -20,7 +20,7 @@ _REQUESTED = (
     re.compile(r"you tried to allocate (?P<n>\d+) bytes", re.IGNORECASE),
     re.compile(r"Tried to allocate (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.IGNORECASE),
     re.compile(r"Invalid buffer size: (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.IGNORECASE),
-    re.compile(r"Failed to CUDA (?:calloc|malloc)\w* (?P<n>\d+) bytes", re.IGNORECASE),
+    re.compile(r"Failed to CUDA (?:calloc|malloc)[\w ]* (?P<n>\d+) bytes", re.IGNORECASE),
     re.compile(r"Unable to allocate (?P<n>[\d.]+) ?(?P<unit>[KMGT]?)i?B", re.IGNORECASE),
 )
 

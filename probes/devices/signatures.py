@@ -80,7 +80,7 @@ RULES: tuple[Rule, ...] = (
     _rule(r"(CUBLAS|CUDNN|MIOPEN)_STATUS_NOT_INITIALIZED|miopenStatusAllocFailed", OOM,
           "a GPU library could not start, which is what a full device looks like", _LIBRARY,
           ambiguous=True),
-    _rule(r"Failed to CUDA (calloc|malloc)\w* \d+ bytes", OOM,
+    _rule(r"Failed to CUDA (calloc|malloc)[\w ]* \d+ bytes", OOM,
           "NCCL could not allocate its buffers", _LIBRARY, in_stderr=True),
     _rule(r"!handles_\.at\(i\).*INTERNAL ASSERT FAILED", OOM,
           "an expandable segment could not grow", _SMALLER),
@@ -88,9 +88,11 @@ RULES: tuple[Rule, ...] = (
           "an expandable segment could not grow", _SMALLER, ambiguous=True),
     _rule(r"NVML_SUCCESS == .*INTERNAL ASSERT FAILED", OOM,
           "the allocator failed and could not even ask the driver why (seen on Jetson)", _SMALLER),
-    _rule(r"UR_RESULT_ERROR_(OUT_OF_DEVICE_MEMORY|OUT_OF_RESOURCES|OUT_OF_HOST_MEMORY)|"
-          r"backend failed with error: (39|40)\b|UR backend returns:(39|40)\b", OOM,
+    _rule(r"UR_RESULT_ERROR_OUT_OF_(DEVICE|HOST)_MEMORY|backend failed with error: 39\b", OOM,
           "the XPU driver had no memory left", _SMALLER, in_stderr=True),
+    _rule(r"UR_RESULT_ERROR_OUT_OF_RESOURCES|(error: |returns: ?)40\b", OOM,
+          "the XPU driver was out of resources, mostly memory", _SMALLER,
+          ambiguous=True, in_stderr=True),
     _rule(r"UR_RESULT_ERROR_DEVICE_LOST|backend failed with error: 20\b", OOM,
           "the XPU was lost, which is how it fails when its memory is overcommitted",
           "Keep well below the device's memory, and do not use this process again. If it happens "

@@ -1,0 +1,309 @@
+"""The CPU backend on real memory. An address-space limit cannot be shared with other tests, so
+each runs in a process of its own, started as a worker is: with the pinned allocator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from probes.devices.base import MIB
+from probes.devices.environment import worker_environment
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces a limit")
+
+PRELUDE = """
+import json, torch
+from probes.devices.cpu import CpuBackend
+from probes.errors import MeasurementError
+MIB = 2**20
+backend = CpuBackend()
+def tell(**values):
+    print(json.dumps(values))
+"""
+
+TRAINING = """
+backend.initialise()
+cap = backend.apply_cap(1024 * MIB, 0.0)
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(512, 1024), torch.nn.ReLU(), torch.nn.Linear(1024, 512))
+optimizer = torch.optim.AdamW(model.parameters())
+batch = torch.randn(BATCH, 512)
+for _ in range(4):
+    optimizer.zero_grad()
+    model(batch).square().mean().backward()
+    optimizer.step()
+"""
+
+
+def run(body: str, *, expect_exit: int = 0) -> dict[str, Any]:
+    """Run a script in a fresh process; what it told."""
+    script = PRELUDE + textwrap.dedent(body)
+    environment = {**os.environ, **worker_environment("cpu"), "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == expect_exit, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def train(batch: int) -> dict[str, Any]:
+    body = TRAINING.replace("BATCH", str(batch))
+    return run(body + "\ntell(peak=backend.peak_bytes(), held=backend.held_bytes())")
+
+
+def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator() -> None:
+    told = run("""
+        from probes.classify import classify
+        backend.initialise()
+        backend.apply_cap(256 * MIB, 0.0)
+        kept = [torch.zeros(100 * MIB // 4)]
+        try:
+            torch.zeros(200 * MIB // 4)
+        except RuntimeError as error:
+            found = classify(error)
+            tell(text=str(error), verdict=found.verdict, requested=found.requested_bytes)
+    """)
+
+    assert "DefaultCPUAllocator: can't allocate memory" in told["text"]
+    assert told["verdict"] == "oom"
+    assert told["requested"] == 200 * MIB
+
+
+def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not() -> None:
+    """The cap means what it says, to within a few MiB."""
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(256 * MIB, 0.0)
+        torch.empty(250 * MIB, dtype=torch.uint8)
+        try:
+            torch.empty(257 * MIB, dtype=torch.uint8)
+            tell(larger=True)
+        except RuntimeError:
+            tell(larger=False)
+    """)
+
+    assert told == {"larger": False}
+
+
+def test_the_peak_of_the_same_step_repeats_between_processes() -> None:
+    first, second = train(256), train(256)
+
+    assert abs(first["peak"] - second["peak"]) <= 1.5 * MIB
+
+
+def test_the_peak_grows_linearly_with_the_batch() -> None:
+    small, middle, large = (train(batch)["peak"] for batch in (1024, 2048, 3072))
+
+    assert middle - small > 5 * MIB
+    assert abs((large - middle) - (middle - small)) <= 3 * MIB
+
+
+def test_a_peak_between_two_looks_is_not_missed() -> None:
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(512 * MIB, 0.0)
+        torch.empty(300 * MIB, dtype=torch.uint8)
+        tell(peak=backend.peak_bytes(), held=backend.held_bytes())
+    """)
+
+    assert 300 * MIB <= told["peak"] < 303 * MIB
+    assert told["held"] < 3 * MIB
+
+
+def test_each_phase_has_its_own_peak_and_the_largest_is_kept() -> None:
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(512 * MIB, 0.0)
+        backend.reset_phase_peak()
+        torch.empty(300 * MIB, dtype=torch.uint8)
+        first = backend.phase_peak_bytes()
+        backend.reset_phase_peak()
+        torch.empty(100 * MIB, dtype=torch.uint8)
+        second = backend.phase_peak_bytes()
+        tell(first=first, second=second, peak=backend.peak_bytes())
+    """)
+
+    assert 300 * MIB <= told["first"] < 303 * MIB
+    assert 100 * MIB <= told["second"] < 103 * MIB
+    assert told["peak"] == told["first"]
+
+
+def test_starting_a_phase_neither_grants_nor_takes_memory() -> None:
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(256 * MIB, 0.0)
+        for _ in range(5):
+            torch.empty(250 * MIB, dtype=torch.uint8)
+            backend.reset_phase_peak()
+        try:
+            torch.empty(257 * MIB, dtype=torch.uint8)
+            tell(larger=True)
+        except RuntimeError:
+            tell(larger=False)
+    """)
+
+    assert told == {"larger": False}
+
+
+def test_memory_kept_between_steps_is_held() -> None:
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(512 * MIB, 0.0)
+        before = backend.held_bytes()
+        kept = torch.empty(64 * MIB, dtype=torch.uint8)
+        tell(grown=backend.held_bytes() - before)
+    """)
+
+    assert abs(told["grown"] - 64 * MIB) < MIB
+
+
+def test_a_thread_of_the_workload_costs_its_stack_and_no_arena() -> None:
+    told = run("""
+        import threading
+        backend.initialise()
+        backend.apply_cap(512 * MIB, 0.0)
+        thread = threading.Thread(target=lambda: torch.ones(10_000).tolist())
+        thread.start(); thread.join()
+        tell(peak=backend.peak_bytes())
+    """)
+
+    assert told["peak"] < 24 * MIB
+
+
+def test_the_cap_keeps_the_headroom_free() -> None:
+    told = run("""
+        backend.initialise()
+        cap = backend.apply_cap(400 * MIB, 0.25)
+        tell(limit=cap.limit_bytes, cap=cap.cap_bytes, overhead=cap.overhead_bytes,
+             enforced=cap.enforced, notes=cap.notes)
+    """)
+
+    assert told["limit"] == 400 * MIB
+    assert told["cap"] == 300 * MIB
+    assert (told["overhead"], told["enforced"], told["notes"]) == (0, True, [])
+
+
+def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes() -> None:
+    told = run("""
+        try:
+            backend.apply_cap(2**60, 0.0)
+        except MeasurementError as error:
+            tell(text=str(error), code=error.exit_code)
+    """)
+
+    assert "1073741824.00 GiB is larger than the CPU's memory" in told["text"]
+    assert told["code"] == 3
+
+
+def test_the_cap_is_lowered_to_what_is_free_and_says_so() -> None:
+    told = run("""
+        from probes.devices import host
+        host.memory_free_bytes = lambda: 200 * MIB
+        backend.initialise()
+        cap = backend.apply_cap(400 * MIB, 0.0)
+        tell(cap=cap.cap_bytes, limit=cap.limit_bytes, notes=cap.notes)
+    """)
+
+    assert (told["cap"], told["limit"]) == (200 * MIB, 400 * MIB)
+    assert "from 400 MiB to 200 MiB" in told["notes"][0]
+
+
+def test_a_full_machine_is_reported_not_probed() -> None:
+    told = run("""
+        from probes.devices import host
+        host.memory_free_bytes = lambda: 0
+        try:
+            backend.apply_cap(400 * MIB, 0.0)
+        except MeasurementError as error:
+            tell(text=str(error))
+    """)
+
+    assert "no memory is left" in told["text"]
+
+
+def test_an_outer_address_space_limit_lowers_the_cap() -> None:
+    told = run("""
+        import resource
+        from probes.devices import host
+        backend.initialise()
+        outer = host.address_space_bytes() + 300 * MIB
+        resource.setrlimit(resource.RLIMIT_AS, (outer, outer))
+        cap = backend.apply_cap(400 * MIB, 0.0)
+        torch.empty(100 * MIB, dtype=torch.uint8)
+        backend.reset_phase_peak()
+        tell(cap=cap.cap_bytes, notes=cap.notes, phase=backend.phase_peak_bytes())
+    """)
+
+    assert told["cap"] <= 300 * MIB
+    assert "ulimit -v" in told["notes"][0]
+
+
+def test_lifting_the_cap_leaves_room_to_report() -> None:
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(64 * MIB, 0.0)
+        backend.lift_cap()
+        tell(bytes=torch.empty(128 * MIB, dtype=torch.uint8).numel())
+    """)
+
+    assert told["bytes"] == 128 * MIB
+
+
+def test_initialising_leaves_the_random_state_alone() -> None:
+    told = run("""
+        torch.manual_seed(7)
+        before = torch.get_rng_state()
+        backend.initialise()
+        tell(same=bool(torch.equal(before, torch.get_rng_state())))
+    """)
+
+    assert told == {"same": True}
+
+
+def test_a_first_optimizer_after_initialising_maps_no_modules() -> None:
+    """AdamW imports 70 MiB of torch when first made: that is the runtime's, not the workload's."""
+    told = run("""
+        backend.initialise()
+        backend.apply_cap(512 * MIB, 0.0)
+        layer = torch.nn.Linear(8, 8)
+        torch.optim.AdamW(layer.parameters())
+        tell(peak=backend.peak_bytes())
+    """)
+
+    assert told["peak"] < 4 * MIB
+
+
+def test_marks_are_seconds_apart() -> None:
+    told = run("tell(elapsed=backend.elapsed_s(1.5, 2.0), spilled=backend.spilled_bytes())")
+
+    assert told["elapsed"] == 0.5
+    assert told["spilled"] >= 0
+
+
+def test_elsewhere_a_budget_is_refused_and_none_is_run_unenforced() -> None:
+    told = run("""
+        backend._linux = False
+        cap = backend.apply_cap(None, 0.1)
+        try:
+            backend.apply_cap(64 * MIB, 0.1)
+        except MeasurementError as error:
+            tell(enforced=cap.enforced, notes=cap.notes, text=str(error),
+                 held=backend.held_bytes(), peak=backend.peak_bytes())
+    """)
+
+    assert told["enforced"] is False
+    assert told["notes"]
+    assert "needs Linux" in told["text"]
+    assert told["peak"] >= told["held"] > 0
