@@ -34,6 +34,10 @@ _SIGNALS = {
     15: "SIGTERM",
 }
 
+_SIGKILL = 9
+_MEMORY_SIGNALS = (6, 7, 11)
+"""How native code ends when it goes on with an allocation that failed."""
+
 _SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
 
 
@@ -148,40 +152,12 @@ def classify_death(
     if said is not None:
         return said
     last = _last_line(stderr_tail)
-    said_text = f"; its last words: {last}" if last else ""
-    if signal in (6, 7, 11) and near_cap:
-        return Classified(
-            Verdict.OOM,
-            f"the worker died by {_SIGNALS[signal]} at the memory cap: a library did not check "
-            "whether its allocation succeeded",
-            _SMALLER,
-            ambiguous=True,
-        )
-    if signal == 7:
-        return Classified(
-            Verdict.CRASH,
-            f"the worker died by {_SIGNALS[7]}{said_text}",
-            "Usually shared memory ran out: start the container with --shm-size=8g or --ipc=host, "
-            "or use fewer data loader workers.",
-        )
-    if signal == 9:
-        return Classified(
-            Verdict.CRASH,
-            "the worker was killed (SIGKILL), and the kernel's out-of-memory killer was not seen "
-            f"to do it{said_text}",
-            "Look for a scheduler, a container limit or a person that ends processes (dmesg -T, "
-            "docker inspect, the job's log).",
-        )
+    last_words = f"; its last words: {last}" if last else ""
     if signal:
-        name = _SIGNALS.get(signal, f"signal {signal}")
-        return Classified(
-            Verdict.CRASH,
-            f"the worker died by {name}{said_text}",
-            "" if signal == 15 else "Run the workload with `python -X faulthandler` to see where.",
-        )
+        return _from_signal(signal, last_words, near_cap)
     return Classified(
         Verdict.CRASH,
-        f"the worker ended with status {returncode} before it could report{said_text}",
+        f"the worker ended with status {returncode} before it could report{last_words}",
         "Something in the workload ended the process (sys.exit, os._exit): let it return or raise.",
     )
 
@@ -225,7 +201,7 @@ def first_line(message: str, longest: int = 300) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a user's exception may not print
+    except Exception:  # a user's exception may not print
         return ""
 
 
@@ -267,6 +243,33 @@ def _from_stderr(stderr_tail: str, near_cap: bool) -> Classified | None:
         if rule.in_stderr and rule.pattern.search(stderr_tail):
             return _apply(rule, stderr_tail, None, near_cap)
     return None
+
+
+def _from_signal(signal: int, last_words: str, near_cap: bool) -> Classified:
+    name = _SIGNALS.get(signal, f"signal {signal}")
+    if signal in _MEMORY_SIGNALS and near_cap:
+        return Classified(
+            Verdict.OOM,
+            f"the worker died by {name} at the memory cap: a library did not check whether its "
+            "allocation succeeded",
+            _SMALLER,
+            ambiguous=True,
+        )
+    if signal == _SIGKILL:
+        return Classified(
+            Verdict.CRASH,
+            "the worker was killed (SIGKILL), and the kernel's out-of-memory killer was not seen "
+            f"to do it{last_words}",
+            "Look for a scheduler, a container limit or a person that ends processes (dmesg -T, "
+            "docker inspect, the job's log).",
+        )
+    hints = {
+        7: "Usually shared memory ran out: start the container with --shm-size=8g or --ipc=host, "
+        "or use fewer data loader workers.",
+        15: "Something asked it to stop: a scheduler, a container being stopped, or a person.",
+    }
+    hint = hints.get(signal, "Run the workload with `python -X faulthandler` to see where.")
+    return Classified(Verdict.CRASH, f"the worker died by {name}{last_words}", hint)
 
 
 def _missing_module(message: str) -> Classified:

@@ -57,13 +57,13 @@ def detect() -> list[DeviceFacts]:
         try:
             backend = _backend_class(kind)
             names = backend.devices()
-        except Exception as error:  # noqa: BLE001 - a broken driver must not hide the CPU
+        except Exception as error:  # a broken driver must not hide the CPU
             failures.append(f"{kind} was left out: {_words(error)}")
             continue
         for name in names:
             try:
                 found.append(backend(name).facts())
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 failures.append(f"{name} was left out: {_words(error)}")
     if found:
         found[0].notes.extend(failures)
@@ -85,7 +85,7 @@ def _backend_class(kind: str) -> type[Backend]:
 def _offered(backend: type[Backend]) -> list[str]:
     try:
         return backend.devices()
-    except Exception:  # noqa: BLE001 - the reason is asked for separately
+    except Exception:  # the reason is asked for separately
         return []
 
 
@@ -96,7 +96,7 @@ def _all_offered() -> list[str]:
 def _reason(backend: type[Backend]) -> str:
     try:
         return backend.unavailable_reason()
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return _words(error)
 
 

@@ -99,7 +99,7 @@ def checked_limit(device: str, limit_bytes: int | None, headroom: float, total_b
 
 
 class Backend(ABC):
-    """One device, from inside the worker. Call ``initialise`` and ``apply_cap`` first, once each."""
+    """One device, inside the worker. Call ``initialise`` and ``apply_cap`` first, once each."""
 
     kind: str
 
@@ -136,7 +136,7 @@ class Backend(ABC):
         limit cannot be enforced or is larger than the device.
         """
 
-    def lift_cap(self) -> None:
+    def lift_cap(self) -> None:  # noqa: B027 - allocators need nothing done
         """Remove the cap, for good: the probe is over and its outcome must be reported.
 
         A process at its limit may not have the memory left to format its own error message.

@@ -42,7 +42,7 @@ class Fingerprint:
         return _digest(self.device_class)
 
     def differences(self, other: Fingerprint) -> list[str]:
-        """What ``other`` has otherwise, in words: ``driver 550.54 -> 560.28``. State is left out."""
+        """What ``other`` has otherwise: ``driver 550.54 -> 560.28``. State is left out."""
         found: list[str] = []
         for ours, theirs in (
             (self.identity, other.identity),

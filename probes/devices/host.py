@@ -38,8 +38,8 @@ def process_status_bytes(name: str, root: Path = ROOT) -> int:
 
 def address_space_bytes(root: Path = ROOT) -> int:
     """Address space this process has mapped now (``VmSize``). Cheap enough for every step."""
-    with open(root / "proc/self/statm", "rb") as statm:
-        return int(statm.read().split(None, 1)[0]) * os.sysconf("SC_PAGE_SIZE")
+    pages = (root / "proc/self/statm").read_bytes().split(None, 1)[0]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def ram_bytes(root: Path = ROOT) -> int:
@@ -171,7 +171,7 @@ def host_environment(root: Path = ROOT) -> dict[str, Any]:
 def _memory_cgroups(root: Path) -> list[Path]:
     """Folders of this process's memory control group, itself first, then its ancestors."""
     for line in _text(root / "proc/self/cgroup").splitlines():
-        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
         if "memory" in controllers.split(","):
             return _with_ancestors(root / "sys/fs/cgroup/memory", path)
         if number == "0" and (root / "sys/fs/cgroup/cgroup.controllers").exists():

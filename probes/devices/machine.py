@@ -109,7 +109,7 @@ class Machine:
             return Missing(self._reason)
         try:
             return read(self._psutil)
-        except Exception as error:  # noqa: BLE001 - psutil raises what the system raises
+        except Exception as error:  # psutil raises what the system raises
             return Missing(f"the system does not tell: {type(error).__name__} {error}".rstrip())
 
 

@@ -120,7 +120,7 @@ RULES: tuple[Rule, ...] = (
     _rule(r"more than INT_MAX elements|INT_MAX", SHAPE,
           "an operation takes at most 2**31 - 1 elements", _SPLIT),
     _rule(r"CUDA error: invalid configuration argument", SHAPE,
-          "a kernel was asked for a larger grid than the device has (attention: a batch times heads "
+          "a kernel was asked for a larger grid than the device has (attention: batch times heads "
           "above 65535)", _SPLIT),
     _rule(r"MPSG(aph|raph) does not support tensor dims larger than INT_MAX|"
           r"MPSNDArray.*(> 2\*\*32|exceeds)|total bytes of NDArray > 2\*\*32", SHAPE,

@@ -88,7 +88,9 @@ def test_the_error_code_of_an_accelerator_error_counts_even_without_words() -> N
 def test_an_out_of_memory_that_a_workload_wrapped_is_still_found() -> None:
     try:
         try:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+            raise RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+            )
         except RuntimeError as inner:
             raise ValueError("step failed") from inner
     except ValueError as error:
@@ -139,13 +141,18 @@ def test_a_segfault_far_from_the_cap_is_a_crash() -> None:
 
 
 def test_last_words_on_stderr_decide() -> None:
-    stderr = "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n"
+    stderr = (
+        "terminate called after throwing an instance of 'std::bad_alloc'\n"
+        "  what():  std::bad_alloc\n"
+    )
 
     assert classify_death(-6, stderr, near_cap=False, cgroup_oom_kills=0).verdict is Verdict.OOM
 
 
 def test_an_unexplained_abort_quotes_the_last_line() -> None:
-    found = classify_death(-6, "noise\nfree(): invalid pointer\n", near_cap=False, cgroup_oom_kills=0)
+    found = classify_death(
+        -6, "noise\nfree(): invalid pointer\n", near_cap=False, cgroup_oom_kills=0
+    )
 
     assert found.verdict is Verdict.CRASH
     assert "free(): invalid pointer" in found.reason

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ for _ in range(4):
 def run(body: str, *, expect_exit: int = 0) -> dict[str, Any]:
     """Run a script in a fresh process; what it told."""
     script = PRELUDE + textwrap.dedent(body)
-    environment = {**os.environ, **worker_environment("cpu"), "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, **worker_environment("cpu"), "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,

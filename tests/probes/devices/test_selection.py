@@ -47,7 +47,9 @@ def test_a_device_that_is_not_here_names_those_that_are(monkeypatch: pytest.Monk
     monkeypatch.setattr(CudaBackend, "devices", classmethod(lambda cls: []))
     monkeypatch.setattr(CudaBackend, "unavailable_reason", classmethod(lambda cls: "No driver."))
 
-    with pytest.raises(MeasurementError, match=r"no device 'cuda:0' here; available: .*cpu.*No driver"):
+    with pytest.raises(
+        MeasurementError, match=r"no device 'cuda:0' here; available: .*cpu.*No driver"
+    ):
         devices.backend_for("cuda:0")
 
 
