@@ -1,0 +1,184 @@
+"""Opening the database, and the two kinds of transactions: reading and writing.
+
+SQLite runs with write-ahead logging, so that readers and the writer do not wait for each other.
+A writing transaction takes the write lock when it begins (``BEGIN IMMEDIATE``): one that reads
+first and wants to write later would be refused at once, busy timeout or not, if another process
+had written in between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.database.errors import explained
+from app.database.url import is_sqlite, parse_url, shown, sqlite_file
+from probes.errors import InputError, MeasurementError
+
+BUSY_TIMEOUT_S = 30.0
+_WRITING = "tonnage_writing"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. Cheap to share between threads, not between processes."""
+
+    engine: Engine
+    url: URL
+
+    @property
+    def is_sqlite(self) -> bool:
+        return is_sqlite(self.url)
+
+    @property
+    def shown_url(self) -> str:
+        """Without the password."""
+        return shown(self.url)
+
+    @property
+    def full_url(self) -> str:
+        """With the password: for handing to another engine (Optuna's), never for showing."""
+        return self.url.render_as_string(hide_password=False)
+
+    @cached_property
+    def _readers(self) -> sessionmaker[Session]:
+        return sessionmaker(self.engine, expire_on_commit=False)
+
+    @cached_property
+    def _writers(self) -> sessionmaker[Session]:
+        engine = self.engine.execution_options(**{_WRITING: True})
+        return sessionmaker(engine, expire_on_commit=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent look at the database. Nothing written in it is kept."""
+        with explained(self.url), self._readers() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One unit of work: committed when the block ends, rolled back when it raises."""
+        with explained(self.url), self._writers.begin() as session:
+            yield session
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """A connection holding the right to change the schema, alone, in one transaction."""
+        with explained(self.url), self.engine.connect() as connection:
+            if self.is_sqlite:
+                # SQLite changes a table by building it anew, which must not cascade. The
+                # setting is ignored inside a transaction, hence on the driver's connection.
+                _pragma(connection, "foreign_keys=OFF")
+            try:
+                with connection.execution_options(**{_WRITING: True}).begin():
+                    yield connection
+            finally:
+                if self.is_sqlite:
+                    _pragma(connection, "foreign_keys=ON")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_database(url: str, *, migrate: bool = True) -> Database:
+    """Open, create where needed, and bring the schema up to date.
+
+    ``migrate=False`` leaves the schema alone (``tonnage db current``). Raises ``InputError`` for a
+    bad URL, a missing driver, a file that is no database, a folder that cannot be written to, or
+    a database newer than this code; ``MeasurementError`` for a server that does not answer.
+    """
+    parsed = parse_url(url)
+    _make_folder(parsed)
+    database = Database(_engine(parsed), parsed)
+    try:
+        with explained(parsed), database.engine.connect():
+            pass
+        if migrate:
+            from app.database import migrate as migrations
+
+            migrations.bring_up_to_date(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _make_folder(url: URL) -> None:
+    file = sqlite_file(url)
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Database {file}: the folder {file.parent} cannot be made ({error.strerror}). Name "
+            "another file with --database or database_url in tonnage.toml."
+        ) from None
+    if file.is_dir():
+        raise InputError(f"Database {file} is a folder. Name a file in it, such as tonnage.db.")
+
+
+def _engine(url: URL) -> Engine:
+    file = sqlite_file(url)
+    if file is not None:
+        url = url.set(database=str(file))
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if is_sqlite(url):
+        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
+    try:
+        engine = create_engine(url, **options)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise InputError(
+            f"Database {shown(url)}: the driver for PostgreSQL is not installed ({error}). "
+            "Install it with: pip install 'tonnage[postgres]'"
+        ) from None
+    if is_sqlite(url):
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # Python's driver would begin transactions by itself, too late and not for every statement.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    _switch_to_wal(connection)
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Once per file. The busy timeout does not cover this switch, so it is tried again."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0].lower() != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "readonly" in str(error):
+                return  # the first write says so, reading goes on
+            if "locked" not in str(error) or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.02)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get(_WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _pragma(connection: Connection, text: str) -> None:
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise MeasurementError("The database connection was lost; run the command again.")
+    driver.execute(f"PRAGMA {text}")

@@ -1,0 +1,92 @@
+"""What the database says, in words for the person who reads it at 2 a.m."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from app.database.url import shown
+from probes.errors import InputError, MeasurementError, TonnageError
+
+_NAME_ANOTHER = "or name another with --database or database_url in tonnage.toml"
+
+_SQLITE: tuple[tuple[str, type[TonnageError], str], ...] = (
+    (
+        "file is not a database",
+        InputError,
+        f"the file exists and is not an SQLite database. Move it away {_NAME_ANOTHER}.",
+    ),
+    (
+        "malformed",
+        MeasurementError,
+        "the file is damaged. Keep a copy, then try: sqlite3 FILE .recover | sqlite3 NEW_FILE",
+    ),
+    (
+        "unable to open",
+        InputError,
+        f"the file cannot be opened. Check that its folder exists and can be written to, "
+        f"{_NAME_ANOTHER}.",
+    ),
+    (
+        "readonly",
+        InputError,
+        f"it cannot be written to. Give write permission to the file and its folder, "
+        f"{_NAME_ANOTHER}.",
+    ),
+    (
+        "locked",
+        MeasurementError,
+        "another process held its write lock for more than 30 s. Find it with: fuser FILE; what "
+        "was committed before is kept. Run the same command again.",
+    ),
+    (
+        "disk is full",
+        MeasurementError,
+        "the disk is full. What was committed before is kept; free some space and run the same "
+        "command again.",
+    ),
+    (
+        "disk i/o error",
+        MeasurementError,
+        "the disk reported an error (full, failing, or a network folder without file locks; "
+        "keep the database on a local disk).",
+    ),
+    ("no such table", MeasurementError, "its tables are missing. Run: tonnage db upgrade"),
+)
+
+_POSTGRESQL: tuple[tuple[str, type[TonnageError], str], ...] = (
+    ("password authentication failed", InputError, "user or password are wrong."),
+    ("no password supplied", InputError, "the server asks for a password; put it in the URL."),
+    ("does not exist", InputError, "the server has no such database or user; create it there."),
+    ("permission denied", InputError, "the user may not do this; grant it CREATE on the schema."),
+    ("connection", MeasurementError, f"the server does not answer. Start it {_NAME_ANOTHER}."),
+)
+
+
+@contextmanager
+def explained(url: URL) -> Iterator[None]:
+    """Turn errors of the driver into ours. Broken constraints pass: they are mistakes in code,
+    or a race that the caller settles."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise in_words(url, error) from error
+
+
+def in_words(url: URL, error: DBAPIError) -> TonnageError:
+    """The known cause of a driver's error; what the driver said, when it is not known."""
+    said = str(error.orig or error).strip()
+    known = _SQLITE if url.get_backend_name() == "sqlite" else _POSTGRESQL
+    for sign, kind, text in known:
+        if sign in said.lower():
+            return kind(f"Database {shown(url)}: {text} ({_first_line(said)})")
+    return MeasurementError(f"Database {shown(url)}: {_first_line(said)}")
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else "no reason given"

@@ -1,0 +1,213 @@
+"""Every table, in one file.
+
+The resources refer to each other (a trial to its study, a study to its device), so the schema is
+read, and migrated, as one thing; what is done with a table is in its resource's ``repository``.
+
+Every table is named ``tonnage_…``: Optuna keeps its own ``studies``, ``trials`` and
+``alembic_version`` in the same database, and a team may keep more beside them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from app.database.types import CleanText, Document, UtcDateTime
+
+PREFIX = "tonnage_"
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Constraints need names that a later migration can refer to."""
+
+
+BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up only in a column that is exactly INTEGER (which holds 64 bits there)."""
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it so)
+        datetime: UtcDateTime,
+        dict[str, Any]: Document,
+        str: CleanText,
+    }
+
+
+class DeviceRow(Base):
+    """A device as its results know it: one row per fingerprint key."""
+
+    __tablename__ = "tonnage_devices"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    class_key: Mapped[str] = mapped_column(String(64), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str]
+    document: Mapped[dict[str, Any]]
+    """The fingerprint's four groups: identity, device_class, environment, state."""
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+
+
+class WorkloadRow(Base):
+    """A workload at one state of its source and options."""
+
+    __tablename__ = "tonnage_workloads"
+    __table_args__ = (UniqueConstraint("reference", "source_hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(String(1024))
+    source_hash: Mapped[str] = mapped_column(String(64))
+    options: Mapped[dict[str, Any]]
+    dataset_size: Mapped[int | None] = mapped_column(BigInteger)
+    space: Mapped[dict[str, Any]]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+
+
+class StudyRow(Base):
+    """One answer, given or under way, to the question that ``spec`` asks."""
+
+    __tablename__ = "tonnage_studies"
+    __table_args__ = (UniqueConstraint("key", "generation"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int]
+    """Counts up when the same question is asked afresh."""
+    fresh: Mapped[bool]
+    """Whether measurements from before ``created_at`` must not be reused."""
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    spec: Mapped[dict[str, Any]]
+    scope_key: Mapped[str] = mapped_column(String(64), index=True)
+    budget: Mapped[str] = mapped_column(String(64))
+    workload_id: Mapped[int] = mapped_column(ForeignKey("tonnage_workloads.id"), index=True)
+    device_id: Mapped[int] = mapped_column(ForeignKey("tonnage_devices.id"), index=True)
+    message: Mapped[str] = mapped_column(default="")
+    """Why it failed or found nothing, in words."""
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    wall_s: Mapped[float]
+    owner_pid: Mapped[int | None] = mapped_column(BigInteger)
+    owner_host: Mapped[str | None] = mapped_column(String(255))
+    owner_started_s: Mapped[float | None]
+    """When the owner process started (seconds since 1970): a process number may be reused."""
+
+    workload: Mapped[WorkloadRow] = relationship()
+    device: Mapped[DeviceRow] = relationship()
+
+
+class TrialRow(Base):
+    """One settled configuration of a study (``optimizer.records.Trial``)."""
+
+    __tablename__ = "tonnage_trials"
+
+    study_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    config: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str]
+    batch_size: Mapped[int | None] = mapped_column(BigInteger)
+    binding: Mapped[str | None] = mapped_column(String(32))
+    throughput_samples_per_s: Mapped[float | None]
+    violation: Mapped[dict[str, Any]]
+    probes: Mapped[int]
+    wall_s: Mapped[float]
+    created_at: Mapped[datetime]
+
+
+class MeasurementRow(Base):
+    """One probe. The columns are what is looked up by; ``document`` is all of it."""
+
+    __tablename__ = "tonnage_measurements"
+    __table_args__ = (
+        Index(None, "scope_key", "config_hash", "batch_size"),
+        Index(None, "study_id", "trial_number"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    scope_key: Mapped[str] = mapped_column(String(64))
+    study_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="SET NULL")
+    )
+    """The study that ran it; ``None`` for a single probe. Its result outlives the study."""
+    trial_number: Mapped[int | None]
+    config_hash: Mapped[str] = mapped_column(String(64))
+    config: Mapped[dict[str, Any]]
+    batch_size: Mapped[int] = mapped_column(BigInteger)
+    purpose: Mapped[str] = mapped_column(String(16))
+    verdict: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str]
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    limit_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    step_mean_s: Mapped[float | None]
+    tainted: Mapped[bool]
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class StudyMeasurementRow(Base):
+    """Which measurements a study used, its own and reused ones."""
+
+    __tablename__ = "tonnage_study_measurements"
+
+    study_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True
+    )
+    measurement_id: Mapped[int] = mapped_column(
+        BigInteger,
+        ForeignKey("tonnage_measurements.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        index=True,
+    )
+    reused: Mapped[bool]
+
+
+class PredictionRow(Base):
+    """What was expected of a measurement, beside what it gave."""
+
+    __tablename__ = "tonnage_predictions"
+    __table_args__ = (UniqueConstraint("measurement_id", "quantity"),)
+
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    measurement_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("tonnage_measurements.id", ondelete="CASCADE")
+    )
+    quantity: Mapped[str] = mapped_column(String(32))
+    predicted: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    measured: Mapped[float | None]
+    """``None`` when the probe gave no such number (it ran out of memory, say)."""
+
+
+class RecommendationRow(Base):
+    """What a study ended in."""
+
+    __tablename__ = "tonnage_recommendations"
+    __table_args__ = (Index(None, "workload", "budget", "device"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    study_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), index=True
+    )
+    workload: Mapped[str] = mapped_column(String(1024))
+    budget: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    scope_key: Mapped[str] = mapped_column(String(64), index=True)
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)

@@ -1,0 +1,84 @@
+"""Column types that behave the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+_FLOAT = "$float"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: aware in, aware in UTC out. SQLite stores no zone, so UTC is what it stores."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; give an aware datetime.")
+        return value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            return value.replace(tzinfo=timezone.utc)
+        return value.astimezone(timezone.utc)
+
+
+class Document(TypeDecorator[Any]):
+    """JSON that comes back equal, key order included.
+
+    NaN and infinities are no JSON and PostgreSQL refuses them: they are kept as
+    ``{"$float": "nan"}``. The column is PostgreSQL's ``json``, not ``jsonb``, which would reorder
+    keys and refuse NUL characters, and a crashed worker's output may hold some.
+    """
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return _encoded(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return _decoded(value)
+
+
+class CleanText(TypeDecorator[str]):
+    """Text for people. What no database stores (NUL, half surrogates) becomes U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        text = value.replace("\x00", "\ufffd")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_FLOAT: str(value)}
+    if isinstance(value, dict):
+        return {key: _encoded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encoded(item) for item in value]
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_FLOAT}:
+            return float(value[_FLOAT])
+        return {key: _decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value

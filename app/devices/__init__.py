@@ -1,0 +1,1 @@
+"""Devices: which ones have been seen here, by fingerprint."""

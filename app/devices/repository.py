@@ -1,0 +1,87 @@
+"""All SQL about devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database.models import DeviceRow
+from app.database.upsert import upsert
+
+
+@dataclass(frozen=True)
+class DeviceRecord:
+    """A device as its results know it."""
+
+    key: str
+    class_key: str
+    kind: str
+    name: str
+    document: dict[str, Any]
+    """The fingerprint's four groups; empty when only the key is known."""
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+def save(
+    session: Session, *, key: str, class_key: str, kind: str, name: str, document: dict[str, Any]
+) -> None:
+    """Add a device, or refresh what is known of it."""
+    now = utc_now()
+    values = {
+        "key": key,
+        "class_key": class_key,
+        "kind": kind,
+        "name": name,
+        "document": document,
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }
+    update = ["class_key", "kind", "name", "document", "last_seen_at"]
+    upsert(session, DeviceRow, values, key=["key"], update=update)
+
+
+def require(session: Session, key: str, device: str) -> int:
+    """The row of a device; a bare one is made when nobody has registered it."""
+    now = utc_now()
+    values = {
+        "key": key,
+        "class_key": "",
+        "kind": device.partition(":")[0],
+        "name": device,
+        "document": {},
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }
+    upsert(session, DeviceRow, values, key=["key"], update=["last_seen_at"])
+    return session.execute(select(DeviceRow.id).where(DeviceRow.key == key)).scalar_one()
+
+
+def find(session: Session, key: str) -> DeviceRecord | None:
+    row = session.execute(select(DeviceRow).where(DeviceRow.key == key)).scalar_one_or_none()
+    return None if row is None else _record(row)
+
+
+def listing(session: Session) -> list[DeviceRecord]:
+    """Last seen first."""
+    rows = session.execute(
+        select(DeviceRow).order_by(DeviceRow.last_seen_at.desc(), DeviceRow.id.desc())
+    )
+    return [_record(row) for row in rows.scalars()]
+
+
+def _record(row: DeviceRow) -> DeviceRecord:
+    return DeviceRecord(
+        key=row.key,
+        class_key=row.class_key,
+        kind=row.kind,
+        name=row.name,
+        document=row.document,
+        first_seen_at=row.first_seen_at,
+        last_seen_at=row.last_seen_at,
+    )

@@ -1,0 +1,35 @@
+"""What is done with devices: remembering them and their fingerprints."""
+
+from __future__ import annotations
+
+from app.database import Database
+from app.devices import repository
+from app.devices.repository import DeviceRecord
+from probes.devices.fingerprint import Fingerprint
+
+
+def register(database: Database, fingerprint: Fingerprint, *, kind: str, name: str) -> None:
+    """Remember a device, so that a later one can be told apart from it in words."""
+    with database.write() as session:
+        repository.save(
+            session,
+            key=fingerprint.key,
+            class_key=fingerprint.class_key,
+            kind=kind,
+            name=name,
+            document=fingerprint.to_dict(),
+        )
+
+
+def fingerprint_of(database: Database, key: str) -> Fingerprint | None:
+    """The fingerprint as it was when last seen; ``None`` when only its key is known, or not even
+    that."""
+    with database.read() as session:
+        record = repository.find(session, key)
+    return Fingerprint.from_dict(record.document) if record and record.document else None
+
+
+def listing(database: Database) -> list[DeviceRecord]:
+    """Last seen first."""
+    with database.read() as session:
+        return repository.listing(session)

@@ -1,0 +1,1 @@
+"""Measurements: every probe that ran, and what was predicted of it."""

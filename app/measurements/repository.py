@@ -1,0 +1,215 @@
+"""All SQL about measurements and predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, case, or_, select
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database.models import MeasurementRow, PredictionRow, StudyMeasurementRow
+from app.database.upsert import upsert
+from optimizer.records import Prediction, short_hash
+from probes.measurement import Config, Measurement, Purpose, Verdict
+
+
+@dataclass(frozen=True)
+class MeasurementRecord:
+    """A stored measurement."""
+
+    id: int
+    scope_key: str
+    study_id: str | None
+    trial_number: int | None
+    created_at: datetime
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A prediction beside what was measured."""
+
+    quantity: str
+    predicted: float
+    low: float
+    high: float
+    measured: float | None
+
+    @property
+    def error(self) -> float | None:
+        """Relative to what was measured; positive when too much was predicted."""
+        return self.predicted / self.measured - 1 if self.measured else None
+
+
+def add(
+    session: Session,
+    scope_key: str,
+    measurement: Measurement,
+    *,
+    study_id: str | None = None,
+    trial_number: int | None = None,
+    predictions: Sequence[Prediction] = (),
+) -> int:
+    """Store one measurement with its predictions; returns its id."""
+    row = MeasurementRow(
+        scope_key=scope_key,
+        study_id=study_id,
+        trial_number=trial_number,
+        config_hash=short_hash(measurement.config),
+        config=measurement.config,
+        batch_size=measurement.batch_size,
+        purpose=str(measurement.purpose),
+        verdict=str(measurement.verdict),
+        reason=measurement.reason,
+        peak_bytes=measurement.peak_bytes,
+        limit_bytes=measurement.limit_bytes,
+        step_mean_s=measurement.step_time.mean_s if measurement.step_time else None,
+        tainted=bool(measurement.tainted),
+        document=measurement.to_dict(),
+        created_at=utc_now(),
+    )
+    session.add(row)
+    session.flush()
+    for prediction in predictions:
+        if not math.isnan(prediction.predicted):
+            session.add(_prediction_row(row.id, prediction, measurement))
+    return row.id
+
+
+def find(
+    session: Session,
+    scope_key: str,
+    config: Config,
+    batch_size: int,
+    purpose: Purpose,
+    *,
+    conclusive: Sequence[Verdict],
+    study_id: str | None = None,
+    not_before: datetime | None = None,
+) -> MeasurementRecord | None:
+    """The best clean measurement that answers for this config, batch size and purpose.
+
+    From ``study_id`` any verdict counts, from elsewhere only ``conclusive`` ones made at or after
+    ``not_before``. A passed confirmation answers for a bracket too. The study's own come first,
+    then the newest.
+    """
+    own = MeasurementRow.study_id == study_id
+    borrowed: ColumnElement[bool] = MeasurementRow.verdict.in_([str(v) for v in conclusive])
+    if not_before is not None:
+        borrowed = and_(borrowed, MeasurementRow.created_at >= not_before)
+    statement = (
+        select(MeasurementRow)
+        .where(
+            MeasurementRow.scope_key == scope_key,
+            MeasurementRow.config_hash == short_hash(config),
+            MeasurementRow.batch_size == batch_size,
+            MeasurementRow.tainted.is_(False),
+            _serves(purpose),
+            borrowed if study_id is None else or_(own, borrowed),
+        )
+        .order_by(case((own, 0), else_=1), MeasurementRow.id.desc())
+        .limit(1)
+    )
+    row = session.execute(statement).scalar_one_or_none()
+    return None if row is None else _record(row)
+
+
+def _serves(purpose: Purpose) -> ColumnElement[bool]:
+    same = MeasurementRow.purpose == str(purpose)
+    if purpose is not Purpose.BRACKET:
+        return same
+    confirmed = MeasurementRow.purpose == str(Purpose.CONFIRM)
+    return or_(same, and_(confirmed, MeasurementRow.verdict == str(Verdict.STABLE)))
+
+
+def link(session: Session, study_id: str, measurement_id: int, *, reused: bool) -> None:
+    """Note that a study used a measurement; a second time changes nothing."""
+    values = {"study_id": study_id, "measurement_id": measurement_id, "reused": reused}
+    upsert(session, StudyMeasurementRow, values, key=["study_id", "measurement_id"], update=[])
+
+
+def is_linked(session: Session, study_id: str, measurement_id: int) -> bool:
+    return session.get(StudyMeasurementRow, (study_id, measurement_id)) is not None
+
+
+def of_study(session: Session, study_id: str) -> list[MeasurementRecord]:
+    """Every measurement a study used, reused ones included, oldest first."""
+    rows = session.execute(
+        select(MeasurementRow)
+        .join(StudyMeasurementRow, StudyMeasurementRow.measurement_id == MeasurementRow.id)
+        .where(StudyMeasurementRow.study_id == study_id)
+        .order_by(MeasurementRow.id)
+    )
+    return [_record(row) for row in rows.scalars()]
+
+
+def listing(
+    session: Session,
+    *,
+    scope_key: str | None = None,
+    verdict: Verdict | None = None,
+    before_id: int | None = None,
+    limit: int = 100,
+) -> list[MeasurementRecord]:
+    """Newest first; ``before_id`` goes on where the last page ended."""
+    statement = select(MeasurementRow).order_by(MeasurementRow.id.desc()).limit(limit)
+    if scope_key is not None:
+        statement = statement.where(MeasurementRow.scope_key == scope_key)
+    if verdict is not None:
+        statement = statement.where(MeasurementRow.verdict == str(verdict))
+    if before_id is not None:
+        statement = statement.where(MeasurementRow.id < before_id)
+    return [_record(row) for row in session.execute(statement).scalars()]
+
+
+def grades(session: Session, study_id: str) -> list[Grade]:
+    """The predictions of a study's own measurements, oldest first."""
+    rows = session.execute(
+        select(PredictionRow)
+        .join(MeasurementRow, MeasurementRow.id == PredictionRow.measurement_id)
+        .where(MeasurementRow.study_id == study_id)
+        .order_by(PredictionRow.id)
+    )
+    return [
+        Grade(row.quantity, row.predicted, row.low, row.high, row.measured)
+        for row in rows.scalars()
+    ]
+
+
+def _prediction_row(
+    measurement_id: int, prediction: Prediction, measurement: Measurement
+) -> PredictionRow:
+    return PredictionRow(
+        measurement_id=measurement_id,
+        quantity=prediction.quantity,
+        predicted=prediction.predicted,
+        low=-math.inf if math.isnan(prediction.low) else prediction.low,
+        high=math.inf if math.isnan(prediction.high) else prediction.high,
+        measured=_measured(prediction.quantity, measurement),
+    )
+
+
+def _measured(quantity: str, measurement: Measurement) -> float | None:
+    """What the measurement gave for a predicted quantity. Only a run that passed is a fair grade:
+    one that died has not reached its peak."""
+    if not measurement.passed:
+        return None
+    if quantity == "step_time_s":
+        return measurement.step_time.mean_s if measurement.step_time else None
+    value = getattr(measurement, quantity, None)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _record(row: MeasurementRow) -> MeasurementRecord:
+    return MeasurementRecord(
+        id=row.id,
+        scope_key=row.scope_key,
+        study_id=row.study_id,
+        trial_number=row.trial_number,
+        created_at=row.created_at,
+        measurement=Measurement.from_dict(row.document),
+    )

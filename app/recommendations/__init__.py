@@ -1,0 +1,1 @@
+"""Recommendations: what studies ended in, whether it still holds, and its export."""

@@ -1,0 +1,140 @@
+"""What is done with recommendations: finding them, and saying whether they still hold."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.database import Database
+from app.devices import service as devices
+from app.names import nearest
+from app.recommendations import repository
+from optimizer.records import Recommendation
+from probes.devices.fingerprint import Fingerprint
+from probes.errors import InputError
+
+LATEST = "latest"
+
+
+class Validity(NamedTuple):
+    """Whether a recommendation holds, and why not."""
+
+    valid: bool
+    reasons: list[str]
+
+
+def latest(
+    database: Database,
+    workload: str | None = None,
+    budget: str | None = None,
+    device: str | None = None,
+) -> Recommendation | None:
+    """The newest recommendation, of those that match; ``None`` without one."""
+    found = listing(database, workload=workload, budget=budget, device=device, limit=1)
+    return found[0] if found else None
+
+
+def listing(
+    database: Database,
+    *,
+    workload: str | None = None,
+    budget: str | None = None,
+    device: str | None = None,
+    fingerprint: str | None = None,
+    limit: int = 100,
+) -> list[Recommendation]:
+    """Newest first. ``device`` is a name (``cuda:0``) or a fingerprint's key."""
+    with database.read() as session:
+        return repository.listing(
+            session,
+            workload=workload,
+            budget=budget,
+            device=device,
+            fingerprint=fingerprint,
+            limit=limit,
+        )
+
+
+def of_study(database: Database, study_id: str) -> Recommendation | None:
+    """What a study ended in; ``None`` when it is not finished or found nothing."""
+    with database.read() as session:
+        return repository.of_study(session, study_id)
+
+
+def get(database: Database, reference: str) -> Recommendation:
+    """By id, by the beginning of an id where only one starts so, or ``latest``.
+
+    Raises ``InputError`` when there is none, or more than one.
+    """
+    if reference == LATEST:
+        found = latest(database)
+        if found is None:
+            raise InputError(
+                "No recommendation is stored yet. Make one with: tonnage tune WORKLOAD"
+            )
+        return found
+    with database.read() as session:
+        exact = repository.get(session, reference)
+        if exact is not None:
+            return exact
+        alike = repository.starting_with(session, reference) if reference else []
+        if len(alike) == 1:
+            return alike[0]
+        known = [r.id for r in repository.listing(session, limit=50)]
+    if alike:
+        ids = ", ".join(r.id for r in alike)
+        raise InputError(f"More than one recommendation starts with {reference!r}: {ids}.")
+    near = nearest(reference, known)
+    suggestion = f" Did you mean {near}?" if near else ""
+    raise InputError(
+        f"There is no recommendation {reference!r}.{suggestion} List them with: tonnage recommend"
+    )
+
+
+def validity(
+    recommendation: Recommendation,
+    current_fingerprint: Fingerprint | str,
+    *,
+    measured_on: Fingerprint | None = None,
+    workload_hash: str | None = None,
+) -> Validity:
+    """Whether a recommendation holds on this device, for this state of the workload.
+
+    ``current_fingerprint`` is the device's fingerprint or its key. With ``measured_on`` (see
+    ``app.devices.service.fingerprint_of``) the reasons name what changed; without, only that it
+    did. ``workload_hash=None`` leaves the workload out.
+    """
+    reasons: list[str] = []
+    current = current_fingerprint
+    key = current if isinstance(current, str) else current.key
+    expected = recommendation.valid.get("fingerprint")
+    if key != expected:
+        changes = (
+            measured_on.differences(current)
+            if measured_on is not None and isinstance(current, Fingerprint)
+            else []
+        )
+        what = "; ".join(changes) or f"fingerprint {expected} -> {key}"
+        reasons.append(f"It was measured on another device or software: {what}.")
+    before = recommendation.valid.get("workload_hash")
+    if workload_hash is not None and before is not None and workload_hash != before:
+        reasons.append(
+            f"The source or the options of {recommendation.workload} have changed since."
+        )
+    return Validity(not reasons, reasons)
+
+
+def check(
+    database: Database,
+    recommendation: Recommendation,
+    current_fingerprint: Fingerprint,
+    *,
+    workload_hash: str | None = None,
+) -> Validity:
+    """``validity`` with what is stored of the device it was measured on."""
+    key = str(recommendation.valid.get("fingerprint", ""))
+    return validity(
+        recommendation,
+        current_fingerprint,
+        measured_on=devices.fingerprint_of(database, key),
+        workload_hash=workload_hash,
+    )

@@ -1,0 +1,96 @@
+"""The numbers Tonnage starts from. Plain data: every one can be changed in ``tonnage.toml``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BUDGETS: dict[str, dict[str, Any]] = {
+    "smoke_test": {"target_min": None, "flexibility_min": 0.0, "trials": 4},
+    "prototyping": {"target_min": 20.0, "flexibility_min": 20.0, "trials": 20},
+}
+"""Cycle-time windows in minutes, and how many configurations a study measures at most."""
+
+
+def _spaces(**budgets: tuple[list[int], list[int]]) -> dict[str, dict[str, list[int]]]:
+    return {
+        budget: {"layers": layers, "hidden_channels": channels}
+        for budget, (layers, channels) in budgets.items()
+    }
+
+
+VISNET_TIERS: list[dict[str, Any]] = [
+    {
+        "min_gib": 16.0,
+        "spaces": _spaces(
+            production=([10, 9, 8, 7, 6, 5], [320, 256, 192, 128, 96]),
+            validation=([7, 6, 5, 4], [192, 128, 96]),
+            prototyping=([5, 4, 3], [96, 64, 48]),
+            smoke_test=([2, 1], [32, 24, 16]),
+        ),
+    },
+    {
+        "min_gib": 12.0,
+        "spaces": _spaces(
+            production=([8, 7, 6, 5, 4, 3], [256, 192, 128, 96, 64]),
+            validation=([6, 5, 4, 3], [128, 96, 64]),
+            prototyping=([4, 3, 2], [64, 48, 32]),
+            smoke_test=([2, 1], [32, 24, 16]),
+        ),
+    },
+    {
+        "min_gib": 8.0,
+        "spaces": _spaces(
+            production=([6, 5, 4], [96, 64, 48]),
+            validation=([4, 3, 2], [64, 48, 32]),
+            prototyping=([3, 2, 1], [32, 24, 16]),
+            smoke_test=([1], [16, 8]),
+        ),
+    },
+    {
+        "min_gib": 6.0,
+        "spaces": _spaces(
+            production=([4, 3, 2], [48, 32, 24]),
+            validation=([3, 2], [32, 24, 16]),
+            prototyping=([2, 1], [16, 8]),
+            smoke_test=([1], [8]),
+        ),
+    },
+    {
+        "min_gib": 0.0,
+        "spaces": _spaces(
+            production=([3, 2], [32, 24]),
+            validation=([2, 1], [24, 16]),
+            prototyping=([1], [16, 8]),
+            smoke_test=([1], [8]),
+        ),
+    },
+]
+"""ViSNet's search spaces, from the largest memory tier down. The first that fits applies."""
+
+VISNET_SCALING: list[dict[str, float]] = [
+    {"min_gib": 24.0, "factor": 1.5},
+    {"min_gib": 16.0, "factor": 1.0},
+    {"min_gib": 12.0, "factor": 1.1},
+    {"min_gib": 0.0, "factor": 1.0},
+]
+"""What layers and channels of the tier are multiplied with, by memory."""
+
+VISNET_ROUNDING: dict[str, int] = {"hidden_channels": 8}
+"""Channels must divide by the number of attention heads."""
+
+PARAMETER_CAPS: list[dict[str, int | None]] = [
+    {"max_samples": 1_000, "max_parameters": 250_000},
+    {"max_samples": 10_000, "max_parameters": 750_000},
+    {"max_samples": 25_000, "max_parameters": 1_000_000},
+    {"max_samples": None, "max_parameters": 2_000_000},
+]
+"""A model much larger than its data only learns it by heart: a cap by dataset size."""
+
+WORKLOADS: dict[str, dict[str, Any]] = {
+    "visnet": {
+        "tiers": VISNET_TIERS,
+        "scaling": VISNET_SCALING,
+        "parameter_caps": PARAMETER_CAPS,
+        "rounding": VISNET_ROUNDING,
+    },
+}

@@ -1,0 +1,199 @@
+"""The reference page of the settings, made from the model: ``python -m app.settings.document``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from app.settings import defaults
+from app.settings.model import (
+    BudgetSettings,
+    ParameterCap,
+    ProbeSettings,
+    Scaling,
+    Settings,
+    TierSpaces,
+    WorkloadSettings,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Made by `python -m app.settings.document` from app/settings. Do not edit by hand. -->
+
+Tonnage needs no configuration. What it can be told stands in one file, `tonnage.toml`, looked for
+in this order; the first one found is read, and no other:
+
+1. the file that the environment variable `TONNAGE_CONFIG` names;
+2. `tonnage.toml` in the working directory;
+3. `tonnage.toml` in the user's configuration folder (`~/.config/tonnage` on Linux,
+   `~/Library/Application Support/tonnage` on macOS, `%LOCALAPPDATA%\\tonnage\\tonnage` on Windows).
+
+Every key is also an environment variable: `TONNAGE_` and the key in capitals, with two underscores
+between table and key, such as `TONNAGE_HEADROOM=0.1` or
+`TONNAGE_BUDGETS__PROTOTYPING__TARGET_MIN=20`. Lists and tables are written as JSON there. The
+environment wins over the file, the file over the defaults, and an option of the command line over
+all of them. Tables are merged key by key; a list replaces the default list as a whole.
+
+An unknown key in the file is an error that names the nearest known one. An unknown `TONNAGE_…`
+variable is only warned of, since other programs may own it; a variable that is set but empty
+counts as not set. Sizes are in GiB and times in the unit that the key ends in (`_s`, `_min`).
+"""
+
+EXAMPLE = """\
+## Example
+
+```toml
+headroom = 0.1
+database_url = "postgresql://tonnage@db.example/tonnage"
+
+[budgets.prototyping]
+target_min = 15            # flexibility_min and trials keep their defaults
+
+[budgets.lunch_break]      # a budget of your own
+target_min = 45
+flexibility_min = 5
+trials = 12
+
+[probe]
+startup_timeout_s = 600    # a workload that reads a large file first
+
+[workloads.visnet.rounding]
+hidden_channels = 16
+```
+"""
+
+
+def render() -> str:
+    """The whole page as Markdown."""
+    top_level = [
+        name
+        for name, field in Settings.model_fields.items()
+        if not _is_section(field.annotation) and get_origin(field.annotation) is not dict
+    ]
+    parts = [
+        INTRODUCTION,
+        "## Top level\n\n" + _table(Settings, only=top_level),
+        _section("[probe]", ProbeSettings),
+        _section("[budgets.NAME]", BudgetSettings)
+        + "\nDefaults by name; a name that is not listed defines a new budget:\n\n"
+        + _budgets(),
+        _section("[workloads.NAME]", WorkloadSettings),
+        _section("[[workloads.NAME.tiers]]", TierSpaces),
+        _section("[[workloads.NAME.scaling]]", Scaling),
+        _section("[[workloads.NAME.parameter_caps]]", ParameterCap),
+        "## Defaults of `visnet`\n\n" + _visnet(),
+        EXAMPLE,
+    ]
+    return "\n".join(parts)
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _section(title: str, model: type[BaseModel]) -> str:
+    return f"## `{title}`\n\n{(model.__doc__ or '').strip()}\n\n" + _table(model)
+
+
+def _table(model: type[BaseModel], only: list[str] | None = None) -> str:
+    rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if only is None or name in only:
+            cells = (f"`{name}`", _type(field), _default(field), _described(field))
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(field: FieldInfo) -> str:
+    return _type_name(field.annotation)
+
+
+def _type_name(annotation: Any) -> str:
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
+    if annotation in names:
+        return names[annotation]
+    if get_origin(annotation) in (list, dict):
+        return "list" if get_origin(annotation) is list else "table"
+    members = [member for member in get_args(annotation) if member is not type(None)]
+    return _type_name(members[0]) if members else "value"
+
+
+def _described(field: FieldInfo) -> str:
+    bounds = []
+    for item in [*field.metadata, *_inner_metadata(field.annotation)]:
+        for sign, word in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
+            value = getattr(item, sign, None)
+            if value is not None:
+                bounds.append(f"{word} {value}")
+    text = field.description or ""
+    return f"{text} ({', '.join(bounds)})" if bounds else text
+
+
+def _inner_metadata(annotation: Any) -> list[Any]:
+    return [item for member in get_args(annotation) for item in getattr(member, "metadata", [])]
+
+
+def _default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "shown_default" in extra:
+        return str(extra["shown_default"])
+    if field.default is None:
+        return "none"
+    if field.default is not PydanticUndefined:
+        return f"`{json.dumps(field.default)}`"
+    return "required" if field.default_factory is None else "empty"
+
+
+def _budgets() -> str:
+    rows = ["| budget | `target_min` | `flexibility_min` | `trials` |", "|---|---|---|---|"]
+    for name, values in defaults.BUDGETS.items():
+        target = "none" if values["target_min"] is None else f"{values['target_min']:g}"
+        flexibility = f"{values['flexibility_min']:g}"
+        rows.append(f"| `{name}` | {target} | {flexibility} | {values['trials']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _visnet() -> str:
+    budgets = list(defaults.VISNET_TIERS[0]["spaces"])
+    rows = [
+        "Layers × hidden channels, by device memory (`tiers`):",
+        "",
+        "| GiB from | " + " | ".join(f"`{budget}`" for budget in budgets) + " |",
+        "|---|" + "---|" * len(budgets),
+    ]
+    for tier in defaults.VISNET_TIERS:
+        cells = [_product(tier["spaces"][budget]) for budget in budgets]
+        rows.append(f"| {tier['min_gib']:g} | " + " | ".join(cells) + " |")
+    rows += ["", "Layers and channels are multiplied by (`scaling`):", ""]
+    rows += ["| GiB from | factor |", "|---|---|"]
+    rows += [f"| {s['min_gib']:g} | {s['factor']:g} |" for s in defaults.VISNET_SCALING]
+    multiple = defaults.VISNET_ROUNDING["hidden_channels"]
+    rows += ["", f"Channels are rounded to a multiple of {multiple} (`rounding`)."]
+    rows += ["", "Parameters at most, by dataset size (`parameter_caps`):", ""]
+    rows += ["| samples below | parameters at most |", "|---|---|"]
+    for cap in defaults.PARAMETER_CAPS:
+        samples = "any" if cap["max_samples"] is None else f"{cap['max_samples']:,}"
+        rows.append(f"| {samples} | {cap['max_parameters']:,} |")
+    return "\n".join(rows) + "\n"
+
+
+def _product(space: dict[str, list[int]]) -> str:
+    return " × ".join(", ".join(str(option) for option in options) for options in space.values())
+
+
+def main() -> None:
+    PAGE.write_text(render(), encoding="utf-8")
+    sys.stderr.write(f"Written: {PAGE}\n")
+
+
+if __name__ == "__main__":
+    main()

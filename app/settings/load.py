@@ -1,0 +1,125 @@
+"""Reading the settings: defaults, then the file, then the environment, later ones winning.
+
+Tables are merged key by key; lists are replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_dir
+from pydantic import ValidationError
+
+from app.names import nearest
+from app.settings import defaults
+from app.settings.environment import CONFIG_VARIABLE, read_environment
+from app.settings.messages import explain
+from app.settings.model import APPLICATION, Settings
+from probes.errors import InputError
+
+FILE_NAME = "tonnage.toml"
+
+log = logging.getLogger(__name__)
+
+
+def find_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """The configuration file that applies: named, here, or the user's. ``None`` without one.
+
+    Raises ``InputError`` when ``TONNAGE_CONFIG`` names a file that is not there.
+    """
+    named = (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise InputError(
+                f"{CONFIG_VARIABLE}={named}: there is no such file. Correct the path, or unset "
+                f"{CONFIG_VARIABLE} to use {FILE_NAME} in the working directory."
+            )
+        return path
+    for folder in (Path.cwd(), Path(user_config_dir(APPLICATION))):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    return None
+
+
+def load_settings(
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings in force. ``overrides`` (command-line options) win over everything.
+
+    Raises ``InputError`` for anything wrong in the file, the environment or the overrides;
+    the message names the key, the value and where it was written.
+    """
+    environ = os.environ if environ is None else environ
+    path = find_file(environ)
+    from_file = _read_file(path) if path else {}
+    from_environment = read_environment(environ)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    base = {"budgets": defaults.BUDGETS, "workloads": defaults.WORKLOADS}
+    merged = _merge(_merge(_merge(base, from_file), from_environment), given)
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(explain(error, path, environ, given)) from None
+    settings._file = path
+    _warn_of_new_budgets(settings, path)
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        line = f", line {where[1]}" if where and where[1] else ", at its end" if where else ""
+        what = re.sub(r"\s*\(at [^)]*\)", "", str(error))
+        raise InputError(f"{path}{line}: not valid TOML: {what}.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}).") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+    return _anchored(data, path.resolve().parent)
+
+
+def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Relative paths in the file count from its own folder, wherever the command is run."""
+    data_dir = data.get("data_dir")
+    if isinstance(data_dir, str) and data_dir and not data_dir.startswith("~"):
+        data["data_dir"] = str(folder / data_dir)
+    url = data.get("database_url")
+    if isinstance(url, str):
+        relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(.*)", url)
+        if relative:
+            data["database_url"] = f"{relative[1]}{folder / relative[2]}{relative[3]}"
+    return data
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables merge, everything else is replaced. Neither argument is changed."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _warn_of_new_budgets(settings: Settings, path: Path | None) -> None:
+    """A new budget is allowed; one that looks like a known name is more likely a slip."""
+    for name in settings.budgets:
+        near = nearest(name, defaults.BUDGETS, cutoff=0.8)
+        if name not in defaults.BUDGETS and near:
+            log.warning(
+                "%s defines a new budget %r. Did you mean %r?",
+                path.name if path else "The environment",
+                name,
+                near,
+            )

@@ -1,0 +1,220 @@
+"""What can be configured: names, types, bounds, defaults. The reference page is made from this."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Annotated, Any
+
+from platformdirs import user_data_dir
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.settings import defaults
+from optimizer.budgets import CYCLE_BATCHES, MINUTE_S, Budget
+
+APPLICATION = "tonnage"
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not true or false")
+    return value
+
+
+def _none_word(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Number = Annotated[float, BeforeValidator(_no_boolean)]
+Option = int | float | str | bool | None
+"""One option of a dimension, as ``probes.space.Choice`` takes it."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetSettings(Section):
+    """What a study of this budget aims at."""
+
+    target_min: Annotated[Number | None, Field(gt=0), BeforeValidator(_none_word)] = Field(
+        None, description='Cycle time aimed at, in minutes. `"none"`: no time limit.'
+    )
+    flexibility_min: Number = Field(
+        0.0,
+        ge=0,
+        description="How far past the target a more capable configuration may go, in minutes.",
+    )
+    trials: Whole = Field(20, ge=1, description="Configurations a study measures at most.")
+    throughput_loss: Number = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        description="Fraction of the best throughput that a more capable model may cost.",
+    )
+
+
+class ProbeSettings(Section):
+    """How long a probe may take, and how far the search for the largest batch goes."""
+
+    startup_timeout_s: Number = Field(
+        180.0, gt=0, description="Seconds until a worker has imported torch and the workload."
+    )
+    step_timeout_s: Number = Field(
+        60.0, gt=0, description="Seconds without progress after which a probe is ended."
+    )
+    probe_timeout_s: Number = Field(1800.0, gt=0, description="Seconds a whole probe may take.")
+    measure_budget_s: Number = Field(
+        20.0, gt=0, description="Seconds spent on timing steps before the interval is accepted."
+    )
+    confirm_steps: Whole = Field(
+        24, ge=2, description="Measured steps a confirmation run has at least."
+    )
+    max_batch: Whole = Field(65_536, ge=1, description="Largest batch size ever tried.")
+    resolution: Number = Field(
+        0.03,
+        gt=0,
+        le=0.5,
+        description="How close the largest passing and the smallest failing batch come, relative.",
+    )
+
+
+class TierSpaces(Section):
+    """The search spaces of devices with at least so much memory."""
+
+    min_gib: Number = Field(ge=0, description="Memory from which the tier applies, in GiB.")
+    spaces: dict[str, dict[str, list[Option]]] = Field(
+        description="Budget name to search space: dimension name to its options."
+    )
+
+
+class Scaling(Section):
+    """What numeric dimensions of a tier are multiplied with, by memory."""
+
+    min_gib: Number = Field(ge=0, description="Memory from which the factor applies, in GiB.")
+    factor: Number = Field(gt=0, description="The multiplier.")
+
+
+class ParameterCap(Section):
+    """The largest model that makes sense for a dataset of this size."""
+
+    max_samples: Whole | None = Field(
+        None, ge=1, description="Applies to fewer samples than this. Left out: to every dataset."
+    )
+    max_parameters: Whole = Field(ge=1, description="Parameters a model may have at most.")
+
+
+class WorkloadSettings(Section):
+    """Search spaces for one workload, used instead of its own `space()`."""
+
+    tiers: list[TierSpaces] = Field(
+        default_factory=list,
+        description="Search spaces by device memory; the largest tier that fits applies.",
+    )
+    scaling: list[Scaling] = Field(
+        default_factory=list, description="Multipliers by device memory; the largest that fits."
+    )
+    parameter_caps: list[ParameterCap] = Field(
+        default_factory=list, description="Caps by dataset size; the smallest that applies."
+    )
+    rounding: dict[str, Annotated[Whole, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description="Dimension name to the multiple its scaled options are rounded to.",
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> WorkloadSettings:
+        """Sorted the way they are looked up, whatever the order in the file."""
+        self.tiers.sort(key=lambda tier: -tier.min_gib)
+        self.scaling.sort(key=lambda scaling: -scaling.min_gib)
+        self.parameter_caps.sort(
+            key=lambda cap: float("inf") if cap.max_samples is None else cap.max_samples
+        )
+        return self
+
+
+def _default_budgets() -> dict[str, BudgetSettings]:
+    return {name: BudgetSettings(**values) for name, values in defaults.BUDGETS.items()}
+
+
+def _default_workloads() -> dict[str, WorkloadSettings]:
+    return {
+        name: WorkloadSettings.model_validate(copy.deepcopy(values))
+        for name, values in defaults.WORKLOADS.items()
+    }
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Build it with ``app.settings.load_settings``."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="TONNAGE_",
+        env_nested_delimiter="__",
+    )
+    _file: Path | None = PrivateAttr(None)
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path(user_data_dir(APPLICATION)),
+        description="Folder for the database and the log files. A relative path counts from the "
+        "folder of the configuration file.",
+        json_schema_extra={"shown_default": "the user's data folder"},
+    )
+    database_url: str = Field(
+        "",
+        description="Where results are kept: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.",
+        json_schema_extra={"shown_default": "the SQLite file `tonnage.db` in `data_dir`"},
+    )
+    cycle_batches: Whole = Field(
+        CYCLE_BATCHES, ge=1, description="Batches in one cycle, the unit of every time budget."
+    )
+    headroom: Number = Field(
+        0.05, ge=0, le=0.5, description="Fraction of the device's memory that is kept free."
+    )
+    probe: ProbeSettings = ProbeSettings.model_validate({})
+    budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
+    workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _place_database(cls, data: Any) -> Any:
+        """An unset ``database_url`` is a file in ``data_dir``."""
+        if isinstance(data, dict):
+            folder = Path(str(data.get("data_dir") or user_data_dir(APPLICATION))).expanduser()
+            data = {**data, "data_dir": folder}
+            data["database_url"] = data.get("database_url") or f"sqlite:///{folder}/tonnage.db"
+        return data
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: ``load_settings`` reads the file and the environment."""
+        return (init_settings,)
+
+    @property
+    def file(self) -> Path | None:
+        """The configuration file that was read; ``None`` when there was none."""
+        return self._file
+
+    def budget_table(self) -> dict[str, Budget]:
+        """The budgets as the optimizer takes them, with the configured cycle length."""
+        return {
+            name: Budget(
+                name=name,
+                target_s=None if budget.target_min is None else budget.target_min * MINUTE_S,
+                flexibility_s=budget.flexibility_min * MINUTE_S,
+                trials=budget.trials,
+                throughput_loss=budget.throughput_loss,
+                cycle_batches=self.cycle_batches,
+            )
+            for name, budget in self.budgets.items()
+        }

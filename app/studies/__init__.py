@@ -1,0 +1,1 @@
+"""Studies: opened once per question, resumed until they are finished."""

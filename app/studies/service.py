@@ -1,0 +1,170 @@
+"""The rules of studies: one per question, resumed until finished, run by one process at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database import Database
+from app.devices import repository as devices
+from app.ids import new_id
+from app.recommendations import repository as recommendations
+from app.studies import repository
+from app.studies.owner import this_process
+from app.studies.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
+from app.workloads import repository as workloads
+from optimizer.records import Recommendation, StudySpec
+from probes.errors import InputError, MeasurementError
+
+Opening = Literal["new", "resumed", "finished"]
+
+SILENT_AFTER = timedelta(minutes=30)
+"""A run on another host that has stored nothing for so long is taken for dead: no single probe
+may take longer by default."""
+
+_ATTEMPTS = 5
+
+
+def open_study(
+    database: Database, spec: StudySpec, fresh: bool = False
+) -> tuple[StudyRecord, Opening]:
+    """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
+
+    ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
+    ``fail``. A finished study is ``finished`` as long as its recommendation is stored; one that
+    found nothing is resumed, which repeats no probe. ``fresh`` always begins a new one, which
+    reuses nothing measured before it.
+
+    Raises ``InputError`` while another process runs it.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            with database.write() as session:
+                return _open(session, spec, fresh)
+        except IntegrityError:  # another process opened the same question at the same moment
+            continue
+    raise MeasurementError(f"Study {spec.key} could not be opened: others keep opening it too.")
+
+
+def _open(session: Session, spec: StudySpec, fresh: bool) -> tuple[StudyRecord, Opening]:
+    last = repository.latest(session, spec.key)
+    if last is not None:
+        _refuse_if_running(last)
+    if last is None or fresh:
+        if last is not None and last.state == RUNNING:
+            repository.close(session, last.id, INTERRUPTED, "Its process ended.", 0.0)
+        generation = 1 if last is None else last.generation + 1
+        return _begin(session, spec, generation, fresh), "new"
+    if last.state == FINISHED and recommendations.of_study(session, last.id) is not None:
+        return last, "finished"
+    repository.take_over(session, last.id, this_process())
+    return _get(session, last.id), "resumed"
+
+
+def _begin(session: Session, spec: StudySpec, generation: int, fresh: bool) -> StudyRecord:
+    document = spec.to_dict()
+    workload_id = workloads.save(
+        session,
+        reference=spec.scope.workload,
+        source_hash=spec.scope.workload_hash,
+        dataset_size=spec.dataset_size,
+        space=document["space"],
+        replace=False,
+    )
+    study_id = new_id("st")
+    repository.add(
+        session,
+        study_id=study_id,
+        key=spec.key,
+        generation=generation,
+        fresh=fresh,
+        spec=document,
+        scope_key=spec.scope.key,
+        budget=spec.budget.name,
+        workload_id=workload_id,
+        device_id=devices.require(session, spec.scope.fingerprint, spec.scope.device),
+        owner=this_process(),
+    )
+    return _get(session, study_id)
+
+
+def _refuse_if_running(study: StudyRecord) -> None:
+    owner = study.owner
+    if study.state != RUNNING or owner is None:
+        return
+    what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
+    if owner.is_here:
+        if owner.is_alive():
+            raise InputError(
+                f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
+                f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)"
+            )
+        return
+    silent = utc_now() - study.updated_at
+    if silent < SILENT_AFTER:
+        minutes = silent.total_seconds() / 60
+        raise InputError(
+            f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
+            f"something {minutes:.0f} minutes ago. Wait until it is done; after "
+            f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
+        )
+
+
+def finish(
+    database: Database,
+    study_id: str,
+    recommendation: Recommendation | None,
+    *,
+    wall_s: float = 0.0,
+    message: str = "",
+) -> None:
+    """End a study with its recommendation, or with why there is none; both or nothing stored."""
+    with database.write() as session:
+        if recommendation is not None:
+            study = _get(session, study_id)
+            recommendations.save(session, recommendation, study_id, study.scope_key)
+        repository.close(session, study_id, FINISHED, message, wall_s)
+
+
+def interrupt(database: Database, study_id: str, *, wall_s: float = 0.0) -> None:
+    """Let go of a study that the user stopped; the same command resumes it."""
+    with database.write() as session:
+        repository.close(session, study_id, INTERRUPTED, "Interrupted by the user.", wall_s)
+
+
+def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
+    """Let go of a study that an error ended; the same command resumes it."""
+    with database.write() as session:
+        repository.close(session, study_id, FAILED, message, wall_s)
+
+
+def get(database: Database, study_id: str) -> StudyRecord:
+    """Raises ``InputError`` for an unknown id."""
+    with database.read() as session:
+        return _get(session, study_id)
+
+
+def listing(
+    database: Database,
+    *,
+    workload: str | None = None,
+    budget: str | None = None,
+    state: str | None = None,
+    limit: int = 100,
+) -> list[StudyRecord]:
+    """Newest first."""
+    with database.read() as session:
+        return repository.listing(
+            session, workload=workload, budget=budget, state=state, limit=limit
+        )
+
+
+def _get(session: Session, study_id: str) -> StudyRecord:
+    study = repository.get(session, study_id)
+    if study is None:
+        raise InputError(f"There is no study {study_id}.")
+    return study

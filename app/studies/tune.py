@@ -1,0 +1,186 @@
+"""The main job: turn a question into a study, run or resume it, keep what it ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.bench import Bench
+from app.database import Database
+from app.devices import service as devices
+from app.recommendations import service as recommendations
+from app.settings import Settings
+from app.studies import service
+from app.studies.store import SqlStudyStore
+from app.workloads import service as workloads
+from optimizer.budgets import budget_named
+from optimizer.choose import duration
+from optimizer.records import Recommendation, StudySpec
+from optimizer.spaces import SpaceRules, Tier, space_for
+from optimizer.study import Event, Limits, Study
+from probes.space import size
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asks of a workload on a target."""
+
+    budget: str
+    pinned: dict[str, Any] = field(default_factory=dict)
+    trials: int | None = None
+    cycle_batches: int | None = None
+    time_scale: float = 1.0
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How it ended. Without a recommendation, ``reasons`` say why."""
+
+    study_id: str
+    recommendation: Recommendation | None
+    reasons: list[str]
+    measured: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document printed when there is no recommendation."""
+        return {"id": None, "study": {"id": self.study_id}, "reasons": self.reasons}
+
+
+def study_spec(bench: Bench, question: Question) -> StudySpec:
+    """Budget, space and scope put together. Raises ``InputError`` for what does not exist."""
+    budget = budget_named(question.budget, bench.settings.budget_table())
+    budget = budget.scaled(question.time_scale)
+    if question.trials is not None:
+        budget = replace(budget, trials=question.trials)
+    if question.cycle_batches is not None:
+        budget = replace(budget, cycle_batches=question.cycle_batches)
+    rules = space_rules(bench.settings, bench.workload.spec)
+    return StudySpec(
+        scope=bench.scope,
+        budget=budget,
+        space=space_for(
+            bench.space, rules, budget.name, bench.target.limit_bytes, question.pinned
+        ),
+        dataset_size=bench.dataset_size,
+        pinned=question.pinned,
+        options=bench.workload.options,
+        time_scale=question.time_scale,
+    )
+
+
+def space_rules(settings: Settings, workload: str) -> SpaceRules:
+    """The configured memory tiers of a workload; empty rules where there are none."""
+    found = settings.workloads.get(workload)
+    if found is None:
+        return SpaceRules()
+    return SpaceRules(
+        tiers=[Tier(tier.min_gib, tier.spaces) for tier in found.tiers],
+        scaling=[(scaling.min_gib, scaling.factor) for scaling in found.scaling],
+        rounding=found.rounding,
+    )
+
+
+def tune_study(
+    bench: Bench,
+    database: Database,
+    question: Question,
+    report: Callable[[Event], None],
+    say: Callable[[str], None],
+) -> Answer:
+    """Answer from the store where that is possible, else search (or go on searching).
+
+    An interruption leaves the study ready to be resumed; everything measured is committed.
+    """
+    spec = study_spec(bench, question)
+    facts = bench.target.facts
+    devices.register(database, bench.target.fingerprint, kind=facts.kind, name=facts.name)
+    workloads.register(
+        database,
+        bench.workload.spec,
+        spec.scope.workload_hash,
+        bench.space,
+        dataset_size=spec.dataset_size,
+        options=bench.workload.options,
+    )
+    study, opening = service.open_study(database, spec, question.fresh)
+    if opening == "finished":
+        stored = recommendations.of_study(database, study.id)
+        if stored is not None:
+            say(f"Answered from the store: measured {stored.valid['created_at']}, still valid.")
+            return Answer(study.id, stored, [], True)
+    for line in describe(spec, bench, resumed=opening == "resumed"):
+        say(line)
+    for note in bench.description.get("notes", []):
+        say(f"Note: {note}")
+    return _run(bench, database, spec, study.id, report)
+
+
+def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
+    """What is about to happen, and everything that was scaled down for it."""
+    budget = spec.budget
+    verb = "Resuming" if resumed else "Tuning"
+    configs = size(spec.space)
+    planned = budget.trials if configs is None else min(configs, budget.trials)
+    space = ", ".join(
+        f"{name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
+        for name, dimension in spec.space.items()
+    )
+    memory = bench.target.limit_bytes / 2**20
+    lines = [
+        f"{verb} {spec.scope.workload} for {budget.name} on {spec.scope.device} "
+        f"({bench.target.facts.name}, {memory:,.0f} MiB, {spec.scope.headroom:.0%} kept free).",
+        f"Searching {planned} of {configs or 'infinitely many'} configs: {space}.",
+    ]
+    if budget.target_s is not None and budget.longest_cycle_s is not None:
+        lines.append(
+            f"A cycle of {budget.cycle_batches} batches should take {duration(budget.target_s)}, "
+            f"{duration(budget.longest_cycle_s)} at most."
+        )
+    if spec.time_scale != 1.0:
+        lines.append(
+            f"SCALED: times are {spec.time_scale:g} of what the budget means; the answer is for "
+            "the scaled window."
+        )
+    return lines
+
+
+def _run(
+    bench: Bench,
+    database: Database,
+    spec: StudySpec,
+    study_id: str,
+    report: Callable[[Event], None],
+) -> Answer:
+    from optuna.storages import RDBStorage
+
+    limits = Limits(
+        batch_cap=bench.settings.probe.max_batch, resolution=bench.settings.probe.resolution
+    )
+    try:
+        study = Study(
+            spec,
+            study_id,
+            SqlStudyStore(database, study_id, spec),
+            bench.measure,
+            storage=RDBStorage(database.full_url),
+            report=report,
+            limits=limits,
+        )
+        outcome = study.run()
+    except KeyboardInterrupt:
+        service.interrupt(database, study_id)
+        raise
+    except Exception as error:
+        service.fail(database, study_id, str(error))
+        raise
+    wall_s = outcome.recommendation.study["wall_s"] if outcome.recommendation else 0.0
+    service.finish(
+        database,
+        study_id,
+        outcome.recommendation,
+        wall_s=wall_s,
+        message="; ".join(outcome.reasons),
+    )
+    return Answer(study_id, outcome.recommendation, outcome.reasons, outcome.measured)

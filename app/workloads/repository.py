@@ -1,0 +1,80 @@
+"""All SQL about workloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database.models import WorkloadRow
+from app.database.upsert import upsert
+
+
+@dataclass(frozen=True)
+class WorkloadRecord:
+    """A workload at one state of its source and options."""
+
+    reference: str
+    """As the user named it: ``visnet``, ``train.py:MyWorkload``."""
+    source_hash: str
+    """Of its source and options."""
+    options: dict[str, Any]
+    dataset_size: int | None
+    space: dict[str, Any]
+    """Dimension name to ``probes.space.dimension_to_dict``."""
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+def save(
+    session: Session,
+    *,
+    reference: str,
+    source_hash: str,
+    dataset_size: int | None,
+    space: dict[str, Any],
+    options: dict[str, Any] | None = None,
+    replace: bool = True,
+) -> int:
+    """Add a workload or refresh it; with ``replace=False`` only its last sighting."""
+    now = utc_now()
+    values = {
+        "reference": reference,
+        "source_hash": source_hash,
+        "options": options or {},
+        "dataset_size": dataset_size,
+        "space": space,
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }
+    known = ["options", "dataset_size", "space"] if replace else []
+    update = [*known, "last_seen_at"]
+    upsert(session, WorkloadRow, values, key=["reference", "source_hash"], update=update)
+    return session.execute(
+        select(WorkloadRow.id).where(
+            WorkloadRow.reference == reference, WorkloadRow.source_hash == source_hash
+        )
+    ).scalar_one()
+
+
+def listing(session: Session) -> list[WorkloadRecord]:
+    """Last seen first."""
+    rows = session.execute(
+        select(WorkloadRow).order_by(WorkloadRow.last_seen_at.desc(), WorkloadRow.id.desc())
+    )
+    return [
+        WorkloadRecord(
+            reference=row.reference,
+            source_hash=row.source_hash,
+            options=row.options,
+            dataset_size=row.dataset_size,
+            space=row.space,
+            first_seen_at=row.first_seen_at,
+            last_seen_at=row.last_seen_at,
+        )
+        for row in rows.scalars()
+    ]

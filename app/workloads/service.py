@@ -1,0 +1,37 @@
+"""What is done with workloads: remembering what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.database import Database
+from app.workloads import repository
+from app.workloads.repository import WorkloadRecord
+from probes.space import Space, dimension_to_dict
+
+
+def register(
+    database: Database,
+    reference: str,
+    source_hash: str,
+    space: Space,
+    *,
+    dataset_size: int | None = None,
+    options: dict[str, Any] | None = None,
+) -> None:
+    """Remember a workload with its whole space and options (a study knows only its part)."""
+    with database.write() as session:
+        repository.save(
+            session,
+            reference=reference,
+            source_hash=source_hash,
+            dataset_size=dataset_size,
+            space={name: dimension_to_dict(dimension) for name, dimension in space.items()},
+            options=options,
+        )
+
+
+def listing(database: Database) -> list[WorkloadRecord]:
+    """Last seen first."""
+    with database.read() as session:
+        return repository.listing(session)

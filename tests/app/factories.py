@@ -1,0 +1,112 @@
+"""Plain data for the tests, complete and valid; every argument is what a test cares about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from optimizer.budgets import Budget
+from optimizer.records import Recommendation, Scope, StudySpec
+from probes.measurement import Measurement, Purpose, StepTime, Verdict
+from probes.space import Choice
+
+GIB = 2**30
+
+
+def scope(**changes: Any) -> Scope:
+    return replace(
+        Scope(
+            workload="train.py:Net",
+            workload_hash="abc123",
+            fingerprint="f" * 16,
+            device="cpu",
+            limit_bytes=2 * GIB,
+            headroom=0.05,
+        ),
+        **changes,
+    )
+
+
+def spec(budget: str = "smoke_test", **scope_changes: Any) -> StudySpec:
+    return StudySpec(
+        scope=scope(**scope_changes),
+        budget=Budget(budget, None, 0.0, trials=4),
+        space={"layers": Choice([1, 2, 4]), "activation": Choice(["relu", "gelu"])},
+        dataset_size=1000,
+    )
+
+
+def step_time(mean_s: float = 0.1) -> StepTime:
+    return StepTime(
+        median_s=mean_s,
+        mean_s=mean_s,
+        low_s=mean_s * 0.9,
+        high_s=mean_s * 1.1,
+        p10_s=mean_s * 0.8,
+        p90_s=mean_s * 1.2,
+        steps=24,
+        warmup_steps=4,
+        converged=True,
+        data_s=0.01,
+    )
+
+
+def measurement(
+    batch_size: int = 8,
+    verdict: Verdict = Verdict.STABLE,
+    purpose: Purpose = Purpose.CONFIRM,
+    config: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Measurement:
+    made = Measurement(
+        workload="train.py:Net",
+        config={"layers": 2, "activation": "relu"} if config is None else config,
+        batch_size=batch_size,
+        device="cpu",
+        purpose=purpose,
+        verdict=verdict,
+        reason="It ran." if verdict is Verdict.STABLE else f"It ended in {verdict}.",
+        limit_bytes=2 * GIB,
+        headroom=0.05,
+        peak_bytes=5 * GIB,  # above 32 bits on purpose
+        step_time=step_time() if verdict is Verdict.STABLE else None,
+    )
+    return replace(made, **changes)
+
+
+def recommendation(
+    id: str = "rec_1", config: dict[str, Any] | None = None, **changes: Any
+) -> Recommendation:
+    made = Recommendation(
+        id=id,
+        workload="train.py:Net",
+        budget="smoke_test",
+        device="cpu",
+        config={"layers": 4, "activation": "relu"} if config is None else config,
+        batch_size=96,
+        accumulation=1,
+        cycle_batches=450,
+        cycle_time_s={"median": 600.0, "low": 590.0, "high": 615.0},
+        throughput_samples_per_s=72.0,
+        peak_bytes=1 * GIB,
+        limit_bytes=2 * GIB,
+        headroom=0.05,
+        parameters=1234,
+        binding="memory",
+        explanation=["It is the fastest."],
+        alternatives=[],
+        ruled_out=[],
+        evidence={"highest_passing": measurement(96).to_dict(), "lowest_failing": None},
+        environment={
+            "torch": "2.13.0",
+            "threads": 2,
+            "allocator": {"MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+        },
+        study={"id": "st_1", "trials": 4, "pruned": 1, "probes": 9, "wall_s": 60.0},
+        valid={
+            "fingerprint": "f" * 16,
+            "workload_hash": "abc123",
+            "created_at": "2026-01-02T03:04:05+00:00",
+        },
+    )
+    return replace(made, **changes)
