@@ -9,12 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.types import TypeDecorator
 
 from app.database.migrate import VERSION_TABLE
-from app.database.models import PREFIX, Base
-
-
-def ours(name: str | None, kind: str, parents: Any) -> bool:
-    """Whether a name in the database is ours; Optuna's tables are none of our business."""
-    return kind != "table" or (name or "").startswith(PREFIX)
+from app.database.models import Base
+from migrations.env_filter import ours
 
 
 def plain_type(kind: str, item: Any, _context: Any) -> str | Literal[False]:

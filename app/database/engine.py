@@ -165,8 +165,6 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
                 connection.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
-            if "readonly" in str(error):
-                return  # the first write says so, reading goes on
             if "locked" not in str(error) or time.monotonic() > deadline_s:
                 raise
             time.sleep(0.02)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer.budgets import Budget
-from optimizer.records import Recommendation, Scope, StudySpec
+from optimizer.records import Recommendation, Scope, StudySpec, Trial
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
 from probes.space import Choice
 
@@ -108,5 +108,21 @@ def recommendation(
             "workload_hash": "abc123",
             "created_at": "2026-01-02T03:04:05+00:00",
         },
+    )
+    return replace(made, **changes)
+
+
+def trial(number: int = 0, **changes: Any) -> Trial:
+    made = Trial(
+        number=number,
+        config={"layers": 2, "activation": "relu"},
+        state="feasible",
+        reason="Batch 8 fits.",
+        batch_size=8,
+        binding="memory",
+        throughput_samples_per_s=80.0,
+        violation={"memory": -0.1, "time": -1.0},
+        probes=5,
+        wall_s=12.5,
     )
     return replace(made, **changes)

@@ -147,8 +147,7 @@ class TestMistakes:
     def test_an_unknown_key_names_the_nearest_and_the_file(self, write):
         write("[budgets.prototyping]\ntarget_minutes = 20")
         assert refused() == (
-            "tonnage.toml: unknown key budgets.prototyping.target_minutes. "
-            "Did you mean target_min?"
+            "tonnage.toml: unknown key budgets.prototyping.target_minutes. Did you mean target_min?"
         )
 
     def test_an_unknown_key_at_the_top(self, write):

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from app.measurements import service
+from probes.measurement import Purpose, Verdict
+from tests.app import factories
+
+CONFIG = factories.measurement().config
+
+
+def test_a_single_probe_is_kept_and_found_again(database):
+    run = factories.measurement(8)
+    service.record(database, factories.scope(), run)
+    assert service.find(database, factories.scope(), CONFIG, 8, Purpose.CONFIRM) == run
+    assert service.find(database, factories.scope(), CONFIG, 8, Purpose.BRACKET) == run
+    assert service.find(database, factories.scope(headroom=0), CONFIG, 8, Purpose.CONFIRM) is None
+
+
+def test_a_crash_is_not_found_again(database):
+    service.record(database, factories.scope(), factories.measurement(8, Verdict.CRASH))
+    assert service.find(database, factories.scope(), CONFIG, 8, Purpose.CONFIRM) is None
+
+
+def test_listing_is_newest_first_filtered_and_paged(database):
+    for batch_size, verdict in ((1, Verdict.STABLE), (2, Verdict.STABLE), (4, Verdict.OOM)):
+        run = factories.measurement(batch_size, verdict)
+        service.record(database, factories.scope(), run)
+    service.record(database, factories.scope(device="cuda:0"), factories.measurement(8))
+
+    def sizes(**filters: object) -> list[int]:
+        found = service.listing(database, **filters)
+        return [record.measurement.batch_size for record in found]
+
+    assert sizes() == [8, 4, 2, 1]
+    assert sizes(scope=factories.scope()) == [4, 2, 1]
+    assert sizes(verdict=Verdict.OOM) == [4]
+    page = service.listing(database, limit=2)
+    assert sizes(before_id=page[-1].id) == [2, 1]
