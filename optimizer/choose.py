@@ -12,6 +12,7 @@ from typing import Any
 
 from optimizer.budgets import MINUTE_S, Budget
 from optimizer.records import Trial
+from probes.max_batch import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
 ALTERNATIVES = 3
@@ -45,7 +46,7 @@ class Choice:
 
 
 def candidates(trials: Sequence[Trial], runs: Sequence[Measurement]) -> list[Candidate]:
-    """Feasible trials joined with the confirmation run of their batch. Tainted runs do not count."""
+    """Feasible trials joined with the confirmation run of their batch."""
     result = []
     for trial in trials:
         if trial.state != "feasible":
@@ -189,14 +190,6 @@ def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Bu
             )
     lines += [f"{config_text(t.config)}: {t.reason}" for t in trials[:ALTERNATIVES]]
     return lines
-
-
-def short_by_bytes(measurement: Measurement) -> int | None:
-    """How much more memory a failed run would have needed at the least; ``None`` if unknown."""
-    if measurement.cap_bytes is None or measurement.requested_bytes is None:
-        return None
-    needed = (measurement.peak_bytes or 0) + measurement.requested_bytes
-    return max(1, needed - measurement.cap_bytes)
 
 
 def config_text(config: Config) -> str:

@@ -53,6 +53,8 @@ class StudySpec:
     space: Space
     dataset_size: int | None = None
     pinned: Config = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Fixed parameters of the workload (``--option``)."""
     time_scale: float = 1.0
     """What the budget's times were multiplied with; shown wherever the result is."""
     seed: int = 0
@@ -64,6 +66,7 @@ class StudySpec:
             "space": {name: dimension_to_dict(d) for name, d in self.space.items()},
             "dataset_size": self.dataset_size,
             "pinned": self.pinned,
+            "options": self.options,
             "time_scale": self.time_scale,
             "seed": self.seed,
         }

@@ -12,7 +12,7 @@ from typing import Any
 
 from probes.errors import InputError
 from probes.levers import LEVERS
-from probes.space import Choice, Dimension, Float, Int, Space, pin, unknown_name
+from probes.space import Choice, Dimension, Int, Space, pin, unknown_name
 
 GIB = 2**30
 
@@ -85,8 +85,8 @@ def _allows(dimension: Dimension, value: Any) -> bool:
         return value in dimension.options
     if isinstance(dimension, Int):
         within = dimension.low <= value <= dimension.high
-        return within and (value - dimension.low) % dimension.step == 0
-    return isinstance(dimension, Float) and dimension.low <= value <= dimension.high
+        return bool(within and (value - dimension.low) % dimension.step == 0)
+    return bool(dimension.low <= value <= dimension.high)
 
 
 def costs_at_least(space: Space, config: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -20,7 +20,15 @@ from optimizer.budgets import Budget
 from optimizer.records import Prediction, Recommendation, Store, StudySpec, Trial
 from optimizer.spaces import costs_at_least
 from probes.errors import MeasurementError
-from probes.max_batch import DEFAULT_CAP, Ask, Bounds, MaxBatch, MaxBatchSearch, run_search
+from probes.max_batch import (
+    DEFAULT_CAP,
+    Ask,
+    Bounds,
+    MaxBatch,
+    MaxBatchSearch,
+    run_search,
+    short_by_bytes,
+)
 from probes.measurement import Config, Measurement, Verdict
 from probes.space import Dimension, Float, Int, grid, size
 
@@ -295,6 +303,7 @@ class Study:
             valid={
                 "fingerprint": spec.scope.fingerprint,
                 "workload_hash": spec.scope.workload_hash,
+                "workload_options": spec.options,
                 "created_at": created_at,
             },
         )
@@ -352,7 +361,7 @@ def _memory_violation(run: Measurement) -> float:
         return 0.0 if run.passed else 1.0
     if run.passed:
         return (run.peak_bytes or 0) / run.cap_bytes - 1
-    short = choosing.short_by_bytes(run)
+    short = short_by_bytes(run)
     return max(0.01, (short or 0) / run.cap_bytes)
 
 

@@ -64,7 +64,7 @@ def prepare_model(model: torch.nn.Module, levers: dict[str, Any]) -> torch.nn.Mo
         if not callable(enable):
             raise UnsupportedError(
                 f"gradient_checkpointing=True: {type(model).__name__} has no "
-                "gradient_checkpointing_enable(). Give the model that method, or leave the lever out."
+                "gradient_checkpointing_enable(). Give it that method, or leave the lever out."
             )
         enable()
     if levers.get("compile"):

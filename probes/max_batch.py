@@ -241,8 +241,18 @@ class MaxBatchSearch:
         if target > lo + 2 * step or (target > lo and not self._confirmed(lo)):
             return self._ask(self._between(target), Purpose.CONFIRM)
         if not self._confirmed(lo):
-            return self._ask(lo, Purpose.CONFIRM)
+            return self._surprise(lo, hi, step) or self._ask(lo, Purpose.CONFIRM)
         return self._ask(self._between(lo + step), Purpose.BRACKET)
+
+    def _surprise(self, lo: int, hi: int, step: int) -> Ask | None:
+        """The curve says ``lo`` is the edge, but it passed above a confirmed batch: the curve is
+        wrong here. Halve towards a known failure, or gallop where there is none."""
+        below = [m.batch_size for m in self.measurements if self._confirmed(m.batch_size)]
+        if not below or max(below) > lo or hi - lo <= 2 * step:
+            return None
+        if self._failing():
+            return self._ask(self._halve(lo, hi), Purpose.BRACKET)
+        return self._ask(self._between(lo + 2 * (lo - max(below))), Purpose.BRACKET)
 
     def _halve(self, lo: int, hi: int) -> int:
         """A batch in between, where the predicted line contradicts a failure."""
@@ -313,13 +323,13 @@ class MaxBatchSearch:
             full = self.bounds.dataset_size is not None and (
                 self.bounds.ceiling == self.bounds.dataset_size
             )
-            binding = "data" if full else "cap"
+            binding: str | None = "data" if full else "cap"
         else:
             binding = self._binding(failing) if failing else "cap"
         return MaxBatch(
             best.batch_size,
             binding,
-            self._why(best, binding, failing),
+            self._why(binding, failing),
             best,
             failing,
             list(self.measurements),
@@ -336,7 +346,7 @@ class MaxBatchSearch:
             return None
         return "time" if failing.verdict is Verdict.TIMEOUT else "shape"
 
-    def _why(self, best: Measurement, binding: str, failing: Measurement | None) -> str:
+    def _why(self, binding: str | None, failing: Measurement | None) -> str:
         if binding == "data" and failing is None:
             return f"The data set has {self.bounds.dataset_size} samples."
         if binding == "cap":
@@ -356,7 +366,9 @@ class MaxBatchSearch:
     def _why_nothing(self, failing: Measurement | None) -> str:
         if failing is None:
             return "No probe could be run."
-        return f"Even batch {failing.batch_size} fails: {self._failure_words(failing)}"
+        short = short_by_bytes(failing)
+        by = f" Short by at least {short / 2**20:.0f} MiB." if short is not None else ""
+        return f"Even batch {failing.batch_size} fails: {self._failure_words(failing)}{by}"
 
 
 @dataclass(frozen=True)
@@ -392,9 +404,15 @@ def _step_s(measurement: Measurement) -> float | None:
     return None if measurement.step_time is None else measurement.step_time.mean_s
 
 
-def run_search(
-    search: MaxBatchSearch, probe: Callable[[Ask], Measurement]
-) -> MaxBatch:
+def short_by_bytes(measurement: Measurement) -> int | None:
+    """How much more memory a failed run would have needed at the least; ``None`` if unknown."""
+    if measurement.cap_bytes is None or measurement.requested_bytes is None:
+        return None
+    needed = (measurement.peak_bytes or 0) + measurement.requested_bytes
+    return max(1, needed - measurement.cap_bytes)
+
+
+def run_search(search: MaxBatchSearch, probe: Callable[[Ask], Measurement]) -> MaxBatch:
     """Drive a search to its end with a function that runs one probe."""
     while (ask := search.ask()) is not None:
         search.tell(probe(ask))

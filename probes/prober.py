@@ -158,10 +158,10 @@ def resolve_python(asked: str | None) -> str:
     has torch, else our own. Raises ``InputError`` when there is no such interpreter.
     """
     if asked:
-        found = shutil.which(os.path.expanduser(asked))
+        found = shutil.which(str(Path(asked).expanduser()))
         if found is None:
             raise InputError(f"--python {asked}: there is no such interpreter.")
-        return os.path.abspath(found)
+        return str(Path(found).absolute())  # not resolved: a link into a venv means the venv
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(variable)
         if not prefix or Path(prefix).resolve() == Path(sys.prefix).resolve():
@@ -175,7 +175,8 @@ def resolve_python(asked: str | None) -> str:
 def _has_torch(python: str) -> bool:
     look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
     try:
-        return subprocess.run([python, "-c", look], timeout=30, capture_output=True).returncode == 0
+        ran = subprocess.run([python, "-c", look], timeout=30, capture_output=True, check=False)
+        return ran.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

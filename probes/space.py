@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from probes.errors import InputError
 
@@ -89,7 +89,7 @@ class Choice:
         return sorted(self.options) if self.is_numeric() else list(self.options)
 
 
-Dimension = Union[Int, Float, Choice]
+Dimension: TypeAlias = "Int | Float | Choice"
 Space = dict[str, Dimension]
 
 

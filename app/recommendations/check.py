@@ -51,9 +51,7 @@ def check_validity(
             reason = f"Workload {recommendation.workload} cannot be loaded here now."
             checked.append(Checked(recommendation, False, [reason]))
             continue
-        valid, reasons = service.check(
-            database, recommendation, current, workload_hash=hashes[key]
-        )
+        valid, reasons = service.check(database, recommendation, current, workload_hash=hashes[key])
         checked.append(Checked(recommendation, valid, reasons))
     return checked
 

@@ -60,9 +60,7 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
     return StudySpec(
         scope=bench.scope,
         budget=budget,
-        space=space_for(
-            bench.space, rules, budget.name, bench.target.limit_bytes, question.pinned
-        ),
+        space=space_for(bench.space, rules, budget.name, bench.target.limit_bytes, question.pinned),
         dataset_size=bench.dataset_size,
         pinned=question.pinned,
         options=bench.workload.options,

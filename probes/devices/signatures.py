@@ -119,6 +119,8 @@ RULES: tuple[Rule, ...] = (
           "a kernel indexes with 32 bits and the tensor has more elements", _SPLIT),
     _rule(r"more than INT_MAX elements|INT_MAX", SHAPE,
           "an operation takes at most 2**31 - 1 elements", _SPLIT),
+    _rule(r"number of categories cannot exceed", SHAPE,
+          "sampling takes at most 2**24 categories", _SPLIT),
     _rule(r"CUDA error: invalid configuration argument", SHAPE,
           "a kernel was asked for a larger grid than the device has (attention: batch times heads "
           "above 65535)", _SPLIT),

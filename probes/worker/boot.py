@@ -59,8 +59,8 @@ def _let_go_of_output() -> None:
 
 def _guard(worker: int, lifeline_fd: int) -> None:
     """Wait for the worker, or for the parent's end, whichever is first; then end the same way."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     status = _wait(worker, lifeline_fd)
     if status is None:
         os.killpg(os.getpgid(0), signal.SIGKILL)

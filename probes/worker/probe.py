@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from probes.classify import Classified, classify_exception
+from probes.classify import Classified, classify
 from probes.devices import backend_for
 from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
@@ -56,7 +56,7 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
         if isinstance(error, DataEndedError):
             run.phase = "data"
     except Exception as error:
-        failure, trace_text = _as_text(error, run.phase)
+        failure, trace_text = _as_text(error, run.phase, job.batch_size)
     if failure is not None:
         # Outside ``except``: the exception and the tensors its frames held are gone by now.
         run.training = None
@@ -69,14 +69,20 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     return measurement.to_dict()
 
 
-def _as_text(error: Exception, phase: str) -> tuple[Classified, str]:
+def _as_text(error: Exception, phase: str, batch_size: int) -> tuple[Classified, str]:
+    """Verdict and traceback as text: a kept exception would keep its frames' tensors alive."""
     import traceback
 
-    types = [cls.__name__ for cls in type(error).__mro__]
-    classified = classify_exception(types, str(error))
+    classified = classify(error, batch_size=batch_size)
     where = f"While {_PHASE_WORDS.get(phase, phase)}: "
+    hint = classified.hint
+    if classified.verdict is Verdict.OOM and phase == "build":
+        hint = (
+            "Model and optimizer alone do not fit, whatever the batch: use a smaller config, a "
+            "lower precision, or a larger memory budget."
+        )
     text = "".join(traceback.format_exception(error))
-    return replace(classified, reason=where + classified.reason), text[-6000:]
+    return replace(classified, reason=where + classified.reason, hint=hint), text[-6000:]
 
 
 _PHASE_WORDS = {
@@ -156,7 +162,9 @@ class _Run:
         assert self.training is not None and self.backend is not None
         backend, training = self.backend, self.training
         total = len(self.step_s) + count
-        marks, data_s, losses = [backend.mark()], [], []
+        marks = [backend.mark()]
+        data_s: list[float] = []
+        losses: list[torch.Tensor] = []
         for _ in range(count):
             self.enter("train", len(self.step_s) + len(losses), max(total, self._expected()))
             waited_s, loss = training.step()
@@ -349,4 +357,3 @@ def _finite(value: float) -> float | None:
 
 def _mib(size: float) -> str:
     return f"{size / 2**20:.1f} MiB"
-

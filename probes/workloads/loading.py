@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import inspect
 import json
-import os
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -145,8 +144,8 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(place: str, spec: str) -> ModuleType:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # what `python -m package.module` would do
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # what `python -m package.module` would do
     if not all(part.isidentifier() for part in place.split(".")):
         raise InputError(
             f"{spec!r} is not a workload: give a registered name ({', '.join(BUILT_IN)}), "
@@ -155,7 +154,7 @@ def _import_module(place: str, spec: str) -> ModuleType:
     top = place.partition(".")[0]
     if importlib.util.find_spec(top) is None:
         raise InputError(
-            f"There is no module {top!r} in {os.getcwd()} or in {sys.executable}. For a file, write "
+            f"There is no module {top!r} in {Path.cwd()} or in {sys.executable}. For a file, write "
             "its path with .py: path/to/file.py:Class."
         )
     return importlib.import_module(place)
@@ -188,7 +187,9 @@ def _construct(cls: type, ref: WorkloadRef) -> Any:
         return cls(**ref.options)
     parameters = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    accepted = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    accepted = [
+        n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     for name in ref.options:
         if not open_ended and name not in accepted:
             raise InputError(f"{ref.spec}: {unknown_name('option', name, accepted)}")

@@ -132,7 +132,8 @@ def load(data: str, max_atoms: int | None = None) -> Loaded:
     structures = _g2() if data == "g2" else _read(data)
     molecules: list[Molecule] = []
     cut = periodic = 0
-    for number, (atoms, energy) in enumerate(structures):
+    for number, (whole, known) in enumerate(structures):
+        atoms, energy = whole, known
         where = f"data={data!r}, structure {number}"
         if max_atoms is not None and len(atoms) > max_atoms:
             atoms, energy = _centre(atoms, max_atoms), None

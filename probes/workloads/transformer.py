@@ -38,7 +38,8 @@ class Block(nn.Module):
         q_BHLK, k_BHLK, v_BHLK = qkv.permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(q_BHLK, k_BHLK, v_BHLK, is_causal=True)
         x_BLD = x_BLD + self.out(mixed.transpose(1, 2).reshape(B, L, D))
-        return x_BLD + self.mlp(self.norm_mlp(x_BLD))
+        mixed_BLD: torch.Tensor = x_BLD + self.mlp(self.norm_mlp(x_BLD))
+        return mixed_BLD
 
 
 class Decoder(nn.Module):
@@ -56,7 +57,8 @@ class Decoder(nn.Module):
         x_BLD = self.tokens(tokens_BL) + self.positions(positions_L)
         for block in self.blocks:
             x_BLD = block(x_BLD)
-        return self.norm(x_BLD) @ self.tokens.weight.T
+        logits_BLV: torch.Tensor = self.norm(x_BLD) @ self.tokens.weight.T
+        return logits_BLV
 
 
 class Transformer:
@@ -81,7 +83,9 @@ class Transformer:
     def model(self, config: dict[str, Any]) -> nn.Module:
         width = config["width"]
         if width % self.heads:
-            raise InputError(f"transformer: width={width} must be a multiple of {self.heads} heads.")
+            raise InputError(
+                f"transformer: width={width} must be a multiple of {self.heads} heads."
+            )
         return Decoder(self.vocabulary, self.length, config["layers"], width, self.heads)
 
     def batches(self, config: dict[str, Any], batch_size: int) -> Iterator[Batch]:

@@ -146,9 +146,9 @@ class EnergyModel(nn.Module):
         x, vec = network.representation_model(batch.z, batch.pos, batch.edge_index)
         energy = network.output_model.pre_reduce(x, vec) * network.std
         energy = network.prior_model(energy, batch.z).squeeze(-1)
-        total: Tensor = energy.new_zeros(batch.molecules).index_add(0, batch.molecule, energy)
-        total = total + network.mean
-        return total
+        total_B = energy.new_zeros(batch.molecules).index_add(0, batch.molecule, energy)
+        energies_B: Tensor = total_B + network.mean
+        return energies_B
 
 
 class GivenEdges(nn.Module):

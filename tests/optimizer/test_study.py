@@ -105,7 +105,9 @@ def test_infeasible_is_told_as_a_constraint_and_a_crash_as_a_failed_trial() -> N
         ScriptedFleet(device),
         storage=storage,
     ).run()
-    told = {t.params["layers"]: t for t in optuna.load_study(study_name="st_1", storage=storage).trials}
+    told = {
+        t.params["layers"]: t for t in optuna.load_study(study_name="st_1", storage=storage).trials
+    }
     assert told[1].constraints is not None and max(told[1].constraints.values()) <= 0
     assert told[2].state is optuna.trial.TrialState.FAIL
     assert told[4].constraints is not None and told[4].constraints["memory"] > 0
@@ -167,10 +169,9 @@ def test_the_recommendation_document_is_plain_json_with_every_key_of_the_contrac
     outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
     assert outcome.recommendation is not None
     document = json.loads(json.dumps(outcome.recommendation.to_dict()))
-    for key in (
-        "id workload budget device config batch_size accumulation cycle_batches cycle_time_s "
-        "throughput_samples_per_s peak_bytes parameters binding alternatives evidence study valid"
-    ).split():
+    keys = """id workload budget device config batch_size accumulation cycle_batches cycle_time_s
+        throughput_samples_per_s peak_bytes parameters binding alternatives evidence study valid"""
+    for key in keys.split():
         assert key in document, key
     assert set(document["cycle_time_s"]) == {"median", "low", "high"}
     assert set(document["study"]) >= {"id", "trials", "pruned", "probes", "wall_s"}

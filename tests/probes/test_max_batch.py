@@ -21,7 +21,9 @@ def true_edge(device: ScriptedDevice, ceiling: int = 100_000) -> int:
     low, high = 0, ceiling
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if device.memory(middle) <= device.cap_bytes else (low, middle - 1)
+        low, high = (
+            (middle, high) if device.memory(middle) <= device.cap_bytes else (low, middle - 1)
+        )
     return low
 
 

@@ -1,0 +1,104 @@
+"""A workload on a target: probes of it, as a study or a single command asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.settings import Settings
+from app.target import Target
+from optimizer.records import Scope
+from probes.isolation import Progress
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.levers import LEVERS
+from probes.max_batch import Ask
+from probes.measurement import Config, Measurement, Purpose
+from probes.space import Float, Int, Space, dimension_from_dict, pin
+
+TAINTED_REPEATS = 1
+"""A disturbed confirmation is run again so often before it is kept, marked, as it is."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything about (workload, target) that probes have in common."""
+
+    settings: Settings
+    workload: WorkloadRef
+    target: Target
+    headroom: float
+    description: Mapping[str, Any]
+    """What the worker said of the workload (see ``probes.workloads.loading.describe``)."""
+    on_progress: Progress | None = None
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        workload: WorkloadRef,
+        target: Target,
+        headroom: float,
+        on_progress: Progress | None = None,
+    ) -> Bench:
+        """Load the workload once, in a worker, to learn its space. Raises ``InputError``."""
+        description = target.prober.describe(workload)
+        return cls(settings, workload, target, headroom, description, on_progress)
+
+    @property
+    def space(self) -> Space:
+        return {n: dimension_from_dict(d) for n, d in self.description["space"].items()}
+
+    @property
+    def dataset_size(self) -> int | None:
+        size: int | None = self.description["dataset_size"]
+        return size
+
+    @property
+    def scope(self) -> Scope:
+        return self.target.scope(self.workload, self.description["source_hash"], self.headroom)
+
+    def config(self, pinned: Mapping[str, Any]) -> Config:
+        """One config: pinned values, and the smallest of every other dimension.
+
+        Raises ``InputError`` for a name the workload does not have.
+        """
+        space = self.space
+        levers = {name: LEVERS[name] for name in pinned if name in LEVERS and name not in space}
+        config: Config = {}
+        for name, dimension in pin({**space, **levers}, pinned).items():
+            least = dimension.low if isinstance(dimension, (Int, Float)) else dimension.values()[0]
+            config[name] = least
+        return config
+
+    def plan(self, purpose: Purpose) -> Plan:
+        """How long such a probe runs, as configured."""
+        if purpose is Purpose.BRACKET:
+            return BRACKET_PLAN
+        probe = self.settings.probe
+        return replace(
+            CONFIRM_PLAN,
+            measure_steps=probe.confirm_steps,
+            max_measure_steps=max(probe.confirm_steps, CONFIRM_PLAN.max_measure_steps),
+            measure_budget_s=probe.measure_budget_s,
+        )
+
+    def measure(self, config: Config, ask: Ask) -> Measurement:
+        """Run one probe in a fresh process; a disturbed confirmation is run again once."""
+        accumulation = int(config.get("accumulation", 1))
+        job = ProbeJob(
+            workload=self.workload,
+            config=config,
+            batch_size=ask.batch_size,
+            device=self.target.facts.device,
+            plan=self.plan(ask.purpose),
+            limit_bytes=self.target.memory_budget_bytes,
+            headroom=self.headroom,
+            accumulation=accumulation,
+        )
+        for _ in range(TAINTED_REPEATS + 1):
+            measurement = self.target.prober.probe(job, self.target.telemetry, self.on_progress)
+            clean = not measurement.tainted or ask.purpose is Purpose.BRACKET
+            if clean or not measurement.passed:
+                break
+        return measurement

@@ -1,0 +1,92 @@
+"""``tonnage devices``: what is here, its fingerprint and state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.cli import options
+from app.cli.context import open_settings
+from app.cli.output import facts_table, print_json, stdout
+from app.cli.values import size_text
+
+
+def devices(python: options.Python = None, json_: options.Json = False) -> None:
+    """Show the devices torch can train on here, their fingerprint and their state.
+
+    The best one, which other commands use by default, comes first.
+    """
+    settings = open_settings()
+
+    from app.target import find_devices
+    from probes.devices.base import DeviceFacts
+    from probes.devices.fingerprint import build_fingerprint
+    from probes.devices.telemetry import Telemetry
+
+    _, found = find_devices(settings, python)
+    documents: list[dict[str, Any]] = []
+    for raw in found["devices"]:
+        facts = DeviceFacts(**raw)
+        telemetry = Telemetry(facts)
+        fingerprint = build_fingerprint(facts, telemetry)
+        documents.append(
+            {
+                "device": facts.device,
+                "kind": facts.kind,
+                "name": facts.name,
+                "total_bytes": facts.total_bytes,
+                "free_bytes": facts.free_bytes,
+                "fingerprint": fingerprint.key,
+                "class": fingerprint.class_key,
+                **fingerprint.to_dict(),
+                "state": telemetry.read().to_dict(),
+                "notes": facts.notes,
+            }
+        )
+    document = {
+        "devices": documents,
+        "unavailable": found["unavailable"],
+        "interpreter": found["interpreter"],
+    }
+    if json_:
+        print_json(document)
+        return
+    console = stdout()
+    for device in documents:
+        console.print(f"[bold]{device['device']}[/bold]  {device['name']}")
+        console.print(facts_table(_rows(device)))
+        console.print()
+    for kind, reason in found["unavailable"].items():
+        console.print(f"{kind}: not here – {reason}", markup=False)
+    interpreter = found["interpreter"]
+    console.print(
+        f"\ntorch {interpreter['torch']}, Python {interpreter['python']} "
+        f"({interpreter['executable']})",
+        markup=False,
+    )
+
+
+def _rows(device: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        ("memory", f"{size_text(device['total_bytes'])}, {size_text(device['free_bytes'])} free"),
+        ("fingerprint", f"{device['fingerprint']} (class {device['class']})"),
+    ]
+    for group in ("identity", "device_class", "environment", "state"):
+        known = {k: v for k, v in device[group].items() if not _missing(v) and v is not None}
+        text = ", ".join(f"{k}={_text(k, v)}" for k, v in known.items())
+        rows.append((group.replace("device_", ""), text))
+    reasons: dict[str, list[str]] = {}
+    for group in ("identity", "device_class", "state"):
+        for key, value in device[group].items():
+            if _missing(value):
+                reasons.setdefault(value["missing"], []).append(key)
+    rows += [("not known", f"{', '.join(keys)}: {reason}") for reason, keys in reasons.items()]
+    rows += [("note", note) for note in device["notes"]]
+    return rows
+
+
+def _text(name: str, value: Any) -> str:
+    return size_text(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
+
+
+def _missing(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"missing"}

@@ -1,0 +1,102 @@
+"""``tonnage doctor``: self-check of every backend, a report to attach to a bug."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from app.cli import options
+from app.cli.context import is_quiet, open_database, open_settings
+from app.cli.output import print_json, stdout
+from probes.errors import TonnageError
+
+
+def doctor(
+    python: options.Python = None,
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Check the installation: interpreter, every device, memory limits, the database.
+
+    Each device trains a small model, is driven out of memory on purpose, and must survive both.
+    Exit status 0 when every check passes, 3 otherwise. Attach the --json report to a bug.
+    """
+    from app.cli.progress import Progress
+
+    report: dict[str, Any] = {"system": system(), "checks": []}
+    with Progress(quiet=is_quiet()) as progress:
+        for name, check in checks(python, database):
+            progress.doing(name)
+            entry = run_check(name, check)
+            report["checks"].append(entry)
+            progress.line(f"{'ok  ' if entry['ok'] else 'FAIL'} {name}: {entry['detail']}")
+    report["ok"] = all(entry["ok"] for entry in report["checks"])
+    if json_:
+        print_json(report)
+    elif report["ok"]:
+        stdout().print("All checks passed.")
+    else:
+        stdout().print("Some checks failed. Attach the output of: tonnage doctor --json")
+    raise typer.Exit(0 if report["ok"] else 3)
+
+
+def run_check(name: str, check: Any) -> dict[str, Any]:
+    try:
+        return {"name": name, "ok": True, "detail": check()}
+    except TonnageError as error:
+        return {"name": name, "ok": False, "detail": str(error)}
+    except AssertionError as error:
+        return {"name": name, "ok": False, "detail": str(error)}
+
+
+def system() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    packages = {}
+    for package in ("tonnage", "torch", "optuna", "sqlalchemy", "psutil", "nvidia-ml-py"):
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            packages[package] = "not installed"
+    return {
+        "os": platform.platform(),
+        "python": sys.version.split()[0],
+        "packages": packages,
+    }
+
+
+def checks(python: str | None, database: str | None) -> list[tuple[str, Any]]:
+    """Name and function of each check; a function returns a sentence or raises."""
+    settings = open_settings()
+
+    from app.target import find_devices
+    from probes.self_check import DEVICE_CHECKS
+
+    found: dict[str, Any] = {}
+
+    def interpreter() -> str:
+        prober, devices = find_devices(settings, python)
+        found.update(prober=prober, devices=devices)
+        facts = devices["interpreter"]
+        return f"torch {facts['torch']} on Python {facts['python']} at {facts['executable']}"
+
+    def storage() -> str:
+        from app.database import migrate
+
+        store = open_database(settings, database)
+        return f"{store.shown_url} at version {migrate.current(store)}"
+
+    listed: list[tuple[str, Any]] = [("interpreter", interpreter), ("database", storage)]
+    first = run_check("interpreter", interpreter)
+    if not first["ok"]:
+        return listed
+    for raw in found["devices"]["devices"]:
+        for name, check in DEVICE_CHECKS.items():
+            prober = replace(found["prober"])
+            device = raw["device"]
+            listed.append((f"{device} {name}", lambda c=check, p=prober, d=device: c(p, d)))
+    return listed

@@ -1,0 +1,113 @@
+"""``tonnage probe``: one measurement."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli import options
+from app.cli.context import ask, is_quiet, open_database
+from app.cli.output import facts_table, print_json, stdout
+from app.cli.values import size_text
+from probes.measurement import Measurement, Verdict
+
+
+def probe(
+    workload: options.Workload,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.", show_default=False)],
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="A few steps only: memory and a rough step time, no stability verdict."
+        ),
+    ] = False,
+    set_: options.Set = None,
+    option: options.Option = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    headroom: options.Headroom = None,
+    python: options.Python = None,
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Measure one config at one batch size, in a process of its own.
+
+    Exit status 0 when it is stable, 1 when it is not, 3 when it could not be measured (the
+    workload crashed or hung).
+
+    Example: tonnage probe transformer --set layers=2 --set width=128 --batch-size 64
+    """
+    asked = ask(
+        workload,
+        device=device,
+        memory_budget=memory_budget,
+        python=python,
+        set_=set_,
+        option=option,
+        headroom=headroom,
+    )
+    store = open_database(asked.settings, database)
+
+    from app.cli.progress import Progress
+    from app.measurements.service import record
+    from probes.max_batch import Ask
+    from probes.measurement import Purpose
+
+    with Progress(quiet=is_quiet()) as progress:
+        bench = asked.open_bench(progress.worker)
+        purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
+        wanted = Ask(batch_size, purpose)
+        progress.probe(wanted)
+        measurement = bench.measure(bench.config(asked.pinned), wanted)
+        record(store, bench.scope, measurement)
+    if json_:
+        print_json(measurement.to_dict())
+    else:
+        show(measurement)
+    raise typer.Exit(exit_code(measurement))
+
+
+def exit_code(measurement: Measurement) -> int:
+    if measurement.passed:
+        return 0
+    return 3 if measurement.verdict in (Verdict.CRASH, Verdict.TIMEOUT) else 1
+
+
+def show(m: Measurement) -> None:
+    """The measurement for a person: verdict and reason first."""
+    console = stdout()
+    style = "green" if m.passed else "red"
+    console.print(f"[bold {style}]{m.verdict}[/bold {style}]", end="  ")
+    console.print(m.reason, markup=False)
+    if m.hint:
+        console.print(f"→ {m.hint}", markup=False)
+    rows = [("batch", str(m.batch_size)), ("device", m.device)]
+    if m.peak_bytes is not None:
+        share = f" of {size_text(m.limit_bytes)}, {m.headroom:.0%} kept free"
+        rows.append(("peak memory", size_text(m.peak_bytes) + share))
+    if m.phase_peak_bytes:
+        phases = ", ".join(f"{k} {size_text(v)}" for k, v in m.phase_peak_bytes.items())
+        rows.append(("by phase", phases))
+    if m.step_time is not None:
+        t = m.step_time
+        rows.append(
+            (
+                "step time",
+                f"{t.mean_s:.4g} s (90 % interval {t.low_s:.4g} to {t.high_s:.4g}; p10 "
+                f"{t.p10_s:.4g}, p90 {t.p90_s:.4g}; {t.steps} steps after {t.warmup_steps} of "
+                f"warm-up{'' if t.converged else '; not converged'})",
+            )
+        )
+        rows.append(("waiting for data", f"{t.data_s / t.median_s:.0%} of a step"))
+    if m.parameters:
+        rows.append(("parameters", f"{m.parameters:,}"))
+    rows += [("tainted", taint) for taint in m.tainted]
+    rows += [("note", note) for note in m.notes]
+    console.print(facts_table(rows))
+    if m.verdict in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED):
+        for name, tail in (("stderr", m.stderr_tail), ("stdout", m.stdout_tail)):
+            if tail.strip():
+                console.print(
+                    f"\nlast {name} of the worker:\n{tail.rstrip()[-3000:]}", markup=False
+                )

@@ -1,0 +1,87 @@
+"""``tonnage recommend``: what is stored and still valid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli import options
+from app.cli.context import absolute_spec, open_database, open_settings
+from app.cli.output import print_json, stdout
+
+if TYPE_CHECKING:
+    from optimizer.records import Recommendation
+
+
+def recommend(
+    workload: Annotated[
+        str | None, typer.Option(help="Only of this workload.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Only of this budget.", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Only for this device, such as cuda:0.", show_default=False)
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also those that are no longer valid, with the reason.")
+    ] = False,
+    python: options.Python = None,
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Show stored recommendations that are still valid on this machine.
+
+    The newest per workload, budget and device. One that a new driver, torch or workload has made
+    invalid is left out (--all shows it with what changed). Exit status 1 when there is none.
+    """
+    settings = open_settings()
+    store = open_database(settings, database)
+
+    from app.cli.recommendation import show
+    from app.recommendations.check import Checked, check_validity
+    from app.recommendations.service import listing
+
+    spec = absolute_spec(workload) if workload else None
+    stored = listing(store, workload=spec, budget=budget, device=device)
+    checked: list[Checked] = []
+    if stored:
+        checked = check_validity(settings, store, newest(stored), python)
+    valid = [item for item in checked if item.valid]
+    shown = checked if all_ else valid
+    if json_:
+        print_json([document(item) for item in shown])
+    else:
+        console = stdout()
+        for item in shown:
+            show(item.recommendation)
+            for reason in item.reasons:
+                console.print(f"  NOT VALID: {reason}", markup=False)
+        if not shown:
+            console.print(nothing(workload, budget, len(checked)), markup=False)
+    raise typer.Exit(0 if valid else 1)
+
+
+def newest(stored: list[Recommendation]) -> list[Recommendation]:
+    """The first of each (workload, budget, device, memory): the list comes newest first."""
+    seen: dict[tuple[Any, ...], Recommendation] = {}
+    for item in stored:
+        key = (item.workload, item.budget, item.device, item.limit_bytes)
+        seen.setdefault(key, item)
+    return list(seen.values())
+
+
+def document(item: Any) -> dict[str, Any]:
+    return {
+        **item.recommendation.to_dict(),
+        "is_valid": item.valid,
+        "invalid_because": item.reasons,
+    }
+
+
+def nothing(workload: str | None, budget: str | None, stale: int) -> str:
+    if stale:
+        return f"{stale} stored, none valid any more. See why with --all, or tune again."
+    command = f"tonnage tune {workload or 'WORKLOAD'} --budget {budget or 'prototyping'}"
+    return f"Nothing is stored yet. Measure it with: {command}"

@@ -1,0 +1,97 @@
+"""``tonnage tune``: the main job. Search, choose, keep."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli import options
+from app.cli.context import ask, is_quiet, open_database
+from app.cli.output import print_json, stderr, stdout
+
+
+def tune(
+    workload: options.Workload,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="smoke_test (does it run at all), prototyping (20 min per cycle), or another "
+            "that is configured."
+        ),
+    ] = "prototyping",
+    set_: options.Set = None,
+    option: options.Option = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    headroom: options.Headroom = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Configs to measure at most. Default: the budget's.", show_default=False
+        ),
+    ] = None,
+    cycle_batches: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batches in a cycle. Default: 450.", show_default=False),
+    ] = None,
+    time_scale: Annotated[
+        float,
+        typer.Option(
+            min=1e-6, help="Multiply the budget's times, to try things out: 0.05 makes 20 min 1."
+        ),
+    ] = 1.0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure again, whatever is stored.")
+    ] = False,
+    python: options.Python = None,
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Find the configuration to train with, for a budget, on this device.
+
+    Every probe is stored as it ends. Interrupt it, kill it, run the same command again: it goes
+    on where it was. When it is finished and still valid, the answer comes from the store. Exit
+    status 1 when nothing fits, 3 when nothing could be measured.
+
+    Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
+    """
+    asked = ask(
+        workload,
+        device=device,
+        memory_budget=memory_budget,
+        python=python,
+        set_=set_,
+        option=option,
+        headroom=headroom,
+    )
+    store = open_database(asked.settings, database)
+
+    from app.cli.progress import Progress
+    from app.cli.recommendation import show
+    from app.studies.tune import Question, tune_study
+
+    with Progress(quiet=is_quiet()) as progress:
+        progress.doing("loading the workload")
+        bench = asked.open_bench(progress.worker)
+        question = Question(
+            budget=budget,
+            pinned=asked.pinned,
+            trials=trials,
+            cycle_batches=cycle_batches,
+            time_scale=time_scale,
+            fresh=fresh,
+        )
+        answer = tune_study(bench, store, question, progress.study, progress.line)
+    if answer.recommendation is None:
+        if json_:
+            print_json(answer.to_dict())
+        console = stderr() if json_ else stdout()
+        console.print("[bold red]No recommendation.[/bold red]")
+        for reason in answer.reasons:
+            console.print(f"  {reason}", markup=False)
+        raise typer.Exit(1 if answer.measured else 3)
+    if json_:
+        print_json(answer.recommendation.to_dict())
+    else:
+        show(answer.recommendation)

@@ -1,0 +1,107 @@
+"""What a command needs to begin: settings, logging, and the shared options turned into values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.cli.values import parse_size
+from probes.job import WorkloadRef
+from probes.space import parse_assignments
+
+if TYPE_CHECKING:
+    from app.bench import Bench
+    from app.database import Database
+    from app.settings import Settings
+    from app.target import Target
+    from probes.isolation import Progress
+
+_verbosity = 0
+
+
+def set_verbosity(level: int) -> None:
+    """-1 quiet, 0 normal, 1 and more verbose: set once, before the command runs."""
+    global _verbosity  # noqa: PLW0603
+    _verbosity = level
+
+
+def is_quiet() -> bool:
+    return _verbosity < 0
+
+
+def open_settings() -> Settings:
+    """Read the configuration and start logging. Raises ``InputError``."""
+    from app.logging_setup import configure_logging
+    from app.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(_verbosity, settings.data_dir)
+    return settings
+
+
+def open_database(settings: Settings, url: str | None) -> Database:
+    """The database, migrated to this version."""
+    from app.database import open_database
+    from app.database.migrate import upgrade
+
+    database = open_database(url or settings.database_url)
+    upgrade(database)
+    return database
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A workload on a device, as a command line describes them."""
+
+    settings: Settings
+    workload: WorkloadRef
+    target: Target
+    pinned: dict[str, Any]
+    headroom: float
+
+    def open_bench(self, on_progress: Progress | None = None) -> Bench:
+        """Load the workload (in a worker). Raises ``InputError``."""
+        from app.bench import Bench
+
+        return Bench.open(self.settings, self.workload, self.target, self.headroom, on_progress)
+
+
+def ask(
+    workload: str,
+    *,
+    device: str | None,
+    memory_budget: str | None,
+    python: str | None,
+    set_: list[str] | None,
+    option: list[str] | None,
+    headroom: float | None,
+) -> Asked:
+    """Check what can be checked without a device first, then find the device."""
+    settings = open_settings()
+    pinned = parse_assignments(set_ or [], "--set")
+    options = parse_assignments(option or [], "--option")
+    budget_bytes = parse_size(memory_budget) if memory_budget else None
+
+    from app.target import open_target
+
+    target = open_target(settings, python, device, budget_bytes)
+    return Asked(
+        settings,
+        WorkloadRef(absolute_spec(workload), options),
+        target,
+        pinned,
+        settings.headroom if headroom is None else headroom,
+    )
+
+
+def absolute_spec(spec: str) -> str:
+    """A file's path made absolute, so that the same workload is the same from any folder."""
+    from pathlib import Path
+
+    path, separator, name = spec.rpartition(":")
+    if not separator:
+        path, name = spec, ""
+    if not path.endswith(".py"):
+        return spec
+    absolute = str(Path(path).expanduser().resolve())
+    return f"{absolute}:{name}" if name else absolute

@@ -1,0 +1,77 @@
+"""The options that several commands share, written once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Workload = Annotated[
+    str,
+    typer.Argument(
+        help="What to train: a registered name (visnet, transformer), path/to/file.py:Class or "
+        "package.module:Class.",
+        metavar="WORKLOAD",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda:0, mps or xpu:0. Default: the best one here.", show_default=False),
+]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        help="Emulate a smaller device, for example 2GiB. On the CPU it is the device's size.",
+        show_default=False,
+        metavar="SIZE",
+    ),
+]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        help="The interpreter that trains. Default: the active virtual environment if it has "
+        "torch, else Tonnage's own.",
+        show_default=False,
+        metavar="PATH",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Pin a dimension of the config or a lever: layers=4, precision=bf16. Repeatable.",
+        show_default=False,
+        metavar="NAME=VALUE",
+    ),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="A fixed parameter of the workload, such as data=pocket.pdb. Repeatable.",
+        show_default=False,
+        metavar="NAME=VALUE",
+    ),
+]
+Headroom = Annotated[
+    float | None,
+    typer.Option(
+        help="Fraction of the memory to keep free. Default: 0.05, or what is configured.",
+        show_default=False,
+        min=0.0,
+        max=0.5,
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="Where results are kept: sqlite:///PATH or postgresql://USER@HOST/NAME. Default: "
+        "what is configured, else a file in your data folder.",
+        show_default=False,
+        metavar="URL",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout; all else on stderr.")
+]

@@ -1,0 +1,142 @@
+"""Progress on stderr: a live bar in a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from app.cli.values import size_text
+from optimizer.choose import config_text, duration
+from probes.measurement import Measurement
+
+if TYPE_CHECKING:
+    from optimizer.study import Event
+    from probes.max_batch import Ask
+
+log = logging.getLogger("tonnage")
+
+
+class Progress:
+    """Says what is being measured, what came out, and about how long is left.
+
+    Use as a context manager. ``study`` takes a study's events, ``worker`` a worker's progress
+    messages; single probes use ``probe`` and ``measured`` directly.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.live = sys.stderr.isatty() and not quiet
+        self._began_s = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._doing = ""
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            from app.cli.output import stderr
+
+            self._bar = Bar(
+                SpinnerColumn(),
+                BarColumn(bar_width=20),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+                console=stderr(),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def line(self, text: str) -> None:
+        """One line that stays."""
+        log.debug(text)
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def doing(self, text: str, completed: float | None = None, total: float | None = None) -> None:
+        """What is going on now: replaces what was said before."""
+        self._doing = text
+        if self._bar is not None:
+            self._bar.update(self._task, description=text, completed=completed, total=total)
+
+    # -- sources of news -------------------------------------------------------------------
+
+    def worker(self, message: dict[str, Any]) -> None:
+        """A progress message of a worker."""
+        if self._bar is None:
+            return
+        phase = message.get("phase", "")
+        step = f" step {message['step']}/{message['of']}" if message.get("of") else ""
+        self._bar.update(self._task, description=f"{self._doing} · {phase}{step}")
+
+    def probe(self, ask: Ask, where: str = "") -> None:
+        expected = ""
+        if ask.peak_bytes is not None:
+            expected = f", expecting {size_text(ask.peak_bytes.value)}"
+        self.doing(f"{where}batch {ask.batch_size} ({ask.purpose}{expected})")
+
+    def measured(self, measurement: Measurement, where: str = "", reused: bool = False) -> None:
+        self.line(where + measurement_line(measurement) + (" [stored]" if reused else ""))
+
+    def study(self, event: Event) -> None:
+        """An event of a study."""
+        where = f"[{event.trial_number + 1}] {config_text(event.config)}: "
+        if event.kind == "trial":
+            self.doing(where + "starting", event.trials_settled, event.trials_planned)
+        elif event.kind == "probe" and event.ask is not None:
+            self.probe(event.ask, where)
+        elif event.kind in ("measured", "reused") and event.measurement is not None:
+            self.measured(event.measurement, where, reused=event.kind == "reused")
+        elif event.kind == "settled" and event.trial is not None:
+            self.line(where + self._settled(event))
+            self.doing("next", event.trials_settled, event.trials_planned)
+
+    def _settled(self, event: Event) -> str:
+        trial = event.trial
+        assert trial is not None
+        if trial.state == "feasible":
+            text = (
+                f"maximum stable batch {trial.batch_size}, bound by {trial.binding}, "
+                f"{trial.throughput_samples_per_s or 0:.3g} samples/s"
+            )
+        else:
+            text = f"{trial.state}: {trial.reason}"
+        left = event.trials_planned - event.trials_settled
+        if left > 0 and event.trials_settled:
+            per_trial_s = (time.monotonic() - self._began_s) / event.trials_settled
+            text += f" · {left} left, about {duration(left * per_trial_s)}"
+        return text
+
+
+def measurement_line(m: Measurement) -> str:
+    """A measurement in one line."""
+    text = f"batch {m.batch_size} {m.purpose}: {m.verdict}"
+    if m.passed:
+        text += f", peak {size_text(m.peak_bytes)}"
+        if m.step_time is not None:
+            text += f", {m.step_time.mean_s:.3g} s/step"
+    else:
+        text += f" – {m.reason}"
+    if m.tainted:
+        text += f" (tainted: {'; '.join(m.tainted)})"
+    return text

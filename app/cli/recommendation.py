@@ -1,0 +1,72 @@
+"""A recommendation for a person: what to run and why, first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.cli.output import facts_table, stdout
+from app.cli.values import size_text
+from optimizer.choose import config_text, duration
+from optimizer.records import Recommendation
+
+
+def show(recommendation: Recommendation) -> None:
+    """Print it on stdout, with how to use it."""
+    console = stdout()
+    r = recommendation
+    scale = r.study.get("time_scale", 1.0)
+    scaled = f", times scaled by {scale:g}" if scale != 1.0 else ""
+    console.print(
+        f"\n[bold]Recommendation[/bold] for {r.workload}, budget {r.budget}{scaled}, "
+        f"on {r.device}\n"
+    )
+    for line in r.explanation:
+        console.print(f"  {line}", markup=False)
+    console.print()
+    cycle = r.cycle_time_s
+    console.print(
+        facts_table(
+            [
+                ("config", config_text(r.config)),
+                ("batch size", str(r.batch_size)),
+                ("bound by", r.binding),
+                (
+                    "cycle time",
+                    f"{duration(cycle['median'])} for {r.cycle_batches} batches "
+                    f"({duration(cycle['low'])} to {duration(cycle['high'])})",
+                ),
+                ("throughput", f"{r.throughput_samples_per_s:.4g} samples/s"),
+                ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
+                ("parameters", f"{r.parameters:,}" if r.parameters else "–"),
+                ("train with", _environment(r.environment)),
+                (
+                    "cost",
+                    f"{r.study['trials']} configs, {r.study['probes']} probes, "
+                    f"{duration(r.study['wall_s'])}",
+                ),
+                ("id", r.id),
+            ]
+        )
+    )
+    if r.alternatives:
+        console.print("\n  Alternatives")
+        for other in r.alternatives:
+            console.print(f"    {other['trade']}", markup=False)
+    if r.ruled_out:
+        console.print("\n  Ruled out")
+        for out in r.ruled_out[:5]:
+            text = f"    {config_text(out['config'])} ({out['state']}): {out['reason']}"
+            console.print(text, markup=False)
+        if len(r.ruled_out) > 5:
+            console.print(f"    … and {len(r.ruled_out) - 5} more, see --json")
+    console.print(
+        f"\n  Read it again:  tonnage recommend --workload {r.workload} --budget {r.budget}"
+        f"\n  Use it:         tonnage export {r.id} --to args",
+        markup=False,
+    )
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    settings = environment.get("allocator") or {}
+    words = " ".join(f"{key}={value}" for key, value in settings.items())
+    return f"torch {environment.get('torch', '?')} {words}".strip()
