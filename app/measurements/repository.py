@@ -91,14 +91,18 @@ def find(
     study_id: str | None = None,
     not_before: datetime | None = None,
 ) -> MeasurementRecord | None:
-    """The best clean measurement that answers for this config, batch size and purpose.
+    """The best measurement that answers for this config, batch size and purpose.
 
-    From ``study_id`` any verdict counts, from elsewhere only ``conclusive`` ones made at or after
-    ``not_before``. A passed confirmation answers for a bracket too. The study's own come first,
-    then the newest.
+    From ``study_id`` all count, even tainted ones: whether to repeat those was decided when they
+    were made, and a resumed study must not ask again. From elsewhere only clean, ``conclusive``
+    ones made at or after ``not_before``. A passed confirmation answers for a bracket too. The
+    study's own come first, then the clean, then the newest.
     """
     own = MeasurementRow.study_id == study_id
-    borrowed: ColumnElement[bool] = MeasurementRow.verdict.in_([str(v) for v in conclusive])
+    borrowed: ColumnElement[bool] = and_(
+        MeasurementRow.verdict.in_([str(v) for v in conclusive]),
+        MeasurementRow.tainted.is_(False),
+    )
     if not_before is not None:
         borrowed = and_(borrowed, MeasurementRow.created_at >= not_before)
     statement = (
@@ -107,11 +111,10 @@ def find(
             MeasurementRow.scope_key == scope_key,
             MeasurementRow.config_hash == short_hash(config),
             MeasurementRow.batch_size == batch_size,
-            MeasurementRow.tainted.is_(False),
             _serves(purpose),
             borrowed if study_id is None else or_(own, borrowed),
         )
-        .order_by(case((own, 0), else_=1), MeasurementRow.id.desc())
+        .order_by(case((own, 0), else_=1), MeasurementRow.tainted, MeasurementRow.id.desc())
         .limit(1)
     )
     row = session.execute(statement).scalar_one_or_none()

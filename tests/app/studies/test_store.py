@@ -75,10 +75,14 @@ class TestFindingInTheSameStudy:
         keep(store, 8)
         assert store.find_measurement(config, batch_size, purpose) is None
 
-    def test_a_tainted_one_is_not(self, store):
+    def test_a_tainted_one_is_too_because_its_repetition_was_decided_when_it_was_made(self, store):
+        run = keep(store, 8, tainted=["throttled"])
+        assert store.find_measurement(CONFIG, 8, CONFIRM) == run
+
+    def test_a_clean_one_comes_before_a_newer_tainted_one(self, store):
+        clean = keep(store, 8)
         keep(store, 8, tainted=["throttled"])
-        assert store.find_measurement(CONFIG, 8, CONFIRM) is None
-        assert len(store.measurements()) == 1
+        assert store.find_measurement(CONFIG, 8, CONFIRM) == clean
 
     def test_a_passed_confirmation_answers_for_a_bracket(self, store):
         run = keep(store, 8, Verdict.STABLE, CONFIRM)

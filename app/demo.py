@@ -1,0 +1,57 @@
+"""``make demo``: the main job from end to end, on whatever this machine has, in a few minutes.
+
+Runs the ordinary command line, so that what is seen here can be typed by hand afterwards.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from app.cli.context import open_settings
+from app.target import open_target
+
+CPU_MEMORY_BUDGET = "2GiB"
+"""Where there is no accelerator: small enough for memory to matter."""
+TIME_SCALE = 0.02
+"""20 minutes per cycle become 24 seconds, so that two cores get through the search in minutes."""
+
+
+def commands(device: str) -> list[list[str]]:
+    """What to run, in order. On the CPU everything is scaled down, and says so."""
+    small = ["--memory-budget", CPU_MEMORY_BUDGET] if device == "cpu" else []
+    scaled = ["--time-scale", str(TIME_SCALE)] if device == "cpu" else []
+    tune = ["tune", "visnet", "--device", device, *small]
+    return [
+        ["db", "upgrade"],
+        [*tune, "--budget", "smoke_test"],
+        [*tune, "--budget", "prototyping", *scaled],
+        ["export", "latest", "--to", "args"],
+    ]
+
+
+def main() -> int:
+    """Run them one after the other; the first that fails ends the demo with its status."""
+    target = open_target(open_settings(), None, None, None)
+    device = target.facts.device
+    print(f"The best device here is {device}: {target.facts.name}.", flush=True)
+    if device == "cpu":
+        print(
+            f"No accelerator: using the CPU with a memory budget of {CPU_MEMORY_BUDGET}, and the "
+            f"times of the prototyping budget scaled by {TIME_SCALE:g} so that this ends within "
+            "minutes.",
+            flush=True,
+        )
+    for arguments in commands(device):
+        print(f"\n$ tonnage {' '.join(arguments)}", flush=True)
+        status = subprocess.run(
+            [sys.executable, "-c", "from app.cli import main; main()", *arguments], check=False
+        ).returncode
+        if status:
+            return status
+    print("\nEvery measurement is kept: run this again and the answers come from the store.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

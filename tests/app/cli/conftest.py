@@ -1,0 +1,95 @@
+"""The real command line in a process of its own, with a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
+QUICK = {
+    "TONNAGE_PROBE__MEASURE_BUDGET_S": "0.5",
+    "TONNAGE_PROBE__CONFIRM_STEPS": "8",
+    "TONNAGE_PROBE__MAX_BATCH": "256",
+}
+WORKLOAD = '''
+import torch
+from torch import nn
+
+
+class Tiny:
+    """Needs no import of anything but torch."""
+
+    def space(self):
+        return {"layers": range(1, 3), "width": [16, 32]}
+
+    def model(self, config):
+        layers = [nn.Linear(32, 32) for _ in range(config["layers"])]
+        return nn.Sequential(*layers, nn.Linear(32, config["width"]))
+
+    def batches(self, config, batch_size):
+        while True:
+            yield torch.randn(batch_size, 32)
+
+    def loss(self, model, batch):
+        return model(batch).square().mean()
+'''
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder with a workload in ``train.py``."""
+    (tmp_path / "train.py").write_text(WORKLOAD)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("TONNAGE_")}
+    return {
+        **kept,
+        **QUICK,
+        "TONNAGE_DATA_DIR": str(folder / "data"),
+        "TONNAGE_TEST_MARK": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
+
+
+@pytest.fixture
+def tonnage(folder: Path, environment: dict[str, str]) -> Run:
+    """Run ``tonnage`` to its end: ``tonnage("tune", "train.py:Tiny", …)``."""
+
+    def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*TONNAGE, *arguments],
+            cwd=folder,
+            env={**environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return run
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """Running processes with this test's mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (
+                process.environ().get("TONNAGE_TEST_MARK") == mark
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
