@@ -130,7 +130,12 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
         lines.append(f"What binds the batch is {binding}. {why_binding}".strip())
     if choice.fastest is not best:
         lines.append(trade(choice.fastest, best, chosen_over=True))
-    if not best.step_time.converged:
+    if run.tainted:
+        lines.append(
+            f"The machine was not undisturbed ({'; '.join(run.tainted)}), and a repetition neither: "
+            "the times may be too long. Memory is not affected. Measure again with --fresh."
+        )
+    elif not best.step_time.converged:
         lines.append(
             "Step times varied, so the cycle time is less certain than usual: see its interval."
         )

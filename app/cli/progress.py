@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.values import size_text
 from optimizer.choose import config_text, duration
-from probes.measurement import Measurement
+from probes.measurement import Measurement, Purpose
 
 if TYPE_CHECKING:
     from optimizer.study import Event
@@ -137,6 +137,6 @@ def measurement_line(m: Measurement) -> str:
             text += f", {m.step_time.mean_s:.3g} s/step"
     else:
         text += f" – {m.reason}"
-    if m.tainted:
+    if m.tainted and m.purpose is Purpose.CONFIRM:
         text += f" (tainted: {'; '.join(m.tainted)})"
     return text

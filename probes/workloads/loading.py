@@ -99,8 +99,8 @@ def _own_files(cls: type) -> list[Path]:
     files = set()
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py"):
-            continue
+        if not isinstance(file, str) or not file.endswith(".py") or not Path(file).is_absolute():
+            continue  # torch has modules that claim a relative file which does not exist
         path = Path(file).resolve()
         if _below(path, home.parent) and not any(_below(path, p) for p in installed):
             files.add(path)

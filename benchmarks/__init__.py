@@ -1,0 +1,1 @@
+"""Measurements behind every claim: ``make bench`` runs them all and writes dated results."""

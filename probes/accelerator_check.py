@@ -1,0 +1,179 @@
+"""``python -m probes.accelerator_check``: what a backend does on real hardware, as a dated report.
+
+Runs on a bare box: torch, psutil and nvidia-ml-py are all it needs. For each accelerator it runs
+the self-checks of ``doctor``, a max-batch search against exhaustive truth near the edge, and a
+comparison of the predicted with a really run cycle. Ends with status 3 where there is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from probes.devices.base import DeviceFacts
+from probes.devices.fingerprint import build_fingerprint
+from probes.devices.telemetry import Telemetry
+from probes.errors import TonnageError
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
+from probes.measurement import Measurement, Purpose
+from probes.prober import Prober, resolve_python
+from probes.self_check import DEVICE_CHECKS
+
+GIB = 2**30
+EMULATED_BYTES = 4 * GIB
+"""The search runs in an emulated small device, so that the truth can be scanned in minutes."""
+CONFIG = {"layers": 4, "width": 512}
+CYCLE_STEPS = 400
+TRUTH_STEPS = 8
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="probes.accelerator_check", description=__doc__)
+    parser.add_argument("--python", help="interpreter that trains (default: the active one)")
+    parser.add_argument("--output", type=Path, help="folder for the dated JSON report")
+    parser.add_argument(
+        "--device", help="check this device even if it is the CPU (to try the check itself)"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        prober = Prober(resolve_python(asked.python))
+        found = prober.devices()
+    except TonnageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    known = [DeviceFacts(**facts) for facts in found["devices"]]
+    chosen = [f for f in known if f.kind != "cpu" or asked.device == "cpu"]
+    chosen = [f for f in chosen if asked.device in (None, f.device)]
+    if not chosen:
+        print("There is no accelerator here to check:", file=sys.stderr)
+        for kind, reason in found["unavailable"].items():
+            print(f"  {kind}: {reason}", file=sys.stderr)
+        return 3
+    report = {
+        "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "system": platform.platform(),
+        "interpreter": found["interpreter"],
+        "devices": [check_device(prober, facts) for facts in chosen],
+    }
+    text = json.dumps(report, indent=2, default=str)
+    print(text)
+    if asked.output is not None:
+        asked.output.mkdir(parents=True, exist_ok=True)
+        name = f"accelerator-{chosen[0].kind}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
+        (asked.output / name).write_text(text + "\n")
+        print(f"Written to {asked.output / name}", file=sys.stderr)
+    return 0 if all(device["ok"] for device in report["devices"]) else 1
+
+
+def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
+    """Every check on one device; a check that fails does not stop the others."""
+    telemetry = Telemetry(facts)
+    checks: list[dict[str, Any]] = []
+    named: list[tuple[str, Callable[[], Any]]] = [
+        (name, lambda check=check: check(prober, facts.device))
+        for name, check in DEVICE_CHECKS.items()
+    ]
+    named.append(("max batch against truth", lambda: max_batch_check(prober, facts, telemetry)))
+    named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))
+    for name, check in named:
+        print(f"{facts.device}: {name} ...", file=sys.stderr, flush=True)
+        began_s = time.monotonic()
+        try:
+            entry = {"name": name, "ok": True, "found": check()}
+        except (TonnageError, AssertionError) as error:
+            entry = {"name": name, "ok": False, "found": str(error)}
+        checks.append({**entry, "wall_s": round(time.monotonic() - began_s, 1)})
+    return {
+        "device": facts.device,
+        "name": facts.name,
+        "total_bytes": facts.total_bytes,
+        "fingerprint": build_fingerprint(facts, telemetry).to_dict(),
+        "state": telemetry.read().to_dict(),
+        "checks": checks,
+        "ok": all(entry["ok"] for entry in checks),
+    }
+
+
+def _job(facts: DeviceFacts, batch_size: int, plan: Plan) -> ProbeJob:
+    limit = min(EMULATED_BYTES, facts.total_bytes // 2)
+    workload = WorkloadRef("transformer", {"length": 128})
+    return ProbeJob(workload, dict(CONFIG), batch_size, facts.device, plan, limit_bytes=limit)
+
+
+def max_batch_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) -> dict[str, Any]:
+    """The search's answer, and the true edge by bisection with fresh processes around it."""
+    spent: list[Measurement] = []
+
+    def probe(ask: Ask) -> Measurement:
+        plan = CONFIRM_PLAN if ask.purpose is Purpose.CONFIRM else BRACKET_PLAN
+        measurement = prober.probe(_job(facts, ask.batch_size, plan), telemetry)
+        spent.append(measurement)
+        return measurement
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    if answer.max_batch is None:
+        raise AssertionError(f"no batch found: {answer.reason}")
+    truth = _true_edge(prober, facts, answer.max_batch)
+    run = answer.highest_passing
+    assert run is not None
+    return {
+        "found": answer.max_batch,
+        "true": truth,
+        "found_over_true": answer.max_batch / truth,
+        "binding": answer.binding,
+        "probes": answer.probes,
+        "samples": answer.samples,
+        "seconds": round(sum(m.wall_s for m in spent), 1),
+        "peak_bytes": run.peak_bytes,
+        "cap_bytes": run.cap_bytes,
+        "overhead_bytes": run.overhead_bytes,
+        "tainted": run.tainted,
+    }
+
+
+def _true_edge(prober: Prober, facts: DeviceFacts, around: int) -> int:
+    """Largest batch that survives a few steps, by bisection from far outside the answer."""
+    plan = replace(BRACKET_PLAN, measure_steps=TRUTH_STEPS, max_measure_steps=TRUTH_STEPS)
+
+    def passes(batch_size: int) -> bool:
+        return prober.probe(_job(facts, batch_size, plan)).passed
+
+    low, high = max(1, around // 2), around * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if passes(middle) else (low, middle)
+    return low
+
+
+def cycle_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) -> dict[str, Any]:
+    """Cycle time said by a confirmation run, against really running the cycle."""
+    said = prober.probe(_job(facts, 32, CONFIRM_PLAN), telemetry)
+    whole = replace(CONFIRM_PLAN, measure_steps=CYCLE_STEPS, max_measure_steps=CYCLE_STEPS)
+    ran = prober.probe(_job(facts, 32, whole), telemetry)
+    if said.step_time is None or ran.step_time is None:
+        raise AssertionError(f"{said.verdict}: {said.reason}; {ran.verdict}: {ran.reason}")
+    measured_s = sum(ran.trace.step_s[-ran.step_time.steps :])
+    predicted_s = said.step_time.mean_s * ran.step_time.steps
+    return {
+        "steps": ran.step_time.steps,
+        "predicted_s": predicted_s,
+        "low_s": said.step_time.low_s * ran.step_time.steps,
+        "high_s": said.step_time.high_s * ran.step_time.steps,
+        "measured_s": measured_s,
+        "error": predicted_s / measured_s - 1,
+        "converged": said.step_time.converged,
+        "tainted": [*said.tainted, *ran.tainted],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
