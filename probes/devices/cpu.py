@@ -10,7 +10,8 @@ reset. So before each phase the process is padded: an inaccessible mapping (no m
 addresses) lifts ``VmSize`` up to ``VmPeak``, the baseline and the limit move up by as much, and
 the mark measures the next phase exactly. That is why only the *soft* limit is lowered.
 
-Repeatable peaks need a pinned allocator: see ``environment.worker_environment``.
+Repeatable peaks need a pinned allocator (``environment.worker_environment``) and a heap without
+holes (``slack``).
 Outside Linux nothing enforces a limit; peaks are then those of resident memory.
 """
 
@@ -30,6 +31,7 @@ from probes.devices.base import (
     missing,
     size_text,
 )
+from probes.devices.slack import map_slack
 from probes.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class CpuBackend(Backend):
         self._baseline_bytes = 0
         self._earlier_peak_bytes = 0
         self._padding: list[mmap.mmap] = []
+        self._slack: list[object] = []
         self._soft_limit_before: int | None = None
 
     @classmethod
@@ -151,6 +154,7 @@ class CpuBackend(Backend):
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        self._slack = map_slack()
         self._pad()
         self._baseline_bytes = host.address_space_bytes()
         for ceiling in (soft, hard):

@@ -48,7 +48,7 @@ def worker_environment(kind: str, environ: Mapping[str, str] | None = None) -> d
     glibc.
     """
     environ = os.environ if environ is None else environ
-    if kind != "cpu" or not _is_glibc():
+    if kind != "cpu" or not is_glibc():
         return {}
     added = {name: value for name, value in _CPU_GLIBC.items() if name not in environ}
     tunables = environ.get("GLIBC_TUNABLES", "")
@@ -67,7 +67,8 @@ def allocator_settings(environ: Mapping[str, str] | None = None) -> dict[str, st
     }
 
 
-def _is_glibc() -> bool:
+def is_glibc() -> bool:
+    """Whether this process runs on glibc, whose allocator the settings here are for."""
     if not sys.platform.startswith("linux"):
         return False
     try:

@@ -10,7 +10,7 @@ from probes.devices.environment import allocator_settings, worker_environment
 
 @pytest.fixture(autouse=True)
 def glibc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_is_glibc", lambda: True)
+    monkeypatch.setattr(environment, "is_glibc", lambda: True)
 
 
 def test_a_cpu_worker_gets_a_pinned_allocator() -> None:
@@ -43,7 +43,7 @@ def test_other_tunables_are_kept() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_is_glibc", lambda: False)
+    monkeypatch.setattr(environment, "is_glibc", lambda: False)
 
     assert worker_environment("cpu", {}) == {}
 
