@@ -53,7 +53,9 @@ def main() -> None:
             "spread_mib": round(max(values) - min(values), 2),
             "runs": RUNS,
         }
-        print(f"{name:20} {result[name]['median_mib']:8.1f} MiB, spread {result[name]['spread_mib']}")
+        print(
+            f"{name:20} {result[name]['median_mib']:8.1f} MiB, spread {result[name]['spread_mib']}"
+        )
     print(f"written to {write('peak_repeatability', result)}")
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,7 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     telemetry = Telemetry(facts)
     checks: list[dict[str, Any]] = []
     named: list[tuple[str, Callable[[], Any]]] = [
-        (name, lambda check=check: check(prober, facts.device))
-        for name, check in DEVICE_CHECKS.items()
+        (name, partial(check, prober, facts.device)) for name, check in DEVICE_CHECKS.items()
     ]
     named.append(("max batch against truth", lambda: max_batch_check(prober, facts, telemetry)))
     named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from probes.devices.host import cgroup_oom_kills
 from probes.errors import MeasurementError
 
 PACKAGE = Path(__file__).resolve().parent
@@ -273,17 +274,3 @@ def worker_environ(extra: Mapping[str, str]) -> dict[str, str]:
     environ.setdefault("PYTHONFAULTHANDLER", "1")
     environ.update(extra)
     return environ
-
-
-def cgroup_oom_kills() -> int:
-    """Processes the kernel has killed for memory in this cgroup (v2); 0 where unknown."""
-    try:
-        line = Path("/proc/self/cgroup").read_text().strip().splitlines()[-1]
-        events = Path("/sys/fs/cgroup", line.split(":")[-1].lstrip("/"), "memory.events")
-        for entry in events.read_text().splitlines():
-            name, _, count = entry.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0

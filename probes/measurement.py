@@ -14,6 +14,9 @@ from typing import Any
 Config = dict[str, Any]
 """One point of a search space: dimension name to plain value (int, float, str, bool, None)."""
 
+NEAR_CAP = 0.85
+"""With this share of the memory cap in use, a failure that could mean memory does mean memory."""
+
 
 class Verdict(str, Enum):
     """The outcome of one probe. Every value but ``STABLE`` comes with a reason to act on."""

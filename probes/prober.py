@@ -16,16 +16,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from probes.classify import classify_death, classify_exception
+from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
 from probes.isolation import Answer, Progress, Timeouts, Worker
 from probes.job import ProbeJob, WorkloadRef
-from probes.measurement import Measurement, Verdict
-
-NEAR_CAP = 0.85
-"""A process that died with this share of its cap in use may have died of memory."""
+from probes.measurement import NEAR_CAP, Measurement, Verdict
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def _result(answer: Answer) -> dict[str, Any] | None:
 def _measurement(job: ProbeJob, answer: Answer) -> Measurement:
     result = _result(answer)
     if result is not None:
-        return Measurement.from_dict(result["measurement"])
+        return _unless_silent(Measurement.from_dict(result["measurement"]), answer.stderr_tail)
     progress = answer.last_progress
     base = Measurement(
         workload=job.workload.spec,
@@ -146,6 +143,14 @@ def _measurement(job: ProbeJob, answer: Answer) -> Measurement:
         cgroup_oom_kills=answer.cgroup_oom_kills,
     )
     return replace(base, verdict=death.verdict, reason=death.reason, hint=death.hint)
+
+
+def _unless_silent(measurement: Measurement, stderr_tail: str) -> Measurement:
+    """Metal reports some failures on stderr only, while the run goes on with garbage."""
+    failure = silent_failure(stderr_tail) if measurement.passed else None
+    if failure is None or not measurement.device.startswith("mps"):
+        return measurement
+    return replace(measurement, verdict=failure.verdict, reason=failure.reason, hint=failure.hint)
 
 
 def _tail(answer: Answer) -> str:

@@ -24,7 +24,7 @@ from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.job import Plan, ProbeJob
 from probes.levers import UnsupportedError
-from probes.measurement import Growth, Measurement, Purpose, StepTime, Trace, Verdict
+from probes.measurement import NEAR_CAP, Growth, Measurement, Purpose, StepTime, Trace, Verdict
 from probes.stability import has_settled, held_growth, is_leak
 from probes.timing import is_precise, is_steady, summarise
 from probes.worker.training import DataEndedError, Training
@@ -56,7 +56,9 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
         if isinstance(error, DataEndedError):
             run.phase = "data"
     except Exception as error:
-        failure, trace_text = _as_text(error, run.phase, job.batch_size)
+        near_cap = run.is_near_cap()
+        run.lift_cap()  # to classify and report takes memory too
+        failure, trace_text = _as_text(error, run.phase, job.batch_size, near_cap)
     if failure is not None:
         # Outside ``except``: the exception and the tensors its frames held are gone by now.
         run.training = None
@@ -69,11 +71,13 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     return measurement.to_dict()
 
 
-def _as_text(error: Exception, phase: str, batch_size: int) -> tuple[Classified, str]:
+def _as_text(
+    error: Exception, phase: str, batch_size: int, near_cap: bool
+) -> tuple[Classified, str]:
     """Verdict and traceback as text: a kept exception would keep its frames' tensors alive."""
     import traceback
 
-    classified = classify(error, batch_size=batch_size)
+    classified = classify(error, batch_size=batch_size, near_cap=near_cap or None)
     where = f"While {_PHASE_WORDS.get(phase, phase)}: "
     hint = classified.hint
     if classified.verdict is Verdict.OOM and phase == "build":
@@ -120,6 +124,16 @@ class _Run:
     def enter(self, phase: str, step: int = 0, of: int = 0, **details: Any) -> None:
         self.phase = phase
         self.channel.progress(phase, step, of, **details)
+
+    def is_near_cap(self) -> bool:
+        """Whether most of the memory cap was in use: an ambiguous failure then means memory."""
+        if self.backend is None or self.cap is None:
+            return False
+        return self.backend.peak_bytes() >= NEAR_CAP * self.cap.cap_bytes
+
+    def lift_cap(self) -> None:
+        if self.backend is not None and self.cap is not None:
+            self.backend.lift_cap()
 
     def until_verdict(self) -> tuple[Verdict, str, str]:
         job, plan = self.job, self.job.plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import typer
@@ -96,7 +96,6 @@ def checks(python: str | None, database: str | None) -> list[tuple[str, Any]]:
         return listed
     for raw in found["devices"]["devices"]:
         for name, check in DEVICE_CHECKS.items():
-            prober = replace(found["prober"])
             device = raw["device"]
-            listed.append((f"{device} {name}", lambda c=check, p=prober, d=device: c(p, d)))
+            listed.append((f"{device} {name}", partial(check, found["prober"], device)))
     return listed
