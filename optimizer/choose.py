@@ -132,7 +132,8 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
         lines.append(trade(choice.fastest, best, chosen_over=True))
     if run.tainted:
         lines.append(
-            f"The machine was disturbed ({'; '.join(run.tainted)}), and again when it was repeated: "
+            f"The machine was disturbed ("
+            f"{'; '.join(run.tainted)}), and again when it was repeated: "
             "times may be too long. Memory is not affected. Measure again with --fresh."
         )
     elif not best.step_time.converged:
