@@ -49,7 +49,10 @@ def main() -> int:
         ).returncode
         if status:
             return status
-    print("\nEvery measurement is kept: run this again and the answers come from the store.")
+    print(
+        "\nEvery measurement is kept: run this again and the answers come from the store.\n"
+        "The command is .venv/bin/tonnage; `source .venv/bin/activate` puts it on the path."
+    )
     return 0
 
 

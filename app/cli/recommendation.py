@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from app.cli.output import facts_table, stdout
@@ -21,7 +22,9 @@ def show(recommendation: Recommendation) -> None:
         f"on {r.device}\n"
     )
     for line in r.explanation:
-        console.print(f"  {line}", markup=False)
+        console.print(
+            _paragraph(line, console.width if console.is_terminal else None), markup=False
+        )
     console.print()
     cycle = r.cycle_time_s
     console.print(
@@ -41,7 +44,7 @@ def show(recommendation: Recommendation) -> None:
                 ("train with", _environment(r.environment)),
                 (
                     "cost",
-                    f"{r.study['trials']} configs, {r.study['probes']} probes, "
+                    f"{_count(r.study['trials'], 'config')}, {_count(r.study['probes'], 'probe')}, "
                     f"{duration(r.study['wall_s'])}",
                 ),
                 ("id", r.id),
@@ -64,6 +67,18 @@ def show(recommendation: Recommendation) -> None:
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
+
+
+def _paragraph(text: str, width: int | None) -> str:
+    """Indented, and wrapped where a person looks; a pipe gets whole lines."""
+    indent = "  "
+    if width is None:
+        return indent + text
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _environment(environment: dict[str, Any]) -> str:

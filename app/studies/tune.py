@@ -129,7 +129,7 @@ def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
     lines = [
         f"{verb} {spec.scope.workload} for {budget.name} on {spec.scope.device} "
         f"({bench.target.facts.name}, {memory:,.0f} MiB, {spec.scope.headroom:.0%} kept free).",
-        f"Searching {planned} of {configs or 'infinitely many'} configs: {space}.",
+        f"Configs to measure: {planned} of {configs or 'infinitely many'}, {space}.",
     ]
     if budget.target_s is not None and budget.longest_cycle_s is not None:
         lines.append(
