@@ -17,7 +17,7 @@ from probes.measurement import Config, Measurement, Purpose
 from probes.space import Float, Int, Space, dimension_from_dict, pin
 
 TAINTED_REPEATS = 1
-"""A disturbed confirmation is run again so often before it is kept, marked, as it is."""
+"""A disturbed run is repeated so often before it is kept, marked, as it is."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class Bench:
         )
 
     def measure(self, config: Config, ask: Ask) -> Measurement:
-        """Run one probe in a fresh process; a disturbed confirmation is run again once."""
+        """Run one probe in a fresh process; a disturbed one on which a verdict may rest (a
+        confirmation, or a run beyond the time edge) is run again once, and the faster kept:
+        interference only ever slows a step down."""
         accumulation = int(config.get("accumulation", 1))
         job = ProbeJob(
             workload=self.workload,
@@ -96,9 +98,21 @@ class Bench:
             headroom=self.headroom,
             accumulation=accumulation,
         )
-        for _ in range(TAINTED_REPEATS + 1):
-            measurement = self.target.prober.probe(job, self.target.telemetry, self.on_progress)
-            clean = not measurement.tainted or ask.purpose is Purpose.BRACKET
-            if clean or not measurement.passed:
+        measurement = self._probe(job)
+        for _ in range(TAINTED_REPEATS):
+            matters = ask.purpose is Purpose.CONFIRM or ask.is_too_slow(measurement)
+            if not (measurement.tainted and measurement.passed and matters):
                 break
+            again = self._probe(job)
+            if not again.passed or not again.tainted or _is_faster(again, measurement):
+                measurement = again
         return measurement
+
+    def _probe(self, job: ProbeJob) -> Measurement:
+        return self.target.prober.probe(job, self.target.telemetry, self.on_progress)
+
+
+def _is_faster(one: Measurement, other: Measurement) -> bool:
+    if one.step_time is None or other.step_time is None:
+        return False
+    return one.step_time.mean_s < other.step_time.mean_s

@@ -41,9 +41,12 @@ class Target:
             workload_hash=source_hash,
             fingerprint=self.fingerprint.key,
             device=self.facts.device,
-            limit_bytes=self.memory_budget_bytes,
+            limit_bytes=self.limit_bytes,
             headroom=headroom,
-            environment=worker_allocator(self.facts.device),
+            environment={
+                **worker_allocator(self.facts.device),
+                "threads": str(self.facts.environment.get("threads")),
+            },
         )
 
 

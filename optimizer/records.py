@@ -37,7 +37,7 @@ class Scope:
     headroom: float
     accumulation: int = 1
     environment: dict[str, str] = field(default_factory=dict)
-    """Allocator settings of the worker."""
+    """Allocator settings and threads of the worker."""
 
     @property
     def key(self) -> str:
@@ -55,6 +55,8 @@ class StudySpec:
     pinned: Config = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     """Fixed parameters of the workload (``--option``)."""
+    search: dict[str, Any] = field(default_factory=dict)
+    """Settings of the max-batch search that shape its answer."""
     time_scale: float = 1.0
     """What the budget's times were multiplied with; shown wherever the result is."""
     seed: int = 0
@@ -67,6 +69,7 @@ class StudySpec:
             "dataset_size": self.dataset_size,
             "pinned": self.pinned,
             "options": self.options,
+            "search": self.search,
             "time_scale": self.time_scale,
             "seed": self.seed,
         }

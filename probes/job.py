@@ -79,8 +79,6 @@ class ProbeJob:
     headroom: float = 0.05
     accumulation: int = 1
     seed: int = 0
-    longest_step_s: float | None = None
-    """Give up on timing (not on the verdict) when a step takes longer than this."""
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "probe", **asdict(self)}

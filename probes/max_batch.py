@@ -66,6 +66,16 @@ class Ask:
     purpose: Purpose
     peak_bytes: Estimate | None = None
     step_time_s: Estimate | None = None
+    longest_step_s: float | None = None
+    """The time edge: a disturbed run beyond it proves nothing and is worth repeating."""
+
+    def is_too_slow(self, measurement: Measurement) -> bool:
+        timing = measurement.step_time
+        return (
+            self.longest_step_s is not None
+            and timing is not None
+            and timing.mean_s > self.longest_step_s
+        )
 
 
 @dataclass(frozen=True)
@@ -211,6 +221,7 @@ class MaxBatchSearch:
             purpose,
             memory.at(batch_size) if memory else None,
             step_time.at(batch_size) if step_time else None,
+            self.bounds.longest_step_s,
         )
 
     # -- the search ------------------------------------------------------------------------
@@ -359,7 +370,8 @@ class MaxBatchSearch:
         if failing.passed and failing.step_time is not None:
             return (
                 f"{failing.step_time.mean_s:.3g} s per step, longer than the "
-                f"{self.bounds.longest_step_s:.3g} s that fit the window."
+                f"{self.bounds.longest_step_s:.3g} s that fit the window"
+                f"{' (the machine was disturbed)' if failing.tainted else ''}."
             )
         return f"{failing.verdict}: {failing.reason}"
 

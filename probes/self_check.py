@@ -15,6 +15,8 @@ from probes.prober import Prober
 QUICK_CONFIRM = replace(CONFIRM_PLAN, measure_budget_s=2.0, half_width=0.05, max_measure_steps=60)
 SMALL = {"layers": 2, "width": 128}
 MIB = 2**20
+REPEATS_WITHIN = 0.01
+"""Fraction of the memory cap by which two equal runs may differ."""
 SMALL_BUDGET = {"cpu": 512 * MIB}
 """A memory budget where filling the whole device would be rude; elsewhere the device's own."""
 
@@ -43,9 +45,10 @@ def trains(prober: Prober, device: str) -> str:
 
 def memory_repeats(prober: Prober, device: str) -> str:
     """The same step peaks at the same memory twice: otherwise no maximum batch means anything."""
-    peaks = [run(prober, device, 32, BRACKET_PLAN).peak_bytes or 0 for _ in range(2)]
-    difference = abs(peaks[0] - peaks[1]) / max(peaks[0], 1)
-    if not min(peaks) or difference > 0.02:
+    runs = [run(prober, device, 32, BRACKET_PLAN) for _ in range(2)]
+    peaks = [m.peak_bytes or 0 for m in runs]
+    allowed = REPEATS_WITHIN * (runs[0].cap_bytes or 0)
+    if not min(peaks) or abs(peaks[0] - peaks[1]) > allowed:
         raise MeasurementError(f"two equal runs peaked at {peaks[0]} and {peaks[1]} bytes")
     return f"{peaks[0] / MIB:.1f} and {peaks[1] / MIB:.1f} MiB"
 

@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return _interrupted() if status == EXIT_INTERRUPTED else status
     except TonnageError as error:
-        logging.getLogger("tonnage").debug("failed", exc_info=error)
+        logging.getLogger(__name__).debug("failed", exc_info=error)
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0

@@ -44,7 +44,8 @@ def _version(asked: bool) -> None:
 @app.callback()
 def before(
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Say more on stderr.")
+        int,
+        typer.Option("-v", "--verbose", count=True, help="Say more on stderr.", show_default=False),
     ] = 0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors on stderr.")] = False,
     version: Annotated[
@@ -54,7 +55,7 @@ def before(
 ) -> None:
     from app.cli.context import set_verbosity
 
-    set_verbosity(-1 if quiet else verbose)
+    set_verbosity(-2 if quiet else verbose)
 
 
 app.command("devices")(devices.devices)

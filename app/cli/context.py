@@ -20,9 +20,13 @@ _verbosity = 0
 
 
 def set_verbosity(level: int) -> None:
-    """-1 quiet, 0 normal, 1 and more verbose: set once, before the command runs."""
+    """-2 quiet, 0 normal, 1 and more verbose: set once, before the command runs."""
     global _verbosity  # noqa: PLW0603
     _verbosity = level
+
+
+def verbosity() -> int:
+    return _verbosity
 
 
 def is_quiet() -> bool:
@@ -40,13 +44,10 @@ def open_settings() -> Settings:
 
 
 def open_database(settings: Settings, url: str | None) -> Database:
-    """The database, migrated to this version."""
+    """The database, created and migrated to this version where it is not."""
     from app.database import open_database
-    from app.database.migrate import upgrade
 
-    database = open_database(url or settings.database_url)
-    upgrade(database)
-    return database
+    return open_database(url or settings.database_url)
 
 
 @dataclass(frozen=True)

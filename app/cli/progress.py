@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from app.cli.context import verbosity
 from app.cli.values import size_text
 from optimizer.choose import config_text, duration
 from probes.measurement import Measurement, Purpose
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from optimizer.study import Event
     from probes.max_batch import Ask
 
-log = logging.getLogger("tonnage")
+log = logging.getLogger(__name__)
 
 
 class Progress:
@@ -66,7 +67,7 @@ class Progress:
     def line(self, text: str) -> None:
         """One line that stays."""
         log.debug(text)
-        if self.quiet:
+        if self.quiet or verbosity() > 0:  # the console has it from the log then
             return
         if self._bar is not None:
             self._bar.console.print(text, markup=False)
@@ -137,6 +138,7 @@ def measurement_line(m: Measurement) -> str:
             text += f", {m.step_time.mean_s:.3g} s/step"
     else:
         text += f" – {m.reason}"
-    if m.tainted and m.purpose is Purpose.CONFIRM:
-        text += f" (tainted: {'; '.join(m.tainted)})"
+    if m.tainted:
+        why = f": {'; '.join(m.tainted)}" if m.purpose is Purpose.CONFIRM else ""
+        text += f" (disturbed{why})"
     return text

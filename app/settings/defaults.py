@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 BUDGETS: dict[str, dict[str, Any]] = {
-    "smoke_test": {"target_min": None, "flexibility_min": 0.0, "trials": 4},
+    "smoke_test": {"target_min": None, "flexibility_min": 0.0, "trials": 4, "throughput_loss": 0.0},
     "prototyping": {"target_min": 20.0, "flexibility_min": 20.0, "trials": 20},
 }
 """Cycle-time windows in minutes, and how many configurations a study measures at most."""

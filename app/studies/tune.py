@@ -64,6 +64,11 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
         dataset_size=bench.dataset_size,
         pinned=question.pinned,
         options=bench.workload.options,
+        search={
+            "batch_cap": bench.settings.probe.max_batch,
+            "resolution": bench.settings.probe.resolution,
+            "confirm_steps": bench.settings.probe.confirm_steps,
+        },
         time_scale=question.time_scale,
     )
 
@@ -153,9 +158,7 @@ def _run(
 ) -> Answer:
     from optuna.storages import RDBStorage
 
-    limits = Limits(
-        batch_cap=bench.settings.probe.max_batch, resolution=bench.settings.probe.resolution
-    )
+    limits = Limits(spec.search["batch_cap"], spec.search["resolution"])
     try:
         study = Study(
             spec,

@@ -42,7 +42,7 @@ class Workload:
     """
 
     dataset_size: int | None = None
-    """Number of training samples: bounds the batch and enables the data-aware parameter cap."""
+    """Number of training samples; a batch is never larger."""
 
     def space(self) -> dict[str, Any]:
         raise NotImplementedError(f"space() must return {REQUIRED['space']}.")

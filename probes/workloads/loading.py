@@ -68,7 +68,8 @@ def source_hash(cls: type, options: dict[str, Any]) -> str:
     """Sixteen hex digits over the workload's own modules, options and the files they name.
 
     "Own" is every imported module below the directory of the class's file, so that editing a
-    helper next to it invalidates earlier results; installed packages are covered by versions.
+    helper next to it invalidates earlier results. Installed packages are not looked at (torch is
+    part of the device's fingerprint).
     Files that options name are represented by size and modification time.
     """
     digest = hashlib.sha256()
@@ -131,6 +132,14 @@ def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
+    taken = sys.modules.get(path.stem)
+    if path.stem in (*sys.stdlib_module_names, "torch", "probes") or (
+        taken is not None and getattr(taken, "__file__", None) != str(path)
+    ):
+        raise InputError(
+            f"{path.name} has the name of a module that is needed itself; rename the file, for "
+            f"example to my_{path.name}."
+        )
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # what `python path/to/file.py` would do

@@ -125,7 +125,7 @@ def test_words_in_a_users_error_do_not_make_it_a_memory_problem() -> None:
 
 
 def test_a_shape_limit_is_told_from_memory() -> None:
-    assert probe("ShapeLimit", batch_size=8).verdict is Verdict.STABLE
+    assert probe("ShapeLimit", batch_size=8, plan=BRACKET_PLAN).verdict is Verdict.STABLE
     m = probe("ShapeLimit", batch_size=65, plan=BRACKET_PLAN)
     assert m.verdict is Verdict.SHAPE_LIMIT, m.reason
 

@@ -22,9 +22,8 @@ def upgrade(database: options.Database = None) -> None:
 
     from app.database import migrate, open_database
 
-    store = open_database(database or settings.database_url)
-    migrate.upgrade(store)
-    typer.echo(f"{store.url}: at {migrate.current(store)}")
+    store = open_database(database or settings.database_url)  # which migrates
+    typer.echo(f"{store.shown_url}: at {migrate.current(store)}")
 
 
 @app.command("current")
@@ -37,12 +36,12 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
 
     from app.database import migrate, open_database
 
-    store = open_database(database or settings.database_url)
+    store = open_database(database or settings.database_url, migrate=False)
     here, head = migrate.current(store), migrate.head()
     if json_:
-        print_json({"url": str(store.url), "current": here, "head": head})
+        print_json({"url": store.shown_url, "current": here, "head": head})
     else:
-        typer.echo(f"{store.url}: at {here or 'nothing yet'}, this version needs {head}")
+        typer.echo(f"{store.shown_url}: at {here or 'nothing yet'}, this version needs {head}")
         if here != head:
             typer.echo("Bring it up to date with: tonnage db upgrade")
     raise typer.Exit(0 if here == head else 1)

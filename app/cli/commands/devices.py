@@ -37,7 +37,11 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
                 "free_bytes": facts.free_bytes,
                 "fingerprint": fingerprint.key,
                 "class": fingerprint.class_key,
-                **fingerprint.to_dict(),
+                **{
+                    name: value
+                    for name, value in fingerprint.to_dict().items()
+                    if name not in ("key", "class_key")
+                },
                 "state": telemetry.read().to_dict(),
                 "notes": facts.notes,
             }

@@ -52,6 +52,10 @@ def export(
             )
     else:
         found = get(store, recommendation)
+    scale = found.study.get("time_scale", 1.0)
+    if scale != 1.0:
+        note = f"Note: {found.id} is for a window scaled by {scale:g}, not for the real budget."
+        print(note, file=sys.stderr)
     text = render(found, to).rstrip("\n") + "\n"
     if output is None:
         sys.stdout.write(text)

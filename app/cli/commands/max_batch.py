@@ -61,6 +61,7 @@ def max_batch(
 
     from app.cli.progress import Progress
     from app.measurements.service import record
+    from optimizer.study import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
     from probes.measurement import Measurement
 
@@ -78,7 +79,7 @@ def max_batch(
         def measure(wanted: Ask) -> Measurement:
             progress.probe(wanted)
             measurement = bench.measure(config, wanted)
-            record(store, bench.scope, measurement)
+            record(store, bench.scope, measurement, predictions(wanted))
             progress.measured(measurement)
             return measurement
 

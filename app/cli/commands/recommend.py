@@ -64,10 +64,13 @@ def recommend(
 
 
 def newest(stored: list[Recommendation]) -> list[Recommendation]:
-    """The first of each (workload, budget, device, memory): the list comes newest first."""
+    """The first of each question (workload, options, budget, scale, device, memory): the list comes
+    newest first."""
     seen: dict[tuple[Any, ...], Recommendation] = {}
     for item in stored:
-        key = (item.workload, item.budget, item.device, item.limit_bytes)
+        scale, options_ = item.study.get("time_scale"), str(item.valid.get("workload_options"))
+        where = (item.device, item.limit_bytes, item.headroom)
+        key = (item.workload, options_, item.budget, scale, *where)
         seen.setdefault(key, item)
     return list(seen.values())
 

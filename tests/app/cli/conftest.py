@@ -15,7 +15,7 @@ TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 QUICK = {
     "TONNAGE_PROBE__MEASURE_BUDGET_S": "0.5",
     "TONNAGE_PROBE__CONFIRM_STEPS": "8",
-    "TONNAGE_PROBE__MAX_BATCH": "64",
+    "TONNAGE_PROBE__MAX_BATCH": "8",
 }
 WORKLOAD = '''
 import torch

@@ -58,7 +58,7 @@ def test_tune_recommends_stores_and_answers_from_the_store(tonnage: Run, folder:
     for key in KEYS.split():
         assert key in document, key
     assert document["study"]["trials"] == 2
-    assert document["binding"] == "cap" and document["batch_size"] == 64
+    assert document["binding"] == "cap" and document["batch_size"] == 8
     assert document["evidence"]["highest_passing"]["verdict"] == "stable"
     probes = stored_probes(folder)
 
@@ -71,9 +71,9 @@ def test_tune_recommends_stores_and_answers_from_the_store(tonnage: Run, folder:
     assert shown.returncode == 0 and document["id"] in shown.stdout
 
     exported = tonnage("export", "latest", "--to", "args")
-    assert "--batch-size 64" in exported.stdout and "--layers" in exported.stdout
+    assert "--batch-size 8" in exported.stdout and "--layers" in exported.stdout
     toml = tomllib.loads(tonnage("export", document["id"][:12], "--to", "toml").stdout)
-    assert toml["batch_size"] == 64
+    assert toml["batch_size"] == 8
     assert tonnage("export", "--to", "jsn").returncode == 2
 
     with (folder / "train.py").open("a") as file:
@@ -101,7 +101,7 @@ def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.mark.parametrize("after", [1, 4])
+@pytest.mark.parametrize("after", [1, 3])
 def test_kill_9_loses_only_the_probe_in_flight(
     tonnage: Run, folder: Path, environment: dict[str, str], after: int
 ) -> None:
