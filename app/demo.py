@@ -33,6 +33,7 @@ def commands(device: str) -> list[list[str]]:
 def main() -> int:
     """Run them one after the other; the first that fails ends the demo with its status."""
     target = open_target(open_settings(), None, None, None)
+    target.prober.close()
     device = target.facts.device
     print(f"The best device here is {device}: {target.facts.name}.", flush=True)
     if device == "cpu":

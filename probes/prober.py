@@ -31,15 +31,18 @@ class Prober:
 
     python: str = sys.executable
     timeouts: Timeouts = field(default_factory=Timeouts)
+    _asking: list[Worker] = field(default_factory=list, repr=False, compare=False)
+    """The worker that answers questions, so that torch is imported once for all of them; gone
+    before anything is measured."""
 
     def devices(self) -> dict[str, Any]:
         """Facts of every device as torch in ``python`` sees it (see ``worker.facts``)."""
-        return self._ask({"kind": "devices"}, {})
+        return self._ask({"kind": "devices"})
 
     def describe(self, workload: WorkloadRef) -> dict[str, Any]:
         """Space, dataset size and source hash of a workload. Raises ``InputError``."""
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
-        result: dict[str, Any] = self._ask(job, {})["workload"]
+        result: dict[str, Any] = self._ask(job)["workload"]
         return result
 
     def probe(
@@ -49,6 +52,7 @@ class Prober:
         on_progress: Progress | None = None,
     ) -> Measurement:
         """One measurement in a fresh process. Raises only when the job itself is wrong."""
+        self.close()
         started_at = datetime.now(timezone.utc)
         kind = job.device.partition(":")[0]
         with Worker(self.python, worker_environment(kind)) as worker:
@@ -74,9 +78,17 @@ class Prober:
             stderr_tail=answer.stderr_tail,
         )
 
-    def _ask(self, job: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
-        with Worker(self.python, environment) as worker:
-            answer = worker.request(job, self.timeouts)
+    def close(self) -> None:
+        """End the worker that answers questions, if there is one; a later question starts anew."""
+        while self._asking:
+            self._asking.pop().close()
+
+    def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
+        if not self._asking:
+            self._asking.append(Worker(self.python))
+        answer = self._asking[0].request(job, self.timeouts)
+        if answer.result is None:
+            self.close()
         result = _result(answer)
         if result is not None:
             return result
