@@ -244,13 +244,15 @@ class MaxBatchSearch:
         if target < self.bounds.ceiling:
             margin = MARGIN * target
             target = math.floor(target - margin if margin >= 1 else target + 1e-6)
+        far = target > LARGEST_JUMP * lo  # on the way to the edge, not at it: no confirmation yet
         target = min(target, LARGEST_JUMP * lo)
         if target >= hi and self._failing():
             return self._ask(self._halve(lo, hi), self._purpose_near(lo, hi))
         if len(self._points()) < 2 and target > 1.5 * lo:
             return self._ask(self._between(SECOND_PROBE_AT * target), Purpose.BRACKET)
         if target > lo + 2 * step or (target > lo and not self._confirmed(lo)):
-            return self._ask(self._between(target), Purpose.CONFIRM)
+            purpose = Purpose.BRACKET if far else Purpose.CONFIRM
+            return self._ask(self._between(target), purpose)
         if not self._confirmed(lo):
             return self._surprise(lo, hi, step) or self._ask(lo, Purpose.CONFIRM)
         return self._ask(self._between(lo + step), Purpose.BRACKET)
