@@ -25,6 +25,8 @@ from probes.errors import MeasurementError
 PACKAGE = Path(__file__).resolve().parent
 TAIL_BYTES = 8192
 DRAIN_S = 1.0
+EXIT_S = 10.0
+"""How long a process that has answered may take to go away before it is killed."""
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -52,7 +54,9 @@ class Answer:
 
     result: dict[str, Any] | None = None
     returncode: int | None = None
-    """Of a worker that ended; negative for a signal, as in ``subprocess``."""
+    """Of the process that ended; negative for a signal, as in ``subprocess``."""
+    reusable: bool = False
+    """Whether the worker can take another job, in a process as fresh as the first."""
     timed_out: str = ""
     """What it was doing when it was given up, in words; empty if it was not."""
     last_progress: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +67,9 @@ class Answer:
 
 
 class Worker:
-    """One worker process. Use as a context manager: leaving it kills the process group.
+    """One worker process, which answers each job from a fresh fork of itself where it can.
+
+    Use as a context manager: leaving it kills the process group.
 
     Raises ``MeasurementError`` when the interpreter cannot be started at all.
     """
@@ -109,10 +115,18 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
+
     @property
     def pid(self) -> int:
         """Of the guardian, which leads the process group."""
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed and self._process.poll() is None
 
     def request(
         self, job: Mapping[str, Any], timeouts: Timeouts, on_progress: Progress | None = None
@@ -126,10 +140,10 @@ class Worker:
             while data:
                 data = data[os.write(self._job_write, data) :]
         self._listen(answer, _Patience(timeouts, began_s), on_progress)
-        if answer.result is None:
+        if answer.result is None and not answer.reusable:
             self._end(answer)
         answer.cgroup_oom_kills = cgroup_oom_kills() - kills_before
-        answer.stdout_tail, answer.stderr_tail = self._tail_texts()
+        answer.stdout_tail, answer.stderr_tail = self._take_tails()
         answer.wall_s = time.monotonic() - began_s
         return answer
 
@@ -141,7 +155,8 @@ class Worker:
             while True:
                 remaining_s = patience.remaining_s(time.monotonic())
                 if remaining_s <= 0:
-                    answer.timed_out = patience.words()
+                    # A result that is there counts, even if its process does not go away.
+                    answer.timed_out = "" if answer.result else patience.words()
                     return
                 for key, _ in selector.select(remaining_s):
                     data = os.read(key.fd, 65536)
@@ -159,16 +174,27 @@ class Worker:
     def _take(
         self, data: bytes, answer: Answer, patience: _Patience, on_progress: Progress | None
     ) -> bool:
+        """Read messages; true when the job is over."""
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+            except ValueError:  # the writer died in the middle of it, or it is empty
+                continue
             if message["event"] == "result":
                 answer.result = message
+                patience.heard({"phase": "exit"}, time.monotonic())
+                if message["used_up"]:
+                    return True
+            elif message["event"] == "ended":
+                answer.returncode = message["returncode"]
+                answer.reusable = True
                 return True
-            answer.last_progress = {**answer.last_progress, **message}
-            patience.heard(message, time.monotonic())
-            if on_progress is not None:
-                on_progress(message)
+            else:
+                answer.last_progress = {**answer.last_progress, **message}
+                patience.heard(message, time.monotonic())
+                if on_progress is not None:
+                    on_progress(message)
         return False
 
     def _keep(self, fd: int, data: bytes) -> None:
@@ -205,9 +231,14 @@ class Worker:
                     else:
                         selector.unregister(key.fd)
 
-    def _tail_texts(self) -> tuple[str, str]:
-        stdout, stderr = (self._tails[fd] for fd in (self._stdout_fd, self._stderr_fd))
-        return stdout.decode(errors="replace"), stderr.decode(errors="replace")
+    def _take_tails(self) -> tuple[str, str]:
+        """What was printed since the last job."""
+        stdout, stderr = (
+            self._tails[fd].decode(errors="replace") for fd in (self._stdout_fd, self._stderr_fd)
+        )
+        for tail in self._tails.values():
+            tail.clear()
+        return stdout, stderr
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -246,6 +277,8 @@ class _Patience:
             self.step_s = float(message["step_s"])
 
     def allowed_s(self) -> float:
+        if self.phase == "exit":
+            return EXIT_S
         if self.phase in ("start", "import", "build"):
             return self.timeouts.startup_s
         if self.step_s is None:

@@ -143,7 +143,7 @@ class Measurement:
     first_loss: float | None = None
 
     tainted: list[str] = field(default_factory=list)
-    """Why the numbers may be wrong (throttling, another tenant); empty when they are clean."""
+    """Why the times may be too long (throttling, another tenant); empty when they are clean."""
     notes: list[str] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
     """Telemetry around the run; a missing field is ``{"missing": reason}``."""
@@ -161,6 +161,12 @@ class Measurement:
     @property
     def passed(self) -> bool:
         return self.verdict is Verdict.STABLE
+
+    @property
+    def memory_taints(self) -> list[str]:
+        """Those of ``tainted`` that touch memory too; see ``devices.telemetry.Window``."""
+        found: list[str] = self.state.get("memory_taints", [])
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data; ``from_dict`` is its inverse."""

@@ -1,7 +1,7 @@
 """Run a probe and turn whatever happens into a measurement.
 
-The one way to measure: a fresh worker process per probe, telemetry around it, every ending
-classified. Runs in the parent; never imports torch.
+The one way to measure: a fresh process per probe, telemetry around it, every ending classified.
+Runs in the parent; never imports torch.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,24 @@ from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Measurement, Verdict
 
 
-@dataclass(frozen=True)
 class Prober:
-    """Where and how probes run."""
+    """Where and how probes run. Keeps one worker, which forks a fresh process for every job
+    where the platform allows; elsewhere each probe gets a worker of its own.
 
-    python: str = sys.executable
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    _asking: list[Worker] = field(default_factory=list, repr=False, compare=False)
-    """The worker that answers questions, so that torch is imported once for all of them; gone
-    before anything is measured."""
+    Use as a context manager, or ``close`` it when nothing more is to be measured for a while.
+    """
+
+    def __init__(self, python: str = sys.executable, timeouts: Timeouts | None = None) -> None:
+        self.python = python
+        self.timeouts = timeouts or Timeouts()
+        self._worker: Worker | None = None
+        self._environment: dict[str, str] = {}
+
+    def __enter__(self) -> Prober:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def devices(self) -> dict[str, Any]:
         """Facts of every device as torch in ``python`` sees it (see ``worker.facts``)."""
@@ -52,16 +60,14 @@ class Prober:
         on_progress: Progress | None = None,
     ) -> Measurement:
         """One measurement in a fresh process. Raises only when the job itself is wrong."""
-        self.close()
         started_at = datetime.now(timezone.utc)
-        kind = job.device.partition(":")[0]
-        with Worker(self.python, worker_environment(kind)) as worker:
-            if telemetry is not None:
-                telemetry.begin(worker.pid)
-            try:
-                answer = worker.request(job.to_dict(), self.timeouts, on_progress)
-            finally:
-                window = telemetry.end() if telemetry is not None else None
+        worker = self._started(worker_environment(job.device.partition(":")[0]))
+        if telemetry is not None:
+            telemetry.begin(worker.pid)
+        try:
+            answer = self._request(worker, job.to_dict(), on_progress)
+        finally:
+            window = telemetry.end() if telemetry is not None else None
         measurement = _measurement(job, answer)
         if window is not None:
             measurement = replace(
@@ -79,16 +85,35 @@ class Prober:
         )
 
     def close(self) -> None:
-        """End the worker that answers questions, if there is one; a later question starts anew."""
-        while self._asking:
-            self._asking.pop().close()
+        """End the worker, if there is one; what comes next starts anew."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _started(self, environment: dict[str, str]) -> Worker:
+        """The worker, with this in its environment; a new one unless there is such a one."""
+        if self._worker is None or self._environment != environment or not self._worker.alive:
+            self.close()
+            self._worker, self._environment = Worker(self.python, environment), environment
+        return self._worker
+
+    def _request(
+        self, worker: Worker, job: dict[str, Any], on_progress: Progress | None = None
+    ) -> Answer:
+        """The worker's answer; the worker is ended if it is used up, or if we are interrupted."""
+        reusable = False
+        try:
+            answer = worker.request(job, self.timeouts, on_progress)
+            reusable = answer.reusable
+        finally:
+            if not reusable:
+                self.close()
+        return answer
 
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        if not self._asking:
-            self._asking.append(Worker(self.python))
-        answer = self._asking[0].request(job, self.timeouts)
-        if answer.result is None:
-            self.close()
+        # Most machines without an accelerator will go on to measure the CPU: ask in its terms.
+        environment = self._environment if self._worker else worker_environment("cpu")
+        answer = self._request(self._started(environment), job)
         result = _result(answer)
         if result is not None:
             return result
@@ -196,6 +221,3 @@ def _has_torch(python: str) -> bool:
         return ran.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
-
-
-ProbeFunction = Callable[[ProbeJob], Measurement]

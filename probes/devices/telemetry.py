@@ -2,7 +2,8 @@
 
 ``begin`` and ``end`` frame a probe; in between a thread reads the sensors about seven times a
 second. What spoils the numbers (heat, a hardware brake, another program) becomes a *taint*;
-what is merely worth knowing becomes a note.
+what is merely worth knowing becomes a note. Between probes, ``wait_for_quiet`` gives a busy
+machine a moment to calm down.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ FOREIGN_CPU_SHARE = 0.2
 FOREIGN_GROWTH_BYTES = 64 * 2**20
 SWAP_GROWTH_BYTES = 16 * 2**20
 BUSY_PERCENT = 10.0
+QUIET_WINDOW_S = 1.0
+"""Over so long the machine is watched before it is called quiet."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Window:
     swap_growth_bytes: Maybe[int] = NOT_READ
     other_cpu_cores: Maybe[float] = NOT_READ
     taints: list[str] = field(default_factory=list)
+    """Why the step times may be too long."""
+    memory_taints: list[str] = field(default_factory=list)
+    """Those of ``taints`` that took memory which the probe could have had."""
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,11 +71,13 @@ class Telemetry:
         machine: Machine | None = None,
         nvml: Any = None,
         interval_s: float = SAMPLE_INTERVAL_S,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.facts = facts
         self._machine = machine or Machine()
         self._device = _find_device(facts, nvml)
         self._interval_s = interval_s
+        self._sleep = sleep
         self._own_pids: list[int] = []
         self._samples: list[Reading] = []
         self._stop = threading.Event()
@@ -124,8 +132,36 @@ class Telemetry:
             swap_growth_bytes=_growth(self._before.swap_used_bytes, after.swap_used_bytes),
             other_cpu_cores=other_cores(self._cpu_before, cpu_after),
         )
-        taints, notes = self._judge(window, self._machine.family(self._own_pids))
-        return replace(window, taints=taints, notes=notes)
+        return self._judged(window, self._machine.family(self._own_pids))
+
+    def wait_for_quiet(self, within_s: float) -> float:
+        """Wait until nobody else keeps the device busy or hot, ``within_s`` at the longest.
+
+        Returns the seconds waited. Call it between probes, when nothing of ours is running.
+        """
+        waited_s = 0.0
+        while waited_s < within_s:
+            window_s = min(QUIET_WINDOW_S, within_s - waited_s)
+            waited_s += window_s
+            if not self._is_disturbed(window_s):
+                break
+        return waited_s
+
+    def _is_disturbed(self, window_s: float) -> bool:
+        """Whether a probe in the window that begins now would be tainted by somebody else."""
+        own = [os.getpid()]
+        before = self._machine.cpu_use(own)
+        self._sleep(window_s)
+        if self.facts.kind == "cpu":
+            return self._is_foreign_load(other_cores(before, self._machine.cpu_use(own)))
+        now = self._sensors()
+        busy, slowed = now.utilisation_percent, _seen([now.throttle_reasons])
+        return bool(set(slowed) - HARMLESS_THROTTLING) or (
+            not isinstance(busy, Missing) and busy > BUSY_PERCENT
+        )
+
+    def _is_foreign_load(self, others: Maybe[float]) -> bool:
+        return not isinstance(others, Missing) and others > FOREIGN_CPU_SHARE * self._machine.cores
 
     def _watch(self) -> None:
         while not self._stop.wait(self._interval_s):
@@ -149,7 +185,7 @@ class Telemetry:
             process_bytes=missing,
         )
 
-    def _judge(self, window: Window, own: set[int]) -> tuple[list[str], list[str]]:
+    def _judged(self, window: Window, own: set[int]) -> Window:
         taints, notes = [], []
         for reason in window.throttle_reasons:
             if reason in HARMLESS_THROTTLING:
@@ -158,19 +194,32 @@ class Telemetry:
                 hot = window.max_temperature_c
                 at = "" if isinstance(hot, Missing) else f" at up to {hot:.0f} °C"
                 taints.append(f"the device slowed down: {reason}{at}")
-        taints.extend(foreign_use(window.before, window.after, own))
+        taints.extend(foreign_load(window.before, own))
         swap = window.swap_growth_bytes
         if not isinstance(swap, Missing) and swap > SWAP_GROWTH_BYTES:
+            # Memory is not in doubt: a probe that swaps makes it grow itself, and is a spill.
             taints.append(f"swap in use grew by {size_text(swap)} during the probe")
-        others, cores = window.other_cpu_cores, self._machine.cores
-        if not isinstance(others, Missing) and others > FOREIGN_CPU_SHARE * cores:
-            text = f"other processes used {others:.1f} of {cores} cores"
+        others = window.other_cpu_cores
+        if self._is_foreign_load(others):
+            text = f"other processes used {others:.1f} of {self._machine.cores} cores"
             (taints if self.facts.kind == "cpu" else notes).append(text)
-        return taints, notes
+        memory_taints = foreign_memory(window.before, window.after, own)
+        notes.extend(neighbours(window.before, own))
+        return replace(
+            window, taints=taints + memory_taints, memory_taints=memory_taints, notes=notes
+        )
 
 
-def foreign_use(before: Reading, after: Reading, own: set[int]) -> list[str]:
-    """Signs that somebody else used the device.
+def foreign_load(before: Reading, own: set[int]) -> list[str]:
+    """Signs that somebody else kept the device computing when the probe began."""
+    busy = before.utilisation_percent
+    if _others(before, own) and not isinstance(busy, Missing) and busy > BUSY_PERCENT:
+        return [f"another process kept the device {busy:.0f} % busy before the probe began"]
+    return []
+
+
+def foreign_memory(before: Reading, after: Reading, own: set[int]) -> list[str]:
+    """Signs that somebody else took memory of the device while the probe ran.
 
     Who was there before the worker started is foreign. In a container the driver may list host
     process ids, none of which is ours: one newcomer is then taken for the worker.
@@ -178,10 +227,7 @@ def foreign_use(before: Reading, after: Reading, own: set[int]) -> list[str]:
     if isinstance(before.process_bytes, Missing) or isinstance(after.process_bytes, Missing):
         return []
     taints = []
-    others = {pid: used for pid, used in before.process_bytes.items() if pid not in own}
-    busy = before.utilisation_percent
-    if others and not isinstance(busy, Missing) and busy > BUSY_PERCENT:
-        taints.append(f"another process kept the device {busy:.0f} % busy before the probe began")
+    others = _others(before, own)
     for pid, used in others.items():
         grown = after.process_bytes.get(pid, used) - used
         if grown > FOREIGN_GROWTH_BYTES:
@@ -191,6 +237,21 @@ def foreign_use(before: Reading, after: Reading, own: set[int]) -> list[str]:
     if len(newcomers) > int(unrecognised):
         taints.append("another process started to use the device during the probe")
     return taints
+
+
+def neighbours(before: Reading, own: set[int]) -> list[str]:
+    """Who held memory of the device from the beginning: it was taken off the cap, not disturbed."""
+    return [
+        f"process {pid} held {size_text(used)} of the device"
+        for pid, used in _others(before, own).items()
+        if used > FOREIGN_GROWTH_BYTES
+    ]
+
+
+def _others(before: Reading, own: set[int]) -> dict[int, int]:
+    if isinstance(before.process_bytes, Missing):
+        return {}
+    return {pid: used for pid, used in before.process_bytes.items() if pid not in own}
 
 
 def _find_device(facts: DeviceFacts, nvml: Any) -> Maybe[NvmlDevice]:

@@ -21,6 +21,7 @@ from types import ModuleType
 
 
 def main(package: str, job_fd: int, message_fd: int, lifeline_fd: int) -> None:
+    guardian = os.getpid()
     worker = os.fork()
     if worker:
         os.close(job_fd)
@@ -29,11 +30,13 @@ def main(package: str, job_fd: int, message_fd: int, lifeline_fd: int) -> None:
         _guard(worker, lifeline_fd)
         return
     os.close(lifeline_fd)
-    _die_with_guardian()
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
     _load_package("probes", package)
+    from probes.worker.nursery import die_with
     from probes.worker.serve import serve
+
+    die_with(guardian)
 
     serve(job_fd, message_fd)
 
@@ -88,18 +91,6 @@ def _wait(worker: int, lifeline_fd: int) -> int | None:
             return status
         if lifeline_fd in ready:
             return None
-
-
-def _die_with_guardian() -> None:
-    """Linux: if even the guardian is killed, the worker goes with it."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() == 1:
-        os._exit(1)
 
 
 def _no_core_dump() -> None:

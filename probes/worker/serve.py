@@ -6,10 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from probes.errors import InputError, TonnageError
 from probes.job import ProbeJob, WorkloadRef
+from probes.worker import nursery
 
 Send = Callable[[dict[str, Any]], None]
 PROGRESS_INTERVAL_S = 0.2
@@ -28,6 +30,10 @@ class Channel:
         while data:
             data = data[os.write(self.fd, data) :]
 
+    def begin_line(self) -> None:
+        """After a writer that may have died in the middle of its line."""
+        os.write(self.fd, b"\n")
+
     def progress(
         self, phase: str, step: int = 0, of: int = 0, *, always: bool = False, **details: Any
     ) -> None:
@@ -41,13 +47,30 @@ class Channel:
 
 
 def serve(job_fd: int, message_fd: int) -> None:
-    """Answer jobs until the parent closes the pipe. Never prints: stdout is the workload's."""
+    """Answer jobs until the parent closes the pipe. Never prints: stdout is the workload's.
+
+    Each job is answered from a fork where that is possible (see ``nursery``): its ``result`` is
+    followed by ``ended``, which comes alone when the fork died. Elsewhere the result says that
+    this process is used up.
+    """
     channel = Channel(message_fd)
     for fd in (job_fd, message_fd):
         os.set_inheritable(fd, False)  # a workload's own child processes must not hold them
+    channel.progress("import")
+    nursery.preload()
     with os.fdopen(job_fd, "r", encoding="utf-8") as jobs:
         for line in jobs:
-            channel.send({"event": "result", **_answer(json.loads(line), channel)})
+            job = json.loads(line)
+            if nursery.can_fork():
+                returncode = nursery.run_forked(partial(_result, job, channel), closing=job_fd)
+                channel.begin_line()
+                channel.send({"event": "ended", "returncode": returncode})
+            else:
+                _result(job, channel, used_up=True)
+
+
+def _result(job: dict[str, Any], channel: Channel, *, used_up: bool = False) -> None:
+    channel.send({"event": "result", "used_up": used_up, **_answer(job, channel)})
 
 
 def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:

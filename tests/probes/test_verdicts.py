@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -39,7 +41,22 @@ def probe(
         limit_bytes=limit_mib * MIB,
         headroom=0.05,
     )
-    return Prober(sys.executable, timeouts or Timeouts()).probe(job)
+    if timeouts is not None:
+        with Prober(sys.executable, timeouts) as prober:
+            return prober.probe(job)
+    return shared_prober().probe(job)
+
+
+@cache
+def shared_prober() -> Prober:
+    """One for all tests, as for all probes of a study: a fault must not reach the next probe."""
+    return Prober(sys.executable)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close_the_shared_prober() -> Iterator[None]:
+    yield
+    shared_prober().close()
 
 
 def test_stable_comes_with_its_evidence() -> None:
@@ -178,19 +195,24 @@ def test_noise_on_stdout_does_not_reach_the_answer() -> None:
     assert "raw bytes" in m.stdout_tail and len(m.stdout_tail) <= 8192
 
 
-def test_global_state_of_the_workload_stays_in_the_worker() -> None:
+def test_global_state_of_the_workload_stays_in_its_process() -> None:
     before = Path.cwd()
+    clean = probe("Healthy", plan=BRACKET_PLAN)
     assert probe("GlobalState", plan=BRACKET_PLAN).verdict is Verdict.STABLE
     assert Path.cwd() == before
     assert "MALLOC_MMAP_THRESHOLD_" not in os.environ
+    after = probe("Healthy", plan=BRACKET_PLAN)
+    assert (after.environment, after.first_loss) == (clean.environment, clean.first_loss)
 
 
 def test_no_process_is_left_behind_even_when_the_workload_forks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TONNAGE_TEST_MARK", "forks-of-this-test")
-    m = probe("Forks", plan=BRACKET_PLAN)
-    assert m.verdict is Verdict.STABLE
+    job = ProbeJob(WorkloadRef(f"{FAULTY}:Forks"), {"width": 64}, 8, "cpu", BRACKET_PLAN)
+    with Prober(sys.executable) as prober:
+        assert prober.probe(job).verdict is Verdict.STABLE
+        assert len(marked_processes("forks-of-this-test")) == 2, "more than worker and guardian"
     assert not marked_processes("forks-of-this-test")
 
 

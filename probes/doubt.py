@@ -1,0 +1,34 @@
+"""What a disturbed machine leaves in doubt about a measurement.
+
+Interference works one way only: it makes steps slower, and it takes memory away. So a run that
+passed has passed, whatever disturbed it, and only its time may be too long. A run that failed may
+have failed because of it: beyond the time edge, or out of memory that somebody else took. Every
+taint touches the time; those that touch memory too are ``Measurement.memory_taints``.
+"""
+
+from __future__ import annotations
+
+from probes.measurement import Measurement, Verdict
+
+STARVED = (Verdict.OOM, Verdict.SPILL)
+
+
+def is_too_slow(run: Measurement, longest_step_s: float | None) -> bool:
+    """Whether its mean step is beyond the time edge; ``None`` where time has no edge."""
+    timing = run.step_time
+    return longest_step_s is not None and timing is not None and timing.mean_s > longest_step_s
+
+
+def doubts(
+    run: Measurement, longest_step_s: float | None = None, *, time_matters: bool = True
+) -> list[str]:
+    """What disturbed the run so that its outcome may not be the config's; empty when it stands.
+
+    ``time_matters`` says whether the step time of a passing run is part of the outcome, and not
+    only on which side of ``longest_step_s`` it lies.
+    """
+    if run.verdict in STARVED:
+        return run.memory_taints
+    if run.passed and (time_matters or is_too_slow(run, longest_step_s)):
+        return run.tainted
+    return []

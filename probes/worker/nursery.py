@@ -1,0 +1,121 @@
+"""A clean process that has torch imported and nothing else done: every job runs in a fork of it.
+
+Importing torch and what a first optimizer brings along takes seconds; forking takes milliseconds.
+A fork is a fresh process in every way that matters to a verdict: no earlier training, no residue
+in an allocator, no context on a device. And because all of them start from the same address space,
+their peaks repeat better than those of processes that each imported anew.
+
+A device cannot be used after a fork if its driver was initialised before, so the user's code is
+only ever imported in the fork, and where an import alone opens the driver, jobs run in this
+process, which the parent then replaces. Standard library only, Python 3.10 syntax.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+DRIVER_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel")
+SWEEPS = 20
+SWEEP_S = 0.05
+
+
+def preload() -> None:
+    """Import what every probe needs. A failure is the job's to report, not ours."""
+    with contextlib.suppress(Exception):
+        import torch
+
+        # A first optimizer imports torch's compiler, over a second and some 70 MiB. One element:
+        # too little for torch to start its threads, which would not survive a fork.
+        torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+        import probes.worker.probe  # noqa: F401
+
+
+def can_fork() -> bool:
+    """Whether a fork of this process may use any device."""
+    if not sys.platform.startswith("linux"):
+        return False
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(entry.readlink()).startswith(DRIVER_FILES):
+                return False
+    return True
+
+
+def run_forked(work: Callable[[], None], closing: int) -> int:
+    """Do ``work`` in a fork, and end whatever it leaves running. Returns how the fork ended: its
+    exit status, or the negative number of the signal, as in ``subprocess``.
+
+    ``closing`` is a file descriptor that the fork must not keep.
+    """
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(closing)
+            die_with(parent)
+            work()
+            status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            _flush()
+            os._exit(status & 0xFF)
+    _, ended = os.waitpid(child, 0)
+    _end_leftovers()
+    return os.waitstatus_to_exitcode(ended)
+
+
+def die_with(parent: int) -> None:
+    """Linux: when the parent process is killed, this one goes with it."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _end_leftovers() -> None:
+    """Kill what the fork started and left behind: everything in our session but us and our
+    guardian. Bounded: a process in an uninterruptible wait must not hold up the search."""
+    for _ in range(SWEEPS):
+        left = _session_members() - {os.getpid(), os.getppid()}
+        if not left:
+            return
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(SWEEP_S)
+
+
+def _session_members() -> set[int]:
+    """Living processes of our session."""
+    session = os.getsid(0)
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            # pid (command, which may contain anything) state ppid group session ...
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] not in "ZX":
+                found.add(int(entry.name))
+    return found
