@@ -26,8 +26,6 @@ from probes.devices.base import DeviceFacts
 from probes.errors import MeasurementError
 
 POLL_S = 0.2
-GLANCE_S = 0.3
-"""Being refused for so short a time means nothing: ``holder_of`` locks the file for a moment."""
 SHOWN_COMMAND = 80
 MAX_HOLDER_BYTES = 4096
 
@@ -118,7 +116,7 @@ def lease(
     while (fd := _acquire(path, command)) is None:
         holder = holder_of(facts, folder)
         waited_s = time.monotonic() - began_s
-        if holder is not None and waited_s >= GLANCE_S:
+        if holder is not None:  # else it is free again, or somebody only looked
             if waited_s >= wait_s:
                 raise MeasurementError(_refusal(facts.device, holder, wait_s))
             if on_wait is not None:

@@ -132,7 +132,7 @@ class Telemetry:
             swap_growth_bytes=_growth(self._before.swap_used_bytes, after.swap_used_bytes),
             other_cpu_cores=other_cores(self._cpu_before, cpu_after),
         )
-        return self._judged(window, self._machine.family(self._own_pids))
+        return self._judged(window, readings, self._machine.family(self._own_pids))
 
     def wait_for_quiet(self, within_s: float) -> float:
         """Wait until nobody else keeps the device busy or hot, ``within_s`` at the longest.
@@ -185,7 +185,7 @@ class Telemetry:
             process_bytes=missing,
         )
 
-    def _judged(self, window: Window, own: set[int]) -> Window:
+    def _judged(self, window: Window, readings: list[Reading], own: set[int]) -> Window:
         taints, notes = [], []
         for reason in window.throttle_reasons:
             if reason in HARMLESS_THROTTLING:
@@ -203,7 +203,7 @@ class Telemetry:
         if self._is_foreign_load(others):
             text = f"other processes used {others:.1f} of {self._machine.cores} cores"
             (taints if self.facts.kind == "cpu" else notes).append(text)
-        memory_taints = foreign_memory(window.before, window.after, own)
+        memory_taints = foreign_memory(readings, own)
         notes.extend(neighbours(window.before, own))
         return replace(
             window, taints=taints + memory_taints, memory_taints=memory_taints, notes=notes
@@ -218,23 +218,28 @@ def foreign_load(before: Reading, own: set[int]) -> list[str]:
     return []
 
 
-def foreign_memory(before: Reading, after: Reading, own: set[int]) -> list[str]:
+def foreign_memory(readings: list[Reading], own: set[int]) -> list[str]:
     """Signs that somebody else took memory of the device while the probe ran.
 
-    Who was there before the worker started is foreign. In a container the driver may list host
-    process ids, none of which is ours: one newcomer is then taken for the worker.
+    Who is in the first reading, before the worker touched the device, is foreign. In a container
+    the driver may list host process ids, none of which is ours: one newcomer is then taken for
+    the worker.
     """
-    if isinstance(before.process_bytes, Missing) or isinstance(after.process_bytes, Missing):
+    lists = [r.process_bytes for r in readings if not isinstance(r.process_bytes, Missing)]
+    if isinstance(readings[0].process_bytes, Missing):
         return []
-    taints = []
-    others = _others(before, own)
-    for pid, used in others.items():
-        grown = after.process_bytes.get(pid, used) - used
-        if grown > FOREIGN_GROWTH_BYTES:
-            taints.append(f"process {pid} took {size_text(grown)} more of the device")
-    newcomers = [pid for pid in after.process_bytes if pid not in others and pid not in own]
-    unrecognised = not own & set(after.process_bytes)
-    if len(newcomers) > int(unrecognised):
+    most: dict[int, int] = {}
+    for processes in lists:
+        for pid, used in processes.items():
+            most[pid] = max(used, most.get(pid, 0))
+    others = _others(readings[0], own)
+    taints = [
+        f"process {pid} took {size_text(most[pid] - used)} more of the device"
+        for pid, used in others.items()
+        if most[pid] - used > FOREIGN_GROWTH_BYTES
+    ]
+    newcomers = [pid for pid in most if pid not in others and pid not in own]
+    if len(newcomers) > int(not own & set(most)):
         taints.append("another process started to use the device during the probe")
     return taints
 

@@ -14,7 +14,7 @@ from probes.devices.host import hash_uuid
 from probes.devices.machine import CpuUse, Machine, other_cores
 from probes.devices.nvml import NvmlDevice
 from probes.devices.reading import Missing, Reading
-from probes.devices.telemetry import Telemetry, foreign_use
+from probes.devices.telemetry import Telemetry, foreign_load, foreign_memory, neighbours
 
 UUID = "GPU-6fa3d1b2-0000-1111-2222-333344445555"
 
@@ -276,36 +276,109 @@ def reading(processes: dict[int, int], busy: float = 0.0) -> Reading:
 
 
 def test_our_own_worker_is_not_foreign() -> None:
-    assert foreign_use(reading({}), reading({4242: 9 * GIB}), {4242}) == []
+    assert foreign_memory([reading({}), reading({4242: 9 * GIB})], {4242}) == []
 
 
 def test_the_worker_seen_under_the_hosts_process_id_is_not_foreign() -> None:
-    assert foreign_use(reading({}), reading({99: 9 * GIB}), {4242}) == []
+    assert foreign_memory([reading({}), reading({99: 9 * GIB})], {4242}) == []
 
 
 def test_a_neighbour_that_takes_more_memory_taints() -> None:
-    (taint,) = foreign_use(reading({7: GIB}), reading({7: 3 * GIB, 4242: GIB}), {4242})
+    readings = [reading({7: GIB}), reading({7: 3 * GIB, 4242: GIB})]
 
-    assert taint == "process 7 took 2.00 GiB more of the device"
+    assert foreign_memory(readings, {4242}) == ["process 7 took 2.00 GiB more of the device"]
 
 
-def test_a_neighbour_that_sits_still_does_not() -> None:
-    assert foreign_use(reading({7: GIB}), reading({7: GIB, 4242: GIB}), {4242}) == []
+def test_a_neighbour_that_had_it_back_before_the_end_taints_too() -> None:
+    readings = [reading({7: GIB}), reading({7: 3 * GIB, 4242: GIB}), reading({7: GIB, 4242: GIB})]
+
+    assert foreign_memory(readings, {4242}) == ["process 7 took 2.00 GiB more of the device"]
+
+
+def test_a_neighbour_that_sits_still_is_noted_only() -> None:
+    before = reading({7: GIB, 8: MIB})
+
+    assert foreign_memory([before, reading({7: GIB, 8: MIB, 4242: GIB})], {4242}) == []
+    assert neighbours(before, {4242}) == ["process 7 held 1.00 GiB of the device"]
 
 
 def test_a_busy_neighbour_taints() -> None:
-    (taint,) = foreign_use(reading({7: GIB}, busy=80.0), reading({7: GIB}), {4242})
+    (taint,) = foreign_load(reading({7: GIB}, busy=80.0), {4242})
 
     assert "80 % busy" in taint
 
 
-def test_a_newcomer_beside_the_worker_taints() -> None:
-    assert foreign_use(reading({}), reading({8: GIB, 4242: GIB}), {4242})
-    assert foreign_use(reading({}), reading({8: GIB, 99: GIB}), {4242})
+@pytest.mark.parametrize("worker", [4242, 99])
+def test_a_newcomer_beside_the_worker_taints(worker: int) -> None:
+    readings = [reading({}), reading({8: GIB, worker: GIB}), reading({worker: GIB})]
+
+    assert foreign_memory(readings, {4242}) == [
+        "another process started to use the device during the probe"
+    ]
 
 
 def test_no_process_list_no_claim() -> None:
-    assert foreign_use(Reading(), Reading(), {4242}) == []
+    assert foreign_memory([Reading(), Reading()], {4242}) == []
+    assert foreign_load(Reading(utilisation_percent=90.0), {4242}) == []
+
+
+def test_only_taints_that_took_memory_touch_memory() -> None:
+    nvml = FakeNvml()
+    nvml.throttle = 0x40
+    nvml.processes = [SimpleNamespace(pid=7, usedGpuMemory=GIB)]
+    telemetry = Telemetry(gpu_facts(), machine=QuietMachine(), nvml=nvml)
+    telemetry.begin(worker_pid=4242)
+    nvml.processes = [SimpleNamespace(pid=7, usedGpuMemory=2 * GIB)]
+
+    window = telemetry.end()
+
+    assert len(window.taints) == 2
+    assert window.memory_taints == ["process 7 took 1.00 GiB more of the device"]
+    assert window.to_dict()["memory_taints"] == window.memory_taints
+
+
+# --- waiting for quiet
+
+
+def quiet_after(busy_windows: int) -> QuietMachine:
+    """A machine on which somebody else uses both cores for so many windows of a second."""
+    machine = QuietMachine()
+    machine.uses = []
+    for window in range(30):
+        others_s = 2.0 if window < busy_windows else 0.0
+        machine.uses += [CpuUse(0.0, 0.0, 0.0), CpuUse(1.0, others_s, 0.0)]
+    return machine
+
+
+@pytest.mark.parametrize(("busy_windows", "waited_s"), [(0, 1.0), (3, 4.0), (99, 10.0)])
+def test_a_busy_machine_is_given_a_bounded_time_to_calm_down(
+    busy_windows: int, waited_s: float
+) -> None:
+    slept: list[float] = []
+    telemetry = Telemetry(cpu_facts(), machine=quiet_after(busy_windows), sleep=slept.append)
+
+    assert telemetry.wait_for_quiet(10.0) == waited_s
+    assert sum(slept) == waited_s
+
+
+def test_a_hot_or_busy_accelerator_is_waited_for_and_an_unknown_one_is_not() -> None:
+    nvml = FakeNvml()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        nvml.throttle = 0x40 if len(slept) < 3 else 0x4
+
+    machine = quiet_after(99)
+    nvml.throttle = 0x40
+    assert Telemetry(gpu_facts(), machine=machine, nvml=nvml, sleep=sleep).wait_for_quiet(10) == 3
+
+    nvml.values["nvmlDeviceGetUtilizationRates"] = SimpleNamespace(gpu=90)
+    busy = Telemetry(gpu_facts(), machine=machine, nvml=nvml, sleep=slept.append)
+    assert busy.wait_for_quiet(5) == 5
+
+    unknown = DeviceFacts("xpu:0", "xpu", "Fake", GIB, None)
+    assert Telemetry(unknown, machine=machine, sleep=slept.append).wait_for_quiet(10) == 1
 
 
 # --- the host
