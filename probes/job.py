@@ -41,6 +41,11 @@ class Plan:
     phases: bool
     """Whether evaluation and checkpoint are probed too."""
 
+    @property
+    def max_steps(self) -> int:
+        """Steps that a run can take which is stopped by nothing else."""
+        return self.max_warmup_steps + self.max_measure_steps
+
 
 BRACKET_PLAN = Plan(
     purpose=Purpose.BRACKET,

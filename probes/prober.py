@@ -22,6 +22,7 @@ from probes.errors import InputError, MeasurementError
 from probes.isolation import Answer, Progress, Timeouts, Worker
 from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Measurement, Verdict
+from probes.prior import Prior
 
 
 class Prober:
@@ -52,6 +53,17 @@ class Prober:
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
         result: dict[str, Any] = self._ask(job)["workload"]
         return result
+
+    def estimate(self, job: ProbeJob, ceiling: int) -> Prior:
+        """The analytic prior of the job's config (its batch size does not matter). Never raises
+        for a config that cannot be estimated: the prior then has no points, and says why."""
+        worker = self._started(worker_environment(job.device.partition(":")[0]))
+        asked = {"kind": "estimate", "job": job.to_dict(), "ceiling": ceiling}
+        answer = self._request(worker, asked)
+        if answer.result is None or "prior" not in answer.result:
+            ended = answer.timed_out or f"ended with status {answer.returncode}"
+            return Prior(reason=f"the worker {ended}", wall_s=answer.wall_s)
+        return Prior.from_dict(answer.result["prior"])
 
     def probe(
         self,

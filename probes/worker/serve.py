@@ -80,6 +80,10 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             from probes.worker.probe import run_probe
 
             return {"measurement": run_probe(ProbeJob.from_dict(job), channel)}
+        if job["kind"] == "estimate":
+            from probes.worker.estimate import estimate
+
+            return {"prior": estimate(ProbeJob.from_dict(job["job"]), job["ceiling"])}
         if job["kind"] == "describe":
             from probes.workloads.loading import describe, load_workload
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -23,10 +23,17 @@ class DataEndedError(InputError):
 class Training:
     """Model, optimizer and batches of one config, built on the device.
 
-    Raises ``InputError`` where a method of the workload returned the wrong thing, naming it.
+    ``adopt`` may replace what the model is made of before the optimizer sees it. Raises
+    ``InputError`` where a method of the workload returned the wrong thing, naming it.
     """
 
-    def __init__(self, workload: Any, job: ProbeJob, backend: Backend) -> None:
+    def __init__(
+        self,
+        workload: Any,
+        job: ProbeJob,
+        backend: Backend,
+        adopt: Callable[[torch.nn.Module], torch.nn.Module] = lambda model: model,
+    ) -> None:
         self.workload = workload
         self.job = job
         self.device = backend.torch_device
@@ -36,7 +43,7 @@ class Training:
         model = workload.model(dict(job.config))
         if not isinstance(model, torch.nn.Module):
             raise _wrong("model(config)", model, "a torch.nn.Module")
-        self.model = levers.prepare_model(model.to(self.device), self.levers)
+        self.model = levers.prepare_model(adopt(model.to(self.device)), self.levers)
         self.model.train()
         self.optimizer = self._optimizer()
         self.scaler = levers.gradient_scaler(self.levers, self.autocast_kind)

@@ -40,6 +40,7 @@ class ScriptedDevice:
         ran = verdict is Verdict.STABLE
         time_s = self.step_s(ask.batch_size)
         steps = 28 if ask.purpose is Purpose.CONFIRM else 4
+        failed_after = 1 if forced is None else steps
         return Measurement(
             workload="scripted",
             config={},
@@ -56,6 +57,6 @@ class ScriptedDevice:
             )
             if ran
             else None,
-            steps=steps if ran else 1,
-            samples=(steps if ran else 1) * ask.batch_size,
+            steps=steps if ran else failed_after,
+            samples=(steps if ran else failed_after) * ask.batch_size,
         )
