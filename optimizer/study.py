@@ -19,17 +19,11 @@ from optimizer import choose as choosing
 from optimizer.budgets import Budget
 from optimizer.records import Prediction, Recommendation, Store, StudySpec, Trial
 from optimizer.spaces import costs_at_least
+from probes.answer import MaxBatch, short_by_bytes
 from probes.errors import MeasurementError
-from probes.max_batch import (
-    DEFAULT_CAP,
-    Ask,
-    Bounds,
-    MaxBatch,
-    MaxBatchSearch,
-    run_search,
-    short_by_bytes,
-)
+from probes.max_batch import DEFAULT_CAP, Ask, Bounds, MaxBatchSearch, run_search
 from probes.measurement import Config, Measurement, Verdict
+from probes.prior import Prior
 from probes.space import Dimension, Float, Int, grid, size
 
 if TYPE_CHECKING:
@@ -75,6 +69,8 @@ class Outcome:
 
 
 Probe = Callable[[Config, Ask], Measurement]
+EstimatePrior = Callable[[Config, int], Prior]
+"""The analytic prior of a config up to a largest batch size."""
 Report = Callable[[Event], None]
 
 
@@ -91,6 +87,7 @@ class Study:
         store: Store,
         probe: Probe,
         *,
+        prior: EstimatePrior | None = None,
         storage: optuna.storages.BaseStorage | None = None,
         report: Report = lambda event: None,
         limits: Limits | None = None,
@@ -99,6 +96,7 @@ class Study:
         self.study_id = study_id
         self.store = store
         self.probe = probe
+        self.prior = prior
         self.report = report
         self.limits = limits or Limits()
         self.optuna = _open_optuna(study_id, storage, spec.seed)
@@ -216,7 +214,17 @@ class Study:
             self._say("measured", number, config=config, ask=ask, measurement=measurement)
             return measurement
 
-        return run_search(MaxBatchSearch(bounds, self.limits.start), probe)
+        search = MaxBatchSearch(bounds, self.limits.start, self._prior(config, bounds.ceiling))
+        return run_search(search, probe)
+
+    def _prior(self, config: Config, ceiling: int) -> Prior | None:
+        """What cannot be estimated for one config cannot for the others: ask only once then."""
+        if self.prior is None:
+            return None
+        prior = self.prior(config, ceiling)
+        if not prior.points:
+            self.prior = None
+        return prior
 
     def _tell(self, optuna_trial: optuna.Trial, trial: Trial) -> None:
         """Infeasible is told as a constraint, never as a score of zero.
