@@ -9,6 +9,7 @@ from typing import Any
 from app.settings import Settings
 from app.target import Target
 from optimizer.records import Scope
+from probes.doubt import doubts, is_better
 from probes.isolation import Progress
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.levers import LEVERS
@@ -16,8 +17,8 @@ from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.space import Float, Int, Space, dimension_from_dict, pin
 
-TAINTED_REPEATS = 1
-"""A disturbed run is repeated so often before it is kept, marked, as it is."""
+QUIET_WAIT_S = 10.0
+"""For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Bench:
     description: Mapping[str, Any]
     """What the worker said of the workload (see ``probes.workloads.loading.describe``)."""
     on_progress: Progress | None = None
+    rests_on_time: bool = True
+    """Whether step times are part of the answer, or only memory and a time edge are: a disturbed
+    time that nobody asked for is not measured again."""
 
     @classmethod
     def open(
@@ -40,10 +44,11 @@ class Bench:
         target: Target,
         headroom: float,
         on_progress: Progress | None = None,
+        rests_on_time: bool = True,
     ) -> Bench:
         """Load the workload once, in a worker, to learn its space. Raises ``InputError``."""
         description = target.prober.describe(workload)
-        return cls(settings, workload, target, headroom, description, on_progress)
+        return cls(settings, workload, target, headroom, description, on_progress, rests_on_time)
 
     @property
     def space(self) -> Space:
@@ -84,9 +89,11 @@ class Bench:
         )
 
     def measure(self, config: Config, ask: Ask) -> Measurement:
-        """Run one probe in a fresh process; a disturbed one on which a verdict may rest (a
-        confirmation, or a run beyond the time edge) is run again once, and the faster kept:
-        interference only ever slows a step down."""
+        """Run one probe in a fresh process.
+
+        One that was disturbed so that its outcome is in doubt is repeated, as often as configured
+        and after a moment of quiet; what is kept is clean, or the best of the disturbed.
+        """
         accumulation = int(config.get("accumulation", 1))
         job = ProbeJob(
             workload=self.workload,
@@ -99,20 +106,24 @@ class Bench:
             accumulation=accumulation,
         )
         measurement = self._probe(job)
-        for _ in range(TAINTED_REPEATS):
-            matters = ask.purpose is Purpose.CONFIRM or ask.is_too_slow(measurement)
-            if not (measurement.tainted and measurement.passed and matters):
+        quiet_s = QUIET_WAIT_S
+        for _ in range(self.settings.probe.repeats_when_disturbed):
+            if not self._doubts(measurement, ask):
                 break
+            self._say("disturbed, waiting for quiet")
+            quiet_s -= self.target.telemetry.wait_for_quiet(quiet_s)
             again = self._probe(job)
-            if not again.passed or not again.tainted or _is_faster(again, measurement):
+            if not self._doubts(again, ask) or is_better(again, measurement):
                 measurement = again
         return measurement
 
+    def _doubts(self, measurement: Measurement, ask: Ask) -> list[str]:
+        confirms = ask.purpose is Purpose.CONFIRM
+        return doubts(measurement, ask.longest_step_s, time_matters=confirms and self.rests_on_time)
+
+    def _say(self, phase: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress({"phase": phase})
+
     def _probe(self, job: ProbeJob) -> Measurement:
         return self.target.prober.probe(job, self.target.telemetry, self.on_progress)
-
-
-def _is_faster(one: Measurement, other: Measurement) -> bool:
-    if one.step_time is None or other.step_time is None:
-        return False
-    return one.step_time.mean_s < other.step_time.mean_s

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +13,7 @@ from optimizer.records import Scope
 from probes.devices.base import DeviceFacts, size_text
 from probes.devices.environment import allocator_settings, worker_environment
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
+from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
 from probes.isolation import Timeouts, worker_environ
@@ -33,6 +37,21 @@ class Target:
     @property
     def limit_bytes(self) -> int:
         return self.memory_budget_bytes or self.facts.total_bytes
+
+    def lease(
+        self, settings: Settings, on_wait: OnWait | None = None
+    ) -> AbstractContextManager[None]:
+        """Keep the device to this process while it measures, as configured.
+
+        Raises ``MeasurementError`` when another one has it and is not done in time.
+        """
+        return lease(
+            self.facts,
+            command=shlex.join(["tonnage", *sys.argv[1:]]),
+            wait_s=settings.probe.lease_wait_s,
+            folder=settings.probe.lease_dir,
+            on_wait=on_wait,
+        )
 
     def scope(self, workload: WorkloadRef, source_hash: str, headroom: float) -> Scope:
         """What must be equal for a stored measurement to be used again."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.budgets import MINUTE_S, Budget
+from optimizer.disturbed import confirmation
 from optimizer.records import Trial
-from probes.max_batch import short_by_bytes
+from probes.answer import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
 ALTERNATIVES = 3
@@ -35,6 +36,11 @@ class Candidate:
     def parameters(self) -> int:
         return self.run.parameters or 0
 
+    @property
+    def disturbed_by(self) -> list[str]:
+        """Why the time is too long, if it is; empty when nothing disturbed the run."""
+        return self.run.tainted
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -43,37 +49,37 @@ class Choice:
     best: Candidate
     fastest: Candidate
     alternatives: list[Candidate]
+    left_out: list[Candidate]
+    """Not considered, because the machine was disturbed."""
 
 
 def candidates(trials: Sequence[Trial], runs: Sequence[Measurement]) -> list[Candidate]:
-    """Feasible trials joined with the confirmation run of their batch."""
+    """Feasible trials joined with the confirmation run of their batch. ``runs`` has one run of each
+    probe (see ``disturbed.standing``)."""
     result = []
     for trial in trials:
         if trial.state != "feasible":
             continue
-        run = next((r for r in runs if _confirms(r, trial)), None)
+        run = confirmation(trial, runs)
         if run is not None and run.step_time is not None:
             result.append(Candidate(trial, run, run.step_time))
     return result
 
 
-def _confirms(run: Measurement, trial: Trial) -> bool:
-    return (
-        run.passed
-        and run.purpose.value == "confirm"
-        and run.config == trial.config
-        and run.batch_size == trial.batch_size
-    )
-
-
-def choose(found: Sequence[Candidate], budget: Budget) -> Choice | None:
+def choose(
+    found: Sequence[Candidate], budget: Budget, *, accept_disturbed: bool = False
+) -> Choice | None:
     """Highest throughput within the window; the more capable model where that costs little.
 
     "Little" is ``budget.throughput_loss``: among candidates that lose at most this fraction of the
-    best throughput, the one with the most parameters wins. Returns ``None`` without candidates.
+    best throughput, the one with the most parameters wins. Those that were only measured while the
+    machine was disturbed are left out, unless accepted. Returns ``None`` without candidates.
     """
     longest = budget.longest_step_s
-    inside = [c for c in found if longest is None or c.step_time.mean_s <= longest]
+    left_out = [c for c in found if c.disturbed_by and not accept_disturbed]
+    inside = [
+        c for c in found if c not in left_out and (longest is None or c.step_time.mean_s <= longest)
+    ]
     if not inside:
         return None
     fastest = max(inside, key=lambda c: c.throughput_samples_per_s)
@@ -82,7 +88,7 @@ def choose(found: Sequence[Candidate], budget: Budget) -> Choice | None:
     best = max(near, key=lambda c: (c.parameters, c.throughput_samples_per_s))
     others = [c for c in pareto_front(inside) if c is not best]
     others += [c for c in inside if c is not best and c not in others]
-    return Choice(best, fastest, others[:ALTERNATIVES])
+    return Choice(best, fastest, others[:ALTERNATIVES], left_out)
 
 
 def pareto_front(found: Sequence[Candidate]) -> list[Candidate]:
@@ -130,15 +136,22 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
         lines.append(f"What binds the batch is {binding}. {why_binding}".strip())
     if choice.fastest is not best:
         lines.append(trade(choice.fastest, best, chosen_over=True))
-    if run.tainted:
+    if best.disturbed_by:
         lines.append(
-            f"The machine was disturbed ("
-            f"{'; '.join(run.tainted)}), and again when it was repeated: "
-            "times may be too long. Memory is not affected. Measure again with --fresh."
+            f"The machine was DISTURBED, which was accepted: {'; '.join(best.disturbed_by)}. The "
+            "cycle is rather shorter than measured; that the batch fits is certain. When the "
+            "machine is quiet, run the same command without --accept-disturbed."
         )
     elif not best.step_time.converged:
         lines.append(
             "Step times varied, so the cycle time is less certain than usual: see its interval."
+        )
+    if choice.left_out:
+        names = ", ".join(config_text(c.run.config) for c in choice.left_out[:ALTERNATIVES])
+        more = len(choice.left_out) - ALTERNATIVES
+        lines.append(
+            f"Left out, since the machine was disturbed each time: {names}"
+            f"{f' and {more} more' if more > 0 else ''}. Measure with --fresh when it is quiet."
         )
     return lines
 
@@ -170,7 +183,7 @@ def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[s
         "throughput_samples_per_s": other.throughput_samples_per_s,
         "cycle_time_s": cycle_time_s(other.step_time, cycle_batches),
         "peak_bytes": other.run.peak_bytes,
-        "trade": trade(other, best),
+        "trade": trade(other, best) + (" Disturbed too." if other.disturbed_by else ""),
     }
 
 
@@ -195,6 +208,25 @@ def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Bu
                 "or a budget with a longer window."
             )
     lines += [f"{config_text(t.config)}: {t.reason}" for t in trials[:ALTERNATIVES]]
+    return lines
+
+
+def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
+    """No clean candidate: what disturbed each trial whose outcome is in doubt, and how to go on."""
+    lines = [
+        "The machine was disturbed each time that something decisive was measured: how good these "
+        "configs are is not known."
+    ]
+    for trial, taints in found[:ALTERNATIVES]:
+        batch = "" if trial.batch_size is None else f", batch {trial.batch_size}"
+        lines.append(f"{config_text(trial.config)}{batch}: {'; '.join(taints)}.")
+    if len(found) > ALTERNATIVES:
+        lines.append(f"… and {len(found) - ALTERNATIVES} more.")
+    lines.append(
+        "Run the same command again when the machine is quiet: only what was disturbed is "
+        "measured again. Or take it as it is with --accept-disturbed: its times are rather too "
+        "long than too short."
+    )
     return lines
 
 

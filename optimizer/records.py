@@ -149,6 +149,12 @@ class Recommendation:
     valid: dict[str, Any]
     """``fingerprint``, ``created_at`` and what else must stay the same."""
 
+    @property
+    def disturbed_by(self) -> list[str]:
+        """What disturbed the confirmation it rests on; empty when it is clean."""
+        taints: list[str] = (self.evidence.get("highest_passing") or {}).get("tainted", [])
+        return taints
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

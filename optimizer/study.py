@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer import choose as choosing
 from optimizer.budgets import Budget
+from optimizer.disturbed import in_doubt, standing
 from optimizer.records import Prediction, Recommendation, Store, StudySpec, Trial
 from optimizer.spaces import costs_at_least
 from probes.answer import MaxBatch, short_by_bytes
+from probes.doubt import doubts
 from probes.errors import MeasurementError
 from probes.max_batch import DEFAULT_CAP, Ask, Bounds, MaxBatchSearch, run_search
-from probes.measurement import Config, Measurement, Verdict
+from probes.measurement import Config, Measurement, Purpose, Verdict
 from probes.prior import Prior
 from probes.space import Dimension, Float, Int, grid, size
 
@@ -65,7 +67,7 @@ class Outcome:
     recommendation: Recommendation | None
     reasons: list[str]
     measured: bool
-    """Whether any probe gave a verdict about the config (not only crashes and time-outs)."""
+    """Whether the reasons are about the configs (not crashes, time-outs or a busy machine)."""
 
 
 Probe = Callable[[Config, Ask], Measurement]
@@ -91,6 +93,7 @@ class Study:
         storage: optuna.storages.BaseStorage | None = None,
         report: Report = lambda event: None,
         limits: Limits | None = None,
+        accept_disturbed: bool = False,
     ) -> None:
         self.spec = spec
         self.study_id = study_id
@@ -99,6 +102,7 @@ class Study:
         self.prior = prior
         self.report = report
         self.limits = limits or Limits()
+        self.accept_disturbed = accept_disturbed
         self.optuna = _open_optuna(study_id, storage, spec.seed)
         self.settled = {_key(trial.config): trial for trial in store.trials()}
         self.planned = self._planned()
@@ -113,6 +117,7 @@ class Study:
 
     def run(self) -> Outcome:
         """Search until the trials or the space are used up, then choose."""
+        self._measure_again()
         self._enqueue_first()
         for optuna_trial in self._proposals():
             config = self._config(optuna_trial)
@@ -167,9 +172,17 @@ class Study:
 
     # -- one trial -------------------------------------------------------------------------
 
-    def _settle(self, number: int, config: Config) -> Trial:
+    def _measure_again(self) -> None:
+        """Settle anew what an earlier run had to leave in doubt: the machine may be quiet now."""
+        open_ = self._in_doubt()
+        for trial, _ in open_:
+            del self.settled[_key(trial.config)]
+        for trial, _ in open_:
+            self._settle(trial.number, trial.config, trial.wall_s)
+
+    def _settle(self, number: int, config: Config, spent_s: float = 0.0) -> Trial:
         """Measure one config (or prune it) and commit the outcome."""
-        began_s = time.monotonic()
+        began_s = time.monotonic() - spent_s
         self._say("trial", number, config=config)
         witness = self._witness(config)
         if witness is not None:
@@ -187,13 +200,15 @@ class Study:
         return trial
 
     def _witness(self, config: Config) -> Trial | None:
-        """An infeasible trial that this config cannot be cheaper than."""
-        for trial in self.settled.values():
-            if trial.state == "infeasible" and costs_at_least(
-                self.spec.space, config, trial.config
-            ):
-                return trial
-        return None
+        """An infeasible trial that this config cannot be cheaper than. Not one in doubt: that would
+        rule out configs for somebody else's load."""
+        witnesses = [
+            trial
+            for trial in self.settled.values()
+            if trial.state == "infeasible" and costs_at_least(self.spec.space, config, trial.config)
+        ]
+        doubtful = [trial for trial, _ in self._in_doubt()] if witnesses else []
+        return next((trial for trial in witnesses if trial not in doubtful), None)
 
     def _max_batch(self, number: int, config: Config) -> MaxBatch:
         bounds = Bounds(
@@ -204,7 +219,7 @@ class Study:
         )
 
         def probe(ask: Ask) -> Measurement:
-            found = self.store.find_measurement(config, ask.batch_size, ask.purpose)
+            found = self._stored(config, ask)
             if found is not None:
                 self._say("reused", number, config=config, ask=ask, measurement=found)
                 return found
@@ -226,6 +241,14 @@ class Study:
             self.prior = None
         return prior
 
+    def _stored(self, config: Config, ask: Ask) -> Measurement | None:
+        """A stored measurement that answers the ask, unless it is in doubt."""
+        found = self.store.find_measurement(config, ask.batch_size, ask.purpose)
+        if found is None or self.accept_disturbed:
+            return found
+        confirms = ask.purpose is Purpose.CONFIRM
+        return None if doubts(found, ask.longest_step_s, time_matters=confirms) else found
+
     def _tell(self, optuna_trial: optuna.Trial, trial: Trial) -> None:
         """Infeasible is told as a constraint, never as a score of zero.
 
@@ -243,16 +266,30 @@ class Study:
     # -- the end ---------------------------------------------------------------------------
 
     def incumbent(self) -> choosing.Candidate | None:
-        chosen = choosing.choose(self._candidates(), self.budget)
+        chosen = self._choose()
         return chosen.best if chosen else None
 
-    def _candidates(self) -> list[choosing.Candidate]:
-        return choosing.candidates(list(self.settled.values()), self.store.measurements())
+    def _choose(self) -> choosing.Choice | None:
+        found = choosing.candidates(list(self.settled.values()), self._runs())
+        return choosing.choose(found, self.budget, accept_disturbed=self.accept_disturbed)
+
+    def _runs(self) -> list[Measurement]:
+        return standing(self.store.measurements())
+
+    def _in_doubt(self) -> list[tuple[Trial, list[str]]]:
+        """Trials whose outcome may be the disturbed machine's, with what disturbed it."""
+        if self.accept_disturbed:
+            return []
+        runs, longest_step_s = self._runs(), self.budget.longest_step_s
+        found = ((t, in_doubt(t, runs, longest_step_s)) for t in self.settled.values())
+        return [(trial, taints) for trial, taints in found if taints]
 
     def _outcome(self) -> Outcome:
-        trials, runs = list(self.settled.values()), self.store.measurements()
-        chosen = choosing.choose(self._candidates(), self.budget)
+        trials, runs = list(self.settled.values()), self._runs()
+        chosen = self._choose()
         if chosen is None:
+            if disturbed := self._in_doubt():
+                return Outcome(None, choosing.why_disturbed(disturbed), measured=False)
             measured = any(t.state == "infeasible" for t in trials)
             return Outcome(None, choosing.why_nothing(trials, runs, self.budget), measured)
         return Outcome(self._recommendation(chosen, trials, runs), [], True)
@@ -293,6 +330,10 @@ class Study:
                 {"config": t.config, "state": t.state, "reason": t.reason}
                 for t in trials
                 if t.state != "feasible"
+            ]
+            + [
+                {"config": c.run.config, "state": "disturbed", "reason": "; ".join(c.disturbed_by)}
+                for c in chosen.left_out
             ],
             evidence={
                 "highest_passing": run.to_dict(),
@@ -303,7 +344,7 @@ class Study:
                 "id": self.study_id,
                 "trials": len(trials),
                 "pruned": sum(t.state == "pruned" for t in trials),
-                "probes": len(runs),
+                "probes": len(self.store.measurements()),
                 "wall_s": round(sum(t.wall_s for t in trials), 3),
                 "time_scale": spec.time_scale,
                 "budget": self.budget.to_dict(),

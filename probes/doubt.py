@@ -32,3 +32,13 @@ def doubts(
     if run.passed and (time_matters or is_too_slow(run, longest_step_s)):
         return run.tainted
     return []
+
+
+def is_better(one: Measurement, other: Measurement) -> bool:
+    """Of two disturbed runs of one probe, whether ``one`` is nearer to the truth: it passed, or it
+    was faster."""
+    if one.passed != other.passed:
+        return one.passed
+    if one.step_time is None or other.step_time is None:
+        return False
+    return one.step_time.mean_s < other.step_time.mean_s

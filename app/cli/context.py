@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from app.database import Database
     from app.settings import Settings
     from app.target import Target
+    from probes.devices.lease import OnWait
     from probes.isolation import Progress
 
 _verbosity = 0
@@ -33,12 +35,14 @@ def is_quiet() -> bool:
     return _verbosity < 0
 
 
-def open_settings() -> Settings:
-    """Read the configuration and start logging. Raises ``InputError``."""
+def open_settings(**probe: Any) -> Settings:
+    """Read the configuration and start logging. ``probe`` are keys of its ``[probe]`` that the
+    command line gives; ``None`` where it does not. Raises ``InputError``."""
     from app.logging_setup import configure_logging
     from app.settings import load_settings
 
-    settings = load_settings()
+    given = {key: value for key, value in probe.items() if value is not None}
+    settings = load_settings(overrides={"probe": given} if given else None)
     configure_logging(_verbosity, settings.data_dir)
     return settings
 
@@ -60,11 +64,19 @@ class Asked:
     pinned: dict[str, Any]
     headroom: float
 
-    def open_bench(self, on_progress: Progress | None = None) -> Bench:
+    def open_bench(
+        self, on_progress: Progress | None = None, *, rests_on_time: bool = True
+    ) -> Bench:
         """Load the workload (in a worker). Raises ``InputError``."""
         from app.bench import Bench
 
-        return Bench.open(self.settings, self.workload, self.target, self.headroom, on_progress)
+        return Bench.open(
+            self.settings, self.workload, self.target, self.headroom, on_progress, rests_on_time
+        )
+
+    def lease(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
+        """Keep the device to this command while it measures; see ``Target.lease``."""
+        return self.target.lease(self.settings, on_wait)
 
 
 def ask(
@@ -76,9 +88,11 @@ def ask(
     set_: list[str] | None,
     option: list[str] | None,
     headroom: float | None,
+    wait: float | None = None,
+    accept_disturbed: bool | None = None,
 ) -> Asked:
     """Check what can be checked without a device first, then find the device."""
-    settings = open_settings()
+    settings = open_settings(lease_wait_s=wait, accept_disturbed=accept_disturbed)
     pinned = parse_assignments(set_ or [], "--set")
     options = parse_assignments(option or [], "--option")
     budget_bytes = parse_size(memory_budget) if memory_budget else None

@@ -72,6 +72,25 @@ Database = Annotated[
         metavar="URL",
     ),
 ]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds to wait while another process measures on the device; 0: do not wait. "
+        "Default: 600, or what is configured.",
+        show_default=False,
+        min=0.0,
+        metavar="SECONDS",
+    ),
+]
+AcceptDisturbed = Annotated[
+    bool | None,
+    typer.Option(
+        "--accept-disturbed/--no-accept-disturbed",
+        help="Recommend also what could only be measured while the machine was disturbed, marked. "
+        "Default: no, or what is configured.",
+        show_default=False,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout; all else on stderr.")
 ]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REMIND_S = 60.0
+"""Who waits is told so often that it still waits, where there is no live display."""
+
 
 class Progress:
     """Says what is being measured, what came out, and about how long is left.
@@ -34,6 +37,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._doing = ""
+        self._reminded: tuple[str, float] | None = None
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -89,6 +93,19 @@ class Progress:
         phase = message.get("phase", "")
         step = f" step {message['step']}/{message['of']}" if message.get("of") else ""
         self._bar.update(self._task, description=f"{self._doing} · {phase}{step}")
+
+    def waiting(self, in_use: str, waited_s: float) -> None:
+        """Another process has the device, and we have waited for so long."""
+        text = f"{in_use}; waiting"
+        self.doing(f"{text} · {duration(waited_s)}")
+        before = self._reminded
+        if before is None or before[0] != text:
+            self.line(text)
+        elif waited_s >= before[1] + REMIND_S:
+            self.line(f"{text}, {duration(waited_s)} so far")
+        else:
+            return
+        self._reminded = (text, waited_s)
 
     def probe(self, ask: Ask, where: str = "") -> None:
         expected = ""

@@ -93,10 +93,9 @@ def find(
 ) -> MeasurementRecord | None:
     """The best measurement that answers for this config, batch size and purpose.
 
-    From ``study_id`` all count, even tainted ones: whether to repeat those was decided when they
-    were made, and a resumed study must not ask again. From elsewhere only clean, ``conclusive``
-    ones made at or after ``not_before``. A passed confirmation answers for a bracket too. The
-    study's own come first, then the clean, then the newest.
+    From ``study_id`` all count, even tainted ones: the study decides whether they will do. From
+    elsewhere only clean, ``conclusive`` ones made at or after ``not_before``. A passed confirmation
+    answers for a bracket too. The clean come first, then the study's own, then the newest.
     """
     own = MeasurementRow.study_id == study_id
     borrowed: ColumnElement[bool] = and_(
@@ -114,7 +113,7 @@ def find(
             _serves(purpose),
             borrowed if study_id is None else or_(own, borrowed),
         )
-        .order_by(case((own, 0), else_=1), MeasurementRow.tainted, MeasurementRow.id.desc())
+        .order_by(MeasurementRow.tainted, case((own, 0), else_=1), MeasurementRow.id.desc())
         .limit(1)
     )
     row = session.execute(statement).scalar_one_or_none()

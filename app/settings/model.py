@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_data_dir
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.settings import defaults
@@ -24,6 +32,13 @@ def _no_boolean(value: Any) -> Any:
 
 def _none_word(value: Any) -> Any:
     return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+def _absolute(value: Path | None) -> Path | None:
+    value = value.expanduser() if value is not None else None
+    if value is not None and not value.is_absolute():
+        raise ValueError("a path from the root is expected: every process must mean the same place")
+    return value
 
 
 Whole = Annotated[int, BeforeValidator(_no_boolean)]
@@ -57,7 +72,7 @@ class BudgetSettings(Section):
 
 
 class ProbeSettings(Section):
-    """How long a probe may take, and how far the search for the largest batch goes."""
+    """Limits of probes and of the search, and what is done on a machine that others use too."""
 
     startup_timeout_s: Number = Field(
         180.0, gt=0, description="Seconds until a worker has imported torch and the workload."
@@ -78,6 +93,28 @@ class ProbeSettings(Section):
         gt=0,
         le=0.5,
         description="How close the largest passing and the smallest failing batch come, relative.",
+    )
+    repeats_when_disturbed: Whole = Field(
+        2,
+        ge=0,
+        description="How often a disturbed measurement that matters is repeated; the fastest is "
+        "kept.",
+    )
+    accept_disturbed: bool = Field(
+        False,
+        description="Recommend also what could only be measured while the machine was disturbed; "
+        "it is marked.",
+    )
+    lease_wait_s: Number = Field(
+        600.0,
+        ge=0,
+        description="Seconds to wait while another process measures on the device. 0: do not wait.",
+    )
+    lease_dir: Annotated[Path | None, AfterValidator(_absolute)] = Field(
+        None,
+        description="Folder of the lock files that keep two processes from measuring on one device "
+        "at once: the same for all of them, also across containers.",
+        json_schema_extra={"shown_default": "`/tmp`"},
     )
 
 

@@ -30,27 +30,30 @@ _ATTEMPTS = 5
 
 
 def open_study(
-    database: Database, spec: StudySpec, fresh: bool = False
+    database: Database, spec: StudySpec, fresh: bool = False, accept_disturbed: bool = False
 ) -> tuple[StudyRecord, Opening]:
     """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
 
     ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
-    ``fail``. A finished study is ``finished`` as long as its recommendation is stored; one that
-    found nothing is resumed, which repeats no probe. ``fresh`` always begins a new one, which
-    reuses nothing measured before it.
+    ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
+    rests on a disturbed measurement and ``accept_disturbed`` is not given; one that found nothing
+    is resumed, which repeats no probe that stands. ``fresh`` always begins a new one, which reuses
+    nothing measured before it.
 
     Raises ``InputError`` while another process runs it.
     """
     for _ in range(_ATTEMPTS):
         try:
             with database.write() as session:
-                return _open(session, spec, fresh)
+                return _open(session, spec, fresh, accept_disturbed)
         except IntegrityError:  # another process opened the same question at the same moment
             continue
     raise MeasurementError(f"Study {spec.key} could not be opened: others keep opening it too.")
 
 
-def _open(session: Session, spec: StudySpec, fresh: bool) -> tuple[StudyRecord, Opening]:
+def _open(
+    session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool
+) -> tuple[StudyRecord, Opening]:
     last = repository.latest(session, spec.key)
     if last is not None:
         _refuse_if_running(last)
@@ -59,7 +62,8 @@ def _open(session: Session, spec: StudySpec, fresh: bool) -> tuple[StudyRecord, 
             repository.close(session, last.id, INTERRUPTED, "Its process ended.", 0.0)
         generation = 1 if last is None else last.generation + 1
         return _begin(session, spec, generation, fresh), "new"
-    if last.state == FINISHED and recommendations.of_study(session, last.id) is not None:
+    stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
+    if stored is not None and (accept_disturbed or not stored.disturbed_by):
         return last, "finished"
     repository.take_over(session, last.id, this_process())
     return _get(session, last.id), "resumed"

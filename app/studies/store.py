@@ -26,10 +26,11 @@ class SqlStudyStore:
     def find_measurement(
         self, config: Config, batch_size: int, purpose: Purpose
     ) -> Measurement | None:
-        """A clean measurement of the study's scope that may be used instead of a new probe.
+        """A measurement of the study's scope that may be used instead of a new probe.
 
-        The study's own with any verdict; others' only with one about the config itself, and for a
-        fresh study only those made since it began. What is reused is listed with the study.
+        The study's own with any verdict, tainted ones where there is no clean one; others' only if
+        they are clean and about the config itself, and for a fresh study only those made since it
+        began. What is reused is listed with the study.
         """
         with self._database.read() as session:
             found = measurements.find(

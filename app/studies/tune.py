@@ -19,6 +19,7 @@ from optimizer.choose import duration
 from optimizer.records import Recommendation, StudySpec
 from optimizer.spaces import SpaceRules, Tier, space_for
 from optimizer.study import Event, Limits, Study
+from probes.devices.lease import OnWait
 from probes.space import size
 
 
@@ -91,8 +92,10 @@ def tune_study(
     question: Question,
     report: Callable[[Event], None],
     say: Callable[[str], None],
+    waiting: OnWait | None = None,
 ) -> Answer:
-    """Answer from the store where that is possible, else search (or go on searching).
+    """Answer from the store where that is possible, else search (or go on searching) as soon as
+    no other process measures on the device.
 
     An interruption leaves the study ready to be resumed; everything measured is committed.
     """
@@ -107,7 +110,9 @@ def tune_study(
         dataset_size=spec.dataset_size,
         options=bench.workload.options,
     )
-    study, opening = service.open_study(database, spec, question.fresh)
+    study, opening = service.open_study(
+        database, spec, question.fresh, bench.settings.probe.accept_disturbed
+    )
     if opening == "finished":
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
@@ -117,7 +122,7 @@ def tune_study(
         say(line)
     for note in bench.description.get("notes", []):
         say(f"Note: {note}")
-    return _run(bench, database, spec, study.id, report)
+    return _run(bench, database, spec, study.id, report, waiting)
 
 
 def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
@@ -155,6 +160,7 @@ def _run(
     spec: StudySpec,
     study_id: str,
     report: Callable[[Event], None],
+    waiting: OnWait | None,
 ) -> Answer:
     from optuna.storages import RDBStorage
 
@@ -168,8 +174,10 @@ def _run(
             storage=RDBStorage(database.full_url),
             report=report,
             limits=limits,
+            accept_disturbed=bench.settings.probe.accept_disturbed,
         )
-        outcome = study.run()
+        with bench.target.lease(bench.settings, waiting):
+            outcome = study.run()
     except KeyboardInterrupt:
         service.interrupt(database, study_id)
         raise

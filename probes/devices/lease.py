@@ -49,8 +49,8 @@ class Holder:
         return f"process {self.pid} ({command}) since {_clock(self.since)}"
 
 
-OnWait = Callable[[Holder, float], None]
-"""Called a few times a second while waiting: who has the device, and the seconds waited."""
+OnWait = Callable[[str, float], None]
+"""Called a few times a second while waiting: in whose use the device is, and the seconds waited."""
 
 
 def lease_key(facts: DeviceFacts) -> str:
@@ -117,10 +117,11 @@ def lease(
         holder = holder_of(facts, folder)
         waited_s = time.monotonic() - began_s
         if holder is not None:  # else it is free again, or somebody only looked
+            in_use = f"{facts.device} is in use by {holder}"
             if waited_s >= wait_s:
-                raise MeasurementError(_refusal(facts.device, holder, wait_s))
+                raise MeasurementError(_refusal(in_use, wait_s))
             if on_wait is not None:
-                on_wait(holder, waited_s)
+                on_wait(in_use, waited_s)
         time.sleep(POLL_S)
     try:
         yield
@@ -129,10 +130,10 @@ def lease(
         os.close(fd)  # gives up the lock
 
 
-def _refusal(device: str, holder: Holder, wait_s: float) -> str:
+def _refusal(in_use: str, wait_s: float) -> str:
     waited = f" and was not free within {wait_s:.0f} s" if wait_s else ""
     return (
-        f"{device} is in use by {holder}{waited}. Two measurements at once would spoil both: wait "
+        f"{in_use}{waited}. Two measurements at once would spoil both: wait "
         "until it is done, or wait longer with --wait SECONDS (probe.lease_wait_s)."
     )
 

@@ -22,10 +22,9 @@ class MemoryStore:
     def find_measurement(
         self, config: Config, batch_size: int, purpose: Purpose
     ) -> Measurement | None:
-        for m in self.kept:
-            if (m.config, m.batch_size, m.purpose) == (config, batch_size, purpose):
-                return m
-        return None
+        wanted = (config, batch_size, purpose)
+        found = [m for m in self.kept if (m.config, m.batch_size, m.purpose) == wanted]
+        return min(reversed(found), key=lambda m: bool(m.tainted), default=None)
 
     def add_measurement(
         self, trial_number: int, measurement: Measurement, predictions: list[Prediction]
@@ -37,7 +36,7 @@ class MemoryStore:
         return sorted(self.settled, key=lambda trial: trial.number)
 
     def add_trial(self, trial: Trial) -> None:
-        self.settled.append(trial)
+        self.settled = [t for t in self.settled if t.number != trial.number] + [trial]
 
     def measurements(self) -> list[Measurement]:
         return list(self.kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from app.cli import options
@@ -20,6 +21,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
     from app.target import find_devices
     from probes.devices.base import DeviceFacts
     from probes.devices.fingerprint import build_fingerprint
+    from probes.devices.lease import holder_of
     from probes.devices.telemetry import Telemetry
 
     _, found = find_devices(settings, python)
@@ -28,6 +30,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
         facts = DeviceFacts(**raw)
         telemetry = Telemetry(facts)
         fingerprint = build_fingerprint(facts, telemetry)
+        holder = holder_of(facts, settings.probe.lease_dir)
         documents.append(
             {
                 "device": facts.device,
@@ -44,6 +47,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
                 },
                 "state": telemetry.read().to_dict(),
                 "notes": facts.notes,
+                "lease": None if holder is None else asdict(holder),
             }
         )
     document = {
@@ -70,10 +74,14 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
 
 
 def _rows(device: dict[str, Any]) -> list[tuple[str, str]]:
+    from probes.devices.lease import Holder
+
     rows = [
         ("memory", f"{size_text(device['total_bytes'])}, {size_text(device['free_bytes'])} free"),
         ("fingerprint", f"{device['fingerprint']} (class {device['class']})"),
     ]
+    if device["lease"] is not None:
+        rows.insert(0, ("in use", f"by {Holder(**device['lease'])}"))
     for group in ("identity", "device_class", "environment", "state"):
         known = {k: v for k, v in device[group].items() if not _missing(v) and v is not None}
         text = ", ".join(f"{k}={_text(k, v)}" for k, v in known.items())

@@ -11,7 +11,7 @@ from app.cli import options
 from app.cli.context import ask, is_quiet, open_database
 from app.cli.output import facts_table, print_json, stdout
 from app.cli.values import size_text
-from probes.max_batch import MaxBatch
+from probes.answer import MaxBatch
 from probes.measurement import Verdict
 
 
@@ -36,6 +36,7 @@ def max_batch(
         typer.Option(min=1, help="Largest batch to consider.", show_default=False),
     ] = None,
     python: options.Python = None,
+    wait: options.Wait = None,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
@@ -55,6 +56,7 @@ def max_batch(
         set_=set_,
         option=option,
         headroom=headroom,
+        wait=wait,
     )
     store = open_database(asked.settings, database)
     began_s = time.monotonic()
@@ -66,8 +68,8 @@ def max_batch(
     from probes.measurement import Measurement
 
     settings = asked.settings.probe
-    with Progress(quiet=is_quiet()) as progress:
-        bench = asked.open_bench(progress.worker)
+    with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
+        bench = asked.open_bench(progress.worker, rests_on_time=False)
         config = bench.config(asked.pinned)
         bounds = Bounds(
             cap=cap or settings.max_batch,

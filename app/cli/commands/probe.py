@@ -28,6 +28,7 @@ def probe(
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
     python: options.Python = None,
+    wait: options.Wait = None,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
@@ -46,6 +47,7 @@ def probe(
         set_=set_,
         option=option,
         headroom=headroom,
+        wait=wait,
     )
     store = open_database(asked.settings, database)
 
@@ -54,7 +56,7 @@ def probe(
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
-    with Progress(quiet=is_quiet()) as progress:
+    with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
         bench = asked.open_bench(progress.worker)
         purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
         wanted = Ask(batch_size, purpose)

@@ -45,6 +45,8 @@ def tune(
         bool, typer.Option("--fresh", help="Measure again, whatever is stored.")
     ] = False,
     python: options.Python = None,
+    wait: options.Wait = None,
+    accept_disturbed: options.AcceptDisturbed = None,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
@@ -52,7 +54,8 @@ def tune(
 
     Every probe is stored as it ends. Interrupt it, kill it, run the same command again: it goes
     on where it was. When it is finished and still valid, the answer comes from the store. Exit
-    status 1 when nothing fits, 3 when nothing could be measured.
+    status 1 when nothing fits, 3 when nothing could be measured, or only while the machine was
+    disturbed.
 
     Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
     """
@@ -64,6 +67,8 @@ def tune(
         set_=set_,
         option=option,
         headroom=headroom,
+        wait=wait,
+        accept_disturbed=accept_disturbed,
     )
     store = open_database(asked.settings, database)
 
@@ -82,7 +87,7 @@ def tune(
             time_scale=time_scale,
             fresh=fresh,
         )
-        answer = tune_study(bench, store, question, progress.study, progress.line)
+        answer = tune_study(bench, store, question, progress.study, progress.line, progress.waiting)
     if answer.recommendation is None:
         if json_:
             print_json(answer.to_dict())

@@ -94,6 +94,19 @@ class TestOpening:
         assert again.wall_s == 60
         assert recommendations.of_study(database, study.id) == factories.recommendation()
 
+    @pytest.mark.parametrize(
+        ("accept_disturbed", "opening"), [(True, "finished"), (False, "resumed")]
+    )
+    def test_a_disturbed_answer_is_one_only_where_it_is_accepted(
+        self, database, accept_disturbed, opening
+    ):
+        study, _ = service.open_study(database, factories.spec())
+        run = factories.measurement(96, tainted=["other processes used 1.2 of 2 cores"])
+        evidence = {"highest_passing": run.to_dict(), "lowest_failing": None}
+        service.finish(database, study.id, factories.recommendation(evidence=evidence))
+        again = service.open_study(database, factories.spec(), accept_disturbed=accept_disturbed)
+        assert (again[0].id, again[1]) == (study.id, opening)
+
     def test_a_finished_study_without_its_recommendation_is_resumed(self, database):
         study, _ = service.open_study(database, factories.spec())
         service.finish(database, study.id, factories.recommendation())

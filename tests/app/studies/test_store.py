@@ -75,9 +75,14 @@ class TestFindingInTheSameStudy:
         keep(store, 8)
         assert store.find_measurement(config, batch_size, purpose) is None
 
-    def test_a_tainted_one_is_too_because_its_repetition_was_decided_when_it_was_made(self, store):
+    def test_a_tainted_one_is_too_and_the_study_decides_whether_it_will_do(self, store):
         run = keep(store, 8, tainted=["throttled"])
         assert store.find_measurement(CONFIG, 8, CONFIRM) == run
+
+    def test_a_clean_one_of_another_study_comes_before_its_own_tainted_one(self, database, store):
+        keep(store, 8, tainted=["throttled"])
+        clean = keep(open_store(database, "prototyping"), 8)
+        assert store.find_measurement(CONFIG, 8, CONFIRM) == clean
 
     def test_a_clean_one_comes_before_a_newer_tainted_one(self, store):
         clean = keep(store, 8)
