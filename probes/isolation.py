@@ -65,6 +65,11 @@ class Answer:
     wall_s: float = 0.0
     cgroup_oom_kills: int = 0
 
+    @property
+    def never_began(self) -> bool:
+        """Whether the worker was gone before it said anything about this job."""
+        return self.result is None and not self.last_progress and not self.timed_out
+
 
 class Worker:
     """One worker process, which answers each job from a fresh fork of itself where it can.

@@ -116,6 +116,10 @@ class Prober:
         reusable = False
         try:
             answer = worker.request(job, self.timeouts, on_progress)
+            if answer.never_began:  # somebody ended the worker between two jobs
+                self.close()
+                worker = self._started(self._environment)
+                answer = worker.request(job, self.timeouts, on_progress)
             reusable = answer.reusable
         finally:
             if not reusable:

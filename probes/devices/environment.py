@@ -27,6 +27,13 @@ _CPU_GLIBC = {
 # Returning every large block costs page faults; huge pages win most of that time back.
 _CPU_TUNABLE = "glibc.malloc.hugetlb=1"
 
+# Segments that grow in place fragment far less where batches vary in size. The second name is the
+# one that torch before 2.9 knows.
+_CUDA = {
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+}
+
 _ALLOCATOR_NAMES = (
     "GLIBC_TUNABLES",
     "LD_PRELOAD",
@@ -44,10 +51,12 @@ def worker_environment(kind: str, environ: Mapping[str, str] | None = None) -> d
     """Variables to add to a worker's environment, for a device of this kind.
 
     Use as ``{**os.environ, **worker_environment(kind)}``. What the user has set already wins;
-    ``GLIBC_TUNABLES`` is appended to. Empty for accelerators and where the C library is not
-    glibc.
+    ``GLIBC_TUNABLES`` is appended to. Empty where there is nothing to decide: MPS, XPU, and a CPU
+    whose C library is not glibc.
     """
     environ = os.environ if environ is None else environ
+    if kind == "cuda":
+        return {} if any(name in environ for name in _CUDA) else dict(_CUDA)
     if kind != "cpu" or not is_glibc():
         return {}
     added = {name: value for name, value in _CPU_GLIBC.items() if name not in environ}

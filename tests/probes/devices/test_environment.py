@@ -22,7 +22,19 @@ def test_a_cpu_worker_gets_a_pinned_allocator() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", ["cuda", "rocm", "mps", "xpu"])
+def test_a_cuda_worker_gets_segments_that_grow() -> None:
+    added = worker_environment("cuda", {})
+
+    assert added["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    assert added == allocator_settings(added), "they travel with the recommendation"
+
+
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_a_cuda_allocator_that_the_user_configured_is_left_alone(name: str) -> None:
+    assert worker_environment("cuda", {name: "max_split_size_mb:64"}) == {}
+
+
+@pytest.mark.parametrize("kind", ["mps", "xpu"])
 def test_accelerators_keep_the_environment_they_train_in(kind: str) -> None:
     assert worker_environment(kind, {}) == {}
 
