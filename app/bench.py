@@ -15,6 +15,7 @@ from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.levers import LEVERS
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
+from probes.prior import Prior
 from probes.space import Float, Int, Space, dimension_from_dict, pin
 
 QUIET_WAIT_S = 10.0
@@ -76,6 +77,12 @@ class Bench:
             config[name] = least
         return config
 
+    @property
+    def slowest_sample(self) -> float | None:
+        """See ``Bounds.slowest_sample``. On the CPU what spills is seen by the kernel, and caches
+        alone may slow a larger batch down."""
+        return None if self.target.facts.kind == "cpu" else self.settings.probe.slowest_sample
+
     def plan(self, purpose: Purpose) -> Plan:
         """How long such a probe runs, as configured."""
         if purpose is Purpose.BRACKET:
@@ -94,17 +101,7 @@ class Bench:
         One that was disturbed so that its outcome is in doubt is repeated, as often as configured
         and after a moment of quiet; what is kept is clean, or the best of the disturbed.
         """
-        accumulation = int(config.get("accumulation", 1))
-        job = ProbeJob(
-            workload=self.workload,
-            config=config,
-            batch_size=ask.batch_size,
-            device=self.target.facts.device,
-            plan=self.plan(ask.purpose),
-            limit_bytes=self.target.memory_budget_bytes,
-            headroom=self.headroom,
-            accumulation=accumulation,
-        )
+        job = self._job(config, ask.batch_size, self.plan(ask.purpose))
         measurement = self._probe(job)
         quiet_s = QUIET_WAIT_S
         for _ in range(self.settings.probe.repeats_when_disturbed):
@@ -116,6 +113,23 @@ class Bench:
             if not self._doubts(again, ask) or is_better(again, measurement):
                 measurement = again
         return measurement
+
+    def prior(self, config: Config, ceiling: int) -> Prior:
+        """Memory against the batch as far as it can be known without running a step."""
+        self._say("estimating memory")
+        return self.target.prober.estimate(self._job(config, 1, BRACKET_PLAN), ceiling)
+
+    def _job(self, config: Config, batch_size: int, plan: Plan) -> ProbeJob:
+        return ProbeJob(
+            workload=self.workload,
+            config=config,
+            batch_size=batch_size,
+            device=self.target.facts.device,
+            plan=plan,
+            limit_bytes=self.target.memory_budget_bytes,
+            headroom=self.headroom,
+            accumulation=int(config.get("accumulation", 1)),
+        )
 
     def _doubts(self, measurement: Measurement, ask: Ask) -> list[str]:
         confirms = ask.purpose is Purpose.CONFIRM

@@ -58,6 +58,7 @@ class Limits:
     batch_cap: int = DEFAULT_CAP
     resolution: float = 0.03
     start: int = 8
+    slowest_sample: float | None = None
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,7 @@ class Study:
             dataset_size=self.spec.dataset_size,
             longest_step_s=self.budget.longest_step_s,
             resolution=self.limits.resolution,
+            slowest_sample=self.limits.slowest_sample,
         )
 
         def probe(ask: Ask) -> Measurement:

@@ -16,6 +16,7 @@ from probes.measurement import Measurement, Purpose
 if TYPE_CHECKING:
     from optimizer.study import Event
     from probes.max_batch import Ask
+    from probes.prior import Prior
 
 log = logging.getLogger(__name__)
 
@@ -159,3 +160,11 @@ def measurement_line(m: Measurement) -> str:
         why = f": {'; '.join(m.tainted)}" if m.purpose is Purpose.CONFIRM else ""
         text += f" (disturbed{why})"
     return text
+
+
+def prior_line(prior: Prior) -> str:
+    """What is known of memory before anything ran."""
+    if not prior.points:
+        return f"no estimate of memory beforehand: {prior.reason}"
+    batch, peak = prior.points[-1]
+    return f"estimated without a step: {size_text(peak)} at batch {batch}"

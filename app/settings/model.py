@@ -94,6 +94,12 @@ class ProbeSettings(Section):
         le=0.5,
         description="How close the largest passing and the smallest failing batch come, relative.",
     )
+    slowest_sample: Number = Field(
+        1.5,
+        gt=1,
+        description="On an accelerator a batch fails when each of its samples takes so many times "
+        "as long as in a smaller one: memory that is not the device's own is then in use.",
+    )
     repeats_when_disturbed: Whole = Field(
         2,
         ge=0,

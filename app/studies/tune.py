@@ -164,13 +164,16 @@ def _run(
 ) -> Answer:
     from optuna.storages import RDBStorage
 
-    limits = Limits(spec.search["batch_cap"], spec.search["resolution"])
+    limits = Limits(
+        spec.search["batch_cap"], spec.search["resolution"], slowest_sample=bench.slowest_sample
+    )
     try:
         study = Study(
             spec,
             study_id,
             SqlStudyStore(database, study_id, spec),
             bench.measure,
+            prior=bench.prior,
             storage=RDBStorage(database.full_url),
             report=report,
             limits=limits,

@@ -61,7 +61,7 @@ def max_batch(
     store = open_database(asked.settings, database)
     began_s = time.monotonic()
 
-    from app.cli.progress import Progress
+    from app.cli.progress import Progress, prior_line
     from app.measurements.service import record
     from optimizer.study import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
@@ -76,6 +76,7 @@ def max_batch(
             dataset_size=bench.dataset_size,
             longest_step_s=longest_step,
             resolution=settings.resolution,
+            slowest_sample=bench.slowest_sample,
         )
 
         def measure(wanted: Ask) -> Measurement:
@@ -85,10 +86,18 @@ def max_batch(
             progress.measured(measurement)
             return measurement
 
-        answer = run_search(MaxBatchSearch(bounds), measure)
+        progress.doing("estimating memory")
+        prior = bench.prior(config, bounds.ceiling)
+        progress.line(prior_line(prior))
+        answer = run_search(MaxBatchSearch(bounds, prior=prior), measure)
     wall_s = time.monotonic() - began_s
     if json_:
-        print_json(document(answer, asked.workload.spec, asked.target.facts.device, config, wall_s))
+        print_json(
+            {
+                **document(answer, asked.workload.spec, asked.target.facts.device, config, wall_s),
+                "prior": prior.to_dict(),
+            }
+        )
     else:
         show(answer, config, wall_s)
     raise typer.Exit(exit_code(answer))
