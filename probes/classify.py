@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from probes.devices.base import size_text
 from probes.devices.signatures import RULES, Rule
 from probes.measurement import Verdict
 
@@ -206,11 +207,15 @@ def _message(error: BaseException) -> str:
 
 
 def _apply(rule: Rule, message: str, batch_size: int | None, near_cap: bool | None) -> Classified:
+    requested = requested_bytes(message) if rule.verdict is Verdict.OOM else None
+    details = first_line(_from_match(rule, message))
+    if rule.allocator and requested is not None:
+        details = f"an allocation of {size_text(requested)} failed"
     found = Classified(
         rule.verdict,
-        f"{rule.meaning}: {first_line(_from_match(rule, message))}",
+        f"{rule.meaning}: {details}",
         rule.hint,
-        requested_bytes(message) if rule.verdict is Verdict.OOM else None,
+        requested,
         ambiguous=rule.ambiguous,
     )
     if not rule.ambiguous:

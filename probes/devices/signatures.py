@@ -37,6 +37,8 @@ class Rule:
     """It can also mean that the operation is not supported: batch 1 decides."""
     in_stderr: bool = False
     """It is also proof when it is the last thing a dead process wrote."""
+    allocator: bool = False
+    """torch's own allocator: the size it was asked for says all there is to say."""
     type_name: str = ""
     """Only for exceptions of this class, where the text alone says too little."""
 
@@ -54,22 +56,23 @@ def _rule(
     *,
     ambiguous: bool = False,
     in_stderr: bool = False,
+    allocator: bool = False,
     type_name: str = "",
 ) -> Rule:
     pattern = re.compile(text, re.IGNORECASE)
-    return Rule(pattern, verdict, meaning, hint, ambiguous, in_stderr, type_name)
+    return Rule(pattern, verdict, meaning, hint, ambiguous, in_stderr, allocator, type_name)
 
 
 RULES: tuple[Rule, ...] = (
     # --- memory: torch's allocators
     _rule(r"(CUDA|HIP|XPU|NPU|MLU) out of memory", OOM,
-          "the device's memory cap was exceeded", _SMALLER, in_stderr=True),
+          "the device's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),
     _rule(r"MPS backend out of memory", OOM,
-          "the GPU's memory cap was exceeded", _SMALLER, in_stderr=True),
+          "the GPU's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),
     _rule(r"Invalid buffer size: [\d.]+ ?[KMGT]?i?B", OOM,
           "Metal cannot make a buffer this large", _SMALLER),
     _rule(r"DefaultCPUAllocator: (can't allocate|not enough) memory", OOM,
-          "the CPU's memory cap was exceeded", _SMALLER, in_stderr=True),
+          "the CPU's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),
     # --- memory: outside torch's allocators
     _rule(r"(CUDA|HIP) (driver )?error: out of memory|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory",
           OOM, "the driver had no device memory left", _SMALLER, in_stderr=True),

@@ -63,7 +63,7 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
         # Outside ``except``: the exception and the tensors its frames held are gone by now.
         run.training = None
         gc.collect()
-        verdict, reason, hint = failure.verdict, failure.reason, failure.hint
+        verdict, reason, hint = failure.verdict, failure.reason + run.in_use(failure), failure.hint
         sys.stderr.write(trace_text)
     measurement = run.measurement(verdict, reason, hint)
     if failure is not None:
@@ -130,6 +130,13 @@ class _Run:
         if self.backend is None or self.cap is None:
             return False
         return self.backend.peak_bytes() >= NEAR_CAP * self.cap.cap_bytes
+
+    def in_use(self, failure: Classified) -> str:
+        """How full the device was when an allocation failed, in words."""
+        if self.backend is None or self.cap is None or failure.requested_bytes is None:
+            return ""
+        peak = _mib(self.backend.peak_bytes())
+        return f" with at most {peak} of {_mib(self.cap.cap_bytes)} in use before."
 
     def lift_cap(self) -> None:
         if self.backend is not None and self.cap is not None:
