@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli import options
+from app.cli.answer import document, show
 from app.cli.context import ask, is_quiet, open_database
-from app.cli.output import facts_table, print_json, stdout
-from app.cli.values import size_text
+from app.cli.output import print_json
 from probes.answer import MaxBatch
 from probes.measurement import Verdict
 
@@ -92,12 +92,8 @@ def max_batch(
         answer = run_search(MaxBatchSearch(bounds, prior=prior), measure)
     wall_s = time.monotonic() - began_s
     if json_:
-        print_json(
-            {
-                **document(answer, asked.workload.spec, asked.target.facts.device, config, wall_s),
-                "prior": prior.to_dict(),
-            }
-        )
+        device_name = asked.target.facts.device
+        print_json(document(answer, prior, asked.workload.spec, device_name, config, wall_s))
     else:
         show(answer, config, wall_s)
     raise typer.Exit(exit_code(answer))
@@ -109,62 +105,3 @@ def exit_code(answer: MaxBatch) -> int:
     failing = answer.lowest_failing
     unmeasured = failing is None or failing.verdict in (Verdict.CRASH, Verdict.TIMEOUT)
     return 3 if unmeasured else 1
-
-
-def document(
-    answer: MaxBatch, workload: str, device: str, config: dict[str, Any], wall_s: float
-) -> dict[str, Any]:
-    """The contract's document of ``max-batch --json``."""
-    run = answer.highest_passing or answer.lowest_failing
-    timing = answer.highest_passing.step_time if answer.highest_passing else None
-    step_time_s = None
-    if timing is not None:
-        step_time_s = {"median": timing.median_s, "low": timing.low_s, "high": timing.high_s}
-    return {
-        "workload": workload,
-        "config": config,
-        "device": device,
-        **answer.to_dict(),
-        "limit_bytes": run.limit_bytes if run else None,
-        "headroom": run.headroom if run else None,
-        "peak_bytes": answer.highest_passing.peak_bytes if answer.highest_passing else None,
-        "step_time_s": step_time_s,
-        "wall_s": round(wall_s, 3),
-    }
-
-
-def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
-    from optimizer.choose import config_text
-
-    console = stdout()
-    run = answer.highest_passing
-    if run is None or answer.max_batch is None:
-        console.print(f"[bold red]Nothing fits[/bold red] for {config_text(config)}.")
-        console.print(answer.reason, markup=False)
-        failing = answer.lowest_failing
-        if failing is not None and failing.hint:
-            console.print(f"→ {failing.hint}", markup=False)
-        crashed = failing is not None and failing.verdict is Verdict.CRASH
-        if failing is not None and crashed and failing.stderr_tail.strip():
-            console.print(f"\nlast output:\n{failing.stderr_tail.rstrip()[-3000:]}", markup=False)
-        return
-    console.print(
-        f"Maximum stable batch: [bold]{answer.max_batch}[/bold], bound by {answer.binding}."
-    )
-    rows = [
-        ("config", config_text(config)),
-        (
-            "peak memory",
-            f"{size_text(run.peak_bytes)} of {size_text(run.limit_bytes)}, "
-            f"{run.headroom:.0%} kept free",
-        ),
-    ]
-    if run.step_time is not None:
-        t = run.step_time
-        rows.append(("step time", f"{t.mean_s:.4g} s ({t.low_s:.4g} to {t.high_s:.4g})"))
-    rows.append(("confirmed by", f"{run.steps} steps in a fresh process"))
-    if answer.reason:
-        rows.append(("why not more", answer.reason))
-    rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
-    rows += [("tainted", taint) for taint in run.tainted]
-    console.print(facts_table(rows))
