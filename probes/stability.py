@@ -16,28 +16,37 @@ HORIZON_STEPS = 100_000
 TOLERANCE = 0.0025
 """Growth between windows below this fraction of the cap counts as none."""
 CONFIDENCE_Z = 1.96
+LOOKAHEAD = 10
+"""A run must rule out trouble in a run so many times as long."""
+MOST_POINTS = 200
+"""A trend is taken through at most so many points: the pairs of a longer run would need more
+memory than the step it watches."""
 
 
 def held_growth(held_bytes: Sequence[int], cap_bytes: int | None, peak_bytes: int) -> Growth:
     """Trend of memory at step boundaries by Theil-Sen, with Sen's (1968) rank interval.
 
     Robust on purpose: one late allocation (a workspace, a lazily built buffer) is a step in the
-    curve, not a slope, and must not be mistaken for a leak.
+    curve, not a slope, and must not be mistaken for a leak. Of a long run, points at equal
+    distances are taken.
     """
-    n = len(held_bytes)
+    steps = len(held_bytes)
+    stride = max(1, math.ceil(steps / MOST_POINTS))
+    points = held_bytes[(steps - 1) % stride :: stride]
+    n = len(points)
     slopes = sorted(
-        (held_bytes[j] - held_bytes[i]) / (j - i) for i in range(n) for j in range(i + 1, n)
+        (points[j] - points[i]) / ((j - i) * stride) for i in range(n) for j in range(i + 1, n)
     )
     if not slopes:
-        return Growth(0.0, 0.0, 0.0, n, None)
+        return Growth(0.0, 0.0, 0.0, steps, None)
     spread = CONFIDENCE_Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     low = slopes[max(0, int((len(slopes) - spread) / 2))]
     high = slopes[min(len(slopes) - 1, int((len(slopes) + spread) / 2) + 1)]
     rate = statistics.median(slopes)
     dies_at_step = None
     if rate > 0 and cap_bytes is not None:
-        dies_at_step = n + max(0, int((cap_bytes - peak_bytes) / rate))
-    return Growth(rate, low, high, n, dies_at_step)
+        dies_at_step = steps + max(0, int((cap_bytes - peak_bytes) / rate))
+    return Growth(rate, low, high, steps, dies_at_step)
 
 
 def is_leak(growth: Growth) -> bool:
@@ -45,6 +54,32 @@ def is_leak(growth: Growth) -> bool:
     return (
         growth.low > 0 and growth.dies_at_step is not None and growth.dies_at_step < HORIZON_STEPS
     )
+
+
+def may_still_leak(growth: Growth, room_bytes: float) -> bool:
+    """Whether the run is too short to rule out a leak that matters.
+
+    One that would use up ``room_bytes`` within ``LOOKAHEAD`` times as many steps, and that the
+    interval of the trend still contains. Where memory is the same after every step the answer is
+    no at once; where it varies with the batches, more steps narrow the interval.
+    """
+    return growth.high > 0 and growth.high * LOOKAHEAD * growth.steps > room_bytes
+
+
+def still_creeps(earlier_peak_bytes: int, peak_bytes: int, cap_bytes: int) -> bool:
+    """Whether the high-water mark rose over the later half of a run by more than tolerated.
+
+    Fragmentation raises what the allocator reserves while nothing that tensors hold grows, so
+    that neither ``is_leak`` nor ``has_settled`` sees it.
+    """
+    return peak_bytes - earlier_peak_bytes > TOLERANCE * cap_bytes
+
+
+def peak_ahead(earlier_peak_bytes: int, peak_bytes: int) -> int:
+    """The high-water mark to expect of a longer run, in bytes: as much again as it rose over the
+    later half of this one. Right for a creep that levels off or grows with the logarithm of the
+    steps, once the run has been doubled often enough to see it."""
+    return peak_bytes + max(0, peak_bytes - earlier_peak_bytes)
 
 
 def has_settled(held_bytes: Sequence[int], cap_bytes: int | None) -> bool:
