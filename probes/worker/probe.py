@@ -25,7 +25,14 @@ from probes.errors import TonnageError
 from probes.job import Plan, ProbeJob
 from probes.levers import UnsupportedError
 from probes.measurement import NEAR_CAP, Growth, Measurement, Purpose, StepTime, Trace, Verdict
-from probes.stability import has_settled, held_growth, is_leak
+from probes.stability import (
+    has_settled,
+    held_growth,
+    is_leak,
+    may_still_leak,
+    peak_ahead,
+    still_creeps,
+)
 from probes.timing import is_precise, is_steady, summarise
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
@@ -112,6 +119,7 @@ class _Run:
         self.step_s: list[float] = []
         self.data_s: list[float] = []
         self.held_bytes: list[int] = []
+        self.peaks: list[tuple[int, int]] = []
         self.losses: list[float] = []
         self.phase_peaks: dict[str, int] = {}
         self.static_bytes: int | None = None
@@ -199,6 +207,7 @@ class _Run:
         if measured:
             self.step_s.extend(durations)
             self.data_s.extend(data_s)
+            self.peaks.append((len(self.step_s), backend.peak_bytes()))
         else:
             del self.held_bytes[-count:]
         self.channel.progress(
@@ -236,7 +245,7 @@ class _Run:
         self.warmup_steps = len(self.step_s)
 
     def measure(self, plan: Plan) -> None:
-        """Steps until the time is precise and the memory has settled, or the plan ends."""
+        """Steps until the time is precise and nothing about memory is open, or the plan ends."""
         began_s = time.monotonic()
         window = max(2, plan.measure_steps // 4)
         while True:
@@ -245,7 +254,7 @@ class _Run:
                 return
             if self.measured < plan.measure_steps:
                 continue
-            settled = has_settled(self.held_bytes[self.warmup_steps :], self._cap_bytes())
+            settled = self.has_settled()
             if settled and is_precise(self.step_s[self.warmup_steps :], plan.half_width):
                 return
             if settled and time.monotonic() - began_s > plan.measure_budget_s:
@@ -264,6 +273,22 @@ class _Run:
         assert self.backend is not None
         held = self.held_bytes[self.warmup_steps :]
         return held_growth(held, self._cap_bytes(), self.backend.peak_bytes())
+
+    def has_settled(self) -> bool:
+        """Whether more steps would tell nothing new about memory."""
+        assert self.backend is not None and self.cap is not None
+        cap_bytes, peak = self.cap.cap_bytes, self.backend.peak_bytes()
+        room_bytes = max(0, self.cap.limit_bytes - peak)
+        return (
+            has_settled(self.held_bytes[self.warmup_steps :], cap_bytes)
+            and not still_creeps(self.peak_at_half(), peak, cap_bytes)
+            and not may_still_leak(self.growth(), room_bytes)
+        )
+
+    def peak_at_half(self) -> int:
+        """The high-water mark when half of the measured steps had been run, in bytes."""
+        half = self.warmup_steps + self.measured / 2
+        return max((peak for step, peak in self.peaks if step <= half), default=0)
 
     def check_losses(self) -> tuple[Verdict, str, str] | None:
         for step, loss in enumerate(self.losses):
@@ -300,8 +325,19 @@ class _Run:
                 "there is no headroom left at this batch size.",
                 "",
             )
+        if self.job.plan.purpose is not Purpose.CONFIRM:
+            return self._stable()
+        ahead = peak_ahead(self.peak_at_half(), peak)
+        if still_creeps(self.peak_at_half(), peak, cap.cap_bytes) and ahead > cap.cap_bytes:
+            return (
+                Verdict.OOM,
+                f"The peak still rises: {_mib(peak - self.peak_at_half())} over the last "
+                f"{self.measured // 2} steps, to {_mib(peak)}. A longer run would exceed the cap.",
+                "Batches of varying size fragment the allocator's memory: use a smaller batch, pad "
+                "to fewer different sizes, or set expandable segments on CUDA.",
+            )
         growth = self.growth()
-        if self.job.plan.purpose is Purpose.CONFIRM and is_leak(growth):
+        if is_leak(growth):
             return (
                 Verdict.LEAK,
                 f"Static {_mib(self.static_bytes or 0)}, grows {_mib(growth.bytes_per_step)}/step, "
@@ -309,7 +345,14 @@ class _Run:
                 "Something keeps tensors alive between steps: look for `total_loss += loss` (use "
                 "loss.item()), lists of outputs, or caches on the model.",
             )
-        return Verdict.STABLE, f"{len(self.losses)} steps within {_mib(cap.cap_bytes)}.", ""
+        return self._stable()
+
+    def _stable(self) -> tuple[Verdict, str, str]:
+        return (
+            Verdict.STABLE,
+            f"{len(self.losses)} steps within {_mib(self._cap_bytes() or 0)}.",
+            "",
+        )
 
     def measurement(self, verdict: Verdict, reason: str, hint: str) -> Measurement:
         job, backend, cap = self.job, self.backend, self.cap

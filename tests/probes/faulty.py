@@ -268,3 +268,50 @@ class TellsItsProcess(Healthy):
     def model(self, config):
         print(f"process {os.getpid()} of {os.getppid()}", flush=True)
         return super().model(config)
+
+
+class LateBurst(Hungry):
+    """Every tenth step needs far more, as a validation inside the training loop would."""
+
+    steps = 0
+
+    def loss(self, model, batch):
+        self.steps += 1
+        if self.steps % 10 == 0:
+            torch.ones(batch.shape[0], 2**18)  # a mebibyte per sample
+        return super().loss(model, batch)
+
+
+class VariableLength(Hungry):
+    """Sequences of 16 to 64 elements; the longest first, as the interface asks."""
+
+    def batches(self, config, batch_size):
+        generator = torch.Generator().manual_seed(0)
+        length = 64
+        while True:
+            yield torch.randn(batch_size, length, generator=generator)
+            length = int(torch.randint(16, 65, (), generator=generator))
+
+    def loss(self, model, batch):
+        padded = nn.functional.pad(batch, (0, 64 - batch.shape[1]))
+        wide = model(padded)[:, : batch.shape[1]].repeat(1, 4096)
+        return wide.sin().mean()
+
+
+class Contrastive(Healthy):
+    """Every sample against every other: memory grows with the square of the batch."""
+
+    def loss(self, model, batch):
+        z = model(batch)
+        return torch.logsumexp(z @ z.T, dim=1).mean()
+
+
+class Creeps(Healthy):
+    """What a fragmenting allocator does: the peak rises from step to step while nothing is held."""
+
+    steps = 0
+
+    def loss(self, model, batch):
+        self.steps += 1
+        torch.ones(self.steps * 2**18)
+        return super().loss(model, batch)

@@ -98,6 +98,14 @@ def test_one_late_buffer_is_not_a_leak() -> None:
     assert probe("OneLateBuffer").verdict is Verdict.STABLE
 
 
+def test_a_peak_that_creeps_is_followed_until_it_is_certain_to_fail() -> None:
+    m = probe("Creeps", limit_mib=100)
+    assert m.verdict is Verdict.OOM
+    assert m.steps >= 60, "it went on for as long as the plan allows"
+    assert "still rises" in m.reason and m.hint
+    assert probe("Creeps", limit_mib=512).verdict is Verdict.STABLE
+
+
 def test_an_evaluation_that_needs_more_than_training_is_found() -> None:
     m = probe("HungryEvaluation", limit_mib=256, plan=BRACKET_PLAN)
     assert (m.verdict, m.phase) == (Verdict.OOM, "evaluate")
