@@ -5,7 +5,7 @@ heap by 2 MiB (with huge pages), and whether a run needs one more lump depends o
 hashes and addresses in that process. And a tensor is served from the heap instead of a mapping of
 its own wherever the imports happened to leave a hole that is large enough. Together that is some
 2 MiB of noise in the peak; breaking up the holes and mapping the lumps before the baseline removes
-it for small steps (larger ones still vary by a few MiB, see ``benchmarks/peak_repeatability.py``).
+it for small steps (larger ones still vary by a few MiB, see ``benchmarks/cpu_allocators.py``).
 The price: a workload's first few MiB of small allocations are not seen; the headroom covers them.
 
 Standard library only. Linux with glibc; elsewhere nothing is done.

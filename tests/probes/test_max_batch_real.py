@@ -1,0 +1,85 @@
+"""The whole search on the real CPU worker: what it finds then survives, and it says what binds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from probes.answer import MaxBatch
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
+from probes.measurement import Measurement, Purpose, Verdict
+from probes.prober import Prober
+
+FAULTY = Path(__file__).with_name("faulty.py")
+MIB = 2**20
+CONFIRM = replace(
+    CONFIRM_PLAN, measure_steps=12, max_measure_steps=24, measure_budget_s=0.5, half_width=0.5
+)
+SURVIVE = replace(CONFIRM, measure_steps=100, max_measure_steps=100, warmup_steps=4)
+
+
+@pytest.fixture(scope="module")
+def prober() -> Iterator[Prober]:
+    with Prober(sys.executable) as opened:
+        yield opened
+
+
+def run(prober: Prober, name: str, batch: int, plan: Plan, headroom: float = 0.05) -> Measurement:
+    job = ProbeJob(
+        WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, 200 * MIB, headroom
+    )
+    return prober.probe(job)
+
+
+def search(prober: Prober, name: str, **bounds: int) -> MaxBatch:
+    def probe(ask: Ask) -> Measurement:
+        plan = CONFIRM if ask.purpose is Purpose.CONFIRM else BRACKET_PLAN
+        return run(prober, name, ask.batch_size, plan)
+
+    limits = Bounds(**{"cap": 4096, **bounds})  # type: ignore[arg-type]
+    job = ProbeJob(WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, 1, "cpu", CONFIRM, 200 * MIB)
+    prior = prober.estimate(job, limits.ceiling)
+    return run_search(MaxBatchSearch(limits, prior=prior), probe)
+
+
+@pytest.mark.parametrize("name", ["Hungry", "LateBurst", "VariableLength", "Contrastive"])
+def test_what_is_found_survives_a_hundred_steps_and_little_more_does_not(
+    prober: Prober, name: str
+) -> None:
+    answer = search(prober, name)
+    assert answer.max_batch is not None and answer.binding == "memory", answer.reason
+    assert answer.lowest_failing is not None
+    assert answer.lowest_failing.batch_size <= 1.03 * answer.max_batch + 1
+    assert run(prober, name, answer.max_batch, SURVIVE, headroom=0).verdict is Verdict.STABLE
+    assert run(prober, name, int(1.2 * answer.max_batch), SURVIVE, headroom=0).verdict is (
+        Verdict.OOM
+    )
+
+
+def test_a_shape_limit_is_what_binds(prober: Prober) -> None:
+    answer = search(prober, "ShapeLimit", cap=96)
+    assert (answer.max_batch, answer.binding) == (64, "shape"), answer.reason
+
+
+def test_the_end_of_the_data_is_what_binds(prober: Prober) -> None:
+    answer = search(prober, "Healthy", dataset_size=50)
+    assert (answer.max_batch, answer.binding) == (50, "data"), answer.reason
+
+
+def test_a_leak_is_not_blamed_on_the_batch(prober: Prober) -> None:
+    answer = search(prober, "KeepsActivations", cap=64)
+    assert answer.max_batch is None
+    assert answer.lowest_failing is not None
+    assert answer.lowest_failing.verdict is Verdict.LEAK
+    assert answer.lowest_failing.batch_size == 1
+
+
+def test_a_model_that_does_not_fit_says_by_how_much(prober: Prober) -> None:
+    answer = search(prober, "HugeModel")
+    assert (answer.max_batch, answer.binding) == (None, "memory")
+    assert "building" in answer.reason and "Short by at least" in answer.reason
