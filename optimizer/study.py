@@ -244,11 +244,12 @@ class Study:
         return prior
 
     def _stored(self, config: Config, ask: Ask) -> Measurement | None:
-        """A stored measurement that answers the ask, unless it is in doubt."""
+        """A stored measurement that answers the ask, unless it is in doubt. A confirmation may
+        answer for a bracket, and then counts as confirmed: it must stand as what it is."""
         found = self.store.find_measurement(config, ask.batch_size, ask.purpose)
         if found is None or self.accept_disturbed:
             return found
-        confirms = ask.purpose is Purpose.CONFIRM
+        confirms = found.purpose is Purpose.CONFIRM
         return None if doubts(found, ask.longest_step_s, time_matters=confirms) else found
 
     def _tell(self, optuna_trial: optuna.Trial, trial: Trial) -> None:

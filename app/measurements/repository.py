@@ -95,7 +95,8 @@ def find(
 
     From ``study_id`` all count, even tainted ones: the study decides whether they will do. From
     elsewhere only clean, ``conclusive`` ones made at or after ``not_before``. A passed confirmation
-    answers for a bracket too. The clean come first, then the study's own, then the newest.
+    answers for a bracket too. The clean come first, then the study's own, then those made for the
+    purpose, then the newest.
     """
     own = MeasurementRow.study_id == study_id
     borrowed: ColumnElement[bool] = and_(
@@ -113,7 +114,12 @@ def find(
             _serves(purpose),
             borrowed if study_id is None else or_(own, borrowed),
         )
-        .order_by(MeasurementRow.tainted, case((own, 0), else_=1), MeasurementRow.id.desc())
+        .order_by(
+            MeasurementRow.tainted,
+            case((own, 0), else_=1),
+            case((MeasurementRow.purpose == str(purpose), 0), else_=1),
+            MeasurementRow.id.desc(),
+        )
         .limit(1)
     )
     row = session.execute(statement).scalar_one_or_none()

@@ -22,9 +22,18 @@ class MemoryStore:
     def find_measurement(
         self, config: Config, batch_size: int, purpose: Purpose
     ) -> Measurement | None:
-        wanted = (config, batch_size, purpose)
-        found = [m for m in self.kept if (m.config, m.batch_size, m.purpose) == wanted]
-        return min(reversed(found), key=lambda m: bool(m.tainted), default=None)
+        """As the database does: a passed confirmation answers for a bracket too."""
+        found = [
+            m
+            for m in self.kept
+            if (m.config, m.batch_size) == (config, batch_size)
+            and (m.purpose is purpose or (purpose is Purpose.BRACKET and m.passed))
+        ]
+        return min(
+            reversed(found),
+            key=lambda m: (bool(m.tainted), m.purpose is not purpose),
+            default=None,
+        )
 
     def add_measurement(
         self, trial_number: int, measurement: Measurement, predictions: list[Prediction]

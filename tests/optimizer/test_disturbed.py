@@ -13,7 +13,7 @@ import pytest
 from optimizer.budgets import Budget
 from optimizer.disturbed import in_doubt, standing
 from optimizer.records import Trial
-from optimizer.study import Outcome, Study
+from optimizer.study import Limits, Outcome, Study
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose, Verdict
 from probes.space import Choice, Space
@@ -131,6 +131,17 @@ def test_the_same_command_on_a_quiet_machine_repeats_only_disturbed_confirmation
         assert getattr(recommendation, name) == getattr(undisturbed, name), name
     assert recommendation.study["trials"] == 3
     assert recommendation.study["probes"] == len(busy.calls) + len(quiet.calls)
+
+
+def test_a_disturbed_confirmation_does_not_come_back_as_a_bracket() -> None:
+    """A confirmed batch needs no second confirmation, so the search would end with it."""
+    command, limits = Command(), Limits(batch_cap=8)
+    command(Machine(always), limits=limits)
+    command.store.kept = [m for m in command.store.kept if m.purpose is Purpose.CONFIRM]
+
+    recommendation = command(Machine(never), limits=limits).recommendation
+
+    assert recommendation is not None and recommendation.disturbed_by == []
 
 
 def test_a_machine_that_stays_busy_is_asked_once_per_command() -> None:

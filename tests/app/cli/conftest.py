@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from probes.devices.base import DeviceFacts
+from probes.devices.lease import lease
 
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 QUICK = {
     "TONNAGE_PROBE__MEASURE_BUDGET_S": "0.5",
     "TONNAGE_PROBE__CONFIRM_STEPS": "8",
     "TONNAGE_PROBE__MAX_BATCH": "8",
+    "TONNAGE_PROBE__REPEATS_WHEN_DISTURBED": "0",
+    "TONNAGE_PROBE__ACCEPT_DISTURBED": "true",  # whoever runs the tests need not sit still
 }
+CPU = DeviceFacts("cpu", "cpu", "any", 0, None)
 WORKLOAD = '''
 import torch
 from torch import nn
@@ -57,9 +63,22 @@ def environment(folder: Path) -> dict[str, str]:
         **kept,
         **QUICK,
         "TONNAGE_DATA_DIR": str(folder / "data"),
+        "TONNAGE_PROBE__LEASE_DIR": str(leases(folder)),
         "TONNAGE_TEST_MARK": str(folder),
         "XDG_CONFIG_HOME": str(folder / "config"),
     }
+
+
+def leases(folder: Path) -> Path:
+    """Where the commands of a test lock devices: tests do not wait for one another."""
+    return folder / "leases"
+
+
+@pytest.fixture
+def leased(folder: Path) -> Iterator[None]:
+    """The CPU is in use by another process: this one."""
+    with lease(CPU, command="tonnage tune elsewhere", wait_s=0, folder=leases(folder)):
+        yield
 
 
 @pytest.fixture

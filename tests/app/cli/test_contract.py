@@ -140,7 +140,7 @@ def test_database_commands(tonnage: Run) -> None:
     assert current.returncode == 0 and document["current"] == document["head"]
 
 
-def test_doctor_reports_every_check(tonnage: Run) -> None:
+def test_doctor_reports_every_check_whoever_has_the_device(tonnage: Run, leased: None) -> None:
     ran = tonnage("doctor", "--json")
     report = json.loads(ran.stdout)
     assert ran.returncode == 0, ran.stdout

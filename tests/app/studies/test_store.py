@@ -93,6 +93,11 @@ class TestFindingInTheSameStudy:
         run = keep(store, 8, Verdict.STABLE, CONFIRM)
         assert store.find_measurement(CONFIG, 8, BRACKET) == run
 
+    def test_but_a_bracket_comes_first_where_both_are_disturbed(self, store):
+        bracket = keep(store, 8, purpose=BRACKET, tainted=["throttled"])
+        keep(store, 8, purpose=CONFIRM, tainted=["throttled"])
+        assert store.find_measurement(CONFIG, 8, BRACKET) == bracket
+
     def test_a_failed_confirmation_does_not(self, store):
         keep(store, 8, Verdict.OOM, CONFIRM)
         assert store.find_measurement(CONFIG, 8, BRACKET) is None
