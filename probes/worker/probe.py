@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import os
 import sys
 import time
 from dataclasses import replace
@@ -24,23 +25,15 @@ from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.job import Plan, ProbeJob
 from probes.levers import UnsupportedError
-from probes.measurement import NEAR_CAP, Growth, Measurement, Purpose, StepTime, Trace, Verdict
-from probes.stability import (
-    has_settled,
-    held_growth,
-    is_leak,
-    may_still_leak,
-    peak_ahead,
-    still_creeps,
-)
-from probes.timing import is_precise, is_steady, summarise
+from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+from probes.stability import is_leak
+from probes.timing import is_steady
+from probes.worker.evidence import Evidence, Judgement, mib
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
 
 if TYPE_CHECKING:
     from probes.worker.serve import Channel
-
-SPILL_TOLERANCE_BYTES = 4 * 2**20
 
 
 def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
@@ -107,7 +100,7 @@ _PHASE_WORDS = {
 
 
 class _Run:
-    """The state of one probe, so that whatever was learned survives a failure."""
+    """One probe under way."""
 
     def __init__(self, job: ProbeJob, channel: Channel) -> None:
         self.job = job
@@ -116,15 +109,7 @@ class _Run:
         self.backend: Backend | None = None
         self.cap: MemoryCap | None = None
         self.training: Training | None = None
-        self.step_s: list[float] = []
-        self.data_s: list[float] = []
-        self.held_bytes: list[int] = []
-        self.peaks: list[tuple[int, int]] = []
-        self.losses: list[float] = []
-        self.phase_peaks: dict[str, int] = {}
-        self.static_bytes: int | None = None
-        self.warmup_steps = 0
-        self.steady = False
+        self.evidence = Evidence()
         self.parameters: int | None = None
         self.notes: list[str] = []
         self.spilled_before = 0
@@ -143,15 +128,15 @@ class _Run:
         """How full the device was when an allocation failed, in words."""
         if self.backend is None or self.cap is None or failure.requested_bytes is None:
             return ""
-        peak = _mib(self.backend.peak_bytes())
-        return f" with at most {peak} of {_mib(self.cap.cap_bytes)} in use before."
+        peak = mib(self.backend.peak_bytes())
+        return f" with at most {peak} of {mib(self.cap.cap_bytes)} in use before."
 
     def lift_cap(self) -> None:
         if self.backend is not None and self.cap is not None:
             self.backend.lift_cap()
 
-    def until_verdict(self) -> tuple[Verdict, str, str]:
-        job, plan = self.job, self.job.plan
+    def until_verdict(self) -> Judgement:
+        job, plan, evidence = self.job, self.job.plan, self.evidence
         self.enter("import")
         torch.manual_seed(job.seed)
         workload = load_workload(job.workload).workload
@@ -159,8 +144,8 @@ class _Run:
         self.enter("start")
         backend = self.backend = backend_for(job.device)
         backend.initialise()
-        self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
-        self.notes.extend(self.cap.notes)
+        cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
+        self.notes.extend(cap.notes)
         self.spilled_before = backend.spilled_bytes()
 
         self.enter("build")
@@ -169,59 +154,66 @@ class _Run:
 
         backend.reset_phase_peak()
         self.steps(training.worst_case_steps())
-        self.phase_peaks["train"] = backend.phase_peak_bytes()
-        self.static_bytes = backend.held_bytes()
-        if (found := self.check_losses()) is not None:
+        evidence.saw_phase("train", backend.phase_peak_bytes())
+        evidence.static_bytes = backend.held_bytes()
+        if (found := evidence.non_finite()) is not None:
             return found
         if plan.phases:
             self.other_phases(training, backend)
         self.warm_up(plan)
-        if (found := self.check_losses()) is not None:
+        if (found := evidence.non_finite()) is not None:
             return found
-        self.measure(plan)
-        if (found := self.check_losses()) is not None:
+        self.measure(plan, backend, cap)
+        if (found := evidence.non_finite()) is not None:
             return found
         if plan.purpose is Purpose.CONFIRM:
             training.replay_worst_case()
             self.steps(training.worst_case_steps(), measured=False)
-        return self.judge()
+        evidence.saw_phase("train", backend.phase_peak_bytes())
+        return evidence.judge(
+            plan.purpose,
+            cap,
+            backend.peak_bytes(),
+            spilled_bytes=backend.spilled_bytes() - self.spilled_before,
+            allocator_retries=backend.counters().retries,
+        )
 
     def steps(self, count: int, *, measured: bool = True) -> None:
         """Run ``count`` optimizer steps; the device is waited for once, at the end."""
         assert self.training is not None and self.backend is not None
-        backend, training = self.backend, self.training
-        total = len(self.step_s) + count
+        backend, training, evidence = self.backend, self.training, self.evidence
+        expected = self.job.plan.warmup_steps + self.job.plan.measure_steps
+        before = len(evidence.step_s)
         marks = [backend.mark()]
         data_s: list[float] = []
+        held_bytes: list[int] = []
         losses: list[torch.Tensor] = []
         for _ in range(count):
-            self.enter("train", len(self.step_s) + len(losses), max(total, self._expected()))
+            self.enter("train", before + len(losses), max(before + count, expected))
+            evidence.attempted += 1
             waited_s, loss = training.step()
             marks.append(backend.mark())
             data_s.append(waited_s)
             losses.append(loss)
-            self.held_bytes.append(backend.held_bytes())
+            held_bytes.append(backend.held_bytes())
         backend.synchronize()
         durations = [backend.elapsed_s(a, b) for a, b in itertools.pairwise(marks)]
-        self.losses.extend(float(loss) for loss in losses)
+        evidence.losses.extend(float(loss) for loss in losses)
+        peak_bytes = backend.peak_bytes()
         if measured:
-            self.step_s.extend(durations)
-            self.data_s.extend(data_s)
-            self.peaks.append((len(self.step_s), backend.peak_bytes()))
-        else:
-            del self.held_bytes[-count:]
+            evidence.step_s.extend(durations)
+            evidence.data_s.extend(data_s)
+            evidence.held_bytes.extend(held_bytes)
+            evidence.peaks.append((len(evidence.step_s), peak_bytes))
         self.channel.progress(
             "train",
-            len(self.step_s),
-            self._expected(),
+            len(evidence.step_s),
+            expected,
             always=True,
             step_s=durations[-1] if durations else None,
-            cap_bytes=self._cap_bytes(),
-            peak_bytes=backend.peak_bytes(),
+            cap_bytes=self.cap.cap_bytes if self.cap is not None else None,
+            peak_bytes=peak_bytes,
         )
-
-    def _expected(self) -> int:
-        return self.job.plan.warmup_steps + self.job.plan.measure_steps
 
     def other_phases(self, training: Training, backend: Backend) -> None:
         """Evaluation and checkpoint, as they happen in real training: gradients still alive."""
@@ -230,145 +222,47 @@ class _Run:
             backend.reset_phase_peak()
             training.evaluate()
             backend.synchronize()
-            self.phase_peaks["evaluate"] = backend.phase_peak_bytes()
+            self.evidence.saw_phase("evaluate", backend.phase_peak_bytes())
         self.enter("checkpoint")
         backend.reset_phase_peak()
         training.checkpoint()
-        self.phase_peaks["checkpoint"] = backend.phase_peak_bytes()
+        self.evidence.saw_phase("checkpoint", backend.phase_peak_bytes())
         self.enter("train")
+        backend.reset_phase_peak()
 
     def warm_up(self, plan: Plan) -> None:
-        self.steps(max(0, plan.warmup_steps - len(self.step_s)))
-        while not is_steady(self.step_s) and len(self.step_s) < plan.max_warmup_steps:
-            self.steps(min(3, plan.max_warmup_steps - len(self.step_s)))
-        self.steady = is_steady(self.step_s)
-        self.warmup_steps = len(self.step_s)
+        step_s = self.evidence.step_s
+        self.steps(max(0, plan.warmup_steps - len(step_s)))
+        while not is_steady(step_s) and len(step_s) < plan.max_warmup_steps:
+            self.steps(min(3, plan.max_warmup_steps - len(step_s)))
+        self.evidence.end_warm_up()
 
-    def measure(self, plan: Plan) -> None:
+    def measure(self, plan: Plan, backend: Backend, cap: MemoryCap) -> None:
         """Steps until the time is precise and nothing about memory is open, or the plan ends."""
+        evidence = self.evidence
         began_s = time.monotonic()
         window = max(2, plan.measure_steps // 4)
         while True:
-            self.steps(min(window, plan.max_measure_steps - self.measured))
-            if self.measured >= plan.max_measure_steps or not all(map(math.isfinite, self.losses)):
+            self.steps(min(window, plan.max_measure_steps - evidence.measured))
+            if evidence.measured >= plan.max_measure_steps or evidence.non_finite():
                 return
-            if self.measured < plan.measure_steps:
+            if evidence.measured < plan.measure_steps:
                 continue
-            settled = self.has_settled()
-            if settled and is_precise(self.step_s[self.warmup_steps :], plan.half_width):
+            peak_bytes = backend.peak_bytes()
+            late = time.monotonic() - began_s > plan.measure_budget_s
+            if (late or evidence.is_precise(plan.half_width)) and evidence.has_settled(
+                cap, peak_bytes
+            ):
                 return
-            if settled and time.monotonic() - began_s > plan.measure_budget_s:
+            if is_leak(evidence.growth(cap.cap_bytes, peak_bytes)):
                 return
-            if is_leak(self.growth()):
-                return
-
-    @property
-    def measured(self) -> int:
-        return len(self.step_s) - self.warmup_steps
-
-    def _cap_bytes(self) -> int | None:
-        return self.cap.cap_bytes if self.cap is not None else None
-
-    def growth(self) -> Growth:
-        assert self.backend is not None
-        held = self.held_bytes[self.warmup_steps :]
-        return held_growth(held, self._cap_bytes(), self.backend.peak_bytes())
-
-    def has_settled(self) -> bool:
-        """Whether more steps would tell nothing new about memory."""
-        assert self.backend is not None and self.cap is not None
-        cap_bytes, peak = self.cap.cap_bytes, self.backend.peak_bytes()
-        room_bytes = max(0, self.cap.limit_bytes - peak)
-        return (
-            has_settled(self.held_bytes[self.warmup_steps :], cap_bytes)
-            and not still_creeps(self.peak_at_half(), peak, cap_bytes)
-            and not may_still_leak(self.growth(), room_bytes)
-        )
-
-    def peak_at_half(self) -> int:
-        """The high-water mark when half of the measured steps had been run, in bytes."""
-        half = self.warmup_steps + self.measured / 2
-        return max((peak for step, peak in self.peaks if step <= half), default=0)
-
-    def check_losses(self) -> tuple[Verdict, str, str] | None:
-        for step, loss in enumerate(self.losses):
-            if not math.isfinite(loss):
-                return (
-                    Verdict.NON_FINITE,
-                    f"The loss was {loss} at step {step + 1} (first loss {self.losses[0]:.4g}).",
-                    "Lower the learning rate, clip gradients, or use bf16 or fp32 instead of fp16.",
-                )
-        return None
-
-    def judge(self) -> tuple[Verdict, str, str]:
-        """The verdict of a run that reached its end."""
-        assert self.backend is not None and self.cap is not None
-        peak, cap = self.backend.peak_bytes(), self.cap
-        spilled = self.backend.spilled_bytes() - self.spilled_before
-        if spilled > SPILL_TOLERANCE_BYTES:
-            return (
-                Verdict.SPILL,
-                f"{_mib(spilled)} of this run went to swap while it trained.",
-                "Use a smaller batch or memory budget, or free memory on this machine.",
-            )
-        if peak > cap.cap_bytes:
-            return (
-                Verdict.OOM,
-                f"It used {_mib(peak)}, {_mib(peak - cap.cap_bytes)} more than the cap.",
-                "",
-            )
-        counters = self.backend.counters()
-        if counters.retries:
-            return (
-                Verdict.OOM,
-                f"The allocator had to flush its cache {counters.retries} times to go on: "
-                "there is no headroom left at this batch size.",
-                "",
-            )
-        if self.job.plan.purpose is not Purpose.CONFIRM:
-            return self._stable()
-        ahead = peak_ahead(self.peak_at_half(), peak)
-        if still_creeps(self.peak_at_half(), peak, cap.cap_bytes) and ahead > cap.cap_bytes:
-            return (
-                Verdict.OOM,
-                f"The peak still rises: {_mib(peak - self.peak_at_half())} over the last "
-                f"{self.measured // 2} steps, to {_mib(peak)}. A longer run would exceed the cap.",
-                "Batches of varying size fragment the allocator's memory: use a smaller batch, pad "
-                "to fewer different sizes, or set expandable segments on CUDA.",
-            )
-        growth = self.growth()
-        if is_leak(growth):
-            return (
-                Verdict.LEAK,
-                f"Static {_mib(self.static_bytes or 0)}, grows {_mib(growth.bytes_per_step)}/step, "
-                f"out of memory near step {growth.dies_at_step}.",
-                "Something keeps tensors alive between steps: look for `total_loss += loss` (use "
-                "loss.item()), lists of outputs, or caches on the model.",
-            )
-        return self._stable()
-
-    def _stable(self) -> tuple[Verdict, str, str]:
-        return (
-            Verdict.STABLE,
-            f"{len(self.losses)} steps within {_mib(self._cap_bytes() or 0)}.",
-            "",
-        )
 
     def measurement(self, verdict: Verdict, reason: str, hint: str) -> Measurement:
-        job, backend, cap = self.job, self.backend, self.cap
-        measured = self.step_s[self.warmup_steps :] if self.warmup_steps else []
-        timing: StepTime | None = None
-        if measured:
-            timing = summarise(
-                measured,
-                self.data_s[self.warmup_steps :],
-                warmup_steps=self.warmup_steps,
-                steady=self.steady,
-                half_width=job.plan.half_width,
-            )
-        peak = backend.peak_bytes() if backend is not None and cap is not None else None
-        confirmed = job.plan.purpose is Purpose.CONFIRM and len(measured) > 2
-        steps = len(self.losses)
+        job, cap, evidence = self.job, self.cap, self.evidence
+        peak_bytes = self.backend.peak_bytes() if self.backend and cap else None
+        growth = None
+        if peak_bytes is not None and cap is not None and job.plan.purpose is Purpose.CONFIRM:
+            growth = evidence.growth(cap.cap_bytes, peak_bytes) if evidence.has_trend() else None
         return Measurement(
             workload=job.workload.spec,
             config=job.config,
@@ -382,21 +276,18 @@ class _Run:
             headroom=job.headroom,
             cap_bytes=cap.cap_bytes if cap else None,
             overhead_bytes=cap.overhead_bytes if cap else 0,
-            peak_bytes=peak,
-            static_bytes=self.static_bytes,
-            phase_peak_bytes=self.phase_peaks,
-            step_time=timing,
-            growth=self.growth() if confirmed and cap else None,
-            trace=Trace(
-                [round(s, 7) for s in self.step_s],
-                self.held_bytes[: len(self.step_s)],
-            ),
-            steps=steps,
-            samples=steps * job.batch_size * job.accumulation,
+            peak_bytes=peak_bytes,
+            static_bytes=evidence.static_bytes,
+            phase_peak_bytes=evidence.phase_peaks,
+            step_time=evidence.step_time(job.plan.half_width),
+            growth=growth,
+            trace=evidence.trace(),
+            steps=evidence.attempted,
+            samples=evidence.attempted * job.batch_size * job.accumulation,
             accumulation=job.accumulation,
             parameters=self.parameters,
-            first_loss=_finite(self.losses[0]) if self.losses else None,
-            last_loss=_finite(self.losses[-1]) if self.losses else None,
+            first_loss=_finite(evidence.losses[0]) if evidence.losses else None,
+            last_loss=_finite(evidence.losses[-1]) if evidence.losses else None,
             notes=self.notes,
             environment=_environment(),
             phase=self.phase if verdict is not Verdict.STABLE else "done",
@@ -405,8 +296,6 @@ class _Run:
 
 def _environment() -> dict[str, Any]:
     """What must be the same where the recommendation is used."""
-    import os
-
     return {
         "torch": torch.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -417,7 +306,3 @@ def _environment() -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _mib(size: float) -> str:
-    return f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,171 @@
+"""What a run leaves behind step by step, and the verdict that follows from it.
+
+The rules about memory are in ``probes.stability``; here they meet the numbers of one run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from probes.devices.base import MemoryCap
+from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
+from probes.stability import (
+    has_settled,
+    held_growth,
+    is_leak,
+    may_still_leak,
+    peak_ahead,
+    still_creeps,
+)
+from probes.timing import is_precise, is_steady, summarise
+
+SPILL_TOLERANCE_BYTES = 4 * 2**20
+SHORTEST_TREND = 3
+
+Judgement = tuple[Verdict, str, str]
+"""Verdict, reason, hint."""
+
+
+@dataclass
+class Evidence:
+    """Grows while a run goes on, so that whatever was learned survives a failure."""
+
+    attempted: int = 0
+    """Optimizer steps begun, the one that failed included."""
+    step_s: list[float] = field(default_factory=list)
+    data_s: list[float] = field(default_factory=list)
+    held_bytes: list[int] = field(default_factory=list)
+    peaks: list[tuple[int, int]] = field(default_factory=list)
+    """(steps run, high-water mark in bytes), ascending."""
+    losses: list[float] = field(default_factory=list)
+    phase_peaks: dict[str, int] = field(default_factory=dict)
+    static_bytes: int | None = None
+    warmup_steps: int = 0
+    steady: bool = False
+
+    @property
+    def measured(self) -> int:
+        return len(self.step_s) - self.warmup_steps
+
+    @property
+    def measured_s(self) -> list[float]:
+        """Durations of the steps after warm-up; none before warm-up has ended."""
+        return self.step_s[self.warmup_steps :] if self.warmup_steps else []
+
+    def saw_phase(self, name: str, peak_bytes: int) -> None:
+        self.phase_peaks[name] = max(peak_bytes, self.phase_peaks.get(name, 0))
+
+    def end_warm_up(self) -> None:
+        self.steady = is_steady(self.step_s)
+        self.warmup_steps = len(self.step_s)
+
+    def is_precise(self, half_width: float) -> bool:
+        return is_precise(self.measured_s, half_width)
+
+    def step_time(self, half_width: float) -> StepTime | None:
+        if not self.measured_s:
+            return None
+        return summarise(
+            self.measured_s,
+            self.data_s[self.warmup_steps :],
+            warmup_steps=self.warmup_steps,
+            steady=self.steady,
+            half_width=half_width,
+        )
+
+    def trace(self) -> Trace:
+        return Trace([round(s, 7) for s in self.step_s], self.held_bytes[: len(self.step_s)])
+
+    def growth(self, cap_bytes: int | None, peak_bytes: int) -> Growth:
+        """Trend of the memory held after each measured step."""
+        return held_growth(self.held_bytes[self.warmup_steps :], cap_bytes, peak_bytes)
+
+    def has_trend(self) -> bool:
+        return len(self.measured_s) >= SHORTEST_TREND
+
+    def peak_at_half(self) -> int:
+        """The high-water mark when half of the measured steps had been run, in bytes."""
+        half = self.warmup_steps + self.measured / 2
+        return max((peak for step, peak in self.peaks if step <= half), default=0)
+
+    def has_settled(self, cap: MemoryCap, peak_bytes: int) -> bool:
+        """Whether more steps would tell nothing new about memory."""
+        return (
+            has_settled(self.held_bytes[self.warmup_steps :], cap.cap_bytes)
+            and not still_creeps(self.peak_at_half(), peak_bytes, cap.cap_bytes)
+            and not may_still_leak(
+                self.growth(cap.cap_bytes, peak_bytes), max(0, cap.limit_bytes - peak_bytes)
+            )
+        )
+
+    def non_finite(self) -> Judgement | None:
+        for step, loss in enumerate(self.losses):
+            if not math.isfinite(loss):
+                return (
+                    Verdict.NON_FINITE,
+                    f"The loss was {loss} at step {step + 1} (first loss {self.losses[0]:.4g}).",
+                    "Lower the learning rate, clip gradients, or use bf16 or fp32 instead of fp16.",
+                )
+        return None
+
+    def judge(
+        self,
+        purpose: Purpose,
+        cap: MemoryCap,
+        peak_bytes: int,
+        *,
+        spilled_bytes: int,
+        allocator_retries: int,
+    ) -> Judgement:
+        """The verdict of a run that reached its end."""
+        if spilled_bytes > SPILL_TOLERANCE_BYTES:
+            return (
+                Verdict.SPILL,
+                f"{mib(spilled_bytes)} of this run went to swap while it trained.",
+                "Use a smaller batch or memory budget, or free memory on this machine.",
+            )
+        if peak_bytes > cap.cap_bytes:
+            over = mib(peak_bytes - cap.cap_bytes)
+            return Verdict.OOM, f"It used {mib(peak_bytes)}, {over} more than the cap.", ""
+        if allocator_retries:
+            return (
+                Verdict.OOM,
+                f"The allocator had to flush its cache {allocator_retries} times to go on: "
+                "there is no headroom left at this batch size.",
+                "",
+            )
+        if purpose is Purpose.CONFIRM:
+            return self._rising(cap, peak_bytes) or self._stable(cap)
+        return self._stable(cap)
+
+    def _stable(self, cap: MemoryCap) -> Judgement:
+        return Verdict.STABLE, f"{len(self.losses)} steps within {mib(cap.cap_bytes)}.", ""
+
+    def _rising(self, cap: MemoryCap, peak_bytes: int) -> Judgement | None:
+        """What will fail later although it ran: a leak, or a peak that creeps up."""
+        growth = self.growth(cap.cap_bytes, peak_bytes)
+        if is_leak(growth):
+            return (
+                Verdict.LEAK,
+                f"Static {mib(self.static_bytes or 0)}, grows {mib(growth.bytes_per_step)}/step, "
+                f"out of memory near step {growth.dies_at_step}.",
+                "Something keeps tensors alive between steps: look for `total_loss += loss` (use "
+                "loss.item()), lists of outputs, or caches on the model.",
+            )
+        earlier = self.peak_at_half()
+        ahead = peak_ahead(earlier, peak_bytes)
+        if still_creeps(earlier, peak_bytes, cap.cap_bytes) and ahead > cap.cap_bytes:
+            return (
+                Verdict.OOM,
+                f"The peak still rises: {mib(peak_bytes - earlier)} over the last "
+                f"{self.measured // 2} steps, to {mib(peak_bytes)}. A longer run would exceed the "
+                f"cap of {mib(cap.cap_bytes)}.",
+                "Batches of varying size fragment the allocator's memory: use a smaller batch, pad "
+                "to fewer different sizes, or set expandable segments on CUDA.",
+            )
+        return None
+
+
+def mib(size_bytes: float) -> str:
+    return f"{size_bytes / 2**20:.1f} MiB"
