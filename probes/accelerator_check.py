@@ -34,6 +34,8 @@ EMULATED_BYTES = 4 * GIB
 """The search runs in an emulated small device, so that the truth can be scanned in minutes."""
 CONFIG = {"layers": 4, "width": 512}
 CYCLE_STEPS = 400
+SLOWEST_SAMPLE = 1.5
+BEYOND_PERCENT = (1, 2, 3, 5, 8)
 TRUTH_STEPS = 8
 
 
@@ -119,7 +121,9 @@ def max_batch_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) ->
         spent.append(measurement)
         return measurement
 
-    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    bounds = Bounds(slowest_sample=SLOWEST_SAMPLE)
+    prior = prober.estimate(_job(facts, 1, BRACKET_PLAN), bounds.ceiling)
+    answer = run_search(MaxBatchSearch(bounds, prior=prior), probe)
     if answer.max_batch is None:
         raise AssertionError(f"no batch found: {answer.reason}")
     truth = _true_edge(prober, facts, answer.max_batch)
@@ -130,6 +134,8 @@ def max_batch_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) ->
         "true": truth,
         "found_over_true": answer.max_batch / truth,
         "binding": answer.binding,
+        "prior": prior.to_dict(),
+        "curve": [vars(point) for point in answer.curve],
         "probes": answer.probes,
         "samples": answer.samples,
         "seconds": round(sum(m.wall_s for m in spent), 1),
@@ -141,7 +147,8 @@ def max_batch_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) ->
 
 
 def _true_edge(prober: Prober, facts: DeviceFacts, around: int) -> int:
-    """Largest batch that survives a few steps, by bisection from far outside the answer."""
+    """Largest batch that survives a few steps: bisection from far outside the answer, then a look
+    beyond the first failure, because pass and fail need not be monotone."""
     plan = replace(BRACKET_PLAN, measure_steps=TRUTH_STEPS, max_measure_steps=TRUTH_STEPS)
 
     def passes(batch_size: int) -> bool:
@@ -151,7 +158,8 @@ def _true_edge(prober: Prober, facts: DeviceFacts, around: int) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if passes(middle) else (low, middle)
-    return low
+    beyond = [low + max(1, low * percent // 100) for percent in BEYOND_PERCENT]
+    return max([low, *(batch for batch in beyond if passes(batch))])
 
 
 def cycle_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) -> dict[str, Any]:

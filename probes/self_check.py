@@ -17,16 +17,16 @@ SMALL = {"layers": 2, "width": 128}
 MIB = 2**20
 REPEATS_WITHIN = 0.01
 """Fraction of the memory cap by which two equal runs may differ."""
+LEAK_WITHIN = 0.1
 SMALL_BUDGET = {"cpu": 512 * MIB}
 """A memory budget where filling the whole device would be rude; elsewhere the device's own."""
 
 
-def run(prober: Prober, device: str, batch_size: int, plan: Plan) -> Measurement:
+def run(prober: Prober, device: str, batch_size: int, plan: Plan, leak_mib: int = 0) -> Measurement:
     """One probe of the built-in transformer."""
     limit_bytes = SMALL_BUDGET.get(device.partition(":")[0])
-    job = ProbeJob(
-        WorkloadRef("transformer"), dict(SMALL), batch_size, device, plan, limit_bytes=limit_bytes
-    )
+    workload = WorkloadRef("transformer", {"leak_mib": leak_mib} if leak_mib else {})
+    job = ProbeJob(workload, dict(SMALL), batch_size, device, plan, limit_bytes=limit_bytes)
     return prober.probe(job)
 
 
@@ -64,9 +64,22 @@ def recovers_from_oom(prober: Prober, device: str) -> str:
     return "recognised, and the next probe passed"
 
 
+def sees_a_leak(prober: Prober, device: str) -> str:
+    """A run that keeps a little more memory with every step is not called stable."""
+    leak_mib = 4 if device == "cpu" else 64
+    m = run(prober, device, 8, QUICK_CONFIRM, leak_mib)
+    if m.verdict is not Verdict.LEAK or m.growth is None:
+        raise MeasurementError(f"{leak_mib} MiB per step gave {m.verdict}: {m.reason}")
+    seen_mib = m.growth.bytes_per_step / MIB
+    if abs(seen_mib / leak_mib - 1) > LEAK_WITHIN:
+        raise MeasurementError(f"{leak_mib} MiB per step were taken for {seen_mib:.1f}")
+    return m.reason
+
+
 DeviceCheck = Callable[[Prober, str], str]
 DEVICE_CHECKS: dict[str, DeviceCheck] = {
     "trains": trains,
     "memory repeats": memory_repeats,
     "recovers from out of memory": recovers_from_oom,
+    "sees a leak": sees_a_leak,
 }

@@ -62,12 +62,19 @@ class Decoder(nn.Module):
 
 
 class Transformer:
-    """Synthetic next-token prediction. Options: ``vocabulary``, ``length``, ``heads``."""
+    """Synthetic next-token prediction. Options: ``vocabulary``, ``length``, ``heads``; and
+    ``leak_mib``, by which the memory in use grows with every step, to check that a leak is seen.
+    """
 
     dataset_size = None
 
     def __init__(
-        self, vocabulary: int = 1024, length: int = 64, heads: int = 4, seed: int = 0
+        self,
+        vocabulary: int = 1024,
+        length: int = 64,
+        heads: int = 4,
+        seed: int = 0,
+        leak_mib: int = 0,
     ) -> None:
         for name, value in (("vocabulary", vocabulary), ("length", length), ("heads", heads)):
             if not isinstance(value, int) or value < 1:
@@ -76,6 +83,8 @@ class Transformer:
         self.length = length
         self.heads = heads
         self.seed = seed
+        self.leak_mib = leak_mib
+        self.leaked: list[torch.Tensor] = []
 
     def space(self) -> dict[str, Any]:
         return {"layers": Int(1, 12), "width": Choice([32, 64, 128, 256, 512, 768, 1024])}
@@ -98,6 +107,8 @@ class Transformer:
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         tokens_BL, targets_BL = batch
+        if self.leak_mib:
+            self.leaked.append(torch.ones(self.leak_mib * 2**18, device=tokens_BL.device))
         return nn.functional.cross_entropy(model(tokens_BL).flatten(0, 1), targets_BL.flatten())
 
     def evaluate(self, model: nn.Module, batch: Batch) -> torch.Tensor:
