@@ -1,20 +1,34 @@
-"""Run every benchmark, or those named: ``python -m benchmarks cli_startup``."""
+"""Run every benchmark, or those named: ``python -m benchmarks cli_startup``.
+
+Options after the name of a single one are its own: ``python -m benchmarks max_batch --help``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 
-BENCHMARKS = ("cli_startup", "peak_repeatability")
+BENCHMARKS = ("cli_startup", "cpu_allocators", "max_batch")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    arguments = sys.argv[1:]
+    cut = next((i for i, a in enumerate(arguments) if i and a.startswith("-")), len(arguments))
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=[])
-    for name in parser.parse_args().names or BENCHMARKS:
+    names, options = parser.parse_args(arguments[:cut]).names, arguments[cut:]
+    if options and len(names) != 1:
+        parser.error("options belong to one benchmark: name exactly one before them")
+    for name in names or BENCHMARKS:
         print(f"== {name}", flush=True)
-        importlib.import_module(f"benchmarks.{name}").main()
+        run = importlib.import_module(f"benchmarks.{name}").main
+        if options and not inspect.signature(run).parameters:
+            parser.error(f"{name} takes no options")
+        run(*([options] if options else []))
     return 0
 
 
