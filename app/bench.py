@@ -21,6 +21,10 @@ from probes.space import Float, Int, Space, dimension_from_dict, pin
 QUIET_WAIT_S = 10.0
 """For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""
 
+ROUGH_HALF_WIDTH = 0.03
+ROUGH_BUDGET_S = 5.0
+"""How well the step time is measured where it is not part of the answer."""
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -88,11 +92,19 @@ class Bench:
         if purpose is Purpose.BRACKET:
             return BRACKET_PLAN
         probe = self.settings.probe
-        return replace(
+        plan = replace(
             CONFIRM_PLAN,
             measure_steps=probe.confirm_steps,
             max_measure_steps=max(probe.confirm_steps, CONFIRM_PLAN.max_measure_steps),
             measure_budget_s=probe.measure_budget_s,
+        )
+        if self.rests_on_time:
+            return plan
+        # What memory needs is run in any case; only for the time's sake there is no more.
+        return replace(
+            plan,
+            half_width=ROUGH_HALF_WIDTH,
+            measure_budget_s=min(plan.measure_budget_s, ROUGH_BUDGET_S),
         )
 
     def measure(self, config: Config, ask: Ask) -> Measurement:
