@@ -15,6 +15,8 @@ HORIZON_STEPS = 100_000
 """A run that would fill the memory within so many steps is a leak; slower creep is noise."""
 TOLERANCE = 0.0025
 """Growth between windows below this fraction of the cap counts as none."""
+OWN_GROWTH_BYTES = 1024
+"""Per step; torch and the measuring itself leave some 100 to 300 bytes behind each time."""
 CONFIDENCE_Z = 1.96
 LOOKAHEAD = 10
 """A run must rule out trouble in a run so many times as long."""
@@ -52,7 +54,9 @@ def held_growth(held_bytes: Sequence[int], cap_bytes: int | None, peak_bytes: in
 def is_leak(growth: Growth) -> bool:
     """Whether the upward trend is certain and would end the run within the horizon."""
     return (
-        growth.low > 0 and growth.dies_at_step is not None and growth.dies_at_step < HORIZON_STEPS
+        growth.low > OWN_GROWTH_BYTES
+        and growth.dies_at_step is not None
+        and growth.dies_at_step < HORIZON_STEPS
     )
 
 
