@@ -44,7 +44,7 @@ bench: setup ## Run the benchmarks and write dated results
 	@$(BIN)/python -m benchmarks
 
 gpu-check: setup ## Check an accelerator on this machine; status 3 where there is none
-	@$(BIN)/python -m probes.accelerator_check --output benchmarks/results
+	@$(BIN)/python -m benchmarks.accelerator --output benchmarks/results
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --allow-unsafe \

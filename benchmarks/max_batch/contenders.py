@@ -98,7 +98,7 @@ def _floor(answer: Mapping[str, Any], counted: list[Steps]) -> dict[str, int]:
 
 def run_peer(case: Case, method: str, setting: str, python: str) -> Search:
     """A peer's own search, under the same hard limit."""
-    command = [python, "-m", "benchmarks.max_batch.peers", method, "--workload", case.workload]
+    command = [python, "-m", "benchmarks.max_batch.peers", method, "--workload", case.spec]
     command += ["--config", json.dumps(dict(case.config)), "--cap-bytes", str(case.cap_bytes)]
     ran = _run(command, SETTINGS[setting], ROOT)
     answer = _last_json(ran.stdout)

@@ -32,7 +32,7 @@ def _scale(trainee: Trainee, **how: Any) -> int:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            accelerator="cpu",
+            accelerator="cpu" if trainee.device == "cpu" else "auto",
             devices=1,
             logger=False,
             enable_checkpointing=False,

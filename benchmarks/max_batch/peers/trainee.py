@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from benchmarks.max_batch.peers import STEPS_PER_TRIAL
+from probes.worker.training import to_device
 from probes.workloads.interface import default_optimizer
 
 
@@ -18,11 +19,12 @@ from probes.workloads.interface import default_optimizer
 class Trainee:
     workload: Any
     config: dict[str, Any]
+    device: str = "cpu"
 
     def model(self) -> nn.Module:
         torch.manual_seed(0)
         model: nn.Module = self.workload.model(self.config)
-        return model.train()
+        return model.to(self.device).train()
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         make = getattr(self.workload, "optimizer", None)
@@ -42,7 +44,8 @@ class Trainee:
         batches = self.workload.batches(self.config, batch_size)
         for _ in range(steps):
             optimizer.zero_grad()
-            self.workload.loss(model, next(batches)).backward()
+            batch = to_device(next(batches), torch.device(self.device))
+            self.workload.loss(model, batch).backward()
             optimizer.step()
 
 
@@ -52,6 +55,31 @@ class _Stream(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.trainee.workload.batches(self.trainee.config, self.batch_size))
+
+
+class Counter:
+    """A workload that counts its training steps and their samples, the failing ones included."""
+
+    def __init__(self, workload: Any) -> None:
+        self._workload = workload
+        self._batch_size = 0
+        self.steps = 0
+        self.samples = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._workload, name)
+
+    def batches(self, config: dict[str, Any], batch_size: int) -> Iterator[Any]:
+        self._batch_size = batch_size
+        batches: Iterator[Any] = self._workload.batches(config, batch_size)
+        return batches
+
+    def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            self.steps += 1
+            self.samples += self._batch_size
+        loss: torch.Tensor = self._workload.loss(model, batch)
+        return loss
 
 
 class Rehearsal:

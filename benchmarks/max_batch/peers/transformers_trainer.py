@@ -18,7 +18,7 @@ def auto_find(trainee: Trainee) -> int:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            use_cpu=True,
+            use_cpu=trainee.device == "cpu",
             auto_find_batch_size=True,
             per_device_train_batch_size=STARTING_BATCH,
             max_steps=STEPS_PER_TRIAL,

@@ -1,8 +1,9 @@
-"""``python -m probes.accelerator_check``: what a backend does on real hardware, as a dated report.
+"""``python -m benchmarks.accelerator``: what a backend does on real hardware, as a dated report.
 
 Runs on a bare box: torch, psutil and nvidia-ml-py are all it needs. For each accelerator it runs
-the self-checks of ``doctor``, a max-batch search against exhaustive truth near the edge, and a
-comparison of the predicted with a really run cycle. Ends with status 3 where there is none.
+the self-checks of ``doctor``, a max-batch search against exhaustive truth near the edge, the same
+search by the peers that are installed there, and a comparison of the predicted with a really run
+cycle. Ends with status 3 where there is none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.max_batch.peers import METHODS
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
 from probes.devices.telemetry import Telemetry
@@ -34,13 +37,15 @@ EMULATED_BYTES = 4 * GIB
 """The search runs in an emulated small device, so that the truth can be scanned in minutes."""
 CONFIG = {"layers": 4, "width": 512}
 CYCLE_STEPS = 400
+PEER_S = 240
+ROOT = Path(__file__).resolve().parents[1]
 SLOWEST_SAMPLE = 1.5
 BEYOND_PERCENT = (1, 2, 3, 5, 8)
 TRUTH_STEPS = 8
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="probes.accelerator_check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="benchmarks.accelerator", description=__doc__)
     parser.add_argument("--python", help="interpreter that trains (default: the active one)")
     parser.add_argument("--output", type=Path, help="folder for the dated JSON report")
     parser.add_argument(
@@ -85,6 +90,7 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
         (name, partial(check, prober, facts.device)) for name, check in DEVICE_CHECKS.items()
     ]
     named.append(("max batch against truth", lambda: max_batch_check(prober, facts, telemetry)))
+    named.append(("max batch by peers", lambda: peers_check(prober, facts)))
     named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))
     for name, check in named:
         print(f"{facts.device}: {name} ...", file=sys.stderr, flush=True)
@@ -160,6 +166,30 @@ def _true_edge(prober: Prober, facts: DeviceFacts, around: int) -> int:
         low, high = (middle, high) if passes(middle) else (low, middle)
     beyond = [low + max(1, low * percent // 100) for percent in BEYOND_PERCENT]
     return max([low, *(batch for batch in beyond if passes(batch))])
+
+
+def peers_check(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
+    """The same search by others, each in a process of its own under the same cap. One that is not
+    installed or fails says so; that is not our failure."""
+    job = _job(facts, 1, BRACKET_PLAN)
+    cap_bytes = int((job.limit_bytes or 0) * (1 - job.headroom))
+    found = {}
+    for method in METHODS:
+        command = [prober.python, "-m", "benchmarks.max_batch.peers", method]
+        command += ["--workload", job.workload.spec, "--options", json.dumps(job.workload.options)]
+        command += ["--config", json.dumps(job.config), "--device", facts.device]
+        command += ["--cap-bytes", str(cap_bytes)]
+        began_s = time.monotonic()
+        try:
+            ran = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=PEER_S, check=False
+            )
+            lines, last_words = ran.stdout.splitlines(), ran.stderr.strip().splitlines()[-1:]
+        except subprocess.TimeoutExpired:
+            lines, last_words = [], [f"not done after {PEER_S} s"]
+        answer = json.loads(lines[-1]) if lines else {"error": " ".join(last_words)}
+        found[method] = {**answer, "seconds": round(time.monotonic() - began_s, 1)}
+    return found
 
 
 def cycle_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) -> dict[str, Any]:
