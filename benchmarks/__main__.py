@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 
-BENCHMARKS = ("cli_startup", "cpu_allocators", "max_batch")
+BENCHMARKS = ("cli_startup", "cpu_allocators", "max_batch", "false_safe")
 
 
 def main() -> int:
