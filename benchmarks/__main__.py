@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 
-BENCHMARKS = ("cli_startup", "cpu_allocators", "max_batch", "false_safe")
+BENCHMARKS = ("cli_startup", "cpu_allocators", "max_batch", "false_safe", "prediction", "step_time")
 
 
 def main() -> int:
