@@ -5,6 +5,7 @@ Runs the ordinary command line, so that what is seen here can be typed by hand a
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -14,7 +15,8 @@ from app.target import open_target
 CPU_MEMORY_BUDGET = "2GiB"
 """Where there is no accelerator: small enough for memory to matter."""
 ACCEPT = "--accept-disturbed"
-"""A laptop has other things to do; a first look need not wait until it has not."""
+ONCE = {"TONNAGE_PROBE__REPEATS_WHEN_DISTURBED": "0"}
+"""A laptop has other things to do, and a first look need not wait until it has not."""
 TIME_SCALE = 0.02
 """20 minutes per cycle become 24 seconds, so that two cores get through the search in minutes."""
 
@@ -46,14 +48,16 @@ def main() -> int:
             flush=True,
         )
     print(
-        f"{ACCEPT}: if other programs disturb a measurement, it is taken as it is and marked. "
-        "Leave it out for numbers to rely on.",
+        "What other programs disturb is measured only once here, taken as it is and marked "
+        f"({ACCEPT}, {' '.join(f'{k}={v}' for k, v in ONCE.items())}). Leave both out for numbers to rely on.",
         flush=True,
     )
     for arguments in commands(device):
         print(f"\n$ tonnage {' '.join(arguments)}", flush=True)
         status = subprocess.run(
-            [sys.executable, "-c", "from app.cli import main; main()", *arguments], check=False
+            [sys.executable, "-c", "from app.cli import main; main()", *arguments],
+            env={**ONCE, **os.environ},
+            check=False,
         ).returncode
         if status:
             return status

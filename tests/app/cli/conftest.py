@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from probes.devices.base import DeviceFacts
-from probes.devices.lease import lease
+from probes.devices.lease import holder_of, lease
 
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 QUICK = {
@@ -72,6 +72,12 @@ def environment(folder: Path) -> dict[str, str]:
 def leases(folder: Path) -> Path:
     """Where the commands of a test lock devices: tests do not wait for one another."""
     return folder / "leases"
+
+
+def holder_pid(folder: Path) -> int:
+    """Who has the CPU; 0 when nobody has."""
+    holder = holder_of(CPU, leases(folder))
+    return 0 if holder is None else holder.pid
 
 
 @pytest.fixture

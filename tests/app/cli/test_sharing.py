@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from probes.devices.lease import holder_of, lease
-from tests.app.cli.conftest import CPU, TONNAGE, Run, leases
+from probes.devices.lease import lease
+from tests.app.cli.conftest import CPU, TONNAGE, Run, holder_pid, leases
 from tests.app.cli.test_tune import TUNE, stored_probes, wait_until
 
 ANOTHER = ("tune", "train.py:Tiny", "--budget", "smoke_test", "--device", "cpu",
@@ -39,11 +39,6 @@ class Started:
     @property
     def said(self) -> str:
         return self.file.read_text()
-
-
-def holder_pid(folder: Path) -> int:
-    holder = holder_of(CPU, leases(folder))
-    return 0 if holder is None else holder.pid
 
 
 def study_states(folder: Path) -> list[str]:
