@@ -47,9 +47,10 @@ def main() -> int:
             "minutes.",
             flush=True,
         )
+    once = " ".join(f"{key}={value}" for key, value in ONCE.items())
     print(
         "What other programs disturb is measured only once here, taken as it is and marked "
-        f"({ACCEPT}, {' '.join(f'{k}={v}' for k, v in ONCE.items())}). Leave both out for numbers to rely on.",
+        f"({ACCEPT}, {once}). Leave both out for numbers to rely on.",
         flush=True,
     )
     for arguments in commands(device):
