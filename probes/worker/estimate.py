@@ -1,20 +1,26 @@
 """The analytic prior: the peak of a training step from its tensors alone, without computing it.
 
 The real module is built, its parameters and buffers are swapped for fake ones (building under the
-fake mode fails where a module copies itself), and two optimizer steps are tracked; the second has
-the optimizer's state. Fake operations cost about the same whatever the batch, so the edge is
-approached in a few secant steps. The method is torch's own ``MemTracker`` under a
-``FakeTensorMode``, on CPU tensors for every device.
+fake mode fails where a module copies itself), and the storages of one training step, with the
+optimizer's state in place, are added up as they come and go. Fake operations cost about the same
+whatever the batch, so the edge is approached in a few secant steps. On CPU tensors for every
+device. torch's own ``MemTracker`` would tell modules and kinds of memory apart too, but looks
+through everything alive after each operation, which takes many times as long.
 """
 
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from probes.curve import fit
 from probes.devices import backend_for
 from probes.devices.cpu import CpuBackend
 from probes.errors import TonnageError
@@ -26,6 +32,7 @@ from probes.workloads.loading import load_workload
 
 FIRST_BATCHES = (4, 16)
 MOST_EVALUATIONS = 7
+USUAL_EVALUATIONS = 4
 MOST_SECONDS = 20.0
 NEAR = 0.05
 """Close enough to the cap to stop, relative."""
@@ -36,20 +43,28 @@ def estimate(job: ProbeJob, ceiling: int) -> dict[str, Any]:
     what cannot be estimated is a prior without points, with the reason."""
     began_s = time.monotonic()
     points: dict[int, int] = {}
+    fake: _FakeTraining | None = None
     cap_bytes, reason = 0, ""
     try:
         cap_bytes = _cap_bytes(job)
         workload = load_workload(job.workload).workload
         batch: int | None = min(FIRST_BATCHES[0], ceiling)
         while batch is not None and batch not in points:
-            points[batch] = _peak_bytes(workload, job, batch)
-            if len(points) == MOST_EVALUATIONS or time.monotonic() - began_s > MOST_SECONDS:
-                break
+            fake = fake or _FakeTraining(workload, job, batch)
+            step_began_s = time.monotonic()
+            points[batch] = fake.peak_bytes(batch)
+            now_s = time.monotonic()
             batch = _next_batch(points, cap_bytes, ceiling)
+            if len(points) == MOST_EVALUATIONS:
+                break
+            # Half a curve would mislead: all of it, or none.
+            left_s = (now_s - step_began_s) * max(1, USUAL_EVALUATIONS - len(points))
+            if batch is not None and now_s - began_s + left_s > MOST_SECONDS:
+                raise TonnageError("tracking one fake step takes too long to be worth it")
     except TonnageError as error:
-        reason = str(error)
+        points, reason = {}, str(error)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
+        points, reason = {}, f"{type(error).__name__}: {error}".partition("\n")[0][:300]
     if len(points) < 2 and not reason:
         reason = "one batch size says nothing about growth"
     rising: list[tuple[int, int]] = []
@@ -61,23 +76,19 @@ def estimate(job: ProbeJob, ceiling: int) -> dict[str, Any]:
 
 
 def _next_batch(points: dict[int, int], cap_bytes: int, ceiling: int) -> int | None:
-    """Where the line through the two largest points reaches the cap, until one is near it; then,
-    if the curve is bent, the middle, where the first probe will go. ``None`` at the end."""
+    """Where the curve so far reaches the cap, until a point is near it; then, if the curve is
+    bent, the batch that the first probe will have. ``None`` at the end."""
     if len(points) < len(FIRST_BATCHES):
         return min(FIRST_BATCHES[len(points)], ceiling)
-    known = sorted(points.items())
-    (b1, y1), (b2, y2) = known[-2:]
-    slope = (y2 - y1) / (b2 - b1)
-    if b2 < ceiling and y2 < cap_bytes * (1 - NEAR):
-        edge = b2 + (cap_bytes - y2) / slope if slope > 0 else ceiling
-        return int(min(edge + 1, LARGEST_JUMP * b2, ceiling))
-    edge = min(float(b2), b2 + (cap_bytes - y2) / slope) if slope > 0 else b2
-    middle = int(PROBE_AT * edge)
-    if len(known) > 2 and any(abs(b / middle - 1) < NEAR for b in points):
-        return None
-    before = known[-3] if len(known) > 2 else known[0]
-    earlier = (y1 - before[1]) / (b1 - before[0]) if b1 > before[0] else slope
-    return middle if abs(slope - earlier) > NEAR * slope and middle > 0 else None
+    curve = fit({b: float(y) for b, y in points.items()})
+    assert curve is not None
+    edge = min(curve.reaches(cap_bytes, ceiling), float(ceiling))
+    if not any(abs(b / edge - 1) <= NEAR for b in points):
+        return max(1, int(min(edge, LARGEST_JUMP * max(points))))
+    middle = max(1, int(PROBE_AT * edge))
+    known = Prior(sorted(points.items()))
+    straight = abs(known.at(middle) / curve.value(middle) - 1) <= NEAR
+    return None if straight or any(abs(b / middle - 1) <= NEAR for b in points) else middle
 
 
 def _cap_bytes(job: ProbeJob) -> int:
@@ -89,44 +100,86 @@ def _cap_bytes(job: ProbeJob) -> int:
     return int(limit_bytes * (1 - job.headroom))
 
 
-def _peak_bytes(workload: Any, job: ProbeJob, batch_size: int) -> int:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.distributed._tools.mem_tracker import MemTracker
+class _FakeTraining:
+    """A training whose tensors have shapes and no contents, with its optimizer state in place."""
 
-    if job.config.get("compile"):
-        raise TonnageError("a compiled model cannot be tracked")
-    torch.manual_seed(job.seed)
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    def __init__(self, workload: Any, job: ProbeJob, batch_size: int) -> None:
+        if job.config.get("compile"):
+            raise TonnageError("a compiled model cannot be tracked")
+        torch.manual_seed(job.seed)
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self.training = Training(
+            workload, replace(job, batch_size=batch_size), CpuBackend("cpu"), adopt=self._adopt
+        )
+        optimizer = self.training.optimizer
+        with self.mode:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = torch.zeros_like(parameter)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
-    def adopt(model: torch.nn.Module) -> torch.nn.Module:
+    def _adopt(self, model: torch.nn.Module) -> torch.nn.Module:
         for module in model.modules():
             for name, parameter in list(module._parameters.items()):
                 if parameter is not None:
-                    fake = mode.from_tensor(parameter.detach())
+                    fake = self.mode.from_tensor(parameter.detach())
                     module._parameters[name] = torch.nn.Parameter(fake, parameter.requires_grad)
             for name, buffer in list(module._buffers.items()):
                 if buffer is not None:
-                    module._buffers[name] = mode.from_tensor(buffer)
+                    module._buffers[name] = self.mode.from_tensor(buffer)
         return model
 
-    training = Training(
-        workload, replace(job, batch_size=batch_size), CpuBackend("cpu"), adopt=adopt
-    )
-    tracker: Any = MemTracker()
-    with mode:
-        tracker.track_external(training.model, training.optimizer)
-        with tracker:
+    def peak_bytes(self, batch_size: int) -> int:
+        """Most bytes alive at once in one training step on the worst case of this batch size."""
+        training = self.training
+        training.use_batch_size(batch_size)
+        state = training.optimizer.state.values()
+        static = [*training.model.parameters(), *training.model.buffers()]
+        static += [v for values in state for v in values.values() if isinstance(v, torch.Tensor)]
+        tracker = _PeakTracker(static)
+        with self.mode, tracker:
             training.step()
-            tracker.reset_mod_stats()
-            training.step()
-    peak = int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
-    return peak + _tensor_bytes(training.worst)
+            training.optimizer.zero_grad(set_to_none=True)
+        return tracker.peak_bytes + _tensor_bytes(training.worst)
+
+
+class _PeakTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the storages that operations make, and takes off those that are freed."""
+
+    def __init__(self, static: list[torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self._known: set[int] = set()
+        for tensor in static:
+            self._see(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self._see(leaf)
+        return result
+
+    def _see(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live_bytes += storage.nbytes()
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        # The storage's Python object lives as long as the storage itself, autograd's included.
+        weakref.finalize(storage, self._forget, key, storage.nbytes())
+
+    def _forget(self, key: int, size_bytes: int) -> None:
+        self._known.discard(key)
+        self.live_bytes -= size_bytes
 
 
 def _tensor_bytes(batch: Any) -> int:
     """Bytes of the tensors of a batch. They are real, and the tracker sees fake ones only."""
-    from torch.utils._pytree import tree_leaves
-
     if callable(apply := getattr(batch, "apply", None)):  # batches of graphs
         sizes: list[int] = []
 

@@ -47,6 +47,11 @@ class Training:
         self.model.train()
         self.optimizer = self._optimizer()
         self.scaler = levers.gradient_scaler(self.levers, self.autocast_kind)
+        self.use_batch_size(job.batch_size)
+
+    def use_batch_size(self, batch_size: int) -> None:
+        """Start over with batches of this size; model and optimizer stay as they are."""
+        self.batch_size = batch_size
         self.batches = self._batches()
         self.fetched = 0
         self.worst = self._fetch()
@@ -107,7 +112,7 @@ class Training:
         return optimizer
 
     def _batches(self) -> Iterator[Any]:
-        batches = self.workload.batches(dict(self.job.config), self.job.batch_size)
+        batches = self.workload.batches(dict(self.job.config), self.batch_size)
         try:
             return iter(batches)
         except TypeError:
@@ -118,7 +123,7 @@ class Training:
             batch = next(self.batches)
         except StopIteration:
             raise DataEndedError(
-                f"batches(config, batch_size={self.job.batch_size}) ended after {self.fetched} "
+                f"batches(config, batch_size={self.batch_size}) ended after {self.fetched} "
                 "batches; it must be endless. Loop over your data with `while True:`."
             ) from None
         self.fetched += 1
