@@ -154,9 +154,20 @@ class MaxBatchSearch:
     @property
     def _lo(self) -> int:
         """Highest passing batch below every failing one; 0 when there is none."""
-        hi = self._hi
-        passing = [m.batch_size for m in self.measurements if m.batch_size < hi]
-        return max(passing, default=0)
+        hi, late = self._hi, self._fails_late()
+        return max(
+            (
+                m.batch_size
+                for m in self.measurements
+                if m.batch_size < hi and (m.purpose is Purpose.CONFIRM or not late)
+            ),
+            default=0,
+        )
+
+    def _fails_late(self) -> bool:
+        """Whether a confirmation failed where a bracket would have passed: a few steps then say
+        nothing about what passes, and only confirmations count."""
+        return any(m.steps > BRACKET_PLAN.max_steps for m in self._failing() if not m.passed)
 
     def _confirmed(self, batch_size: int) -> bool:
         return any(
@@ -209,9 +220,11 @@ class MaxBatchSearch:
             return check
         lo, hi = self._lo, self._hi
         if lo == 0:
-            return None if hi <= 1 else self._ask(max(1, hi // 8), Purpose.BRACKET)
+            return None if hi <= 1 else self._down(hi)
         if hi - lo <= self._step(lo):
             return None if self._confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
+        if self._fails_late():
+            return self._halve(lo, hi)
         edge = self._edge()
         if math.isinf(edge) and not self._failing():
             return self._towards_ceiling(lo)
@@ -221,6 +234,13 @@ class MaxBatchSearch:
         if target > FAR * lo:
             return self._ask(self._approach(lo, target), Purpose.BRACKET)
         return self._at_the_edge(lo, hi, target)
+
+    def _down(self, hi: int) -> Ask:
+        """Nothing passes yet. What fails late is not far from what passes; what fails at once may
+        be."""
+        if self._fails_late():
+            return self._ask(max(1, int(PROBE_AT * hi)), Purpose.CONFIRM)
+        return self._ask(max(1, hi // 8), Purpose.BRACKET)
 
     def _first(self) -> Ask:
         """Where the prior says 60 % of the edge is; without one, or where time may bind, small."""
@@ -282,11 +302,9 @@ class MaxBatchSearch:
         return self._ask(middle, self._purpose(middle, hi))
 
     def _purpose(self, batch_size: int, hi: int) -> Purpose:
-        """If passing here would end the search, let it be the confirmation; likewise once a
-        confirmation failed where a bracket would have passed: a few steps then say little."""
+        """If passing here would end the search, let it be the confirmation."""
         near = hi - batch_size <= self._step(batch_size) and bool(self._failing())
-        late = any(m.steps > BRACKET_PLAN.max_steps for m in self._failing())
-        return Purpose.CONFIRM if near or late else Purpose.BRACKET
+        return Purpose.CONFIRM if near or self._fails_late() else Purpose.BRACKET
 
     def _smallest_check(self) -> Ask | None:
         """After a failure that is not memory: does the smallest batch fail in the same way?

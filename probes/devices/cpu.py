@@ -31,7 +31,7 @@ from probes.devices.base import (
     missing,
     size_text,
 )
-from probes.devices.slack import map_slack
+from probes.devices.slack import idle_heap_bytes, map_slack
 from probes.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class CpuBackend(Backend):
         self._earlier_peak_bytes = 0
         self._padding: list[mmap.mmap] = []
         self._slack: list[object] = []
+        self._idle_before = 0
         self._soft_limit_before: int | None = None
 
     @classmethod
@@ -155,6 +156,7 @@ class CpuBackend(Backend):
 
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         self._slack = map_slack()
+        self._idle_before = idle_heap_bytes()
         self._pad()
         self._baseline_bytes = host.address_space_bytes()
         for ceiling in (soft, hard):
@@ -185,7 +187,8 @@ class CpuBackend(Backend):
     def held_bytes(self) -> int:
         if not self._linux:
             return _peak_resident_bytes()
-        return host.address_space_bytes() - self._baseline_bytes
+        idle = idle_heap_bytes() - self._idle_before
+        return host.address_space_bytes() - self._baseline_bytes - idle
 
     def peak_bytes(self) -> int:
         return max(self._earlier_peak_bytes, self.phase_peak_bytes())

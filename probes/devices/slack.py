@@ -6,7 +6,9 @@ hashes and addresses in that process. And a tensor is served from the heap inste
 its own wherever the imports happened to leave a hole that is large enough. Together that is some
 2 MiB of noise in the peak; breaking up the holes and mapping the lumps before the baseline removes
 it for small steps (larger ones still vary by a few MiB, see ``benchmarks/cpu_allocators.py``).
-The price: a workload's first few MiB of small allocations are not seen; the headroom covers them.
+The price: a workload's first few MiB of small allocations are not seen in its peak; the headroom
+covers them. What it holds *between* steps is told to the byte by ``idle_heap_bytes``, so that a
+leak of small pieces shows at once and not only when it has filled that room.
 
 Standard library only. Linux with glibc; elsewhere nothing is done.
 """
@@ -14,7 +16,9 @@ Standard library only. Linux with glibc; elsewhere nothing is done.
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
+from collections.abc import Callable
 
 from probes.devices.environment import is_glibc
 
@@ -26,6 +30,18 @@ _SMALL_OBJECT_BYTES = 470
 """With its header in the largest class that Python pools, 512 bytes."""
 
 
+class MallocInfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33 and later. Bytes and counts."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
 def map_slack() -> list[object]:
     """Map room for small allocations. Keep the result alive: it is what keeps the room mapped."""
     gc.collect()  # garbage of the imports, collected later, would lower what is held
@@ -34,6 +50,20 @@ def map_slack() -> list[object]:
         kept.append(_break_up_the_heap())
     kept.append(_python_slack())
     return kept
+
+
+def idle_heap_bytes() -> int:
+    """What glibc's heap has mapped and not handed out; 0 where it cannot be asked."""
+    mallinfo2 = _mallinfo2()
+    return int(mallinfo2().fordblks) if mallinfo2 is not None else 0
+
+
+@functools.cache  # a library that is opened anew at every step would be a leak itself
+def _mallinfo2() -> Callable[[], MallocInfo] | None:
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None) if is_glibc() else None
+    if mallinfo2 is not None:
+        mallinfo2.restype, mallinfo2.argtypes = MallocInfo, []
+    return mallinfo2
 
 
 def _python_slack() -> list[bytes]:

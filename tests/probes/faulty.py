@@ -63,6 +63,16 @@ class KeepsGraph(Healthy):
         return loss
 
 
+class KeepsSmallPieces(Healthy):
+    """A leak of 64 KiB per step, in pieces that the C library serves from the room it has."""
+
+    kept = []
+
+    def loss(self, model, batch):
+        self.kept.extend(torch.ones(2**11) for _ in range(8))
+        return super().loss(model, batch)
+
+
 class OneLateBuffer(Healthy):
     """Not a leak: something is allocated once, late."""
 

@@ -150,6 +150,18 @@ def test_a_bracket_that_passes_is_never_enough() -> None:
     assert answer.max_batch is not None and 48 <= answer.max_batch <= 50
 
 
+@pytest.mark.parametrize("edge", [1, 5, 50, 80])
+def test_after_a_late_failure_only_confirmations_count(edge: int) -> None:
+    """Bursts and creeping memory: every bracket passes, and says nothing."""
+
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.OOM if purpose is Purpose.CONFIRM and batch > edge else None
+
+    answer = search(ScriptedDevice(faults=faults))
+    assert answer.max_batch == edge
+    assert answer.probes <= 12
+
+
 @settings(max_examples=400, deadline=None)
 @given(
     base=st.floats(0, 900),

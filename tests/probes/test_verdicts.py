@@ -20,6 +20,8 @@ from probes.prober import Prober
 
 FAULTY = Path(__file__).with_name("faulty.py")
 MIB = 2**20
+SHORT = replace(CONFIRM_PLAN, half_width=1.0)
+"""As few steps as a confirmation may have."""
 CONFIRM = replace(CONFIRM_PLAN, measure_budget_s=1.0, half_width=0.5, max_measure_steps=60)
 
 
@@ -92,6 +94,13 @@ def test_a_leak_says_bytes_per_step_and_when_it_dies(name: str) -> None:
     assert m.growth.dies_at_step is not None and 150 < m.growth.dies_at_step < 700
     assert "MiB/step" in m.reason and "out of memory near step" in m.reason
     assert "total_loss += loss" in m.hint
+
+
+def test_a_leak_of_small_pieces_is_seen_before_the_heap_has_to_grow() -> None:
+    m = probe("KeepsSmallPieces", limit_mib=64, plan=SHORT)
+    assert m.verdict is Verdict.LEAK, m.reason
+    assert m.steps <= 60
+    assert m.growth is not None and 64 * 1024 <= m.growth.bytes_per_step < 80 * 1024
 
 
 def test_one_late_buffer_is_not_a_leak() -> None:
