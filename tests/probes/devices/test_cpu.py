@@ -192,7 +192,7 @@ def test_small_objects_of_python_do_not_move_the_peak() -> None:
         tell(peak=backend.peak_bytes())
     """)
 
-    assert told["peak"] < MIB
+    assert told["peak"] <= 2 * MIB  # the heap grows by whole pages, and a huge page is 2 MiB
 
 
 def test_a_thread_of_the_workload_costs_its_stack_and_no_arena() -> None:
