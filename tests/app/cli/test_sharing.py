@@ -54,12 +54,25 @@ def studies_in_order(folder: Path) -> list[str]:
     return [study for i, study in enumerate(ids) if i == 0 or ids[i - 1] != study]
 
 
+def holds_still(process: subprocess.Popen[bytes], folder: Path) -> bool:
+    """Stop a process, but not while it is writing to the database: nobody else could write then."""
+    process.send_signal(signal.SIGSTOP)
+    with sqlite3.connect(folder / "data" / "tonnage.db", timeout=0) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+        connection.rollback()
+        return True
+
+
 @pytest.fixture
 def two(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Started, Started]]:
     """Two searches: one is measuring, and held still in the middle of it; one is waiting for it."""
     first = Started(folder, environment, *TUNE)
     wait_until(lambda: holder_pid(folder) == first.process.pid)
-    first.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: holds_still(first.process, folder))
     second = Started(folder, environment, *ANOTHER)
     wait_until(lambda: "; waiting" in second.said or second.process.poll() is not None)
     yield first, second
