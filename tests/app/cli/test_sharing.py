@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from probes.devices.lease import lease
-from tests.app.cli.conftest import CPU, TONNAGE, Run, holder_pid, leases
+from tests.app.cli.conftest import CPU, TONNAGE, Run, holder_pid, holds_still, leases
 from tests.app.cli.test_tune import TUNE, stored_probes, wait_until
 
 ANOTHER = ("tune", "train.py:Tiny", "--budget", "smoke_test", "--device", "cpu",
@@ -52,19 +52,6 @@ def studies_in_order(folder: Path) -> list[str]:
         rows = connection.execute("select study_id from tonnage_measurements order by id")
         ids = [row[0] for row in rows]
     return [study for i, study in enumerate(ids) if i == 0 or ids[i - 1] != study]
-
-
-def holds_still(process: subprocess.Popen[bytes], folder: Path) -> bool:
-    """Stop a process, but not while it is writing to the database: nobody else could write then."""
-    process.send_signal(signal.SIGSTOP)
-    with sqlite3.connect(folder / "data" / "tonnage.db", timeout=0) as connection:
-        try:
-            connection.execute("begin immediate")
-        except sqlite3.OperationalError:
-            process.send_signal(signal.SIGCONT)
-            return False
-        connection.rollback()
-        return True
 
 
 @pytest.fixture

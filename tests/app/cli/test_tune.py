@@ -18,7 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.cli.conftest import TONNAGE, WORKLOAD, Run, holder_pid, marked_processes
+from tests.app.cli.conftest import (
+    TONNAGE,
+    WORKLOAD,
+    Run,
+    holder_pid,
+    holds_still,
+    marked_processes,
+)
 
 TUNE = ("tune", "train.py:Tiny", "--budget", "smoke_test", "--device", "cpu",
         "--memory-budget", "256MiB", "--set", "layers=1")  # fmt: skip
@@ -144,7 +151,7 @@ def test_a_second_process_is_refused_while_a_study_runs(
     process = start(folder, environment)
     try:
         wait_until(lambda: holder_pid(folder) == process.pid)
-        process.send_signal(signal.SIGSTOP)  # it must not be done before the second has begun
+        wait_until(lambda: holds_still(process, folder))  # it must not be done before the second
         second = tonnage(*TUNE)
         assert second.returncode == 2
         assert f"is being run by process {process.pid}" in second.stderr
