@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.levers import LEVERS
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
+from probes.model_size import ModelSize
 from probes.prior import Prior
 from probes.space import Float, Int, Space, dimension_from_dict, pin
 
@@ -130,6 +131,11 @@ class Bench:
         """Memory against the batch as far as it can be known without running a step."""
         self._say("estimating memory")
         return self.target.prober.estimate(self._job(config, 1, BRACKET_PLAN), ceiling)
+
+    def model_sizes(self, configs: Sequence[Config]) -> list[ModelSize]:
+        """Parameters and capacity of each config, without training any."""
+        self._say("looking at model sizes")
+        return self.target.prober.model_sizes(self.workload, configs)
 
     def _job(self, config: Config, batch_size: int, plan: Plan) -> ProbeJob:
         return ProbeJob(

@@ -14,7 +14,7 @@ from optimizer.choose import config_text, duration
 from probes.measurement import Measurement, Purpose
 
 if TYPE_CHECKING:
-    from optimizer.study import Event
+    from optimizer.trials import Event
     from probes.max_batch import Ask
     from probes.prior import Prior
 

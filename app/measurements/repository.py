@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.clock import utc_now
 from app.database.models import MeasurementRow, PredictionRow, StudyMeasurementRow
 from app.database.upsert import upsert
-from optimizer.records import Prediction, short_hash
+from optimizer.records import Grade, Prediction, short_hash
 from probes.measurement import Config, Measurement, Purpose, Verdict
 
 
@@ -27,22 +27,6 @@ class MeasurementRecord:
     trial_number: int | None
     created_at: datetime
     measurement: Measurement
-
-
-@dataclass(frozen=True)
-class Grade:
-    """A prediction beside what was measured."""
-
-    quantity: str
-    predicted: float
-    low: float
-    high: float
-    measured: float | None
-
-    @property
-    def error(self) -> float | None:
-        """Relative to what was measured; positive when too much was predicted."""
-        return self.predicted / self.measured - 1 if self.measured else None
 
 
 def add(

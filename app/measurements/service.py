@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from app.database import Database
 from app.measurements import repository
-from app.measurements.repository import Grade, MeasurementRecord
-from optimizer.records import Prediction, Scope
+from app.measurements.repository import MeasurementRecord
+from optimizer.records import Grade, Prediction, Scope
 from probes.measurement import Config, Measurement, Purpose, Verdict
 
 CONCLUSIVE = (

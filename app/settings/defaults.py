@@ -7,6 +7,13 @@ from typing import Any
 BUDGETS: dict[str, dict[str, Any]] = {
     "smoke_test": {"target_min": None, "flexibility_min": 0.0, "trials": 4, "throughput_loss": 0.0},
     "prototyping": {"target_min": 20.0, "flexibility_min": 20.0, "trials": 20},
+    "validation": {"target_min": 90.0, "flexibility_min": 20.0, "trials": 20},
+    "production": {
+        "target_min": None,
+        "flexibility_min": 0.0,
+        "trials": 40,
+        "objective": "capacity",
+    },
 }
 """Cycle-time windows in minutes, and how many configurations a study measures at most."""
 

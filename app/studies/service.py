@@ -36,8 +36,8 @@ def open_study(
 
     ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
     ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
-    rests on a disturbed measurement and ``accept_disturbed`` is not given; one that found nothing
-    is resumed, which repeats no probe that stands. ``fresh`` always begins a new one, which reuses
+    rests on a disturbed measurement and ``accept_disturbed`` is not given. One that found nothing,
+    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always begins a new one, which reuses
     nothing measured before it.
 
     Raises ``InputError`` while another process runs it.
@@ -63,7 +63,8 @@ def _open(
         generation = 1 if last is None else last.generation + 1
         return _begin(session, spec, generation, fresh), "new"
     stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
-    if stored is not None and (accept_disturbed or not stored.disturbed_by):
+    complete = stored is not None and not stored.study.get("timed_out")
+    if stored is not None and complete and (accept_disturbed or not stored.disturbed_by):
         return last, "finished"
     repository.take_over(session, last.id, this_process())
     return _get(session, last.id), "resumed"

@@ -6,7 +6,7 @@ from app.database import Database
 from app.measurements import repository as measurements
 from app.measurements.service import CONCLUSIVE
 from app.studies import repository, service
-from optimizer.records import Prediction, StudySpec, Trial
+from optimizer.records import Grade, Prediction, StudySpec, Trial
 from probes.measurement import Config, Measurement, Purpose
 
 
@@ -82,3 +82,8 @@ class SqlStudyStore:
         with self._database.read() as session:
             records = measurements.of_study(session, self._study_id)
         return [record.measurement for record in records]
+
+    def grades(self) -> list[Grade]:
+        """The predictions of the study's own measurements, oldest first."""
+        with self._database.read() as session:
+            return measurements.grades(session, self._study_id)

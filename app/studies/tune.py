@@ -14,13 +14,19 @@ from app.settings import Settings
 from app.studies import service
 from app.studies.store import SqlStudyStore
 from app.workloads import service as workloads
-from optimizer.budgets import budget_named
+from optimizer.budgets import Objective, budget_named
 from optimizer.choose import duration
+from optimizer.proposals import Sampler
 from optimizer.records import Recommendation, StudySpec
 from optimizer.spaces import SpaceRules, Tier, space_for
-from optimizer.study import Event, Limits, Study
+from optimizer.study import Study
+from optimizer.trials import Event, Known, Limits
 from probes.devices.lease import OnWait
+from probes.measurement import Config
 from probes.space import size
+
+FAVOURITES = 3
+"""So many configs that were recommended before are measured first."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,10 @@ class Question:
     cycle_batches: int | None = None
     time_scale: float = 1.0
     fresh: bool = False
+    objective: Objective | None = None
+    sampler: str = Sampler.PREDICTIVE
+    """See ``optimizer.proposals.Sampler``."""
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +50,21 @@ class Answer:
     """How it ended. Without a recommendation, ``reasons`` say why."""
 
     study_id: str
+    budget: str
     recommendation: Recommendation | None
     reasons: list[str]
     measured: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The document printed when there is no recommendation."""
-        return {"id": None, "study": {"id": self.study_id}, "reasons": self.reasons}
+        """The recommendation, or the document that is printed when there is none."""
+        if self.recommendation is not None:
+            return self.recommendation.to_dict()
+        return {
+            "id": None,
+            "budget": self.budget,
+            "study": {"id": self.study_id},
+            "reasons": self.reasons,
+        }
 
 
 def study_spec(bench: Bench, question: Question) -> StudySpec:
@@ -57,6 +75,8 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
         budget = replace(budget, trials=question.trials)
     if question.cycle_batches is not None:
         budget = replace(budget, cycle_batches=question.cycle_batches)
+    if question.objective is not None:
+        budget = replace(budget, objective=question.objective)
     rules = space_rules(bench.settings, bench.workload.spec)
     return StudySpec(
         scope=bench.scope,
@@ -69,9 +89,19 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
             "batch_cap": bench.settings.probe.max_batch,
             "resolution": bench.settings.probe.resolution,
             "confirm_steps": bench.settings.probe.confirm_steps,
+            "sampler": question.sampler,
         },
+        max_parameters=max_parameters(bench, budget.objective),
         time_scale=question.time_scale,
     )
+
+
+def favourites(database: Database, spec: StudySpec) -> list[Config]:
+    """What was recommended for this workload and budget before, here or on other devices."""
+    stored = recommendations.listing(
+        database, workload=spec.scope.workload, budget=spec.budget.name, limit=FAVOURITES
+    )
+    return [recommendation.config for recommendation in stored]
 
 
 def space_rules(settings: Settings, workload: str) -> SpaceRules:
@@ -84,6 +114,18 @@ def space_rules(settings: Settings, workload: str) -> SpaceRules:
         scaling=[(scaling.min_gib, scaling.factor) for scaling in found.scaling],
         rounding=found.rounding,
     )
+
+
+def max_parameters(bench: Bench, objective: Objective) -> int | None:
+    """The configured cap by data set size, where the largest model is looked for."""
+    found = bench.settings.workloads.get(bench.workload.spec)
+    if found is None or objective is not Objective.CAPACITY:
+        return None
+    samples = bench.dataset_size
+    for cap in found.parameter_caps:  # in the order of their sizes
+        if cap.max_samples is None or (samples is not None and samples < cap.max_samples):
+            return cap.max_parameters
+    return None
 
 
 def tune_study(
@@ -117,12 +159,12 @@ def tune_study(
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
             say(f"Answered from the store: measured {stored.valid['created_at']}, still valid.")
-            return Answer(study.id, stored, [], True)
+            return Answer(study.id, spec.budget.name, stored, [], True)
     for line in describe(spec, bench, resumed=opening == "resumed"):
         say(line)
     for note in bench.description.get("notes", []):
         say(f"Note: {note}")
-    return _run(bench, database, spec, study.id, report, waiting)
+    return _run(bench, database, spec, study.id, question, report, waiting)
 
 
 def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
@@ -159,21 +201,27 @@ def _run(
     database: Database,
     spec: StudySpec,
     study_id: str,
+    question: Question,
     report: Callable[[Event], None],
     waiting: OnWait | None,
 ) -> Answer:
     from optuna.storages import RDBStorage
 
     limits = Limits(
-        spec.search["batch_cap"], spec.search["resolution"], slowest_sample=bench.slowest_sample
+        spec.search["batch_cap"],
+        spec.search["resolution"],
+        slowest_sample=bench.slowest_sample,
+        timeout_s=question.timeout_s,
     )
+    known = Known(bench.prior, bench.model_sizes, favourites(database, spec))
     try:
         study = Study(
             spec,
             study_id,
             SqlStudyStore(database, study_id, spec),
             bench.measure,
-            prior=bench.prior,
+            known=known,
+            sampler=question.sampler,
             storage=RDBStorage(database.full_url),
             report=report,
             limits=limits,
@@ -195,4 +243,6 @@ def _run(
         wall_s=wall_s,
         message="; ".join(outcome.reasons),
     )
-    return Answer(study_id, outcome.recommendation, outcome.reasons, outcome.measured)
+    return Answer(
+        study_id, spec.budget.name, outcome.recommendation, outcome.reasons, outcome.measured
+    )

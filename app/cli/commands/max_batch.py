@@ -63,7 +63,7 @@ def max_batch(
 
     from app.cli.progress import Progress, prior_line
     from app.measurements.service import record
-    from optimizer.study import predictions
+    from optimizer.records import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
     from probes.measurement import Measurement
 

@@ -1,0 +1,136 @@
+"""Which config to measure next, and when to stop: the chance that it would be chosen. Pure.
+
+The choice is made by a rule (see ``choose``), so a measurement is worth its price only as far as it
+may change what the rule picks. The predictors give each config a distribution of the throughput
+that it would reach at its maximum batch; the rest is the expected improvement of Bayesian
+optimisation (Jones, Schonlau and Welch, 1998), applied to that rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from optimizer.budgets import Budget, Objective
+from optimizer.choose import Choice
+from optimizer.predictors import Distribution, Predictors
+from probes.measurement import Config
+
+WORTH = 0.02
+"""A gain in throughput below this is not worth a measurement."""
+BATCH_RATIO = 1.3
+"""Ratio of neighbouring batch sizes at which a maximum is looked for."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What bounds the batch of every config of a study."""
+
+    cap_bytes: int
+    longest_step_s: float | None
+    ceiling: int
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is expected of a config."""
+
+    config: Config
+    batch_size: int
+    """Its predicted maximum batch."""
+    fits: float
+    """Probability that it fits with the smallest batch, within the window."""
+    throughput_samples_per_s: Distribution
+    chance: float
+    """Probability that it would be chosen, as far as is known now."""
+    gain: float
+    """What measuring it is worth; comparable within one study only."""
+
+
+def outlooks(
+    configs: Sequence[Config],
+    predictors: Predictors,
+    edges: Edges,
+    budget: Budget,
+    chosen: Choice | None,
+    capacity: Callable[[Config], float],
+) -> list[Outlook]:
+    """One per config; none at all while too little is known."""
+    time, memory = predictors.step_time_s, predictors.peak_bytes
+    if time is None or memory is None or not configs:
+        return []
+    batches = batch_grid(edges.ceiling)
+    points = [(config, batch) for config in configs for batch in batches]
+    times, peaks = time.at(points), memory.at(points)
+    result = []
+    for i, config in enumerate(configs):
+        own = slice(i * len(batches), (i + 1) * len(batches))
+        result.append(
+            _outlook(
+                config, batches, peaks[own], times[own], edges, budget, chosen, capacity(config)
+            )
+        )
+    return result
+
+
+def batch_grid(ceiling: int) -> list[int]:
+    """Batch sizes from 1 to ``ceiling`` in even ratios."""
+    batches = [1]
+    while batches[-1] < ceiling:
+        batches.append(min(ceiling, max(batches[-1] + 1, int(batches[-1] * BATCH_RATIO))))
+    return batches
+
+
+def _outlook(
+    config: Config,
+    batches: Sequence[int],
+    peaks: Sequence[Distribution],
+    times: Sequence[Distribution],
+    edges: Edges,
+    budget: Budget,
+    chosen: Choice | None,
+    capacity: float,
+) -> Outlook:
+    longest = math.inf if edges.longest_step_s is None else edges.longest_step_s
+    passing = [
+        k
+        for k in range(len(batches))
+        if peaks[k].median <= edges.cap_bytes and times[k].median <= longest
+    ]
+    best = max(passing, key=lambda k: batches[k] / times[k].median, default=0)
+    fits = 1 - peaks[0].above(edges.cap_bytes)
+    if edges.longest_step_s is not None:
+        fits *= 1 - times[0].above(edges.longest_step_s)
+    throughput = Distribution(math.log(batches[best]) - times[best].log_mean, times[best].log_std)
+    chance, gain = _worth(throughput, capacity, budget, chosen)
+    return Outlook(config, batches[best], fits, throughput, fits * chance, fits * gain)
+
+
+def _worth(
+    throughput: Distribution, capacity: float, budget: Budget, chosen: Choice | None
+) -> tuple[float, float]:
+    """(chance of being chosen, expected gain) of a config that fits."""
+    if chosen is None:
+        return 1.0, throughput.median
+    if budget.objective is Objective.PARETO:
+        rivals = [c for c in chosen.front if c.capacity >= capacity]
+        level = max((c.throughput_samples_per_s for c in rivals), default=0.0)
+        return throughput.above(level * (1 + WORTH)), _improvement(throughput, level)
+    fastest = chosen.fastest.throughput_samples_per_s
+    chance, gain = throughput.above(fastest * (1 + WORTH)), _improvement(throughput, fastest)
+    if capacity > chosen.best.capacity > 0:
+        near = throughput.above(fastest * (1 - budget.throughput_loss))
+        chance = max(chance, near)
+        gain += near * budget.throughput_loss * math.log(capacity / chosen.best.capacity)
+    return chance, gain
+
+
+def _improvement(throughput: Distribution, level: float) -> float:
+    """Expected improvement of the logarithm over ``level``."""
+    if level <= 0:
+        return throughput.median
+    spread = throughput.log_std
+    z = (throughput.log_mean - math.log(level)) / spread
+    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return spread * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density)
