@@ -37,8 +37,8 @@ def open_study(
     ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
     ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
     rests on a disturbed measurement and ``accept_disturbed`` is not given. One that found nothing,
-    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always begins a new one, which reuses
-    nothing measured before it.
+    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always
+    begins a new one, which reuses nothing measured before it.
 
     Raises ``InputError`` while another process runs it.
     """

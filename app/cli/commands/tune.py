@@ -21,8 +21,9 @@ def tune(
     budget: Annotated[
         str,
         typer.Option(
-            help="smoke_test (does it run at all), prototyping (20 min per cycle), validation (90 min "
-            "per cycle), production (the largest model), all of them, or another that is configured."
+            help="smoke_test (does it run at all), prototyping (20 min per cycle), validation "
+            "(90 min per cycle), production (the largest model), all of them, or another that is "
+            "configured."
         ),
     ] = "prototyping",
     set_: options.Set = None,
