@@ -20,8 +20,8 @@ WELL_APART = 0.8
 close neighbours it is mostly noise."""
 BANDS = {(1, False): 0.30, (1, True): 0.10, (2, False): 0.25, (2, True): 0.08, (3, False): 0.18}
 BEST_BAND = 0.02
-"""Half-width of the band by (points, with prior), relative: the 95th percentile of the errors at the
-edge over the workloads of ``benchmarks/prediction``, rounded up."""
+"""Half-width of the band by (points, with prior), relative: the 95th percentile of the errors at
+the edge over the workloads of ``benchmarks/prediction``, about."""
 BISECTIONS = 80
 
 

@@ -54,7 +54,7 @@ def measure(which: str) -> Path:
     done = load(which) if (DATA / f"{which}.json").exists() else None
     measured = done or Grid(workload, space, limit_bytes, ceiling, machine=machine())
     quick = {"confirm_steps": 6, "measure_budget_s": 1.0, "repeats_when_disturbed": 1}
-    settings = load_settings(probe=quick)
+    settings = load_settings(overrides={"probe": quick})
     target = open_target(settings, None, "cpu", limit_bytes)
     bench = Bench.open(settings, WorkloadRef(workload, options), target, headroom=0.0)
     configs = grid(space) or []
