@@ -26,11 +26,9 @@ class Coverage:
     probes: int
     pruned: Sequence[tuple[Config, Trial]] = ()
     """Configs that needed no measurement, with the trial that rules each out."""
-    stopped: str = ""
-    """Why the search ended before everything was measured."""
     timed_out: bool = False
-    left_out: Sequence[str] = ()
-    """What was no candidate, in words."""
+    notes: Sequence[str] = ()
+    """What would help, what was no candidate, and why the search ended where it did."""
     grades: Sequence[Grade] = ()
 
 
@@ -64,8 +62,7 @@ def recommendation(
         binding=best.trial.binding or "",
         explanation=[
             *choosing.explain(chosen, budget, best.trial.binding, best.trial.reason),
-            *coverage.left_out,
-            *([coverage.stopped] if coverage.stopped else []),
+            *coverage.notes,
         ],
         alternatives=[
             choosing.alternative(c, best, budget.cycle_batches) for c in chosen.alternatives
@@ -94,7 +91,6 @@ def recommendation(
             "configs": coverage.configs,
             "pruned": sum(t.state == "pruned" for t in trials) + len(coverage.pruned),
             "probes": coverage.probes,
-            "stopped": coverage.stopped,
             "timed_out": coverage.timed_out,
             "prediction_error": prediction_errors(coverage.grades),
             "wall_s": round(sum(t.wall_s for t in trials), 3),

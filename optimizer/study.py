@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optimizer import choose as choosing
+from optimizer.advice import advice
 from optimizer.budgets import Objective
 from optimizer.largest import LargestModel
 from optimizer.outlook import Outlook
@@ -236,9 +237,18 @@ class Study:
                 configs=size(self.spec.space),
                 probes=len(trials.measurements),
                 pruned=[(c, w) for c in unsettled if (w := trials.witness(c)) is not None],
-                stopped=self.stopped,
                 timed_out=self.timed_out,
-                left_out=self._left_out_beforehand(),
+                notes=[
+                    *advice(
+                        chosen.best.trial.binding,
+                        chosen.best.run,
+                        self.spec.budget,
+                        self.spec.space,
+                        self.known.prior,
+                    ),
+                    *self._left_out_beforehand(),
+                    *([self.stopped] if self.stopped else []),
+                ],
                 grades=trials.store.grades(),
             ),
         )

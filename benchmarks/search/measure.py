@@ -17,7 +17,7 @@ from probes.measurement import Config, Purpose
 from probes.space import Choice, Space, grid
 
 MIB = 2**20
-BATCHES = (1, 4, 16, 48, 112, 162, 320, 640)
+BATCHES = (1, 16, 64, 162, 320)
 """Until one does not fit."""
 
 GRIDS: dict[str, tuple[str, dict[str, Any], int, int, Space]] = {
@@ -53,7 +53,7 @@ def measure(which: str) -> Path:
     workload, options, limit_bytes, ceiling, space = GRIDS[which]
     done = load(which) if (DATA / f"{which}.json").exists() else None
     measured = done or Grid(workload, space, limit_bytes, ceiling, machine=machine())
-    quick = {"confirm_steps": 6, "measure_budget_s": 1.0, "repeats_when_disturbed": 1}
+    quick = {"confirm_steps": 5, "measure_budget_s": 0.5, "repeats_when_disturbed": 0}
     settings = load_settings(overrides={"probe": quick})
     target = open_target(settings, None, "cpu", limit_bytes)
     bench = Bench.open(settings, WorkloadRef(workload, options), target, headroom=0.0)
