@@ -1,4 +1,4 @@
-"""What would lift the constraint that binds a recommendation, with an estimate where there is one."""
+"""What would lift the constraint that binds a recommendation, estimated where that is possible."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def advice(
         return _memory(run, space, prior_of)
     if binding == "time" and budget.longest_cycle_s is not None:
         return [
-            f"To lift it: a budget with a longer window than {duration(budget.longest_cycle_s)}, or "
-            "fewer --cycle-batches."
+            f"To lift it: fewer --cycle-batches, or a budget with a longer window than "
+            f"{duration(budget.longest_cycle_s)}."
         ]
     if binding == "cap":
         return ["To lift it: probe.max_batch in the configuration."]
