@@ -38,17 +38,17 @@ class Capacities:
         return self._parameters.get(config_key(config))
 
     def capacity(self, config: Config) -> float:
-        """The more the better; in the unit of the workload's own, else parameters."""
+        """The more the better; in the unit of the workload's own, else parameters. Comparable
+        within one study."""
         key = config_key(config)
-        return self._capacity.get(key) or self._parameters.get(key) or self._order(config)
+        return self._capacity[key] if key in self._capacity else self._order(config)
 
     def learn(self, run: Measurement) -> None:
         """A real parameter count takes the place of a foreseen one."""
         if run.parameters is None:
             return
         key = config_key(run.config)
-        before = self._parameters.get(key)
-        if self._capacity.get(key) == before:
+        if key in self._capacity and self._capacity[key] == self._parameters.get(key):
             self._capacity[key] = float(run.parameters)
         self._parameters[key] = float(run.parameters)
 
@@ -69,6 +69,8 @@ class Capacities:
             missing = [c for c in rest if config_key(c) not in target]
             foreseen = fit_sizes(self._space, values, missing)
             target.update({config_key(c): value for c, value in zip(missing, foreseen)})
+        if any(config_key(c) not in self._capacity for c in rest):
+            self._capacity.clear()  # never two units in one comparison
 
     def _order(self, config: Config) -> float:
         product = 1.0
