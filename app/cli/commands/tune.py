@@ -9,6 +9,7 @@ import typer
 from app.cli import options
 from app.cli.context import ask, is_quiet, open_database
 from app.cli.output import print_json, stderr, stdout
+from probes.levers import LEVERS, parse_names
 
 
 def tune(
@@ -25,6 +26,15 @@ def tune(
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
+    effective_batch_size: options.EffectiveBatchSize = None,
+    levers: Annotated[
+        str | None,
+        typer.Option(
+            help="Search these levers too, with the values the device can do: " + ", ".join(LEVERS),
+            show_default=False,
+            metavar="NAME,NAME",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -67,6 +77,7 @@ def tune(
         set_=set_,
         option=option,
         headroom=headroom,
+        effective_batch_size=effective_batch_size,
         wait=wait,
         accept_disturbed=accept_disturbed,
     )
@@ -82,6 +93,7 @@ def tune(
         question = Question(
             budget=budget,
             pinned=asked.pinned,
+            levers=parse_names(levers),
             trials=trials,
             cycle_batches=cycle_batches,
             time_scale=time_scale,
