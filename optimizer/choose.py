@@ -32,7 +32,7 @@ class Candidate:
 
     @property
     def throughput_samples_per_s(self) -> float:
-        return self.run.batch_size * self.run.accumulation / self.step_time.mean_s
+        return self.run.effective_batch_size / self.step_time.mean_s
 
     @property
     def parameters(self) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from optimizer.budgets import Budget, Objective
 from optimizer.choose import Choice
 from optimizer.predictors import Distribution, Predictors
+from probes.effective_batch import accumulation
 from probes.measurement import Config
 
 WORTH = 0.02
@@ -30,6 +31,13 @@ class Edges:
     cap_bytes: int
     longest_step_s: float | None
     ceiling: int
+    effective_batch_size: int | None = None
+
+    def samples(self, config: Config, batch_size: int) -> int:
+        """Per step, accumulation included."""
+        if self.effective_batch_size is None:
+            return batch_size * int(config.get("accumulation", 1))
+        return batch_size * accumulation(self.effective_batch_size, batch_size)
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,12 @@ def _outlook(
         for k in range(len(batches))
         if peaks[k].median <= edges.cap_bytes and times[k].median <= longest
     ]
-    best = max(passing, key=lambda k: batches[k] / times[k].median, default=0)
+    samples = [edges.samples(config, batch_size) for batch_size in batches]
+    best = max(passing, key=lambda k: samples[k] / times[k].median, default=0)
     fits = 1 - peaks[0].above(edges.cap_bytes)
     if edges.longest_step_s is not None:
         fits *= 1 - times[0].above(edges.longest_step_s)
-    throughput = Distribution(math.log(batches[best]) - times[best].log_mean, times[best].log_std)
+    throughput = Distribution(math.log(samples[best]) - times[best].log_mean, times[best].log_std)
     chance, gain = _worth(throughput, capacity, budget, chosen)
     return Outlook(config, batches[best], fits, throughput, fits * chance, fits * gain)
 

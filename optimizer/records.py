@@ -44,7 +44,8 @@ class Scope:
     device: str
     limit_bytes: int | None
     headroom: float
-    accumulation: int = 1
+    effective_batch_size: int | None = None
+    """Samples per optimizer step at the least, where that is stated (``ProbeJob``)."""
     environment: dict[str, str] = field(default_factory=dict)
     """Allocator settings and threads of the worker."""
 

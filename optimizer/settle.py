@@ -23,7 +23,7 @@ def settle(number: int, config: Config, answer: MaxBatch, budget: Budget, wall_s
             answer.reason,
             batch_size=run.batch_size,
             binding=answer.binding,
-            throughput_samples_per_s=run.batch_size * run.accumulation / run.step_time.mean_s,
+            throughput_samples_per_s=run.effective_batch_size / run.step_time.mean_s,
             violation={"memory": _memory_violation(run), "time": _time_violation(run, budget)},
             probes=answer.probes,
             wall_s=wall_s,

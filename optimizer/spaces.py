@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probes import levers
 from probes.errors import InputError
-from probes.levers import LEVERS
-from probes.space import Choice, Dimension, Float, Int, Space, pin, size, unknown_name
+from probes.space import Choice, Dimension, Float, Int, Space, size, unknown_name
 
 GIB = 2**30
 MOST_CONFIGS = 2048
@@ -43,16 +43,23 @@ class SpaceRules:
 
 
 def space_for(
-    space: Space, rules: SpaceRules, budget: str, limit_bytes: int, pinned: Mapping[str, Any]
+    space: Space,
+    rules: SpaceRules,
+    budget: str,
+    limit_bytes: int,
+    pinned: Mapping[str, Any],
+    searched_levers: Mapping[str, Dimension] | None = None,
 ) -> Space:
     """The space a study of ``budget`` searches on a device of ``limit_bytes``.
 
-    ``pinned`` values (``--set``) win over the tiers and may name a lever the workload does not
-    list. Raises ``InputError`` for an unknown dimension or a value of the wrong kind.
+    ``searched_levers`` (``--levers``) are added where the workload does not list them itself.
+    ``pinned`` values (``--set``) win over everything and may name a lever that is in neither.
+    Raises ``InputError`` for an unknown dimension or a value of the wrong kind.
     """
-    narrowed = _narrow(space, rules, budget, limit_bytes / GIB)
-    levers = {name: LEVERS[name] for name in pinned if name in LEVERS and name not in space}
-    return pin({**narrowed, **levers}, pinned)
+    result = _narrow(space, rules, budget, limit_bytes / GIB)
+    for name, dimension in (searched_levers or {}).items():
+        result.setdefault(name, dimension)
+    return levers.pinned(result, pinned)
 
 
 def _narrow(space: Space, rules: SpaceRules, budget: str, gib: float) -> Space:

@@ -351,7 +351,12 @@ class Trials:
         cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
         if cap_bytes is None:
             return None
-        return Edges(cap_bytes, self.budget.longest_step_s, self._bounds().ceiling)
+        return Edges(
+            cap_bytes,
+            self.budget.longest_step_s,
+            self._bounds().ceiling,
+            self.spec.scope.effective_batch_size,
+        )
 
     def chosen(self) -> choosing.Choice | None:
         """What would be recommended now."""

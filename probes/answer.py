@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probes.bounds import Bounds
 from probes.curve import Curve, fit
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prior import Prior
@@ -202,13 +203,9 @@ def why_nothing(failing: Failing | None) -> str:
     return f"Even batch {failing.measurement.batch_size} fails: {failing.words()}{by}"
 
 
-def why_not_more(
-    binding: str | None, failing: Failing | None, dataset_size: int | None, ceiling: int
-) -> str:
-    if binding == "data" and failing is None:
-        return f"The data set has {dataset_size} samples."
-    if binding == "cap":
-        return f"The largest batch considered is {ceiling}."
+def why_not_more(binding: str | None, failing: Failing | None, bounds: Bounds) -> str:
+    if binding == "cap" or (binding == "data" and failing is None):
+        return bounds.ceiling_reason
     if failing is None:
         return ""
     return f"Batch {failing.measurement.batch_size} fails: {failing.words()}"

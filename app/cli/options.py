@@ -72,6 +72,15 @@ Database = Annotated[
         metavar="URL",
     ),
 ]
+EffectiveBatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Samples per optimizer step: the batch is then a micro-batch of so many times that "
+        "the step has at least these.",
+        show_default=False,
+        min=1,
+    ),
+]
 Wait = Annotated[
     float | None,
     typer.Option(

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from app.cli.output import facts_table, stdout
-from app.cli.values import size_text
+from app.cli.values import batch_text, size_text
 from optimizer.choose import config_text, duration
 from optimizer.records import Recommendation
 
@@ -31,7 +31,7 @@ def show(recommendation: Recommendation) -> None:
         facts_table(
             [
                 ("config", config_text(r.config)),
-                ("batch size", str(r.batch_size)),
+                ("batch size", batch_text(r.batch_size, r.accumulation)),
                 ("bound by", r.binding),
                 (
                     "cycle time",

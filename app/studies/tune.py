@@ -21,6 +21,7 @@ from optimizer.records import Recommendation, StudySpec
 from optimizer.spaces import SpaceRules, Tier, space_for
 from optimizer.study import Study
 from optimizer.trials import Event, Known, Limits
+from probes import effective_batch, levers
 from probes.devices.lease import OnWait
 from probes.measurement import Config
 from probes.space import size
@@ -35,6 +36,8 @@ class Question:
 
     budget: str
     pinned: dict[str, Any] = field(default_factory=dict)
+    levers: tuple[str, ...] = ()
+    """Levers to search, besides those in the workload's own space."""
     trials: int | None = None
     cycle_batches: int | None = None
     time_scale: float = 1.0
@@ -77,16 +80,25 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
         budget = replace(budget, cycle_batches=question.cycle_batches)
     if question.objective is not None:
         budget = replace(budget, objective=question.objective)
-    rules = space_rules(bench.settings, bench.workload.spec)
+    facts = bench.target.facts
+    space = space_for(
+        bench.space,
+        space_rules(bench.settings, bench.workload.spec),
+        budget.name,
+        bench.target.limit_bytes,
+        question.pinned,
+        levers.to_search(question.levers, facts.kind, facts.precisions),
+    )
+    effective_batch.check(bench.effective_batch_size, space)
     return StudySpec(
         scope=bench.scope,
         budget=budget,
-        space=space_for(bench.space, rules, budget.name, bench.target.limit_bytes, question.pinned),
+        space=space,
         dataset_size=bench.dataset_size,
         pinned=question.pinned,
         options=bench.workload.options,
         search={
-            "batch_cap": bench.settings.probe.max_batch,
+            "batch_cap": _batch_cap(bench),
             "resolution": bench.settings.probe.resolution,
             "confirm_steps": bench.settings.probe.confirm_steps,
             "sampler": question.sampler,
@@ -102,6 +114,13 @@ def favourites(database: Database, spec: StudySpec) -> list[Config]:
         database, workload=spec.scope.workload, budget=spec.budget.name, limit=FAVOURITES
     )
     return [recommendation.config for recommendation in stored]
+
+
+def _batch_cap(bench: Bench) -> int:
+    """Largest batch to consider: a micro-batch is no larger than the effective batch."""
+    largest = bench.settings.probe.max_batch
+    effective = bench.effective_batch_size
+    return largest if effective is None else min(largest, effective)
 
 
 def space_rules(settings: Settings, workload: str) -> SpaceRules:
@@ -183,6 +202,10 @@ def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
         f"({bench.target.facts.name}, {memory:,.0f} MiB, {spec.scope.headroom:.0%} kept free).",
         f"Configs to measure: {planned} of {configs or 'infinitely many'}, {space}.",
     ]
+    if (effective := spec.scope.effective_batch_size) is not None:
+        lines.append(
+            f"A step has {effective} samples or just above, in micro-batches of at most that."
+        )
     if budget.target_s is not None and budget.longest_cycle_s is not None:
         lines.append(
             f"A cycle of {budget.cycle_batches} batches should take {duration(budget.target_s)}, "

@@ -100,6 +100,13 @@ def _cap_bytes(job: ProbeJob) -> int:
     return int(limit_bytes * (1 - job.headroom))
 
 
+class _AnyDevice(CpuBackend):
+    """CPU tensors in place of the job's device, which alone can say what it supports."""
+
+    def precisions(self) -> dict[str, str]:
+        return dict.fromkeys(super().precisions(), "")
+
+
 class _FakeTraining:
     """A training whose tensors have shapes and no contents, with its optimizer state in place."""
 
@@ -109,8 +116,13 @@ class _FakeTraining:
         torch.manual_seed(job.seed)
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.training = Training(
-            workload, replace(job, batch_size=batch_size), CpuBackend("cpu"), adopt=self._adopt
+            workload,
+            replace(job, batch_size=batch_size),
+            _AnyDevice("cpu"),
+            adopt=self._adopt,
         )
+        # A scaler looks at values, which fake tensors do not have; of memory it takes next to none.
+        self.training.scaler = torch.amp.GradScaler("cpu", enabled=False)
         optimizer = self.training.optimizer
         with self.mode:
             for group in optimizer.param_groups:
@@ -134,6 +146,8 @@ class _FakeTraining:
         """Most bytes alive at once in one training step on the worst case of this batch size."""
         training = self.training
         training.use_batch_size(batch_size)
+        # Gradients lie beside the activations from the second micro-batch on; more change nothing.
+        training.accumulation = min(training.accumulation, 2)
         state = training.optimizer.state.values()
         static = [*training.model.parameters(), *training.model.buffers()]
         static += [v for values in state for v in values.values() if isinstance(v, torch.Tensor)]

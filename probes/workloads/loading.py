@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from probes import levers
 from probes.errors import InputError
 from probes.job import WorkloadRef
 from probes.space import as_space, dimension_to_dict, unknown_name
@@ -47,7 +48,7 @@ def load_workload(ref: WorkloadRef) -> Loaded:
 
 def describe(loaded: Loaded) -> dict[str, Any]:
     """What the parent needs to plan a study, as plain data. Raises ``InputError``."""
-    space = as_space(loaded.workload.space())
+    space = levers.checked(as_space(loaded.workload.space()))
     dataset_size = getattr(loaded.workload, "dataset_size", None)
     if dataset_size is not None and (not isinstance(dataset_size, int) or dataset_size < 1):
         raise InputError(

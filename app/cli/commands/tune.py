@@ -11,6 +11,7 @@ from app.cli.context import ask, is_quiet, open_database
 from app.cli.output import print_json, stderr, stdout
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
+from probes.levers import LEVERS, parse_names
 
 ALL_BUDGETS = ("smoke_test", "prototyping", "validation", "production")
 """In the order in which a project needs them; each teaches the next."""
@@ -31,6 +32,15 @@ def tune(
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
+    effective_batch_size: options.EffectiveBatchSize = None,
+    levers: Annotated[
+        str | None,
+        typer.Option(
+            help="Search these levers too, with the values the device can do: " + ", ".join(LEVERS),
+            show_default=False,
+            metavar="NAME,NAME",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -99,6 +109,7 @@ def tune(
         set_=set_,
         option=option,
         headroom=headroom,
+        effective_batch_size=effective_batch_size,
         wait=wait,
         accept_disturbed=accept_disturbed,
     )
@@ -118,6 +129,7 @@ def tune(
                 Question(
                     budget=name,
                     pinned=asked.pinned,
+                    levers=parse_names(levers),
                     trials=trials,
                     cycle_batches=cycle_batches,
                     time_scale=time_scale,

@@ -90,6 +90,20 @@ def test_tune_recommends_stores_and_answers_from_the_store(tonnage: Run, folder:
     assert "NOT VALID: The source or the options" in stale.stdout
 
 
+def test_levers_are_searched_at_the_stated_effective_batch(tonnage: Run, folder: Path) -> None:
+    ran = tonnage(
+        *TUNE, "--set", "width=16", "--levers", "optimizer_impl", "--effective-batch-size", "16",
+        "--json",
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert (document["batch_size"], document["accumulation"]) == (8, 2)
+    assert document["study"]["trials"] == 3
+    tried = {json.loads(config)["optimizer_impl"] for config, _, _ in stored_probes(folder)}
+    assert tried == {"default", "foreach", "fused"}
+
+
 def test_fresh_measures_again(tonnage: Run, folder: Path) -> None:
     pinned = (*TUNE, "--set", "width=16")
     assert tonnage(*pinned).returncode == 0
