@@ -166,8 +166,16 @@ class Failing:
     """How many times longer a sample took than at a smaller batch, where that is the failure."""
 
     @property
+    def is_for_every_batch(self) -> bool:
+        """Whether no other batch can end differently: a lever or the device was refused."""
+        m = self.measurement
+        return m.verdict is Verdict.UNSUPPORTED and m.phase in ("start", "build")
+
+    @property
     def binding(self) -> str | None:
         m = self.measurement
+        if self.is_for_every_batch:
+            return None
         if self.collapse is not None or m.verdict in MEMORY_VERDICTS | {Verdict.LEAK}:
             return "memory"
         if m.passed:
@@ -199,6 +207,8 @@ def why_nothing(failing: Failing | None) -> str:
     if failing is None:
         return "No probe could be run."
     short = short_by_bytes(failing.measurement)
+    if failing.is_for_every_batch:
+        return f"No batch can run: {failing.words()}"
     by = f" Short by at least {short / 2**20:.0f} MiB." if short is not None else ""
     return f"Even batch {failing.measurement.batch_size} fails: {failing.words()}{by}"
 

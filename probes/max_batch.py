@@ -193,6 +193,8 @@ class MaxBatchSearch:
         """The next probe, or ``None`` when the answer is known (or cannot be found)."""
         if not self.measurements:
             return self._first()
+        if any(Failing(m).is_for_every_batch for m in self._failing()):
+            return None
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
         if (check := self._smallest_check()) is not None:
