@@ -24,6 +24,8 @@ class Coverage:
     configs: int | None
     """Configs of the space; ``None`` for infinitely many."""
     probes: int
+    probes_saved: int = 0
+    """What knowledge from other devices and budgets spared, estimated."""
     pruned: Sequence[tuple[Config, Trial]] = ()
     """Configs that needed no measurement, with the trial that rules each out."""
     timed_out: bool = False
@@ -91,6 +93,7 @@ def recommendation(
             "configs": coverage.configs,
             "pruned": sum(t.state == "pruned" for t in trials) + len(coverage.pruned),
             "probes": coverage.probes,
+            "probes_saved": coverage.probes_saved,
             "timed_out": coverage.timed_out,
             "prediction_error": prediction_errors(coverage.grades),
             "wall_s": round(sum(t.wall_s for t in trials), 3),

@@ -236,6 +236,7 @@ class Study:
             Coverage(
                 configs=size(self.spec.space),
                 probes=len(trials.measurements),
+                probes_saved=trials.probes_saved,
                 pruned=[(c, w) for c in unsettled if (w := trials.witness(c)) is not None],
                 timed_out=self.timed_out,
                 notes=[

@@ -18,6 +18,7 @@ from optimizer.disturbed import in_doubt, standing
 from optimizer.outlook import Edges, Outlook, batch_grid, outlooks
 from optimizer.predictors import Predictors
 from optimizer.records import Key, Prediction, Store, StudySpec, Trial, config_key, predictions
+from optimizer.replay import probes_without_prior
 from optimizer.settle import settle
 from optimizer.spaces import costs_at_least, finite
 from probes.doubt import doubts, is_too_slow
@@ -76,6 +77,8 @@ class Known:
     """Memory against the batch, without running a step."""
     sizes_of: SizesOf | None = None
     """How large the models are."""
+    elsewhere: Callable[[Config], Prior] = lambda config: Prior()
+    """Memory against the batch as it was measured on another device or for another budget."""
     favourites: Sequence[Config] = ()
     """Configs that were good elsewhere, measured first."""
 
@@ -116,6 +119,8 @@ class Trials:
         self._learnt: list[Measurement] = []
         self._standing: tuple[list[Measurement], list[Measurement]] = ([], [])
         self._prior_works = known.prior is not None
+        self.probes_saved = 0
+        """By what was known from elsewhere: an estimate, from replaying the search without it."""
 
     @property
     def budget(self) -> Budget:
@@ -166,6 +171,8 @@ class Trials:
                 return self._keep(
                     Trial(number, config, "screened", worse, probes=probes, wall_s=wall_s)
                 )
+        if self.known.elsewhere(config):
+            self.probes_saved += max(0, probes_without_prior(search) - len(search.measurements))
         wall_s = time.monotonic() - began_s
         return self._keep(settle(number, config, search.result(), self.budget, wall_s))
 
@@ -274,8 +281,10 @@ class Trials:
         return max(1, int(START_AT * found[0].batch_size)) if found else self.limits.start
 
     def _prior(self, config: Config, ceiling: int) -> Prior | None:
-        """Memory against the batch before anything of this config ran: what is known without
-        running a step, else what the other configs teach."""
+        """Memory against the batch before anything of this config ran: what was measured
+        elsewhere, what is known without running a step, or what the other configs teach."""
+        if measured := self.known.elsewhere(config):
+            return measured
         if self.known.prior is not None and self._prior_works:
             prior = self.known.prior(config, ceiling)
             if prior.points:

@@ -71,7 +71,8 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
     if answer.reason:
         rows.append(("why not more", answer.reason))
     rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
-    rows += [("tainted", taint) for taint in run.tainted]
+    what = "time and memory" if run.memory_taints else "time only"
+    rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
     console.print(facts_table(rows))
     if answer.curve:
         console.print()

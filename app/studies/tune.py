@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from app.bench import Bench
 from app.database import Database
 from app.devices import service as devices
+from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.settings import Settings
 from app.studies import service
@@ -236,7 +238,12 @@ def _run(
         slowest_sample=bench.slowest_sample,
         timeout_s=question.timeout_s,
     )
-    known = Known(bench.prior, bench.model_sizes, favourites(database, spec))
+    known = Known(
+        prior=bench.prior,
+        sizes_of=bench.model_sizes,
+        elsewhere=partial(measurements.prior_elsewhere, database, spec.scope),
+        favourites=favourites(database, spec),
+    )
     try:
         study = Study(
             spec,
