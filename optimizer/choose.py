@@ -6,6 +6,7 @@ explanation quotes a measured number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
     cycle = cycle_time_s(best.step_time, budget.cycle_batches)
     lines = [
         f"Train {config_text(run.config)} with batch {run.batch_size}: "
-        f"{best.throughput_samples_per_s:.3g} samples/s, {duration(cycle['median'])} per cycle of "
+        f"{rate(best.throughput_samples_per_s)}, {duration(cycle['median'])} per cycle of "
         f"{budget.cycle_batches} batches ({duration(cycle['low'])} to {duration(cycle['high'])})."
     ]
     if budget.longest_cycle_s is not None and budget.target_s is not None:
@@ -253,6 +254,14 @@ def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
 def config_text(config: Config) -> str:
     """``layers=4 width=64``, or a word for the empty config."""
     return " ".join(f"{name}={value}" for name, value in config.items()) or "the workload"
+
+
+def rate(samples_per_s: float) -> str:
+    """Throughput with its unit, three digits and never an exponent."""
+    if samples_per_s < 1000:
+        return f"{samples_per_s:.3g} samples/s"
+    digits = math.floor(math.log10(samples_per_s)) - 2
+    return f"{round(samples_per_s, -digits):,.0f} samples/s"
 
 
 def duration(seconds: float) -> str:

@@ -260,7 +260,7 @@ def _why_enough(outlooks: Sequence[Outlook]) -> str:
     return (
         f"{len(outlooks)} more configs were not measured: none has more than a {LEAST_CHANCE:.0%} "
         f"chance of being chosen. The likeliest, {choosing.config_text(likeliest.config)}, should "
-        f"reach about {likeliest.throughput_samples_per_s.median:.3g} samples/s."
+        f"reach about {choosing.rate(likeliest.throughput_samples_per_s.median)}."
     )
 
 
