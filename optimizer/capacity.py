@@ -44,10 +44,11 @@ class Capacities:
         return self._capacity[key] if key in self._capacity else self._order(config)
 
     def learn(self, run: Measurement) -> None:
-        """A real parameter count takes the place of a foreseen one."""
-        if run.parameters is None:
-            return
+        """A real parameter count takes the place of a foreseen one. Where there is none it is left
+        out: predictors need it of all configs or of none."""
         key = config_key(run.config)
+        if run.parameters is None or key not in self._parameters:
+            return
         if key in self._capacity and self._capacity[key] == self._parameters.get(key):
             self._capacity[key] = float(run.parameters)
         self._parameters[key] = float(run.parameters)
@@ -69,8 +70,9 @@ class Capacities:
             missing = [c for c in rest if config_key(c) not in target]
             foreseen = fit_sizes(self._space, values, missing)
             target.update({config_key(c): value for c, value in zip(missing, foreseen)})
-        if any(config_key(c) not in self._capacity for c in rest):
-            self._capacity.clear()  # never two units in one comparison
+        for target in (self._parameters, self._capacity):
+            if any(config_key(c) not in target for c in rest):
+                target.clear()  # never two units in one comparison
 
     def _order(self, config: Config) -> float:
         product = 1.0

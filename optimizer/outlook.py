@@ -9,7 +9,7 @@ optimisation (Jones, Schonlau and Welch, 1998), applied to that rule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from optimizer.budgets import Budget, Objective
@@ -32,6 +32,10 @@ class Edges:
     longest_step_s: float | None
     ceiling: int
     effective_batch_size: int | None = None
+
+    @property
+    def longest_log_s(self) -> float:
+        return math.inf if self.longest_step_s is None else math.log(self.longest_step_s)
 
     def samples(self, config: Config, batch_size: int) -> int:
         """Per step, accumulation included."""
@@ -100,20 +104,54 @@ def _outlook(
     chosen: Choice | None,
     capacity: float,
 ) -> Outlook:
-    longest = math.inf if edges.longest_step_s is None else edges.longest_step_s
     passing = [
-        k
-        for k in range(len(batches))
-        if peaks[k].median <= edges.cap_bytes and times[k].median <= longest
+        (batch_size, time)
+        for batch_size, peak, time in _with_edge(batches, peaks, times, edges)
+        if peak <= math.log(edges.cap_bytes) and time.log_mean <= edges.longest_log_s
     ]
-    samples = [edges.samples(config, batch_size) for batch_size in batches]
-    best = max(passing, key=lambda k: samples[k] / times[k].median, default=0)
+    batch_size, time = max(
+        passing or [(batches[0], times[0])],
+        key=lambda known: math.log(edges.samples(config, known[0])) - known[1].log_mean,
+    )
     fits = 1 - peaks[0].above(edges.cap_bytes)
     if edges.longest_step_s is not None:
         fits *= 1 - times[0].above(edges.longest_step_s)
-    throughput = Distribution(math.log(samples[best]) - times[best].log_mean, times[best].log_std)
+    samples = edges.samples(config, batch_size)
+    throughput = Distribution(math.log(samples) - time.log_mean, time.log_std)
     chance, gain = _worth(throughput, capacity, budget, chosen)
-    return Outlook(config, batches[best], fits, throughput, fits * chance, fits * gain)
+    return Outlook(config, batch_size, fits, throughput, fits * chance, fits * gain)
+
+
+def _with_edge(
+    batches: Sequence[int],
+    peaks: Sequence[Distribution],
+    times: Sequence[Distribution],
+    edges: Edges,
+) -> Iterator[tuple[int, float, Distribution]]:
+    """(batch, logarithm of its peak, its time): those of the grid, and one just below where memory
+    or time reaches its limit between two of them."""
+    cap, longest = math.log(edges.cap_bytes), edges.longest_log_s
+    for k, batch_size in enumerate(batches):
+        yield batch_size, peaks[k].log_mean, times[k]
+        if k + 1 == len(batches):
+            return
+        share = min(
+            _share(peaks[k].log_mean, peaks[k + 1].log_mean, cap),
+            _share(times[k].log_mean, times[k + 1].log_mean, longest),
+        )
+        between = int(batch_size * (batches[k + 1] / batch_size) ** share)
+        if batch_size < between < batches[k + 1]:
+            time = times[k].log_mean + share * (times[k + 1].log_mean - times[k].log_mean)
+            peak = peaks[k].log_mean + share * (peaks[k + 1].log_mean - peaks[k].log_mean)
+            spread = max(times[k].log_std, times[k + 1].log_std)
+            yield between, min(peak, cap), Distribution(min(time, longest), spread)
+
+
+def _share(low: float, high: float, limit: float) -> float:
+    """How much of the way from ``low`` to ``high`` is within the limit: 0 to 1."""
+    if high <= limit:
+        return 1.0
+    return max(0.0, (limit - low) / (high - low)) if low < limit else 0.0
 
 
 def _worth(

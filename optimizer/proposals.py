@@ -62,21 +62,22 @@ class Proposals:
         return self.trials if total is None else min(self.trials, total)
 
     def next(
-        self, settled: Container[Any], favourite: Config | None = None
+        self, taken: Container[Any], busy: Container[Any], favourite: Config | None = None
     ) -> tuple[optuna.Trial, Config] | None:
         """A trial to evaluate: what a killed run left behind, what was enqueued, the predictors'
-        ``favourite``, else what the sampler asks for. ``None`` when nothing new comes up."""
-        for trial in self._left_behind():
+        ``favourite``, else what the sampler asks for. ``None`` when nothing new comes up. ``taken``
+        are the keys of settled configs and of those that other processes are at (``busy``)."""
+        for trial in self._left_behind(busy):
             return trial, self._config(trial)
         for repeat in range(REPEATS_ALLOWED + 2):
             wanted = favourite
             if wanted is None and repeat >= REPEATS_ALLOWED:
-                wanted = self._unseen(settled)
-            if wanted is not None and not self.waiting():
+                wanted = self._unseen(taken)
+            if wanted is not None and not self._enqueued():
                 self._optuna.enqueue_trial(wanted)
             trial = self._optuna.ask()
             config = self._config(trial)
-            if config_key(config) not in settled:
+            if config_key(config) not in taken:
                 return trial, config
             self._discard(trial)
         return None
@@ -109,18 +110,23 @@ class Proposals:
             optuna_trial.set_constraint(name, violation)
         self._optuna.tell(optuna_trial, trial.throughput_samples_per_s or 0.0)
 
-    def _left_behind(self) -> Iterator[optuna.Trial]:
+    def _left_behind(self, busy: Container[Any]) -> Iterator[optuna.Trial]:
         import optuna
 
         running = self._optuna.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
         for left in running:
-            yield optuna.trial.Trial(self._optuna, left._trial_id)
+            trial = optuna.trial.Trial(self._optuna, left._trial_id)
+            if config_key(self._config(trial)) not in busy:
+                yield trial
 
-    def waiting(self) -> bool:
+    def waiting(self, busy: Container[Any] = ()) -> bool:
         """Whether there are configs to take up that a killed run left, or that were enqueued."""
+        return self._enqueued() or next(self._left_behind(busy), None) is not None
+
+    def _enqueued(self) -> bool:
         import optuna
 
-        states = (optuna.trial.TrialState.WAITING, optuna.trial.TrialState.RUNNING)
+        states = (optuna.trial.TrialState.WAITING,)
         return bool(self._optuna.get_trials(deepcopy=False, states=states))
 
     def _discard(self, trial: optuna.Trial) -> None:
@@ -128,12 +134,12 @@ class Proposals:
 
         self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
 
-    def _unseen(self, settled: Container[Any]) -> Config | None:
+    def _unseen(self, taken: Container[Any]) -> Config | None:
         """The sampler goes round in circles: draw from the configs nobody has measured."""
         configs = grid(self.space)
         if configs is None:
             return None
-        unseen = [config for config in configs if config_key(config) not in settled]
+        unseen = [config for config in configs if config_key(config) not in taken]
         return random.Random(f"{self.seed}-{len(unseen)}").choice(unseen) if unseen else None
 
     def _has(self, config: Config) -> bool:

@@ -219,6 +219,13 @@ class Store(Protocol):
 
     def add_trial(self, trial: Trial) -> None: ...
 
+    def claim(self, config: Config) -> bool:
+        """Whether this process may settle the config: no other one that is alive has claimed it. A
+        claim ends when the trial is added, or its process dies."""
+
+    def busy(self) -> list[Config]:
+        """Configs that other processes that are alive have claimed and not settled yet."""
+
     def measurements(self) -> list[Measurement]:
         """Every measurement this study used, its own and reused ones, oldest first."""
 

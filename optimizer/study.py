@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,17 @@ from optimizer.largest import LargestModel
 from optimizer.outlook import Outlook
 from optimizer.proposals import Proposals, Sampler
 from optimizer.recommend import Coverage, recommendation
-from optimizer.records import Recommendation, Store, StudySpec, Trial, config_key
+from optimizer.records import Key, Recommendation, Store, StudySpec, Trial, config_key
 from optimizer.trials import LEAST_CHANCE, Known, Limits, Probe, Report, Trials
 from probes.measurement import Config
 from probes.space import size
 
 if TYPE_CHECKING:
     import optuna
+
+
+POLL_S = 0.5
+"""How often it is looked at what other processes on the same study have done."""
 
 
 @dataclass(frozen=True)
@@ -106,29 +110,42 @@ class Study:
         """One config after the other, until none that is left is likely to be chosen."""
         trials = self.trials
         self.proposals.enqueue_first()
-        while len(trials.settled) < self.proposals.planned and not self._out_of_time():
-            favourite: Config | None = None
-            if self.learns and not self.proposals.waiting():
-                outlooks = trials.outlooks(self._open())
-                if outlooks and max(o.chance for o in outlooks) < LEAST_CHANCE:
-                    self.stopped = _why_enough(outlooks)
-                    return
-                favourite = max(outlooks, key=lambda o: o.gain).config if outlooks else None
-            proposal = self.proposals.next(trials.settled, favourite)
-            if proposal is None:
+        while not self._out_of_time():
+            busy = trials.meet_others()
+            found = None
+            if len(trials.settled) + len(busy) < self.proposals.planned:
+                found = self._next(busy)
+            if found is None and not busy:
                 return
-            optuna_trial, config = proposal
+            if found is None:
+                time.sleep(POLL_S)  # what the others find may make something else worth it
+                continue
+            optuna_trial, config = found
             trial = trials.settled.get(config_key(config))
+            if trial is None and not trials.store.claim(config):
+                continue
             if trial is None:
                 trial = trials.settle(optuna_trial.number, config)
             self.proposals.tell(optuna_trial, trial)
 
-    def _open(self) -> list[Config]:
-        """Configs that are not settled, and not ruled out by one that is."""
+    def _next(self, busy: set[Key]) -> tuple[optuna.Trial, Config] | None:
+        """The next trial; ``None`` when none is worth it, as far as is known now."""
+        taken = self.trials.settled.keys() | busy
+        self.stopped, favourite = "", None
+        if self.learns and not self.proposals.waiting(busy):
+            outlooks = self.trials.outlooks(self._open(taken))
+            if outlooks and max(o.chance for o in outlooks) < LEAST_CHANCE:
+                self.stopped = _why_enough(outlooks)
+                return None
+            favourite = max(outlooks, key=lambda o: o.gain).config if outlooks else None
+        return self.proposals.next(taken, busy, favourite)
+
+    def _open(self, taken: Set[Key]) -> list[Config]:
+        """Configs that nobody is at, and not ruled out by one that is settled."""
         return [
             config
             for config in self.trials.configs
-            if not self.trials.state_of(config) and self.trials.witness(config) is None
+            if config_key(config) not in taken and self.trials.witness(config) is None
         ]
 
     # -- the largest model ---------------------------------------------------------------------
@@ -151,6 +168,10 @@ class Study:
             tests_left = len(trials.settled) < self.spec.budget.trials
             config = search.ask(self._chance_to_fit) if tests_left else None
             if config is not None:
+                if not trials.store.claim(config):
+                    self._wait_for(config)
+                    _tell(search, trials.settled[config_key(config)])
+                    continue
                 trial = trials.test_fit(config)
                 if self._is_above_cap(config):  # its parameters had been foreseen, and are more
                     search.skip(config)
@@ -171,7 +192,17 @@ class Study:
         trial = self.trials.settled.get(config_key(config))
         if trial is not None and trial.state == "feasible":
             return trial
+        if not self.trials.store.claim(config):
+            self._wait_for(config)
+            return self.trials.settled[config_key(config)]
         return self.trials.settle(self.trials.number_of(config), config)
+
+    def _wait_for(self, config: Config) -> None:
+        """Another process is at it: until it is settled, or that process is gone."""
+        while config_key(config) in self.trials.meet_others():
+            time.sleep(POLL_S)
+        if not self.trials.state_of(config) and self.trials.store.claim(config):
+            self.trials.test_fit(config)
 
     def _trained_otherwise(self, largest: Config) -> list[Config]:
         """The same model with other levers: equal in all that costs more as it grows."""

@@ -119,6 +119,7 @@ class Trials:
         self._learnt: list[Measurement] = []
         self._standing: tuple[list[Measurement], list[Measurement]] = ([], [])
         self._prior_works = known.prior is not None
+        self._shared = False
         self.probes_saved = 0
         """By what was known from elsewhere: an estimate, from replaying the search without it."""
 
@@ -132,11 +133,19 @@ class Trials:
         return trial.state if trial is not None else ""
 
     def number_of(self, config: Config) -> int:
-        """The trial's number: the one it has, or the next."""
+        """The trial's number: the one it has, or its config's place, in whatever process."""
         trial = self.settled.get(config_key(config))
-        if trial is not None:
-            return trial.number
-        return max((t.number for t in self.settled.values()), default=-1) + 1
+        return self.configs.index(config) if trial is None else trial.number
+
+    def meet_others(self) -> set[Key]:
+        """Take over what other processes that work on the study have settled since; the configs
+        that they are at."""
+        busy = {config_key(config) for config in self.store.busy()}
+        if busy or self._shared:
+            self._shared = bool(busy)
+            self.settled = {config_key(t.config): t for t in self.store.trials()}
+            self.measurements = self.store.measurements()
+        return busy
 
     # -- settling ----------------------------------------------------------------------------
 

@@ -52,6 +52,12 @@ class MemoryStore:
     def add_trial(self, trial: Trial) -> None:
         self.settled = [t for t in self.settled if t.number != trial.number] + [trial]
 
+    def claim(self, config: Config) -> bool:
+        return True
+
+    def busy(self) -> list[Config]:
+        return []
+
     def measurements(self) -> list[Measurement]:
         return list(self.kept)
 

@@ -31,7 +31,7 @@ def test_the_best_is_found_and_confirmed_without_measuring_everything() -> None:
     assert outcome.recommendation is not None
     assert outcome.recommendation.config == {"layers": 1, "width": 8}
     screened = [trial for trial in store.settled if trial.state == "screened"]
-    assert len(screened) >= 5 and sum(t.probes for t in screened) <= 2.5 * len(screened)
+    assert screened and sum(t.probes for t in screened) <= 2 * len(screened)
     assert "layers=1 width=8 reaches" in screened[0].reason
     evidence = outcome.recommendation.evidence["highest_passing"]
     assert evidence["verdict"] == "stable" and evidence["purpose"] == "confirm"
@@ -95,22 +95,19 @@ def test_what_costs_more_than_what_does_not_fit_is_pruned_and_names_its_witness(
     def device(config: Config) -> ScriptedDevice:
         return ScriptedDevice(memory=lambda b: (300 * config["layers"] + 10 * b) * MIB)
 
-    store = MemoryStore()
+    store, space = MemoryStore(), {"layers": Choice([1, 2, 3, 4, 5, 6, 7, 8])}
     outcome = Study(
-        spec(NO_WINDOW, {"layers": Choice([1, 2, 3, 4, 5, 6])}),
-        "st_1",
-        store,
-        ScriptedFleet(device),
+        spec(NO_WINDOW, space), "st_1", store, ScriptedFleet(device), sampler="grid"
     ).run()
     assert outcome.recommendation is not None
-    out = {o["config"]["layers"]: o for o in outcome.recommendation.ruled_out}
-    assert out[6]["state"] == "infeasible"
-    assert out[5]["state"] in ("pruned", "infeasible")
-    assert all(
-        "Costs at least as much as layers=" in o["reason"]
-        for o in out.values()
-        if o["state"] == "pruned"
-    )
+    states = {t.config["layers"]: t for t in store.settled}
+    assert {states[n].state for n in (1, 2, 3)} == {"feasible"}
+    assert {states[n].state for n in range(4, 9)} == {"infeasible", "pruned"}
+    for trial in store.settled:
+        if trial.state == "pruned":
+            assert trial.probes == 0
+            witness = int(trial.reason.partition("layers=")[2].partition(",")[0])
+            assert witness < trial.config["layers"] and states[witness].state == "infeasible"
 
 
 def test_infeasible_is_told_as_a_constraint_and_a_crash_as_a_failed_trial() -> None:
@@ -166,8 +163,8 @@ def test_a_large_space_is_searched_within_its_trials_without_repeats() -> None:
     store = MemoryStore()
     outcome = Study(spec(budget, space), "st_1", store, ScriptedFleet(grid_device)).run()
     assert outcome.recommendation is not None
-    assert len(store.settled) == 12
-    assert len({repr(t.config) for t in store.settled}) == 12
+    assert 4 <= len(store.settled) <= 12
+    assert len({repr(t.config) for t in store.settled}) == len(store.settled)
 
 
 def test_predictions_are_kept_with_their_measurements() -> None:
