@@ -53,6 +53,7 @@ class Proposals:
         self.trials = trials
         self.seed = seed
         self.first = first
+        self.sampler = sampler
         self._optuna = _open_optuna(study_id, storage, _sampler(sampler, space, seed))
 
     @property
@@ -70,7 +71,7 @@ class Proposals:
         for trial in self._left_behind(busy):
             return trial, self._config(trial)
         for repeat in range(REPEATS_ALLOWED + 2):
-            wanted = favourite
+            wanted = favourite or self._next_of_grid(taken)
             if wanted is None and repeat >= REPEATS_ALLOWED:
                 wanted = self._unseen(taken)
             if wanted is not None and not self._enqueued():
@@ -109,6 +110,12 @@ class Proposals:
         for name, violation in trial.violation.items():
             optuna_trial.set_constraint(name, violation)
         self._optuna.tell(optuna_trial, trial.throughput_samples_per_s or 0.0)
+
+    def _next_of_grid(self, taken: Container[Any]) -> Config | None:
+        """In the order of the space. (Optuna's own grid sampler ends the study itself, which a
+        study that is asked and told cannot have.)"""
+        configs = grid(self.space) if self.sampler == Sampler.GRID else None
+        return next((c for c in configs or () if config_key(c) not in taken), None)
 
     def _left_behind(self, busy: Container[Any]) -> Iterator[optuna.Trial]:
         import optuna
@@ -175,11 +182,9 @@ def _sampler(name: str, space: Space, seed: int) -> optuna.samplers.BaseSampler:
         except ImportError:
             raise InputError("--sampler gp needs torch in Tonnage's own environment.") from None
     if name == "grid":
-        configs = grid(space)
-        if configs is None:
+        if grid(space) is None:
             raise InputError("--sampler grid needs a finite space; give every Float as a list.")
-        values = {n: d.values() for n, d in space.items() if not isinstance(d, Float)}
-        return samplers.GridSampler(values, seed=seed)
+        return samplers.RandomSampler(seed=seed)  # only asked for what is enqueued
     if name == "nsga2":
         return samplers.NSGAIISampler(seed=seed)
     if name == "random":
