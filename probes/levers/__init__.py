@@ -21,8 +21,8 @@ LEVERS: dict[str, Choice | Int] = {
     "channels_last": Choice([False, True], cost_grows=False),
     "accumulation": Int(1, 1024, cost_grows=False),
 }
-"""Reserved dimension names and their legal values. No lever's cost grows with its value in memory
-*and* time, so none may prune."""
+"""Reserved dimension names and their legal values. None may prune: what a lever saves in memory it
+mostly costs in time, and the reverse."""
 
 ACCUMULATIONS = (1, 2, 4, 8, 16)
 """What a search tries where it is only told to look at accumulation."""
