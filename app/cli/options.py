@@ -9,8 +9,8 @@ import typer
 Workload = Annotated[
     str,
     typer.Argument(
-        help="What to train: a registered name (visnet, transformer), path/to/file.py:Class or "
-        "package.module:Class.",
+        help="What to train: a registered name (visnet, causal-lm, transformer), "
+        "path/to/file.py:Class or package.module:Class.",
         metavar="WORKLOAD",
         show_default=False,
     ),

@@ -132,11 +132,15 @@ class _FakeTraining:
             optimizer.zero_grad(set_to_none=True)
 
     def _adopt(self, model: torch.nn.Module) -> torch.nn.Module:
+        adopted: dict[torch.nn.Parameter, torch.nn.Parameter] = {}  # tied ones stay one
         for module in model.modules():
             for name, parameter in list(module._parameters.items()):
-                if parameter is not None:
+                if parameter is None:
+                    continue
+                if parameter not in adopted:
                     fake = self.mode.from_tensor(parameter.detach())
-                    module._parameters[name] = torch.nn.Parameter(fake, parameter.requires_grad)
+                    adopted[parameter] = torch.nn.Parameter(fake, parameter.requires_grad)
+                module._parameters[name] = adopted[parameter]
             for name, buffer in list(module._buffers.items()):
                 if buffer is not None:
                     module._buffers[name] = self.mode.from_tensor(buffer)
