@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -17,7 +18,7 @@ from app.studies import repository
 from app.studies.owner import this_process
 from app.studies.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
 from app.workloads import repository as workloads
-from optimizer.records import Recommendation, StudySpec
+from optimizer.records import Recommendation, Scope, StudySpec
 from probes.errors import InputError, MeasurementError
 
 Opening = Literal["new", "resumed", "finished"]
@@ -117,6 +118,47 @@ def _refuse_if_running(study: StudyRecord) -> None:
             f"something {minutes:.0f} minutes ago. Wait until it is done; after "
             f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
         )
+
+
+def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> StudySpec:
+    """The question of a running study that this process may work on too: the same one, asked of
+    another device of the same class (``class_key``).
+
+    Raises ``InputError`` where there is no such study, or it asks something else.
+    """
+    study = get(database, study_id)
+    theirs = Scope(**study.spec["scope"])
+    joined = replace(
+        spec,
+        scope=replace(
+            spec.scope,
+            device=theirs.device,
+            fingerprint=theirs.fingerprint,
+        ),
+    )
+    if joined.key != study.key:
+        raise InputError(
+            f"--join {study_id}: that study asks another question ({study.workload}, "
+            f"{study.budget}). Give the same workload, budget and options as its command."
+        )
+    with database.read() as session:
+        device = devices.find(session, theirs.fingerprint)
+    if device is None or device.class_key != class_key:
+        raise InputError(
+            f"--join {study_id}: it measures on {study.device}, and this device is of another "
+            "class (make, memory, power limit): its times would not be comparable."
+        )
+    return joined
+
+
+def is_ours(database: Database, study_id: str) -> bool:
+    """Whether this process is to end the study: it owns it, or has worked on it too and its owner
+    has died."""
+    with database.read() as session:
+        study = _get(session, study_id)
+    if study.state != RUNNING or study.owner is None or study.owner == this_process():
+        return study.state == RUNNING
+    return study.owner.is_here and not study.owner.is_alive()
 
 
 def finish(

@@ -48,6 +48,8 @@ class Question:
     sampler: str = Sampler.PREDICTIVE
     """See ``optimizer.proposals.Sampler``."""
     timeout_s: float | None = None
+    join: str = ""
+    """The id of a study that another process runs, to work on it too."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,10 @@ def tune_study(
         dataset_size=spec.dataset_size,
         options=bench.workload.options,
     )
+    if question.join:
+        spec = service.join(database, spec, question.join, bench.target.fingerprint.class_key)
+        say(f"Working on {question.join} too, with {facts.device}.")
+        return _run(bench, database, spec, question.join, question, report, waiting)
     study, opening = service.open_study(
         database, spec, question.fresh, bench.settings.probe.accept_disturbed
     )
@@ -260,19 +266,21 @@ def _run(
         with bench.target.lease(bench.settings, waiting):
             outcome = study.run()
     except KeyboardInterrupt:
-        service.interrupt(database, study_id)
+        if service.is_ours(database, study_id):
+            service.interrupt(database, study_id)
         raise
     except Exception as error:
-        service.fail(database, study_id, str(error))
+        if service.is_ours(database, study_id):
+            service.fail(database, study_id, str(error))
         raise
-    wall_s = outcome.recommendation.study["wall_s"] if outcome.recommendation else 0.0
-    service.finish(
-        database,
-        study_id,
-        outcome.recommendation,
-        wall_s=wall_s,
-        message="; ".join(outcome.reasons),
-    )
+    if service.is_ours(database, study_id):
+        service.finish(
+            database,
+            study_id,
+            outcome.recommendation,
+            wall_s=outcome.recommendation.study["wall_s"] if outcome.recommendation else 0.0,
+            message="; ".join(outcome.reasons),
+        )
     return Answer(
         study_id, spec.budget.name, outcome.recommendation, outcome.reasons, outcome.measured
     )

@@ -283,7 +283,7 @@ class _Run:
             peak_bytes=peak_bytes,
             static_bytes=evidence.static_bytes,
             phase_peak_bytes=evidence.phase_peaks,
-            step_time=evidence.step_time(job.plan.half_width),
+            step_time=evidence.step_time(job.plan.half_width, job.device.partition(":")[0]),
             growth=growth,
             trace=evidence.trace(),
             steps=evidence.attempted,

@@ -86,6 +86,15 @@ def tune(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again, whatever is stored.")
     ] = False,
+    join: Annotated[
+        str,
+        typer.Option(
+            help="Work on a study that another process runs, on another device of the same class: "
+            "its id. Give the same workload, budget and options as its command.",
+            show_default=False,
+            metavar="STUDY",
+        ),
+    ] = "",
     python: options.Python = None,
     wait: options.Wait = None,
     accept_disturbed: options.AcceptDisturbed = None,
@@ -137,6 +146,7 @@ def tune(
                     objective=objective,
                     sampler=str(sampler),
                     timeout_s=None if timeout is None else timeout * MINUTE_S,
+                    join=join,
                 ),
                 progress.study,
                 progress.line,
