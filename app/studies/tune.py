@@ -76,7 +76,9 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
 
 def space_rules(settings: Settings, workload: str) -> SpaceRules:
     """The configured memory tiers of a workload; empty rules where there are none."""
-    found = settings.workloads.get(workload)
+    named = settings.workloads.get(workload)
+    referring = (item for item in settings.workloads.values() if item.reference == workload)
+    found = named or next(referring, None)
     if found is None:
         return SpaceRules()
     return SpaceRules(
