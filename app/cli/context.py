@@ -98,14 +98,25 @@ def ask(
     budget_bytes = parse_size(memory_budget) if memory_budget else None
 
     from app.target import open_target
-    from app.workloads.registry import lookup
 
-    registered = lookup(settings, workload)
-    target = open_target(settings, python or registered.python, device, budget_bytes)
+    target = open_target(settings, python, device, budget_bytes)
     return Asked(
         settings,
-        WorkloadRef(registered.reference, {**registered.options, **options}),
+        WorkloadRef(absolute_spec(workload), options),
         target,
         pinned,
         settings.headroom if headroom is None else headroom,
     )
+
+
+def absolute_spec(spec: str) -> str:
+    """A file's path made absolute, so that the same workload is the same from any folder."""
+    from pathlib import Path
+
+    path, separator, name = spec.rpartition(":")
+    if not separator:
+        path, name = spec, ""
+    if not path.endswith(".py"):
+        return spec
+    absolute = str(Path(path).expanduser().resolve())
+    return f"{absolute}:{name}" if name else absolute

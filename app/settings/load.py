@@ -99,24 +99,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(.*)", url)
         if relative:
             data["database_url"] = f"{relative[1]}{folder / relative[2]}{relative[3]}"
-    workloads = data.get("workloads")
-    for workload in workloads.values() if isinstance(workloads, dict) else ():
-        reference = workload.get("reference") if isinstance(workload, dict) else None
-        if isinstance(reference, str):
-            workload["reference"] = absolute_reference(reference, folder)
     return data
-
-
-def absolute_reference(reference: str, folder: Path) -> str:
-    """``file.py:Class`` with its path counted from ``folder``, so that the same workload is the
-    same from everywhere; a name or ``package.module:Class`` as it is."""
-    path, separator, name = reference.rpartition(":")
-    if not separator:
-        path, name = reference, ""
-    if not path.endswith(".py"):
-        return reference
-    absolute = str((folder / Path(path).expanduser()).resolve())
-    return f"{absolute}:{name}" if name else absolute
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

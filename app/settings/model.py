@@ -194,22 +194,8 @@ class ParameterCap(Section):
 
 
 class WorkloadSettings(Section):
-    """A workload: what its name stands for, and search spaces used instead of its own `space()`."""
+    """Search spaces for one workload, used instead of its own `space()`."""
 
-    reference: str | None = Field(
-        None,
-        min_length=1,
-        description="`path/to/file.py:Class` or `package.module:Class`: registers the name, so "
-        "that it can be used on the command line and over HTTP. A relative path counts from the "
-        "folder of the configuration file.",
-    )
-    options: dict[str, Option] = Field(
-        default_factory=dict,
-        description="Parameters of the workload's constructor; `--option` adds to them.",
-    )
-    python: Annotated[Path | None, AfterValidator(_absolute)] = Field(
-        None, description="The interpreter that trains it, where `--python` names no other."
-    )
     tiers: list[TierSpaces] = Field(
         default_factory=list,
         description="Search spaces by device memory; the largest tier that fits applies.",

@@ -76,9 +76,7 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
 
 def space_rules(settings: Settings, workload: str) -> SpaceRules:
     """The configured memory tiers of a workload; empty rules where there are none."""
-    named = settings.workloads.get(workload)
-    referring = (item for item in settings.workloads.values() if item.reference == workload)
-    found = named or next(referring, None)
+    found = settings.workloads.get(workload)
     if found is None:
         return SpaceRules()
     return SpaceRules(

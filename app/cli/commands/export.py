@@ -38,11 +38,11 @@ def export(
     settings = open_settings()
     store = open_database(settings, database)
 
+    from app.cli.context import absolute_spec
     from app.recommendations.export import export as render
     from app.recommendations.service import LATEST, get, latest
-    from app.workloads.registry import lookup
 
-    spec = lookup(settings, workload).reference if workload else None
+    spec = absolute_spec(workload) if workload else None
     if recommendation == LATEST and (spec or budget):
         found = latest(store, workload=spec, budget=budget)
         if found is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli import options
-from app.cli.context import open_database, open_settings
+from app.cli.context import absolute_spec, open_database, open_settings
 from app.cli.output import print_json, stdout
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ def recommend(
     from app.cli.recommendation import show
     from app.recommendations.check import Checked, check_validity
     from app.recommendations.service import listing
-    from app.workloads.registry import lookup
 
-    spec = lookup(settings, workload).reference if workload else None
+    spec = absolute_spec(workload) if workload else None
     stored = listing(store, workload=spec, budget=budget, device=device)
     checked: list[Checked] = []
     if stored:
