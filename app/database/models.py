@@ -272,3 +272,93 @@ class IdempotentReplyRow(Base):
     body: Mapped[str]
     """JSON text; empty for an answer without a body."""
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RunnerRow(Base):
+    """A process that runs jobs on the devices of one host. The row goes when it ends."""
+
+    __tablename__ = "tonnage_runners"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    place: Mapped[str] = mapped_column(String(64))
+    """Where its process number means something (``app.jobs.place``)."""
+    pid: Mapped[int] = mapped_column(BigInteger)
+    started_s: Mapped[float]
+    beats: Mapped[int] = mapped_column(BigInteger)
+    """Counts up while it lives: who watches needs no clock but its own."""
+    document: Mapped[dict[str, Any]]
+    """What it offers: ``devices`` and ``workloads``."""
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+
+
+class JobRow(Base):
+    """A study that was asked for, to be run by a runner."""
+
+    __tablename__ = "tonnage_jobs"
+    __table_args__ = (Index(None, "state", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    """Also the id of the study, where the question turns out to be a new one."""
+    state: Mapped[str] = mapped_column(String(16))
+    request: Mapped[dict[str, Any]]
+    """``app.jobs.records.StudyRequest``."""
+    active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """Of the request, while the job is not over: so there is one job per question."""
+    workload: Mapped[str] = mapped_column(String(255), index=True)
+    device: Mapped[str | None] = mapped_column(String(255))
+    """What the request asks for, in lower case; ``None`` for the best one of the host."""
+    study_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="SET NULL"), index=True
+    )
+    message: Mapped[str] = mapped_column(default="")
+    deaths: Mapped[int]
+    """How often in a row it took its process with it without having stored anything new."""
+    cancel_requested: Mapped[bool]
+    runner_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_runners.id", ondelete="SET NULL"), index=True
+    )
+    lease: Mapped[str | None] = mapped_column(String(255), unique=True)
+    """The device it measures on, while it runs: so there is one job per device."""
+    pid: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the process that runs it, on the runner's host."""
+    resume_on: Mapped[str | None] = mapped_column(String(255))
+    """The device it ran on before, where its measurements hold."""
+    elsewhere_at: Mapped[datetime | None]
+    """When another device may have it instead."""
+    last_event: Mapped[int]
+    wall_s: Mapped[float]
+    """Time spent running, in all attempts that have ended."""
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    """Of the latest attempt."""
+    finished_at: Mapped[datetime | None]
+
+
+class JobKeyRow(Base):
+    """Which job an idempotency key stands for."""
+
+    __tablename__ = "tonnage_job_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_jobs.id", ondelete="CASCADE"), index=True
+    )
+    request_key: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class JobEventRow(Base):
+    """Something that happened to a job, in order."""
+
+    __tablename__ = "tonnage_job_events"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

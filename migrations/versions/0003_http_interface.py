@@ -1,6 +1,6 @@
 """What the HTTP interface keeps: API keys, idempotent replies, checks; measurements found by more.
 
-Revision 0002_http_interface. A measurement's workload and device are copied out of its document
+Revision 0003, after 0002. A measurement's workload and device are copied out of its document
 into columns, its device's fingerprint out of its study, so that they can be looked up by them.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_http_interface"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
