@@ -101,7 +101,7 @@ class StudyRow(Base):
     owner_pid: Mapped[int | None] = mapped_column(BigInteger)
     owner_host: Mapped[str | None] = mapped_column(String(255))
     owner_started_s: Mapped[float | None]
-    """When the owner process started (seconds since 1970): a process number may be reused."""
+    """When the owner process started (see ``Owner``): a process number may be reused."""
 
     workload: Mapped[WorkloadRow] = relationship()
     device: Mapped[DeviceRow] = relationship()

@@ -8,10 +8,10 @@ from typing import Literal
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app import ids
 from app.clock import utc_now
 from app.database import Database
 from app.devices import repository as devices
-from app.ids import new_id
 from app.recommendations import repository as recommendations
 from app.studies import repository
 from app.studies.owner import this_process
@@ -29,8 +29,20 @@ may take longer by default."""
 _ATTEMPTS = 5
 
 
+class StudyIsRunning(InputError):
+    """Another process runs the study; its id is ``study_id``."""
+
+    def __init__(self, study_id: str, text: str) -> None:
+        super().__init__(text)
+        self.study_id = study_id
+
+
 def open_study(
-    database: Database, spec: StudySpec, fresh: bool = False, accept_disturbed: bool = False
+    database: Database,
+    spec: StudySpec,
+    fresh: bool = False,
+    accept_disturbed: bool = False,
+    new_id: str | None = None,
 ) -> tuple[StudyRecord, Opening]:
     """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
 
@@ -38,21 +50,21 @@ def open_study(
     ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
     rests on a disturbed measurement and ``accept_disturbed`` is not given; one that found nothing
     is resumed, which repeats no probe that stands. ``fresh`` always begins a new one, which reuses
-    nothing measured before it.
+    nothing measured before it. ``new_id`` is the id of a new study (default: one is made).
 
-    Raises ``InputError`` while another process runs it.
+    Raises ``StudyIsRunning`` while another process runs it.
     """
     for _ in range(_ATTEMPTS):
         try:
             with database.write() as session:
-                return _open(session, spec, fresh, accept_disturbed)
+                return _open(session, spec, fresh, accept_disturbed, new_id)
         except IntegrityError:  # another process opened the same question at the same moment
             continue
     raise MeasurementError(f"Study {spec.key} could not be opened: others keep opening it too.")
 
 
 def _open(
-    session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool
+    session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool, new_id: str | None
 ) -> tuple[StudyRecord, Opening]:
     last = repository.latest(session, spec.key)
     if last is not None:
@@ -61,7 +73,7 @@ def _open(
         if last is not None and last.state == RUNNING:
             repository.close(session, last.id, INTERRUPTED, "Its process ended.", 0.0)
         generation = 1 if last is None else last.generation + 1
-        return _begin(session, spec, generation, fresh), "new"
+        return _begin(session, spec, generation, fresh, new_id or ids.new_id("st")), "new"
     stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
     if stored is not None and (accept_disturbed or not stored.disturbed_by):
         return last, "finished"
@@ -69,7 +81,9 @@ def _open(
     return _get(session, last.id), "resumed"
 
 
-def _begin(session: Session, spec: StudySpec, generation: int, fresh: bool) -> StudyRecord:
+def _begin(
+    session: Session, spec: StudySpec, generation: int, fresh: bool, study_id: str
+) -> StudyRecord:
     document = spec.to_dict()
     workload_id = workloads.save(
         session,
@@ -79,7 +93,6 @@ def _begin(session: Session, spec: StudySpec, generation: int, fresh: bool) -> S
         space=document["space"],
         replace=False,
     )
-    study_id = new_id("st")
     repository.add(
         session,
         study_id=study_id,
@@ -103,18 +116,20 @@ def _refuse_if_running(study: StudyRecord) -> None:
     what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
     if owner.is_here:
         if owner.is_alive():
-            raise InputError(
+            raise StudyIsRunning(
+                study.id,
                 f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
-                f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)"
+                f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)",
             )
         return
     silent = utc_now() - study.updated_at
     if silent < SILENT_AFTER:
         minutes = silent.total_seconds() / 60
-        raise InputError(
+        raise StudyIsRunning(
+            study.id,
             f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
             f"something {minutes:.0f} minutes ago. Wait until it is done; after "
-            f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
+            f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over.",
         )
 
 
@@ -126,24 +141,46 @@ def finish(
     wall_s: float = 0.0,
     message: str = "",
 ) -> None:
-    """End a study with its recommendation, or with why there is none; both or nothing stored."""
+    """End a study with its recommendation, or with why there is none; both or nothing stored.
+
+    Raises ``MeasurementError`` when another process has taken the study over.
+    """
     with database.write() as session:
+        if not _is_ours(session, study_id):
+            raise MeasurementError(
+                f"Study {study_id} was taken over by another process, which ends it. What this one "
+                "measured is kept."
+            )
         if recommendation is not None:
             study = _get(session, study_id)
             recommendations.save(session, recommendation, study_id, study.scope_key)
         repository.close(session, study_id, FINISHED, message, wall_s)
 
 
-def interrupt(database: Database, study_id: str, *, wall_s: float = 0.0) -> None:
-    """Let go of a study that the user stopped; the same command resumes it."""
+def interrupt(
+    database: Database,
+    study_id: str,
+    *,
+    wall_s: float = 0.0,
+    message: str = "Interrupted by the user.",
+) -> None:
+    """Let go of a study that was stopped; the same question resumes it. Does nothing to one that
+    another process has taken over."""
     with database.write() as session:
-        repository.close(session, study_id, INTERRUPTED, "Interrupted by the user.", wall_s)
+        if _is_ours(session, study_id):
+            repository.close(session, study_id, INTERRUPTED, message, wall_s)
 
 
 def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
-    """Let go of a study that an error ended; the same command resumes it."""
+    """Let go of a study that an error ended; the same command resumes it. Does nothing to one that
+    another process has taken over."""
     with database.write() as session:
-        repository.close(session, study_id, FAILED, message, wall_s)
+        if _is_ours(session, study_id):
+            repository.close(session, study_id, FAILED, message, wall_s)
+
+
+def _is_ours(session: Session, study_id: str) -> bool:
+    return _get(session, study_id).owner == this_process()
 
 
 def get(database: Database, study_id: str) -> StudyRecord:

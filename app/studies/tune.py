@@ -22,6 +22,9 @@ from optimizer.study import Event, Limits, Study
 from probes.devices.lease import OnWait
 from probes.space import size
 
+Opened = Callable[[str, service.Opening], None]
+"""Called with the id of the study, and whether it is new, resumed or finished."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -93,11 +96,16 @@ def tune_study(
     report: Callable[[Event], None],
     say: Callable[[str], None],
     waiting: OnWait | None = None,
+    *,
+    new_id: str | None = None,
+    opened: Opened = lambda study_id, opening: None,
 ) -> Answer:
     """Answer from the store where that is possible, else search (or go on searching) as soon as
     no other process measures on the device.
 
     An interruption leaves the study ready to be resumed; everything measured is committed.
+    ``new_id`` is the id of the study if it is a new one; ``opened`` is told which one it is, before
+    anything is measured.
     """
     spec = study_spec(bench, question)
     facts = bench.target.facts
@@ -111,8 +119,9 @@ def tune_study(
         options=bench.workload.options,
     )
     study, opening = service.open_study(
-        database, spec, question.fresh, bench.settings.probe.accept_disturbed
+        database, spec, question.fresh, bench.settings.probe.accept_disturbed, new_id
     )
+    opened(study.id, opening)
     if opening == "finished":
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
