@@ -135,6 +135,9 @@ class MeasurementRow(Base):
     __table_args__ = (
         Index(None, "scope_key", "config_hash", "batch_size"),
         Index(None, "study_id", "trial_number"),
+        Index(None, "workload", "id"),
+        Index(None, "fingerprint", "id"),
+        Index(None, "verdict", "id"),
     )
 
     id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
@@ -144,6 +147,10 @@ class MeasurementRow(Base):
     )
     """The study that ran it; ``None`` for a single probe. Its result outlives the study."""
     trial_number: Mapped[int | None]
+    workload: Mapped[str] = mapped_column(String(1024))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """Of the device; empty for a single probe from before this was kept."""
     config_hash: Mapped[str] = mapped_column(String(64))
     config: Mapped[dict[str, Any]]
     batch_size: Mapped[int] = mapped_column(BigInteger)
@@ -210,6 +217,60 @@ class RecommendationRow(Base):
     fingerprint: Mapped[str] = mapped_column(String(64), index=True)
     scope_key: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class CheckRow(Base):
+    """One answer to "will this planned run fit and finish in time here?"."""
+
+    __tablename__ = "tonnage_checks"
+    __table_args__ = (Index(None, "workload", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    verdict: Mapped[str] = mapped_column(String(16), index=True)
+    """``fits``, ``does_not_fit``, ``too_slow``, ``unknown`` or ``stale``."""
+    workload: Mapped[str] = mapped_column(String(1024))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    recommendation_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True
+    )
+    """What it was compared with; ``None`` when there was nothing, or that has been deleted."""
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ApiKeyRow(Base):
+    """A key to the HTTP interface. The key itself is not kept, only what recognises it."""
+
+    __tablename__ = "tonnage_api_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str]
+    scope: Mapped[str] = mapped_column(String(16))
+    """``read``, ``run`` or ``admin``."""
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotentReplyRow(Base):
+    """What was answered to a writing request that carried an ``Idempotency-Key``."""
+
+    __tablename__ = "tonnage_idempotent_replies"
+    __table_args__ = (UniqueConstraint("caller", "operation", "key"),)
+
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    caller: Mapped[str] = mapped_column(String(64))
+    """Id of the API key; keys of different callers never meet."""
+    operation: Mapped[str] = mapped_column(String(128))
+    """Method and path."""
+    key: Mapped[str] = mapped_column(String(255))
+    request_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    location: Mapped[str | None] = mapped_column(String(255))
+    body: Mapped[str]
+    """JSON text; empty for an answer without a body."""
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 

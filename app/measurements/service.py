@@ -29,7 +29,13 @@ def record(
 ) -> int:
     """Keep a measurement that belongs to no study; committed on return. Returns its id."""
     with database.write() as session:
-        return repository.add(session, scope.key, measurement, predictions=predictions)
+        return repository.add(
+            session,
+            scope.key,
+            measurement,
+            fingerprint=scope.fingerprint,
+            predictions=predictions,
+        )
 
 
 def find(

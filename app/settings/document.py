@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -17,6 +17,7 @@ from app.settings.model import (
     ParameterCap,
     ProbeSettings,
     Scaling,
+    ServiceSettings,
     Settings,
     TierSpaces,
     WorkloadSettings,
@@ -83,6 +84,7 @@ def render() -> str:
         INTRODUCTION,
         "## Top level\n\n" + _table(Settings, only=top_level),
         _section("[probe]", ProbeSettings),
+        _section("[service]", ServiceSettings),
         _section("[budgets.NAME]", BudgetSettings)
         + "\nDefaults by name; a name that is not listed defines a new budget:\n\n"
         + _budgets(),
@@ -121,6 +123,8 @@ def _type_name(annotation: Any) -> str:
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
     if annotation in names:
         return names[annotation]
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) in (list, dict):
         return "list" if get_origin(annotation) is list else "table"
     members = [member for member in get_args(annotation) if member is not type(None)]

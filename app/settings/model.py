@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_dir
 from pydantic import (
@@ -124,6 +124,50 @@ class ProbeSettings(Section):
     )
 
 
+class ServiceSettings(Section):
+    """Where `tonnage serve` listens, and what it lets a client do."""
+
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on. Any but a loopback address demands API keys.",
+    )
+    port: Whole = Field(8765, ge=0, le=65_535, description="Port to listen on. 0: a free one.")
+    max_body_bytes: Whole = Field(
+        4 * 2**20, ge=1024, description="Largest request body that is read."
+    )
+    body_timeout_s: Number = Field(
+        20.0, gt=0, description="Seconds in which a client must have sent its whole request."
+    )
+    max_connections: Whole = Field(
+        512, ge=1, description="Connections at once; who comes later is told to try again."
+    )
+    rate_per_s: Number = Field(
+        100.0,
+        ge=0,
+        description="Requests per second that one key (or, without a valid key, one address) may "
+        "keep up. 0: no limit. Does not apply on a loopback address without keys.",
+    )
+    rate_burst: Whole = Field(
+        200, ge=1, description="Requests that may come at once before that limit bites."
+    )
+    cors_origins: list[str] = Field(
+        default_factory=list,
+        description="Origins whose pages may call the API, such as `https://example.org`.",
+    )
+    trusted_proxies: list[str] = Field(
+        default_factory=list,
+        description="Addresses of reverse proxies whose `X-Forwarded-For` and `-Proto` are "
+        "believed.",
+    )
+    event_poll_s: Number = Field(
+        0.5, gt=0, description="How often an event stream looks for what is new, in seconds."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How `tonnage serve` logs on stderr; `json`: one object per line."
+    )
+
+
 class TierSpaces(Section):
     """The search spaces of devices with at least so much memory."""
 
@@ -218,6 +262,7 @@ class Settings(BaseSettings):
         0.05, ge=0, le=0.5, description="Fraction of the device's memory that is kept free."
     )
     probe: ProbeSettings = ProbeSettings.model_validate({})
+    service: ServiceSettings = ServiceSettings.model_validate({})
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
 

@@ -20,6 +20,7 @@ class SqlStudyStore:
         self._database = database
         self._study_id = study_id
         self._scope_key = spec.scope.key
+        self._fingerprint = spec.scope.fingerprint
         study = service.get(database, study_id)
         self._not_before = study.created_at if study.fresh else None
 
@@ -59,6 +60,7 @@ class SqlStudyStore:
                 session,
                 self._scope_key,
                 measurement,
+                fingerprint=self._fingerprint,
                 study_id=self._study_id,
                 trial_number=trial_number,
                 predictions=predictions,
