@@ -13,5 +13,9 @@ class Conflict(InputError):
     """The thing is in a state in which this cannot be done."""
 
 
+class NotRegistered(InputError):
+    """A workload that this host does not offer by name: nothing of it was looked at."""
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used before, for another request."""

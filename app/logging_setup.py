@@ -66,7 +66,7 @@ class _UtcFormatter(logging.Formatter):
             datefmt="%Y-%m-%dT%H:%M:%S",
         )
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
+    def formatMessage(self, record: logging.LogRecord) -> str:
         about = " ".join(f"{name}={value}" for name, value in getattr(record, "about", {}).items())
         return super().formatMessage(record) + (f" [{about}]" if about else "")
 

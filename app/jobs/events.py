@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from app.database import Database
+from app.errors import NotFound
 from app.jobs import repository
-from app.jobs.records import JobEvent, UnknownJob
+from app.jobs.records import JobEvent
 
 KINDS = (
     "queued",
@@ -31,12 +32,12 @@ PAGE = 500
 
 
 def append(database: Database, study_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
-    """Add an event to a job; committed on return. Raises ``UnknownJob``."""
+    """Add an event to a job; committed on return. Raises ``NotFound``."""
     with database.write() as session:
         job_id = repository.id_of(session, study_id)
         row = repository.locked(session, job_id) if job_id is not None else None
         if row is None:
-            raise UnknownJob(f"There is no job {study_id}.")
+            raise NotFound(f"There is no job {study_id}.")
         return repository.add_event(session, row, kind, data)
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from optimizer.records import short_hash
-from probes.errors import InputError
 
 QUEUED, RUNNING, INTERRUPTED = "queued", "running", "interrupted"
 FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
@@ -17,18 +16,6 @@ WAITING = (QUEUED, INTERRUPTED)
 ACTIVE = (*WAITING, RUNNING)
 OVER = (FINISHED, FAILED, CANCELLED)
 STATES = (*ACTIVE, *OVER)
-
-
-class UnknownJob(InputError):
-    """There is no such job."""
-
-
-class JobConflict(InputError):
-    """The job is in a state in which this cannot be done to it."""
-
-
-class IdempotencyConflict(InputError):
-    """The idempotency key was used before, for another request."""
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.errors import Conflict, IdempotencyConflict, NotFound
 from app.ids import new_id
 from app.jobs import queue, repository
 from app.jobs.records import (
     CANCELLED,
     RUNNING,
     WAITING,
-    IdempotencyConflict,
     Job,
-    JobConflict,
     StudyRequest,
-    UnknownJob,
 )
 from probes.errors import MeasurementError
 
@@ -62,25 +60,25 @@ def cancel(database: Database, study_id: str) -> Job:
     """End a job; what it measured is kept, and the same request goes on with it.
 
     One that runs is ended by its runner within seconds: ``cancel_requested`` until then. Cancelling
-    twice is no error. Raises ``UnknownJob``, and ``JobConflict`` for one that finished or failed.
+    twice is no error. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
     """
     with database.write() as session:
         queue.bury_dead_here(session)
         row = repository.locked(session, _get(session, study_id).id)
         if row is None:
-            raise UnknownJob(f"There is no study {study_id}.")
+            raise NotFound(f"There is no study {study_id}.")
         if row.state in WAITING:
             queue.close(session, row, CANCELLED, "Cancelled before it ran.")
         elif row.state == RUNNING:
             row.cancel_requested = True
         elif row.state != CANCELLED:
-            raise JobConflict(f"Study {study_id} is {row.state} already.")
+            raise Conflict(f"Study {study_id} is {row.state} already.")
         session.flush()
         return repository.record(row)
 
 
 def get(database: Database, study_id: str) -> Job:
-    """By the job's id, or by the id of the study that answers it. Raises ``UnknownJob``."""
+    """By the job's id, or by the id of the study that answers it. Raises ``NotFound``."""
     with database.read() as session:
         return _get(session, study_id)
 
@@ -110,5 +108,5 @@ def _get(session: Session, study_id: str) -> Job:
     job_id = repository.id_of(session, study_id)
     job = repository.get(session, job_id) if job_id is not None else None
     if job is None:
-        raise UnknownJob(f"There is no study {study_id} that was started through the service.")
+        raise NotFound(f"There is no study {study_id} that was started through the service.")
     return job

@@ -16,6 +16,7 @@ from app.settings.model import (
     BudgetSettings,
     ParameterCap,
     ProbeSettings,
+    RunnerSettings,
     Scaling,
     ServiceSettings,
     Settings,
@@ -69,6 +70,12 @@ startup_timeout_s = 600    # a workload that reads a large file first
 
 [workloads.visnet.rounding]
 hidden_channels = 16
+
+[workloads.digits]         # what the service may run: by this name, never by a path
+reference = "jobs/digits.py:Digits"
+python = "/srv/digits/.venv/bin/python"
+options = { data = "/srv/digits/train.npz" }
+request_options = ["length"]
 ```
 """
 
@@ -85,6 +92,7 @@ def render() -> str:
         "## Top level\n\n" + _table(Settings, only=top_level),
         _section("[probe]", ProbeSettings),
         _section("[service]", ServiceSettings),
+        _section("[runner]", RunnerSettings),
         _section("[budgets.NAME]", BudgetSettings)
         + "\nDefaults by name; a name that is not listed defines a new budget:\n\n"
         + _budgets(),

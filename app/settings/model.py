@@ -184,6 +184,33 @@ class Scaling(Section):
     factor: Number = Field(gt=0, description="The multiplier.")
 
 
+class RunnerSettings(Section):
+    """The processes that run studies for the service (see jobs.md)."""
+
+    with_service: bool = Field(
+        True,
+        description="Whether `tonnage serve` starts a runner on its own host when there is work "
+        "and none is there.",
+    )
+    heartbeat_s: Number = Field(
+        5.0, gt=0, description="Seconds between two signs of life in the database."
+    )
+    dead_after_s: Number = Field(
+        60.0,
+        gt=0,
+        description="Seconds without one after which a runner of another host counts as dead and "
+        "its studies are taken over. On the same host its process is looked up instead.",
+    )
+    cancel_grace_s: Number = Field(
+        5.0, gt=0, description="Seconds a study has to end by itself before it is killed."
+    )
+    idle_exit_s: Number = Field(
+        300.0,
+        gt=0,
+        description="Seconds without work after which a runner that `tonnage serve` started ends.",
+    )
+
+
 class ParameterCap(Section):
     """The largest model that makes sense for a dataset of this size."""
 
@@ -194,8 +221,28 @@ class ParameterCap(Section):
 
 
 class WorkloadSettings(Section):
-    """Search spaces for one workload, used instead of its own `space()`."""
+    """A workload under a name of its own, by which the service knows it (a built-in one needs no
+    `reference`), and search spaces, used instead of its own `space()`."""
 
+    reference: str | None = Field(
+        None,
+        description="Where its class is: `path/to/file.py:Class` (a relative path counts from the "
+        "folder of the configuration file) or `package.module:Class`. This registers the name.",
+    )
+    python: str | None = Field(
+        None,
+        description="The interpreter that trains it, where it has one of its own.",
+        json_schema_extra={"shown_default": "as `--python`"},
+    )
+    options: dict[str, Option] = Field(
+        default_factory=dict,
+        description="Fixed parameters of its constructor. A request to the service cannot change "
+        "them.",
+    )
+    request_options: list[str] = Field(
+        default_factory=list,
+        description="Other parameters of its constructor that a request to the service may give.",
+    )
     tiers: list[TierSpaces] = Field(
         default_factory=list,
         description="Search spaces by device memory; the largest tier that fits applies.",
@@ -263,6 +310,7 @@ class Settings(BaseSettings):
     )
     probe: ProbeSettings = ProbeSettings.model_validate({})
     service: ServiceSettings = ServiceSettings.model_validate({})
+    runner: RunnerSettings = RunnerSettings.model_validate({})
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
 
