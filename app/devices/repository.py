@@ -69,6 +69,17 @@ def find(session: Session, key: str) -> DeviceRecord | None:
     return None if row is None else _record(row)
 
 
+def named(session: Session, name: str) -> DeviceRecord | None:
+    """The device of that name that was seen last."""
+    row = session.execute(
+        select(DeviceRow)
+        .where(DeviceRow.name == name)
+        .order_by(DeviceRow.last_seen_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if row is None else _record(row)
+
+
 def listing(session: Session) -> list[DeviceRecord]:
     """Last seen first."""
     rows = session.execute(
