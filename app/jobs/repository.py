@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import JobEventRow, JobKeyRow, JobRow
-from app.jobs.records import ACTIVE, QUEUED, RUNNING, WAITING, Job, JobEvent, StudyRequest
+from app.jobs.records import QUEUED, RUNNING, WAITING, Job, JobEvent, StudyRequest
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,12 @@ def get(session: Session, job_id: str) -> Job | None:
     return None if row is None else record(row)
 
 
+def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    """Those of the jobs that exist."""
+    rows = session.execute(select(JobRow).where(JobRow.id.in_(list(job_ids))))
+    return {row.id: record(row) for row in rows.scalars()}
+
+
 def locked(session: Session, job_id: str) -> JobRow | None:
     """The row, which nobody else changes until the transaction ends."""
     return session.execute(
@@ -136,10 +142,10 @@ def counts(session: Session) -> dict[str, int]:
 
 
 def next_waiting(
-    session: Session, wanted: Collection[Wanted], skip: Collection[str]
+    session: Session, wanted: Collection[Wanted], skip: Collection[str], *, lock: bool
 ) -> JobRow | None:
-    """The oldest waiting job that can be run, locked; one that somebody else has locked, and is
-    therefore about to take, is passed over."""
+    """The oldest waiting job that can be run. With ``lock`` it is kept to this transaction, and one
+    that another has locked, and is therefore about to take, is passed over."""
     if not wanted:
         return None
     statement = (
@@ -151,13 +157,14 @@ def next_waiting(
         )
         .order_by(JobRow.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
     )
+    if lock:
+        statement = statement.with_for_update(skip_locked=True)
     return session.execute(statement).scalar_one_or_none()
 
 
 def _can_run(wanted: Wanted, now: datetime) -> ColumnElement[bool]:
-    device = JobRow.device.in_(list(wanted.devices))
+    device: ColumnElement[bool] = JobRow.device.in_(list(wanted.devices))
     if wanted.best_is_free:
         device = or_(device, JobRow.device.is_(None))
     return and_(
@@ -173,9 +180,16 @@ def _can_run(wanted: Wanted, now: datetime) -> ColumnElement[bool]:
 
 def leased(session: Session, leases: Collection[str]) -> set[str]:
     """Those of the devices that a running job has."""
-    return set(
-        session.execute(select(JobRow.lease).where(JobRow.lease.in_(list(leases)))).scalars()
-    ) - {None}
+    rows = session.execute(select(JobRow.lease).where(JobRow.lease.in_(list(leases))))
+    return {lease for lease in rows.scalars() if lease is not None}
+
+
+def running_on(session: Session, leases: Collection[str]) -> list[str]:
+    """Ids of the jobs that have these devices."""
+    rows = session.execute(
+        select(JobRow.id).where(JobRow.lease.in_(list(leases))).order_by(JobRow.id)
+    )
+    return list(rows.scalars())
 
 
 def running_of(session: Session, runner_id: str) -> list[JobRow]:
@@ -207,10 +221,6 @@ def of_study(session: Session, study_id: str) -> list[JobRow]:
         select(JobRow).where(JobRow.study_id == study_id).order_by(JobRow.id).with_for_update()
     )
     return list(session.execute(statement).scalars())
-
-
-def is_active(row: JobRow) -> bool:
-    return row.state in ACTIVE
 
 
 def record(row: JobRow) -> Job:

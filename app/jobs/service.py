@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import Conflict, IdempotencyConflict, NotFound
 from app.ids import new_id
-from app.jobs import queue, repository
+from app.jobs import queue, repository, runner_repository
+from app.jobs.check import check
 from app.jobs.records import (
     CANCELLED,
     RUNNING,
@@ -16,17 +17,33 @@ from app.jobs.records import (
     Job,
     StudyRequest,
 )
+from app.settings import Settings, load_settings
 from probes.errors import MeasurementError
 
 _ATTEMPTS = 5
 
 
-def submit(database: Database, request: StudyRequest, *, idempotency_key: str | None = None) -> Job:
+def submit(
+    database: Database,
+    request: StudyRequest,
+    *,
+    idempotency_key: str | None = None,
+    settings: Settings | None = None,
+) -> Job:
     """Queue a study. While the same request is queued or running, its job is the answer.
 
     An ``idempotency_key`` stands for the first job it was given with, for as long as that is kept.
-    Raises ``IdempotencyConflict`` when the key was given with another request.
+    ``settings`` say what is registered (default: those in force).
+
+    Raises ``NotRegistered`` for anything but the name of a registered workload, ``InputError`` for
+    a request that makes no sense, and ``IdempotencyConflict`` when the key was given with another.
     """
+    with database.read() as session:
+        known = _known(session, request, idempotency_key)
+        runners = runner_repository.listing(session)
+    if known is None:
+        offered = {name for runner in runners for name in runner.offers.workloads}
+        check(settings or load_settings(), request, offered)
     for _ in range(_ATTEMPTS):
         try:
             with database.write() as session:
@@ -37,23 +54,28 @@ def submit(database: Database, request: StudyRequest, *, idempotency_key: str | 
 
 
 def _submit(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job:
-    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
-    if known is not None:
-        job_id, request_key = known
-        if request_key != request.key:
-            raise IdempotencyConflict(
-                f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
-                "Use a new key for a new request."
-            )
-        return _get(session, job_id)
-    job = repository.active(session, request.key)
+    job = _known(session, request, idempotency_key)
     if job is None:
         row = repository.add(session, new_id("st"), request)
-        repository.add_event(session, row, "queued", {})
+        repository.add_event(session, row, "queued", {"message": ""})
         job = repository.record(row)
-    if idempotency_key:
+    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
         repository.add_key(session, idempotency_key, job.id, request.key)
     return job
+
+
+def _known(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job | None:
+    """The job that the key stands for, else the active one that asks the same."""
+    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
+    if known is None:
+        return repository.active(session, request.key)
+    job_id, request_key = known
+    if request_key != request.key:
+        raise IdempotencyConflict(
+            f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
+            "Use a new key for a new request."
+        )
+    return _get(session, job_id)
 
 
 def cancel(database: Database, study_id: str) -> Job:
