@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from app.database import Database
-from app.jobs import queue, runner_repository, service
-from app.jobs.place import this_place
+from app.jobs import queue, repository, runner_repository, service
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import ACTIVE
 from app.settings import Settings
@@ -69,13 +68,16 @@ class Keeper:
         return True
 
     def _is_needed(self) -> bool:
+        """Whether a job waits that no runner could take, as far as runners are known."""
         counts = service.counts(self._database)
         if not any(counts.get(state, 0) for state in ACTIVE):
             return False
         with self._database.write() as session:
             queue.bury_dead_here(session)
+        with self._database.read() as session:
+            waiting = repository.waiting(session)
             runners = runner_repository.listing(session)
-        if any(runner.place == this_place() for runner in runners):
+        if all(any(runner.offers.fit(job) for runner in runners) for job in waiting):
             return False
         return not is_held(lock_file(self._settings, self._database))
 

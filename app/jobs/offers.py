@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from app.jobs.records import Job
 from app.jobs.repository import Wanted
 
 
@@ -62,6 +63,13 @@ class Offers:
                     )
                 )
         return found
+
+    def fit(self, job: Job) -> bool:
+        """Whether the job could be run here, were the devices free."""
+        device = job.request.device_name
+        return job.request.workload in self.workloads and bool(
+            self.meant(job.request.workload, device)
+        )
 
     def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
         """The devices that a request may mean, best first."""

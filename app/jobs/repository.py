@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
@@ -37,7 +37,7 @@ def add(session: Session, job_id: str, request: StudyRequest) -> JobRow:
         request=request.to_dict(),
         active_key=request.key,
         workload=request.workload,
-        device=request.device.strip().lower() if request.device else None,
+        device=request.device_name,
         study_id=None,
         message="",
         deaths=0,
@@ -141,6 +141,14 @@ def counts(session: Session) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def waiting(session: Session, limit: int = 1000) -> list[Job]:
+    """Jobs that a runner may take, oldest first."""
+    rows = session.execute(
+        select(JobRow).where(JobRow.state.in_(WAITING)).order_by(JobRow.id).limit(limit)
+    )
+    return [record(row) for row in rows.scalars()]
+
+
 def next_waiting(
     session: Session, wanted: Collection[Wanted], skip: Collection[str], *, lock: bool
 ) -> JobRow | None:
@@ -215,12 +223,20 @@ def add_key(session: Session, key: str, job_id: str, request_key: str) -> None:
     session.flush()
 
 
-def of_study(session: Session, study_id: str) -> list[JobRow]:
-    """Every job that a study answers, locked."""
+def concerning(session: Session, reference: str) -> list[JobRow]:
+    """The job with this id and every job that the study with this id answers, locked."""
     statement = (
-        select(JobRow).where(JobRow.study_id == study_id).order_by(JobRow.id).with_for_update()
+        select(JobRow)
+        .where(or_(JobRow.id == reference, JobRow.study_id == reference))
+        .order_by(JobRow.id)
+        .with_for_update()
     )
     return list(session.execute(statement).scalars())
+
+
+def remove(session: Session, job_ids: Collection[str]) -> None:
+    """Delete jobs, with their events and keys."""
+    session.execute(delete(JobRow).where(JobRow.id.in_(list(job_ids))))
 
 
 def record(row: JobRow) -> Job:

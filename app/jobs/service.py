@@ -11,6 +11,7 @@ from app.ids import new_id
 from app.jobs import queue, repository, runner_repository
 from app.jobs.check import check
 from app.jobs.records import (
+    ACTIVE,
     CANCELLED,
     RUNNING,
     WAITING,
@@ -18,6 +19,9 @@ from app.jobs.records import (
     StudyRequest,
 )
 from app.settings import Settings, load_settings
+from app.studies import repository as study_repository
+from app.studies import service as studies
+from app.studies.optuna_trials import forget_trials
 from probes.errors import MeasurementError
 
 _ATTEMPTS = 5
@@ -97,6 +101,29 @@ def cancel(database: Database, study_id: str) -> Job:
             raise Conflict(f"Study {study_id} is {row.state} already.")
         session.flush()
         return repository.record(row)
+
+
+def delete(database: Database, study_id: str) -> None:
+    """Forget a study with its trials and recommendation, and the jobs that it answers. By the id of
+    a job that an older study answers, only that job. Its measurements stay: others reuse them.
+
+    Raises ``NotFound``, and ``Conflict`` while a job waits or runs, or a process runs the study.
+    """
+    with database.write() as session:
+        queue.bury_dead_here(session)
+        rows = repository.concerning(session, study_id)
+        study = study_repository.get(session, study_id)
+        if not rows and study is None:
+            raise NotFound(f"There is no study {study_id}.")
+        for row in rows:
+            if row.state in ACTIVE:
+                raise Conflict(f"Study {study_id} is {row.state}. Cancel it first.")
+        if study is not None and (by := studies.run_by(study)):
+            raise Conflict(by)
+        repository.remove(session, [row.id for row in rows])
+        study_repository.remove(session, [study_id])
+    if study is not None:
+        forget_trials(database, [study_id])
 
 
 def get(database: Database, study_id: str) -> Job:

@@ -26,7 +26,7 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     able = [runner for runner in runners if request.workload in runner.offers.workloads]
     if not able:
         return f"No runner has workload {request.workload} registered."
-    device = request.device.strip().lower() if request.device else None
+    device = request.device_name
     leases = {o.lease for runner in able for o in runner.offers.meant(request.workload, device)}
     if not leases:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})

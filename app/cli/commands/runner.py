@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import Annotated
 
@@ -47,7 +48,9 @@ def runner(
     from app.jobs.keeper import lock_file, only_one
     from app.jobs.runner import Runner
 
-    with only_one(lock_file(settings, store)) as is_first:
+    # One that does not offer everything must not keep one away that does.
+    first = contextlib.nullcontext(True) if device else only_one(lock_file(settings, store))
+    with first as is_first:
         if idle_exit is not None and not is_first:
             stderr().print("This host has a runner for this database already.")
             return
