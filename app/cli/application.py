@@ -14,6 +14,7 @@ from app.cli.commands import (
     max_batch,
     probe,
     recommend,
+    runner,
     tune,
 )
 
@@ -65,6 +66,7 @@ app.command("tune")(tune.tune)
 app.command("recommend")(recommend.recommend)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
+app.command("runner")(runner.runner)
 app.add_typer(database.app, name="db")
 
 application = typer.main.get_command(app)

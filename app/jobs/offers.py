@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from app.jobs.records import Job
 from app.jobs.repository import Wanted
 
 
@@ -63,16 +64,25 @@ class Offers:
                 )
         return found
 
+    def fit(self, job: Job) -> bool:
+        """Whether the job could be run here, were the devices free."""
+        device = job.request.device_name
+        return job.request.workload in self.workloads and bool(
+            self.meant(job.request.workload, device)
+        )
+
+    def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
+        """The devices that a request may mean, best first."""
+        offers = self._seen_by(self.workloads.get(workload, ""))
+        if device is None:
+            return offers[:1]
+        return [offer for offer in offers if device in offer.answers_to]
+
     def choose(
         self, workload: str, device: str | None, resume_on: str | None, taken: Collection[str]
     ) -> DeviceOffer | None:
         """The free device for a request: the one it ran on before, else the first it may mean."""
-        offers = self._seen_by(self.workloads.get(workload, ""))
-        if device is None:
-            offers = offers[:1]
-        else:
-            offers = [offer for offer in offers if device in offer.answers_to]
-        free = [offer for offer in offers if offer.lease not in taken]
+        free = [offer for offer in self.meant(workload, device) if offer.lease not in taken]
         return next((o for o in free if o.lease == resume_on), free[0] if free else None)
 
     def to_dict(self) -> dict[str, Any]:

@@ -67,12 +67,11 @@ def claim(
     ``busy`` are devices not to use, ``skip`` jobs not to take. Raises ``IntegrityError`` when
     another runner takes the device at the same moment.
     """
-    offers = runner.offers
-    taken = repository.leased(session, offers.leases) | set(busy)
-    row = repository.next_waiting(session, offers.wanted(taken), skip)
+    taken = _taken(session, runner, busy)
+    row = repository.next_waiting(session, runner.offers.wanted(taken), skip, lock=True)
     if row is None:
         return None
-    offer = offers.choose(row.workload, row.device, row.resume_on, taken)
+    offer = runner.offers.choose(row.workload, row.device, row.resume_on, taken)
     if offer is None:
         return None
     row.state = RUNNING
@@ -83,6 +82,22 @@ def claim(
     data = {"host": runner.owner.host, "device": offer.device, "name": offer.name}
     repository.add_event(session, row, "started", data)
     return repository.record(row), offer
+
+
+def is_work_for(
+    session: Session,
+    runner: RunnerRecord,
+    *,
+    busy: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> bool:
+    """Whether ``claim`` would find something: a look that locks nothing."""
+    wanted = runner.offers.wanted(_taken(session, runner, busy))
+    return repository.next_waiting(session, wanted, skip, lock=False) is not None
+
+
+def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set[str]:
+    return repository.leased(session, runner.offers.leases) | set(busy)
 
 
 def report(session: Session, job_id: str, runner_id: str, kind: str, data: dict[str, Any]) -> None:
@@ -109,8 +124,12 @@ def end(
     message: str = "",
     data: dict[str, Any] | None = None,
 ) -> None:
-    """A job is over, or goes back to the queue. Raises ``LeaseLost``."""
-    close(session, owned(session, job_id, runner_id), state, message, data)
+    """A job is over, or goes back to the queue, unless it was to be cancelled. Raises
+    ``LeaseLost``."""
+    row = owned(session, job_id, runner_id)
+    if state == QUEUED and row.cancel_requested:
+        state, message = CANCELLED, "Cancelled."
+    close(session, row, state, message, data)
 
 
 def died(session: Session, job_id: str, runner_id: str, how: str) -> None:

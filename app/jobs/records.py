@@ -47,6 +47,11 @@ class StudyRequest:
         return cls(**{key: value for key, value in data.items() if key in known})
 
     @property
+    def device_name(self) -> str | None:
+        """The device as names are compared."""
+        return self.device.strip().lower() if self.device is not None else None
+
+    @property
     def key(self) -> str:
         """Equal for two requests that ask the same."""
         return short_hash(self.to_dict())

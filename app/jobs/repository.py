@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import JobEventRow, JobKeyRow, JobRow
-from app.jobs.records import ACTIVE, QUEUED, RUNNING, WAITING, Job, JobEvent, StudyRequest
+from app.jobs.records import QUEUED, RUNNING, WAITING, Job, JobEvent, StudyRequest
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def add(session: Session, job_id: str, request: StudyRequest) -> JobRow:
         request=request.to_dict(),
         active_key=request.key,
         workload=request.workload,
-        device=request.device.strip().lower() if request.device else None,
+        device=request.device_name,
         study_id=None,
         message="",
         deaths=0,
@@ -95,6 +95,12 @@ def get(session: Session, job_id: str) -> Job | None:
     return None if row is None else record(row)
 
 
+def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    """Those of the jobs that exist."""
+    rows = session.execute(select(JobRow).where(JobRow.id.in_(list(job_ids))))
+    return {row.id: record(row) for row in rows.scalars()}
+
+
 def locked(session: Session, job_id: str) -> JobRow | None:
     """The row, which nobody else changes until the transaction ends."""
     return session.execute(
@@ -135,11 +141,19 @@ def counts(session: Session) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def waiting(session: Session, limit: int = 1000) -> list[Job]:
+    """Jobs that a runner may take, oldest first."""
+    rows = session.execute(
+        select(JobRow).where(JobRow.state.in_(WAITING)).order_by(JobRow.id).limit(limit)
+    )
+    return [record(row) for row in rows.scalars()]
+
+
 def next_waiting(
-    session: Session, wanted: Collection[Wanted], skip: Collection[str]
+    session: Session, wanted: Collection[Wanted], skip: Collection[str], *, lock: bool
 ) -> JobRow | None:
-    """The oldest waiting job that can be run, locked; one that somebody else has locked, and is
-    therefore about to take, is passed over."""
+    """The oldest waiting job that can be run. With ``lock`` it is kept to this transaction, and one
+    that another has locked, and is therefore about to take, is passed over."""
     if not wanted:
         return None
     statement = (
@@ -151,13 +165,14 @@ def next_waiting(
         )
         .order_by(JobRow.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
     )
+    if lock:
+        statement = statement.with_for_update(skip_locked=True)
     return session.execute(statement).scalar_one_or_none()
 
 
 def _can_run(wanted: Wanted, now: datetime) -> ColumnElement[bool]:
-    device = JobRow.device.in_(list(wanted.devices))
+    device: ColumnElement[bool] = JobRow.device.in_(list(wanted.devices))
     if wanted.best_is_free:
         device = or_(device, JobRow.device.is_(None))
     return and_(
@@ -173,9 +188,16 @@ def _can_run(wanted: Wanted, now: datetime) -> ColumnElement[bool]:
 
 def leased(session: Session, leases: Collection[str]) -> set[str]:
     """Those of the devices that a running job has."""
-    return set(
-        session.execute(select(JobRow.lease).where(JobRow.lease.in_(list(leases)))).scalars()
-    ) - {None}
+    rows = session.execute(select(JobRow.lease).where(JobRow.lease.in_(list(leases))))
+    return {lease for lease in rows.scalars() if lease is not None}
+
+
+def running_on(session: Session, leases: Collection[str]) -> list[str]:
+    """Ids of the jobs that have these devices."""
+    rows = session.execute(
+        select(JobRow.id).where(JobRow.lease.in_(list(leases))).order_by(JobRow.id)
+    )
+    return list(rows.scalars())
 
 
 def running_of(session: Session, runner_id: str) -> list[JobRow]:
@@ -201,16 +223,20 @@ def add_key(session: Session, key: str, job_id: str, request_key: str) -> None:
     session.flush()
 
 
-def of_study(session: Session, study_id: str) -> list[JobRow]:
-    """Every job that a study answers, locked."""
+def concerning(session: Session, reference: str) -> list[JobRow]:
+    """The job with this id and every job that the study with this id answers, locked."""
     statement = (
-        select(JobRow).where(JobRow.study_id == study_id).order_by(JobRow.id).with_for_update()
+        select(JobRow)
+        .where(or_(JobRow.id == reference, JobRow.study_id == reference))
+        .order_by(JobRow.id)
+        .with_for_update()
     )
     return list(session.execute(statement).scalars())
 
 
-def is_active(row: JobRow) -> bool:
-    return row.state in ACTIVE
+def remove(session: Session, job_ids: Collection[str]) -> None:
+    """Delete jobs, with their events and keys."""
+    session.execute(delete(JobRow).where(JobRow.id.in_(list(job_ids))))
 
 
 def record(row: JobRow) -> Job:

@@ -8,25 +8,46 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import Conflict, IdempotencyConflict, NotFound
 from app.ids import new_id
-from app.jobs import queue, repository
+from app.jobs import queue, repository, runner_repository
+from app.jobs.check import check
 from app.jobs.records import (
+    ACTIVE,
     CANCELLED,
     RUNNING,
     WAITING,
     Job,
     StudyRequest,
 )
+from app.settings import Settings, load_settings
+from app.studies import repository as study_repository
+from app.studies import service as studies
+from app.studies.optuna_trials import forget_trials
 from probes.errors import MeasurementError
 
 _ATTEMPTS = 5
 
 
-def submit(database: Database, request: StudyRequest, *, idempotency_key: str | None = None) -> Job:
+def submit(
+    database: Database,
+    request: StudyRequest,
+    *,
+    idempotency_key: str | None = None,
+    settings: Settings | None = None,
+) -> Job:
     """Queue a study. While the same request is queued or running, its job is the answer.
 
     An ``idempotency_key`` stands for the first job it was given with, for as long as that is kept.
-    Raises ``IdempotencyConflict`` when the key was given with another request.
+    ``settings`` say what is registered (default: those in force).
+
+    Raises ``NotRegistered`` for anything but the name of a registered workload, ``InputError`` for
+    a request that makes no sense, and ``IdempotencyConflict`` when the key was given with another.
     """
+    with database.read() as session:
+        known = _known(session, request, idempotency_key)
+        runners = runner_repository.listing(session)
+    if known is None:
+        offered = {name for runner in runners for name in runner.offers.workloads}
+        check(settings or load_settings(), request, offered)
     for _ in range(_ATTEMPTS):
         try:
             with database.write() as session:
@@ -37,23 +58,28 @@ def submit(database: Database, request: StudyRequest, *, idempotency_key: str | 
 
 
 def _submit(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job:
-    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
-    if known is not None:
-        job_id, request_key = known
-        if request_key != request.key:
-            raise IdempotencyConflict(
-                f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
-                "Use a new key for a new request."
-            )
-        return _get(session, job_id)
-    job = repository.active(session, request.key)
+    job = _known(session, request, idempotency_key)
     if job is None:
         row = repository.add(session, new_id("st"), request)
-        repository.add_event(session, row, "queued", {})
+        repository.add_event(session, row, "queued", {"message": ""})
         job = repository.record(row)
-    if idempotency_key:
+    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
         repository.add_key(session, idempotency_key, job.id, request.key)
     return job
+
+
+def _known(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job | None:
+    """The job that the key stands for, else the active one that asks the same."""
+    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
+    if known is None:
+        return repository.active(session, request.key)
+    job_id, request_key = known
+    if request_key != request.key:
+        raise IdempotencyConflict(
+            f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
+            "Use a new key for a new request."
+        )
+    return _get(session, job_id)
 
 
 def cancel(database: Database, study_id: str) -> Job:
@@ -75,6 +101,29 @@ def cancel(database: Database, study_id: str) -> Job:
             raise Conflict(f"Study {study_id} is {row.state} already.")
         session.flush()
         return repository.record(row)
+
+
+def delete(database: Database, study_id: str) -> None:
+    """Forget a study with its trials and recommendation, and the jobs that it answers. By the id of
+    a job that an older study answers, only that job. Its measurements stay: others reuse them.
+
+    Raises ``NotFound``, and ``Conflict`` while a job waits or runs, or a process runs the study.
+    """
+    with database.write() as session:
+        queue.bury_dead_here(session)
+        rows = repository.concerning(session, study_id)
+        study = study_repository.get(session, study_id)
+        if not rows and study is None:
+            raise NotFound(f"There is no study {study_id}.")
+        for row in rows:
+            if row.state in ACTIVE:
+                raise Conflict(f"Study {study_id} is {row.state}. Cancel it first.")
+        if study is not None and (by := studies.run_by(study)):
+            raise Conflict(by)
+        repository.remove(session, [row.id for row in rows])
+        study_repository.remove(session, [study_id])
+    if study is not None:
+        forget_trials(database, [study_id])
 
 
 def get(database: Database, study_id: str) -> Job:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.clock import utc_now
@@ -113,6 +114,11 @@ def close(session: Session, study_id: str, state: str, message: str, wall_s: flo
 def touch(session: Session, study_id: str) -> None:
     """A sign of life, for owners that cannot be looked up from another host."""
     _row(session, study_id).updated_at = utc_now()
+
+
+def remove(session: Session, study_ids: Collection[str]) -> None:
+    """Delete studies with their trials and recommendations; measurements stay."""
+    session.execute(delete(StudyRow).where(StudyRow.id.in_(list(study_ids))))
 
 
 def get(session: Session, study_id: str) -> StudyRecord | None:

@@ -110,27 +110,32 @@ def _begin(
 
 
 def _refuse_if_running(study: StudyRecord) -> None:
+    text = run_by(study)
+    if text:
+        raise StudyIsRunning(study.id, text)
+
+
+def run_by(study: StudyRecord) -> str:
+    """Who runs the study now, and what to do about it; empty when nobody does any more."""
     owner = study.owner
     if study.state != RUNNING or owner is None:
-        return
+        return ""
     what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
     if owner.is_here:
-        if owner.is_alive():
-            raise StudyIsRunning(
-                study.id,
-                f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
-                f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)",
-            )
-        return
-    silent = utc_now() - study.updated_at
-    if silent < SILENT_AFTER:
-        minutes = silent.total_seconds() / 60
-        raise StudyIsRunning(
-            study.id,
-            f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
-            f"something {minutes:.0f} minutes ago. Wait until it is done; after "
-            f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over.",
+        if not owner.is_alive():
+            return ""
+        return (
+            f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
+            f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)"
         )
+    silent = utc_now() - study.updated_at
+    if silent >= SILENT_AFTER:
+        return ""
+    return (
+        f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
+        f"something {silent.total_seconds() / 60:.0f} minutes ago. Wait until it is done; after "
+        f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
+    )
 
 
 def finish(
