@@ -89,7 +89,7 @@ class DeviceIn(RequestBody):
 
 
 class DeviceQuery(NumberedPageQuery):
-    kind: Annotated[str | None, Field(pattern="^[a-z]{1,16}$", description="Only of this kind.")] = (
-        None
-    )
+    kind: Annotated[
+        str | None, Field(pattern="^[a-z]{1,16}$", description="Only of this kind.")
+    ] = None
     class_key: Annotated[Key | None, Field(description="Only of this class.")] = None

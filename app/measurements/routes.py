@@ -35,15 +35,11 @@ def list_measurements(
 ) -> Page[MeasurementOut]:
     """Every probe that ran, in short, the newest first."""
     wanted = query.model_dump(exclude={"limit", "cursor"})
-    rows = measurements.page(
-        service.database, before=query.before, limit=query.limit + 1, **wanted
-    )
+    rows = measurements.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
     return page_of(rows, query.limit, lambda row: row.id, MeasurementOut.of)
 
 
-@router.get(
-    "/{measurement_id}", summary="Read a measurement", responses=problems(types.NOT_FOUND)
-)
+@router.get("/{measurement_id}", summary="Read a measurement", responses=problems(types.NOT_FOUND))
 def read_measurement(
     service: ServiceDep,
     caller: Reader,

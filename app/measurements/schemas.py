@@ -165,8 +165,8 @@ class GrowthIn(RequestBody):
 class TraceIn(RequestBody):
     """The run, step by step."""
 
-    step_s: Annotated[list[Number], Field(max_length=100_000)] = []
-    held_bytes: Annotated[list[Whole], Field(max_length=100_000)] = []
+    step_s: Annotated[list[Number], Field(max_length=100_000)] = Field(default_factory=list)
+    held_bytes: Annotated[list[Whole], Field(max_length=100_000)] = Field(default_factory=list)
 
 
 class MeasurementIn(RequestBody):
@@ -189,7 +189,9 @@ class MeasurementIn(RequestBody):
     static_bytes: Whole | None = None
     overhead_bytes: Whole = 0
     requested_bytes: Whole | None = None
-    phase_peak_bytes: Annotated[dict[str, Whole], Field(max_length=20)] = {}
+    phase_peak_bytes: Annotated[dict[str, Whole], Field(max_length=20)] = Field(
+        default_factory=dict
+    )
     step_time: StepTimeIn | None = None
     growth: GrowthIn | None = None
     trace: TraceIn = TraceIn()
@@ -199,10 +201,10 @@ class MeasurementIn(RequestBody):
     parameters: Whole | None = None
     last_loss: Number | None = None
     first_loss: Number | None = None
-    tainted: Annotated[list[Text], Field(max_length=100)] = []
-    notes: Annotated[list[Text], Field(max_length=100)] = []
-    state: Json = {}
-    environment: Json = {}
+    tainted: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
+    notes: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
+    state: Json = Field(default_factory=dict)
+    environment: Json = Field(default_factory=dict)
     wall_s: Number = 0.0
     started_at: Annotated[str, Field(max_length=64)] = ""
     stdout_tail: Text = ""
@@ -224,7 +226,7 @@ class ScopeIn(RequestBody):
     environment: Annotated[
         dict[str, Annotated[str, Field(max_length=1000)]],
         Field(max_length=50, description="Allocator settings and threads of the worker."),
-    ] = {}
+    ] = Field(default_factory=dict)
 
 
 class MeasurementPost(RequestBody):

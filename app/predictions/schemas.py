@@ -35,7 +35,9 @@ class PredictionErrorsOut(BaseModel):
 
     workload: str
     quantity: str
-    count: int = Field(description=f"Of the newest {NEWEST:,} predictions of all that are asked for.")
+    count: int = Field(
+        description=f"Of the newest {NEWEST:,} predictions of all that are asked for."
+    )
     median_error: float | None = Field(description="Median of the absolute errors.")
     p95_error: float | None = Field(description="95 % of the absolute errors are no larger.")
     median_bias: float | None = Field(

@@ -199,4 +199,3 @@ def _key(each: Recommendation) -> str:
 def _memory_of(record: DeviceRecord | None) -> int | None:
     total = record.document.get("device_class", {}).get("total_bytes") if record else None
     return total if isinstance(total, int) and total > 0 else None
-

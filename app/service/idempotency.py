@@ -52,9 +52,12 @@ def request(
     return Request(caller.id, operation, key, short_hash(content))
 
 
-def once(
-    database: Database, request: Request | None, perform: Callable[[Session], Reply]
-) -> Reply:
+def of_caller(caller: Caller, key: str | None) -> str | None:
+    """The key as it is kept where callers are not told apart: those of two never meet."""
+    return None if key is None else f"{caller.id}:{key}"
+
+
+def once(database: Database, request: Request | None, perform: Callable[[Session], Reply]) -> Reply:
     """What ``perform`` answers, or what it answered when it was first asked for.
 
     ``perform`` works in the given transaction and in no other. ``request`` is ``None`` for one

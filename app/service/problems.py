@@ -48,16 +48,12 @@ class Problem(BaseModel):
     type: str = Field(
         description="Identifies the kind of error; stable.", examples=[types.NOT_FOUND.uri]
     )
-    title: str = Field(
-        description="The kind of error, in words.", examples=[types.NOT_FOUND.title]
-    )
+    title: str = Field(description="The kind of error, in words.", examples=[types.NOT_FOUND.title])
     status: int = Field(description="The HTTP status.", ge=400, le=599, examples=[404])
     detail: str = Field(
         description="What happened, to which thing.", examples=["There is no study st_1."]
     )
-    what_to_do: str = Field(
-        description="The next step.", examples=[types.NOT_FOUND.what_to_do]
-    )
+    what_to_do: str = Field(description="The next step.", examples=[types.NOT_FOUND.what_to_do])
     instance: str = Field(description="The path that was asked for.", examples=["/v1/studies/st_1"])
     request_id: str = Field(
         description="As in the header X-Request-ID, and in every line of the service's log that "
@@ -83,6 +79,14 @@ class ProblemError(HTTPException):
         super().__init__(kind.status, detail, headers)
         self.kind = kind
         self.errors = list(errors)
+
+
+class NothingMore(HTTPException):
+    """No problem: there is nothing to stream and never will be, and a browser that is told 204
+    stops asking."""
+
+    def __init__(self) -> None:
+        super().__init__(204)
 
 
 def response(error: ProblemError, path: str) -> Response:
@@ -175,6 +179,8 @@ def install(app: FastAPI) -> None:
     """Answer everything that is raised below with a problem document."""
 
     def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, NothingMore):
+            return Response(status_code=204)
         return response(problem_of(error), request.url.path)
 
     for kind in (HTTPException, RequestValidationError, TonnageError, IntegrityError, PoolTimeout):
