@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from app.devices.repository import DeviceRecord
 from app.service.fields import Json, Key, RequestBody, Short
 from app.service.paging import NumberedPageQuery
 from probes.devices.fingerprint import Fingerprint
 
-EXAMPLE_FINGERPRINT = {
+if TYPE_CHECKING:
+    from app.devices.repository import DeviceRecord
+
+EXAMPLE_FINGERPRINT: JsonDict = {
     "identity": {"vendor": "NVIDIA", "model": "NVIDIA H200", "driver": "560.28", "torch": "2.13.0"},
     "device_class": {"model": "NVIDIA H200", "total_bytes": 150_754_820_096},
     "environment": {"os": "Linux 6.8"},
     "state": {},
 }
-EXAMPLE = {
+EXAMPLE: JsonDict = {
     "key": "577c5139c3e13263",
     "class_key": "450b72b0901e34b5",
     "kind": "cuda",

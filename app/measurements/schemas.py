@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from app.measurements.repository import MeasurementSummary
 from app.service.fields import (
     Config,
     Fraction,
@@ -30,6 +30,9 @@ from app.service.paging import NumberedPageQuery
 from optimizer.records import Scope
 from probes.measurement import Measurement
 
+if TYPE_CHECKING:
+    from app.measurements.repository import MeasurementSummary
+
 VerdictName = Literal[
     "stable",
     "oom",
@@ -43,7 +46,7 @@ VerdictName = Literal[
 ]
 PurposeName = Literal["bracket", "confirm"]
 
-EXAMPLE_MEASUREMENT = {
+EXAMPLE_MEASUREMENT: JsonDict = {
     "workload": "transformer",
     "config": {"layers": 2, "width": 128},
     "batch_size": 64,
@@ -67,7 +70,7 @@ EXAMPLE_MEASUREMENT = {
         "data_s": 0.0026,
     },
 }
-EXAMPLE_SUMMARY = {
+EXAMPLE_SUMMARY: JsonDict = {
     "id": 17,
     "workload": "transformer",
     "device": "cuda:0",

@@ -40,4 +40,8 @@ def newest(
         statement = statement.where(MeasurementRow.workload == workload)
     if quantity is not None:
         statement = statement.where(row.quantity == quantity)
-    return [Graded(*found) for found in session.execute(statement)]
+    return [
+        Graded(workload, quantity, predicted, low, high, measured)
+        for workload, quantity, predicted, low, high, measured in session.execute(statement)
+        if measured is not None
+    ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.predictions.service import NEWEST, PredictionErrors
 from app.service.fields import WorkloadText
+
+if TYPE_CHECKING:
+    from app.predictions.service import PredictionErrors
 
 Quantity = Literal["peak_bytes", "step_time_s"]
 
@@ -36,7 +38,7 @@ class PredictionErrorsOut(BaseModel):
     workload: str
     quantity: str
     count: int = Field(
-        description=f"Of the newest {NEWEST:,} predictions of all that are asked for."
+        description="Predictions that were graded: the newest ones, some thousands in all."
     )
     median_error: float | None = Field(description="Median of the absolute errors.")
     p95_error: float | None = Field(description="95 % of the absolute errors are no larger.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
-from app.recommendations.lookup import Found, Wanted
 from app.service.fields import Id, Key, Number, Positive, Short, WorkloadText
 from app.service.paging import NamedPageQuery
-from optimizer.records import Recommendation
 
-EXAMPLE = {
+if TYPE_CHECKING:
+    from app.recommendations.lookup import Found
+    from optimizer.records import Recommendation
+
+EXAMPLE: JsonDict = {
     "id": "rec_1k0rr48nvttvb71401qp",
     "workload": "transformer",
     "budget": "prototyping",
@@ -176,6 +179,3 @@ class LookupQuery(BaseModel):
         if self.fingerprint is None and self.device is None and self.kind is None:
             raise ValueError("say for which device: give fingerprint, device or kind")
         return self
-
-    def wanted(self) -> Wanted:
-        return Wanted(**self.model_dump())

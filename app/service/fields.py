@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LARGEST = 2**63 - 1
@@ -29,8 +28,6 @@ Key = Annotated[str, Field(pattern="^[0-9A-Za-z]{1,64}$")]
 Id = Annotated[str, Field(pattern="^[0-9A-Za-z_]{1,40}$")]
 Scalar = bool | int | Number | Annotated[str, Field(max_length=1000)] | None
 """A value of a dimension or an option."""
-
-IdInPath = Annotated[str, Path(pattern="^[0-9A-Za-z_]{1,40}$")]
 
 
 def plain(value: Any) -> Any:

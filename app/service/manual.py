@@ -7,6 +7,7 @@ usual viewers are a megabyte of JavaScript that browsers fetch from somewhere el
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -83,7 +84,7 @@ def _example_body(document: dict[str, Any], found: dict[str, Any]) -> Any:
     return examples[0] if examples else None
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     head = "".join(f"<th>{each}</th>" for each in heads)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{lines}</table>"

@@ -13,7 +13,7 @@ import uvicorn
 from app.database import Database
 from app.jobs.keeper import Keeper
 from app.keys import service as keys
-from app.service.application import THREADS, create_app
+from app.service.application import create_app
 from app.service.listen import is_loopback_only
 from app.service.protocol import MAX_HEAD_BYTES, Protocol
 from app.service.runners import RunnerWatch
@@ -24,8 +24,6 @@ from probes.errors import InputError
 KEEP_ALIVE_S = 15
 SHUTDOWN_S = 5
 """For requests under way to end; event streams are cut then, and taken up again elsewhere."""
-
-__all__ = ["THREADS", "run", "service_on"]
 
 
 def service_on(
@@ -54,8 +52,13 @@ def service_on(
 
 def run(service: Service, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way are answered first."""
+    _Server(configuration(service)).run(sockets=[listener])
+
+
+def configuration(service: Service) -> uvicorn.Config:
+    """The application under uvicorn, with its limits."""
     settings = service.settings.service
-    config = uvicorn.Config(
+    return uvicorn.Config(
         create_app(service),
         http=Protocol,
         ws="none",
@@ -69,7 +72,6 @@ def run(service: Service, listener: socket.socket) -> None:
         timeout_graceful_shutdown=SHUTDOWN_S,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
-    _Server(config).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from app.jobs.records import JobEvent, StudyRequest
 from app.service.fields import Config, Fraction, Number, RequestBody, Short, WorkloadText
 from app.service.paging import NamedPageQuery
-from app.studies.view import StudyView
 from optimizer.records import Trial
+
+if TYPE_CHECKING:
+    from app.studies.view import StudyView
 
 StudyState = Literal["queued", "running", "interrupted", "finished", "failed", "cancelled"]
 
-EXAMPLE_REQUEST = {
+EXAMPLE_REQUEST: JsonDict = {
     "workload": "transformer",
     "budget": "prototyping",
     "device": "cuda:0",
     "pinned": {"precision": "bf16"},
     "trials": 8,
 }
-EXAMPLE = {
+EXAMPLE: JsonDict = {
     "id": "st_1k0rr48nvttvb71401qp",
     "state": "running",
     "workload": "transformer",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Select, func, select, union_all
+from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
@@ -27,8 +27,8 @@ def ids(
     limit: int,
 ) -> list[str]:
     """Of jobs, and of studies without a job of their id, newest first."""
-    jobs: Select[tuple[str]] = select(JobRow.id)
-    studies: Select[tuple[str]] = select(StudyRow.id).where(_has_no_job())
+    jobs = select(JobRow.id)
+    studies = select(StudyRow.id).where(_has_no_job())
     if state is not None:
         jobs, studies = jobs.where(JobRow.state == state), studies.where(StudyRow.state == state)
     if workload is not None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.service.fields import WorkloadText
 from app.service.paging import NumberedPageQuery
-from app.workloads.registry import Registered
-from app.workloads.repository import WorkloadRecord
+
+if TYPE_CHECKING:
+    from app.workloads.registry import Registered
+    from app.workloads.repository import WorkloadRecord
 
 
 class WorkloadOut(BaseModel):
