@@ -242,7 +242,7 @@ def get(session: Session, measurement_id: int) -> tuple[MeasurementSummary, Meas
 def counts_by_verdict(session: Session) -> dict[str, int]:
     """Verdicts that no measurement has are left out. Reads an index, not the table."""
     statement = select(MeasurementRow.verdict, func.count()).group_by(MeasurementRow.verdict)
-    return dict(session.execute(statement).tuples().all())
+    return dict(session.execute(statement).all())
 
 
 def grades(session: Session, study_id: str) -> list[Grade]:

@@ -53,7 +53,7 @@ def ids_of_studies(session: Session, study_ids: Collection[str]) -> dict[str, st
         .where(row.study_id.in_(list(study_ids)))
         .order_by(row.created_at, row.id)
     )
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def page(

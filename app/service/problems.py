@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
 from app.log_context import context
@@ -145,11 +146,6 @@ def _of_http(error: HTTPException) -> ProblemError:
     headers = dict(error.headers or {}) or None
     if error.status_code == 404:
         return ProblemError(types.NOT_FOUND, "There is nothing at this path.", headers=headers)
-    if error.status_code == 405:
-        allowed = (headers or {}).get("Allow", "others")
-        return ProblemError(
-            types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers=headers
-        )
     if error.status_code == 400:
         return ProblemError(types.MALFORMED_BODY, "The body is no JSON document.", headers=headers)
     log.error("The framework raised %d: %s", error.status_code, error.detail)
@@ -175,12 +171,26 @@ def _message(detail: dict[str, Any]) -> str:
     return str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
+def _of_method(request: Request) -> ProblemError:
+    """The framework names the methods of the first route with this path; there may be more."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    allowed = ", ".join(sorted(found))
+    return ProblemError(
+        types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer everything that is raised below with a problem document."""
 
     def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, NothingMore):
             return Response(status_code=204)
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error = _of_method(request)
         return response(problem_of(error), request.url.path)
 
     for kind in (HTTPException, RequestValidationError, TonnageError, IntegrityError, PoolTimeout):
