@@ -5,18 +5,22 @@ stdout is never written to: it belongs to the answer.
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
+
+from app.log_context import context
 
 OURS = ("app", "optimizer", "probes")
 LOG_FILE = "tonnage.log"
 FILE_BYTES = 2 * 2**20
 FILE_COUNT = 5
 
-_QUIET = ("alembic", "sqlalchemy", "urllib3", "asyncio")
+_QUIET = ("alembic", "sqlalchemy", "urllib3", "asyncio", "uvicorn", "httpx", "httpcore")
 # Optuna sets the level of its own root logger when it is imported, so its children are told.
 _QUIET_OPTUNA = ("study", "storages", "trial", "samplers", "pruners", "_gp", "_callbacks")
 
@@ -62,19 +66,51 @@ class _UtcFormatter(logging.Formatter):
             datefmt="%Y-%m-%dT%H:%M:%S",
         )
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        about = " ".join(f"{name}={value}" for name, value in getattr(record, "about", {}).items())
+        return super().formatMessage(record) + (f" [{about}]" if about else "")
 
-def configure_logging(verbosity: int, data_dir: Path | str | None) -> None:
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object per line, with the names bound by ``app.log_context`` and what the call gave
+    as ``extra={"facts": {…}}``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+            **getattr(record, "about", {}),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _note_context(record: logging.LogRecord) -> bool:
+    """Where the line is said is where its context is known, not where it is written."""
+    record.about = dict(context())
+    return True
+
+
+def configure_logging(
+    verbosity: int, data_dir: Path | str | None, *, json_lines: bool = False
+) -> None:
     """Set both channels up; calling it again replaces them.
 
     ``verbosity`` is the count of ``-v`` less that of ``-q``: -2 errors only, -1 warnings, 0
     progress too, 1 everything of ours, 2 everything of the libraries too. ``data_dir=None`` and a
     folder that cannot be written to mean the console only (the latter with a warning).
+    ``json_lines`` makes the console one JSON object per line, for programs that collect logs.
     """
     levels = {-1: logging.WARNING, 0: logging.INFO}
     level = logging.ERROR if verbosity <= -2 else levels.get(verbosity, logging.DEBUG)
     console = _Console()
     console.setLevel(level)
-    console.setFormatter(_ConsoleFormatter())
+    console.setFormatter(_JsonFormatter() if json_lines else _ConsoleFormatter())
     handlers: list[logging.Handler] = [console]
     problem = ""
     if data_dir is not None:
@@ -105,6 +141,7 @@ def _install(handlers: list[logging.Handler], libraries: int) -> None:
         old.close()
     for handler in handlers:
         handler._tonnage = True  # type: ignore[attr-defined]
+        handler.addFilter(_note_context)
         root.addHandler(handler)
     root.setLevel(libraries)
     for name in OURS:

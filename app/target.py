@@ -56,7 +56,7 @@ class Target:
     def scope(self, workload: WorkloadRef, source_hash: str, headroom: float) -> Scope:
         """What must be equal for a stored measurement to be used again."""
         return Scope(
-            workload=workload.spec,
+            workload=workload.label,
             workload_hash=source_hash,
             fingerprint=self.fingerprint.key,
             device=self.facts.device,

@@ -23,6 +23,13 @@ class WorkloadRef:
 
     spec: str
     options: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    """What it is registered as, where that is not its ``spec``."""
+
+    @property
+    def label(self) -> str:
+        """What its results are kept under."""
+        return self.name or self.spec
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def _measurement(job: ProbeJob, answer: Answer) -> Measurement:
         return _unless_silent(Measurement.from_dict(result["measurement"]), answer.stderr_tail)
     progress = answer.last_progress
     base = Measurement(
-        workload=job.workload.spec,
+        workload=job.workload.label,
         config=job.config,
         batch_size=job.batch_size,
         device=job.device,

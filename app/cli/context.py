@@ -107,15 +107,29 @@ def ask(
 
     from app.target import open_target
 
-    target = open_target(settings, python, device, budget_bytes)
+    reference, own_python = find_workload(settings, workload, options)
+    target = open_target(settings, python or own_python, device, budget_bytes)
     return Asked(
         settings,
-        WorkloadRef(absolute_spec(workload), options),
+        reference,
         target,
         pinned,
         settings.headroom if headroom is None else headroom,
         effective_batch_size,
     )
+
+
+def find_workload(
+    settings: Settings, workload: str, options: dict[str, Any]
+) -> tuple[WorkloadRef, str | None]:
+    """A registered name, a file or a module as a workload, with the interpreter that is registered
+    for it."""
+    from app.workloads.registry import registered
+
+    entry = registered(settings).get(workload)
+    if entry is None:
+        return WorkloadRef(absolute_spec(workload), options), None
+    return entry.with_options(options), entry.python
 
 
 def absolute_spec(spec: str) -> str:

@@ -11,6 +11,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from app.database.url import shown
 from probes.errors import InputError, MeasurementError, TonnageError
 
+
+class DatabaseUnavailable(MeasurementError):
+    """The database cannot be used now, and may be later: nothing is wrong with what was asked."""
+
+
 _NAME_ANOTHER = "or name another with --database or database_url in tonnage.toml"
 
 _SQLITE: tuple[tuple[str, type[TonnageError], str], ...] = (
@@ -38,19 +43,19 @@ _SQLITE: tuple[tuple[str, type[TonnageError], str], ...] = (
     ),
     (
         "locked",
-        MeasurementError,
+        DatabaseUnavailable,
         "another process held its write lock for more than 30 s. Find it with: fuser FILE; what "
         "was committed before is kept. Run the same command again.",
     ),
     (
         "disk is full",
-        MeasurementError,
+        DatabaseUnavailable,
         "the disk is full. What was committed before is kept; free some space and run the same "
         "command again.",
     ),
     (
         "disk i/o error",
-        MeasurementError,
+        DatabaseUnavailable,
         "the disk reported an error (full, failing, or a network folder without file locks; "
         "keep the database on a local disk).",
     ),
@@ -62,7 +67,8 @@ _POSTGRESQL: tuple[tuple[str, type[TonnageError], str], ...] = (
     ("no password supplied", InputError, "the server asks for a password; put it in the URL."),
     ("does not exist", InputError, "the server has no such database or user; create it there."),
     ("permission denied", InputError, "the user may not do this; grant it CREATE on the schema."),
-    ("connection", MeasurementError, f"the server does not answer. Start it {_NAME_ANOTHER}."),
+    ("deadlock", DatabaseUnavailable, "two processes waited for each other; try again."),
+    ("connection", DatabaseUnavailable, f"the server does not answer. Start it {_NAME_ANOTHER}."),
 )
 
 
@@ -85,7 +91,19 @@ def in_words(url: URL, error: DBAPIError) -> TonnageError:
     for sign, kind, text in known:
         if sign in said.lower():
             return kind(f"Database {shown(url)}: {text} ({_first_line(said)})")
-    return MeasurementError(f"Database {shown(url)}: {_first_line(said)}")
+    kind = DatabaseUnavailable if error.connection_invalidated else MeasurementError
+    return kind(f"Database {shown(url)}: {_first_line(said)}")
+
+
+def is_unavailable(url: URL, error: BaseException | None) -> bool:
+    """Whether an error, or what it came of, is that the database cannot be used now. Also for what
+    a library (Optuna) made of the driver's error."""
+    while error is not None:
+        explained_ = in_words(url, error) if isinstance(error, DBAPIError) else error
+        if isinstance(explained_, DatabaseUnavailable):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first_line(text: str) -> str:

@@ -101,7 +101,7 @@ class StudyRow(Base):
     owner_pid: Mapped[int | None] = mapped_column(BigInteger)
     owner_host: Mapped[str | None] = mapped_column(String(255))
     owner_started_s: Mapped[float | None]
-    """When the owner process started (seconds since 1970): a process number may be reused."""
+    """When the owner process started (see ``Owner``): a process number may be reused."""
 
     workload: Mapped[WorkloadRow] = relationship()
     device: Mapped[DeviceRow] = relationship()
@@ -151,6 +151,9 @@ class MeasurementRow(Base):
     __table_args__ = (
         Index(None, "scope_key", "config_hash", "batch_size"),
         Index(None, "study_id", "trial_number"),
+        Index(None, "workload", "id"),
+        Index(None, "fingerprint", "id"),
+        Index(None, "verdict", "id"),
     )
 
     id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
@@ -160,6 +163,10 @@ class MeasurementRow(Base):
     )
     """The study that ran it; ``None`` for a single probe. Its result outlives the study."""
     trial_number: Mapped[int | None]
+    workload: Mapped[str] = mapped_column(String(1024))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """Of the device; empty for a single probe from before this was kept."""
     config_hash: Mapped[str] = mapped_column(String(64))
     config: Mapped[dict[str, Any]]
     batch_size: Mapped[int] = mapped_column(BigInteger)
@@ -227,3 +234,147 @@ class RecommendationRow(Base):
     scope_key: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class CheckRow(Base):
+    """One answer to "will this planned run fit and finish in time here?"."""
+
+    __tablename__ = "tonnage_checks"
+    __table_args__ = (Index(None, "workload", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    verdict: Mapped[str] = mapped_column(String(16), index=True)
+    """``fits``, ``does_not_fit``, ``too_slow``, ``unknown`` or ``stale``."""
+    workload: Mapped[str] = mapped_column(String(1024))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    recommendation_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True
+    )
+    """What it was compared with; ``None`` when there was nothing, or that has been deleted."""
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ApiKeyRow(Base):
+    """A key to the HTTP interface. The key itself is not kept, only what recognises it."""
+
+    __tablename__ = "tonnage_api_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str]
+    scope: Mapped[str] = mapped_column(String(16))
+    """``read``, ``run`` or ``admin``."""
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotentReplyRow(Base):
+    """What was answered to a writing request that carried an ``Idempotency-Key``."""
+
+    __tablename__ = "tonnage_idempotent_replies"
+    __table_args__ = (UniqueConstraint("caller", "operation", "key"),)
+
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    caller: Mapped[str] = mapped_column(String(64))
+    """Id of the API key; keys of different callers never meet."""
+    operation: Mapped[str] = mapped_column(String(128))
+    """Method and path."""
+    key: Mapped[str] = mapped_column(String(255))
+    request_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    location: Mapped[str | None] = mapped_column(String(255))
+    body: Mapped[str]
+    """JSON text; empty for an answer without a body."""
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RunnerRow(Base):
+    """A process that runs jobs on the devices of one host. The row goes when it ends."""
+
+    __tablename__ = "tonnage_runners"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    place: Mapped[str] = mapped_column(String(64))
+    """Where its process number means something (``app.jobs.place``)."""
+    pid: Mapped[int] = mapped_column(BigInteger)
+    started_s: Mapped[float]
+    beats: Mapped[int] = mapped_column(BigInteger)
+    """Counts up while it lives: who watches needs no clock but its own."""
+    document: Mapped[dict[str, Any]]
+    """What it offers: ``devices`` and ``workloads``."""
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+
+
+class JobRow(Base):
+    """A study that was asked for, to be run by a runner."""
+
+    __tablename__ = "tonnage_jobs"
+    __table_args__ = (Index(None, "state", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    """Also the id of the study, where the question turns out to be a new one."""
+    state: Mapped[str] = mapped_column(String(16))
+    request: Mapped[dict[str, Any]]
+    """``app.jobs.records.StudyRequest``."""
+    active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """Of the request, while the job is not over: so there is one job per question."""
+    workload: Mapped[str] = mapped_column(String(255), index=True)
+    device: Mapped[str | None] = mapped_column(String(255))
+    """What the request asks for, in lower case; ``None`` for the best one of the host."""
+    study_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="SET NULL"), index=True
+    )
+    message: Mapped[str] = mapped_column(default="")
+    deaths: Mapped[int]
+    """How often in a row it took its process with it without having stored anything new."""
+    cancel_requested: Mapped[bool]
+    runner_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_runners.id", ondelete="SET NULL"), index=True
+    )
+    lease: Mapped[str | None] = mapped_column(String(255), unique=True)
+    """The device it measures on, while it runs: so there is one job per device."""
+    pid: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the process that runs it, on the runner's host."""
+    resume_on: Mapped[str | None] = mapped_column(String(255))
+    """The device it ran on before, where its measurements hold."""
+    elsewhere_at: Mapped[datetime | None]
+    """When another device may have it instead."""
+    last_event: Mapped[int]
+    wall_s: Mapped[float]
+    """Time spent running, in all attempts that have ended."""
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    """Of the latest attempt."""
+    finished_at: Mapped[datetime | None]
+
+
+class JobKeyRow(Base):
+    """Which job an idempotency key stands for."""
+
+    __tablename__ = "tonnage_job_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_jobs.id", ondelete="CASCADE"), index=True
+    )
+    request_key: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class JobEventRow(Base):
+    """Something that happened to a job, in order."""
+
+    __tablename__ = "tonnage_job_events"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

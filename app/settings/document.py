@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,7 +16,9 @@ from app.settings.model import (
     BudgetSettings,
     ParameterCap,
     ProbeSettings,
+    RunnerSettings,
     Scaling,
+    ServiceSettings,
     Settings,
     TierSpaces,
     WorkloadSettings,
@@ -68,6 +70,12 @@ startup_timeout_s = 600    # a workload that reads a large file first
 
 [workloads.visnet.rounding]
 hidden_channels = 16
+
+[workloads.digits]         # what the service may run: by this name, never by a path
+reference = "jobs/digits.py:Digits"
+python = "/srv/digits/.venv/bin/python"
+options = { data = "/srv/digits/train.npz" }
+request_options = ["length"]
 ```
 """
 
@@ -83,6 +91,8 @@ def render() -> str:
         INTRODUCTION,
         "## Top level\n\n" + _table(Settings, only=top_level),
         _section("[probe]", ProbeSettings),
+        _section("[service]", ServiceSettings),
+        _section("[runner]", RunnerSettings),
         _section("[budgets.NAME]", BudgetSettings)
         + "\nDefaults by name; a name that is not listed defines a new budget:\n\n"
         + _budgets(),
@@ -122,6 +132,8 @@ def _type_name(annotation: Any) -> str:
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
     if annotation in names:
         return names[annotation]
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) in (list, dict):
         return "list" if get_origin(annotation) is list else "table"
     members = [member for member in get_args(annotation) if member is not type(None)]

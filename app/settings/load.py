@@ -99,7 +99,25 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(.*)", url)
         if relative:
             data["database_url"] = f"{relative[1]}{folder / relative[2]}{relative[3]}"
+    workloads = data.get("workloads")
+    for workload in workloads.values() if isinstance(workloads, dict) else ():
+        if isinstance(workload, dict):
+            _anchor_workload(workload, folder)
     return data
+
+
+def _anchor_workload(workload: dict[str, Any], folder: Path) -> None:
+    """A file is named by its path, an interpreter by its path or as a command: ``python3.12``."""
+    reference, python = workload.get("reference"), workload.get("python")
+    if isinstance(reference, str):
+        path, separator, name = reference.rpartition(":")
+        path, name = (path, name) if separator else (reference, "")
+        if path.endswith(".py"):
+            absolute = str((folder / Path(path).expanduser()).resolve())
+            workload["reference"] = f"{absolute}:{name}" if name else absolute
+    if isinstance(python, str) and "/" in python:
+        # Not resolved: a link into a virtual environment means that environment.
+        workload["python"] = str(folder / Path(python).expanduser())
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

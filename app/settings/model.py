@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_dir
 from pydantic import (
@@ -129,6 +129,50 @@ class ProbeSettings(Section):
     )
 
 
+class ServiceSettings(Section):
+    """Where `tonnage serve` listens, and what it lets a client do."""
+
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on. Any but a loopback address demands API keys.",
+    )
+    port: Whole = Field(8765, ge=0, le=65_535, description="Port to listen on. 0: a free one.")
+    max_body_bytes: Whole = Field(
+        4 * 2**20, ge=1024, description="Largest request body that is read."
+    )
+    body_timeout_s: Number = Field(
+        20.0, gt=0, description="Seconds in which a client must have sent its whole request."
+    )
+    max_connections: Whole = Field(
+        512, ge=1, description="Connections at once; who comes later is told to try again."
+    )
+    rate_per_s: Number = Field(
+        100.0,
+        ge=0,
+        description="Requests per second that one key (or, without a valid key, one address) may "
+        "keep up. 0: no limit. Does not apply on a loopback address without keys.",
+    )
+    rate_burst: Whole = Field(
+        200, ge=1, description="Requests that may come at once before that limit bites."
+    )
+    cors_origins: list[str] = Field(
+        default_factory=list,
+        description="Origins whose pages may call the API, such as `https://example.org`.",
+    )
+    trusted_proxies: list[str] = Field(
+        default_factory=list,
+        description="Addresses of reverse proxies whose `X-Forwarded-For` and `-Proto` are "
+        "believed.",
+    )
+    event_poll_s: Number = Field(
+        0.5, gt=0, description="How often an event stream looks for what is new, in seconds."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How `tonnage serve` logs on stderr; `json`: one object per line."
+    )
+
+
 class TierSpaces(Section):
     """The search spaces of devices with at least so much memory."""
 
@@ -145,6 +189,33 @@ class Scaling(Section):
     factor: Number = Field(gt=0, description="The multiplier.")
 
 
+class RunnerSettings(Section):
+    """The processes that run studies for the service (see jobs.md)."""
+
+    with_service: bool = Field(
+        True,
+        description="Whether `tonnage serve` starts a runner on its own host when there is work "
+        "and none is there.",
+    )
+    heartbeat_s: Number = Field(
+        5.0, gt=0, description="Seconds between two signs of life in the database."
+    )
+    dead_after_s: Number = Field(
+        60.0,
+        gt=0,
+        description="Seconds without one after which a runner of another host counts as dead and "
+        "its studies are taken over. On the same host its process is looked up instead.",
+    )
+    cancel_grace_s: Number = Field(
+        5.0, gt=0, description="Seconds a study has to end by itself before it is killed."
+    )
+    idle_exit_s: Number = Field(
+        300.0,
+        gt=0,
+        description="Seconds without work after which a runner that `tonnage serve` started ends.",
+    )
+
+
 class ParameterCap(Section):
     """The largest model that makes sense for a dataset of this size."""
 
@@ -155,8 +226,28 @@ class ParameterCap(Section):
 
 
 class WorkloadSettings(Section):
-    """Search spaces for one workload, used instead of its own `space()`."""
+    """A workload under a name of its own, by which the service knows it (a built-in one needs no
+    `reference`), and search spaces, used instead of its own `space()`."""
 
+    reference: str | None = Field(
+        None,
+        description="Where its class is: `path/to/file.py:Class` (a relative path counts from the "
+        "folder of the configuration file) or `package.module:Class`. This registers the name.",
+    )
+    python: str | None = Field(
+        None,
+        description="The interpreter that trains it, where it has one of its own.",
+        json_schema_extra={"shown_default": "as `--python`"},
+    )
+    options: dict[str, Option] = Field(
+        default_factory=dict,
+        description="Fixed parameters of its constructor. A request to the service cannot change "
+        "them.",
+    )
+    request_options: list[str] = Field(
+        default_factory=list,
+        description="Other parameters of its constructor that a request to the service may give.",
+    )
     tiers: list[TierSpaces] = Field(
         default_factory=list,
         description="Search spaces by device memory; the largest tier that fits applies.",
@@ -223,6 +314,8 @@ class Settings(BaseSettings):
         0.05, ge=0, le=0.5, description="Fraction of the device's memory that is kept free."
     )
     probe: ProbeSettings = ProbeSettings.model_validate({})
+    service: ServiceSettings = ServiceSettings.model_validate({})
+    runner: RunnerSettings = RunnerSettings.model_validate({})
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
 

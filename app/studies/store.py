@@ -22,6 +22,7 @@ class SqlStudyStore:
         self._study_id = study_id
         self._scope_key = spec.scope.key
         self._owner = this_process()
+        self._fingerprint = spec.scope.fingerprint
         study = service.get(database, study_id)
         self._not_before = study.created_at if study.fresh else None
 
@@ -61,6 +62,7 @@ class SqlStudyStore:
                 session,
                 self._scope_key,
                 measurement,
+                fingerprint=self._fingerprint,
                 study_id=self._study_id,
                 trial_number=trial_number,
                 predictions=predictions,

@@ -31,6 +31,9 @@ from probes.space import size
 FAVOURITES = 3
 """So many configs that were recommended before are measured first."""
 
+Opened = Callable[[str, service.Opening], None]
+"""Called with the id of the study, and whether it is new, resumed or finished."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -158,11 +161,16 @@ def tune_study(
     report: Callable[[Event], None],
     say: Callable[[str], None],
     waiting: OnWait | None = None,
+    *,
+    new_id: str | None = None,
+    opened: Opened = lambda study_id, opening: None,
 ) -> Answer:
     """Answer from the store where that is possible, else search (or go on searching) as soon as
     no other process measures on the device.
 
     An interruption leaves the study ready to be resumed; everything measured is committed.
+    ``new_id`` is the id of the study if it is a new one; ``opened`` is told which one it is, before
+    anything is measured.
     """
     spec = study_spec(bench, question)
     facts = bench.target.facts
@@ -180,8 +188,9 @@ def tune_study(
         say(f"Working on {question.join} too, with {facts.device}.")
         return _run(bench, database, spec, question.join, question, report, waiting)
     study, opening = service.open_study(
-        database, spec, question.fresh, bench.settings.probe.accept_disturbed
+        database, spec, question.fresh, bench.settings.probe.accept_disturbed, new_id
     )
+    opened(study.id, opening)
     if opening == "finished":
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
@@ -266,14 +275,12 @@ def _run(
         with bench.target.lease(bench.settings, waiting):
             outcome = study.run()
     except KeyboardInterrupt:
-        if service.is_ours(database, study_id):
-            service.interrupt(database, study_id)
+        service.interrupt(database, study_id)
         raise
     except Exception as error:
-        if service.is_ours(database, study_id):
-            service.fail(database, study_id, str(error))
+        service.fail(database, study_id, str(error))
         raise
-    if service.is_ours(database, study_id):
+    if not question.join or service.inherit(database, study_id):
         service.finish(
             database,
             study_id,

@@ -268,7 +268,7 @@ class _Run:
         if peak_bytes is not None and cap is not None and job.plan.purpose is Purpose.CONFIRM:
             growth = evidence.growth(cap.cap_bytes, peak_bytes) if evidence.has_trend() else None
         return Measurement(
-            workload=job.workload.spec,
+            workload=job.workload.label,
             config=job.config,
             batch_size=job.batch_size,
             device=job.device,

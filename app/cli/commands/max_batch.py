@@ -96,7 +96,7 @@ def max_batch(
     wall_s = time.monotonic() - began_s
     if json_:
         device_name = asked.target.facts.device
-        print_json(document(answer, prior, asked.workload.spec, device_name, config, wall_s))
+        print_json(document(answer, prior, asked.workload.label, device_name, config, wall_s))
     else:
         show(answer, config, wall_s)
     raise typer.Exit(exit_code(answer))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.devices import service as devices
-from app.studies import claims, service
+from app.studies import claims, repository, service
 from app.studies.owner import this_process
 from app.studies.store import SqlStudyStore
 from optimizer.records import Trial
@@ -89,6 +89,12 @@ class TestJoining:
             service.join(database, ours, running.id, self.OTHER_GPU.class_key)
 
     def test_who_joined_ends_it_only_when_the_owner_is_dead(self, database, running):
-        assert service.is_ours(database, running.id)
+        assert service.inherit(database, running.id), "it is our own"
+        with database.write() as session:
+            repository.take_over(session, running.id, replace(this_process(), host="another.host"))
+        assert not service.inherit(database, running.id)
+        with database.write() as session:
+            repository.take_over(session, running.id, DEAD)
+        assert service.inherit(database, running.id)
         service.finish(database, running.id, None)
-        assert not service.is_ours(database, running.id)
+        assert not service.inherit(database, running.id)

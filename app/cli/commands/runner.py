@@ -1,0 +1,67 @@
+"""``tonnage runner``: run the studies that were asked for through the service."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import Annotated
+
+import typer
+
+from app.cli import options
+from app.cli.context import open_database, open_settings
+from app.cli.output import stderr
+
+
+def runner(
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Offer only this device: cpu, cuda:0, … Repeatable. Default: all of the host.",
+            show_default=False,
+        ),
+    ] = None,
+    idle_exit: Annotated[
+        float | None,
+        typer.Option(
+            help="End after so many seconds without work, and at once when this host has another "
+            "runner for the database. Default: stay.",
+            show_default=False,
+            min=0.0,
+            metavar="SECONDS",
+        ),
+    ] = None,
+    database: options.Database = None,
+) -> None:
+    """Take studies from the queue and run them, one per device, until it is stopped.
+
+    tonnage serve starts one by itself on its own host. Start more on other hosts that have
+    devices, with the same database. SIGTERM and Ctrl-C put running studies back into the queue;
+    killed with force, another runner takes them over. Nothing measured is lost.
+
+    Example: tonnage runner --device cuda:0 --database postgresql://tonnage@db.example/tonnage
+    """
+    settings = open_settings()
+    store = open_database(settings, database)
+
+    from app.jobs.detect import detect
+    from app.jobs.keeper import lock_file, only_one
+    from app.jobs.runner import Runner
+
+    # One that does not offer everything must not keep one away that does.
+    first = contextlib.nullcontext(True) if device else only_one(lock_file(settings, store))
+    with first as is_first:
+        if idle_exit is not None and not is_first:
+            stderr().print("This host has a runner for this database already.")
+            return
+        offers = detect(settings, device or [])
+        names = ", ".join(f"{offer.device} ({offer.name})" for offer in offers.devices)
+        stderr().print(
+            f"Runner for {store.shown_url}\ndevices    {names}\n"
+            f"workloads  {', '.join(offers.workloads)}",
+            markup=False,
+        )
+        running = Runner(store, settings.runner, offers)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: running.stop())
+        running.run(idle_exit)

@@ -1,0 +1,21 @@
+"""Errors of the rules in ``app``, told apart because a program treats them differently."""
+
+from __future__ import annotations
+
+from probes.errors import InputError
+
+
+class NotFound(InputError):
+    """There is no such thing (any more)."""
+
+
+class Conflict(InputError):
+    """The thing is in a state in which this cannot be done."""
+
+
+class NotRegistered(InputError):
+    """A workload that this host does not offer by name: nothing of it was looked at."""
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used before, for another request."""

@@ -1,0 +1,1 @@
+"""Jobs: studies that somebody asked for, run by a runner process, one per device at a time."""

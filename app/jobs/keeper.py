@@ -1,0 +1,161 @@
+"""Makes sure that a runner is there: what ``tonnage serve`` does so that it is enough by itself.
+
+The runner is a process of its own, in a session of its own. It lives on when the service is
+restarted or killed, and ends by itself when there has been nothing to do for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from app.database import Database
+from app.jobs import queue, repository, runner_repository, service
+from app.jobs.process import DATABASE_VARIABLE
+from app.jobs.records import ACTIVE
+from app.settings import Settings
+from optimizer.records import short_hash
+
+LOG_FILE = "runner.log"
+LOG_BYTES = 1_000_000
+RETRY_S = 30.0
+"""A runner that ended at once will do so again: not before that."""
+TAIL_CHARACTERS = 500
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Starts a runner on this host when there is work and none is there.
+
+    Call ``ensure`` when the service starts, every few seconds, and after a study was submitted.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        command: list[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._command = command or runner_command(settings)
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._not_before_s = 0.0
+        self.problem = ""
+        """Why the last runner that was started ended at once; empty when all is well."""
+
+    def ensure(self) -> bool:
+        """Start a runner where one is needed; returns whether it did. Raises what the database
+        raises, and ``MeasurementError`` never."""
+        self._look_after_last()
+        if not self._settings.runner.with_service or not self._is_needed():
+            return False
+        if self._clock() < self._not_before_s:
+            return False
+        self._start()
+        return True
+
+    def _is_needed(self) -> bool:
+        """Whether a job waits that no runner could take, as far as runners are known."""
+        counts = service.counts(self._database)
+        if not any(counts.get(state, 0) for state in ACTIVE):
+            return False
+        with self._database.write() as session:
+            queue.bury_dead_here(session)
+        with self._database.read() as session:
+            waiting = repository.waiting(session)
+            runners = runner_repository.listing(session)
+        if all(any(runner.offers.fit(job) for runner in runners) for job in waiting):
+            return False
+        return not is_held(lock_file(self._settings, self._database))
+
+    def _start(self) -> None:
+        folder = self._settings.data_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        with _log_file(folder) as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                env={**os.environ, DATABASE_VARIABLE: self._database.full_url},
+                start_new_session=True,
+            )
+        self._not_before_s = self._clock() + RETRY_S
+        log.info("Runner started: process %d.", self._process.pid)
+
+    def _look_after_last(self) -> None:
+        """A runner that we started and that ended is ours to take note of."""
+        status = self._process.poll() if self._process is not None else None
+        if status is None:
+            return
+        self._process = None
+        self.problem = ""
+        if status != 0:
+            said = _tail(self._settings.data_dir / LOG_FILE)
+            self.problem = f"The runner ended with status {status}. {said}".rstrip()
+            log.error("%s", self.problem)
+
+
+def runner_command(settings: Settings) -> list[str]:
+    """This Tonnage's ``tonnage runner``, to end when it is idle."""
+    code = "from app.cli import main; main()"
+    idle_s = str(settings.runner.idle_exit_s)
+    return [sys.executable, "-P", "-c", code, "runner", "--idle-exit", idle_s]
+
+
+def lock_file(settings: Settings, database: Database) -> Path:
+    """One for every database, on this host: who holds it is the runner that does everything."""
+    return settings.data_dir / f"runner-{short_hash(database.shown_url)}.lock"
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[bool]:
+    """Whether this process is the one that holds the lock. It is given up with the process,
+    however that ends, and is not inherited."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _log_file(folder: Path) -> IO[bytes]:
+    """What runners say on stderr, begun anew when it has become long."""
+    path = folder / LOG_FILE
+    long = path.exists() and path.stat().st_size > LOG_BYTES
+    return path.open("wb" if long else "ab")
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")[-TAIL_CHARACTERS:].strip()
+    except OSError:
+        return ""

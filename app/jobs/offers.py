@@ -1,0 +1,99 @@
+"""What a runner can run: the workloads registered on its host, on the devices it has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from app.jobs.records import Job
+from app.jobs.repository import Wanted
+
+
+@dataclass(frozen=True)
+class DeviceOffer:
+    """A device as one interpreter sees it."""
+
+    python: str
+    """The interpreter, as configured; empty for the default one."""
+    device: str
+    kind: str
+    name: str
+    fingerprint: str
+    class_key: str
+    total_bytes: int
+    lease: str
+    """The device itself, whatever an interpreter or a container calls it, unique among hosts."""
+
+    @property
+    def answers_to(self) -> set[str]:
+        """What a request may call it, in lower case. ``cuda`` is the first one."""
+        names = {self.device, self.fingerprint, self.class_key, self.name}
+        if self.device.endswith(":0"):
+            names.add(self.kind)
+        return {name.lower() for name in names}
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Everything a runner can run."""
+
+    workloads: Mapping[str, str]
+    """Registered name to the interpreter that runs it (see ``DeviceOffer.python``)."""
+    devices: Sequence[DeviceOffer] = field(default_factory=tuple)
+    """Best first, for each interpreter."""
+
+    @property
+    def leases(self) -> set[str]:
+        return {offer.lease for offer in self.devices}
+
+    def wanted(self, taken: Collection[str]) -> list[Wanted]:
+        """What can be run now, while the devices in ``taken`` are in use."""
+        found = []
+        for python in sorted(set(self.workloads.values())):
+            offers = self._seen_by(python)
+            free = [offer for offer in offers if offer.lease not in taken]
+            if free:
+                found.append(
+                    Wanted(
+                        workloads=[name for name, p in self.workloads.items() if p == python],
+                        devices=set().union(*(offer.answers_to for offer in free)),
+                        best_is_free=offers[0] in free,
+                        leases={offer.lease for offer in free},
+                    )
+                )
+        return found
+
+    def fit(self, job: Job) -> bool:
+        """Whether the job could be run here, were the devices free."""
+        device = job.request.device_name
+        return job.request.workload in self.workloads and bool(
+            self.meant(job.request.workload, device)
+        )
+
+    def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
+        """The devices that a request may mean, best first."""
+        offers = self._seen_by(self.workloads.get(workload, ""))
+        if device is None:
+            return offers[:1]
+        return [offer for offer in offers if device in offer.answers_to]
+
+    def choose(
+        self, workload: str, device: str | None, resume_on: str | None, taken: Collection[str]
+    ) -> DeviceOffer | None:
+        """The free device for a request: the one it ran on before, else the first it may mean."""
+        free = [offer for offer in self.meant(workload, device) if offer.lease not in taken]
+        return next((o for o in free if o.lease == resume_on), free[0] if free else None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "workloads": dict(self.workloads),
+            "devices": [asdict(offer) for offer in self.devices],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Offers:
+        return cls(data["workloads"], tuple(DeviceOffer(**each) for each in data["devices"]))
+
+    def _seen_by(self, python: str) -> list[DeviceOffer]:
+        return [offer for offer in self.devices if offer.python == python]

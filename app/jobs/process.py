@@ -1,0 +1,152 @@
+"""The process that runs one job. A runner starts it, and it ends when the runner does.
+
+``python -P -m app.jobs.process JOB RUNNER DEVICE``, with the database in ``TONNAGE_DATABASE_URL``
+(its password must not stand on a command line) and a pipe from the runner as its standard input.
+It is apart from the runner so that whatever a study does to it – memory, a library that crashes –
+leaves the runner to tell, and so that it can be ended at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app.database import Database, open_database
+from app.jobs import queue, service
+from app.jobs.records import FAILED, FINISHED, Job
+from app.jobs.report import Report
+from app.jobs.run import run_study
+from app.settings import Settings, load_settings
+from probes.errors import TonnageError
+
+if TYPE_CHECKING:
+    from app.studies.tune import Answer
+
+DATABASE_VARIABLE = "TONNAGE_DATABASE_URL"
+STDIN = 0
+EXIT_DONE = 0
+"""How the job ended is stored."""
+EXIT_AGAIN = os.EX_TEMPFAIL
+"""The database could not be used: nothing is stored of how it ended, and it should be run again."""
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+RunStudy = Callable[[Settings, Database, Job, str, Report], "Answer"]
+
+log = logging.getLogger(__name__)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: end as if interrupted, but the job is to go on later."""
+
+
+def main(arguments: list[str], run: RunStudy = run_study) -> int:
+    """Run a job to its end; returns the exit status. ``run`` is given for tests."""
+    from app.logging_setup import configure_logging
+
+    job_id, runner_id, device = arguments
+    end_with_runner()
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
+    settings = load_settings()
+    configure_logging(-1, settings.data_dir)
+    try:
+        database = open_database(settings.database_url, migrate=False)
+        os.environ.pop(DATABASE_VARIABLE, None)  # a password: not for the code that is trained
+        return run_job(settings, database, job_id, runner_id, device, run)
+    except KeyboardInterrupt as interrupt:
+        return EXIT_TERMINATED if isinstance(interrupt, Terminated) else EXIT_INTERRUPTED
+    except queue.LeaseLost as lost:
+        log.warning("%s", lost)
+        return EXIT_DONE
+    except TonnageError as error:  # while storing how it ended
+        log.error("Job %s: %s", job_id, error)
+        return EXIT_AGAIN
+
+
+def run_job(
+    settings: Settings,
+    database: Database,
+    job_id: str,
+    runner_id: str,
+    device: str,
+    run: RunStudy,
+) -> int:
+    """Run the job and store how it ended."""
+    from app.database.errors import is_unavailable
+
+    job = service.get(database, job_id)
+    report = Report(database, job_id, runner_id)
+    try:
+        answer = run(settings, database, job, device, report)
+    except Exception as error:
+        if is_unavailable(database.url, error):
+            log.error("Job %s: %s", job_id, error)
+            return EXIT_AGAIN
+        known = isinstance(error, TonnageError)
+        log.error("Job %s failed: %s", job_id, error, exc_info=None if known else error)
+        text = str(error) if known else f"{type(error).__name__}: {error}. See tonnage.log."
+        with database.write() as session:
+            queue.end(session, job_id, runner_id, FAILED, text)
+        return EXIT_DONE
+    with database.write() as session:
+        queue.end(session, job_id, runner_id, *outcome(answer))
+    return EXIT_DONE
+
+
+def outcome(answer: Answer) -> tuple[str, str, dict[str, object]]:
+    """State, message and event data of a study that came to its end. One that could not measure
+    anything has failed: the same request goes on with it when the machine is quiet."""
+    recommendation = answer.recommendation
+    data: dict[str, object] = {
+        "study_id": answer.study_id,
+        "recommendation_id": recommendation.id if recommendation is not None else None,
+        "reasons": list(answer.reasons),
+    }
+    state = FINISHED if recommendation is not None or answer.measured else FAILED
+    return state, "; ".join(answer.reasons), data
+
+
+def end_with_runner() -> None:
+    """When the runner is gone, however it ended, this process goes too, and its worker with it.
+
+    On Linux the kernel sees to it, even while native code keeps Python from running; everywhere, a
+    thread waits for the end of the pipe that the runner holds.
+    """
+    from probes.worker.nursery import die_with
+
+    die_with(os.getppid())
+    threading.Thread(target=_wait_for_end, name="lifeline", daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    with contextlib.suppress(OSError):
+        while os.read(STDIN, 1024):
+            pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    _only_once()
+    raise KeyboardInterrupt
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    _only_once()
+    raise Terminated
+
+
+def _only_once() -> None:
+    """A second signal must not break off what the first one began: that takes a kill."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""The runner's side of the queue: take a job, report on it, end it, give it back, inherit it.
+
+Every function is one step inside the caller's writing transaction. Two facts are kept by the
+database itself, whatever runs at once: there is one active job per request (``active_key``) and
+one running job per device (``lease``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database.models import JobRow
+from app.jobs import repository, runner_repository
+from app.jobs.offers import DeviceOffer
+from app.jobs.place import this_place
+from app.jobs.records import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    OVER,
+    QUEUED,
+    RUNNING,
+    Job,
+)
+from app.jobs.runner_repository import RunnerRecord
+from app.studies import repository as studies
+from probes.errors import TonnageError
+
+MAX_DEATHS = 3
+"""A job that ended its process so often in a row, with nothing new to show for it, is given up."""
+
+ELSEWHERE_AFTER = timedelta(minutes=10)
+"""For so long an interrupted job waits for the device it was measured on; measurements hold only
+there, so another device means beginning anew."""
+
+PROGRESS = ("measured", "settled")
+"""Events after which a job counts as getting on."""
+
+_EVENT_OF = {
+    QUEUED: "queued",
+    INTERRUPTED: "interrupted",
+    FINISHED: "finished",
+    FAILED: "failed",
+    CANCELLED: "cancelled",
+}
+
+
+class LeaseLost(TonnageError):
+    """The job is not this runner's any more: it was taken for dead, or the job was deleted."""
+
+
+def claim(
+    session: Session,
+    runner: RunnerRecord,
+    *,
+    busy: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> tuple[Job, DeviceOffer] | None:
+    """Take the oldest waiting job that this runner can run now; ``None`` when there is none.
+
+    ``busy`` are devices not to use, ``skip`` jobs not to take. Raises ``IntegrityError`` when
+    another runner takes the device at the same moment.
+    """
+    taken = _taken(session, runner, busy)
+    row = repository.next_waiting(session, runner.offers.wanted(taken), skip, lock=True)
+    if row is None:
+        return None
+    offer = runner.offers.choose(row.workload, row.device, row.resume_on, taken)
+    if offer is None:
+        return None
+    row.state = RUNNING
+    row.message = ""
+    row.runner_id = runner.id
+    row.lease = row.resume_on = offer.lease
+    row.started_at = utc_now()
+    data = {"host": runner.owner.host, "device": offer.device, "name": offer.name}
+    repository.add_event(session, row, "started", data)
+    return repository.record(row), offer
+
+
+def is_work_for(
+    session: Session,
+    runner: RunnerRecord,
+    *,
+    busy: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> bool:
+    """Whether ``claim`` would find something: a look that locks nothing."""
+    wanted = runner.offers.wanted(_taken(session, runner, busy))
+    return repository.next_waiting(session, wanted, skip, lock=False) is not None
+
+
+def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set[str]:
+    return repository.leased(session, runner.offers.leases) | set(busy)
+
+
+def report(session: Session, job_id: str, runner_id: str, kind: str, data: dict[str, Any]) -> None:
+    """Add an event of a running job. Raises ``LeaseLost``."""
+    row = owned(session, job_id, runner_id)
+    if kind in PROGRESS:
+        row.deaths = 0
+    repository.add_event(session, row, kind, data)
+
+
+def opened(session: Session, job_id: str, runner_id: str, study_id: str, pid: int) -> None:
+    """Which study answers the job, and which process runs it. Raises ``LeaseLost``."""
+    row = owned(session, job_id, runner_id)
+    row.study_id = study_id
+    row.pid = pid
+    session.flush()
+
+
+def end(
+    session: Session,
+    job_id: str,
+    runner_id: str,
+    state: str,
+    message: str = "",
+    data: dict[str, Any] | None = None,
+) -> None:
+    """A job is over, or goes back to the queue, unless it was to be cancelled. Raises
+    ``LeaseLost``."""
+    row = owned(session, job_id, runner_id)
+    if state == QUEUED and row.cancel_requested:
+        state, message = CANCELLED, "Cancelled."
+    close(session, row, state, message, data)
+
+
+def died(session: Session, job_id: str, runner_id: str, how: str) -> None:
+    """A job's process ended without a word: try again, or give it up. Raises ``LeaseLost``."""
+    _after_death(session, owned(session, job_id, runner_id), f"Its process {how}.")
+
+
+def bury(session: Session, runner_id: str) -> list[Job]:
+    """Inherit from a runner that is dead: its jobs wait for another, and may be taken at once.
+
+    Returns them as they are now. Burying one that is gone already does nothing.
+    """
+    runner = runner_repository.locked(session, runner_id)
+    if runner is None:
+        return []
+    jobs = []
+    for row in repository.running_of(session, runner_id):
+        _let_go_of_study(session, row, runner)
+        _after_death(
+            session, row, f"Its runner (process {runner.owner.pid} of {runner.owner.host}) ended."
+        )
+        jobs.append(repository.record(row))
+    runner_repository.remove(session, runner_id)
+    return jobs
+
+
+def bury_dead_here(session: Session) -> list[Job]:
+    """Bury the runners whose process is gone, where that can be seen: see ``this_place``."""
+    place = this_place()
+    dead = [
+        runner.id
+        for runner in runner_repository.listing(session)
+        if runner.place == place and not runner.owner.is_alive()
+    ]
+    return [job for runner_id in dead for job in bury(session, runner_id)]
+
+
+def owned(session: Session, job_id: str, runner_id: str) -> JobRow:
+    """The row of a job that this runner runs, locked. Raises ``LeaseLost``."""
+    row = repository.locked(session, job_id)
+    if row is None or row.state != RUNNING or row.runner_id != runner_id:
+        raise LeaseLost(f"Job {job_id} is not run by {runner_id} any more.")
+    return row
+
+
+def close(
+    session: Session, row: JobRow, state: str, message: str, data: dict[str, Any] | None = None
+) -> None:
+    """Put a locked job into a state in which nobody runs it."""
+    now = utc_now()
+    if row.state == RUNNING and row.started_at is not None:
+        row.wall_s += max(0.0, (now - row.started_at).total_seconds())
+    row.state = state
+    row.message = message
+    row.runner_id = row.lease = row.pid = None
+    row.elsewhere_at = now + ELSEWHERE_AFTER
+    if state in OVER:
+        row.active_key = None
+        row.finished_at = now
+    repository.add_event(session, row, _EVENT_OF[state], {"message": message, **(data or {})})
+
+
+def _after_death(session: Session, row: JobRow, what: str) -> None:
+    row.deaths += 1
+    if row.cancel_requested:
+        close(session, row, CANCELLED, "Cancelled.")
+    elif row.deaths >= MAX_DEATHS:
+        close(
+            session,
+            row,
+            FAILED,
+            f"{what} That happened {row.deaths} times in a row without a new measurement, so it "
+            "is not tried again. Look at the runner's log and at the memory of its host, then "
+            "start the study again: it goes on where it stood.",
+        )
+    else:
+        close(session, row, INTERRUPTED, f"{what} The next runner goes on with it.")
+
+
+def _let_go_of_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
+    """Its process went with the runner: nobody needs to wait until the study has been silent for
+    long. On this host it is looked up instead, so that one which is still ending is waited for."""
+    study = studies.get(session, row.study_id) if row.study_id is not None else None
+    if study is None or study.owner is None or study.state != studies.RUNNING:
+        return
+    same = study.owner.host == runner.owner.host and study.owner.pid == row.pid
+    if same and runner.place != this_place():
+        studies.close(session, study.id, studies.INTERRUPTED, "Its runner ended.", 0.0)

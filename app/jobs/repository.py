@@ -1,0 +1,259 @@
+"""All SQL about jobs and their events. The rules are in ``service`` and ``queue``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database.models import JobEventRow, JobKeyRow, JobRow
+from app.jobs.records import QUEUED, RUNNING, WAITING, Job, JobEvent, StudyRequest
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which waiting jobs somebody could run: one of these workloads on one of these devices."""
+
+    workloads: Collection[str]
+    devices: Collection[str]
+    """Everything a free device may be asked for by, in lower case."""
+    best_is_free: bool
+    """Whether a job that asks for no device in particular can be run now."""
+    leases: Collection[str]
+    """The free devices themselves."""
+
+
+def add(session: Session, job_id: str, request: StudyRequest) -> JobRow:
+    """Queue a job. Raises ``IntegrityError`` when the same request is active already."""
+    now = utc_now()
+    row = JobRow(
+        id=job_id,
+        state=QUEUED,
+        request=request.to_dict(),
+        active_key=request.key,
+        workload=request.workload,
+        device=request.device_name,
+        study_id=None,
+        message="",
+        deaths=0,
+        cancel_requested=False,
+        runner_id=None,
+        lease=None,
+        pid=None,
+        resume_on=None,
+        elsewhere_at=None,
+        last_event=0,
+        wall_s=0.0,
+        created_at=now,
+        updated_at=now,
+        started_at=None,
+        finished_at=None,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def add_event(session: Session, row: JobRow, kind: str, data: dict[str, Any]) -> JobEvent:
+    """The next event of a job, whose row must be locked (``locked``): so ids are given out in the
+    order in which they become visible, and who has read up to one has missed none before it."""
+    now = utc_now()
+    row.last_event += 1
+    row.updated_at = now
+    session.add(JobEventRow(job_id=row.id, id=row.last_event, kind=kind, data=data, created_at=now))
+    session.flush()
+    return JobEvent(row.last_event, kind, data, now)
+
+
+def events(session: Session, job_id: str, after: int, limit: int) -> list[JobEvent]:
+    """Oldest first."""
+    rows = session.execute(
+        select(JobEventRow)
+        .where(JobEventRow.job_id == job_id, JobEventRow.id > after)
+        .order_by(JobEventRow.id)
+        .limit(limit)
+    )
+    return [JobEvent(row.id, row.kind, row.data, row.created_at) for row in rows.scalars()]
+
+
+def id_of(session: Session, reference: str) -> str | None:
+    """The job with this id; else the newest one that this study answers."""
+    if session.get(JobRow, reference) is not None:
+        return reference
+    return session.execute(
+        select(func.max(JobRow.id)).where(JobRow.study_id == reference)
+    ).scalar_one()
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    row = session.get(JobRow, job_id)
+    return None if row is None else record(row)
+
+
+def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    """Those of the jobs that exist."""
+    rows = session.execute(select(JobRow).where(JobRow.id.in_(list(job_ids))))
+    return {row.id: record(row) for row in rows.scalars()}
+
+
+def locked(session: Session, job_id: str) -> JobRow | None:
+    """The row, which nobody else changes until the transaction ends."""
+    return session.execute(
+        select(JobRow).where(JobRow.id == job_id).with_for_update()
+    ).scalar_one_or_none()
+
+
+def active(session: Session, request_key: str) -> Job | None:
+    """The job that is not over and asks the same."""
+    row = session.execute(
+        select(JobRow).where(JobRow.active_key == request_key)
+    ).scalar_one_or_none()
+    return None if row is None else record(row)
+
+
+def listing(
+    session: Session,
+    *,
+    state: str | None,
+    workload: str | None,
+    limit: int,
+    before: str | None,
+) -> list[Job]:
+    """Newest first; ``before`` is the id where the last page ended."""
+    statement = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    if state is not None:
+        statement = statement.where(JobRow.state == state)
+    if workload is not None:
+        statement = statement.where(JobRow.workload == workload)
+    if before is not None:
+        statement = statement.where(JobRow.id < before)
+    return [record(row) for row in session.execute(statement).scalars()]
+
+
+def counts(session: Session) -> dict[str, int]:
+    """Jobs by state; states without a job are left out."""
+    rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def waiting(session: Session, limit: int = 1000) -> list[Job]:
+    """Jobs that a runner may take, oldest first."""
+    rows = session.execute(
+        select(JobRow).where(JobRow.state.in_(WAITING)).order_by(JobRow.id).limit(limit)
+    )
+    return [record(row) for row in rows.scalars()]
+
+
+def next_waiting(
+    session: Session, wanted: Collection[Wanted], skip: Collection[str], *, lock: bool
+) -> JobRow | None:
+    """The oldest waiting job that can be run. With ``lock`` it is kept to this transaction, and one
+    that another has locked, and is therefore about to take, is passed over."""
+    if not wanted:
+        return None
+    statement = (
+        select(JobRow)
+        .where(
+            JobRow.state.in_(WAITING),
+            JobRow.id.not_in(list(skip)),
+            or_(*(_can_run(each, utc_now()) for each in wanted)),
+        )
+        .order_by(JobRow.id)
+        .limit(1)
+    )
+    if lock:
+        statement = statement.with_for_update(skip_locked=True)
+    return session.execute(statement).scalar_one_or_none()
+
+
+def _can_run(wanted: Wanted, now: datetime) -> ColumnElement[bool]:
+    device: ColumnElement[bool] = JobRow.device.in_(list(wanted.devices))
+    if wanted.best_is_free:
+        device = or_(device, JobRow.device.is_(None))
+    return and_(
+        JobRow.workload.in_(list(wanted.workloads)),
+        device,
+        or_(
+            JobRow.resume_on.is_(None),
+            JobRow.resume_on.in_(list(wanted.leases)),
+            JobRow.elsewhere_at <= now,
+        ),
+    )
+
+
+def leased(session: Session, leases: Collection[str]) -> set[str]:
+    """Those of the devices that a running job has."""
+    rows = session.execute(select(JobRow.lease).where(JobRow.lease.in_(list(leases))))
+    return {lease for lease in rows.scalars() if lease is not None}
+
+
+def running_on(session: Session, leases: Collection[str]) -> list[str]:
+    """Ids of the jobs that have these devices."""
+    rows = session.execute(
+        select(JobRow.id).where(JobRow.lease.in_(list(leases))).order_by(JobRow.id)
+    )
+    return list(rows.scalars())
+
+
+def running_of(session: Session, runner_id: str) -> list[JobRow]:
+    """The jobs a runner has, locked."""
+    statement = (
+        select(JobRow)
+        .where(JobRow.runner_id == runner_id, JobRow.state == RUNNING)
+        .order_by(JobRow.id)
+        .with_for_update()
+    )
+    return list(session.execute(statement).scalars())
+
+
+def job_of_key(session: Session, key: str) -> tuple[str, str] | None:
+    """Job id and request key that an idempotency key stands for."""
+    row = session.get(JobKeyRow, key)
+    return None if row is None else (row.job_id, row.request_key)
+
+
+def add_key(session: Session, key: str, job_id: str, request_key: str) -> None:
+    """Raises ``IntegrityError`` when the key exists."""
+    session.add(JobKeyRow(key=key, job_id=job_id, request_key=request_key, created_at=utc_now()))
+    session.flush()
+
+
+def concerning(session: Session, reference: str) -> list[JobRow]:
+    """The job with this id and every job that the study with this id answers, locked."""
+    statement = (
+        select(JobRow)
+        .where(or_(JobRow.id == reference, JobRow.study_id == reference))
+        .order_by(JobRow.id)
+        .with_for_update()
+    )
+    return list(session.execute(statement).scalars())
+
+
+def remove(session: Session, job_ids: Collection[str]) -> None:
+    """Delete jobs, with their events and keys."""
+    session.execute(delete(JobRow).where(JobRow.id.in_(list(job_ids))))
+
+
+def record(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        study_id=row.study_id,
+        state=row.state,
+        request=StudyRequest.from_dict(row.request),
+        message=row.message,
+        deaths=row.deaths,
+        cancel_requested=row.cancel_requested,
+        runner_id=row.runner_id,
+        lease=row.lease,
+        last_event=row.last_event,
+        wall_s=row.wall_s,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,317 @@
+"""A runner: takes jobs from the queue and runs each in a process of its own.
+
+It never measures and never searches itself, so that it stays small and outlives whatever a study
+does. All it knows is in the database: it can be killed at any moment, and another one inherits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.ids import new_id
+from app.jobs import queue, repository, runner_repository
+from app.jobs.offers import DeviceOffer, Offers
+from app.jobs.place import this_place
+from app.jobs.process import DATABASE_VARIABLE, EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
+from app.jobs.records import CANCELLED, OVER, QUEUED, Job
+from app.jobs.watch import Watch
+from app.settings import RunnerSettings
+from app.studies.owner import this_process
+from probes.errors import TonnageError
+
+POLL_S = 0.5
+AGAIN_AFTER_S = 5.0
+"""A job that was given back is not taken up again at once by the same runner."""
+
+CANCEL, STOP, LOST = "cancel", "stop", "lost"
+"""Why a job's process is being ended."""
+
+log = logging.getLogger(__name__)
+
+
+class Process(Protocol):
+    """What is needed of ``subprocess.Popen``."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+Start = Callable[[Job, str, DeviceOffer], Process]
+"""Starts the process of a job for the runner of that id, on the device."""
+
+
+@dataclass
+class _Running:
+    """A job and its process."""
+
+    job_id: str
+    lease: str
+    process: Process
+    ending: str = ""
+    """Why it is being ended; empty while it is not."""
+    kill_at_s: float = 0.0
+
+
+def start_process(database: Database) -> Start:
+    """The real thing: ``app.jobs.process`` in a session of its own, so that a Ctrl-C at the
+    runner's terminal is the runner's to deal with."""
+
+    def start(job: Job, runner_id: str, offer: DeviceOffer) -> Process:
+        module = [sys.executable, "-P", "-m", "app.jobs.process"]  # -P: no module of this folder
+        return subprocess.Popen(
+            [*module, job.id, runner_id, offer.device],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, DATABASE_VARIABLE: database.full_url},
+            start_new_session=True,
+        )
+
+    return start
+
+
+class Runner:
+    """Runs jobs on what it offers, one per device, until it is stopped.
+
+    ``start`` and ``clock`` are given for tests. ``run`` returns when everything has been given
+    back; ``step`` is one round of it, for who keeps the time himself.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: RunnerSettings,
+        offers: Offers,
+        *,
+        start: Start | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.offers = offers
+        self._database = database
+        self._settings = settings
+        self._start = start or start_process(database)
+        self._clock = clock
+        self._running: list[_Running] = []
+        self._not_before: dict[str, float] = {}
+        self._record: runner_repository.RunnerRecord | None = None
+        self._watch = Watch(settings.dead_after_s, clock)
+        self._beat_at_s = clock()
+        self._busy_at_s = clock()
+        self._stopping = False
+        self._in_trouble = False
+
+    @property
+    def id(self) -> str:
+        return self._record.id if self._record is not None else ""
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since there was last something to do."""
+        return 0.0 if self._running else self._clock() - self._busy_at_s
+
+    @property
+    def is_running(self) -> list[str]:
+        """Ids of the jobs whose process has not ended."""
+        return [each.job_id for each in self._running]
+
+    def run(self, idle_exit_s: float | None = None) -> None:
+        """Until ``stop`` is called, or there was nothing to do for so long."""
+        while not self._stopping:
+            self.step()
+            if idle_exit_s is not None and self.idle_s >= idle_exit_s:
+                log.info("Nothing to do for %.0f s: the runner ends.", self.idle_s)
+                break
+            time.sleep(POLL_S)
+        self._give_back()
+
+    def stop(self) -> None:
+        """End soon; safe in a signal handler. A second call ends the studies without grace."""
+        if self._stopping:
+            for each in self._running:
+                each.process.kill()
+        self._stopping = True
+
+    def step(self) -> None:
+        """One round. A database that cannot be used is waited for; the studies go on meanwhile."""
+        try:
+            self._sign_of_life()
+            self._reap()
+            self._obey()
+            if not self._stopping:
+                self._take()
+        except TonnageError as error:
+            self._watch.forget()
+            if not self._in_trouble:
+                log.warning("%s The runner goes on when the database is back.", error)
+            self._in_trouble = True
+            return
+        if self._in_trouble:
+            log.info("The database is back.")
+        self._in_trouble = False
+
+    # -- being there -----------------------------------------------------------------------
+
+    def _sign_of_life(self) -> None:
+        now_s = self._clock()
+        if self._record is not None and now_s < self._beat_at_s + self._settings.heartbeat_s:
+            return
+        with self._database.write() as session:
+            known = self._record is not None and runner_repository.beat(session, self.id)
+            if not known:
+                record = self._register(session)
+            queue.bury_dead_here(session)
+            for runner_id in self._watch.silent(runner_repository.listing(session)):
+                queue.bury(session, runner_id)
+        if not known:
+            if self._record is not None:
+                log.warning("This runner was taken for dead; its studies are given up here.")
+                self._end_all(LOST)
+            self._record = record
+        self._beat_at_s = now_s
+
+    def _register(self, session: Session) -> runner_repository.RunnerRecord:
+        runner_id = new_id("run")
+        runner_repository.add(session, runner_id, this_process(), this_place(), self.offers)
+        record = runner_repository.locked(session, runner_id)
+        assert record is not None
+        return record
+
+    # -- jobs that run ---------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """Settle what has ended, and kill what had its grace."""
+        for each in list(self._running):
+            status = each.process.poll()
+            if status is not None:
+                self._settle(each, status)
+                self._running.remove(each)
+                self._busy_at_s = self._clock()
+            elif each.ending and self._clock() >= each.kill_at_s:
+                each.process.kill()
+
+    def _settle(self, each: _Running, status: int) -> None:
+        """Store how a job ended whose process did not. Its process may have been the last to
+        store something, or the job may be another's by now."""
+        try:
+            with self._database.write() as session:
+                if each.ending == CANCEL:
+                    queue.end(session, each.job_id, self.id, CANCELLED, "Cancelled.")
+                elif each.ending == STOP or status == EXIT_TERMINATED:
+                    self._hand_back(session, each, "Its runner was stopped.")
+                elif status == EXIT_AGAIN:
+                    self._hand_back(session, each, "The database could not be used for a while.")
+                elif status == EXIT_INTERRUPTED:
+                    text = "Interrupted with a signal on its host."
+                    queue.end(session, each.job_id, self.id, CANCELLED, text)
+                else:
+                    queue.died(session, each.job_id, self.id, how_it_ended(status))
+                    self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
+        except queue.LeaseLost:
+            return
+
+    def _hand_back(self, session: Session, each: _Running, why: str) -> None:
+        queue.end(session, each.job_id, self.id, QUEUED, why)
+        self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
+
+    def _obey(self) -> None:
+        """End what is to be cancelled, and what is not ours any more."""
+        if not self._running:
+            return
+        with self._database.read() as session:
+            jobs = repository.by_ids(session, [each.job_id for each in self._running])
+        for each in self._running:
+            job = jobs.get(each.job_id)
+            if job is not None and job.runner_id == self.id:
+                if job.cancel_requested:
+                    self._end(each, CANCEL)
+            elif job is None or job.state not in OVER:
+                self._end(each, LOST)
+
+    def _end(self, each: _Running, why: str) -> None:
+        if each.ending:
+            return
+        each.ending = why
+        each.kill_at_s = self._clock() + self._settings.cancel_grace_s
+        each.process.send_signal(signal.SIGTERM if why == STOP else signal.SIGINT)
+
+    def _end_all(self, why: str) -> None:
+        for each in self._running:
+            self._end(each, why)
+
+    # -- jobs that wait --------------------------------------------------------------------
+
+    def _take(self) -> None:
+        """Start a job on every device that has none, as long as there are any."""
+        now_s = self._clock()
+        self._not_before = {job: at_s for job, at_s in self._not_before.items() if at_s > now_s}
+        while (claimed := self._claim()) is not None:
+            job, offer = claimed
+            self._busy_at_s = now_s
+            log.info("Job %s (%s) starts on %s.", job.id, job.request.workload, offer.device)
+            try:
+                process = self._start(job, self.id, offer)
+            except OSError as error:  # no memory, too many processes
+                with self._database.write() as session:
+                    how = f"could not be started: {error.strerror or error}"
+                    queue.died(session, job.id, self.id, how)
+                self._not_before[job.id] = now_s + AGAIN_AFTER_S
+                continue
+            self._running.append(_Running(job.id, offer.lease, process))
+
+    def _claim(self) -> tuple[Job, DeviceOffer] | None:
+        assert self._record is not None
+        busy, skip = {each.lease for each in self._running}, list(self._not_before)
+        with self._database.read() as session:  # most of the time there is nothing to lock for
+            if not queue.is_work_for(session, self._record, busy=busy, skip=skip):
+                return None
+        try:
+            with self._database.write() as session:
+                return queue.claim(session, self._record, busy=busy, skip=skip)
+        except IntegrityError:  # another runner was quicker
+            return None
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _give_back(self) -> None:
+        """End the studies, put their jobs back into the queue, and sign off."""
+        self._stopping = True
+        self._end_all(STOP)
+        deadline_s = self._clock() + 2 * self._settings.cancel_grace_s
+        while self._running and self._clock() < deadline_s:
+            self.step()
+            time.sleep(0.05)
+        for each in self._running:  # the database is away: who comes next finds this runner dead
+            each.process.kill()
+        if self._record is None or self._running:
+            return
+        try:
+            with self._database.write() as session:
+                runner_repository.remove(session, self.id)
+        except TonnageError as error:
+            log.warning("%s This runner will be found dead.", error)
+
+
+def how_it_ended(status: int) -> str:
+    """An exit status as words: ``was killed by SIGKILL``."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

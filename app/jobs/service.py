@@ -1,0 +1,161 @@
+"""What a person or program does with jobs: ask for a study, look, cancel, delete."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.errors import Conflict, IdempotencyConflict, NotFound
+from app.ids import new_id
+from app.jobs import queue, repository, runner_repository
+from app.jobs.check import check
+from app.jobs.records import (
+    ACTIVE,
+    CANCELLED,
+    RUNNING,
+    WAITING,
+    Job,
+    StudyRequest,
+)
+from app.settings import Settings, load_settings
+from app.studies import repository as study_repository
+from app.studies import service as studies
+from app.studies.optuna_trials import forget_trials
+from probes.errors import MeasurementError
+
+_ATTEMPTS = 5
+
+
+def submit(
+    database: Database,
+    request: StudyRequest,
+    *,
+    idempotency_key: str | None = None,
+    settings: Settings | None = None,
+) -> Job:
+    """Queue a study. While the same request is queued or running, its job is the answer.
+
+    An ``idempotency_key`` stands for the first job it was given with, for as long as that is kept.
+    ``settings`` say what is registered (default: those in force).
+
+    Raises ``NotRegistered`` for anything but the name of a registered workload, ``InputError`` for
+    a request that makes no sense, and ``IdempotencyConflict`` when the key was given with another.
+    """
+    with database.read() as session:
+        known = _known(session, request, idempotency_key)
+        runners = runner_repository.listing(session)
+    if known is None:
+        offered = {name for runner in runners for name in runner.offers.workloads}
+        check(settings or load_settings(), request, offered)
+    for _ in range(_ATTEMPTS):
+        try:
+            with database.write() as session:
+                return _submit(session, request, idempotency_key)
+        except IntegrityError:  # another process submitted the same at the same moment
+            continue
+    raise MeasurementError("The study could not be queued: others keep asking for it too.")
+
+
+def _submit(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job:
+    job = _known(session, request, idempotency_key)
+    if job is None:
+        row = repository.add(session, new_id("st"), request)
+        repository.add_event(session, row, "queued", {"message": ""})
+        job = repository.record(row)
+    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
+        repository.add_key(session, idempotency_key, job.id, request.key)
+    return job
+
+
+def _known(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job | None:
+    """The job that the key stands for, else the active one that asks the same."""
+    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
+    if known is None:
+        return repository.active(session, request.key)
+    job_id, request_key = known
+    if request_key != request.key:
+        raise IdempotencyConflict(
+            f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
+            "Use a new key for a new request."
+        )
+    return _get(session, job_id)
+
+
+def cancel(database: Database, study_id: str) -> Job:
+    """End a job; what it measured is kept, and the same request goes on with it.
+
+    One that runs is ended by its runner within seconds: ``cancel_requested`` until then. Cancelling
+    twice is no error. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
+    """
+    with database.write() as session:
+        queue.bury_dead_here(session)
+        row = repository.locked(session, _get(session, study_id).id)
+        if row is None:
+            raise NotFound(f"There is no study {study_id}.")
+        if row.state in WAITING:
+            queue.close(session, row, CANCELLED, "Cancelled before it ran.")
+        elif row.state == RUNNING:
+            row.cancel_requested = True
+        elif row.state != CANCELLED:
+            raise Conflict(f"Study {study_id} is {row.state} already.")
+        session.flush()
+        return repository.record(row)
+
+
+def delete(database: Database, study_id: str) -> None:
+    """Forget a study with its trials and recommendation, and the jobs that it answers. By the id of
+    a job that an older study answers, only that job. Its measurements stay: others reuse them.
+
+    Raises ``NotFound``, and ``Conflict`` while a job waits or runs, or a process runs the study.
+    """
+    with database.write() as session:
+        queue.bury_dead_here(session)
+        rows = repository.concerning(session, study_id)
+        study = study_repository.get(session, study_id)
+        if not rows and study is None:
+            raise NotFound(f"There is no study {study_id}.")
+        for row in rows:
+            if row.state in ACTIVE:
+                raise Conflict(f"Study {study_id} is {row.state}. Cancel it first.")
+        if study is not None and (by := studies.run_by(study)):
+            raise Conflict(by)
+        repository.remove(session, [row.id for row in rows])
+        study_repository.remove(session, [study_id])
+    if study is not None:
+        forget_trials(database, [study_id])
+
+
+def get(database: Database, study_id: str) -> Job:
+    """By the job's id, or by the id of the study that answers it. Raises ``NotFound``."""
+    with database.read() as session:
+        return _get(session, study_id)
+
+
+def listing(
+    database: Database,
+    *,
+    state: str | None = None,
+    workload: str | None = None,
+    limit: int = 100,
+    before: str | None = None,
+) -> list[Job]:
+    """Newest first; ``before`` is the id where the last page ended."""
+    with database.read() as session:
+        return repository.listing(
+            session, state=state, workload=workload, limit=limit, before=before
+        )
+
+
+def counts(database: Database) -> dict[str, int]:
+    """Jobs by state; states without a job are left out."""
+    with database.read() as session:
+        return repository.counts(session)
+
+
+def _get(session: Session, study_id: str) -> Job:
+    job_id = repository.id_of(session, study_id)
+    job = repository.get(session, job_id) if job_id is not None else None
+    if job is None:
+        raise NotFound(f"There is no study {study_id} that was started through the service.")
+    return job

@@ -1,0 +1,38 @@
+"""Why a job has not begun, in words: nothing waits silently."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.jobs import repository, runner_repository
+from app.jobs.records import WAITING, Job
+from app.jobs.runner_repository import RunnerRecord
+
+
+def waits_for(database: Database, job: Job) -> str:
+    """What has to happen before a queued job runs; empty for one that does not wait."""
+    if job.state not in WAITING:
+        return ""
+    with database.read() as session:
+        runners = runner_repository.listing(session)
+        return _reason(session, job, runners)
+
+
+def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
+    request = job.request
+    if not runners:
+        return "No runner is there. Start one with: tonnage runner"
+    able = [runner for runner in runners if request.workload in runner.offers.workloads]
+    if not able:
+        return f"No runner has workload {request.workload} registered."
+    device = request.device_name
+    leases = {o.lease for runner in able for o in runner.offers.meant(request.workload, device)}
+    if not leases:
+        there = sorted({offer.device for runner in able for offer in runner.offers.devices})
+        return f"No runner has a device {request.device}; there are: {', '.join(there)}."
+    taken = repository.leased(session, leases)
+    if taken == leases:
+        busy = ", ".join(repository.running_on(session, taken))
+        return f"Its device is in use by {busy}."
+    return "It is about to begin."

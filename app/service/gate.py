@@ -1,0 +1,99 @@
+"""Who is let in: the first thing that is asked of a request, before its body is read.
+
+It is asked of every path but the few in ``PUBLIC``, so that no route can forget to ask.
+"""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.keys import service as keys
+from app.service import problem_types as types
+from app.service import problems
+from app.service.addresses import is_loopback_name
+from app.service.problems import ProblemError
+from app.service.runtime import OPEN, Caller, Service
+from probes.errors import TonnageError
+
+PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
+"""Paths that tell nothing of what is stored."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Gate:
+    """ASGI middleware: host and origin, then the key, then the rate."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            headers = Headers(scope=scope)
+            self._check_host(headers)
+            self._check_origin(scope, headers)
+            scope["tonnage.caller"] = await self._caller(scope, headers)
+        except (ProblemError, TonnageError) as error:
+            answer = problems.response(problems.problem_of(error), scope["path"])
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _check_host(self, headers: Headers) -> None:
+        """Without keys, what protects a loopback service from web pages is that they cannot call
+        it by a name of their own, which a name server of theirs would point here."""
+        if self.service.needs_keys or not self.service.loopback_only:
+            return
+        host = headers.get("host", "")
+        if host and not is_loopback_name(urlsplit(f"//{host}").hostname or ""):
+            raise ProblemError(
+                types.WRONG_HOST, f"This service has no keys and is not {host[:200]!r}."
+            )
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        """Without keys, a page of another origin could have a browser send what changes things."""
+        origin = headers.get("origin")
+        if self.service.needs_keys or origin is None or scope["method"] in _SAFE:
+            return
+        if origin in self.service.settings.service.cors_origins:
+            return
+        if urlsplit(origin).netloc != headers.get("host"):
+            raise ProblemError(types.FOREIGN_ORIGIN, f"The origin {origin[:200]!r} is not allowed.")
+
+    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        if not self.service.needs_keys:
+            if self.service.is_limited:
+                self._count(address)
+            return OPEN
+        if scope["path"] in PUBLIC:
+            return Caller("public", "read")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        key = None
+        if scheme.lower() == "bearer" and token:
+            key = await run_in_threadpool(keys.authenticate, self.service.database, token.strip())
+        if key is None:
+            self._count(address)
+            detail = "The key is unknown or revoked." if token else "The request carries no key."
+            challenge = {"WWW-Authenticate": 'Bearer realm="tonnage"'}
+            raise ProblemError(types.NOT_AUTHENTICATED, detail, headers=challenge)
+        self._count(key.id)
+        return Caller(key.id, key.scope)
+
+    def _count(self, client: str) -> None:
+        wait_s = self.service.limiter.take(client)
+        if wait_s > 0:
+            raise ProblemError(
+                types.TOO_MANY_REQUESTS,
+                f"More than {self.service.settings.service.rate_per_s:g} requests per second.",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )

@@ -1,0 +1,71 @@
+"""How much of a request is read, and for how long: a client that is too large or too slow is told
+so, and costs no more than what it sent until then."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.service import problem_types as types
+from app.service import problems
+from app.service.problems import ProblemError
+
+CLOSE = {"Connection": "close"}
+"""What is left of the body on the connection is not read."""
+
+
+class Intake:
+    """ASGI middleware: limits the size of a body and the time until it is complete."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        length = headers.get("content-length")
+        if length is None and "transfer-encoding" not in headers:
+            await self.app(scope, receive, send)
+            return
+        if length is not None and (not length.isdecimal() or int(length) > self.max_bytes):
+            await problems.response(self._too_large(), scope["path"])(scope, receive, send)
+            return
+        await self.app(scope, self._limited(receive), send)
+
+    def _limited(self, receive: Receive) -> Receive:
+        received_bytes = 0
+        complete = False
+        deadline_s = time.monotonic() + self.timeout_s
+
+        async def limited() -> Message:
+            nonlocal received_bytes, complete
+            if complete:  # whoever reads on waits for the client to hang up
+                return await receive()
+            try:
+                async with asyncio.timeout(max(deadline_s - time.monotonic(), 0.0)):
+                    message = await receive()
+            except TimeoutError:
+                raise ProblemError(
+                    types.REQUEST_TIMEOUT,
+                    f"The body was not complete after {self.timeout_s:g} s.",
+                    headers=CLOSE,
+                ) from None
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self.max_bytes:
+                raise self._too_large()
+            complete = not message.get("more_body", False)
+            return message
+
+        return limited
+
+    def _too_large(self) -> ProblemError:
+        return ProblemError(
+            types.BODY_TOO_LARGE, f"At most {self.max_bytes} bytes are read.", headers=CLOSE
+        )

@@ -1,0 +1,87 @@
+"""What Prometheus is told: requests as they are answered, the rest read from the database when it
+asks, so that every process of the service says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.jobs import service as jobs
+from app.jobs.records import WAITING
+from app.measurements import service as measurements
+from app.studies import view as studies
+
+if TYPE_CHECKING:
+    from app.database import Database
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The numbers of one service, in a registry of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "tonnage_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "tonnage_http_request_duration_seconds",
+            "Time from a request's headers to the end of its answer; event streams are left out.",
+            ["method", "route"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        self._registry.register(_Stored(database))
+
+    def answered(self, method: str, route: str, status: int, duration_s: float | None) -> None:
+        """One request. ``route`` is its pattern, so that ids make no new series."""
+        self._requests.labels(method, route, str(status)).inc()
+        if duration_s is not None:
+            self._duration.labels(method, route).observe(duration_s)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format. Reads the database; raises what that raises."""
+        return generate_latest(self._registry)
+
+
+class _Stored(Collector):
+    """What the database knows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> list[Metric]:
+        """Nothing in advance: registering must not read the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        states = studies.counts_by_state(self._database)
+        yield _gauge("tonnage_studies", "Studies by state.", "state", states)
+        queue = jobs.counts(self._database)
+        waiting = sum(queue.get(state, 0) for state in WAITING)
+        yield GaugeMetricFamily("tonnage_queue_depth", "Studies waiting for a runner.", waiting)
+        verdicts = measurements.counts_by_verdict(self._database)
+        yield _gauge("tonnage_probes", "Stored measurements by verdict.", "verdict", verdicts)
+        busy = CounterMetricFamily(
+            "tonnage_device_busy_seconds",
+            "Time that studies have spent on a device, those under way included.",
+            labels=["fingerprint", "device"],
+        )
+        for device, busy_s in studies.busy_s_by_device(self._database).items():
+            busy.add_metric([device.fingerprint, device.name], busy_s)
+        yield busy
+
+
+def _gauge(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=[label])
+    for value, count in sorted(values.items()):
+        gauge.add_metric([value], count)
+    return gauge

@@ -1,0 +1,134 @@
+"""Registered workloads: the names that the service may run, and what each stands for.
+
+Built-in ones, those that installed packages offer as entry points of the group
+``tonnage.workloads``, and those with a ``reference`` in ``tonnage.toml``. Nothing is imported
+here: a workload's code runs in a worker, in its own interpreter.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from app.errors import NotRegistered
+from app.names import nearest
+from app.settings import Settings
+from probes.errors import InputError
+from probes.job import WorkloadRef
+from probes.workloads import BUILT_IN
+
+GROUP = "tonnage.workloads"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+REQUEST_OPTIONS = {
+    "transformer": ("vocabulary", "length", "heads", "seed"),
+    "visnet": ("max_atoms", "cutoff", "seed"),
+}
+"""What a request may set of the built-in ones: nothing that names a file."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A workload that has a name."""
+
+    name: str
+    reference: str
+    """As ``WorkloadRef.spec``."""
+    source: str
+    """Where it was registered, in words."""
+    python: str | None = None
+    """The interpreter that trains it; ``None`` for the default one."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fixed parameters."""
+    request_options: tuple[str, ...] = ()
+    """Parameters that a request may give."""
+
+    def asked(self, options: Mapping[str, Any]) -> WorkloadRef:
+        """With the options of a request. Raises ``InputError`` for one that it may not give."""
+        for name in options:
+            if name not in self.request_options:
+                known = ", ".join(self.request_options) or "none"
+                raise InputError(
+                    f"Workload {self.name}: a request may not set the option {name!r} (it may set: "
+                    f"{known}). Who runs the service can allow it in tonnage.toml: "
+                    f'[workloads.{self.name}] request_options = ["{name}"]'
+                )
+        return self.with_options(options)
+
+    def with_options(self, options: Mapping[str, Any]) -> WorkloadRef:
+        """With options of the local user, who may set any."""
+        name = "" if self.reference == self.name else self.name
+        return WorkloadRef(self.reference, {**self.options, **options}, name)
+
+
+def registered(settings: Settings) -> dict[str, Registered]:
+    """Every registered workload by name. Raises ``InputError`` for a name in ``tonnage.toml`` that
+    cannot be one."""
+    found = {name: Registered(name, name, "built in") for name in BUILT_IN}
+    for point in entry_points(group=GROUP):
+        if not NAME.fullmatch(point.name) or point.name in BUILT_IN:
+            log.warning("The entry point %s = %s cannot be registered.", point.name, point.value)
+            continue
+        package = point.dist.name if point.dist is not None else "an installed package"
+        found[point.name] = Registered(point.name, point.value, f"offered by {package}")
+    for name, configured in settings.workloads.items():
+        if configured.reference is not None:
+            _check(name, settings)
+            found[name] = Registered(name, configured.reference, "tonnage.toml")
+    return {name: _configured(entry, settings) for name, entry in found.items()}
+
+
+def find(settings: Settings, name: str) -> Registered:
+    """Raises ``NotRegistered`` with the reason."""
+    known = registered(settings)
+    if name in known:
+        return known[name]
+    listing = ", ".join(sorted(known))
+    if not NAME.fullmatch(name):
+        raise NotRegistered(
+            f"{name[:200]!r} is not the name of a workload. The service runs registered workloads "
+            "only, never a path or a module that a request names. Registered here: "
+            f"{listing}. Who runs the service registers more in tonnage.toml: [workloads.NAME] "
+            'reference = "path/to/file.py:Class"'
+        )
+    near = nearest(name, known)
+    suggestion = f" Did you mean {near}?" if near else ""
+    raise NotRegistered(
+        f"Workload {name!r} is not registered here.{suggestion} Registered: {listing}."
+    )
+
+
+def _configured(entry: Registered, settings: Settings) -> Registered:
+    """With interpreter and options from ``tonnage.toml``, where it says something of the name."""
+    own = settings.workloads.get(entry.name)
+    given = REQUEST_OPTIONS.get(entry.name, ())
+    if own is None:
+        return Registered(entry.name, entry.reference, entry.source, request_options=given)
+    allowed = dict.fromkeys([*given, *own.request_options])
+    return Registered(
+        entry.name,
+        entry.reference,
+        entry.source,
+        own.python,
+        own.options,
+        tuple(name for name in allowed if name not in own.options),
+    )
+
+
+def _check(name: str, settings: Settings) -> None:
+    where = settings.file or "tonnage.toml"
+    if name in BUILT_IN:
+        raise InputError(
+            f"{where}: workloads.{name}.reference: {name} is a built-in workload. Choose another "
+            "name for yours."
+        )
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{where}: workloads.{name}: a registered name consists of letters, digits, - and _."
+        )
