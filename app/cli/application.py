@@ -11,10 +11,12 @@ from app.cli.commands import (
     devices,
     doctor,
     export,
+    keys,
     max_batch,
     probe,
     recommend,
     runner,
+    serve,
     tune,
 )
 
@@ -67,6 +69,8 @@ app.command("recommend")(recommend.recommend)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.command("runner")(runner.runner)
+app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 
 application = typer.main.get_command(app)

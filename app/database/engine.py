@@ -9,10 +9,11 @@ had written in between.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,8 @@ from app.database.url import is_sqlite, parse_url, shown, sqlite_file
 from probes.errors import InputError, MeasurementError
 
 BUSY_TIMEOUT_S = 30.0
+POOL_SIZE = 16
+"""Connections kept, at most; opened as they are needed."""
 _WRITING = "tonnage_writing"
 
 
@@ -34,6 +37,9 @@ class Database:
 
     engine: Engine
     url: URL
+    _turn: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    """SQLite has one writer. Its busy timeout polls, and under load lets some wait for ever; the
+    threads of one process queue up here instead."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -67,8 +73,23 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One unit of work: committed when the block ends, rolled back when it raises."""
-        with explained(self.url), self._writers.begin() as session:
+        with self._own_turn(), explained(self.url), self._writers.begin() as session:
             yield session
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+            raise MeasurementError(
+                f"Database {self.shown_url}: writes before this one have taken more than "
+                f"{BUSY_TIMEOUT_S:g} s. Try again; what was committed before is kept."
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -134,6 +155,7 @@ def _engine(url: URL) -> Engine:
     options: dict[str, Any] = {"pool_pre_ping": True}
     if is_sqlite(url):
         options = {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
+    options |= {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE}
     try:
         engine = create_engine(url, **options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-_FLOAT = "$float"
+MARKER = "$float"
+"""The only key of what stands for a number that JSON does not have."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -48,7 +49,7 @@ class Document(TypeDecorator[Any]):
         return _encoded(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return _decoded(value)
+        return decoded(value)
 
 
 class CleanText(TypeDecorator[str]):
@@ -66,7 +67,7 @@ class CleanText(TypeDecorator[str]):
 
 def _encoded(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return {_FLOAT: str(value)}
+        return {MARKER: str(value)}
     if isinstance(value, dict):
         return {key: _encoded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -74,11 +75,12 @@ def _encoded(value: Any) -> Any:
     return value
 
 
-def _decoded(value: Any) -> Any:
+def decoded(value: Any) -> Any:
+    """What was stored as a ``Document``, from the JSON that it was stored as."""
     if isinstance(value, dict):
-        if set(value) == {_FLOAT}:
-            return float(value[_FLOAT])
-        return {key: _decoded(item) for key, item in value.items()}
+        if set(value) == {MARKER}:
+            return float(value[MARKER])
+        return {key: decoded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_decoded(item) for item in value]
+        return [decoded(item) for item in value]
     return value

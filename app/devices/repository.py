@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from app.database.upsert import upsert
 class DeviceRecord:
     """A device as its results know it."""
 
+    id: int
     key: str
     class_key: str
     kind: str
@@ -67,6 +69,17 @@ def find(session: Session, key: str) -> DeviceRecord | None:
     return None if row is None else _record(row)
 
 
+def named(session: Session, name: str) -> DeviceRecord | None:
+    """The device of that name that was seen last."""
+    row = session.execute(
+        select(DeviceRow)
+        .where(DeviceRow.name == name)
+        .order_by(DeviceRow.last_seen_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if row is None else _record(row)
+
+
 def listing(session: Session) -> list[DeviceRecord]:
     """Last seen first."""
     rows = session.execute(
@@ -75,8 +88,29 @@ def listing(session: Session) -> list[DeviceRecord]:
     return [_record(row) for row in rows.scalars()]
 
 
+def page(
+    session: Session, *, kind: str | None, class_key: str | None, before: int | None, limit: int
+) -> list[DeviceRecord]:
+    """First seen last; ``before`` is the id where the page before ended."""
+    statement = select(DeviceRow).order_by(DeviceRow.id.desc()).limit(limit)
+    if kind is not None:
+        statement = statement.where(DeviceRow.kind == kind)
+    if class_key is not None:
+        statement = statement.where(DeviceRow.class_key == class_key)
+    if before is not None:
+        statement = statement.where(DeviceRow.id < before)
+    return [_record(row) for row in session.execute(statement).scalars()]
+
+
+def of_keys(session: Session, keys: Collection[str]) -> dict[str, DeviceRecord]:
+    """Those of the devices that are known, by key."""
+    rows = session.execute(select(DeviceRow).where(DeviceRow.key.in_(list(keys))))
+    return {row.key: _record(row) for row in rows.scalars()}
+
+
 def _record(row: DeviceRow) -> DeviceRecord:
     return DeviceRecord(
+        id=row.id,
         key=row.key,
         class_key=row.class_key,
         kind=row.kind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.database import Database
 from app.devices import repository
 from app.devices.repository import DeviceRecord
+from app.errors import NotFound
 from probes.devices.fingerprint import Fingerprint
 
 
@@ -33,3 +34,25 @@ def listing(database: Database) -> list[DeviceRecord]:
     """Last seen first."""
     with database.read() as session:
         return repository.listing(session)
+
+
+def page(
+    database: Database,
+    *,
+    kind: str | None = None,
+    class_key: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[DeviceRecord]:
+    """First seen last."""
+    with database.read() as session:
+        return repository.page(session, kind=kind, class_key=class_key, before=before, limit=limit)
+
+
+def get(database: Database, key: str) -> DeviceRecord:
+    """By its fingerprint's key. Raises ``NotFound``."""
+    with database.read() as session:
+        found = repository.find(session, key)
+    if found is None:
+        raise NotFound(f"No device with the fingerprint {key} has been seen.")
+    return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
@@ -27,6 +27,30 @@ class MeasurementRecord:
     trial_number: int | None
     created_at: datetime
     measurement: Measurement
+
+
+@dataclass(frozen=True)
+class MeasurementSummary:
+    """A stored measurement without what fills pages: traces, output, telemetry."""
+
+    id: int
+    workload: str
+    device: str
+    fingerprint: str
+    """Empty for a single probe from before this was kept."""
+    scope_key: str
+    study_id: str | None
+    trial_number: int | None
+    config: Config
+    batch_size: int
+    purpose: str
+    verdict: str
+    reason: str
+    peak_bytes: int | None
+    limit_bytes: int | None
+    step_mean_s: float | None
+    tainted: bool
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -176,6 +200,49 @@ def listing(
     if before_id is not None:
         statement = statement.where(MeasurementRow.id < before_id)
     return [_record(row) for row in session.execute(statement).scalars()]
+
+
+_SUMMARY = [getattr(MeasurementRow, each.name) for each in fields(MeasurementSummary)]
+
+
+def summaries(
+    session: Session,
+    *,
+    workload: str | None = None,
+    fingerprint: str | None = None,
+    verdict: str | None = None,
+    study_id: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[MeasurementSummary]:
+    """Newest first; ``before`` is the id where the page before ended. A study's are its own."""
+    row = MeasurementRow
+    wanted = {
+        row.workload: workload,
+        row.fingerprint: fingerprint,
+        row.verdict: verdict,
+        row.study_id: study_id,
+    }
+    statement = select(*_SUMMARY).order_by(row.id.desc()).limit(limit)
+    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
+    if before is not None:
+        statement = statement.where(row.id < before)
+    return [MeasurementSummary(*found) for found in session.execute(statement)]
+
+
+def get(session: Session, measurement_id: int) -> tuple[MeasurementSummary, Measurement] | None:
+    """One measurement, all of it."""
+    row = session.get(MeasurementRow, measurement_id)
+    if row is None:
+        return None
+    summary = MeasurementSummary(*(getattr(row, each.name) for each in fields(MeasurementSummary)))
+    return summary, Measurement.from_dict(row.document)
+
+
+def counts_by_verdict(session: Session) -> dict[str, int]:
+    """Verdicts that no measurement has are left out. Reads an index, not the table."""
+    statement = select(MeasurementRow.verdict, func.count()).group_by(MeasurementRow.verdict)
+    return dict(session.execute(statement).all())
 
 
 def grades(session: Session, study_id: str) -> list[Grade]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy.orm import Session
+
 from app.database import Database
+from app.devices import repository as devices
+from app.errors import NotFound
 from app.measurements import repository
-from app.measurements.repository import Grade, MeasurementRecord
+from app.measurements.repository import Grade, MeasurementRecord, MeasurementSummary
 from optimizer.records import Prediction, Scope
 from probes.measurement import Config, Measurement, Purpose, Verdict
 
@@ -69,3 +73,48 @@ def grades(database: Database, study_id: str) -> list[Grade]:
     """How good the predictions of a study were."""
     with database.read() as session:
         return repository.grades(session, study_id)
+
+
+def page(
+    database: Database,
+    *,
+    workload: str | None = None,
+    fingerprint: str | None = None,
+    verdict: str | None = None,
+    study_id: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[MeasurementSummary]:
+    """Newest first."""
+    with database.read() as session:
+        return repository.summaries(
+            session,
+            workload=workload,
+            fingerprint=fingerprint,
+            verdict=verdict,
+            study_id=study_id,
+            before=before,
+            limit=limit,
+        )
+
+
+def get(database: Database, measurement_id: int) -> tuple[MeasurementSummary, Measurement]:
+    """Raises ``NotFound``."""
+    with database.read() as session:
+        found = repository.get(session, measurement_id)
+    if found is None:
+        raise NotFound(f"There is no measurement {measurement_id}.")
+    return found
+
+
+def receive(session: Session, scope: Scope, measurement: Measurement) -> int:
+    """Keep a measurement that another machine made, in a transaction of the caller's. Its device
+    is known by its fingerprint from then on. Returns its id."""
+    devices.require(session, scope.fingerprint, scope.device)
+    return repository.add(session, scope.key, measurement, fingerprint=scope.fingerprint)
+
+
+def counts_by_verdict(database: Database) -> dict[str, int]:
+    """Verdicts that no measurement has are left out."""
+    with database.read() as session:
+        return repository.counts_by_verdict(session)

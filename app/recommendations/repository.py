@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, Text, cast, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
@@ -33,6 +34,53 @@ def save(session: Session, recommendation: Recommendation, study_id: str, scope_
 def get(session: Session, recommendation_id: str) -> Recommendation | None:
     row = session.get(RecommendationRow, recommendation_id)
     return None if row is None else _recommendation(row)
+
+
+def text_of(session: Session, recommendation_id: str) -> str | None:
+    """The document as it is stored, which spares reading and writing JSON."""
+    return session.execute(
+        select(cast(RecommendationRow.document, Text)).where(
+            RecommendationRow.id == recommendation_id
+        )
+    ).scalar_one_or_none()
+
+
+def ids_of_studies(session: Session, study_ids: Collection[str]) -> dict[str, str]:
+    """The newest recommendation of each of these studies that has one."""
+    row = RecommendationRow
+    found = session.execute(
+        select(row.study_id, row.id)
+        .where(row.study_id.in_(list(study_ids)))
+        .order_by(row.created_at, row.id)
+    )
+    return dict(found.all())
+
+
+def page(
+    session: Session,
+    *,
+    workload: str | None,
+    budget: str | None,
+    device: str | None,
+    fingerprint: str | None,
+    study_id: str | None,
+    before: str | None,
+    limit: int,
+) -> list[Recommendation]:
+    """Newest first, by id; ``before`` is the id where the page before ended."""
+    row = RecommendationRow
+    wanted = {
+        row.workload: workload,
+        row.budget: budget,
+        row.device: device,
+        row.fingerprint: fingerprint,
+        row.study_id: study_id,
+    }
+    statement = select(row).order_by(row.id.desc()).limit(limit)
+    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
+    if before is not None:
+        statement = statement.where(row.id < before)
+    return [_recommendation(found) for found in session.execute(statement).scalars()]
 
 
 def of_study(session: Session, study_id: str) -> Recommendation | None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from app.database import Database
 from app.devices import service as devices
+from app.errors import NotFound
 from app.names import nearest
 from app.recommendations import repository
 from optimizer.records import Recommendation
@@ -58,6 +59,49 @@ def of_study(database: Database, study_id: str) -> Recommendation | None:
     """What a study ended in; ``None`` when it is not finished or found nothing."""
     with database.read() as session:
         return repository.of_study(session, study_id)
+
+
+def text(database: Database, recommendation_id: str) -> str:
+    """The document as stored. Raises ``NotFound``."""
+    with database.read() as session:
+        found = repository.text_of(session, recommendation_id)
+    if found is None:
+        raise NotFound(f"There is no recommendation {recommendation_id}.")
+    return found
+
+
+def page(
+    database: Database,
+    *,
+    workload: str | None = None,
+    budget: str | None = None,
+    device: str | None = None,
+    fingerprint: str | None = None,
+    study_id: str | None = None,
+    before: str | None = None,
+    limit: int,
+) -> list[Recommendation]:
+    """Newest first, by id."""
+    with database.read() as session:
+        return repository.page(
+            session,
+            workload=workload,
+            budget=budget,
+            device=device,
+            fingerprint=fingerprint,
+            study_id=study_id,
+            before=before,
+            limit=limit,
+        )
+
+
+def exactly(database: Database, recommendation_id: str) -> Recommendation:
+    """By its whole id. Raises ``NotFound``."""
+    with database.read() as session:
+        found = repository.get(session, recommendation_id)
+    if found is None:
+        raise NotFound(f"There is no recommendation {recommendation_id}.")
+    return found
 
 
 def get(database: Database, reference: str) -> Recommendation:

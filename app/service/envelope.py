@@ -88,4 +88,6 @@ class Envelope:
             "duration_ms": round(duration_s * 1000, 2),
             "caller": getattr(scope.get("tonnage.caller"), "id", None),
         }
-        log.info("%s %s %d %.1f ms", method, path, status, duration_s * 1000, extra={"facts": facts})
+        log.info(
+            "%s %s %d %.1f ms", method, path, status, duration_s * 1000, extra={"facts": facts}
+        )

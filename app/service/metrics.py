@@ -11,8 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.jobs import service as jobs
+from app.jobs.records import WAITING
 from app.measurements import service as measurements
-from app.studies import service as studies
+from app.studies import view as studies
 
 if TYPE_CHECKING:
     from app.database import Database
@@ -64,7 +65,8 @@ class _Stored(Collector):
     def collect(self) -> Iterator[Metric]:
         states = studies.counts_by_state(self._database)
         yield _gauge("tonnage_studies", "Studies by state.", "state", states)
-        waiting = sum(jobs.counts(self._database).get(state, 0) for state in jobs.WAITING)
+        queue = jobs.counts(self._database)
+        waiting = sum(queue.get(state, 0) for state in WAITING)
         yield GaugeMetricFamily("tonnage_queue_depth", "Studies waiting for a runner.", waiting)
         verdicts = measurements.counts_by_verdict(self._database)
         yield _gauge("tonnage_probes", "Stored measurements by verdict.", "verdict", verdicts)

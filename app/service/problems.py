@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
 from app.log_context import context
@@ -48,16 +49,12 @@ class Problem(BaseModel):
     type: str = Field(
         description="Identifies the kind of error; stable.", examples=[types.NOT_FOUND.uri]
     )
-    title: str = Field(
-        description="The kind of error, in words.", examples=[types.NOT_FOUND.title]
-    )
+    title: str = Field(description="The kind of error, in words.", examples=[types.NOT_FOUND.title])
     status: int = Field(description="The HTTP status.", ge=400, le=599, examples=[404])
     detail: str = Field(
         description="What happened, to which thing.", examples=["There is no study st_1."]
     )
-    what_to_do: str = Field(
-        description="The next step.", examples=[types.NOT_FOUND.what_to_do]
-    )
+    what_to_do: str = Field(description="The next step.", examples=[types.NOT_FOUND.what_to_do])
     instance: str = Field(description="The path that was asked for.", examples=["/v1/studies/st_1"])
     request_id: str = Field(
         description="As in the header X-Request-ID, and in every line of the service's log that "
@@ -83,6 +80,14 @@ class ProblemError(HTTPException):
         super().__init__(kind.status, detail, headers)
         self.kind = kind
         self.errors = list(errors)
+
+
+class NothingMore(HTTPException):
+    """No problem: there is nothing to stream and never will be, and a browser that is told 204
+    stops asking."""
+
+    def __init__(self) -> None:
+        super().__init__(204)
 
 
 def response(error: ProblemError, path: str) -> Response:
@@ -141,11 +146,6 @@ def _of_http(error: HTTPException) -> ProblemError:
     headers = dict(error.headers or {}) or None
     if error.status_code == 404:
         return ProblemError(types.NOT_FOUND, "There is nothing at this path.", headers=headers)
-    if error.status_code == 405:
-        allowed = (headers or {}).get("Allow", "others")
-        return ProblemError(
-            types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers=headers
-        )
     if error.status_code == 400:
         return ProblemError(types.MALFORMED_BODY, "The body is no JSON document.", headers=headers)
     log.error("The framework raised %d: %s", error.status_code, error.detail)
@@ -171,10 +171,26 @@ def _message(detail: dict[str, Any]) -> str:
     return str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
+def _of_method(request: Request) -> ProblemError:
+    """The framework names the methods of the first route with this path; there may be more."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    allowed = ", ".join(sorted(found))
+    return ProblemError(
+        types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer everything that is raised below with a problem document."""
 
     def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, NothingMore):
+            return Response(status_code=204)
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error = _of_method(request)
         return response(problem_of(error), request.url.path)
 
     for kind in (HTTPException, RequestValidationError, TonnageError, IntegrityError, PoolTimeout):

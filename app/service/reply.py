@@ -1,4 +1,4 @@
-"""The answer to a read: JSON with an entity tag, and 304 where the client has it already."""
+"""The answer to a read: content with an entity tag, and 304 where the client has it already."""
 
 from __future__ import annotations
 
@@ -11,13 +11,27 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.database.types import MARKER, decoded
 
-class JsonReply(Response):
-    """JSON text, from plain data or as it was stored (``bytes`` are sent as they are).
 
-    A successful answer to GET carries a weak ``ETag`` of its content: weak, because the same
-    content may be sent compressed or not. NaN and infinity, which JSON does not have, become null.
-    """
+class TaggedReply(Response):
+    """A successful answer to GET carries a weak ``ETag`` of its content: weak, because the same
+    content may be sent compressed or not."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.status_code == 200 and scope["method"] == "GET":
+            tag = f'W/"{hashlib.sha256(self.body).hexdigest()[:32]}"'
+            self.headers["ETag"] = tag
+            self.headers["Cache-Control"] = "private, no-cache"
+            if matches(Headers(scope=scope).get("if-none-match"), tag):
+                self.status_code, self.body = 304, b""
+                del self.headers["content-length"], self.headers["content-type"]
+        await super().__call__(scope, receive, send)
+
+
+class JsonReply(TaggedReply):
+    """JSON text, from plain data, or as it is from ``bytes``. NaN and infinity, which JSON does not
+    have, become null."""
 
     media_type = "application/json"
 
@@ -30,15 +44,19 @@ class JsonReply(Response):
             text = json.dumps(finite(content), allow_nan=False, separators=(",", ":"))
         return text.encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.status_code == 200 and scope["method"] == "GET":
-            tag = f'W/"{hashlib.sha256(self.body).hexdigest()[:32]}"'
-            self.headers["ETag"] = tag
-            self.headers["Cache-Control"] = "private, no-cache"
-            if matches(Headers(scope=scope).get("if-none-match"), tag):
-                self.status_code, self.body = 304, b""
-                del self.headers["content-length"], self.headers["content-type"]
-        await super().__call__(scope, receive, send)
+
+class TextReply(TaggedReply):
+    """Text as it is."""
+
+    media_type = "text/plain"
+
+
+def stored(text: str) -> bytes:
+    """A stored document as the JSON that is sent. Only one with numbers that JSON does not have,
+    which are stored under a marker, has to be read and written anew."""
+    if MARKER in text:
+        text = json.dumps(finite(decoded(json.loads(text))), allow_nan=False)
+    return text.encode()
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

@@ -10,7 +10,9 @@ from starlette.types import Scope as AsgiScope
 
 from app.database import Database
 from app.keys.records import Scope
+from app.service.metrics import Metrics
 from app.service.rate import RateLimiter
+from app.service.runners import RunnerWatch
 from app.settings import Settings
 
 
@@ -37,15 +39,25 @@ class Service:
     """Whether requests must carry a key; decided when the service starts."""
     loopback_only: bool = True
     """Whether nothing but this machine reaches it."""
+    runners: RunnerWatch | None = None
+    """Starts a runner on this host when there is work; ``None``: nobody does."""
     limiter: RateLimiter = field(init=False)
+    metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
         service = self.settings.service
         limiter = RateLimiter(service.rate_per_s, service.rate_burst)
         object.__setattr__(self, "limiter", limiter)
+        object.__setattr__(self, "metrics", Metrics(self.database))
+
+    def work_arrived(self) -> None:
+        """A study was queued: see at once that somebody runs it."""
+        if self.runners is not None:
+            self.runners.wake()
 
     @property
     def is_limited(self) -> bool:
+        """Whether requests are counted: not those of one's own machine to one's own machine."""
         return self.needs_keys or not self.loopback_only
 
 

@@ -123,7 +123,7 @@ def remove(session: Session, study_ids: Collection[str]) -> None:
 
 def get(session: Session, study_id: str) -> StudyRecord | None:
     row = session.get(StudyRow, study_id)
-    return None if row is None else _record(row)
+    return None if row is None else record(row)
 
 
 def latest(session: Session, key: str) -> StudyRecord | None:
@@ -136,7 +136,7 @@ def latest(session: Session, key: str) -> StudyRecord | None:
         .limit(1)
         .with_for_update()
     ).scalar_one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else record(row)
 
 
 def listing(
@@ -160,7 +160,7 @@ def listing(
         statement = statement.where(StudyRow.budget == budget)
     if state is not None:
         statement = statement.where(StudyRow.state == state)
-    return [_record(row) for row in session.execute(statement).scalars()]
+    return [record(row) for row in session.execute(statement).scalars()]
 
 
 def save_trial(session: Session, study_id: str, trial: Trial) -> None:
@@ -201,7 +201,8 @@ def _row(session: Session, study_id: str) -> StudyRow:
     return session.get_one(StudyRow, study_id)
 
 
-def _record(row: StudyRow) -> StudyRecord:
+def record(row: StudyRow) -> StudyRecord:
+    """A row as plain data; its workload and device are read too."""
     workload: WorkloadRow = row.workload
     device: DeviceRow = row.device
     owner = None

@@ -18,6 +18,7 @@ from app.database.upsert import upsert
 class WorkloadRecord:
     """A workload at one state of its source and options."""
 
+    id: int
     reference: str
     """As the user named it: ``visnet``, ``train.py:MyWorkload``."""
     source_hash: str
@@ -66,15 +67,29 @@ def listing(session: Session) -> list[WorkloadRecord]:
     rows = session.execute(
         select(WorkloadRow).order_by(WorkloadRow.last_seen_at.desc(), WorkloadRow.id.desc())
     )
-    return [
-        WorkloadRecord(
-            reference=row.reference,
-            source_hash=row.source_hash,
-            options=row.options,
-            dataset_size=row.dataset_size,
-            space=row.space,
-            first_seen_at=row.first_seen_at,
-            last_seen_at=row.last_seen_at,
-        )
-        for row in rows.scalars()
-    ]
+    return [_record(row) for row in rows.scalars()]
+
+
+def page(
+    session: Session, *, reference: str | None, before: int | None, limit: int
+) -> list[WorkloadRecord]:
+    """First seen last; ``before`` is the id where the page before ended."""
+    statement = select(WorkloadRow).order_by(WorkloadRow.id.desc()).limit(limit)
+    if reference is not None:
+        statement = statement.where(WorkloadRow.reference == reference)
+    if before is not None:
+        statement = statement.where(WorkloadRow.id < before)
+    return [_record(row) for row in session.execute(statement).scalars()]
+
+
+def _record(row: WorkloadRow) -> WorkloadRecord:
+    return WorkloadRecord(
+        id=row.id,
+        reference=row.reference,
+        source_hash=row.source_hash,
+        options=row.options,
+        dataset_size=row.dataset_size,
+        space=row.space,
+        first_seen_at=row.first_seen_at,
+        last_seen_at=row.last_seen_at,
+    )

@@ -84,9 +84,7 @@ def test_of_two_searches_at_once_the_second_waits_and_says_for_whom(
     assert holder_pid(folder) == 0
 
 
-def test_a_killed_search_frees_the_device(
-    two: tuple[Started, Started], folder: Path
-) -> None:
+def test_a_killed_search_frees_the_device(two: tuple[Started, Started], folder: Path) -> None:
     first, second = two
 
     first.process.kill()

@@ -1,0 +1,1 @@
+"""Checks: answers to "will this planned run fit and finish in time here?", as they were given."""

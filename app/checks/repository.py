@@ -1,0 +1,75 @@
+"""All SQL about checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.checks.records import CheckRecord, CheckVerdict
+from app.clock import utc_now
+from app.database.models import CheckRow
+
+
+def add(
+    session: Session,
+    *,
+    check_id: str,
+    verdict: CheckVerdict,
+    workload: str,
+    device: str,
+    fingerprint: str,
+    recommendation_id: str | None,
+    document: dict[str, Any],
+) -> CheckRecord:
+    row = CheckRow(
+        id=check_id,
+        verdict=verdict,
+        workload=workload,
+        device=device,
+        fingerprint=fingerprint,
+        recommendation_id=recommendation_id,
+        document=document,
+        created_at=utc_now(),
+    )
+    session.add(row)
+    session.flush()
+    return _record(row)
+
+
+def get(session: Session, check_id: str) -> CheckRecord | None:
+    row = session.get(CheckRow, check_id)
+    return None if row is None else _record(row)
+
+
+def page(
+    session: Session,
+    *,
+    workload: str | None,
+    verdict: str | None,
+    fingerprint: str | None,
+    before: str | None,
+    limit: int,
+) -> list[CheckRecord]:
+    """Newest first; ``before`` is the id where the page before ended."""
+    row = CheckRow
+    wanted = {row.workload: workload, row.verdict: verdict, row.fingerprint: fingerprint}
+    statement = select(row).order_by(row.id.desc()).limit(limit)
+    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
+    if before is not None:
+        statement = statement.where(row.id < before)
+    return [_record(found) for found in session.execute(statement).scalars()]
+
+
+def _record(row: CheckRow) -> CheckRecord:
+    return CheckRecord(
+        id=row.id,
+        verdict=row.verdict,
+        workload=row.workload,
+        device=row.device,
+        fingerprint=row.fingerprint,
+        recommendation_id=row.recommendation_id,
+        document=row.document,
+        created_at=row.created_at,
+    )

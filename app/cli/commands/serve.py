@@ -1,0 +1,90 @@
+"""``tonnage serve``: the HTTP interface."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from app.cli import options
+from app.cli.context import open_database, open_settings, verbosity
+from app.cli.output import facts_table, print_json, stdout
+
+log = logging.getLogger(__name__)
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on. Default: 127.0.0.1, or what is configured.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to listen on; 0: a free one. Default: 8765, or what is configured.",
+            show_default=False,
+            min=0,
+            max=65_535,
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Ask nobody for a key: everybody who reaches the address may start and delete "
+            "studies.",
+        ),
+    ] = False,
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Serve recommendations, measurements and studies over HTTP until it is stopped.
+
+    Without keys it listens on this machine only. Once there is a key (tonnage keys create), every
+    request needs one, and any other address may be listened on. The database is migrated first.
+    Studies run in a process of their own (tonnage runner), which is started when there is work
+    and lives on when the service ends.
+    """
+    settings = open_settings()
+
+    from app.service.listen import listen, url_of
+
+    listener = listen(
+        host or settings.service.host, settings.service.port if port is None else port
+    )
+    store = open_database(settings, database)
+
+    from app.logging_setup import configure_logging
+    from app.service.serve import run, service_on
+
+    service = service_on(listener, store, settings, insecure=insecure)
+    url = url_of(listener)
+    asked = "needed (Authorization: Bearer KEY)" if service.needs_keys else "not needed"
+    if json_:
+        addresses = {"api": f"{url}/v1", "docs": f"{url}/docs", "openapi": f"{url}/openapi.json"}
+        print_json({**addresses, "keys_needed": service.needs_keys, "database": store.shown_url})
+    else:
+        rows = [
+            ("API", f"{url}/v1"),
+            ("docs", f"{url}/docs"),
+            ("keys", asked),
+            ("database", store.shown_url),
+            ("stop", "Ctrl-C"),
+        ]
+        stdout().print(facts_table(rows))
+        sys.stdout.flush()
+    configure_logging(
+        verbosity(), settings.data_dir, json_lines=settings.service.log_format == "json"
+    )
+    if insecure:
+        log.warning("Serving without keys (--insecure): whoever reaches %s may do anything.", url)
+    try:
+        run(service, listener)
+    finally:
+        store.close()
+    log.info("Stopped.")

@@ -1,0 +1,257 @@
+"""``Client``: one method per thing the service does, with the service's own types.
+
+with Client("http://127.0.0.1:8765") as tonnage:
+    study = tonnage.start_study("transformer", budget="smoke_test")
+    for event in tonnage.events(study.id):
+        print(event.kind, event.data)
+    print(tonnage.study(study.id).recommendation_id)
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+from app.checks.schemas import CheckOut
+from app.client import events as streams
+from app.client.events import StudyEvent
+from app.client.transport import Transport
+from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
+from app.measurements.schemas import MeasurementDetail, MeasurementOut, MeasurementStored
+from app.predictions.schemas import PredictionErrorsOut
+from app.recommendations.schemas import LookupOut, RecommendationOut
+from app.studies.schemas import StudyOut, TrialOut
+from app.workloads.schemas import RegisteredOut, WorkloadOut
+from probes.devices.fingerprint import Fingerprint
+from probes.measurement import Measurement
+
+Item = TypeVar("Item", bound=BaseModel)
+
+PAGE = 200
+
+
+class Client:
+    """One service. Every method raises ``ProblemError`` for an answer that is an error, and
+    ``UnavailableError`` where there is none, after a few attempts if that is safe. Listings are
+    read page by page as they are iterated over. Not to be shared between threads."""
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8765",
+        key: str | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """``key`` is what ``tonnage keys create`` printed; ``timeout_s`` is for one answer."""
+        self._transport = Transport(base_url, key, timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # Studies
+
+    def start_study(
+        self, workload: str, *, idempotency_key: str | None = None, **question: Any
+    ) -> StudyOut:
+        """Queue a study of a registered workload. ``question`` are the other fields of
+        ``StudyCreate``: ``budget``, ``device``, ``pinned``, ``trials``, …"""
+        body = {"workload": workload, **question}
+        key = idempotency_key or str(uuid.uuid4())
+        found = self._transport.json("POST", "/v1/studies", body=body, idempotency_key=key)
+        return StudyOut.model_validate(found)
+
+    def study(self, study_id: str) -> StudyOut:
+        return self._read(f"/v1/studies/{study_id}", StudyOut)
+
+    def studies(
+        self, *, state: str | None = None, workload: str | None = None, budget: str | None = None
+    ) -> Iterator[StudyOut]:
+        """Newest first."""
+        wanted = {"state": state, "workload": workload, "budget": budget}
+        return self._pages("/v1/studies", StudyOut, wanted)
+
+    def trials(self, study_id: str) -> list[TrialOut]:
+        return self._list(f"/v1/studies/{study_id}/trials", TrialOut)
+
+    def events(self, study_id: str, after: int = 0) -> Iterator[StudyEvent]:
+        """What happened and happens to a study, until it is over; lost connections are taken up
+        again where they broke off. ``after`` is the id of the last event that is known."""
+        return streams.events(self._transport, f"/v1/studies/{study_id}/events", after)
+
+    def wait(self, study_id: str) -> StudyOut:
+        """Until the study is over. Returns what has become of it."""
+        for _ in self.events(study_id):
+            pass
+        return self.study(study_id)
+
+    def cancel_study(self, study_id: str) -> StudyOut:
+        """A running one ends within seconds. What it measured is kept."""
+        found = self._transport.json("POST", f"/v1/studies/{study_id}/cancel")
+        return StudyOut.model_validate(found)
+
+    def delete_study(self, study_id: str) -> None:
+        self._transport.json("DELETE", f"/v1/studies/{study_id}")
+
+    # Recommendations
+
+    def lookup(
+        self,
+        workload: str,
+        budget: str,
+        *,
+        fingerprint: str | None = None,
+        device: str | None = None,
+        **more: Any,
+    ) -> LookupOut:
+        """The recommendation for a device, or a prior. ``more``: ``kind``, ``class_key``,
+        ``memory_bytes``, ``workload_hash``, ``time_scale``."""
+        wanted = {"fingerprint": fingerprint, "device": device, **more}
+        query = {"workload": workload, "budget": budget, **wanted}
+        return self._read("/v1/recommendations/lookup", LookupOut, query)
+
+    def recommendation(self, recommendation_id: str) -> RecommendationOut:
+        return self._read(f"/v1/recommendations/{recommendation_id}", RecommendationOut)
+
+    def recommendations(
+        self,
+        *,
+        workload: str | None = None,
+        budget: str | None = None,
+        device: str | None = None,
+        fingerprint: str | None = None,
+        study_id: str | None = None,
+    ) -> Iterator[RecommendationOut]:
+        """Newest first, whether they still hold or not."""
+        wanted = {
+            "workload": workload,
+            "budget": budget,
+            "device": device,
+            "fingerprint": fingerprint,
+            "study_id": study_id,
+        }
+        return self._pages("/v1/recommendations", RecommendationOut, wanted)
+
+    def export(self, recommendation_id: str, to: str = "json") -> str:
+        """As ``json``, ``yaml``, ``toml``, ``env`` or ``args``."""
+        return self._transport.text(f"/v1/recommendations/{recommendation_id}/exports/{to}")
+
+    # Measurements
+
+    def add_measurement(
+        self,
+        measurement: Measurement,
+        *,
+        workload_hash: str,
+        fingerprint: str,
+        environment: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> MeasurementStored:
+        """Send what this machine measured. Kept once, however often it has to be sent."""
+        scope = {"workload_hash": workload_hash, "fingerprint": fingerprint}
+        body = {
+            "scope": {**scope, "environment": environment or {}},
+            "measurement": measurement.to_dict(),
+        }
+        key = idempotency_key or str(uuid.uuid4())
+        found = self._transport.json("POST", "/v1/measurements", body=body, idempotency_key=key)
+        return MeasurementStored.model_validate(found)
+
+    def measurement(self, measurement_id: int) -> MeasurementDetail:
+        return self._read(f"/v1/measurements/{measurement_id}", MeasurementDetail)
+
+    def measurements(
+        self,
+        *,
+        workload: str | None = None,
+        fingerprint: str | None = None,
+        verdict: str | None = None,
+        study_id: str | None = None,
+    ) -> Iterator[MeasurementOut]:
+        """Newest first, in short."""
+        wanted = {
+            "workload": workload,
+            "fingerprint": fingerprint,
+            "verdict": verdict,
+            "study_id": study_id,
+        }
+        return self._pages("/v1/measurements", MeasurementOut, wanted)
+
+    # Devices, workloads, checks, predictions
+
+    def add_device(self, fingerprint: Fingerprint, *, kind: str, name: str) -> DeviceOut:
+        """Make this machine's device known before sending what was measured on it."""
+        groups = FingerprintIn(
+            identity=fingerprint.identity,
+            device_class=fingerprint.device_class,
+            environment=fingerprint.environment,
+            state=fingerprint.state,
+        )
+        body = DeviceIn(kind=kind, name=name, fingerprint=groups).model_dump()
+        return DeviceOut.model_validate(self._transport.json("POST", "/v1/devices", body=body))
+
+    def device(self, key: str) -> DeviceOut:
+        return self._read(f"/v1/devices/{key}", DeviceOut)
+
+    def devices(
+        self, *, kind: str | None = None, class_key: str | None = None
+    ) -> Iterator[DeviceOut]:
+        return self._pages("/v1/devices", DeviceOut, {"kind": kind, "class_key": class_key})
+
+    def workloads(self, *, workload: str | None = None) -> Iterator[WorkloadOut]:
+        """Those that have been measured."""
+        return self._pages("/v1/workloads", WorkloadOut, {"workload": workload})
+
+    def registered_workloads(self) -> list[RegisteredOut]:
+        """Those that a study can be started of."""
+        return self._list("/v1/workloads/registered", RegisteredOut)
+
+    def check(self, check_id: str) -> CheckOut:
+        return self._read(f"/v1/checks/{check_id}", CheckOut)
+
+    def checks(
+        self,
+        *,
+        workload: str | None = None,
+        verdict: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Iterator[CheckOut]:
+        wanted = {"workload": workload, "verdict": verdict, "fingerprint": fingerprint}
+        return self._pages("/v1/checks", CheckOut, wanted)
+
+    def prediction_errors(
+        self, *, workload: str | None = None, quantity: str | None = None
+    ) -> list[PredictionErrorsOut]:
+        wanted = {"workload": workload, "quantity": quantity}
+        return self._list("/v1/predictions", PredictionErrorsOut, wanted)
+
+    def _read(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> Item:
+        return kind.model_validate(self._transport.json("GET", path, query=query))
+
+    def _list(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> list[Item]:
+        found = self._transport.json("GET", path, query=query)
+        return TypeAdapter(list[kind]).validate_python(found)  # type: ignore[valid-type]
+
+    def _pages(self, path: str, kind: type[Item], query: dict[str, Any]) -> Iterator[Item]:
+        cursor: str | None = None
+        while True:
+            page = self._transport.json(
+                "GET", path, query={**query, "limit": PAGE, "cursor": cursor}
+            )
+            yield from (kind.model_validate(item) for item in page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return

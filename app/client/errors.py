@@ -1,0 +1,100 @@
+"""What a client's call raises: the service's problem documents, as exceptions to tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from probes.errors import TonnageError
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field that is wrong."""
+
+    field: str
+    message: str
+
+
+@dataclass
+class ProblemError(TonnageError):
+    """The service's answer was an error."""
+
+    kind: str
+    """The kind of error: what its ``type`` ends in, such as ``not-found``."""
+    status: int
+    title: str
+    detail: str
+    what_to_do: str = ""
+    request_id: str = ""
+    """Under which the service's log has more."""
+    errors: list[FieldError] = field(default_factory=list)
+    retry_after_s: float | None = None
+
+    def __str__(self) -> str:
+        where = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.status} {self.title}: {self.detail} {self.what_to_do}".strip() + where
+
+
+class NotFoundError(ProblemError):
+    """There is no such thing, or nothing comparable has been measured."""
+
+
+class NotAllowedError(ProblemError):
+    """No valid key, a key with too small a scope, or a workload that is not registered."""
+
+
+class ConflictError(ProblemError):
+    """It is in a state in which this cannot be done."""
+
+
+class TooManyRequestsError(ProblemError):
+    """Wait ``retry_after_s``."""
+
+
+class UnavailableError(ProblemError):
+    """The service cannot be reached, or cannot answer now. Nothing of what was asked is known to
+    have been done."""
+
+
+_BY_STATUS: dict[int, type[ProblemError]] = {
+    401: NotAllowedError,
+    403: NotAllowedError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: TooManyRequestsError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: UnavailableError,
+}
+
+
+def problem_from(status: int, document: Any, retry_after: str | None) -> ProblemError:
+    """From an answer's status and body; what is no problem document (a proxy's page) is one in its
+    own right."""
+    known = document if isinstance(document, dict) else {}
+    kind = str(known.get("type", "")).rpartition("#")[2] or "unknown"
+    return _BY_STATUS.get(status, ProblemError)(
+        kind=kind,
+        status=status,
+        title=str(known.get("title", "The service answered with an error")),
+        detail=str(known.get("detail", "")),
+        what_to_do=str(known.get("what_to_do", "")),
+        request_id=str(known.get("request_id", "")),
+        errors=[
+            FieldError(str(each.get("field", "")), str(each.get("message", "")))
+            for each in known.get("errors", [])
+        ],
+        retry_after_s=float(retry_after) if retry_after and retry_after.isdecimal() else None,
+    )
+
+
+def unreachable(url: str, why: str) -> UnavailableError:
+    """No answer at all."""
+    return UnavailableError(
+        kind="unreachable",
+        status=0,
+        title="The service does not answer",
+        detail=f"{url}: {why}",
+        what_to_do="Check the address, and that tonnage serve runs there.",
+    )

@@ -1,0 +1,65 @@
+"""Reading server-sent events, and coming back where a connection was lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.client.errors import UnavailableError
+from app.client.transport import Transport
+
+ATTEMPTS = 30
+"""In a row without a single event before giving up."""
+RECONNECT_S = 1.0
+
+
+@dataclass(frozen=True)
+class StudyEvent:
+    """Something that happened to a study (``docs/jobs.md``)."""
+
+    id: int
+    """Counts up; give the last one as ``after`` to go on."""
+    kind: str
+    created_at: str
+    data: dict[str, Any]
+
+
+def events(transport: Transport, path: str, after: int) -> Iterator[StudyEvent]:
+    """Every event above ``after`` until the study is over, each once, however often the connection
+    is lost meanwhile. Raises ``ProblemError``; ``UnavailableError`` when it stays lost."""
+    failures = 0
+    while True:
+        try:
+            with transport.stream(path, {"Last-Event-ID": str(after)}) as answer:
+                if answer.status_code == 204:  # over, and nothing left
+                    return
+                for event in parse(answer.iter_lines()):
+                    after, failures = event.id, 0
+                    yield event
+        except UnavailableError:
+            failures += 1
+            if failures == ATTEMPTS:
+                raise
+            transport.pause(RECONNECT_S)
+
+
+def parse(lines: Iterable[str]) -> Iterator[StudyEvent]:
+    """Events from the lines of a stream; comments, and an event that was cut off, are left out."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line == "":
+            if "data" in fields and "id" in fields:
+                document = json.loads(fields["data"])
+                yield StudyEvent(
+                    int(fields["id"]), document["kind"], document["created_at"], document["data"]
+                )
+            fields = {}
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data" and "data" in fields:
+            value = f"{fields['data']}\n{value}"
+        if name:
+            fields[name] = value

@@ -1,0 +1,110 @@
+"""Sending requests: the key, time-outs, trying again, and errors as exceptions."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from app.client.errors import problem_from, unreachable
+
+ATTEMPTS = 4
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 10.0
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+class Transport:
+    """Requests to one service. What may be sent twice is tried again when the service does not
+    answer or says that it cannot now."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None,
+        timeout_s: float,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(
+            base_url=base_url, headers=headers, timeout=timeout_s, follow_redirects=False
+        )
+        self.base_url = base_url
+        self.pause = pause
+
+    def close(self) -> None:
+        self._http.close()
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: Any = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """The body of the answer; ``None`` when it has none. Raises ``ProblemError``."""
+        answer = self._send(method, path, query, body, idempotency_key)
+        return answer.json() if answer.content else None
+
+    def text(self, path: str) -> str:
+        """The body of an answer to GET as text. Raises ``ProblemError``."""
+        return self._send("GET", path, None, None, None).text
+
+    @contextmanager
+    def stream(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """An answer to GET whose body is read as it comes. Raises ``ProblemError``."""
+        try:
+            with self._http.stream("GET", path, headers=headers) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _problem(answer)
+                yield answer
+        except httpx.TransportError as error:
+            raise unreachable(self.base_url, _words(error)) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        body: Any,
+        idempotency_key: str | None,
+    ) -> httpx.Response:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        repeatable = method != "POST" or idempotency_key is not None
+        for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1 or not repeatable
+            wait_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * (0.5 + random.random() / 2)
+            try:
+                answer = self._http.request(method, path, params=params, json=body, headers=headers)
+            except httpx.TransportError as error:
+                if last:
+                    raise unreachable(self.base_url, _words(error)) from error
+            else:
+                if not answer.is_error:
+                    return answer
+                problem = _problem(answer)
+                if last or answer.status_code not in _TRY_AGAIN:
+                    raise problem
+                wait_s = max(wait_s, min(problem.retry_after_s or 0.0, LONGEST_PAUSE_S))
+            self.pause(wait_s)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _problem(answer: httpx.Response) -> Any:
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    return problem_from(answer.status_code, document, answer.headers.get("retry-after"))
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

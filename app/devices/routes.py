@@ -1,0 +1,56 @@
+"""``/v1/devices``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from app.devices import service as devices
+from app.devices.schemas import DeviceIn, DeviceOut, DeviceQuery
+from app.service import problem_types as types
+from app.service.declared import problems
+from app.service.paging import Page, page_of
+from app.service.runtime import ServiceDep
+from app.service.security import Reader, Runner
+
+router = APIRouter(prefix="/v1/devices", tags=["devices"])
+
+KeyInPath = Annotated[
+    str,
+    Path(
+        pattern="^[0-9A-Za-z]{1,64}$",
+        description="Key of the device's fingerprint.",
+        examples=["577c5139c3e13263"],
+    ),
+]
+
+
+@router.get("", summary="List devices")
+def list_devices(
+    service: ServiceDep, caller: Reader, query: Annotated[DeviceQuery, Query()]
+) -> Page[DeviceOut]:
+    """Every device that results are stored for, the newest first."""
+    rows = devices.page(
+        service.database,
+        kind=query.kind,
+        class_key=query.class_key,
+        before=query.before,
+        limit=query.limit + 1,
+    )
+    return page_of(rows, query.limit, lambda row: row.id, DeviceOut.of)
+
+
+@router.get("/{key}", summary="Read a device", responses=problems(types.NOT_FOUND))
+def read_device(service: ServiceDep, caller: Reader, key: KeyInPath) -> DeviceOut:
+    """One device, by the key of its fingerprint."""
+    return DeviceOut.of(devices.get(service.database, key))
+
+
+@router.post("", summary="Make a device known", status_code=201)
+def add_device(service: ServiceDep, caller: Runner, body: DeviceIn) -> DeviceOut:
+    """Before sending measurements from another machine. Sending it again refreshes it: its key is
+    computed from what it is."""
+    fingerprint = body.fingerprint.fingerprint()
+    devices.register(service.database, fingerprint, kind=body.kind, name=body.name)
+    return DeviceOut.of(devices.get(service.database, fingerprint.key))

@@ -1,0 +1,98 @@
+"""Devices, as the HTTP interface shows and takes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.service.fields import Json, Key, RequestBody, Short
+from app.service.paging import NumberedPageQuery
+from probes.devices.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from app.devices.repository import DeviceRecord
+
+EXAMPLE_FINGERPRINT: JsonDict = {
+    "identity": {"vendor": "NVIDIA", "model": "NVIDIA H200", "driver": "560.28", "torch": "2.13.0"},
+    "device_class": {"model": "NVIDIA H200", "total_bytes": 150_754_820_096},
+    "environment": {"os": "Linux 6.8"},
+    "state": {},
+}
+EXAMPLE: JsonDict = {
+    "key": "577c5139c3e13263",
+    "class_key": "450b72b0901e34b5",
+    "kind": "cuda",
+    "name": "NVIDIA H200",
+    "fingerprint": EXAMPLE_FINGERPRINT,
+    "first_seen_at": "2026-01-02T03:04:05Z",
+    "last_seen_at": "2026-01-02T03:04:05Z",
+}
+
+
+class DeviceOut(BaseModel):
+    """A device as its results know it: one per fingerprint key."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    key: str = Field(description="Of the fingerprint: the same device, driver, runtime and torch.")
+    class_key: str = Field(
+        description="The same for devices of this make, size and power limit; empty if not known."
+    )
+    kind: str = Field(description="`cpu`, `cuda`, `rocm`, `mps` or `xpu`.")
+    name: str
+    fingerprint: dict[str, Any] = Field(
+        description="Its four groups, `identity`, `device_class`, `environment` and `state`; empty "
+        "when only the key is known."
+    )
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+    @classmethod
+    def of(cls, record: DeviceRecord) -> DeviceOut:
+        return cls(
+            key=record.key,
+            class_key=record.class_key,
+            kind=record.kind,
+            name=record.name,
+            fingerprint=record.document,
+            first_seen_at=record.first_seen_at,
+            last_seen_at=record.last_seen_at,
+        )
+
+
+class FingerprintIn(RequestBody):
+    """The four groups of `tonnage devices --json`. The keys are computed from the first two."""
+
+    identity: Json = Field(description="This device with this software.")
+    device_class: Json = Field(description="A device like this one; with `total_bytes`.")
+    environment: Json = Field(default_factory=dict, description="The machine around it.")
+    state: Json = Field(default_factory=dict, description="How it was doing at the time.")
+
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self.identity, self.device_class, self.environment, self.state)
+
+
+class DeviceIn(RequestBody):
+    """A device of another machine, so that its results can be told apart from others' in words."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"kind": "cuda", "name": "NVIDIA H200", "fingerprint": EXAMPLE_FINGERPRINT}
+            ]
+        }
+    )
+
+    kind: Annotated[str, Field(pattern="^[a-z]{1,16}$", description="`cpu`, `cuda`, `rocm`, …")]
+    name: Short
+    fingerprint: FingerprintIn
+
+
+class DeviceQuery(NumberedPageQuery):
+    kind: Annotated[
+        str | None, Field(pattern="^[a-z]{1,16}$", description="Only of this kind.")
+    ] = None
+    class_key: Annotated[Key | None, Field(description="Only of this class.")] = None

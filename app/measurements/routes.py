@@ -1,0 +1,72 @@
+"""``/v1/measurements``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from app.measurements import service as measurements
+from app.measurements.schemas import (
+    MeasurementDetail,
+    MeasurementOut,
+    MeasurementPost,
+    MeasurementQuery,
+    MeasurementStored,
+)
+from app.service import idempotency
+from app.service import problem_types as types
+from app.service.declared import problems
+from app.service.fields import LARGEST
+from app.service.idempotency import IdempotencyKey
+from app.service.idempotency_repository import Reply
+from app.service.paging import Page, page_of
+from app.service.runtime import ServiceDep
+from app.service.security import Reader, Runner
+
+router = APIRouter(prefix="/v1/measurements", tags=["measurements"])
+
+
+@router.get("", summary="List measurements")
+def list_measurements(
+    service: ServiceDep, caller: Reader, query: Annotated[MeasurementQuery, Query()]
+) -> Page[MeasurementOut]:
+    """Every probe that ran, in short, the newest first."""
+    wanted = query.model_dump(exclude={"limit", "cursor"})
+    rows = measurements.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
+    return page_of(rows, query.limit, lambda row: row.id, MeasurementOut.of)
+
+
+@router.get("/{measurement_id}", summary="Read a measurement", responses=problems(types.NOT_FOUND))
+def read_measurement(
+    service: ServiceDep,
+    caller: Reader,
+    measurement_id: Annotated[int, Path(ge=1, le=LARGEST, examples=[17])],
+) -> MeasurementDetail:
+    """One measurement with everything that is known of it: phases, trace, telemetry, output."""
+    return MeasurementDetail.with_document(*measurements.get(service.database, measurement_id))
+
+
+@router.post(
+    "",
+    summary="Send a measurement",
+    status_code=201,
+    response_model=MeasurementStored,
+    responses=problems(types.IDEMPOTENCY_CONFLICT),
+)
+def add_measurement(
+    service: ServiceDep, caller: Runner, body: MeasurementPost, key: IdempotencyKey = None
+) -> Response:
+    """From another machine: an agent, a pipeline. Studies of the same scope on that machine reuse
+    it. Send an `Idempotency-Key`, so that a request that was sent twice is kept once."""
+
+    def perform(session: Session) -> Reply:
+        scope = body.full_scope()
+        found = measurements.receive(session, scope, body.measurement.measurement())
+        stored = MeasurementStored(id=found, scope_key=scope.key)
+        return Reply(201, stored.model_dump_json(), f"/v1/measurements/{found}")
+
+    request = idempotency.request(caller, "POST /v1/measurements", key, body)
+    return idempotency.answer(idempotency.once(service.database, request, perform))

@@ -1,0 +1,282 @@
+"""Measurements, as the HTTP interface shows and takes them.
+
+``MeasurementIn`` is ``probes.measurement.Measurement`` with bounds: a test keeps them alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.service.fields import (
+    Config,
+    Fraction,
+    Id,
+    Json,
+    Key,
+    Number,
+    Positive,
+    RequestBody,
+    Short,
+    Text,
+    Whole,
+    WorkloadText,
+)
+from app.service.paging import NumberedPageQuery
+from optimizer.records import Scope
+from probes.measurement import Measurement
+
+if TYPE_CHECKING:
+    from app.measurements.repository import MeasurementSummary
+
+VerdictName = Literal[
+    "stable",
+    "oom",
+    "leak",
+    "spill",
+    "shape_limit",
+    "timeout",
+    "crash",
+    "non_finite",
+    "unsupported",
+]
+PurposeName = Literal["bracket", "confirm"]
+
+EXAMPLE_MEASUREMENT: JsonDict = {
+    "workload": "transformer",
+    "config": {"layers": 2, "width": 128},
+    "batch_size": 64,
+    "device": "cuda:0",
+    "purpose": "confirm",
+    "verdict": "stable",
+    "reason": "217 steps within 1.2 GiB.",
+    "limit_bytes": 2_147_483_648,
+    "headroom": 0.05,
+    "peak_bytes": 1_288_490_188,
+    "step_time": {
+        "median_s": 0.0163,
+        "mean_s": 0.0164,
+        "low_s": 0.0159,
+        "high_s": 0.017,
+        "p10_s": 0.0137,
+        "p90_s": 0.0191,
+        "steps": 200,
+        "warmup_steps": 17,
+        "converged": True,
+        "data_s": 0.0026,
+    },
+}
+EXAMPLE_SUMMARY: JsonDict = {
+    "id": 17,
+    "workload": "transformer",
+    "device": "cuda:0",
+    "fingerprint": "577c5139c3e13263",
+    "scope_key": "0f1e2d3c4b5a6978",
+    "study_id": None,
+    "trial_number": None,
+    "config": {"layers": 2, "width": 128},
+    "batch_size": 64,
+    "purpose": "confirm",
+    "verdict": "stable",
+    "reason": "217 steps within 1.2 GiB.",
+    "peak_bytes": 1_288_490_188,
+    "limit_bytes": 2_147_483_648,
+    "step_mean_s": 0.0164,
+    "tainted": False,
+    "created_at": "2026-01-02T03:04:05Z",
+}
+
+
+class MeasurementOut(BaseModel):
+    """A stored measurement in short."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SUMMARY]})
+
+    id: int
+    workload: str
+    device: str = Field(description="As its machine names it.")
+    fingerprint: str = Field(description="Of the device; empty where it was not kept.")
+    scope_key: str = Field(
+        description="The same for measurements that may stand for each other, config and batch "
+        "apart."
+    )
+    study_id: str | None = Field(description="The study that ran it; null for a single probe.")
+    trial_number: int | None
+    config: dict[str, Any]
+    batch_size: int
+    purpose: str = Field(
+        description="`bracket` (a few steps) or `confirm` (the full stability run)."
+    )
+    verdict: str
+    reason: str
+    peak_bytes: int | None
+    limit_bytes: int | None
+    step_mean_s: float | None
+    tainted: bool = Field(description="Whether the machine was disturbed meanwhile.")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, summary: MeasurementSummary) -> MeasurementOut:
+        return cls(**asdict(summary))
+
+
+class MeasurementDetail(MeasurementOut):
+    """A stored measurement, all of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**EXAMPLE_SUMMARY, "measurement": EXAMPLE_MEASUREMENT}]}
+    )
+
+    measurement: dict[str, Any] = Field(description="The document of `tonnage probe --json`.")
+
+    @classmethod
+    def with_document(
+        cls, summary: MeasurementSummary, measurement: Measurement
+    ) -> MeasurementDetail:
+        return cls(**asdict(summary), measurement=measurement.to_dict())
+
+
+class StepTimeIn(RequestBody):
+    """Duration of a step, in seconds."""
+
+    median_s: Number
+    mean_s: Number
+    low_s: Number
+    high_s: Number
+    p10_s: Number
+    p90_s: Number
+    steps: Whole
+    warmup_steps: Whole
+    converged: bool
+    data_s: Number
+
+
+class GrowthIn(RequestBody):
+    """Trend of the memory held between steps, in bytes per step."""
+
+    bytes_per_step: Number
+    low: Number
+    high: Number
+    steps: Whole
+    dies_at_step: Whole | None = None
+
+
+class TraceIn(RequestBody):
+    """The run, step by step."""
+
+    step_s: Annotated[list[Number], Field(max_length=100_000)] = Field(default_factory=list)
+    held_bytes: Annotated[list[Whole], Field(max_length=100_000)] = Field(default_factory=list)
+
+
+class MeasurementIn(RequestBody):
+    """One isolated run: the document of `tonnage probe --json`, as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_MEASUREMENT]})
+
+    workload: WorkloadText
+    config: Config
+    batch_size: Positive
+    device: Short
+    purpose: PurposeName
+    verdict: VerdictName
+    reason: Text
+    hint: Text = ""
+    limit_bytes: Whole | None = None
+    headroom: Fraction = 0.0
+    cap_bytes: Whole | None = None
+    peak_bytes: Whole | None = None
+    static_bytes: Whole | None = None
+    overhead_bytes: Whole = 0
+    requested_bytes: Whole | None = None
+    phase_peak_bytes: Annotated[dict[str, Whole], Field(max_length=20)] = Field(
+        default_factory=dict
+    )
+    step_time: StepTimeIn | None = None
+    growth: GrowthIn | None = None
+    trace: TraceIn = TraceIn()
+    steps: Whole = 0
+    samples: Whole = 0
+    accumulation: Positive = 1
+    parameters: Whole | None = None
+    last_loss: Number | None = None
+    first_loss: Number | None = None
+    tainted: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
+    notes: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
+    state: Json = Field(default_factory=dict)
+    environment: Json = Field(default_factory=dict)
+    wall_s: Number = 0.0
+    started_at: Annotated[str, Field(max_length=64)] = ""
+    stdout_tail: Text = ""
+    stderr_tail: Text = ""
+    phase: Annotated[str, Field(max_length=64)] = ""
+
+    def measurement(self) -> Measurement:
+        return Measurement.from_dict(self.model_dump())
+
+
+class ScopeIn(RequestBody):
+    """What must be equal for one measurement to stand for another, as far as the measurement does
+    not say it itself."""
+
+    workload_hash: Annotated[Key, Field(description="Of the workload's source and options.")]
+    fingerprint: Annotated[
+        Key, Field(description="Key of the device; `POST /v1/devices` makes it known in words.")
+    ]
+    environment: Annotated[
+        dict[str, Annotated[str, Field(max_length=1000)]],
+        Field(max_length=50, description="Allocator settings and threads of the worker."),
+    ] = Field(default_factory=dict)
+
+
+class MeasurementPost(RequestBody):
+    """A measurement of another machine."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "scope": {
+                        "workload_hash": "0a1b2c3d4e5f6071",
+                        "fingerprint": "577c5139c3e13263",
+                        "environment": {"threads": "8"},
+                    },
+                    "measurement": EXAMPLE_MEASUREMENT,
+                }
+            ]
+        }
+    )
+
+    scope: ScopeIn
+    measurement: MeasurementIn
+
+    def full_scope(self) -> Scope:
+        return Scope(
+            workload=self.measurement.workload,
+            workload_hash=self.scope.workload_hash,
+            fingerprint=self.scope.fingerprint,
+            device=self.measurement.device,
+            limit_bytes=self.measurement.limit_bytes,
+            headroom=self.measurement.headroom,
+            accumulation=self.measurement.accumulation,
+            environment=dict(self.scope.environment),
+        )
+
+
+class MeasurementStored(BaseModel):
+    """Where a measurement that was sent is found."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": 17, "scope_key": "0f1e2d3c"}]})
+
+    id: int
+    scope_key: str
+
+
+class MeasurementQuery(NumberedPageQuery):
+    workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
+    fingerprint: Annotated[Key | None, Field(description="Only on this device.")] = None
+    verdict: Annotated[VerdictName | None, Field(description="Only with this verdict.")] = None
+    study_id: Annotated[Id | None, Field(description="Only those that this study ran.")] = None

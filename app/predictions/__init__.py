@@ -1,0 +1,1 @@
+"""Predictions: how far what was expected of measurements was from what they gave."""

@@ -1,0 +1,24 @@
+"""``/v1/predictions``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.predictions import service as predictions
+from app.predictions.schemas import PredictionErrorsOut, PredictionQuery
+from app.service.runtime import ServiceDep
+from app.service.security import Reader
+
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+
+
+@router.get("", summary="Grade the predictions")
+def list_errors(
+    service: ServiceDep, caller: Reader, query: Annotated[PredictionQuery, Query()]
+) -> list[PredictionErrorsOut]:
+    """How far what was predicted of probes was from what they then measured, by workload and
+    quantity."""
+    found = predictions.errors(service.database, workload=query.workload, quantity=query.quantity)
+    return [PredictionErrorsOut.of(each) for each in found]

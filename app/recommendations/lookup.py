@@ -1,0 +1,201 @@
+"""The recommendation for a device: one that was measured on it, or the nearest prior.
+
+A prior is a recommendation of another device (or of this one under other conditions). It says where
+to begin, not what fits: nothing of it was measured here, and the answer keeps it apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.devices import repository as devices
+from app.devices.repository import DeviceRecord
+from app.errors import NotFound
+from app.recommendations import repository
+from optimizer.records import Recommendation
+from probes.devices.base import size_text
+from probes.devices.fingerprint import Fingerprint
+
+MOST_CANDIDATES = 500
+"""Recommendations of a workload and budget that are compared, newest first."""
+
+
+class NothingComparable(NotFound):
+    """No recommendation of this workload and budget could even be a prior."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. The device by its fingerprint's key, else by its name; what the store does
+    not know of it can be given."""
+
+    workload: str
+    budget: str
+    fingerprint: str | None = None
+    device: str | None = None
+    """``cuda:0``, or a product's name."""
+    class_key: str | None = None
+    kind: str | None = None
+    memory_bytes: int | None = None
+    """The memory that is there for training; ``None``: all that the device has."""
+    workload_hash: str | None = None
+    """Of the workload's source and options as they are now; ``None``: not compared."""
+    time_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found."""
+
+    match: Literal["exact", "prior"]
+    recommendation: Recommendation
+    differences: list[str] = field(default_factory=list)
+    """Why it is no more than a prior, in words."""
+
+
+@dataclass(frozen=True)
+class _Device:
+    """What is known of the device that is asked for."""
+
+    record: DeviceRecord | None
+    class_key: str
+    kind: str
+    total_bytes: int | None
+
+
+def lookup(database: Database, wanted: Wanted) -> Found:
+    """The newest that was measured on this very device, else the nearest prior. Raises
+    ``NothingComparable``, with the command that measures."""
+    with database.read() as session:
+        candidates = [
+            each
+            for each in repository.listing(
+                session, workload=wanted.workload, budget=wanted.budget, limit=MOST_CANDIDATES
+            )
+            if each.study.get("time_scale", 1.0) == wanted.time_scale
+        ]
+        target = _target(session, wanted, candidates)
+        keys = {_key(each) for each in candidates}
+        known = devices.of_keys(session, keys)
+    exact = _exact(candidates, known, wanted)
+    if exact is not None:
+        return Found("exact", exact)
+    ranked = [
+        (rank, number, each)
+        for number, each in enumerate(candidates)
+        if (rank := _rank(each, known.get(_key(each)), target, wanted)) is not None
+    ]
+    if not ranked:
+        raise NothingComparable(_nothing(wanted, candidates))
+    best = min(ranked)[2]
+    return Found("prior", best, _differences(best, known.get(_key(best)), target, wanted))
+
+
+def _exact(
+    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRecord], wanted: Wanted
+) -> Recommendation | None:
+    """Measured on this device, with this memory and source. The newest; without a given memory the
+    newest of those with the most, since a smaller budget was an emulation."""
+    here = [each for each in candidates if _is_exact(each, known.get(_key(each)), wanted)]
+    if wanted.fingerprint is None and len({_key(each) for each in here}) != 1:
+        return None  # a name such as cuda:0 means a device only where one machine has sent results
+    if not here:
+        return None
+    most = max(each.limit_bytes for each in here)
+    return next(each for each in here if each.limit_bytes == most)
+
+
+def _is_exact(each: Recommendation, record: DeviceRecord | None, wanted: Wanted) -> bool:
+    same_device = _is_same_device(each, record, wanted)
+    same_memory = wanted.memory_bytes in (None, each.limit_bytes)
+    same_source = wanted.workload_hash in (None, each.valid.get("workload_hash"))
+    return same_device and same_memory and same_source
+
+
+def _is_same_device(each: Recommendation, record: DeviceRecord | None, wanted: Wanted) -> bool:
+    if wanted.fingerprint is not None:
+        return _key(each) == wanted.fingerprint
+    return wanted.device is not None and wanted.device in (each.device, record and record.name)
+
+
+def _rank(
+    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: Wanted
+) -> tuple[int, int, float] | None:
+    """Smaller is nearer; ``None`` for one that says nothing: another kind of device.
+
+    The same device first, then the same class, then the same kind; among these the same source,
+    then the nearest memory.
+    """
+    kind = record.kind if record else each.device.partition(":")[0]
+    if _is_same_device(each, record, wanted):
+        nearness = 0
+    elif target.class_key and record is not None and record.class_key == target.class_key:
+        nearness = 1
+    elif kind == target.kind:
+        nearness = 2
+    else:
+        return None
+    same_source = wanted.workload_hash in (None, each.valid.get("workload_hash"))
+    memory_bytes = wanted.memory_bytes or target.total_bytes
+    apart = abs(math.log(each.limit_bytes / memory_bytes)) if memory_bytes else 0.0
+    return nearness, 0 if same_source else 1, apart
+
+
+def _target(session: Session, wanted: Wanted, candidates: Sequence[Recommendation]) -> _Device:
+    """What is known of the device: from the store by its key, and from the question."""
+    record = devices.find(session, wanted.fingerprint) if wanted.fingerprint else None
+    if record is None and wanted.device is not None:
+        record = devices.named(session, wanted.device)
+    kind = wanted.kind or (record.kind if record else (wanted.device or "").partition(":")[0])
+    class_key = wanted.class_key or (record.class_key if record else "")
+    return _Device(record, class_key, kind, _memory_of(record))
+
+
+def _differences(
+    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: Wanted
+) -> list[str]:
+    """From what it was measured with to what is asked for."""
+    found: list[str] = []
+    if _key(each) != wanted.fingerprint:
+        if record and target.record and record.document and target.record.document:
+            measured_on = Fingerprint.from_dict(record.document)
+            found += measured_on.differences(Fingerprint.from_dict(target.record.document))
+        if not found:
+            asked = wanted.fingerprint or wanted.device or wanted.kind
+            name = record.name if record else each.device
+            found.append(f"device {name} ({_key(each)}) -> {asked}")
+    memory_bytes = wanted.memory_bytes or target.total_bytes
+    if memory_bytes is not None and memory_bytes != each.limit_bytes:
+        before, after = size_text(each.limit_bytes), size_text(memory_bytes)
+        found.append(f"memory for training {before} -> {after}")
+    measured_hash = each.valid.get("workload_hash")
+    if wanted.workload_hash not in (None, measured_hash):
+        found.append(f"workload source {measured_hash} -> {wanted.workload_hash}")
+    return found
+
+
+def _nothing(wanted: Wanted, candidates: Sequence[Recommendation]) -> str:
+    where = wanted.fingerprint or wanted.device or wanted.kind
+    scaled = f" with times scaled by {wanted.time_scale:g}" if wanted.time_scale != 1.0 else ""
+    others = sorted({each.device for each in candidates})
+    seen = f" (only on {', '.join(others)})" if others else ""
+    return (
+        f"No recommendation for {wanted.workload}, budget {wanted.budget}{scaled}, on {where} or a "
+        f"device like it{seen}. Measure it there with: tonnage tune {wanted.workload} --budget "
+        f"{wanted.budget}"
+    )
+
+
+def _key(each: Recommendation) -> str:
+    return str(each.valid.get("fingerprint", ""))
+
+
+def _memory_of(record: DeviceRecord | None) -> int | None:
+    total = record.document.get("device_class", {}).get("total_bytes") if record else None
+    return total if isinstance(total, int) and total > 0 else None

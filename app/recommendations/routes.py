@@ -1,0 +1,93 @@
+"""``/v1/recommendations``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from app.recommendations import lookup
+from app.recommendations import service as recommendations
+from app.recommendations.export import export
+from app.recommendations.schemas import (
+    LookupOut,
+    LookupQuery,
+    RecommendationOut,
+    RecommendationQuery,
+)
+from app.service import problem_types as types
+from app.service.declared import problems
+from app.service.paging import Page, page_of
+from app.service.reply import JsonReply, TextReply, stored
+from app.service.runtime import ServiceDep
+from app.service.security import Reader
+
+router = APIRouter(prefix="/v1/recommendations", tags=["recommendations"])
+
+RecommendationId = Annotated[
+    str,
+    Path(
+        pattern="^[0-9A-Za-z_]{1,40}$",
+        description="Id of the recommendation.",
+        examples=["rec_1k0rr48nvttvb71401qp"],
+    ),
+]
+ExportFormat = Literal["json", "yaml", "toml", "env", "args"]
+
+
+@router.get("", summary="List recommendations")
+def list_recommendations(
+    service: ServiceDep, caller: Reader, query: Annotated[RecommendationQuery, Query()]
+) -> Page[RecommendationOut]:
+    """Everything that studies ended in, the newest first, whether it still holds or not."""
+    wanted = query.model_dump(exclude={"limit", "cursor"})
+    rows = recommendations.page(
+        service.database, before=query.before, limit=query.limit + 1, **wanted
+    )
+    return page_of(rows, query.limit, lambda row: row.id, RecommendationOut.of)
+
+
+@router.get(
+    "/lookup",
+    summary="Find the recommendation for a device",
+    responses=problems(types.NO_RECOMMENDATION),
+)
+def look_up(
+    service: ServiceDep, caller: Reader, query: Annotated[LookupQuery, Query()]
+) -> LookupOut:
+    """By workload, budget and device. Measured on that very device if it can be (`exact`), else the
+    nearest comparable one as a `prior`: a place to begin, which says what differs, and which
+    nobody should take for a measurement."""
+    wanted = lookup.Wanted(**query.model_dump())
+    return LookupOut.of(lookup.lookup(service.database, wanted))
+
+
+@router.get(
+    "/{recommendation_id}",
+    summary="Read a recommendation",
+    response_model=RecommendationOut,
+    responses=problems(types.NOT_FOUND),
+)
+def read_recommendation(
+    service: ServiceDep, caller: Reader, recommendation_id: RecommendationId
+) -> Response:
+    """One recommendation with its evidence."""
+    return JsonReply(stored(recommendations.text(service.database, recommendation_id)))
+
+
+@router.get(
+    "/{recommendation_id}/exports/{format}",
+    summary="Export a recommendation",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems(types.NOT_FOUND, types.CONFLICT),
+    },
+)
+def export_recommendation(
+    service: ServiceDep, caller: Reader, recommendation_id: RecommendationId, format: ExportFormat
+) -> Response:
+    """In the form that another program reads, as text: see `tonnage export`."""
+    found = recommendations.exactly(service.database, recommendation_id)
+    return TextReply(export(found, format))

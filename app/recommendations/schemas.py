@@ -1,0 +1,181 @@
+"""Recommendations, as the HTTP interface shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from app.service.fields import Id, Key, Number, Positive, Short, WorkloadText
+from app.service.paging import NamedPageQuery
+
+if TYPE_CHECKING:
+    from app.recommendations.lookup import Found
+    from optimizer.records import Recommendation
+
+EXAMPLE: JsonDict = {
+    "id": "rec_1k0rr48nvttvb71401qp",
+    "workload": "transformer",
+    "budget": "prototyping",
+    "device": "cuda:0",
+    "config": {"layers": 4, "width": 256},
+    "batch_size": 96,
+    "accumulation": 1,
+    "cycle_batches": 450,
+    "cycle_time_s": {"median": 600.0, "low": 590.0, "high": 615.0},
+    "throughput_samples_per_s": 72.0,
+    "peak_bytes": 1_288_490_188,
+    "limit_bytes": 2_147_483_648,
+    "headroom": 0.05,
+    "parameters": 269_322,
+    "binding": "memory",
+    "explanation": ["Train layers=4 width=256 with batch 96: 72 samples/s."],
+    "alternatives": [],
+    "ruled_out": [],
+    "evidence": {"highest_passing": {"batch_size": 96}, "lowest_failing": None},
+    "environment": {"torch": "2.13.0"},
+    "study": {
+        "id": "st_1k0rr48nvttvb71401qp",
+        "trials": 4,
+        "pruned": 1,
+        "probes": 9,
+        "wall_s": 60.0,
+    },
+    "valid": {
+        "fingerprint": "577c5139c3e13263",
+        "workload_hash": "0a1b2c3d4e5f6071",
+        "created_at": "2026-01-02T03:04:05+00:00",
+    },
+}
+
+
+class CycleTime(BaseModel):
+    """Seconds, with the interval that the measured steps allow."""
+
+    median: float | None
+    low: float | None
+    high: float | None
+
+
+class RecommendationOut(BaseModel):
+    """What a study ended in: the document of `tonnage tune --json`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    id: str
+    workload: str
+    budget: str
+    device: str
+    config: dict[str, Any] = Field(description="Architecture and levers to train with.")
+    batch_size: int = Field(description="Passed a confirmation run in a fresh process.")
+    accumulation: int
+    cycle_batches: int
+    cycle_time_s: CycleTime
+    throughput_samples_per_s: float | None
+    peak_bytes: int
+    limit_bytes: int = Field(description="The memory it was measured with.")
+    headroom: float = Field(description="The fraction of it that was kept free.")
+    parameters: int | None
+    binding: str = Field(description="What keeps the batch from being larger.")
+    explanation: list[str]
+    alternatives: list[dict[str, Any]]
+    ruled_out: list[dict[str, Any]]
+    evidence: dict[str, Any]
+    environment: dict[str, Any] = Field(description="What training must set to get this.")
+    study: dict[str, Any]
+    valid: dict[str, Any] = Field(description="What must stay the same for it to hold.")
+
+    @classmethod
+    def of(cls, recommendation: Recommendation) -> RecommendationOut:
+        return cls.model_validate(recommendation.to_dict())
+
+
+class PriorOut(BaseModel):
+    """A recommendation of another device, or of other conditions: a place to begin, and nothing
+    that was measured for what is asked."""
+
+    measured_as: RecommendationOut = Field(description="Where and how it was measured.")
+    differences: list[str] = Field(
+        description="From what it was measured with to what is asked for.",
+        examples=[["driver 550.54 -> 560.28"]],
+    )
+
+
+class LookupOut(BaseModel):
+    """The recommendation for a device. Exactly one of `recommendation` and `prior` is given, so
+    that a program that reads `recommendation` never trains with another device's numbers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"match": "exact", "recommendation": EXAMPLE, "prior": None},
+                {
+                    "match": "prior",
+                    "recommendation": None,
+                    "prior": {"measured_as": EXAMPLE, "differences": ["driver 550.54 -> 560.28"]},
+                },
+            ]
+        }
+    )
+
+    match: Literal["exact", "prior"] = Field(
+        description="`exact`: measured on this device with this software. `prior`: not measured "
+        "there; the nearest comparable."
+    )
+    recommendation: RecommendationOut | None
+    prior: PriorOut | None
+
+    @classmethod
+    def of(cls, found: Found) -> LookupOut:
+        out = RecommendationOut.of(found.recommendation)
+        if found.match == "exact":
+            return cls(match="exact", recommendation=out, prior=None)
+        prior = PriorOut(measured_as=out, differences=found.differences)
+        return cls(match="prior", recommendation=None, prior=prior)
+
+
+class RecommendationQuery(NamedPageQuery):
+    workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
+    budget: Annotated[Short | None, Field(description="Only of this budget.")] = None
+    device: Annotated[Short | None, Field(description="Only on devices of this name.")] = None
+    fingerprint: Annotated[Key | None, Field(description="Only on this device.")] = None
+    study_id: Annotated[Id | None, Field(description="Only of this study.")] = None
+
+
+class LookupQuery(BaseModel):
+    """What is trained, and where. The device is given by `fingerprint`, or by `device`; one that
+    the service has not seen is compared by `kind`, `memory_bytes` and `class_key`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workload: Annotated[WorkloadText, Field(examples=["transformer"])]
+    budget: Annotated[Short, Field(examples=["prototyping"])]
+    fingerprint: Annotated[
+        Key | None, Field(description="Of the device, as `tonnage devices` prints it.")
+    ] = None
+    device: Annotated[
+        Short | None,
+        Field(description="Its name, such as `cuda:0` or `NVIDIA H200`.", examples=["cuda:0"]),
+    ] = None
+    kind: Annotated[
+        str | None, Field(pattern="^[a-z]{1,16}$", description="`cpu`, `cuda`, `rocm`, …")
+    ] = None
+    class_key: Annotated[Key | None, Field(description="Of the device's class.")] = None
+    memory_bytes: Annotated[
+        Positive | None,
+        Field(description="Memory that is there for training. Default: all of the device's."),
+    ] = None
+    workload_hash: Annotated[
+        Key | None,
+        Field(description="Of the workload's source as it is now; left out: not compared."),
+    ] = None
+    time_scale: Annotated[
+        Number, Field(gt=0, description="Of studies with scaled budgets (`--time-scale`).")
+    ] = 1.0
+
+    @model_validator(mode="after")
+    def _names_a_device(self) -> LookupQuery:
+        if self.fingerprint is None and self.device is None and self.kind is None:
+            raise ValueError("say for which device: give fingerprint, device or kind")
+        return self

@@ -1,0 +1,62 @@
+"""Field types that several resources share: bounded, so that whatever passes can be stored.
+
+Bodies are read strictly: a number is a number and not text that looks like one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+LARGEST = 2**63 - 1
+"""What a column for whole numbers holds."""
+DEEPEST = 16
+"""Levels that free JSON may be nested."""
+
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+
+Whole = Annotated[int, Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=0.5)]
+Text = Annotated[str, Field(max_length=20_000)]
+Short = Annotated[str, Field(min_length=1, max_length=64, pattern=_NO_CONTROL)]
+WorkloadText = Annotated[str, Field(min_length=1, max_length=1024, pattern=_NO_CONTROL)]
+Key = Annotated[str, Field(pattern="^[0-9A-Za-z]{1,64}$")]
+Id = Annotated[str, Field(pattern="^[0-9A-Za-z_]{1,40}$")]
+Scalar = bool | int | Number | Annotated[str, Field(max_length=1000)] | None
+"""A value of a dimension or an option."""
+
+
+def plain(value: Any) -> Any:
+    """Free JSON that can be stored and sent again. Raises ``ValueError``."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for part in level for item in _items(part)]
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {DEEPEST} levels")
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, list):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("NaN and infinity are not JSON")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError("text with half a surrogate pair is not Unicode")
+    return []
+
+
+Json = Annotated[dict[str, Any], AfterValidator(plain)]
+Config = Annotated[dict[str, Scalar], Field(max_length=200), AfterValidator(plain)]
+
+
+class RequestBody(BaseModel):
+    """What a client sends. Names that are not known are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)

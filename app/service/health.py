@@ -1,0 +1,57 @@
+"""What machines ask a service: is it there, can it work, how is it doing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from app.database import migrate
+from app.service import problem_types as types
+from app.service.declared import problems
+from app.service.problems import ProblemError
+from app.service.runtime import ServiceDep
+from app.service.security import Reader
+
+router = APIRouter(tags=["operations"])
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = Field(examples=["ok"])
+
+
+@router.get("/healthz", summary="Is it alive?")
+async def healthz() -> Health:
+    """Answers as long as the process does, whatever becomes of the database."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", summary="Can it work?", responses=problems(types.UNAVAILABLE))
+def readyz(service: ServiceDep) -> Health:
+    """Whether the database can be reached and has the tables that this version needs."""
+    at, needed = migrate.current(service.database), migrate.head()
+    if at != needed:
+        raise ProblemError(
+            types.UNAVAILABLE,
+            f"The database is at version {at or 'none'}, this service needs {needed}. Run: tonnage "
+            "db upgrade",
+        )
+    return Health(status="ok")
+
+
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems(types.UNAVAILABLE),
+    },
+)
+def metrics(service: ServiceDep, caller: Reader) -> Response:
+    """Requests, studies by state, probes by verdict, queue depth, busy time of devices."""
+    return Response(service.metrics.text(), headers={"Content-Type": METRICS_TYPE})

@@ -1,0 +1,171 @@
+"""``/v1/studies``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from app.jobs import service as jobs
+from app.log_context import bind
+from app.service import idempotency
+from app.service import problem_types as types
+from app.service.declared import problems
+from app.service.fields import LARGEST
+from app.service.idempotency import IdempotencyKey
+from app.service.paging import Page, page_of
+from app.service.problems import NothingMore
+from app.service.runtime import ServiceDep
+from app.service.security import Admin, Reader, Runner
+from app.studies import view
+from app.studies.schemas import StudyCreate, StudyOut, StudyQuery, TrialOut
+from app.studies.stream import nothing_left, stream
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"])
+
+
+def _study_id(
+    study_id: Annotated[
+        str,
+        Path(
+            pattern="^[0-9A-Za-z_]{1,40}$",
+            description="Id of the study.",
+            examples=["st_1k0rr48nvttvb71401qp"],
+        ),
+    ],
+) -> str:
+    bind(study_id=study_id)
+    return study_id
+
+
+StudyId = Annotated[str, Depends(_study_id)]
+
+
+@router.get("", summary="List studies")
+def list_studies(
+    service: ServiceDep, caller: Reader, query: Annotated[StudyQuery, Query()]
+) -> Page[StudyOut]:
+    """Those that wait, run and are over, of this interface and of the command line, the newest
+    first."""
+    wanted = query.model_dump(exclude={"limit", "cursor"})
+    rows = view.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
+    return page_of(rows, query.limit, lambda row: row.id, StudyOut.of)
+
+
+@router.post(
+    "",
+    summary="Start a study",
+    status_code=202,
+    response_model=StudyOut,
+    responses=problems(types.WORKLOAD_NOT_REGISTERED, types.IDEMPOTENCY_CONFLICT),
+)
+def start_study(
+    service: ServiceDep,
+    caller: Runner,
+    request: Request,
+    body: StudyCreate,
+    key: IdempotencyKey = None,
+) -> Response:
+    """It is queued, and a runner process takes it; `Location` is where to watch it. While the same
+    question is queued or running, it is that study that is answered with."""
+    job = jobs.submit(
+        service.database,
+        body.request(),
+        idempotency_key=idempotency.of_caller(caller, key),
+        settings=service.settings,
+    )
+    bind(study_id=job.id)
+    service.work_arrived()
+    return _shown(service, job.id, 202)
+
+
+@router.get("/{study_id}", summary="Read a study", responses=problems(types.NOT_FOUND))
+def read_study(service: ServiceDep, caller: Reader, study_id: StudyId) -> StudyOut:
+    """One study: its state, and what it waits for or ended in."""
+    return StudyOut.of(view.get(service.database, study_id))
+
+
+@router.get("/{study_id}/trials", summary="List trials", responses=problems(types.NOT_FOUND))
+def list_trials(service: ServiceDep, caller: Reader, study_id: StudyId) -> list[TrialOut]:
+    """The configurations that the study has settled, in the order in which it tried them."""
+    return [TrialOut.of(trial) for trial in view.trials(service.database, study_id)]
+
+
+@router.post(
+    "/{study_id}/cancel",
+    summary="Cancel a study",
+    status_code=202,
+    response_model=StudyOut,
+    responses=problems(types.NOT_FOUND, types.CONFLICT),
+)
+def cancel_study(service: ServiceDep, caller: Runner, study_id: StudyId) -> Response:
+    """A waiting study is cancelled at once, a running one within seconds. What it measured is kept.
+    Cancelling it again changes nothing."""
+    jobs.cancel(service.database, study_id)
+    return _shown(service, study_id, 202)
+
+
+@router.delete(
+    "/{study_id}",
+    summary="Delete a study",
+    status_code=204,
+    responses=problems(types.NOT_FOUND, types.CONFLICT),
+)
+def delete_study(service: ServiceDep, caller: Admin, study_id: StudyId) -> None:
+    """With its trials and its recommendation. Its measurements stay, since others reuse them. One
+    that waits or runs has to be cancelled first."""
+    jobs.delete(service.database, study_id)
+
+
+def _last_seen(
+    service: ServiceDep,
+    caller: Reader,
+    study_id: StudyId,
+    last_event_id: Annotated[
+        int,
+        Header(
+            ge=0,
+            le=LARGEST,
+            alias="Last-Event-ID",
+            description="The `id` of the last event that was received: the stream goes on after "
+            "it. Browsers send it by themselves.",
+        ),
+    ] = 0,
+) -> int:
+    """Looked at before the stream begins, while the answer can still be another."""
+    if nothing_left(service.database, study_id, last_event_id):
+        raise NothingMore
+    return last_event_id
+
+
+@router.get(
+    "/{study_id}/events",
+    summary="Watch a study",
+    response_class=EventSourceResponse,
+    responses={
+        204: {"description": "The study is over, and nothing came after `Last-Event-ID`."},
+        **problems(types.NOT_FOUND),
+    },
+)
+async def watch_study(
+    service: ServiceDep, study_id: StudyId, after: Annotated[int, Depends(_last_seen)]
+) -> AsyncIterator[ServerSentEvent]:
+    """What happens to it, as server-sent events: first what has happened so far, then the rest as
+    it happens, until the study is over."""
+    poll_s = service.settings.service.event_poll_s
+    async for event in stream(service.database, study_id, after, poll_s):
+        yield event
+
+
+def _shown(service: ServiceDep, study_id: str, status: int) -> Response:
+    """The study as it is now, and where it is."""
+    out = StudyOut.of(view.get(service.database, study_id))
+    return Response(
+        out.model_dump_json(),
+        status,
+        headers={"Location": f"/v1/studies/{study_id}"},
+        media_type="application/json",
+    )

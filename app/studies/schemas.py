@@ -1,0 +1,200 @@
+"""Studies, as the HTTP interface shows and takes them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.jobs.records import JobEvent, StudyRequest
+from app.service.fields import Config, Fraction, Number, RequestBody, Short, WorkloadText
+from app.service.paging import NamedPageQuery
+from optimizer.records import Trial
+
+if TYPE_CHECKING:
+    from app.studies.view import StudyView
+
+StudyState = Literal["queued", "running", "interrupted", "finished", "failed", "cancelled"]
+
+EXAMPLE_REQUEST: JsonDict = {
+    "workload": "transformer",
+    "budget": "prototyping",
+    "device": "cuda:0",
+    "pinned": {"precision": "bf16"},
+    "trials": 8,
+}
+EXAMPLE: JsonDict = {
+    "id": "st_1k0rr48nvttvb71401qp",
+    "state": "running",
+    "workload": "transformer",
+    "budget": "prototyping",
+    "device": "cuda:0",
+    "fingerprint": "577c5139c3e13263",
+    "message": "",
+    "request": EXAMPLE_REQUEST,
+    "answered_by": "st_1k0rr48nvttvb71401qp",
+    "recommendation_id": None,
+    "cancel_requested": False,
+    "wall_s": 0.0,
+    "created_at": "2026-01-02T03:04:05Z",
+    "updated_at": "2026-01-02T03:04:07Z",
+    "started_at": "2026-01-02T03:04:07Z",
+    "finished_at": None,
+}
+
+
+class StudyOut(BaseModel):
+    """The search of one budget for a workload on a device."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    id: str
+    state: StudyState = Field(
+        description="`interrupted`: its runner ended, and another goes on with it."
+    )
+    workload: str
+    budget: str
+    device: str | None = Field(description="Null until a runner has chosen one.")
+    fingerprint: str | None
+    message: str = Field(
+        description="Why it failed, found nothing or was interrupted, or what it waits for."
+    )
+    request: dict[str, Any] | None = Field(
+        description="What was asked for; null for a study of the command line."
+    )
+    answered_by: str | None = Field(
+        description="The study that has the trials: this one, or an older one that asked the same."
+    )
+    recommendation_id: str | None = Field(description="What it ended in.")
+    cancel_requested: bool
+    wall_s: float = Field(description="Time spent running, in all attempts that have ended.")
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, view: StudyView) -> StudyOut:
+        return cls(**asdict(view))
+
+
+class StudyCreate(RequestBody):
+    """A question: which configuration fits this budget on this device? The fields mean what the
+    options of `tonnage tune` mean."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
+
+    workload: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=255,
+            description="A name that `GET /v1/workloads/registered` lists. A path or a module is "
+            "refused: code that a request names is never imported.",
+            examples=["transformer"],
+        ),
+    ]
+    budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
+    device: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best one "
+            "of a host with a runner.",
+        ),
+    ] = None
+    memory_budget_bytes: Annotated[
+        int | None,
+        Field(ge=2**20, le=2**63 - 1, description="Emulates a smaller device."),
+    ] = None
+    options: Annotated[
+        Config, Field(description="Parameters of the workload that a request may give.")
+    ] = Field(default_factory=dict)
+    pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
+        Field(default_factory=dict)
+    )
+    trials: Annotated[
+        int | None, Field(ge=1, le=100_000, description="Configurations measured at most.")
+    ] = None
+    cycle_batches: Annotated[
+        int | None, Field(ge=1, le=10**9, description="Batches in a cycle.")
+    ] = None
+    time_scale: Annotated[
+        Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")
+    ] = 1.0
+    headroom: Annotated[
+        Fraction | None, Field(description="Fraction of the memory that is kept free.")
+    ] = None
+    accept_disturbed: Annotated[
+        bool | None,
+        Field(description="Recommend also what was measured while the machine was disturbed."),
+    ] = None
+    fresh: Annotated[bool, Field(description="Measure anew, and reuse nothing from before.")] = (
+        False
+    )
+
+    def request(self) -> StudyRequest:
+        return StudyRequest(**self.model_dump())
+
+
+class TrialOut(BaseModel):
+    """One settled configuration of a study."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "number": 0,
+                    "config": {"layers": 2, "width": 128},
+                    "state": "feasible",
+                    "reason": "Batch 96 fits.",
+                    "batch_size": 96,
+                    "binding": "memory",
+                    "throughput_samples_per_s": 72.0,
+                    "violation": {"memory": -0.1},
+                    "probes": 3,
+                    "wall_s": 12.5,
+                }
+            ]
+        }
+    )
+
+    number: int
+    config: dict[str, Any]
+    state: str = Field(description="`feasible`, `infeasible`, `failed` or `pruned`.")
+    reason: str
+    batch_size: int | None
+    binding: str | None
+    throughput_samples_per_s: float | None
+    violation: dict[str, float | None] = Field(
+        description="By how much each constraint is missed, relative; zero or less when met."
+    )
+    probes: int
+    wall_s: float
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialOut:
+        return cls(**trial.to_dict())
+
+
+class StudyEvent(BaseModel):
+    """The `data` of a server-sent event. The kind is its `event`, the number its `id`."""
+
+    kind: str = Field(examples=["measured"])
+    created_at: datetime
+    data: dict[str, Any] = Field(description="See docs/jobs.md for what each kind carries.")
+
+    @classmethod
+    def of(cls, event: JobEvent) -> StudyEvent:
+        return cls(kind=event.kind, created_at=event.created_at, data=event.data)
+
+
+class StudyQuery(NamedPageQuery):
+    state: Annotated[StudyState | None, Field(description="Only in this state.")] = None
+    workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
+    budget: Annotated[Short | None, Field(description="Only of this budget.")] = None

@@ -1,0 +1,95 @@
+"""All SQL about studies and jobs together: to whoever asks over HTTP they are one thing.
+
+A job has the id of the study that it begins, so that a study is there from the moment it was asked
+for. One that ``tonnage tune`` began has no job; a job that an older study answers has no study of
+its own id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, func, select, union_all
+from sqlalchemy.orm import Session, joinedload
+
+from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
+from app.jobs.records import RUNNING
+from app.studies.repository import StudyRecord, record
+
+
+def ids(
+    session: Session,
+    *,
+    state: str | None,
+    workload: str | None,
+    budget: str | None,
+    before: str | None,
+    limit: int,
+) -> list[str]:
+    """Of jobs, and of studies without a job of their id, newest first."""
+    jobs = select(JobRow.id)
+    studies = select(StudyRow.id).where(_has_no_job())
+    if state is not None:
+        jobs, studies = jobs.where(JobRow.state == state), studies.where(StudyRow.state == state)
+    if workload is not None:
+        jobs = jobs.where(JobRow.workload == workload)
+        studies = studies.join(WorkloadRow).where(WorkloadRow.reference == workload)
+    if budget is not None:
+        jobs = jobs.where(JobRow.request["budget"].as_string() == budget)
+        studies = studies.where(StudyRow.budget == budget)
+    if before is not None:
+        jobs, studies = jobs.where(JobRow.id < before), studies.where(StudyRow.id < before)
+    both = union_all(
+        jobs.order_by(JobRow.id.desc()).limit(limit).subquery().select(),
+        studies.order_by(StudyRow.id.desc()).limit(limit).subquery().select(),
+    ).subquery()
+    statement = select(both.c.id).order_by(both.c.id.desc()).limit(limit)
+    return list(session.execute(statement).scalars())
+
+
+def studies_of(session: Session, study_ids: Collection[str]) -> dict[str, StudyRecord]:
+    """Those of the studies that exist."""
+    rows = session.execute(
+        select(StudyRow)
+        .options(joinedload(StudyRow.workload), joinedload(StudyRow.device))
+        .where(StudyRow.id.in_(list(study_ids)))
+    )
+    return {row.id: record(row) for row in rows.scalars()}
+
+
+def counts_by_state(session: Session) -> dict[str, int]:
+    """States that nothing is in are left out."""
+    counted: dict[str, int] = {}
+    for statement in (
+        select(JobRow.state, func.count()).group_by(JobRow.state),
+        select(StudyRow.state, func.count()).where(_has_no_job()).group_by(StudyRow.state),
+    ):
+        for state, count in session.execute(statement):
+            counted[state] = counted.get(state, 0) + count
+    return counted
+
+
+def wall_s_by_device(session: Session) -> dict[tuple[str, str], float]:
+    """Fingerprint and name of each device to the time that ended runs of studies took on it."""
+    rows = session.execute(
+        select(DeviceRow.key, DeviceRow.name, func.sum(StudyRow.wall_s))
+        .join(StudyRow, StudyRow.device_id == DeviceRow.id)
+        .group_by(DeviceRow.key, DeviceRow.name)
+    )
+    return {(key, name): float(wall_s) for key, name, wall_s in rows}
+
+
+def running_since(session: Session) -> list[tuple[str, str, float]]:
+    """Fingerprint and name of the device, and when it began (seconds since 1970), for each job that
+    runs and has opened its study."""
+    rows = session.execute(
+        select(DeviceRow.key, DeviceRow.name, JobRow.started_at)
+        .join(StudyRow, StudyRow.id == JobRow.study_id)
+        .join(DeviceRow, DeviceRow.id == StudyRow.device_id)
+        .where(JobRow.state == RUNNING)
+    )
+    return [(key, name, began.timestamp()) for key, name, began in rows if began is not None]
+
+
+def _has_no_job() -> ColumnElement[bool]:
+    return ~select(JobRow.id).where(JobRow.id == StudyRow.id).exists()

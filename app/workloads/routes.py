@@ -1,0 +1,34 @@
+"""``/v1/workloads``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.service.paging import Page, page_of
+from app.service.runtime import ServiceDep
+from app.service.security import Reader
+from app.workloads import registry
+from app.workloads import service as workloads
+from app.workloads.schemas import RegisteredOut, WorkloadOut, WorkloadQuery
+
+router = APIRouter(prefix="/v1/workloads", tags=["workloads"])
+
+
+@router.get("", summary="List measured workloads")
+def list_workloads(
+    service: ServiceDep, caller: Reader, query: Annotated[WorkloadQuery, Query()]
+) -> Page[WorkloadOut]:
+    """Every workload that has been measured, at each state of its source, the newest first."""
+    rows = workloads.page(
+        service.database, reference=query.workload, before=query.before, limit=query.limit + 1
+    )
+    return page_of(rows, query.limit, lambda row: row.id, WorkloadOut.of)
+
+
+@router.get("/registered", summary="List workloads that can be studied")
+def list_registered(service: ServiceDep, caller: Reader) -> list[RegisteredOut]:
+    """The names that `POST /v1/studies` takes on this host."""
+    known = registry.registered(service.settings)
+    return [RegisteredOut.of(known[name]) for name in sorted(known)]

@@ -1,0 +1,54 @@
+"""``/v1/checks``."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.checks import service as checks
+from app.recommendations import repository as recommendations
+from app.studies import service as studies
+from tests.app import factories
+from tests.app.serving import problem
+
+
+@pytest.fixture
+def kept(database):
+    study, _ = studies.open_study(database, factories.spec())
+    with database.write() as session:
+        recommendations.save(session, factories.recommendation(), study.id, "scope")
+    return checks.record(
+        database,
+        verdict="does_not_fit",
+        workload="train.py:Net",
+        device="cpu",
+        fingerprint="f1",
+        recommendation_id="rec_1",
+        document={"batch_size": 512},
+    )
+
+
+def test_what_was_answered_can_be_read(api, kept):
+    found = api.get(f"/v1/checks/{kept.id}").json()
+    assert found["verdict"] == "does_not_fit"
+    assert found["document"] == {"batch_size": 512}
+    assert found["recommendation_id"] == "rec_1"
+
+
+def test_filters(api, kept):
+    for query, count in (
+        ({"verdict": "does_not_fit"}, 1),
+        ({"verdict": "fits"}, 0),
+        ({"workload": kept.workload, "fingerprint": "f1"}, 1),
+    ):
+        assert len(api.get("/v1/checks", params=query).json()["items"]) == count
+
+
+def test_a_check_outlives_what_it_was_compared_with(api, database, kept):
+    study_id = api.get("/v1/studies").json()["items"][0]["id"]
+    studies.fail(database, study_id, "stopped")
+    assert api.delete(f"/v1/studies/{study_id}").status_code == 204
+    assert api.get(f"/v1/checks/{kept.id}").json()["recommendation_id"] is None
+
+
+def test_an_unknown_check(api):
+    problem(api.get("/v1/checks/chk_none"), 404, "not-found")

@@ -1,0 +1,122 @@
+"""``/v1/measurements``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from app.measurements import service as measurements
+from app.measurements.schemas import GrowthIn, MeasurementIn, StepTimeIn, TraceIn, VerdictName
+from optimizer.records import Scope
+from probes.measurement import Growth, Measurement, Purpose, StepTime, Trace, Verdict
+from tests.app import factories
+from tests.app.serving import problem
+
+
+def body(**changes) -> dict:
+    measurement = factories.measurement().to_dict() | changes
+    scope = {"workload_hash": "a1", "fingerprint": "f1", "environment": {"threads": "8"}}
+    return {"scope": scope, "measurement": measurement}
+
+
+@pytest.mark.parametrize(
+    ("schema", "record"),
+    [(MeasurementIn, Measurement), (StepTimeIn, StepTime), (GrowthIn, Growth), (TraceIn, Trace)],
+)
+def test_the_schema_has_the_fields_of_the_record(schema, record):
+    assert set(schema.model_fields) == {each.name for each in fields(record)}
+
+
+def test_the_schema_knows_every_verdict():
+    assert set(VerdictName.__args__) == {str(verdict) for verdict in Verdict}
+
+
+def test_what_was_sent_is_found_and_complete(api):
+    sent = factories.measurement(tainted=["hot"], notes=["n"], state={"a": [{"b": None}]})
+    post = body() | {"measurement": sent.to_dict()}
+    answer = api.post("/v1/measurements", json=post)
+    assert answer.status_code == 201, answer.text
+    found = api.get(answer.headers["location"]).json()
+    assert Measurement.from_dict(found["measurement"]) == sent
+    assert (found["workload"], found["fingerprint"], found["tainted"]) == (
+        "train.py:Net",
+        "f1",
+        True,
+    )
+
+
+def test_a_study_of_the_same_scope_reuses_it(api, database):
+    api.post("/v1/measurements", json=body())
+    sent = factories.measurement()
+    scope = Scope(
+        workload=sent.workload,
+        workload_hash="a1",
+        fingerprint="f1",
+        device=sent.device,
+        limit_bytes=sent.limit_bytes,
+        headroom=sent.headroom,
+        environment={"threads": "8"},
+    )
+    found = measurements.find(database, scope, sent.config, sent.batch_size, Purpose.CONFIRM)
+    assert found == sent
+
+
+def test_its_device_is_known_from_then_on(api):
+    api.post("/v1/measurements", json=body())
+    assert api.get("/v1/devices/f1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 2**63}, "batch_size"),
+        ({"batch_size": "8"}, "batch_size"),
+        ({"batch_size": True}, "batch_size"),
+        ({"verdict": "fine"}, "verdict"),
+        ({"workload": "a\x00b"}, "workload"),
+        ({"workload": ""}, "workload"),
+        ({"peak_bytes": -1}, "peak_bytes"),
+        ({"headroom": 0.9}, "headroom"),
+        ({"reason": "x" * 20_001}, "reason"),
+        ({"colour": "red"}, "colour"),
+        ({"state": {"a": "\ud800"}}, "state"),
+    ],
+)
+def test_what_could_not_be_stored_or_meant_is_refused(api, changes, field):
+    answer = api.post("/v1/measurements", content=dumps(body(**changes)), headers=JSON)
+    document = problem(answer, 422, "invalid-request")
+    assert f"body.measurement.{field}" in {each["field"] for each in document["errors"]}
+    assert api.get("/v1/measurements").json()["items"] == []
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def dumps(document: dict) -> bytes:
+    import json
+
+    return json.dumps(document).encode()  # httpx would refuse half a surrogate pair itself
+
+
+def test_nan_is_not_json(api):
+    content = dumps(body()).replace(b'"last_loss": null', b'"last_loss": NaN')
+    answer = api.post("/v1/measurements", content=content, headers=JSON)
+    problem(answer, 422, "invalid-request")
+
+
+def test_filters(api, database):
+    for number, verdict in enumerate((Verdict.STABLE, Verdict.OOM)):
+        made = factories.measurement(number + 1, verdict, workload=f"w{number}")
+        scope = factories.scope(fingerprint=f"f{number}")
+        measurements.record(database, scope, made)
+    for query in ({"workload": "w1"}, {"fingerprint": "f1"}, {"verdict": "oom"}):
+        found = api.get("/v1/measurements", params=query).json()["items"]
+        assert [each["batch_size"] for each in found] == [2], query
+    assert api.get("/v1/measurements", params={"study_id": "st_1"}).json()["items"] == []
+
+
+def test_an_unknown_measurement(api):
+    problem(api.get("/v1/measurements/4711"), 404, "not-found")
+    problem(api.get(f"/v1/measurements/{2**63}"), 422, "invalid-request")

@@ -1,0 +1,101 @@
+"""``/v1/recommendations``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pytest
+
+from app.recommendations.export import FORMATS
+from app.studies import service as studies
+from tests.app import factories
+from tests.app.serving import problem
+
+
+@pytest.fixture
+def recommended(database):
+    study, _ = studies.open_study(database, factories.spec())
+    made = factories.recommendation()
+    studies.finish(database, study.id, made)
+    return made
+
+
+def test_one_is_the_document_of_tune(api, recommended):
+    answer = api.get(f"/v1/recommendations/{recommended.id}")
+    assert answer.json() == json.loads(json.dumps(recommended.to_dict()))
+
+
+def test_an_unknown_one(api):
+    problem(api.get("/v1/recommendations/rec_none"), 404, "not-found")
+
+
+def test_only_a_whole_id_is_an_id(api, recommended):
+    problem(api.get(f"/v1/recommendations/{recommended.id[:-1]}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"workload": "train.py:Net"}, 1),
+        ({"workload": "other"}, 0),
+        ({"budget": "smoke_test", "device": "cpu"}, 1),
+        ({"fingerprint": "f" * 16}, 1),
+        ({"fingerprint": "0" * 16}, 0),
+        ({"study_id": "st_none"}, 0),
+    ],
+)
+@pytest.mark.usefixtures("recommended")
+def test_filters(api, query, count):
+    assert len(api.get("/v1/recommendations", params=query).json()["items"]) == count
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_export_is_text(api, recommended, to):
+    answer = api.get(f"/v1/recommendations/{recommended.id}/exports/{to}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.text == FORMATS[to](recommended)
+
+
+def test_an_export_can_be_read_back(api, recommended):
+    toml = api.get(f"/v1/recommendations/{recommended.id}/exports/toml").text
+    assert tomllib.loads(toml)["batch_size"] == recommended.batch_size
+
+
+def test_an_unknown_format_is_told_the_known_ones(api, recommended):
+    answer = api.get(f"/v1/recommendations/{recommended.id}/exports/xml")
+    document = problem(answer, 422, "invalid-request")
+    assert "'json', 'yaml', 'toml', 'env' or 'args'" in document["detail"]
+
+
+class TestLookup:
+    query = {"workload": "train.py:Net", "budget": "smoke_test"}
+
+    def test_exact_by_fingerprint(self, api, recommended):
+        query = {**self.query, "fingerprint": "f" * 16}
+        found = api.get("/v1/recommendations/lookup", params=query).json()
+        assert found["match"] == "exact"
+        assert found["recommendation"]["id"] == recommended.id
+        assert found["prior"] is None
+
+    @pytest.mark.usefixtures("recommended")
+    def test_a_prior_is_not_where_a_recommendation_would_be(self, api):
+        query = {**self.query, "fingerprint": "0" * 16, "kind": "cpu"}
+        found = api.get("/v1/recommendations/lookup", params=query).json()
+        assert found["match"] == "prior"
+        assert found["recommendation"] is None
+        assert found["prior"]["measured_as"]["batch_size"] == 96
+        assert found["prior"]["differences"]
+
+    @pytest.mark.usefixtures("recommended")
+    def test_nothing_comparable_says_what_to_run(self, api):
+        query = {**self.query, "kind": "cuda"}
+        answer = api.get("/v1/recommendations/lookup", params=query)
+        document = problem(answer, 404, "no-recommendation")
+        assert "tonnage tune train.py:Net --budget smoke_test" in document["detail"]
+
+    def test_a_device_has_to_be_named(self, api):
+        answer = api.get("/v1/recommendations/lookup", params=self.query)
+        document = problem(answer, 422, "invalid-request")
+        assert "give fingerprint, device or kind" in document["detail"]

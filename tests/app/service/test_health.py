@@ -1,0 +1,81 @@
+"""What machines ask a service."""
+
+from __future__ import annotations
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+
+from app.database import migrate
+from app.jobs import service as jobs
+from app.jobs.records import StudyRequest
+from app.measurements import service as measurements
+from app.studies import service as studies
+from probes.measurement import Verdict
+from tests.app import factories
+from tests.app.serving import problem
+
+
+def samples(client: httpx.Client) -> dict[tuple[str, frozenset], float]:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def sample(found, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+def test_alive_and_ready(api):
+    assert api.get("/healthz").json() == {"status": "ok"}
+    assert api.get("/readyz").json() == {"status": "ok"}
+
+
+def test_a_database_at_another_version_is_not_ready_and_yet_alive(api, database):
+    with database.write() as session:
+        session.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0001'"))
+    document = problem(api.get("/readyz"), 503, "unavailable")
+    assert "tonnage db upgrade" in document["detail"]
+    assert api.get("/healthz").status_code == 200
+
+
+def test_metrics_say_what_is_stored_and_queued(api, database):
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    studies.finish(database, study.id, factories.recommendation(), wall_s=12.5)
+    measurements.record(database, spec.scope, factories.measurement())
+    measurements.record(database, spec.scope, factories.measurement(9, Verdict.OOM))
+    measurements.record(database, spec.scope, factories.measurement(10, Verdict.OOM))
+    jobs.submit(database, StudyRequest("transformer"))
+    found = samples(api)
+    assert sample(found, "tonnage_studies", state="finished") == 1
+    assert sample(found, "tonnage_studies", state="queued") == 1
+    assert sample(found, "tonnage_queue_depth") == 1
+    assert sample(found, "tonnage_probes", verdict="oom") == 2
+    assert sample(found, "tonnage_probes", verdict="stable") == 1
+    device = {"fingerprint": spec.scope.fingerprint, "device": "cpu"}
+    assert sample(found, "tonnage_device_busy_seconds_total", **device) == 12.5
+
+
+def test_metrics_count_requests_by_route_and_not_by_id(api):
+    for number in range(3):
+        api.get(f"/v1/studies/st_{number}")
+    api.get("/v1/nothing")
+    found = samples(api)
+    route = {"method": "GET", "route": "/v1/studies/{study_id}"}
+    assert sample(found, "tonnage_http_requests_total", status="404", **route) == 3
+    assert sample(found, "tonnage_http_request_duration_seconds_count", **route) == 3
+    unmatched = {"method": "GET", "route": "unmatched", "status": "404"}
+    assert sample(found, "tonnage_http_requests_total", **unmatched) == 1
+
+
+def test_two_services_count_apart(serve):
+    first, second = serve(), serve()
+    httpx.get(f"{first}/healthz")
+    with httpx.Client(base_url=second) as client:
+        assert not [key for key in samples(client) if "/healthz" in dict(key[1]).values()]
