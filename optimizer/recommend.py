@@ -104,6 +104,7 @@ def recommendation(
             "fingerprint": spec.scope.fingerprint,
             "workload_hash": spec.scope.workload_hash,
             "workload_options": spec.options,
+            "effective_batch_size": spec.scope.effective_batch_size,
             "created_at": created_at,
         },
         front=[choosing.alternative(c, best, budget.cycle_batches) for c in chosen.front],

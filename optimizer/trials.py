@@ -21,6 +21,7 @@ from optimizer.records import Key, Prediction, Store, StudySpec, Trial, config_k
 from optimizer.replay import probes_without_prior
 from optimizer.settle import settle
 from optimizer.spaces import costs_at_least, finite
+from probes import levers
 from probes.doubt import doubts, is_too_slow
 from probes.max_batch import DEFAULT_CAP, Ask, Bounds, MaxBatchSearch
 from probes.measurement import Config, Measurement, Purpose
@@ -118,7 +119,8 @@ class Trials:
             self.capacities.learn(run)
         self._learnt: list[Measurement] = []
         self._standing: tuple[list[Measurement], list[Measurement]] = ([], [])
-        self._prior_works = known.prior is not None
+        self._without_prior: set[str] = set()
+        """Levers for which memory cannot be known before a step is run."""
         self._shared = False
         self.probes_saved = 0
         """By what was known from elsewhere: an estimate, from replaying the search without it."""
@@ -254,6 +256,7 @@ class Trials:
             longest_step_s=self.budget.longest_step_s,
             resolution=self.limits.resolution,
             slowest_sample=self.limits.slowest_sample,
+            effective_batch_size=self.spec.scope.effective_batch_size,
         )
 
     def _measure(self, number: int, config: Config, ask: Ask) -> Measurement:
@@ -294,11 +297,12 @@ class Trials:
         elsewhere, what is known without running a step, or what the other configs teach."""
         if measured := self.known.elsewhere(config):
             return measured
-        if self.known.prior is not None and self._prior_works:
+        trained = repr(sorted(levers.selected(config).items()))
+        if self.known.prior is not None and trained not in self._without_prior:
             prior = self.known.prior(config, ceiling)
             if prior.points:
                 return prior
-            self._prior_works = False  # nor can it be for the others: ask only once
+            self._without_prior.add(trained)  # nor do others that are trained so: ask only once
         edges, process = self._edges(), self.predictors.peak_bytes
         if not self.learns or edges is None or process is None:
             return None

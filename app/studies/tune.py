@@ -60,10 +60,10 @@ class Answer:
     """How it ended. Without a recommendation, ``reasons`` say why."""
 
     study_id: str
-    budget: str
     recommendation: Recommendation | None
     reasons: list[str]
     measured: bool
+    budget: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The recommendation, or the document that is printed when there is none."""
@@ -195,7 +195,7 @@ def tune_study(
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
             say(f"Answered from the store: measured {stored.valid['created_at']}, still valid.")
-            return Answer(study.id, spec.budget.name, stored, [], True)
+            return Answer(study.id, stored, [], True, spec.budget.name)
     for line in describe(spec, bench, resumed=opening == "resumed"):
         say(line)
     for note in bench.description.get("notes", []):
@@ -289,5 +289,5 @@ def _run(
             message="; ".join(outcome.reasons),
         )
     return Answer(
-        study_id, spec.budget.name, outcome.recommendation, outcome.reasons, outcome.measured
+        study_id, outcome.recommendation, outcome.reasons, outcome.measured, spec.budget.name
     )
