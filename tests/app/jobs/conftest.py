@@ -1,0 +1,117 @@
+"""Jobs without a device: offers that are made up, and processes that follow a script."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.database import Database, open_database
+from app.jobs import events, service
+from app.jobs.offers import DeviceOffer, Offers
+from app.jobs.process import DATABASE_VARIABLE
+from app.jobs.records import Job, StudyRequest
+from app.jobs.runner import Process, Start
+
+ROOT = Path(__file__).parents[3]
+WORKLOADS = ("transformer", "visnet")
+PATIENCE_S = 120.0
+
+
+def offers(*devices: str, host: str = "here", python: str = "") -> Offers:
+    """What a runner with these devices offers."""
+    return Offers(
+        dict.fromkeys(WORKLOADS, python),
+        tuple(
+            DeviceOffer(
+                python=python,
+                device=device,
+                kind=device.partition(":")[0],
+                name=f"Model {device}",
+                fingerprint=f"{host}-{device}",
+                class_key="class",
+                total_bytes=2**30,
+                lease=f"{host}/{device}",
+            )
+            for device in devices or ("cpu",)
+        ),
+    )
+
+
+def request(does: str = "finish", **changes: Any) -> StudyRequest:
+    asked = {"workload": "transformer", "budget": "smoke_test", "pinned": {"does": does}}
+    return StudyRequest(**{**asked, **changes})
+
+
+def start_scripted(database: Database, folder: Path) -> Start:
+    """Starts ``tests.app.jobs.scripted`` the way a runner starts the real process."""
+
+    def start(job: Job, runner_id: str, offer: DeviceOffer) -> Process:
+        module = [sys.executable, "-m", "tests.app.jobs.scripted"]
+        return subprocess.Popen(
+            [*module, job.id, runner_id, offer.device],
+            stdin=subprocess.PIPE,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                DATABASE_VARIABLE: database.full_url,
+                "JOBS_TEST_FOLDER": str(folder),
+            },
+            start_new_session=True,
+        )
+
+    return start
+
+
+def until(condition: Callable[[], Any], step: Callable[[], Any] = lambda: None) -> Any:
+    """What ``condition`` gives as soon as it is true; ``step`` is done meanwhile."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s, "It never came true."
+        step()
+        time.sleep(0.02)
+    return found
+
+
+def kinds(database: Database, job: Job) -> list[str]:
+    return [event.kind for event in events.read(database, job.id)]
+
+
+def says(database: Database, job: Job, text: str) -> bool:
+    """Whether the job's process has noted this."""
+    return any(event.data.get("text") == text for event in events.read(database, job.id))
+
+
+def state(database: Database, job: Job) -> str:
+    return service.get(database, job.id).state
+
+
+@pytest.fixture
+def runner_process(database_url: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts runners in processes of their own; whatever is left of them is killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*devices: str) -> subprocess.Popen[str]:
+        open_database(database_url).close()
+        module = [sys.executable, "-m", "tests.app.jobs.runner_process"]
+        process = subprocess.Popen(
+            [*module, database_url, str(tmp_path), *(devices or ("cpu",))],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

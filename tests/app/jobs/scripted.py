@@ -1,0 +1,106 @@
+"""A job's process whose study is a script: everything real but the measuring.
+
+``python -m tests.app.jobs.scripted JOB RUNNER DEVICE``; what it does stands in the request's
+``pinned``: ``{"does": "finish"}``. Without torch, and without Optuna.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from app.jobs.process import main
+from app.recommendations import service as recommendations
+from app.studies import service as studies
+from app.studies.store import SqlStudyStore
+from app.studies.tune import Answer
+from tests.app import factories
+
+FOLDER = "JOBS_TEST_FOLDER"
+
+
+def run(settings, database, job, device, report) -> Answer:
+    """Open a study, do as told, end it."""
+    does = job.request.pinned.get("does", "finish")
+    name = f"{job.request.workload}-{job.request.trials}"  # other trials: another study
+    spec = factories.spec(job.request.budget, workload=name)
+    own = job.id if job.study_id is None else None
+    study, opening = studies.open_study(database, spec, new_id=own)
+    report.opened(study.id, opening, os.getpid())
+    if opening == "finished":
+        return Answer(study.id, recommendations.of_study(database, study.id), [], True)
+    store = SqlStudyStore(database, study.id, spec)
+    try:
+        DOES[does](store, report, Path(os.environ[FOLDER]), device.replace(":", "-"))
+    except KeyboardInterrupt:
+        studies.interrupt(database, study.id)
+        raise
+    recommendation = factories.recommendation(study.id.replace("st_", "rec_"), workload=name)
+    studies.finish(database, study.id, recommendation)
+    return Answer(study.id, recommendation, [], True)
+
+
+def measure(store, report, folder, device) -> None:
+    """One measurement, the first time; read back after that."""
+    if not store.measurements():
+        store.add_measurement(0, factories.measurement(), [])
+        report._add("measured", {"batch_size": 8, "verdict": "stable"})
+
+
+def finish(store, report, folder, device) -> None:
+    """Measures while nobody else does: the file is there as long, and must not be before."""
+    mark = folder / f"measuring-{device}"
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        (folder / f"overlap-{os.getpid()}").touch()
+        raise
+    measure(store, report, folder, device)
+    mark.unlink()
+
+
+def hang(store, report, folder, device) -> None:
+    """Measures once, then never again."""
+    measure(store, report, folder, device)
+    report.note("hanging")
+    while True:
+        signal.pause()
+
+
+def deaf(store, report, folder, device) -> None:
+    """Stuck in native code: no signal reaches it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    report.note("deaf")
+    while True:
+        time.sleep(60)
+
+
+def die(store, report, folder, device) -> None:
+    """The kernel's out-of-memory killer."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_later(store, report, folder, device) -> None:
+    measure(store, report, folder, device)
+    die(store, report, folder, device)
+
+
+def raise_(store, report, folder, device) -> None:
+    raise RuntimeError("a bug")
+
+
+DOES = {
+    "finish": finish,
+    "hang": hang,
+    "deaf": deaf,
+    "die": die,
+    "die_later": die_later,
+    "raise": raise_,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], run))
