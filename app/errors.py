@@ -9,6 +9,10 @@ class NotFound(InputError):
     """There is no such thing (any more)."""
 
 
+class NothingComparable(NotFound):
+    """No recommendation of a workload and budget could even be a prior."""
+
+
 class Conflict(InputError):
     """The thing is in a state in which this cannot be done."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from probes.errors import InputError
 
@@ -30,6 +31,20 @@ def parse_size(text: str) -> int:
     if size < 2**20:
         raise InputError(f"{text!r} is too small a size to train in; write at least 1MiB.")
     return size
+
+
+AGE = re.compile(r"^\s*([0-9]{1,5})\s*(d|w|y)\s*$")
+DAYS = {"d": 1, "w": 7, "y": 365}
+
+
+def parse_age(text: str) -> timedelta:
+    """``90d``, ``12w`` or ``1y``. Raises ``InputError`` for anything else, and for less than a
+    day."""
+    match = AGE.match(text)
+    days = int(match.group(1)) * DAYS[match.group(2)] if match else 0
+    if days < 1:
+        raise InputError(f"{text!r} is not an age of a day or more. Write 90d, 12w or 1y.")
+    return timedelta(days=days)
 
 
 def size_text(size_bytes: float | None) -> str:

@@ -71,6 +71,15 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """Many looks at the database as it was at the first one, however long they take."""
+        engine = self.engine
+        if not self.is_sqlite:  # where every transaction that reads is one
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with explained(self.url), Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """One unit of work: committed when the block ends, rolled back when it raises."""
         with self._own_turn(), explained(self.url), self._writers.begin() as session:

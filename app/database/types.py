@@ -46,7 +46,7 @@ class Document(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return _encoded(value)
+        return encoded(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return decoded(value)
@@ -65,13 +65,14 @@ class CleanText(TypeDecorator[str]):
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _encoded(value: Any) -> Any:
+def encoded(value: Any) -> Any:
+    """The JSON that a value of a ``Document`` is stored as."""
     if isinstance(value, float) and not math.isfinite(value):
         return {MARKER: str(value)}
     if isinstance(value, dict):
-        return {key: _encoded(item) for key, item in value.items()}
+        return {key: encoded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_encoded(item) for item in value]
+        return [encoded(item) for item in value]
     return value
 
 

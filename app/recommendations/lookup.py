@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.devices import repository as devices
 from app.devices.repository import DeviceRecord
-from app.errors import NotFound
+from app.errors import NothingComparable
 from app.recommendations import repository
 from optimizer.records import Recommendation
 from probes.devices.base import size_text
@@ -24,10 +24,6 @@ from probes.devices.fingerprint import Fingerprint
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""
-
-
-class NothingComparable(NotFound):
-    """No recommendation of this workload and budget could even be a prior."""
 
 
 @dataclass(frozen=True)

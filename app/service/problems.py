@@ -15,9 +15,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import compile_path
 
-from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
+from app.errors import Conflict, IdempotencyConflict, NotFound, NothingComparable, NotRegistered
 from app.log_context import context
 from app.service import problem_types as types
 from app.service.problem_types import ProblemType
@@ -123,6 +123,7 @@ def problem_of(error: Exception) -> ProblemError:
 
 _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
     (NotRegistered, types.WORKLOAD_NOT_REGISTERED),
+    (NothingComparable, types.NO_RECOMMENDATION),
     (NotFound, types.NOT_FOUND),
     (IdempotencyConflict, types.IDEMPOTENCY_CONFLICT),
     (Conflict, types.CONFLICT),
@@ -174,10 +175,10 @@ def _message(detail: dict[str, Any]) -> str:
 def _of_method(request: Request) -> ProblemError:
     """The framework names the methods of the first route with this path; there may be more."""
     found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= set(getattr(route, "methods", None) or ())
-    allowed = ", ".join(sorted(found))
+    for pattern, operations in request.app.openapi()["paths"].items():
+        if compile_path(pattern)[0].match(request.url.path):
+            found |= {method.upper() for method in operations}
+    allowed = ", ".join(sorted(found)) or "GET"
     return ProblemError(
         types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}
     )

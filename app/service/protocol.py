@@ -20,6 +20,11 @@ class Protocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # Whatever handlers there are: its lines have the query, where people put secrets by mistake.
+        self.access_log = False
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._start_head_timer()

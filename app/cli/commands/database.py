@@ -1,15 +1,21 @@
-"""``tonnage db``: migrations."""
+"""``tonnage db``: migrations, backup, export and import, forgetting what is old."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from app.cli import options
-from app.cli.context import open_settings
-from app.cli.output import print_json
+from app.cli.context import open_database, open_settings
+from app.cli.output import print_json, stderr
+from app.cli.values import parse_age, size_text
+from probes.errors import InputError
 
 app = typer.Typer(
-    help="The database: bring it up to date, or say where it stands.",
+    help="The database: bring it up to date, back it up, move results, forget what is old.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -45,3 +51,127 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
         if here != head:
             typer.echo("Bring it up to date with: tonnage db upgrade")
     raise typer.Exit(0 if here == head else 1)
+
+
+@app.command("prune")
+def prune(
+    older_than: Annotated[
+        str,
+        typer.Option(help="Forget what is older: 90d, 12w, 1y.", show_default=False, metavar="AGE"),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be forgotten.")
+    ] = False,
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Forget what is old and needed by nothing: jobs that are over, studies without a
+    recommendation, measurements that no remaining study used, checks.
+
+    Every recommendation stays, with its study and what this measured. An SQLite file is made
+    smaller afterwards.
+
+    Example: tonnage db prune --older-than 90d --dry-run
+    """
+    age = parse_age(older_than)
+    store = open_database(open_settings(), database)
+
+    from app.clock import utc_now
+    from app.retention import prune as pruning
+    from app.retention.backup import compact
+
+    before = utc_now() - age
+    found = pruning.plan(store, before) if dry_run else pruning.prune(store, before)
+    problem = "" if dry_run or not found.total else compact(store)
+    if json_:
+        print_json({"dry_run": dry_run, "before": before.isoformat(), **found.to_dict()})
+    else:
+        verb = "Would forget" if dry_run else "Forgot"
+        counts = ", ".join(f"{count} {name}" for name, count in found.to_dict().items())
+        typer.echo(f"{verb} what is older than {older_than}: {counts}.")
+    if problem:
+        stderr().print(problem, markup=False)
+
+
+@app.command("backup")
+def backup(
+    path: Annotated[
+        Path, typer.Argument(help="The file to write; it must not exist.", show_default=False)
+    ],
+    database: options.Database = None,
+) -> None:
+    """Copy the whole database into a file while it is in use.
+
+    The copy is as the database was at one moment. Of SQLite it is a database file to be used as
+    it is; of PostgreSQL, what pg_dump writes, for pg_restore.
+
+    Example: tonnage db backup /srv/backup/tonnage-2026-01-02.db
+    """
+    store = open_database(open_settings(), database)
+
+    from app.retention.backup import back_up
+
+    size_bytes = back_up(store, path.expanduser())
+    typer.echo(f"{store.shown_url}: {size_text(size_bytes)} copied to {path}")
+
+
+@app.command("export")
+def export(
+    file: Annotated[
+        str, typer.Argument(help="The file to write, or - for stdout.", show_default=False)
+    ],
+    database: options.Database = None,
+) -> None:
+    """Write all results as JSON lines, to be imported into another database.
+
+    Devices, workloads, studies, trials, measurements with their predictions, recommendations; not
+    jobs, runners and keys.
+
+    Example: tonnage db export results.jsonl
+    """
+    store = open_database(open_settings(), database)
+
+    from app.retention.archive import export_results, new_file
+
+    if file == "-":
+        counts = export_results(store, sys.stdout)
+    else:
+        with new_file(Path(file).expanduser()) as output:
+            counts = export_results(store, output)
+    stderr().print(f"Exported {_words(counts)}", markup=False)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        str, typer.Argument(help="What db export wrote, or - for stdin.", show_default=False)
+    ],
+    database: options.Database = None,
+    json_: options.Json = False,
+) -> None:
+    """Add results that were exported elsewhere. Importing them again adds nothing.
+
+    Example: tonnage db import results.jsonl --database postgresql://tonnage@db.example/tonnage
+    """
+    store = open_database(open_settings(), database)
+
+    from app.retention.archive import import_results
+
+    try:
+        if file == "-":
+            found = import_results(store, sys.stdin, "stdin")
+        else:
+            with Path(file).expanduser().open(encoding="utf-8") as lines:
+                found = import_results(store, lines, file)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is no text in UTF-8.") from None
+    if json_:
+        print_json({"added": found.added, "known": found.known})
+    else:
+        typer.echo(f"Added {_words(found.added)}; here already: {_words(found.known)}")
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"

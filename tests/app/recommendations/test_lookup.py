@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.devices import service as devices
-from app.recommendations.lookup import NothingComparable, Wanted, lookup
+from app.errors import NothingComparable
+from app.recommendations.lookup import Wanted, lookup
 from app.studies import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories

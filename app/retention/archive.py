@@ -1,0 +1,105 @@
+"""Results out of a database and into another, as JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from sqlalchemy.exc import IntegrityError, NoResultFound
+
+from app.clock import utc_now
+from app.database import Database
+from app.retention import archive_repository as repository
+from app.retention.lines import FORMAT, VERSION, header_from, line_from, written, wrong_line
+from probes.errors import InputError
+
+PER_TRANSACTION = 200
+"""Lines imported at once: others who write need not wait for the whole file."""
+
+
+class Imported(NamedTuple):
+    """Lines by kind."""
+
+    added: dict[str, int]
+    known: dict[str, int]
+    """Were here already."""
+
+
+def export_results(database: Database, output: IO[str]) -> dict[str, int]:
+    """Write everything measured, as it is at one moment; returns the number of lines by kind.
+
+    Jobs, runners, keys and what Optuna keeps mean something in their own database only.
+    """
+    count: Counter[str] = Counter()
+    made_by = {"tonnage": version("tonnage"), "made_at": utc_now()}
+    output.write(written("header", {"format": FORMAT, "version": VERSION, **made_by}))
+    with database.snapshot() as session:
+        for kind, values in repository.everything(session):
+            output.write(written(kind, values))
+            count[kind] += 1
+    return dict(count)
+
+
+def import_results(database: Database, lines: Iterable[str], source: str) -> Imported:
+    """Add what an export holds and this database does not. Doing it again adds nothing.
+
+    Raises ``InputError`` for what is no export, is one of a newer Tonnage, or has a broken line;
+    what stands before that line is imported then.
+    """
+    numbered = enumerate(lines, 1)
+    header_from(next(numbered, (1, ""))[1], source)
+    added: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    while chunk := list(islice(numbered, PER_TRANSACTION)):
+        new, old, broken = _import_some(database, chunk, source)
+        added += new
+        known += old
+        if broken is not None:
+            raise broken
+    return Imported(dict(added), dict(known))
+
+
+def _import_some(
+    database: Database, chunk: list[tuple[int, str]], source: str
+) -> tuple[Counter[str], Counter[str], InputError | None]:
+    """Lines added and known by kind, and what is wrong with the first that could not be read; what
+    comes before it is kept."""
+    new: Counter[str] = Counter()
+    old: Counter[str] = Counter()
+    with database.write() as session:
+        for number, text in chunk:
+            if not text.strip():
+                continue
+            try:
+                kind, line = line_from(text, number, source)
+                with session.begin_nested():
+                    is_new = repository.add(session, line)
+            except (IntegrityError, NoResultFound):
+                reason = "it refers to a study, device or workload that stands in no line before it"
+                return new, old, wrong_line(source, number, reason)
+            except InputError as error:
+                return new, old, error
+            (new if is_new else old)[kind] += 1
+    return new, old, None
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[IO[str]]:
+    """A file that is there complete or not at all; one that was there is replaced."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
+    finally:
+        part.unlink(missing_ok=True)
