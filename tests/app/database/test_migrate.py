@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import migrations
-from app.database import migrate, open_database
+from app.clock import utc_now
+from app.database import migrate, models, open_database
 from app.database.models import PREFIX, Base
 from app.measurements import repository as measurements
 from app.studies import service as studies
@@ -52,7 +53,47 @@ def fill(database) -> None:
     store = SqlStudyStore(database, study.id, spec)
     store.add_measurement(0, factories.measurement(), [Prediction("peak_bytes", 1.0, 0.5, 2.0)])
     store.add_trial(factories.trial())
+    store.claim(factories.trial().config)
     studies.finish(database, study.id, factories.recommendation())
+    with database.write() as session:
+        for row in (*service_rows(), *job_rows()):
+            session.add(row)
+            session.flush()
+
+
+def service_rows() -> list[Base]:
+    """What the HTTP interface keeps."""
+    now, empty = utc_now(), {"document": {}, "created_at": utc_now()}
+    where = {"workload": "w", "device": "cpu", "fingerprint": "f"}
+    return [
+        models.CheckRow(id="chk_1", verdict="fits", **where, **empty),
+        models.ApiKeyRow(id="key_1", name="n", scope="read", token_hash="h", created_at=now),
+        models.IdempotentReplyRow(
+            caller="c",
+            operation="o",
+            key="k",
+            request_hash="h",
+            status=200,
+            body="",
+            created_at=now,
+        ),
+    ]
+
+
+def job_rows() -> list[Base]:
+    """A job, the runner that has it, and what is kept of both."""
+    now = utc_now()
+    runner = models.RunnerRow(
+        id="run_1", host="h", place="p", pid=1, started_s=1.0, beats=1, document={},
+        started_at=now, heartbeat_at=now,
+    )  # fmt: skip
+    job = models.JobRow(
+        id="st_job", state="running", request={}, workload="w", deaths=0, cancel_requested=False,
+        runner_id="run_1", last_event=1, wall_s=0.0, created_at=now, updated_at=now,
+    )  # fmt: skip
+    key = models.JobKeyRow(key="k", job_id="st_job", request_key="r", created_at=now)
+    event = models.JobEventRow(job_id="st_job", id=1, kind="queued", data={}, created_at=now)
+    return [runner, job, key, event]
 
 
 def test_up_from_nothing_gives_every_table(empty):
