@@ -49,6 +49,7 @@ gpu-check: setup ## Check an accelerator on this machine; status 3 where there i
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --allow-unsafe \
 		--all-extras --output-file requirements.lock requirements.in pyproject.toml
+	@sed -i.bak 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock && rm requirements.lock.bak
 
 docs: setup ## Write the generated pages of docs/
 	@$(BIN)/python -m app.settings.document
