@@ -109,7 +109,8 @@ class Study:
     def _find_best(self) -> None:
         """One config after the other, until none that is left is likely to be chosen."""
         trials = self.trials
-        self.proposals.enqueue_first()
+        if self.learns:
+            self.proposals.enqueue_first()
         while not self._out_of_time():
             busy = trials.meet_others()
             found = None

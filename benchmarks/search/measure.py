@@ -17,7 +17,7 @@ from probes.measurement import Config, Purpose
 from probes.space import Choice, Space, grid
 
 MIB = 2**20
-BATCHES = (1, 16, 64, 162, 320)
+BATCHES = (1, 16, 64, 162)
 """Until one does not fit."""
 
 GRIDS: dict[str, tuple[str, dict[str, Any], int, int, Space]] = {
@@ -27,8 +27,8 @@ GRIDS: dict[str, tuple[str, dict[str, Any], int, int, Space]] = {
         400 * MIB,
         162,
         {
-            "layers": Choice([1, 2, 3, 4, 6]),
-            "hidden_channels": Choice([8, 16, 32, 48, 64]),
+            "layers": Choice([1, 2, 4]),
+            "hidden_channels": Choice([8, 16, 32, 64]),
             "precision": Choice(["fp32", "bf16"], cost_grows=False),
         },
     ),
@@ -39,8 +39,8 @@ GRIDS: dict[str, tuple[str, dict[str, Any], int, int, Space]] = {
         256,
         {
             "layers": Choice([1, 2, 4]),
-            "hidden_size": Choice([64, 128, 192]),
-            "sequence_length": Choice([32, 64, 128]),
+            "hidden_size": Choice([64, 128]),
+            "seq_length": Choice([64, 128]),
             "precision": Choice(["fp32", "bf16"], cost_grows=False),
         },
     ),
@@ -58,7 +58,9 @@ def measure(which: str) -> Path:
     target = open_target(settings, None, "cpu", limit_bytes)
     bench = Bench.open(settings, WorkloadRef(workload, options), target, headroom=0.0)
     configs = grid(space) or []
-    for k, (config, size) in enumerate(zip(configs, bench.model_sizes(configs))):
+    for k, (config, size) in enumerate(
+        zip(configs, bench.model_sizes([bench.config(c) for c in configs]))
+    ):
         if is_known(measured, config):
             continue
         measured.parameters[name(config)] = size.parameters or 0
@@ -72,7 +74,7 @@ def measure(which: str) -> Path:
 def _points(bench: Bench, config: Config, ceiling: int) -> list[Point]:
     points = []
     for batch_size in [b for b in BATCHES if b <= ceiling]:
-        run = bench.measure(config, Ask(batch_size, Purpose.CONFIRM))
+        run = bench.measure(bench.config(config), Ask(batch_size, Purpose.CONFIRM))
         if not run.passed or run.peak_bytes is None or run.step_time is None:
             break
         points.append(Point(batch_size, run.peak_bytes, round(run.step_time.median_s, 6)))
