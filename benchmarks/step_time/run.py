@@ -142,9 +142,9 @@ def main(arguments: Sequence[str] = ()) -> None:
 def _print_row(name: str, row: dict[str, float]) -> None:
     print(
         f"{name:16} step {row['step_s'] * 1000:7.1f} ms; error against {LONG_STEPS} steps: ours "
-        f"{row['ours_error']:.1%} (95th percentile {row['ours_error_p95']:.1%}), torch's timer {row['timer_error']:.1%} (long runs differ by "
-        f"{row['long_run_spread']:.1%}); interval ±{row['half_width']:.1%} holds it "
-        f"{row['coverage']:.0%} of the time",
+        f"{row['ours_error']:.1%} (95th percentile {row['ours_error_p95']:.1%}), torch's timer "
+        f"{row['timer_error']:.1%} (long runs differ by {row['long_run_spread']:.1%}); interval "
+        f"±{row['half_width']:.1%} holds it {row['coverage']:.0%} of the time",
         flush=True,
     )
 
