@@ -136,6 +136,9 @@ def measurement_row() -> MeasurementRow:
     run = factories.measurement(1)
     return MeasurementRow(
         scope_key="s",
+        workload=run.workload,
+        device=run.device,
+        fingerprint="f",
         config_hash="c",
         config=run.config,
         batch_size=1,
