@@ -22,7 +22,7 @@ class Protocol(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # Whatever handlers there are: its lines have the query, and so what people put there.
+        # Whatever handlers there are: its lines have the query, and people put secrets there.
         self.access_log = False
 
     def connection_made(self, transport: Any) -> None:

@@ -138,7 +138,7 @@ def measurement_row() -> MeasurementRow:
         scope_key="s",
         workload=run.workload,
         device=run.device,
-        fingerprint="",
+        fingerprint="f",
         config_hash="c",
         config=run.config,
         batch_size=1,

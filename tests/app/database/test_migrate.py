@@ -13,11 +13,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import migrations
-from app.clock import utc_now
-from app.database import migrate, models, open_database
+from app.checks import service as checks
+from app.database import migrate, open_database
 from app.database.models import PREFIX, Base
+from app.jobs import runner_repository as runners
+from app.jobs import service as jobs
+from app.jobs.offers import Offers
+from app.jobs.place import this_place
+from app.jobs.records import StudyRequest
+from app.keys import service as keys
 from app.measurements import repository as measurements
+from app.service import idempotency
 from app.studies import service as studies
+from app.studies.owner import this_process
 from app.studies.store import SqlStudyStore
 from optimizer.records import Prediction
 from probes.errors import InputError
@@ -55,45 +63,14 @@ def fill(database) -> None:
     store.add_trial(factories.trial())
     store.claim(factories.trial().config)
     studies.finish(database, study.id, factories.recommendation())
+    jobs.submit(database, StudyRequest("transformer"), idempotency_key="k")
     with database.write() as session:
-        for row in (*service_rows(), *job_rows()):
-            session.add(row)
-            session.flush()
-
-
-def service_rows() -> list[Base]:
-    """What the HTTP interface keeps."""
-    now, empty = utc_now(), {"document": {}, "created_at": utc_now()}
-    where = {"workload": "w", "device": "cpu", "fingerprint": "f"}
-    return [
-        models.CheckRow(id="chk_1", verdict="fits", **where, **empty),
-        models.ApiKeyRow(id="key_1", name="n", scope="read", token_hash="h", created_at=now),
-        models.IdempotentReplyRow(
-            caller="c",
-            operation="o",
-            key="k",
-            request_hash="h",
-            status=200,
-            body="",
-            created_at=now,
-        ),
-    ]
-
-
-def job_rows() -> list[Base]:
-    """A job, the runner that has it, and what is kept of both."""
-    now = utc_now()
-    runner = models.RunnerRow(
-        id="run_1", host="h", place="p", pid=1, started_s=1.0, beats=1, document={},
-        started_at=now, heartbeat_at=now,
-    )  # fmt: skip
-    job = models.JobRow(
-        id="st_job", state="running", request={}, workload="w", deaths=0, cancel_requested=False,
-        runner_id="run_1", last_event=1, wall_s=0.0, created_at=now, updated_at=now,
-    )  # fmt: skip
-    key = models.JobKeyRow(key="k", job_id="st_job", request_key="r", created_at=now)
-    event = models.JobEventRow(job_id="st_job", id=1, kind="queued", data={}, created_at=now)
-    return [runner, job, key, event]
+        runners.add(session, "run_1", this_process(), this_place(), Offers({}))
+    facts = {"workload": "w", "device": "cpu", "fingerprint": "f"}
+    checks.record(database, verdict="fits", document={}, recommendation_id="rec_1", **facts)
+    keys.create(database, "read")
+    request = idempotency.Request("caller", "POST /x", "key", "hash")
+    idempotency.once(database, request, lambda session: idempotency.Reply(201, "{}"))
 
 
 def test_up_from_nothing_gives_every_table(empty):
@@ -130,6 +107,41 @@ def test_down_and_up_again_with_rows_in_every_table(database):
     migrate.upgrade(database)
     fill(database)
     assert differences(database) == []
+
+
+def test_measurements_from_before_their_columns_can_be_looked_up_by_them(empty):
+    migrate.upgrade(empty, "0002")
+    with empty.write() as session:
+        for statement in MEASURED_BEFORE_0003:
+            session.execute(text(statement))
+    migrate.upgrade(empty)
+    with empty.read() as session:
+        found = session.execute(
+            text("SELECT workload, device, fingerprint FROM tonnage_measurements ORDER BY id")
+        ).all()
+    assert found == [("train.py:Net", "cuda:0", "f1"), ("other", "cpu", "")]
+
+
+NOW = "'2026-01-02 03:04:05+00:00'"
+MEASURED_BEFORE_0003 = (
+    "INSERT INTO tonnage_devices (id, key, class_key, kind, name, document, first_seen_at, "
+    f"last_seen_at) VALUES (1, 'f1', 'c', 'cuda', 'H200', '{{}}', {NOW}, {NOW})",
+    "INSERT INTO tonnage_workloads (id, reference, source_hash, options, space, first_seen_at, "
+    f"last_seen_at) VALUES (1, 'train.py:Net', 'h', '{{}}', '{{}}', {NOW}, {NOW})",
+    "INSERT INTO tonnage_studies (id, key, generation, fresh, state, spec, scope_key, budget, "
+    "workload_id, device_id, message, created_at, updated_at, wall_s) VALUES ('st_1', 'k', 1, "
+    f"false, 'finished', '{{}}', 's', 'b', 1, 1, '', {NOW}, {NOW}, 1.0)",
+    *(
+        "INSERT INTO tonnage_measurements (id, scope_key, study_id, config_hash, config, "
+        "batch_size, purpose, verdict, reason, tainted, document, created_at) VALUES "
+        f"({number}, 's', {study}, 'c', '{{}}', 8, 'confirm', 'stable', '', false, "
+        f'\'{{"workload": "{workload}", "device": "{device}"}}\', {NOW})'
+        for number, study, workload, device in (
+            (1, "'st_1'", "train.py:Net", "cuda:0"),
+            (2, "NULL", "other", "cpu"),
+        )
+    ),
+)
 
 
 def test_the_head_known_without_alembic_is_the_real_one():
