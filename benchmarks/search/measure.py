@@ -17,7 +17,7 @@ from probes.measurement import Config, Purpose
 from probes.space import Choice, Space, grid
 
 MIB = 2**20
-BATCHES = (1, 16, 64, 162)
+BATCHES = (1, 16, 96)
 """Until one does not fit."""
 
 GRIDS: dict[str, tuple[str, dict[str, Any], int, int, Space]] = {
