@@ -7,12 +7,15 @@ fresh one.
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from app.database import Database, open_database
 from tests.app.serving import api, serve, with_key
@@ -43,21 +46,62 @@ def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[st
     if request.param == "sqlite":
         yield sqlite_url
         return
-    server = make_url(POSTGRES).set(drivername="postgresql+psycopg")
     name = f"tonnage_test_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    try:
-        yield server.set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
+    on_server(f"CREATE DATABASE {name}")
+    yield server().set(database=name).render_as_string(hide_password=False)
+    on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, migrated: Migrated) -> Iterator[Database]:
+    """The database, opened, with every table."""
+    url = make_url(database_url)
+    if url.drivername.startswith("sqlite"):
+        file = Path(str(url.database))
+        file.parent.mkdir(parents=True)
+        shutil.copyfile(migrated.sqlite_file, file)
+    else:
+        on_server(f"DROP DATABASE {url.database}")
+        on_server(f"CREATE DATABASE {url.database} TEMPLATE {migrated.postgres_name}")
     opened = open_database(database_url)
     yield opened
     opened.close()
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """Databases with every table, to be copied: migrating anew for each test takes longest."""
+
+    folder: Path
+
+    @cached_property
+    def sqlite_file(self) -> Path:
+        file = self.folder / "tonnage.db"
+        open_database(f"sqlite:///{file}").close()
+        return file
+
+    @cached_property
+    def postgres_name(self) -> str:
+        name = f"tonnage_test_template_{uuid.uuid4().hex[:12]}"
+        on_server(f"CREATE DATABASE {name}")
+        open_database(server().set(database=name).render_as_string(hide_password=False)).close()
+        return name
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Migrated]:
+    made = Migrated(tmp_path_factory.mktemp("migrated"))
+    yield made
+    if "postgres_name" in vars(made):
+        on_server(f"DROP DATABASE {made.postgres_name} WITH (FORCE)")
+
+
+def server() -> URL:
+    return make_url(POSTGRES).set(drivername="postgresql+psycopg")
+
+
+def on_server(statement: str) -> None:
+    engine = create_engine(server(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
