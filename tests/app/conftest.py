@@ -10,14 +10,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
-from app.database import Database, open_database
+import migrations
+from app.database import Database, migrate, open_database
+from app.database.models import Base
 from tests.app.serving import api, serve, with_key
 
 __all__ = ["api", "serve", "with_key"]  # fixtures for every folder
@@ -53,47 +53,40 @@ def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[st
 
 
 @pytest.fixture
-def database(database_url: str, migrated: Migrated) -> Iterator[Database]:
-    """The database, opened, with every table."""
+def database(database_url: str, migrated_file: Path) -> Iterator[Database]:
+    """The database, opened, with every table. Migrating anew for each test would take longest, so
+    it gets what the migrations end in, which ``database/test_migrate.py`` shows to be the same."""
     url = make_url(database_url)
     if url.drivername.startswith("sqlite"):
         file = Path(str(url.database))
         file.parent.mkdir(parents=True)
-        shutil.copyfile(migrated.sqlite_file, file)
+        shutil.copyfile(migrated_file, file)
     else:
-        on_server(f"DROP DATABASE {url.database}")
-        on_server(f"CREATE DATABASE {url.database} TEMPLATE {migrated.postgres_name}")
+        _create_tables(url)
     opened = open_database(database_url)
     yield opened
     opened.close()
 
 
-@dataclass(frozen=True)
-class Migrated:
-    """Databases with every table, to be copied: migrating anew for each test takes longest."""
-
-    folder: Path
-
-    @cached_property
-    def sqlite_file(self) -> Path:
-        file = self.folder / "tonnage.db"
-        open_database(f"sqlite:///{file}").close()
-        return file
-
-    @cached_property
-    def postgres_name(self) -> str:
-        name = f"tonnage_test_template_{uuid.uuid4().hex[:12]}"
-        on_server(f"CREATE DATABASE {name}")
-        open_database(server().set(database=name).render_as_string(hide_password=False)).close()
-        return name
-
-
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Migrated]:
-    made = Migrated(tmp_path_factory.mktemp("migrated"))
-    yield made
-    if "postgres_name" in vars(made):
-        on_server(f"DROP DATABASE {made.postgres_name} WITH (FORCE)")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with every table, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "tonnage.db"
+    open_database(f"sqlite:///{file}").close()
+    return file
+
+
+def _create_tables(url: URL) -> None:
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"CREATE TABLE {migrate.VERSION_TABLE} (version_num VARCHAR(32) PRIMARY KEY)")
+        )
+        connection.execute(
+            text(f"INSERT INTO {migrate.VERSION_TABLE} VALUES ('{migrations.HEAD}')")
+        )
+    engine.dispose()
 
 
 def server() -> URL:
