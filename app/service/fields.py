@@ -25,6 +25,10 @@ def _whole(value: Any) -> Any:
 
 Whole = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_whole)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
+MemoryBudget = Annotated[int, Field(ge=2**20, le=LARGEST), BeforeValidator(_whole)]
+Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_whole)]
+CycleBatches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
+"""Bounds stand before the validator, or the description of the interface does not show them."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 Text = Annotated[str, Field(max_length=20_000)]

@@ -10,7 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.jobs.records import JobEvent, StudyRequest
-from app.service.fields import Config, Fraction, Number, Positive, RequestBody, Short, WorkloadText
+from app.service.fields import (
+    Config,
+    CycleBatches,
+    Fraction,
+    MemoryBudget,
+    Number,
+    RequestBody,
+    Short,
+    Trials,
+    WorkloadText,
+)
 from app.service.paging import NamedPageQuery
 from optimizer.records import Trial
 
@@ -109,7 +119,7 @@ class StudyCreate(RequestBody):
         ),
     ] = None
     memory_budget_bytes: Annotated[
-        Positive | None, Field(ge=2**20, description="Emulates a smaller device.")
+        MemoryBudget | None, Field(description="Emulates a smaller device.")
     ] = None
     options: Annotated[
         Config, Field(description="Parameters of the workload that a request may give.")
@@ -117,12 +127,8 @@ class StudyCreate(RequestBody):
     pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
         Field(default_factory=dict)
     )
-    trials: Annotated[
-        Positive | None, Field(le=100_000, description="Configurations measured at most.")
-    ] = None
-    cycle_batches: Annotated[
-        Positive | None, Field(le=10**9, description="Batches in a cycle.")
-    ] = None
+    trials: Annotated[Trials | None, Field(description="Configurations measured at most.")] = None
+    cycle_batches: Annotated[CycleBatches | None, Field(description="Batches in a cycle.")] = None
     time_scale: Annotated[
         Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")
     ] = 1.0

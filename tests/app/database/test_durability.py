@@ -61,8 +61,8 @@ def test_a_killed_writer_loses_nothing_it_was_told_is_kept(database_url):
         assert writer.stdout is not None
         acknowledged = [int(writer.stdout.readline()) for _ in range(20)]
         writer.kill()
-        rest, _ = writer.communicate(timeout=30)
-        acknowledged += [int(line) for line in rest.splitlines()]
+        acknowledged += [int(line) for line in writer.stdout]
+        writer.wait(timeout=30)
 
         database = open_database(database_url)
         kept = batch_sizes(database, f"round {round_number}")
