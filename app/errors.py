@@ -21,5 +21,9 @@ class NotRegistered(InputError):
     """A workload that this host does not offer by name: nothing of it was looked at."""
 
 
+class NotAllowed(InputError):
+    """Something that only whoever runs the service may decide."""
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used before, for another request."""

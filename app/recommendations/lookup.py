@@ -133,7 +133,7 @@ def _rank(
         nearness = 0
     elif target.class_key and record is not None and record.class_key == target.class_key:
         nearness = 1
-    elif kind == target.kind:
+    elif target.kind in ("", kind):
         nearness = 2
     else:
         return None
@@ -163,7 +163,7 @@ def _differences(
             measured_on = Fingerprint.from_dict(record.document)
             found += measured_on.differences(Fingerprint.from_dict(target.record.document))
         if not found:
-            asked = wanted.fingerprint or wanted.device or wanted.kind
+            asked = wanted.fingerprint or wanted.device or wanted.kind or "none in particular"
             name = record.name if record else each.device
             found.append(f"device {name} ({_key(each)}) -> {asked}")
     memory_bytes = wanted.memory_bytes or target.total_bytes
@@ -177,13 +177,13 @@ def _differences(
 
 
 def _nothing(wanted: Wanted, candidates: Sequence[Recommendation]) -> str:
-    where = wanted.fingerprint or wanted.device or wanted.kind
+    where = wanted.fingerprint or wanted.device or wanted.kind or "any device"
     scaled = f" with times scaled by {wanted.time_scale:g}" if wanted.time_scale != 1.0 else ""
     others = sorted({each.device for each in candidates})
     seen = f" (only on {', '.join(others)})" if others else ""
     return (
-        f"No recommendation for {wanted.workload}, budget {wanted.budget}{scaled}, on {where} or a "
-        f"device like it{seen}. Measure it there with: tonnage tune {wanted.workload} --budget "
+        f"No recommendation for {wanted.workload}, budget {wanted.budget}{scaled}, on {where} or "
+        f"one like it{seen}. Measure it there with: tonnage tune {wanted.workload} --budget "
         f"{wanted.budget}"
     )
 

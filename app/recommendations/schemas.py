@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.service.fields import Id, Key, Number, Positive, Short, WorkloadText
@@ -145,7 +145,8 @@ class RecommendationQuery(NamedPageQuery):
 
 class LookupQuery(BaseModel):
     """What is trained, and where. The device is given by `fingerprint`, or by `device`; one that
-    the service has not seen is compared by `kind`, `memory_bytes` and `class_key`."""
+    the service has not seen is compared by `kind`, `memory_bytes` and `class_key`. Without any of
+    these the answer can only be a prior."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -173,9 +174,3 @@ class LookupQuery(BaseModel):
     time_scale: Annotated[
         Number, Field(gt=0, description="Of studies with scaled budgets (`--time-scale`).")
     ] = 1.0
-
-    @model_validator(mode="after")
-    def _names_a_device(self) -> LookupQuery:
-        if self.fingerprint is None and self.device is None and self.kind is None:
-            raise ValueError("say for which device: give fingerprint, device or kind")
-        return self

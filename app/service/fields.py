@@ -8,17 +8,23 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-LARGEST = 2**63 - 1
-"""What a column for whole numbers holds."""
+LARGEST = 2**53 - 1
+"""Larger whole numbers are not the same in every program that reads JSON."""
 DEEPEST = 16
 """Levels that free JSON may be nested."""
 
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
-Whole = Annotated[int, Field(ge=0, le=LARGEST)]
-Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 8.0 is 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_whole)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 Text = Annotated[str, Field(max_length=20_000)]

@@ -53,6 +53,12 @@ WORKLOAD_NOT_REGISTERED = ProblemType(
     "Only registered workloads are run",
     "Name one that GET /v1/workloads/registered lists, or register it in tonnage.toml on the host.",
 )
+OPTION_NOT_ALLOWED = ProblemType(
+    "option-not-allowed",
+    403,
+    "A request may not set this option of the workload",
+    "Leave it out, or have it allowed or set in tonnage.toml on the host.",
+)
 FOREIGN_ORIGIN = ProblemType(
     "foreign-origin",
     403,
@@ -135,6 +141,7 @@ TYPES = {
         NOT_AUTHENTICATED,
         SCOPE_MISSING,
         WORKLOAD_NOT_REGISTERED,
+        OPTION_NOT_ALLOWED,
         FOREIGN_ORIGIN,
         NOT_FOUND,
         NO_RECOMMENDATION,

@@ -10,14 +10,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from app.errors import Conflict, IdempotencyConflict, NotFound, NothingComparable, NotRegistered
+from app.errors import (
+    Conflict,
+    IdempotencyConflict,
+    NotAllowed,
+    NotFound,
+    NothingComparable,
+    NotRegistered,
+)
 from app.log_context import context
 from app.service import problem_types as types
 from app.service.problem_types import ProblemType
@@ -123,6 +130,7 @@ def problem_of(error: Exception) -> ProblemError:
 
 _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
     (NotRegistered, types.WORKLOAD_NOT_REGISTERED),
+    (NotAllowed, types.OPTION_NOT_ALLOWED),
     (NothingComparable, types.NO_RECOMMENDATION),
     (NotFound, types.NOT_FOUND),
     (IdempotencyConflict, types.IDEMPOTENCY_CONFLICT),
@@ -135,11 +143,15 @@ _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
 
 def _of_rules(error: Exception) -> ProblemError:
     kind = next(kind for rule, kind in _RULES if isinstance(error, rule))
-    headers = None
-    if kind is types.UNAVAILABLE:
-        log.warning("Answered %d: %s", kind.status, error)
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return ProblemError(kind, str(error), headers=headers)
+    if kind is not types.UNAVAILABLE and not isinstance(error.__cause__, DBAPIError):
+        return ProblemError(kind, str(error))
+    # Where the database is, and as whom we use it, is nobody's business.
+    log.warning("Unavailable: %s", error)
+    return ProblemError(
+        types.UNAVAILABLE,
+        "What the service needs (its database, most likely) cannot be used now; its log says why.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
 
 
 def _of_http(error: HTTPException) -> ProblemError:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.database.types import MARKER, decoded
@@ -29,11 +29,9 @@ class TaggedReply(Response):
         await super().__call__(scope, receive, send)
 
 
-class JsonReply(TaggedReply):
+class JsonReply(TaggedReply, JSONResponse):
     """JSON text, from plain data, or as it is from ``bytes``. NaN and infinity, which JSON does not
     have, become null."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         if isinstance(content, bytes):

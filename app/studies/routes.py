@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
@@ -60,12 +60,13 @@ def list_studies(
     summary="Start a study",
     status_code=202,
     response_model=StudyOut,
-    responses=problems(types.WORKLOAD_NOT_REGISTERED, types.IDEMPOTENCY_CONFLICT),
+    responses=problems(
+        types.WORKLOAD_NOT_REGISTERED, types.OPTION_NOT_ALLOWED, types.IDEMPOTENCY_CONFLICT
+    ),
 )
 def start_study(
     service: ServiceDep,
     caller: Runner,
-    request: Request,
     body: StudyCreate,
     key: IdempotencyKey = None,
 ) -> Response:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.jobs.records import JobEvent, StudyRequest
-from app.service.fields import Config, Fraction, Number, RequestBody, Short, WorkloadText
+from app.service.fields import Config, Fraction, Number, Positive, RequestBody, Short, WorkloadText
 from app.service.paging import NamedPageQuery
 from optimizer.records import Trial
 
@@ -109,8 +109,7 @@ class StudyCreate(RequestBody):
         ),
     ] = None
     memory_budget_bytes: Annotated[
-        int | None,
-        Field(ge=2**20, le=2**63 - 1, description="Emulates a smaller device."),
+        Positive | None, Field(ge=2**20, description="Emulates a smaller device.")
     ] = None
     options: Annotated[
         Config, Field(description="Parameters of the workload that a request may give.")
@@ -119,10 +118,10 @@ class StudyCreate(RequestBody):
         Field(default_factory=dict)
     )
     trials: Annotated[
-        int | None, Field(ge=1, le=100_000, description="Configurations measured at most.")
+        Positive | None, Field(le=100_000, description="Configurations measured at most.")
     ] = None
     cycle_batches: Annotated[
-        int | None, Field(ge=1, le=10**9, description="Batches in a cycle.")
+        Positive | None, Field(le=10**9, description="Batches in a cycle.")
     ] = None
     time_scale: Annotated[
         Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from app.errors import NotRegistered
+from app.errors import NotAllowed, NotRegistered
 from app.names import nearest
 from app.settings import Settings
 from probes.errors import InputError
@@ -50,11 +50,11 @@ class Registered:
     """Parameters that a request may give."""
 
     def asked(self, options: Mapping[str, Any]) -> WorkloadRef:
-        """With the options of a request. Raises ``InputError`` for one that it may not give."""
+        """With the options of a request. Raises ``NotAllowed`` for one that it may not give."""
         for name in options:
             if name not in self.request_options:
                 known = ", ".join(self.request_options) or "none"
-                raise InputError(
+                raise NotAllowed(
                     f"Workload {self.name}: a request may not set the option {name!r} (it may set: "
                     f"{known}). Who runs the service can allow it in tonnage.toml: "
                     f'[workloads.{self.name}] request_options = ["{name}"]'

@@ -28,6 +28,16 @@ def test_reading_the_settings_needs_no_database():
     assert modules.isdisjoint({"torch", "sqlalchemy", "alembic", "optuna"})
 
 
+def test_the_client_needs_no_server_and_no_database():
+    modules = loaded_by("import app.client")
+    assert modules.isdisjoint({"torch", "sqlalchemy", "fastapi", "starlette", "uvicorn", "optuna"})
+
+
+def test_the_command_line_knows_the_service_without_loading_it():
+    modules = loaded_by("import app.cli.application")
+    assert modules.isdisjoint({"fastapi", "starlette", "uvicorn", "httpx", "sqlalchemy"})
+
+
 @pytest.mark.parametrize(
     "module",
     [

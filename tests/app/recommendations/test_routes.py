@@ -95,7 +95,8 @@ class TestLookup:
         document = problem(answer, 404, "no-recommendation")
         assert "tonnage tune train.py:Net --budget smoke_test" in document["detail"]
 
-    def test_a_device_has_to_be_named(self, api):
-        answer = api.get("/v1/recommendations/lookup", params=self.query)
-        document = problem(answer, 422, "invalid-request")
-        assert "give fingerprint, device or kind" in document["detail"]
+    @pytest.mark.usefixtures("recommended")
+    def test_for_no_device_in_particular_there_are_only_priors(self, api):
+        found = api.get("/v1/recommendations/lookup", params=self.query).json()
+        assert found["match"] == "prior"
+        assert "none in particular" in found["prior"]["differences"][0]

@@ -90,6 +90,8 @@ def test_a_database_that_is_away_is_a_503_with_a_time_to_try_again(api, database
         session.execute(text("ALTER TABLE tonnage_checks RENAME TO tonnage_checks_away"))
     answer = api.get("/v1/checks")
     problem(answer, 503, "unavailable")
+    assert "tonnage_checks" not in answer.text
+    assert database.url.database not in answer.text
     assert int(answer.headers["retry-after"]) > 0
 
 
