@@ -12,6 +12,7 @@ from pydantic.config import JsonDict
 from app.jobs.records import JobEvent, StudyRequest
 from app.service.fields import Config, Fraction, Number, Positive, RequestBody, Short, WorkloadText
 from app.service.paging import NamedPageQuery
+from optimizer.budgets import Objective
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
@@ -117,8 +118,23 @@ class StudyCreate(RequestBody):
     pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
         Field(default_factory=dict)
     )
+    levers: Annotated[
+        list[Short], Field(max_length=20, description="Levers that are searched too.")
+    ] = Field(default_factory=list)
+    objective: Annotated[
+        Objective | None,
+        Field(description="What is best inside the window. Default: the budget's."),
+    ] = None
+    effective_batch_size: Annotated[
+        Positive | None,
+        Field(le=10**9, description="Samples per optimizer step; the micro-batch is searched."),
+    ] = None
     trials: Annotated[
         Positive | None, Field(le=100_000, description="Configurations measured at most.")
+    ] = None
+    timeout_s: Annotated[
+        Number | None,
+        Field(ge=0, le=10**7, description="No configuration is begun after so long."),
     ] = None
     cycle_batches: Annotated[
         Positive | None, Field(le=10**9, description="Batches in a cycle.")
@@ -138,7 +154,7 @@ class StudyCreate(RequestBody):
     )
 
     def request(self) -> StudyRequest:
-        return StudyRequest(**self.model_dump())
+        return StudyRequest(**self.model_dump(mode="json"))
 
 
 class TrialOut(BaseModel):

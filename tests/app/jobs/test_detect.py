@@ -9,6 +9,7 @@ from app.jobs.detect import Detector, lease_of
 from app.settings import load_settings
 from probes.devices.base import DeviceFacts
 from probes.errors import MeasurementError
+from probes.workloads import BUILT_IN
 from tests.app.jobs.conftest import offers
 
 OWN = '[workloads.mine]\nreference = "train.py:Net"\npython = "/srv/venv/bin/python"\n'
@@ -40,7 +41,7 @@ def test_every_interpreter_is_asked_once(asked, write):
     write(OWN)
     found = Detector(load_settings()).offers()
     assert asked == ["", "/srv/venv/bin/python"]
-    assert found.workloads == {"transformer": "", "visnet": "", "mine": "/srv/venv/bin/python"}
+    assert found.workloads == {**dict.fromkeys(BUILT_IN, ""), "mine": "/srv/venv/bin/python"}
     assert len(found.devices) == 4
 
 
@@ -53,7 +54,7 @@ def test_only_some_devices(asked):
 
 def test_an_interpreter_without_torch_takes_only_its_own_workloads_along(asked, write, caplog):
     write(OWN.replace("/srv/venv", "/srv/bad"))
-    assert set(Detector(load_settings()).offers().workloads) == {"transformer", "visnet"}
+    assert set(Detector(load_settings()).offers().workloads) == set(BUILT_IN)
     assert "mine: no torch" in caplog.text
 
 
