@@ -16,6 +16,7 @@ from app.settings import load_settings
 from app.studies import service as studies
 from app.studies import tune
 from app.studies.tune import Answer
+from optimizer.budgets import Objective
 from optimizer.trials import Event
 from probes.errors import InputError
 from probes.max_batch import Ask
