@@ -8,8 +8,11 @@ from collections.abc import Collection
 from app.jobs.records import StudyRequest
 from app.settings import Settings
 from app.workloads import registry
-from optimizer.budgets import budget_named
+from optimizer.budgets import Objective, budget_named
+from probes import effective_batch
 from probes.errors import InputError
+from probes.levers import LEVERS
+from probes.space import unknown_name
 
 LONGEST_NAME = 255
 SMALLEST_MEMORY_BYTES = 2**20
@@ -33,7 +36,7 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
         )
     if memory is not None and memory < SMALLEST_MEMORY_BYTES:
         raise InputError(f"memory_budget_bytes: {memory} is too small a memory to train in.")
-    for name in ("trials", "cycle_batches"):
+    for name in ("trials", "cycle_batches", "effective_batch_size"):
         value = getattr(request, name)
         if value is not None and value < 1:
             raise InputError(f"{name}: {value} is not a number of 1 or more.")
@@ -41,8 +44,11 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
         raise InputError(f"time_scale: {request.time_scale} is not a number above 0.")
     if request.headroom is not None and not 0 <= request.headroom <= 0.5:
         raise InputError(f"headroom: {request.headroom} is not a fraction from 0 to 0.5.")
-    if request.effective_batch_size is not None:
-        raise InputError(
-            "effective_batch_size: the search does not choose the accumulation yet. Pin it: "
-            '"pinned": {"accumulation": N}.'
-        )
+    if request.timeout_s is not None and not request.timeout_s >= 0:
+        raise InputError(f"timeout_s: {request.timeout_s} is not a time of 0 s or more.")
+    if request.objective is not None and request.objective not in list(Objective):
+        raise InputError(unknown_name("objective", request.objective, list(Objective)))
+    for name in request.levers:
+        if name not in LEVERS:
+            raise InputError(unknown_name("lever", name, LEVERS))
+    effective_batch.check(request.effective_batch_size, [*request.pinned, *request.levers])

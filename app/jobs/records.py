@@ -30,7 +30,13 @@ class StudyRequest:
     memory_budget_bytes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     pinned: dict[str, Any] = field(default_factory=dict)
+    levers: list[str] = field(default_factory=list)
+    """Levers to search too."""
+    objective: str | None = None
+    """``throughput``, ``capacity`` or ``pareto``; ``None``: the budget's."""
     trials: int | None = None
+    timeout_s: float | None = None
+    """No config is begun after so long; the best so far is recommended."""
     cycle_batches: int | None = None
     time_scale: float = 1.0
     headroom: float | None = None

@@ -40,7 +40,13 @@ def run_study(
     target = open_target(settings, entry.python, device, request.memory_budget_bytes)
     with target.prober:
         headroom = settings.headroom if request.headroom is None else request.headroom
-        bench = Bench.open(settings, entry.asked(request.options), target, headroom)
+        bench = Bench.open(
+            settings,
+            entry.asked(request.options),
+            target,
+            headroom,
+            effective_batch_size=request.effective_batch_size,
+        )
         while True:
             try:
                 return tune_study(
@@ -62,11 +68,15 @@ def question(request: StudyRequest, *, fresh: bool) -> Question:
     """The request as the search takes it. ``fresh`` only for the first attempt: one that was
     interrupted goes on with the study that it began."""
     from app.studies.tune import Question
+    from optimizer.budgets import Objective
 
     return Question(
         budget=request.budget,
         pinned=request.pinned,
+        levers=tuple(request.levers),
+        objective=Objective(request.objective) if request.objective is not None else None,
         trials=request.trials,
+        timeout_s=request.timeout_s,
         cycle_batches=request.cycle_batches,
         time_scale=request.time_scale,
         fresh=fresh,

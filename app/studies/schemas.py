@@ -13,15 +13,18 @@ from app.jobs.records import JobEvent, StudyRequest
 from app.service.fields import (
     Config,
     CycleBatches,
+    EffectiveBatch,
     Fraction,
     MemoryBudget,
     Number,
     RequestBody,
+    Seconds,
     Short,
     Trials,
     WorkloadText,
 )
 from app.service.paging import NamedPageQuery
+from optimizer.budgets import Objective
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
@@ -127,7 +130,21 @@ class StudyCreate(RequestBody):
     pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
         Field(default_factory=dict)
     )
+    levers: Annotated[
+        list[Short], Field(max_length=20, description="Levers that are searched too.")
+    ] = Field(default_factory=list)
+    objective: Annotated[
+        Objective | None,
+        Field(description="What is best inside the window. Default: the budget's."),
+    ] = None
+    effective_batch_size: Annotated[
+        EffectiveBatch | None,
+        Field(description="Samples per optimizer step; the micro-batch is searched."),
+    ] = None
     trials: Annotated[Trials | None, Field(description="Configurations measured at most.")] = None
+    timeout_s: Annotated[
+        Seconds | None, Field(description="No configuration is begun after so long.")
+    ] = None
     cycle_batches: Annotated[CycleBatches | None, Field(description="Batches in a cycle.")] = None
     time_scale: Annotated[
         Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")
@@ -144,7 +161,7 @@ class StudyCreate(RequestBody):
     )
 
     def request(self) -> StudyRequest:
-        return StudyRequest(**self.model_dump())
+        return StudyRequest(**self.model_dump(mode="json"))
 
 
 class TrialOut(BaseModel):

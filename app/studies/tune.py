@@ -90,7 +90,7 @@ def study_spec(bench: Bench, question: Question) -> StudySpec:
     facts = bench.target.facts
     space = space_for(
         bench.space,
-        space_rules(bench.settings, bench.workload.spec),
+        space_rules(bench.settings, bench.workload.label),
         budget.name,
         bench.target.limit_bytes,
         question.pinned,
@@ -144,7 +144,7 @@ def space_rules(settings: Settings, workload: str) -> SpaceRules:
 
 def max_parameters(bench: Bench, objective: Objective) -> int | None:
     """The configured cap by data set size, where the largest model is looked for."""
-    found = bench.settings.workloads.get(bench.workload.spec)
+    found = bench.settings.workloads.get(bench.workload.label)
     if found is None or objective is not Objective.CAPACITY:
         return None
     samples = bench.dataset_size
@@ -177,7 +177,7 @@ def tune_study(
     devices.register(database, bench.target.fingerprint, kind=facts.kind, name=facts.name)
     workloads.register(
         database,
-        bench.workload.spec,
+        bench.workload.label,
         spec.scope.workload_hash,
         bench.space,
         dataset_size=spec.dataset_size,

@@ -25,6 +25,15 @@ GROUP = "tonnage.workloads"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 REQUEST_OPTIONS = {
+    "causal-lm": (
+        "vocab_size",
+        "dtype",
+        "target_modules",
+        "lora_dropout",
+        "rslora",
+        "dora",
+        "seed",
+    ),
     "transformer": ("vocabulary", "length", "heads", "seed"),
     "visnet": ("max_atoms", "cutoff", "seed"),
 }

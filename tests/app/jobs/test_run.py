@@ -16,6 +16,7 @@ from app.settings import load_settings
 from app.studies import service as studies
 from app.studies import tune
 from app.studies.tune import Answer
+from optimizer.budgets import Objective
 from optimizer.trials import Event
 from probes.errors import InputError
 from probes.max_batch import Ask
@@ -44,6 +45,7 @@ class Seen:
         self.where: tuple = ()
         self.workload = None
         self.headroom = 0.0
+        self.effective_batch_size: int | None = None
         self.questions: list[tune.Question] = []
         self.new_ids: list[str | None] = []
         self.busy = 0
@@ -52,8 +54,9 @@ class Seen:
         self.settings, self.where = settings, (python, device, memory_budget_bytes)
         return SimpleNamespace(prober=self.prober)
 
-    def open_bench(self, settings, workload, target, headroom):
+    def open_bench(self, settings, workload, target, headroom, effective_batch_size):
         self.workload, self.headroom = workload, headroom
+        self.effective_batch_size = effective_batch_size
 
     def tune_study(self, bench, database, question, *_, new_id, opened):
         self.questions.append(question)
@@ -88,7 +91,11 @@ def test_the_request_is_asked_of_the_device_the_runner_chose(database, seen):
     asked = request(
         options={"length": 16},
         memory_budget_bytes=2**30,
+        levers=["precision"],
+        objective="capacity",
+        effective_batch_size=64,
         trials=3,
+        timeout_s=60.0,
         cycle_batches=10,
         time_scale=0.5,
         headroom=0.2,
@@ -104,11 +111,15 @@ def test_the_request_is_asked_of_the_device_the_runner_chose(database, seen):
     assert question == tune.Question(
         "smoke_test",
         pinned={"does": "finish"},
+        levers=("precision",),
+        objective=Objective.CAPACITY,
         trials=3,
+        timeout_s=60.0,
         cycle_batches=10,
         time_scale=0.5,
         fresh=True,
     )
+    assert seen.effective_batch_size == 64
     assert seen.settings.probe.accept_disturbed
     assert seen.settings.probe.lease_wait_s == math.inf
     assert seen.prober.closed

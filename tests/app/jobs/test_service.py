@@ -133,7 +133,11 @@ class TestSubmitting:
             ({"headroom": 0.9}, "headroom"),
             ({"memory_budget_bytes": 5}, "memory_budget_bytes"),
             ({"device": " "}, "device"),
-            ({"effective_batch_size": 64}, "effective_batch_size"),
+            ({"effective_batch_size": 0}, "effective_batch_size"),
+            ({"effective_batch_size": 64, "pinned": {"accumulation": 2}}, "accumulation"),
+            ({"levers": ["precisoin"]}, "precision"),
+            ({"objective": "speed"}, "throughput"),
+            ({"timeout_s": -1.0}, "timeout_s"),
         ],
     )
     def test_what_makes_no_sense_is_refused_by_name(self, database, changes, said):

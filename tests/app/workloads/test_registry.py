@@ -13,6 +13,7 @@ from app.errors import NotRegistered
 from app.settings import Settings, load_settings
 from app.workloads import registry
 from probes.errors import InputError
+from probes.workloads import BUILT_IN
 
 
 @pytest.fixture
@@ -124,6 +125,9 @@ class TestOptions:
     def test_the_local_user_may_set_any(self, configured):
         found = registry.find(configured(self.TEXT), "mine")
         assert found.with_options({"data": "here"}).options == {"data": "here"}
+
+    def test_what_a_request_may_set_is_decided_for_every_built_in_one(self):
+        assert set(registry.REQUEST_OPTIONS) == set(BUILT_IN)
 
     def test_files_of_built_in_ones_are_for_whoever_runs_the_service(self, configured):
         plain = registry.find(configured(), "visnet")
