@@ -10,7 +10,15 @@ import importlib
 import inspect
 import sys
 
-BENCHMARKS = ("cli_startup", "cpu_allocators", "max_batch", "false_safe", "prediction", "step_time")
+BENCHMARKS = (
+    "cli_startup",
+    "cpu_allocators",
+    "max_batch",
+    "false_safe",
+    "prediction",
+    "step_time",
+    "service",
+)
 
 
 def main() -> int:

@@ -66,11 +66,13 @@ def test_it_serves_from_one_command_and_stops_well(started, number):
 
 def test_the_log_has_a_line_per_request_on_stderr(started):
     process, addresses = started
+    get(addresses["api"].replace("/v1", "/healthz"))
     get(f"{addresses['api']}/studies/st_none", headers={"X-Request-ID": "mine-1"})
     process.terminate()
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert out == ""
     assert "GET /v1/studies/st_none 404" in err
+    assert "/healthz" not in err  # a read that went well is only counted
 
 
 def test_a_port_in_use_is_status_2(url):
