@@ -18,13 +18,13 @@ DEEPEST = 16
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """JSON has one kind of number: 8.0 is 8."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_whole)]
-Positive = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
+Whole = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(whole)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 Text = Annotated[str, Field(max_length=20_000)]

@@ -6,11 +6,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.jobs.records import JobEvent, StudyRequest
-from app.service.fields import Config, Fraction, Number, Positive, RequestBody, Short, WorkloadText
+from app.service.fields import (
+    LARGEST,
+    Config,
+    Fraction,
+    Number,
+    RequestBody,
+    Short,
+    WorkloadText,
+    whole,
+)
 from app.service.paging import NamedPageQuery
 from optimizer.records import Trial
 
@@ -18,6 +27,10 @@ if TYPE_CHECKING:
     from app.studies.view import StudyView
 
 StudyState = Literal["queued", "running", "interrupted", "finished", "failed", "cancelled"]
+
+Memory = Annotated[int, Field(ge=2**20, le=LARGEST), BeforeValidator(whole)]
+Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(whole)]
+Batches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(whole)]
 
 EXAMPLE_REQUEST: JsonDict = {
     "workload": "transformer",
@@ -109,7 +122,7 @@ class StudyCreate(RequestBody):
         ),
     ] = None
     memory_budget_bytes: Annotated[
-        Positive | None, Field(ge=2**20, description="Emulates a smaller device.")
+        Memory | None, Field(description="Emulates a smaller device.")
     ] = None
     options: Annotated[
         Config, Field(description="Parameters of the workload that a request may give.")
@@ -117,12 +130,8 @@ class StudyCreate(RequestBody):
     pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
         Field(default_factory=dict)
     )
-    trials: Annotated[
-        Positive | None, Field(le=100_000, description="Configurations measured at most.")
-    ] = None
-    cycle_batches: Annotated[
-        Positive | None, Field(le=10**9, description="Batches in a cycle.")
-    ] = None
+    trials: Annotated[Trials | None, Field(description="Configurations measured at most.")] = None
+    cycle_batches: Annotated[Batches | None, Field(description="Batches in a cycle.")] = None
     time_scale: Annotated[
         Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")
     ] = 1.0
