@@ -25,8 +25,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Tune the built-in workload visnet, end to end, in under five minutes
 	@$(BIN)/python -m app.demo
 
-test: setup ## Run every test
-	@$(BIN)/python -m pytest $(TESTS)
+test: setup ## Run every test; those that train run one after the other
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(TESTS)
 
 format: setup ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .
@@ -49,6 +49,7 @@ gpu-check: setup ## Check an accelerator on this machine; status 3 where there i
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --allow-unsafe \
 		--all-extras --output-file requirements.lock requirements.in pyproject.toml
+	@sed -i.bak 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock && rm requirements.lock.bak
 
 docs: setup ## Write the generated pages of docs/
 	@$(BIN)/python -m app.settings.document

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.settings import Settings
 from app.target import Target
 from optimizer.records import Scope
+from probes import levers
 from probes.doubt import doubts, is_better
 from probes.isolation import Progress
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
-from probes.levers import LEVERS
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
+from probes.model_size import ModelSize
 from probes.prior import Prior
-from probes.space import Float, Int, Space, dimension_from_dict, pin
+from probes.space import Float, Int, Space, dimension_from_dict
 
 QUIET_WAIT_S = 10.0
 """For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""
@@ -37,6 +38,9 @@ class Bench:
     description: Mapping[str, Any]
     """What the worker said of the workload (see ``probes.workloads.loading.describe``)."""
     on_progress: Progress | None = None
+    effective_batch_size: int | None = None
+    """Samples per optimizer step at the least, where that is stated: batch sizes are then those of
+    micro-batches."""
     rests_on_time: bool = True
     """Whether step times are part of the answer, or only memory and a time edge are: a disturbed
     time that nobody asked for is not measured again."""
@@ -49,11 +53,21 @@ class Bench:
         target: Target,
         headroom: float,
         on_progress: Progress | None = None,
+        *,
+        effective_batch_size: int | None = None,
         rests_on_time: bool = True,
     ) -> Bench:
         """Load the workload once, in a worker, to learn its space. Raises ``InputError``."""
-        description = target.prober.describe(workload)
-        return cls(settings, workload, target, headroom, description, on_progress, rests_on_time)
+        return cls(
+            settings,
+            workload,
+            target,
+            headroom,
+            target.prober.describe(workload),
+            on_progress,
+            effective_batch_size,
+            rests_on_time,
+        )
 
     @property
     def space(self) -> Space:
@@ -66,17 +80,17 @@ class Bench:
 
     @property
     def scope(self) -> Scope:
-        return self.target.scope(self.workload, self.description["source_hash"], self.headroom)
+        source_hash = self.description["source_hash"]
+        scope = self.target.scope(self.workload, source_hash, self.headroom)
+        return replace(scope, effective_batch_size=self.effective_batch_size)
 
     def config(self, pinned: Mapping[str, Any]) -> Config:
         """One config: pinned values, and the smallest of every other dimension.
 
         Raises ``InputError`` for a name the workload does not have.
         """
-        space = self.space
-        levers = {name: LEVERS[name] for name in pinned if name in LEVERS and name not in space}
         config: Config = {}
-        for name, dimension in pin({**space, **levers}, pinned).items():
+        for name, dimension in levers.pinned(self.space, pinned).items():
             least = dimension.low if isinstance(dimension, (Int, Float)) else dimension.values()[0]
             config[name] = least
         return config
@@ -131,6 +145,11 @@ class Bench:
         self._say("estimating memory")
         return self.target.prober.estimate(self._job(config, 1, BRACKET_PLAN), ceiling)
 
+    def model_sizes(self, configs: Sequence[Config]) -> list[ModelSize]:
+        """Parameters and capacity of each config, without training any."""
+        self._say("looking at model sizes")
+        return self.target.prober.model_sizes(self.workload, configs)
+
     def _job(self, config: Config, batch_size: int, plan: Plan) -> ProbeJob:
         return ProbeJob(
             workload=self.workload,
@@ -140,7 +159,7 @@ class Bench:
             plan=plan,
             limit_bytes=self.target.memory_budget_bytes,
             headroom=self.headroom,
-            accumulation=int(config.get("accumulation", 1)),
+            effective_batch_size=self.effective_batch_size,
         )
 
     def _doubts(self, measurement: Measurement, ask: Ask) -> list[str]:

@@ -17,6 +17,7 @@ BENCHMARKS = (
     "false_safe",
     "prediction",
     "step_time",
+    "search",
     "service",
 )
 

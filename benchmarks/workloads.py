@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 
-from probes.workloads.molecules import require
+from probes.workloads.molecules import EXTRA
 from probes.workloads.visnet import ViSNet
 
 COUNTER_VARIABLE = "TONNAGE_BENCHMARK_STEPS"
@@ -170,7 +170,7 @@ class Molecules(Counted, ViSNet):
 
     def __init__(self) -> None:
         super().__init__()
-        require("torch_geometric.nn.models.visnet")
+        EXTRA.require("torch_geometric.nn.models.visnet")
         len(self.dataset)
 
 

@@ -7,6 +7,7 @@ number of batches) may take and how much of the search is worth paying for.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from probes.errors import InputError
@@ -15,6 +16,17 @@ from probes.space import unknown_name
 MINUTE_S = 60.0
 CYCLE_BATCHES = 450
 """Batches per cycle, unless configured."""
+
+
+class Objective(StrEnum):
+    """What "best" means inside the window."""
+
+    THROUGHPUT = "throughput"
+    """The highest throughput, or a more capable model that loses little of it."""
+    CAPACITY = "capacity"
+    """The most capable model, with its maximum batch."""
+    PARETO = "pareto"
+    """As ``THROUGHPUT``, but the whole front of throughput and capacity is measured."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class Budget:
     cycle_batches: int = CYCLE_BATCHES
     throughput_loss: float = 0.15
     """Fraction of the best throughput that a more capable model may cost."""
+    objective: Objective = Objective.THROUGHPUT
 
     def __post_init__(self) -> None:
         if self.target_s is not None and self.target_s <= 0:
@@ -72,12 +85,15 @@ class Budget:
             "trials": self.trials,
             "cycle_batches": self.cycle_batches,
             "throughput_loss": self.throughput_loss,
+            "objective": str(self.objective),
         }
 
 
 DEFAULT_BUDGETS = {
     "smoke_test": Budget("smoke_test", None, 0.0, trials=4, throughput_loss=0.0),
     "prototyping": Budget("prototyping", 20 * MINUTE_S, 20 * MINUTE_S, trials=20),
+    "validation": Budget("validation", 90 * MINUTE_S, 20 * MINUTE_S, trials=20),
+    "production": Budget("production", None, 0.0, trials=40, objective=Objective.CAPACITY),
 }
 """Defaults; the configuration file may change every number."""
 

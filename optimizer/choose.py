@@ -6,11 +6,12 @@ explanation quotes a measured number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.budgets import MINUTE_S, Budget
+from optimizer.budgets import MINUTE_S, Budget, Objective
 from optimizer.disturbed import confirmation
 from optimizer.records import Trial
 from probes.answer import short_by_bytes
@@ -27,10 +28,12 @@ class Candidate:
     trial: Trial
     run: Measurement
     step_time: StepTime
+    capacity: float
+    """What makes a model better: parameters, or what the workload says."""
 
     @property
     def throughput_samples_per_s(self) -> float:
-        return self.run.batch_size * self.run.accumulation / self.step_time.mean_s
+        return self.run.effective_batch_size / self.step_time.mean_s
 
     @property
     def parameters(self) -> int:
@@ -49,30 +52,38 @@ class Choice:
     best: Candidate
     fastest: Candidate
     alternatives: list[Candidate]
+    front: list[Candidate]
+    """The Pareto front of throughput and capacity, fastest first."""
     left_out: list[Candidate]
     """Not considered, because the machine was disturbed."""
 
 
-def candidates(trials: Sequence[Trial], runs: Sequence[Measurement]) -> list[Candidate]:
+def candidates(
+    trials: Sequence[Trial],
+    runs: Sequence[Measurement],
+    capacity: Callable[[Config], float] | None = None,
+) -> list[Candidate]:
     """Feasible trials joined with the confirmation run of their batch. ``runs`` has one run of each
-    probe (see ``disturbed.standing``)."""
+    probe (see ``disturbed.standing``). Capacity is the number of parameters unless given."""
     result = []
     for trial in trials:
         if trial.state != "feasible":
             continue
         run = confirmation(trial, runs)
         if run is not None and run.step_time is not None:
-            result.append(Candidate(trial, run, run.step_time))
+            size = float(run.parameters or 0) if capacity is None else capacity(run.config)
+            result.append(Candidate(trial, run, run.step_time, size))
     return result
 
 
 def choose(
     found: Sequence[Candidate], budget: Budget, *, accept_disturbed: bool = False
 ) -> Choice | None:
-    """Highest throughput within the window; the more capable model where that costs little.
+    """Highest throughput within the window; the more capable model where that costs little. Where
+    capacity is the objective, the most capable model.
 
     "Little" is ``budget.throughput_loss``: among candidates that lose at most this fraction of the
-    best throughput, the one with the most parameters wins. Those that were only measured while the
+    best throughput, the most capable wins. Those that were only measured while the
     machine was disturbed are left out, unless accepted. Returns ``None`` without candidates.
     """
     longest = budget.longest_step_s
@@ -85,21 +96,23 @@ def choose(
     fastest = max(inside, key=lambda c: c.throughput_samples_per_s)
     enough = fastest.throughput_samples_per_s * (1 - budget.throughput_loss)
     near = [c for c in inside if c.throughput_samples_per_s >= enough]
-    best = max(near, key=lambda c: (c.parameters, c.throughput_samples_per_s))
-    others = [c for c in pareto_front(inside) if c is not best]
+    among = inside if budget.objective is Objective.CAPACITY else near
+    best = max(among, key=lambda c: (c.capacity, c.throughput_samples_per_s))
+    front = pareto_front(inside)
+    others = [c for c in front if c is not best]
     others += [c for c in inside if c is not best and c not in others]
-    return Choice(best, fastest, others[:ALTERNATIVES], left_out)
+    return Choice(best, fastest, others[:ALTERNATIVES], front, left_out)
 
 
 def pareto_front(found: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that no other beats in both throughput and parameters, fastest first."""
+    """Candidates that no other beats in both throughput and capacity, fastest first."""
     front = []
-    ordered = sorted(found, key=lambda c: (-c.throughput_samples_per_s, -c.parameters))
-    most = -1
+    ordered = sorted(found, key=lambda c: (-c.throughput_samples_per_s, -c.capacity))
+    most = float("-inf")
     for candidate in ordered:
-        if candidate.parameters > most:
+        if candidate.capacity > most:
             front.append(candidate)
-            most = candidate.parameters
+            most = candidate.capacity
     return front
 
 
@@ -118,7 +131,7 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
     cycle = cycle_time_s(best.step_time, budget.cycle_batches)
     lines = [
         f"Train {config_text(run.config)} with batch {run.batch_size}: "
-        f"{best.throughput_samples_per_s:.3g} samples/s, {duration(cycle['median'])} per cycle of "
+        f"{rate(best.throughput_samples_per_s)}, {duration(cycle['median'])} per cycle of "
         f"{budget.cycle_batches} batches ({duration(cycle['low'])} to {duration(cycle['high'])})."
     ]
     if budget.longest_cycle_s is not None and budget.target_s is not None:
@@ -187,6 +200,14 @@ def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[s
     }
 
 
+def why_pruned(witness: Trial) -> str:
+    """Why a config needed no measurement."""
+    return (
+        f"Costs at least as much as {config_text(witness.config)}, which was ruled out: "
+        f"{witness.reason}"
+    )
+
+
 def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Budget) -> list[str]:
     """No candidate: by how much the nearest one misses, and what to try."""
     lines = []
@@ -233,6 +254,14 @@ def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
 def config_text(config: Config) -> str:
     """``layers=4 width=64``, or a word for the empty config."""
     return " ".join(f"{name}={value}" for name, value in config.items()) or "the workload"
+
+
+def rate(samples_per_s: float) -> str:
+    """Throughput with its unit, three digits and never an exponent."""
+    if samples_per_s < 1000:
+        return f"{samples_per_s:.3g} samples/s"
+    digits = math.floor(math.log10(samples_per_s)) - 2
+    return f"{round(samples_per_s, -digits):,.0f} samples/s"
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
 from optimizer.budgets import Budget
+from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.space import Space, dimension_to_dict
 
@@ -20,6 +21,14 @@ def short_hash(data: Any) -> str:
     """Sixteen hex digits that identify JSON-ready ``data``; equal data, equal hash."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+Key = tuple[tuple[str, str], ...]
+
+
+def config_key(config: Config) -> Key:
+    """Equal for equal configs, whatever the order of their dimensions."""
+    return tuple(sorted((name, repr(value)) for name, value in config.items()))
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,8 @@ class Scope:
     device: str
     limit_bytes: int | None
     headroom: float
-    accumulation: int = 1
+    effective_batch_size: int | None = None
+    """Samples per optimizer step at the least, where that is stated (``ProbeJob``)."""
     environment: dict[str, str] = field(default_factory=dict)
     """Allocator settings and threads of the worker."""
 
@@ -60,6 +70,8 @@ class StudySpec:
     time_scale: float = 1.0
     """What the budget's times were multiplied with; shown wherever the result is."""
     seed: int = 0
+    max_parameters: int | None = None
+    """The largest model that makes sense for the data, where capacity is the objective."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -72,6 +84,7 @@ class StudySpec:
             "search": self.search,
             "time_scale": self.time_scale,
             "seed": self.seed,
+            "max_parameters": self.max_parameters,
         }
 
     @property
@@ -87,8 +100,9 @@ class Trial:
     number: int
     config: Config
     state: str
-    """``feasible``, ``infeasible`` (does not fit the device or the window), ``failed`` (could not
-    be measured) or ``pruned`` (not measured: the reason names why)."""
+    """``feasible``, ``infeasible`` (does not fit the device or the window), ``screened`` (a few
+    steps showed that another one is better), ``failed`` (could not be measured) or ``pruned`` (not
+    measured: the reason names why)."""
     reason: str
     batch_size: int | None = None
     binding: str | None = None
@@ -118,6 +132,28 @@ class Prediction:
     high: float
 
 
+def predictions(ask: Ask) -> list[Prediction]:
+    """What the max-batch search expects of a probe, to be graded against what it gives."""
+    known = (("peak_bytes", ask.peak_bytes), ("step_time_s", ask.step_time_s))
+    return [Prediction(name, e.value, e.low, e.high) for name, e in known if e is not None]
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A prediction beside what was measured."""
+
+    quantity: str
+    predicted: float
+    low: float
+    high: float
+    measured: float | None
+
+    @property
+    def error(self) -> float | None:
+        """Relative to what was measured; positive when too much was predicted."""
+        return self.predicted / self.measured - 1 if self.measured else None
+
+
 @dataclass(frozen=True)
 class Recommendation:
     """What a study ends in. ``to_dict`` is the document of ``tonnage tune --json``."""
@@ -145,9 +181,11 @@ class Recommendation:
     environment: dict[str, Any]
     """What training must set to get what was measured (allocator settings, threads)."""
     study: dict[str, Any]
-    """``id``, ``trials``, ``pruned``, ``probes``, ``wall_s``."""
+    """``id``, ``trials``, ``pruned``, ``probes``, ``wall_s``, and how good predictions were."""
     valid: dict[str, Any]
     """``fingerprint``, ``created_at`` and what else must stay the same."""
+    front: list[dict[str, Any]] = field(default_factory=list)
+    """The Pareto front of throughput and capacity among what was measured, fastest first."""
 
     @property
     def disturbed_by(self) -> list[str]:
@@ -181,5 +219,15 @@ class Store(Protocol):
 
     def add_trial(self, trial: Trial) -> None: ...
 
+    def claim(self, config: Config) -> bool:
+        """Whether this process may settle the config: no other one that is alive has claimed it. A
+        claim ends when the trial is added, or its process dies."""
+
+    def busy(self) -> list[Config]:
+        """Configs that other processes that are alive have claimed and not settled yet."""
+
     def measurements(self) -> list[Measurement]:
         """Every measurement this study used, its own and reused ones, oldest first."""
+
+    def grades(self) -> list[Grade]:
+        """The predictions of the study's own measurements, oldest first."""

@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probes import levers
 from probes.errors import InputError
-from probes.levers import LEVERS
-from probes.space import Choice, Dimension, Int, Space, pin, unknown_name
+from probes.space import Choice, Dimension, Float, Int, Space, size, unknown_name
 
 GIB = 2**30
+MOST_CONFIGS = 2048
+"""Configs of a space that are compared with each other; a larger space is thinned for that."""
+FLOAT_VALUES = 9
+"""Values that stand for a continuous dimension there."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,23 @@ class SpaceRules:
 
 
 def space_for(
-    space: Space, rules: SpaceRules, budget: str, limit_bytes: int, pinned: Mapping[str, Any]
+    space: Space,
+    rules: SpaceRules,
+    budget: str,
+    limit_bytes: int,
+    pinned: Mapping[str, Any],
+    searched_levers: Mapping[str, Dimension] | None = None,
 ) -> Space:
     """The space a study of ``budget`` searches on a device of ``limit_bytes``.
 
-    ``pinned`` values (``--set``) win over the tiers and may name a lever the workload does not
-    list. Raises ``InputError`` for an unknown dimension or a value of the wrong kind.
+    ``searched_levers`` (``--levers``) are added where the workload does not list them itself.
+    ``pinned`` values (``--set``) win over everything and may name a lever that is in neither.
+    Raises ``InputError`` for an unknown dimension or a value of the wrong kind.
     """
-    narrowed = _narrow(space, rules, budget, limit_bytes / GIB)
-    levers = {name: LEVERS[name] for name in pinned if name in LEVERS and name not in space}
-    return pin({**narrowed, **levers}, pinned)
+    result = _narrow(space, rules, budget, limit_bytes / GIB)
+    for name, dimension in (searched_levers or {}).items():
+        result.setdefault(name, dimension)
+    return levers.pinned(result, pinned)
 
 
 def _narrow(space: Space, rules: SpaceRules, budget: str, gib: float) -> Space:
@@ -96,8 +107,44 @@ def costs_at_least(space: Space, config: Mapping[str, Any], other: Mapping[str, 
     """
     for name, dimension in space.items():
         if dimension.cost_grows:
-            if config[name] < other[name]:
+            if cost_rank(dimension, config[name]) < cost_rank(dimension, other[name]):
                 return False
         elif config[name] != other[name]:
             return False
     return True
+
+
+def cost_rank(dimension: Dimension, value: Any) -> float:
+    """What orders the values of a dimension whose cost grows: the number itself, or the place of an
+    option that is not one."""
+    if isinstance(dimension, Choice) and not dimension.is_numeric():
+        return float(dimension.options.index(value))
+    return float(value)
+
+
+def finite(space: Space, most: int = MOST_CONFIGS) -> Space:
+    """The space with at most ``most`` configs: every range is thinned to evenly spaced values (of
+    the logarithm where it has a log scale), its ends included, the longest first."""
+    result: Space = {n: _listed(d) if isinstance(d, Float) else d for n, d in space.items()}
+    while (size(result) or 0) > most:
+        ranges = {
+            n: d.values()
+            for n, d in result.items()
+            if isinstance(d, Int) or (isinstance(d, Choice) and d.is_numeric())
+        }
+        name = max(ranges, key=lambda n: len(ranges[n]), default="")
+        if len(ranges.get(name, ())) <= 2:
+            break
+        values = ranges[name]
+        kept = [*values[:-1:2], values[-1]]
+        result[name] = Choice(kept, cost_grows=space[name].cost_grows)
+    return result
+
+
+def _listed(dimension: Float) -> Choice:
+    low, high, last = dimension.low, dimension.high, FLOAT_VALUES - 1
+    if dimension.log:
+        values = [low * (high / low) ** (i / last) for i in range(FLOAT_VALUES)]
+    else:
+        values = [low + (high - low) * i / last for i in range(FLOAT_VALUES)]
+    return Choice([low, *values[1:-1], high], cost_grows=dimension.cost_grows)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probes.bounds import Bounds
 from probes.curve import Curve, fit
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prior import Prior
@@ -165,8 +166,16 @@ class Failing:
     """How many times longer a sample took than at a smaller batch, where that is the failure."""
 
     @property
+    def is_for_every_batch(self) -> bool:
+        """Whether no other batch can end differently: a lever or the device was refused."""
+        m = self.measurement
+        return m.verdict is Verdict.UNSUPPORTED and m.phase in ("start", "build")
+
+    @property
     def binding(self) -> str | None:
         m = self.measurement
+        if self.is_for_every_batch:
+            return None
         if self.collapse is not None or m.verdict in MEMORY_VERDICTS | {Verdict.LEAK}:
             return "memory"
         if m.passed:
@@ -198,17 +207,15 @@ def why_nothing(failing: Failing | None) -> str:
     if failing is None:
         return "No probe could be run."
     short = short_by_bytes(failing.measurement)
+    if failing.is_for_every_batch:
+        return f"No batch can run: {failing.words()}"
     by = f" Short by at least {short / 2**20:.0f} MiB." if short is not None else ""
     return f"Even batch {failing.measurement.batch_size} fails: {failing.words()}{by}"
 
 
-def why_not_more(
-    binding: str | None, failing: Failing | None, dataset_size: int | None, ceiling: int
-) -> str:
-    if binding == "data" and failing is None:
-        return f"The data set has {dataset_size} samples."
-    if binding == "cap":
-        return f"The largest batch considered is {ceiling}."
+def why_not_more(binding: str | None, failing: Failing | None, bounds: Bounds) -> str:
+    if binding == "cap" or (binding == "data" and failing is None):
+        return bounds.ceiling_reason
     if failing is None:
         return ""
     return f"Batch {failing.measurement.batch_size} fails: {failing.words()}"

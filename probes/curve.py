@@ -18,10 +18,10 @@ from probes.prior import Prior
 WELL_APART = 0.8
 """A slope is taken between batches at least so far apart, as a ratio, where there are any: between
 close neighbours it is mostly noise."""
-BANDS = {(1, False): 0.30, (1, True): 0.10, (2, False): 0.15, (2, True): 0.02, (3, False): 0.12}
+BANDS = {(1, False): 0.30, (1, True): 0.10, (2, False): 0.25, (2, True): 0.08, (3, False): 0.18}
 BEST_BAND = 0.02
-"""Half-width of the band by (points, with prior), relative: what the errors near the edge stay
-within on the workloads of ``benchmarks/prediction``, most of them by far."""
+"""Half-width of the band by (points, with prior), relative: the 95th percentile of the errors at
+the edge over the workloads of ``benchmarks/prediction``, about."""
 BISECTIONS = 80
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from probes import effective_batch
+from probes.errors import InputError
 from probes.measurement import Purpose
 
 
@@ -89,8 +91,25 @@ class ProbeJob:
     limit_bytes: int | None = None
     """Memory budget in bytes; ``None`` for the device's own size."""
     headroom: float = 0.05
-    accumulation: int = 1
+    effective_batch_size: int | None = None
+    """Samples per optimizer step at the least; ``None`` to take the lever ``accumulation``."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        effective = self.effective_batch_size
+        effective_batch.check(effective, self.config)
+        if effective is not None and not 1 <= self.batch_size <= effective:
+            raise InputError(
+                f"A batch of {self.batch_size} does not fit an effective batch size of "
+                f"{effective}: micro-batches have 1 to {effective} samples."
+            )
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches of ``batch_size`` per optimizer step."""
+        if self.effective_batch_size is None:
+            return int(self.config.get("accumulation", 1))
+        return effective_batch.accumulation(self.effective_batch_size, self.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "probe", **asdict(self)}

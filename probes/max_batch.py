@@ -26,14 +26,16 @@ from probes.answer import (
     why_not_more,
     why_nothing,
 )
+from probes.bounds import DEFAULT_CAP, Bounds
 from probes.curve import Curve, Estimate, fit
+from probes.doubt import is_too_slow
 from probes.job import BRACKET_PLAN
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prior import Prior
 
+__all__ = ["DEFAULT_CAP", "Ask", "Bounds", "MaxBatchSearch", "run_search"]
+
 DEFAULT_START = 8
-DEFAULT_CAP = 65_536
-DEFAULT_RESOLUTION = 0.03
 LARGEST_JUMP = 32
 """Without a prior a probe is at most so many times the largest that passed."""
 PROBE_AT = 0.6
@@ -45,27 +47,6 @@ MARGIN = 0.01
 ROOMY = 0.7
 """Where the prior puts the ceiling below this share of the cap, that is confirmed at once."""
 MAX_PROBES = 24
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What limits the answer besides memory. ``None`` where there is no such limit."""
-
-    cap: int = DEFAULT_CAP
-    """Largest batch to consider at all."""
-    dataset_size: int | None = None
-    """A batch larger than the data set would repeat samples."""
-    longest_step_s: float | None = None
-    """Mean step time that must not be exceeded: the time edge."""
-    resolution: float = DEFAULT_RESOLUTION
-    """Stop when the lowest failing batch is within this fraction of the answer."""
-    slowest_sample: float | None = None
-    """A batch fails whose samples take so many times as long as those of a smaller one: how
-    memory that silently spills off the device shows. For devices where that can happen."""
-
-    @property
-    def ceiling(self) -> int:
-        return self.cap if self.dataset_size is None else min(self.cap, self.dataset_size)
 
 
 @dataclass(frozen=True)
@@ -97,7 +78,7 @@ class MaxBatchSearch:
         self, bounds: Bounds, start: int = DEFAULT_START, prior: Prior | None = None
     ) -> None:
         self.bounds = bounds
-        self.start = max(1, min(start, bounds.ceiling))
+        self.start = bounds.useful(max(1, min(start, bounds.ceiling)))
         self.prior = prior or None
         self.measurements: list[Measurement] = []
 
@@ -111,8 +92,7 @@ class MaxBatchSearch:
         )
 
     def _too_slow(self, measurement: Measurement) -> bool:
-        longest, timing = self.bounds.longest_step_s, measurement.step_time
-        return longest is not None and timing is not None and timing.mean_s > longest
+        return is_too_slow(measurement, self.bounds.step_edge_s)
 
     def _collapse(self, measurement: Measurement) -> float | None:
         """How many times longer a sample takes than at the largest clearly smaller batch that
@@ -130,8 +110,8 @@ class MaxBatchSearch:
             return None
         other = max(smaller, key=lambda m: m.batch_size)
         assert other.step_time is not None
-        times = (timing.mean_s / measurement.batch_size) / (
-            other.step_time.mean_s / other.batch_size
+        times = (timing.mean_s / measurement.effective_batch_size) / (
+            other.step_time.mean_s / other.effective_batch_size
         )
         return times if times > allowed else None
 
@@ -169,7 +149,8 @@ class MaxBatchSearch:
 
     def _step(self, batch_size: int) -> int:
         """How far above an answer a failure must be found."""
-        return max(1, math.floor(batch_size * self.bounds.resolution))
+        to_next = self.bounds.next_useful(batch_size) - batch_size
+        return max(to_next, math.floor(batch_size * self.bounds.resolution))
 
     # -- prediction ------------------------------------------------------------------------
 
@@ -186,11 +167,17 @@ class MaxBatchSearch:
         cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
         if memory is not None and cap_bytes is not None:
             edge = min(edge, memory.reaches(cap_bytes, ceiling))
-        if step_time is not None and self.bounds.longest_step_s is not None:
-            edge = min(edge, step_time.reaches(self.bounds.longest_step_s, ceiling))
+        if step_time is not None and self.bounds.step_edge_s is not None:
+            edge = min(edge, step_time.reaches(self.bounds.step_edge_s, ceiling))
         return edge
 
+    def _useful(self, batch_size: int) -> int:
+        """A batch worth trying for this one: below it, but not one that is known to pass."""
+        lo, below = self._lo, self.bounds.useful(batch_size)
+        return self.bounds.next_useful(lo) if below <= lo < batch_size else below
+
     def _ask(self, batch_size: int, purpose: Purpose) -> Ask:
+        batch_size = self._useful(batch_size)
         memory, step_time = self._memory(), self._time()
         return Ask(
             batch_size,
@@ -206,6 +193,8 @@ class MaxBatchSearch:
         """The next probe, or ``None`` when the answer is known (or cannot be found)."""
         if not self.measurements:
             return self._first()
+        if any(Failing(m).is_for_every_batch for m in self._failing()):
+            return None
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
         if (check := self._smallest_check()) is not None:
@@ -237,7 +226,7 @@ class MaxBatchSearch:
     def _first(self) -> Ask:
         """Where the prior says 60 % of the edge is; without one, or where time may bind, small."""
         ceiling, prior = self.bounds.ceiling, self.prior
-        if prior is None or self.bounds.longest_step_s is not None:
+        if prior is None or self.bounds.step_edge_s is not None:
             return self._ask(self.start, Purpose.BRACKET)
         edge = Curve(0.0, 1.0, 0.0, 0, prior).reaches(prior.cap_bytes, ceiling)
         if math.isinf(edge) and prior.at(ceiling) < ROOMY * prior.cap_bytes:
@@ -249,7 +238,7 @@ class MaxBatchSearch:
         if math.isinf(edge):
             return self.bounds.ceiling
         margin = MARGIN * edge
-        return math.floor(edge - margin if margin >= 1 else edge + 1e-6)
+        return self.bounds.useful(math.floor(edge - margin if margin >= 1 else edge + 1e-6))
 
     def _approach(self, lo: int, target: int) -> int:
         return max(lo + 1, min(int(PROBE_AT * target), LARGEST_JUMP * lo))
@@ -286,11 +275,12 @@ class MaxBatchSearch:
         back = hi - self._step(hi) * 2 ** (contradictions - 1)
         if hi > FAR * lo or back <= (lo + hi) // 2:
             return self._halve(lo, hi)
+        back = self._useful(back)
         return self._ask(back, self._purpose(back, hi))
 
     def _halve(self, lo: int, hi: int) -> Ask:
         middle = math.isqrt(lo * hi) if hi > FAR * lo else (lo + hi) // 2
-        middle = min(max(middle, lo + 1), hi - 1)
+        middle = self._useful(min(max(middle, lo + 1), hi - 1))
         return self._ask(middle, self._purpose(middle, hi))
 
     def _purpose(self, batch_size: int, hi: int) -> Purpose:
@@ -351,14 +341,17 @@ class MaxBatchSearch:
             return MaxBatch(None, binding, why_nothing(failing), None, lowest, known)
         best = max(confirmed, key=lambda m: m.batch_size)
         bounds = self.bounds
+        if is_too_slow(best, bounds.longest_step_s):  # and smaller micro-batches are slower still
+            failing = Failing(best, bounds.longest_step_s)
+            return MaxBatch(None, "time", why_nothing(failing), None, best, known)
         if best.batch_size >= bounds.ceiling:
-            binding = "data" if bounds.ceiling == bounds.dataset_size else "cap"
+            binding = bounds.ceiling_binding
         else:
             binding = failing.binding if failing else "cap"
         return MaxBatch(
             best.batch_size,
             binding,
-            why_not_more(binding, failing, bounds.dataset_size, bounds.ceiling),
+            why_not_more(binding, failing, bounds),
             best,
             lowest,
             known,

@@ -138,6 +138,7 @@ class Measurement:
     steps: int = 0
     samples: int = 0
     accumulation: int = 1
+    """Micro-batches of ``batch_size`` per optimizer step."""
     parameters: int | None = None
     last_loss: float | None = None
     first_loss: float | None = None
@@ -161,6 +162,11 @@ class Measurement:
     @property
     def passed(self) -> bool:
         return self.verdict is Verdict.STABLE
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Samples per optimizer step."""
+        return self.batch_size * self.accumulation
 
     @property
     def memory_taints(self) -> list[str]:

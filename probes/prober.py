@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +22,8 @@ from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
 from probes.isolation import Answer, Progress, Timeouts, Worker
 from probes.job import ProbeJob, WorkloadRef
-from probes.measurement import NEAR_CAP, Measurement, Verdict
+from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
+from probes.model_size import ModelSize
 from probes.prior import Prior
 
 
@@ -53,6 +55,12 @@ class Prober:
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
         result: dict[str, Any] = self._ask(job)["workload"]
         return result
+
+    def model_sizes(self, workload: WorkloadRef, configs: Sequence[Config]) -> list[ModelSize]:
+        """Parameters and capacity of each config, without training any."""
+        named = {"spec": workload.spec, "options": workload.options}
+        answer = self._ask({"kind": "sizes", "workload": named, "configs": list(configs)})
+        return [ModelSize(**size) for size in answer["sizes"]]
 
     def estimate(self, job: ProbeJob, ceiling: int) -> Prior:
         """The analytic prior of the job's config (its batch size does not matter). Never raises

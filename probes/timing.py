@@ -16,6 +16,10 @@ from probes.measurement import StepTime
 STEADY_RATIO = 1.05
 """Three windows whose medians lie within this ratio are steady (reference: perf_analyzer uses
 1.10 over three windows, here tighter because a step is longer than a request)."""
+REPEATABILITY = {"cpu": 0.05}
+"""Relative half-width that an interval has at least, by kind of device: two fresh processes differ
+by more than the steps of either would tell (``benchmarks/step_time``)."""
+USUAL_REPEATABILITY = 0.01
 RESAMPLES = 400
 CONFIDENCE = 0.90
 
@@ -74,10 +78,15 @@ def summarise(
     warmup_steps: int,
     steady: bool,
     half_width: float,
+    device_kind: str,
 ) -> StepTime:
-    """The measured window as a ``StepTime``. ``step_s`` must not be empty."""
+    """The measured window as a ``StepTime``. ``step_s`` must not be empty.
+
+    The interval is about any run of such steps, not this one alone: the bootstrap's, widened by
+    what tells two processes on such a device apart.
+    """
     ordered = sorted(step_s)
-    low, high = mean_interval(step_s)
+    low, high = _between_processes(statistics.fmean(ordered), *mean_interval(step_s), device_kind)
     return StepTime(
         median_s=statistics.median(ordered),
         mean_s=statistics.fmean(ordered),
@@ -90,6 +99,13 @@ def summarise(
         converged=steady and is_precise(step_s, half_width),
         data_s=statistics.median(data_s) if data_s else 0.0,
     )
+
+
+def _between_processes(
+    mean: float, low: float, high: float, device_kind: str
+) -> tuple[float, float]:
+    apart = mean * REPEATABILITY.get(device_kind, USUAL_REPEATABILITY)
+    return max(0.0, mean - math.hypot(mean - low, apart)), mean + math.hypot(high - mean, apart)
 
 
 def percentile(ordered: Sequence[float], fraction: float) -> float:

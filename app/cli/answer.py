@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.cli.output import facts_table, stdout
-from app.cli.values import size_text
+from app.cli.values import batch_text, size_text
 from probes.answer import MaxBatch
 from probes.measurement import Measurement, Verdict
 
@@ -36,6 +36,8 @@ def document(
         "config": config,
         "device": device,
         **answer.to_dict(),
+        "accumulation": run.accumulation if run else None,
+        "effective_batch_size": run.effective_batch_size if run else None,
         "limit_bytes": run.limit_bytes if run else None,
         "headroom": run.headroom if run else None,
         "peak_bytes": answer.highest_passing.peak_bytes if answer.highest_passing else None,
@@ -56,7 +58,8 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
         _show_failure(answer.lowest_failing)
         return
     console.print(
-        f"Maximum stable batch: [bold]{answer.max_batch}[/bold], bound by {answer.binding}."
+        f"Maximum stable batch: [bold]{batch_text(answer.max_batch, run.accumulation)}[/bold], "
+        f"bound by {answer.binding}."
     )
     rows = [("config", config_text(config)), ("peak memory", _peak_words(run))]
     if answer.phases:
@@ -68,7 +71,8 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
     if answer.reason:
         rows.append(("why not more", answer.reason))
     rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
-    rows += [("tainted", taint) for taint in run.tainted]
+    what = "time and memory" if run.memory_taints else "time only"
+    rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
     console.print(facts_table(rows))
     if answer.curve:
         console.print()

@@ -63,6 +63,7 @@ class Asked:
     target: Target
     pinned: dict[str, Any]
     headroom: float
+    effective_batch_size: int | None
 
     def open_bench(
         self, on_progress: Progress | None = None, *, rests_on_time: bool = True
@@ -71,7 +72,13 @@ class Asked:
         from app.bench import Bench
 
         return Bench.open(
-            self.settings, self.workload, self.target, self.headroom, on_progress, rests_on_time
+            self.settings,
+            self.workload,
+            self.target,
+            self.headroom,
+            on_progress,
+            effective_batch_size=self.effective_batch_size,
+            rests_on_time=rests_on_time,
         )
 
     def lease(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
@@ -88,6 +95,7 @@ def ask(
     set_: list[str] | None,
     option: list[str] | None,
     headroom: float | None,
+    effective_batch_size: int | None = None,
     wait: float | None = None,
     accept_disturbed: bool | None = None,
 ) -> Asked:
@@ -107,6 +115,7 @@ def ask(
         target,
         pinned,
         settings.headroom if headroom is None else headroom,
+        effective_batch_size,
     )
 
 

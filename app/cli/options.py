@@ -9,8 +9,8 @@ import typer
 Workload = Annotated[
     str,
     typer.Argument(
-        help="What to train: a registered name (visnet, transformer), path/to/file.py:Class or "
-        "package.module:Class.",
+        help="What to train: a registered name (visnet, causal-lm, transformer), "
+        "path/to/file.py:Class or package.module:Class.",
         metavar="WORKLOAD",
         show_default=False,
     ),
@@ -70,6 +70,15 @@ Database = Annotated[
         "what is configured, else a file in your data folder.",
         show_default=False,
         metavar="URL",
+    ),
+]
+EffectiveBatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Samples per optimizer step: the batch is then a micro-batch of so many times that "
+        "the step has at least these.",
+        show_default=False,
+        min=1,
     ),
 ]
 Wait = Annotated[

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.context import verbosity
 from app.cli.values import size_text
-from optimizer.choose import config_text, duration
+from optimizer.choose import config_text, duration, rate
 from probes.measurement import Measurement, Purpose
 
 if TYPE_CHECKING:
-    from optimizer.study import Event
+    from optimizer.trials import Event
     from probes.max_batch import Ask
     from probes.prior import Prior
 
@@ -136,7 +136,7 @@ class Progress:
         if trial.state == "feasible":
             text = (
                 f"maximum stable batch {trial.batch_size}, bound by {trial.binding}, "
-                f"{trial.throughput_samples_per_s or 0:.3g} samples/s"
+                f"{rate(trial.throughput_samples_per_s or 0)}"
             )
         else:
             text = f"{trial.state}: {trial.reason}"

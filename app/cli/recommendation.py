@@ -6,8 +6,8 @@ import textwrap
 from typing import Any
 
 from app.cli.output import facts_table, stdout
-from app.cli.values import size_text
-from optimizer.choose import config_text, duration
+from app.cli.values import batch_text, size_text
+from optimizer.choose import config_text, duration, rate
 from optimizer.records import Recommendation
 
 
@@ -31,14 +31,14 @@ def show(recommendation: Recommendation) -> None:
         facts_table(
             [
                 ("config", config_text(r.config)),
-                ("batch size", str(r.batch_size)),
+                ("batch size", batch_text(r.batch_size, r.accumulation)),
                 ("bound by", r.binding),
                 (
                     "cycle time",
                     f"{duration(cycle['median'])} for {r.cycle_batches} batches "
                     f"({duration(cycle['low'])} to {duration(cycle['high'])})",
                 ),
-                ("throughput", f"{r.throughput_samples_per_s:.4g} samples/s"),
+                ("throughput", rate(r.throughput_samples_per_s)),
                 ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
                 ("parameters", f"{r.parameters:,}" if r.parameters else "–"),
                 ("train with", _environment(r.environment)),
@@ -47,6 +47,7 @@ def show(recommendation: Recommendation) -> None:
                     f"{_count(r.study['trials'], 'config')}, {_count(r.study['probes'], 'probe')}, "
                     f"{duration(r.study['wall_s'])}",
                 ),
+                *_predicted(r.study),
                 ("id", r.id),
             ]
         )
@@ -67,6 +68,19 @@ def show(recommendation: Recommendation) -> None:
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
+
+
+def _predicted(study: dict[str, Any]) -> list[tuple[str, str]]:
+    """How good the predictions of the study were, as far as they can be graded."""
+    names = {"peak_bytes": "peak memory", "step_time_s": "step time"}
+    known = study.get("prediction_error", {})
+    words = [
+        f"{names.get(quantity, quantity)} {error['median']:.1%} off (median of {error['graded']})"
+        for quantity, error in known.items()
+    ]
+    saved = study.get("probes_saved", 0)
+    rows = [("predicted", ", ".join(words))] if words else []
+    return [*rows, *([("saved", f"{_count(saved, 'probe')}, by earlier results")] if saved else [])]
 
 
 def _paragraph(text: str, width: int | None) -> str:

@@ -54,3 +54,10 @@ def size_text(size_bytes: float | None) -> str:
     if size_bytes < 10 * 2**30:
         return f"{size_bytes / 2**20:,.0f} MiB"
     return f"{size_bytes / 2**30:,.1f} GiB"
+
+
+def batch_text(batch_size: int, accumulation: int) -> str:
+    """``96``, or with accumulation ``86 × 3 = 258 samples per step``."""
+    if accumulation == 1:
+        return str(batch_size)
+    return f"{batch_size} × {accumulation} = {batch_size * accumulation} samples per step"

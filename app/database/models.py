@@ -128,6 +128,22 @@ class TrialRow(Base):
     created_at: Mapped[datetime]
 
 
+class ClaimRow(Base):
+    """A config of a study that a process is settling; the row goes when it is settled."""
+
+    __tablename__ = "tonnage_claims"
+
+    study_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True
+    )
+    config_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    config: Mapped[dict[str, Any]]
+    owner_pid: Mapped[int] = mapped_column(BigInteger)
+    owner_host: Mapped[str] = mapped_column(String(255))
+    owner_started_s: Mapped[float]
+    claimed_at: Mapped[datetime]
+
+
 class MeasurementRow(Base):
     """One probe. The columns are what is looked up by; ``document`` is all of it."""
 

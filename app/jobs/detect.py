@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from app.jobs.offers import DeviceOffer, Offers
-from app.settings import Settings
+from app.settings import Settings, find_file, load_settings
 from app.target import find_devices
 from app.workloads.registry import registered
 from probes.devices.base import DeviceFacts
@@ -19,32 +19,76 @@ from probes.errors import MeasurementError, TonnageError
 log = logging.getLogger(__name__)
 
 
-def detect(settings: Settings, only: Collection[str] = ()) -> Offers:
-    """Look once with every interpreter that a registered workload has; takes seconds for each.
+class Detector:
+    """Looks what there is, and looks again when ``tonnage.toml`` has changed.
 
-    ``only`` are names of devices (``cuda:0``) to offer and no others. Raises ``MeasurementError``
-    when there is nothing to offer.
+    ``only`` are names of devices (``cuda:0``) to offer and no others. An interpreter is asked for
+    its devices once, which takes seconds.
     """
-    workloads = {name: entry.python or "" for name, entry in registered(settings).items()}
-    devices: list[DeviceOffer] = []
-    problems: list[str] = []
-    for python in sorted(set(workloads.values())):
+
+    def __init__(
+        self,
+        settings: Settings,
+        only: Collection[str] = (),
+        *,
+        load: Callable[[], Settings] = load_settings,
+    ) -> None:
+        self._settings = settings
+        self._only = only
+        self._load = load
+        self._seen: dict[str, list[DeviceOffer]] = {}
+        self._problems: dict[str, str] = {}
+        self._file = _state_of_file()
+
+    def offers(self) -> Offers:
+        """Everything registered on every device. Raises ``MeasurementError`` when there is nothing
+        to offer."""
+        workloads = {name: entry.python or "" for name, entry in registered(self._settings).items()}
+        for python in sorted(set(workloads.values()) - set(self._seen) - set(self._problems)):
+            try:
+                self._seen[python] = _seen_by(self._settings, python)
+            except TonnageError as error:
+                names = ", ".join(name for name, p in workloads.items() if p == python)
+                self._problems[python] = f"{names}: {error}"
+                log.warning("Not offered here: %s", self._problems[python])
+        found = [offer for python in self._seen for offer in self._seen[python]]
+        devices = [offer for offer in found if not self._only or offer.device in self._only]
+        if not devices:
+            raise MeasurementError(
+                f"There is nothing to run studies on. Asked for: "
+                f"{', '.join(self._only) or 'any device'}; found: "
+                f"{', '.join(sorted({offer.device for offer in found})) or 'none'}. "
+                f"{' '.join(self._problems.values())}".rstrip()
+            )
+        usable = {offer.python for offer in devices}
+        return Offers({n: p for n, p in workloads.items() if p in usable}, tuple(devices))
+
+    def changed(self) -> Offers | None:
+        """What there is now, if the configuration is another one than at the last look; a broken
+        one is warned of, and what was offered before stays."""
+        state = _state_of_file()
+        if state == self._file:
+            return None
+        self._file = state
         try:
-            devices += _seen_by(settings, python)
+            self._settings = self._load()
+            self._problems.clear()
+            return self.offers()
         except TonnageError as error:
-            names = ", ".join(name for name, p in workloads.items() if p == python)
-            problems.append(f"{names}: {error}")
-            log.warning("Not offered here: %s", problems[-1])
-    seen = sorted({offer.device for offer in devices})
-    if only:
-        devices = [offer for offer in devices if offer.device in only]
-    if not devices:
-        raise MeasurementError(
-            f"There is nothing to run studies on. Asked for: {', '.join(only) or 'any device'}; "
-            f"found: {', '.join(seen) or 'none'}. {' '.join(problems)}".rstrip()
-        )
-    usable = {offer.python for offer in devices}
-    return Offers({n: p for n, p in workloads.items() if p in usable}, tuple(devices))
+            log.warning("The changed configuration is not used: %s", error)
+            return None
+
+
+def _state_of_file() -> tuple[str, int, int] | None:
+    """Of the configuration file that applies, so that a change is seen without reading it."""
+    try:
+        path = find_file()
+        if path is None:
+            return None
+        stat = path.stat()
+    except (OSError, TonnageError):
+        return None
+    return str(path), stat.st_mtime_ns, stat.st_size
 
 
 def _seen_by(settings: Settings, python: str) -> list[DeviceOffer]:

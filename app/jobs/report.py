@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from optimizer.choose import Candidate
-    from optimizer.study import Event
+    from optimizer.trials import Event
     from probes.measurement import Measurement
 
 REMIND_S = 60.0

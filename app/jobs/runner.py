@@ -89,6 +89,7 @@ def start_process(database: Database) -> Start:
 class Runner:
     """Runs jobs on what it offers, one per device, until it is stopped.
 
+    ``changed`` is asked now and then, while nothing runs, what is offered if that has changed.
     ``start`` and ``clock`` are given for tests. ``run`` returns when everything has been given
     back; ``step`` is one round of it, for who keeps the time himself.
     """
@@ -100,12 +101,14 @@ class Runner:
         offers: Offers,
         *,
         start: Start | None = None,
+        changed: Callable[[], Offers | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.offers = offers
         self._database = database
         self._settings = settings
         self._start = start or start_process(database)
+        self._changed = changed
         self._clock = clock
         self._running: list[_Running] = []
         self._not_before: dict[str, float] = {}
@@ -171,19 +174,28 @@ class Runner:
         now_s = self._clock()
         if self._record is not None and now_s < self._beat_at_s + self._settings.heartbeat_s:
             return
+        if self._record is not None and not self._running:  # a look would disturb what is measured
+            self.offers = self._changed() or self.offers
         with self._database.write() as session:
             known = self._record is not None and runner_repository.beat(session, self.id)
-            if not known:
-                record = self._register(session)
+            record = self._signed_on(session, known)
             queue.bury_dead_here(session)
             for runner_id in self._watch.silent(runner_repository.listing(session)):
                 queue.bury(session, runner_id)
-        if not known:
-            if self._record is not None:
-                log.warning("This runner was taken for dead; its studies are given up here.")
-                self._end_all(LOST)
-            self._record = record
+        if self._record is not None and not known:
+            log.warning("This runner was taken for dead; its studies are given up here.")
+            self._end_all(LOST)
+        self._record = record
         self._beat_at_s = now_s
+
+    def _signed_on(self, session: Session, known: bool) -> runner_repository.RunnerRecord:
+        """This runner as the database has it, with what it offers now."""
+        if not known or self._record is None:
+            return self._register(session)
+        if self._record.offers == self.offers:
+            return self._record
+        log.info("Workloads now: %s.", ", ".join(self.offers.workloads))
+        return runner_repository.set_offers(session, self.id, self.offers)
 
     def _register(self, session: Session) -> runner_repository.RunnerRecord:
         runner_id = new_id("run")

@@ -57,6 +57,14 @@ def beat(session: Session, runner_id: str) -> bool:
     return done.first() is not None
 
 
+def set_offers(session: Session, runner_id: str, offers: Offers) -> RunnerRecord:
+    """What the runner offers from now on."""
+    row = session.get_one(RunnerRow, runner_id)
+    row.document = offers.to_dict()
+    session.flush()
+    return _record(row)
+
+
 def remove(session: Session, runner_id: str) -> None:
     session.execute(delete(RunnerRow).where(RunnerRow.id == runner_id))
 

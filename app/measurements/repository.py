@@ -11,9 +11,15 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import MeasurementRow, PredictionRow, StudyMeasurementRow
+from app.database.models import (
+    MeasurementRow,
+    PredictionRow,
+    StudyMeasurementRow,
+    StudyRow,
+    WorkloadRow,
+)
 from app.database.upsert import upsert
-from optimizer.records import Prediction, short_hash
+from optimizer.records import Grade, Prediction, short_hash
 from probes.measurement import Config, Measurement, Purpose, Verdict
 
 
@@ -51,22 +57,6 @@ class MeasurementSummary:
     step_mean_s: float | None
     tainted: bool
     created_at: datetime
-
-
-@dataclass(frozen=True)
-class Grade:
-    """A prediction beside what was measured."""
-
-    quantity: str
-    predicted: float
-    low: float
-    high: float
-    measured: float | None
-
-    @property
-    def error(self) -> float | None:
-        """Relative to what was measured; positive when too much was predicted."""
-        return self.predicted / self.measured - 1 if self.measured else None
 
 
 def add(
@@ -160,6 +150,28 @@ def _serves(purpose: Purpose) -> ColumnElement[bool]:
         return same
     confirmed = MeasurementRow.purpose == str(Purpose.CONFIRM)
     return or_(same, and_(confirmed, MeasurementRow.verdict == str(Verdict.STABLE)))
+
+
+def peaks_elsewhere(
+    session: Session, workload: str, workload_hash: str, config: Config, scope_key: str
+) -> list[tuple[int, int]]:
+    """(batch size, largest peak in bytes) of a config that passed in any other scope, ascending."""
+    rows = session.execute(
+        select(MeasurementRow.batch_size, func.max(MeasurementRow.peak_bytes))
+        .join(StudyRow, StudyRow.id == MeasurementRow.study_id)
+        .join(WorkloadRow, WorkloadRow.id == StudyRow.workload_id)
+        .where(
+            WorkloadRow.reference == workload,
+            WorkloadRow.source_hash == workload_hash,
+            MeasurementRow.config_hash == short_hash(config),
+            MeasurementRow.scope_key != scope_key,
+            MeasurementRow.verdict == str(Verdict.STABLE),
+            MeasurementRow.peak_bytes.is_not(None),
+        )
+        .group_by(MeasurementRow.batch_size)
+        .order_by(MeasurementRow.batch_size)
+    )
+    return [(batch_size, peak) for batch_size, peak in rows if peak is not None]
 
 
 def link(session: Session, study_id: str, measurement_id: int, *, reused: bool) -> None:

@@ -226,6 +226,9 @@ class ScopeIn(RequestBody):
     fingerprint: Annotated[
         Key, Field(description="Key of the device; `POST /v1/devices` makes it known in words.")
     ]
+    effective_batch_size: Annotated[
+        Positive | None, Field(description="The stated one, where accumulation follows from it.")
+    ] = None
     environment: Annotated[
         dict[str, Annotated[str, Field(max_length=1000)]],
         Field(max_length=50, description="Allocator settings and threads of the worker."),
@@ -261,7 +264,7 @@ class MeasurementPost(RequestBody):
             device=self.measurement.device,
             limit_bytes=self.measurement.limit_bytes,
             headroom=self.measurement.headroom,
-            accumulation=self.measurement.accumulation,
+            effective_batch_size=self.scope.effective_batch_size,
             environment=dict(self.scope.environment),
         )
 

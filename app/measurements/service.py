@@ -10,9 +10,10 @@ from app.database import Database
 from app.devices import repository as devices
 from app.errors import NotFound
 from app.measurements import repository
-from app.measurements.repository import Grade, MeasurementRecord, MeasurementSummary
-from optimizer.records import Prediction, Scope
+from app.measurements.repository import MeasurementRecord, MeasurementSummary
+from optimizer.records import Grade, Prediction, Scope
 from probes.measurement import Config, Measurement, Purpose, Verdict
+from probes.prior import Prior
 
 CONCLUSIVE = (
     Verdict.STABLE,
@@ -51,6 +52,20 @@ def find(
             session, scope.key, config, batch_size, purpose, conclusive=CONCLUSIVE
         )
     return found.measurement if found else None
+
+
+def prior_elsewhere(database: Database, scope: Scope, config: Config) -> Prior:
+    """Memory against the batch as other devices and budgets measured it, for this state of the
+    workload; empty without at least two batches. A prior: it is verified here."""
+    with database.read() as session:
+        points = repository.peaks_elsewhere(
+            session, scope.workload, scope.workload_hash, config, scope.key
+        )
+    rising: list[tuple[int, int]] = []
+    for batch_size, peak in points:
+        rising.append((batch_size, max(peak, rising[-1][1]) if rising else peak))
+    cap_bytes = int((scope.limit_bytes or 0) * (1 - scope.headroom))
+    return Prior(rising if len(rising) > 1 else [], cap_bytes)
 
 
 def listing(

@@ -7,6 +7,13 @@ from typing import Any
 BUDGETS: dict[str, dict[str, Any]] = {
     "smoke_test": {"target_min": None, "flexibility_min": 0.0, "trials": 4, "throughput_loss": 0.0},
     "prototyping": {"target_min": 20.0, "flexibility_min": 20.0, "trials": 20},
+    "validation": {"target_min": 90.0, "flexibility_min": 20.0, "trials": 20},
+    "production": {
+        "target_min": None,
+        "flexibility_min": 0.0,
+        "trials": 40,
+        "objective": "capacity",
+    },
 }
 """Cycle-time windows in minutes, and how many configurations a study measures at most."""
 
@@ -86,6 +93,67 @@ PARAMETER_CAPS: list[dict[str, int | None]] = [
 ]
 """A model much larger than its data only learns it by heart: a cap by dataset size."""
 
+
+def _language_spaces(
+    seq_length: int, **budgets: tuple[list[int], list[int]]
+) -> dict[str, dict[str, list[Any]]]:
+    """Models and one way of training them: others are compared where somebody asks for it."""
+    way: dict[str, list[Any]] = {
+        "seq_length": [seq_length],
+        "packing": [True],
+        "strategy": ["full"],
+        "lora_rank": [16],
+    }
+    return {
+        budget: {"layers": layers, "hidden_size": sizes, **way}
+        for budget, (layers, sizes) in budgets.items()
+    }
+
+
+CAUSAL_LM_TIERS: list[dict[str, Any]] = [
+    {
+        "min_gib": 40.0,
+        "spaces": _language_spaces(
+            512,
+            production=([24, 16, 12], [1536, 1024, 768]),
+            validation=([12, 8], [1024, 768]),
+            prototyping=([8, 4], [768, 512]),
+            smoke_test=([2], [256, 128]),
+        ),
+    },
+    {
+        "min_gib": 16.0,
+        "spaces": _language_spaces(
+            512,
+            production=([16, 12, 8], [1024, 768, 512]),
+            validation=([12, 8], [768, 512]),
+            prototyping=([8, 4], [512, 256]),
+            smoke_test=([2], [256, 128]),
+        ),
+    },
+    {
+        "min_gib": 8.0,
+        "spaces": _language_spaces(
+            512,
+            production=([12, 8], [768, 512, 256]),
+            validation=([8, 4], [512, 256]),
+            prototyping=([4, 2], [512, 256]),
+            smoke_test=([2], [128]),
+        ),
+    },
+    {
+        "min_gib": 0.0,
+        "spaces": _language_spaces(
+            256,
+            production=([8, 4], [512, 256, 128]),
+            validation=([4, 2], [256]),
+            prototyping=([4, 2], [256, 128]),
+            smoke_test=([2], [128]),
+        ),
+    },
+]
+"""Search spaces of language models: 16 bytes per parameter in float32, and activations."""
+
 WORKLOADS: dict[str, dict[str, Any]] = {
     "visnet": {
         "tiers": VISNET_TIERS,
@@ -93,4 +161,5 @@ WORKLOADS: dict[str, dict[str, Any]] = {
         "parameter_caps": PARAMETER_CAPS,
         "rounding": VISNET_ROUNDING,
     },
+    "causal-lm": {"tiers": CAUSAL_LM_TIERS},
 }

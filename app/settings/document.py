@@ -101,6 +101,7 @@ def render() -> str:
         _section("[[workloads.NAME.scaling]]", Scaling),
         _section("[[workloads.NAME.parameter_caps]]", ParameterCap),
         "## Defaults of `visnet`\n\n" + _visnet(),
+        "## Defaults of `causal-lm`\n\n" + _causal_lm(),
         EXAMPLE,
     ]
     return "\n".join(parts)
@@ -174,17 +175,22 @@ def _budgets() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _visnet() -> str:
-    budgets = list(defaults.VISNET_TIERS[0]["spaces"])
+def _tiers(tiers: list[dict[str, Any]], shown: tuple[str, ...]) -> list[str]:
+    """One row per memory tier, one column per budget: the ``shown`` dimensions' options."""
+    budgets = list(tiers[0]["spaces"])
     rows = [
-        "Layers × hidden channels, by device memory (`tiers`):",
-        "",
         "| GiB from | " + " | ".join(f"`{budget}`" for budget in budgets) + " |",
         "|---|" + "---|" * len(budgets),
     ]
-    for tier in defaults.VISNET_TIERS:
-        cells = [_product(tier["spaces"][budget]) for budget in budgets]
+    for tier in tiers:
+        cells = [_product([tier["spaces"][budget][name] for name in shown]) for budget in budgets]
         rows.append(f"| {tier['min_gib']:g} | " + " | ".join(cells) + " |")
+    return rows
+
+
+def _visnet() -> str:
+    rows = ["Layers × hidden channels, by device memory (`tiers`):", ""]
+    rows += _tiers(defaults.VISNET_TIERS, ("layers", "hidden_channels"))
     rows += ["", "Layers and channels are multiplied by (`scaling`):", ""]
     rows += ["| GiB from | factor |", "|---|---|"]
     rows += [f"| {s['min_gib']:g} | {s['factor']:g} |" for s in defaults.VISNET_SCALING]
@@ -198,8 +204,23 @@ def _visnet() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _product(space: dict[str, list[int]]) -> str:
-    return " × ".join(", ".join(str(option) for option in options) for options in space.values())
+def _causal_lm() -> str:
+    shown = ("layers", "hidden_size", "seq_length")
+    rows = ["Layers × hidden size × sequence length, by device memory (`tiers`):", ""]
+    rows += _tiers(defaults.CAUSAL_LM_TIERS, shown)
+    spaces = [s for tier in defaults.CAUSAL_LM_TIERS for s in tier["spaces"].values()]
+    way = {name: options for name, options in spaces[0].items() if name not in shown}
+    fixed = ", ".join(f"`{name}` {_product([options])}" for name, options in way.items())
+    rows += ["", f"In all of them: {fixed}."]
+    return "\n".join(rows) + "\n"
+
+
+def _product(dimensions: list[list[Any]]) -> str:
+    return " × ".join(", ".join(_option(o) for o in options) for options in dimensions)
+
+
+def _option(option: Any) -> str:
+    return option if isinstance(option, str) else json.dumps(option)
 
 
 def main() -> None:

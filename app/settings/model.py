@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.settings import defaults
-from optimizer.budgets import CYCLE_BATCHES, MINUTE_S, Budget
+from optimizer.budgets import CYCLE_BATCHES, MINUTE_S, Budget, Objective
 
 APPLICATION = "tonnage"
 
@@ -68,6 +68,11 @@ class BudgetSettings(Section):
         ge=0,
         lt=1,
         description="Fraction of the best throughput that a more capable model may cost.",
+    )
+    objective: Objective = Field(
+        Objective.THROUGHPUT,
+        description="What is best inside the window: `throughput`; `capacity`, the most capable "
+        "model; or `pareto`, throughput with the whole front of both measured.",
     )
 
 
@@ -354,6 +359,7 @@ class Settings(BaseSettings):
                 flexibility_s=budget.flexibility_min * MINUTE_S,
                 trials=budget.trials,
                 throughput_loss=budget.throughput_loss,
+                objective=budget.objective,
                 cycle_batches=self.cycle_batches,
             )
             for name, budget in self.budgets.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -17,7 +18,7 @@ from app.studies import repository
 from app.studies.owner import this_process
 from app.studies.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
 from app.workloads import repository as workloads
-from optimizer.records import Recommendation, StudySpec
+from optimizer.records import Recommendation, Scope, StudySpec
 from probes.errors import InputError, MeasurementError
 
 Opening = Literal["new", "resumed", "finished"]
@@ -48,9 +49,10 @@ def open_study(
 
     ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
     ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
-    rests on a disturbed measurement and ``accept_disturbed`` is not given; one that found nothing
-    is resumed, which repeats no probe that stands. ``fresh`` always begins a new one, which reuses
-    nothing measured before it. ``new_id`` is the id of a new study (default: one is made).
+    rests on a disturbed measurement and ``accept_disturbed`` is not given. One that found nothing,
+    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always
+    begins a new one, which reuses nothing measured before it. ``new_id`` is the id of a new study
+    (default: one is made).
 
     Raises ``StudyIsRunning`` while another process runs it.
     """
@@ -75,7 +77,8 @@ def _open(
         generation = 1 if last is None else last.generation + 1
         return _begin(session, spec, generation, fresh, new_id or ids.new_id("st")), "new"
     stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
-    if stored is not None and (accept_disturbed or not stored.disturbed_by):
+    complete = stored is not None and not stored.study.get("timed_out")
+    if stored is not None and complete and (accept_disturbed or not stored.disturbed_by):
         return last, "finished"
     repository.take_over(session, last.id, this_process())
     return _get(session, last.id), "resumed"
@@ -136,6 +139,47 @@ def run_by(study: StudyRecord) -> str:
         f"something {silent.total_seconds() / 60:.0f} minutes ago. Wait until it is done; after "
         f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
     )
+
+
+def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> StudySpec:
+    """The question of a running study that this process may work on too: the same one, asked of
+    another device of the same class (``class_key``).
+
+    Raises ``InputError`` where there is no such study, or it asks something else.
+    """
+    study = get(database, study_id)
+    theirs = Scope(**study.spec["scope"])
+    joined = replace(
+        spec,
+        scope=replace(
+            spec.scope,
+            device=theirs.device,
+            fingerprint=theirs.fingerprint,
+        ),
+    )
+    if joined.key != study.key:
+        raise InputError(
+            f"--join {study_id}: that study asks another question ({study.workload}, "
+            f"{study.budget}). Give the same workload, budget and options as its command."
+        )
+    with database.read() as session:
+        device = devices.find(session, theirs.fingerprint)
+    if device is None or device.class_key != class_key:
+        raise InputError(
+            f"--join {study_id}: it measures on {study.device}, and this device is of another "
+            "class (make, memory, power limit): its times would not be comparable."
+        )
+    return joined
+
+
+def inherit(database: Database, study_id: str) -> bool:
+    """Whether this process ends the study: as its owner, or in place of one that has died."""
+    with database.write() as session:
+        study = _get(session, study_id)
+        died = study.owner is not None and study.owner.is_here and not study.owner.is_alive()
+        if study.state == RUNNING and died:
+            repository.take_over(session, study_id, this_process())
+        return _is_ours(session, study_id)
 
 
 def finish(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from app.database import Database
 from app.measurements import repository as measurements
 from app.measurements.service import CONCLUSIVE
-from app.studies import repository, service
-from optimizer.records import Prediction, StudySpec, Trial
+from app.studies import claims, repository, service
+from app.studies.owner import this_process
+from optimizer.records import Grade, Prediction, StudySpec, Trial
 from probes.measurement import Config, Measurement, Purpose
 
 
@@ -20,6 +21,7 @@ class SqlStudyStore:
         self._database = database
         self._study_id = study_id
         self._scope_key = spec.scope.key
+        self._owner = this_process()
         self._fingerprint = spec.scope.fingerprint
         study = service.get(database, study_id)
         self._not_before = study.created_at if study.fresh else None
@@ -77,10 +79,26 @@ class SqlStudyStore:
         """The same number again replaces it: a run that was killed may settle it twice."""
         with self._database.write() as session:
             repository.save_trial(session, self._study_id, trial)
+            claims.release(session, self._study_id, trial.config)
             repository.touch(session, self._study_id)
+
+    def claim(self, config: Config) -> bool:
+        """Whether this process may settle the config; see ``claims``."""
+        with self._database.write() as session:
+            return claims.claim(session, self._study_id, config, self._owner)
+
+    def busy(self) -> list[Config]:
+        """Configs that other processes that are alive have claimed and not settled yet."""
+        with self._database.read() as session:
+            return claims.busy(session, self._study_id, self._owner)
 
     def measurements(self) -> list[Measurement]:
         """Every measurement this study used, its own and reused ones, oldest first."""
         with self._database.read() as session:
             records = measurements.of_study(session, self._study_id)
         return [record.measurement for record in records]
+
+    def grades(self) -> list[Grade]:
+        """The predictions of the study's own measurements, oldest first."""
+        with self._database.read() as session:
+            return measurements.grades(session, self._study_id)

@@ -125,7 +125,7 @@ class Replay:
             peak_bytes=process.peak_bytes,
             static_bytes=evidence.static_bytes,
             requested_bytes=requested_bytes,
-            step_time=evidence.step_time(self.plan.half_width),
+            step_time=evidence.step_time(self.plan.half_width, "cpu"),
             trace=evidence.trace(),
             steps=evidence.attempted,
             samples=evidence.attempted * self.batch_size,

@@ -8,6 +8,7 @@ Telemetry (NVML) and hashing of fingerprints happen in the parent, see ``telemet
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 MIB = 1024**2
+
+NO_TF32 = "TF32 is a mode of NVIDIA GPUs of compute capability 8.0 or more; use bf16 or fp32."
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class DeviceFacts:
     device_class: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    precisions: dict[str, str] = field(default_factory=dict)
+    """See ``Backend.precisions``."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,27 @@ def size_text(size_bytes: float) -> str:
     if abs(size_bytes) >= MIB:
         return f"{size_bytes / MIB:.0f} MiB"
     return f"{size_bytes / 1024:.0f} KiB"
+
+
+def autocast_refusal(device_type: str, dtype_name: str) -> str:
+    """Why ``torch.autocast`` does not work in a type; empty where it does.
+
+    It is asked, not looked up: it depends on torch's version and the system's. What it cannot do
+    it mostly says in a warning, and then does nothing.
+    """
+    import torch
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with torch.autocast(device_type, dtype=getattr(torch, dtype_name)):
+                works = torch.is_autocast_enabled(device_type)
+        except RuntimeError as error:
+            return str(error)
+    if works:
+        return ""
+    words = " ".join(str(warning.message) for warning in caught)
+    return " ".join(words.split()) or f"torch.autocast does not work here in {dtype_name}"
 
 
 def missing(reason: str) -> dict[str, str]:
@@ -179,3 +205,16 @@ class Backend(ABC):
     def autocast_kind(self) -> str:
         """The ``device_type`` of ``torch.autocast``."""
         return self.torch_device.type
+
+    def precisions(self) -> dict[str, str]:
+        """Why the device cannot train in a precision, for each of them; empty where it can.
+
+        Touches no memory of the device.
+        """
+        kind = self.autocast_kind()
+        return {
+            "fp32": "",
+            "tf32": NO_TF32,
+            "bf16": autocast_refusal(kind, "bfloat16"),
+            "fp16": autocast_refusal(kind, "float16"),
+        }

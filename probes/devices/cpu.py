@@ -101,6 +101,7 @@ class CpuBackend(Backend):
                 "threads": torch.get_num_threads(),
                 "deterministic": torch.are_deterministic_algorithms_enabled(),
             },
+            precisions=self.precisions(),
             notes=notes,
         )
 

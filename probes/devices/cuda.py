@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from probes.devices import host
-from probes.devices.base import DeviceFacts, missing
+from probes.devices.base import NO_TF32, DeviceFacts, missing
 from probes.devices.caching import CachingBackend
 
 _READ_BY_NVML = missing("torch does not know it; NVML reads it in the parent process")
@@ -127,7 +127,21 @@ class CudaBackend(CachingBackend):
                 "allocator": torch.cuda.get_allocator_backend(),
             },
             notes=_notes(properties),
+            precisions=self.precisions(),
         )
+
+    def precisions(self) -> dict[str, str]:
+        """By compute capability: torch's own checks may allocate on the device, and count what is
+        emulated as supported."""
+        if self.kind == "rocm":
+            return {"fp32": "", "tf32": NO_TF32, "bf16": "", "fp16": ""}
+        properties = self._properties()
+        no_bf16 = no_tf32 = ""
+        if properties.major < 8:
+            here = f"{properties.name} has compute capability {properties.major}.{properties.minor}"
+            no_tf32 = f"{here}, and TF32 needs 8.0 or more; use fp16 or fp32."
+            no_bf16 = f"{here}, and bfloat16 needs 8.0 or more; use fp16 or fp32."
+        return {"fp32": "", "tf32": no_tf32, "bf16": no_bf16, "fp16": ""}
 
     def _properties(self) -> Any:
         return self.module.get_device_properties(self.index)

@@ -106,6 +106,7 @@ class MpsBackend(Backend):
                 "devices": 1,
                 "deterministic": torch.are_deterministic_algorithms_enabled(),
             },
+            precisions=self.precisions(),
             notes=[
                 "free memory counts this process only: other programs share the same RAM",
                 "after a failure on MPS the process must not be used again",

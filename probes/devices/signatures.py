@@ -143,10 +143,19 @@ RULES: tuple[Rule, ...] = (
           "this torch was built without support for the device",
           "Install the torch build for it, see https://pytorch.org/get-started/locally."),
     _rule(r"Failed to find C compiler|No C compiler|C\+\+ compile error|InvalidCxxCompiler|"
-          r"No working C\+\+ compiler|Cannot find a working triton|Python\.h: No such file",
+          r"No working C\+\+ compiler|^(InvalidCxxCompiler: )?Compiler: .* is not found|"
+          r"Cannot find a working triton|Python\.h: No such file",
           UNSUPPORTED, "torch.compile has no working compiler here",
           "Install a C++ compiler and Python headers (apt install g++ python3-dev), or switch "
           "compile off."),
+    _rule(r"too old to be supported by the triton GPU compiler", UNSUPPORTED,
+          "torch.compile cannot make kernels for this GPU",
+          "Triton needs compute capability 7.0: switch compile off for this GPU."),
+    _rule(r"torch\.compile is not supported on|not yet supported for torch\.compile|"
+          r"Dynamo is not supported on Python", UNSUPPORTED,
+          "torch.compile does not work with this Python",
+          "Train with a Python that this torch can compile for (see --python), or switch compile "
+          "off."),
     _rule(r"out of resource: (shared memory|threads|registers)", UNSUPPORTED,
           "a compiled kernel needs more of the chip than this GPU has",
           "Switch compile off for this config, or use a smaller head or block size."),

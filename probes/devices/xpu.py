@@ -126,6 +126,7 @@ class XpuBackend(CachingBackend):
                 "matmul_precision": torch.get_float32_matmul_precision(),
                 "deterministic": torch.are_deterministic_algorithms_enabled(),
             },
+            precisions=self.precisions(),
             notes=["after a failure on an XPU the process must not be used again"],
         )
 

@@ -100,6 +100,13 @@ def _cap_bytes(job: ProbeJob) -> int:
     return int(limit_bytes * (1 - job.headroom))
 
 
+class _AnyDevice(CpuBackend):
+    """CPU tensors in place of the job's device, which alone can say what it supports."""
+
+    def precisions(self) -> dict[str, str]:
+        return dict.fromkeys(super().precisions(), "")
+
+
 class _FakeTraining:
     """A training whose tensors have shapes and no contents, with its optimizer state in place."""
 
@@ -109,8 +116,13 @@ class _FakeTraining:
         torch.manual_seed(job.seed)
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.training = Training(
-            workload, replace(job, batch_size=batch_size), CpuBackend("cpu"), adopt=self._adopt
+            workload,
+            replace(job, batch_size=batch_size),
+            _AnyDevice("cpu"),
+            adopt=self._adopt,
         )
+        # A scaler looks at values, which fake tensors do not have; of memory it takes next to none.
+        self.training.scaler = torch.amp.GradScaler("cpu", enabled=False)
         optimizer = self.training.optimizer
         with self.mode:
             for group in optimizer.param_groups:
@@ -120,11 +132,15 @@ class _FakeTraining:
             optimizer.zero_grad(set_to_none=True)
 
     def _adopt(self, model: torch.nn.Module) -> torch.nn.Module:
+        adopted: dict[torch.nn.Parameter, torch.nn.Parameter] = {}  # tied ones stay one
         for module in model.modules():
             for name, parameter in list(module._parameters.items()):
-                if parameter is not None:
+                if parameter is None:
+                    continue
+                if parameter not in adopted:
                     fake = self.mode.from_tensor(parameter.detach())
-                    module._parameters[name] = torch.nn.Parameter(fake, parameter.requires_grad)
+                    adopted[parameter] = torch.nn.Parameter(fake, parameter.requires_grad)
+                module._parameters[name] = adopted[parameter]
             for name, buffer in list(module._buffers.items()):
                 if buffer is not None:
                     module._buffers[name] = self.mode.from_tensor(buffer)
@@ -134,6 +150,8 @@ class _FakeTraining:
         """Most bytes alive at once in one training step on the worst case of this batch size."""
         training = self.training
         training.use_batch_size(batch_size)
+        # Gradients lie beside the activations from the second micro-batch on; more change nothing.
+        training.accumulation = min(training.accumulation, 2)
         state = training.optimizer.state.values()
         static = [*training.model.parameters(), *training.model.buffers()]
         static += [v for values in state for v in values.values() if isinstance(v, torch.Tensor)]

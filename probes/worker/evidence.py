@@ -63,7 +63,7 @@ class Evidence:
     def is_precise(self, half_width: float) -> bool:
         return is_precise(self.measured_s, half_width)
 
-    def step_time(self, half_width: float) -> StepTime | None:
+    def step_time(self, half_width: float, device_kind: str) -> StepTime | None:
         if not self.measured_s:
             return None
         return summarise(
@@ -72,6 +72,7 @@ class Evidence:
             warmup_steps=self.warmup_steps,
             steady=self.steady,
             half_width=half_width,
+            device_kind=device_kind,
         )
 
     def trace(self) -> Trace:

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +25,7 @@ from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.job import Plan, ProbeJob
-from probes.levers import UnsupportedError
+from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.stability import is_leak
 from probes.timing import is_steady
@@ -144,6 +145,8 @@ class _Run:
         self.enter("start")
         backend = self.backend = backend_for(job.device)
         backend.initialise()
+        if job.config.get("compile"):
+            compilation.preload()
         cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
         self.notes.extend(cap.notes)
         self.spilled_before = backend.spilled_bytes()
@@ -189,9 +192,10 @@ class _Run:
         held_bytes: list[int] = []
         losses: list[torch.Tensor] = []
         for _ in range(count):
-            self.enter("train", before + len(losses), max(before + count, expected))
+            at, of = before + len(losses), max(before + count, expected)
             evidence.attempted += 1
-            waited_s, loss = training.step()
+            # Said at every micro-batch: a long step must not look like one that hangs.
+            waited_s, loss = training.step(partial(self.enter, "train", at, of))
             marks.append(backend.mark())
             data_s.append(waited_s)
             losses.append(loss)
@@ -279,7 +283,7 @@ class _Run:
             peak_bytes=peak_bytes,
             static_bytes=evidence.static_bytes,
             phase_peak_bytes=evidence.phase_peaks,
-            step_time=evidence.step_time(job.plan.half_width),
+            step_time=evidence.step_time(job.plan.half_width, job.device.partition(":")[0]),
             growth=growth,
             trace=evidence.trace(),
             steps=evidence.attempted,

@@ -84,6 +84,10 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             from probes.worker.estimate import estimate
 
             return {"prior": estimate(ProbeJob.from_dict(job["job"]), job["ceiling"])}
+        if job["kind"] == "sizes":
+            from probes.worker.sizes import model_sizes
+
+            return {"sizes": model_sizes(WorkloadRef(**job["workload"]), job["configs"])}
         if job["kind"] == "describe":
             from probes.workloads.loading import describe, load_workload
 

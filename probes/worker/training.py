@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -13,7 +13,11 @@ from probes import levers
 from probes.devices.base import Backend
 from probes.errors import InputError
 from probes.job import ProbeJob
+from probes.levers import channels_last, checkpointing, compilation, optimizer_impl, precision
 from probes.workloads.interface import default_optimizer
+
+FIRST_STEP_TRIES = 20
+"""A gradient scaler begins high and skips steps until it is low enough: at most so many."""
 
 
 class DataEndedError(InputError):
@@ -24,7 +28,8 @@ class Training:
     """Model, optimizer and batches of one config, built on the device.
 
     ``adopt`` may replace what the model is made of before the optimizer sees it. Raises
-    ``InputError`` where a method of the workload returned the wrong thing, naming it.
+    ``InputError`` where a method of the workload returned the wrong thing, naming it, and
+    ``UnsupportedError`` where device or model cannot do what a lever asks for.
     """
 
     def __init__(
@@ -38,20 +43,20 @@ class Training:
         self.job = job
         self.device = backend.torch_device
         self.levers = levers.selected(job.config)
-        self.accumulation = int(self.levers.get("accumulation", job.accumulation))
         self.autocast_kind = backend.autocast_kind()
-        model = workload.model(dict(job.config))
-        if not isinstance(model, torch.nn.Module):
-            raise _wrong("model(config)", model, "a torch.nn.Module")
-        self.model = levers.prepare_model(adopt(model.to(self.device)), self.levers)
+        precision.prepare(self.levers, backend)
+        self.model = self._model(adopt)
         self.model.train()
         self.optimizer = self._optimizer()
-        self.scaler = levers.gradient_scaler(self.levers, self.autocast_kind)
+        self.scaler = precision.gradient_scaler(self.levers, self.autocast_kind)
+        self._scale = self.scaler.get_scale()
+        self._has_stepped = not self.scaler.is_enabled()
         self.use_batch_size(job.batch_size)
 
     def use_batch_size(self, batch_size: int) -> None:
         """Start over with batches of this size; model and optimizer stay as they are."""
         self.batch_size = batch_size
+        self.accumulation = replace(self.job, batch_size=batch_size).accumulation
         self.batches = self._batches()
         self.fetched = 0
         self.worst = self._fetch()
@@ -72,17 +77,34 @@ class Training:
         """Let the coming steps train on the worst-case batch again."""
         self._replays = self.worst_case_steps() * self.accumulation
 
-    def step(self) -> tuple[float, torch.Tensor]:
-        """One optimizer step. Returns (seconds spent waiting for batches, detached mean loss)."""
+    def step(self, on_micro_batch: Callable[[], None] = lambda: None) -> tuple[float, torch.Tensor]:
+        """One optimizer step. Returns (seconds spent waiting for batches, detached mean loss).
+
+        The first one with a gradient scaler goes on until the scaler skips no more: only then the
+        optimizer has its state.
+        """
+        waited_s, loss = self._try_step(on_micro_batch)
+        for _ in range(FIRST_STEP_TRIES):
+            if self._has_stepped or self.scaler.get_scale() >= self._scale:
+                break
+            self._scale = self.scaler.get_scale()
+            self.replay_worst_case()
+            more_s, loss = self._try_step(on_micro_batch)
+            waited_s += more_s
+        self._has_stepped = True
+        return waited_s, loss
+
+    def _try_step(self, on_micro_batch: Callable[[], None]) -> tuple[float, torch.Tensor]:
         waited_s = 0.0
         total: torch.Tensor | None = None
         self.optimizer.zero_grad(set_to_none=True)
         for _ in range(self.accumulation):
+            on_micro_batch()
             began_s = time.perf_counter()
             batch = self._next_batch()
             waited_s += time.perf_counter() - began_s
-            batch = to_device(batch, self.device)
-            with levers.autocast(self.levers, self.autocast_kind):
+            batch = self._on_device(batch)
+            with precision.autocast(self.levers, self.autocast_kind):
                 loss = self.workload.loss(self.model, batch)
             _check_loss(loss)
             self.scaler.scale(loss / self.accumulation).backward()
@@ -95,8 +117,8 @@ class Training:
     def evaluate(self) -> None:
         """The validation phase on the worst-case batch, without gradients."""
         self.model.eval()
-        with torch.no_grad(), levers.autocast(self.levers, self.autocast_kind):
-            self.workload.evaluate(self.model, to_device(self.worst, self.device))
+        with torch.no_grad(), precision.autocast(self.levers, self.autocast_kind):
+            self.workload.evaluate(self.model, self._on_device(self.worst))
         self.model.train()
 
     def checkpoint(self) -> None:
@@ -104,12 +126,31 @@ class Training:
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save(state, _NullSink())  # type: ignore[arg-type]
 
+    def _model(self, adopt: Callable[[torch.nn.Module], torch.nn.Module]) -> torch.nn.Module:
+        model = self.workload.model(dict(self.job.config))
+        if not isinstance(model, torch.nn.Module):
+            raise _wrong("model(config)", model, "a torch.nn.Module")
+        model = model.to(self.device)
+        if self.levers.get("channels_last"):
+            channels_last.convert(model)
+        model = adopt(model)
+        if self.levers.get("gradient_checkpointing"):
+            checkpointing.enable(model)
+        return compilation.compiled(model) if self.levers.get("compile") else model
+
     def _optimizer(self) -> torch.optim.Optimizer:
         make = getattr(self.workload, "optimizer", None)
         optimizer = make(self.model) if callable(make) else default_optimizer(self.model)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise _wrong("optimizer(model)", optimizer, "a torch.optim.Optimizer")
+        optimizer_impl.use(optimizer, self.levers.get("optimizer_impl", "default"))
         return optimizer
+
+    def _on_device(self, batch: Any) -> Any:
+        batch = to_device(batch, self.device)
+        if self.levers.get("channels_last"):
+            return to_channels_last(batch)
+        return batch
 
     def _batches(self) -> Iterator[Any]:
         batches = self.workload.batches(dict(self.job.config), self.batch_size)
@@ -148,20 +189,42 @@ class _NullSink:
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """Move every tensor of a batch: tensors, mappings, sequences, dataclasses, own ``.to``."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, Mapping):
-        moved = {key: to_device(value, device) for key, value in batch.items()}
-        return moved if type(batch) is dict or not hasattr(batch, "to") else batch.to(device)
+
+    def move(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return leaf.to(device, non_blocking=True)
+        return leaf.to(device)
+
+    return _map(batch, move)
+
+
+def to_channels_last(batch: Any) -> Any:
+    """Store the images of a batch that way, wherever they are in it."""
+
+    def reorder(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return channels_last.reordered(leaf)
+        if isinstance(leaf, MutableMapping):  # what processors of images return
+            for key, value in leaf.items():
+                leaf[key] = _map(value, reorder)
+        return leaf
+
+    return _map(batch, reorder)
+
+
+def _map(batch: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch with its tensors, and what else has a ``.to`` of its own, changed."""
     if hasattr(batch, "to"):
-        return batch.to(device)
+        return change(batch)
+    if isinstance(batch, Mapping):
+        return {key: _map(value, change) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(to_device(value, device) for value in batch))
+        return type(batch)(*(_map(value, change) for value in batch))
     if isinstance(batch, (list, tuple)):
-        return type(batch)(to_device(value, device) for value in batch)
+        return type(batch)(_map(value, change) for value in batch)
     if is_dataclass(batch) and not isinstance(batch, type):
-        moved = {f.name: to_device(getattr(batch, f.name), device) for f in fields(batch)}
-        return replace(batch, **moved)
+        changed = {f.name: _map(getattr(batch, f.name), change) for f in fields(batch)}
+        return replace(batch, **changed)
     return batch
 
 

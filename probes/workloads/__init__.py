@@ -1,6 +1,7 @@
 """What is trained: the workload interface, how user files are loaded, the built-in workloads."""
 
 BUILT_IN = {
+    "causal-lm": "probes.workloads.causal_lm:CausalLM",
     "transformer": "probes.workloads.transformer:Transformer",
     "visnet": "probes.workloads.visnet:ViSNet",
 }

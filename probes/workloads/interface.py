@@ -39,6 +39,9 @@ class Workload:
 
             def loss(self, model, batch):
                 return model(batch).mean()
+
+    ``evaluate(model, batch)`` and ``capacity(config)``, a number that is larger for a better model
+    (parameters, without it), may be added.
     """
 
     dataset_size: int | None = None
@@ -69,7 +72,12 @@ def default_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
 
 def check_interface(workload: object, reference: str) -> None:
     """Raise ``InputError`` naming every required method that is missing."""
-    missing = [name for name in REQUIRED if not callable(getattr(workload, name, None))]
+    missing = [
+        name
+        for name in REQUIRED
+        if not callable(getattr(workload, name, None))
+        or getattr(type(workload), name, None) is getattr(Workload, name)
+    ]
     if missing:
         lines = "\n".join(f"  {name}(): must return {REQUIRED[name]}" for name in missing)
         raise InputError(f"{reference} is not a workload. It lacks:\n{lines}")

@@ -12,11 +12,13 @@ import inspect
 import json
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from probes import levers
 from probes.errors import InputError
 from probes.job import WorkloadRef
 from probes.space import as_space, dimension_to_dict, unknown_name
@@ -42,12 +44,13 @@ def load_workload(ref: WorkloadRef) -> Loaded:
     cls = _find_class(ref.spec)
     workload = _construct(cls, ref)
     check_interface(workload, ref.spec)
-    return Loaded(workload, ref.spec, source_hash(cls, ref.options))
+    read = getattr(workload, "data_files", ())
+    return Loaded(workload, ref.spec, source_hash(cls, ref.options, read))
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
     """What the parent needs to plan a study, as plain data. Raises ``InputError``."""
-    space = as_space(loaded.workload.space())
+    space = levers.checked(as_space(loaded.workload.space()))
     dataset_size = getattr(loaded.workload, "dataset_size", None)
     if dataset_size is not None and (not isinstance(dataset_size, int) or dataset_size < 1):
         raise InputError(
@@ -64,13 +67,14 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def source_hash(cls: type, options: dict[str, Any]) -> str:
+def source_hash(cls: type, options: dict[str, Any], data_files: Sequence[str | Path] = ()) -> str:
     """Sixteen hex digits over the workload's own modules, options and the files they name.
 
     "Own" is every imported module below the directory of the class's file, so that editing a
     helper next to it invalidates earlier results. Installed packages are not looked at (torch is
     part of the device's fingerprint).
-    Files that options name are represented by size and modification time.
+    Files that options name, and ``data_files`` that the workload says it reads, are represented by
+    size and modification time.
     """
     digest = hashlib.sha256()
     digest.update(cls.__qualname__.encode())
@@ -81,10 +85,15 @@ def source_hash(cls: type, options: dict[str, Any]) -> str:
     for key, value in sorted(options.items()):
         facts[key] = value
         if isinstance(value, str) and Path(value).is_file():
-            stat = Path(value).stat()
-            facts[key] = [value, stat.st_size, stat.st_mtime_ns]
-    digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
+            facts[key] = _file_facts(Path(value))
+    read = sorted(_file_facts(Path(file)) for file in data_files)
+    digest.update(json.dumps([facts, read], sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
+
+
+def _file_facts(file: Path) -> list[Any]:
+    stat = file.stat()
+    return [str(file), stat.st_size, stat.st_mtime_ns]
 
 
 def _own_files(cls: type) -> list[Path]:

@@ -6,10 +6,7 @@ imports it when called. Runs in the user's interpreter: Python 3.10 syntax, torc
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +16,9 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.workloads.extras import Extra
 
-EXTRA = ("ase", "vesin", "torch_geometric")
-"""The packages of the ``molecules`` extra."""
+EXTRA = Extra("visnet", "molecules", ("ase", "vesin", "torch_geometric"))
 
 MAX_NEIGHBOURS = 32
 """Edges that end at one atom, its self-loop included: the default of PyG's ViSNet."""
@@ -93,32 +90,6 @@ class MoleculeBatch:
         )
 
 
-def require(module: str) -> Any:
-    """Import ``module`` of the ``molecules`` extra; see ``check_installed`` for the error."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise _missing(error.name or module) from error
-
-
-def check_installed() -> None:
-    """Look for the packages of the extra without importing them, which takes seconds.
-
-    Raises ``ModuleNotFoundError`` that says what to install into which interpreter.
-    """
-    for package in EXTRA:
-        if importlib.util.find_spec(package) is None:
-            raise _missing(package)
-
-
-def _missing(package: str) -> ModuleNotFoundError:
-    return ModuleNotFoundError(
-        f"The visnet workload needs {package}, which {sys.executable} does not have. Install the "
-        f"extra into that interpreter: {sys.executable} -m pip install 'tonnage[molecules]'",
-        name=package,
-    )
-
-
 def load(data: str, max_atoms: int | None = None) -> Loaded:
     """The molecules of ``data``: ``"g2"``, or a file that ASE reads (every frame is a molecule).
 
@@ -155,7 +126,7 @@ def neighbours(pos: Tensor, cutoff: float, max_neighbours: int = MAX_NEIGHBOURS)
 
     points = pos.double().numpy()
     target, source, distance = (
-        require("vesin")
+        EXTRA.require("vesin")
         .NeighborList(cutoff=cutoff, full_list=True)
         .compute(points=points, box=np.zeros((3, 3)), periodic=False, quantities="ijd")
     )
@@ -240,14 +211,14 @@ def _g2() -> list[tuple[Any, float | None]]:
     ASE lists kcal/mol, at 298 K for molecules and at 0 K for the 14 single atoms. Sources:
     Staroverov et al., J. Chem. Phys. 119, 12129 (2003); Curtiss et al., 106, 1063 (1997).
     """
-    ase, units = require("ase"), require("ase.units")
+    ase, units = EXTRA.require("ase"), EXTRA.require("ase.units")
     to_ev = units.kcal / units.mol
     return [
         (
             ase.Atoms(entry["symbols"], positions=entry["positions"]),
             None if entry.get("enthalpy") is None else entry["enthalpy"] * to_ev,
         )
-        for entry in require("ase.data.g2").data.values()
+        for entry in EXTRA.require("ase.data.g2").data.values()
     ]
 
 
@@ -258,7 +229,7 @@ def _read(data: str) -> list[tuple[Any, float | None]]:
             f"data={data!r}: there is no file {path.absolute()}. Give --option data= the path of "
             "a structure file (pdb, xyz, extxyz, cif, ...), or 'g2' for the molecules ASE ships."
         )
-    reader = require("ase.io")
+    reader = EXTRA.require("ase.io")
     try:
         frames = reader.read(path, index=":", do_not_split_by_at_sign=True)
     except Exception as error:

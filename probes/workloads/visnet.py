@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from probes.errors import InputError
 from probes.space import Int, Space
 from probes.workloads.molecules import (
+    EXTRA,
     MAX_ATOMIC_NUMBER,
     MAX_NEIGHBOURS,
     MoleculeBatch,
     MoleculeSet,
-    check_installed,
     load,
-    require,
 )
 
 NETWORK = "torch_geometric.nn.models.visnet"
@@ -61,9 +60,9 @@ class ViSNet:
             raise InputError(f"cutoff={cutoff!r}: give a distance in Å above 0, such as 5.0.")
         if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:
             raise InputError(f"seed={seed!r}: give a whole number from 0 to {MAX_SEED}.")
-        check_installed()
+        EXTRA.check_installed()
         for module in (NETWORK, "vesin"):
-            require(module)  # now: what is imported after the memory cap counts against it
+            EXTRA.require(module)  # now: what is imported after the memory cap counts against it
         self.cutoff = float(cutoff)
         self.seed = seed
         self._loaded = load(data, max_atoms)
@@ -128,7 +127,7 @@ class EnergyModel(nn.Module):
 
     def __init__(self, layers: int, hidden_channels: int, cutoff: float) -> None:
         super().__init__()
-        self.network = require(NETWORK).ViSNet(
+        self.network = EXTRA.require(NETWORK).ViSNet(
             lmax=2,
             vecnorm_type="max_min",
             num_heads=HEADS,

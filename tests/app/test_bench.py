@@ -14,6 +14,7 @@ from app.settings import load_settings
 from app.target import Target
 from probes.devices.base import GIB, DeviceFacts
 from probes.devices.fingerprint import Fingerprint
+from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Measurement, Purpose, Verdict
@@ -116,6 +117,16 @@ def test_what_is_repeated_and_what_is_kept(
     assert made.measure({}, ask) == script[kept]
     assert len(prober.jobs) == runs
     assert len({id(job) for job in prober.jobs}) == 1
+
+
+def test_a_probe_is_told_the_effective_batch(tmp_path: Path) -> None:
+    made, prober = bench(tmp_path, [clean(), clean()], effective_batch_size=20)
+
+    made.measure({}, CONFIRM)
+    assert (prober.jobs[0].effective_batch_size, prober.jobs[0].accumulation) == (20, 3)
+
+    with pytest.raises(InputError, match="micro-batches have 1 to 20"):
+        made.measure({}, replace(CONFIRM, batch_size=21))
 
 
 def test_a_time_that_nobody_asked_for_is_not_repeated(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from optimizer.budgets import Budget
-from optimizer.records import Prediction, Scope, StudySpec, Trial
+from optimizer.records import Grade, Prediction, Scope, StudySpec, Trial
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.space import Choice, Space
@@ -17,7 +17,7 @@ from tests.probes.scripted import MIB, ScriptedDevice
 class MemoryStore:
     kept: list[Measurement] = field(default_factory=list)
     settled: list[Trial] = field(default_factory=list)
-    graded: list[Prediction] = field(default_factory=list)
+    graded: list[Grade] = field(default_factory=list)
 
     def find_measurement(
         self, config: Config, batch_size: int, purpose: Purpose
@@ -39,7 +39,12 @@ class MemoryStore:
         self, trial_number: int, measurement: Measurement, predictions: list[Prediction]
     ) -> None:
         self.kept.append(measurement)
-        self.graded.extend(predictions)
+        for p in predictions:
+            timing = measurement.step_time
+            truth = (
+                measurement.peak_bytes if p.quantity == "peak_bytes" else timing and timing.mean_s
+            )
+            self.graded.append(Grade(p.quantity, p.predicted, p.low, p.high, truth))
 
     def trials(self) -> list[Trial]:
         return sorted(self.settled, key=lambda trial: trial.number)
@@ -47,8 +52,17 @@ class MemoryStore:
     def add_trial(self, trial: Trial) -> None:
         self.settled = [t for t in self.settled if t.number != trial.number] + [trial]
 
+    def claim(self, config: Config) -> bool:
+        return True
+
+    def busy(self) -> list[Config]:
+        return []
+
     def measurements(self) -> list[Measurement]:
         return list(self.kept)
+
+    def grades(self) -> list[Grade]:
+        return list(self.graded)
 
 
 @dataclass

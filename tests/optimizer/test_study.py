@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 from optimizer.budgets import Budget
-from optimizer.study import Event, Study
+from optimizer.study import Study
+from optimizer.trials import Event
 from probes.measurement import Config, Purpose, Verdict
 from probes.space import Choice, Int
 from tests.optimizer.memory_store import (
@@ -24,12 +25,14 @@ WINDOW = Budget("prototyping", 30.0, 30.0, trials=20)
 NO_WINDOW = Budget("smoke_test", None, 0.0, trials=20, throughput_loss=0.0)
 
 
-def test_a_small_space_is_measured_completely_and_the_best_is_confirmed() -> None:
+def test_the_best_is_found_and_confirmed_without_measuring_everything() -> None:
     store, fleet = MemoryStore(), ScriptedFleet(grid_device)
     outcome = Study(spec(NO_WINDOW), "st_1", store, fleet).run()
     assert outcome.recommendation is not None
-    assert len(store.settled) == 9
     assert outcome.recommendation.config == {"layers": 1, "width": 8}
+    screened = [trial for trial in store.settled if trial.state == "screened"]
+    assert screened and sum(t.probes for t in screened) <= 2 * len(screened)
+    assert "layers=1 width=8 reaches" in screened[0].reason
     evidence = outcome.recommendation.evidence["highest_passing"]
     assert evidence["verdict"] == "stable" and evidence["purpose"] == "confirm"
     assert evidence["batch_size"] == outcome.recommendation.batch_size
@@ -85,10 +88,26 @@ def test_too_slow_at_batch_one_is_ruled_out_after_few_probes_and_dearer_ones_are
     outcome = Study(spec(WINDOW), "st_1", store, fleet).run()
     assert outcome.recommendation is not None
     slow = [t for t in store.settled if t.config["layers"] == 4]
-    assert all(t.state in ("infeasible", "pruned") for t in slow)
-    assert outcome.recommendation.study["pruned"] > 0
-    pruned = next(t for t in store.settled if t.state == "pruned")
-    assert "Costs at least as much as layers=2" in pruned.reason
+    assert slow and all(t.state in ("infeasible", "screened") and t.probes <= 2 for t in slow)
+
+
+def test_what_costs_more_than_what_does_not_fit_is_pruned_and_names_its_witness() -> None:
+    def device(config: Config) -> ScriptedDevice:
+        return ScriptedDevice(memory=lambda b: (300 * config["layers"] + 10 * b) * MIB)
+
+    store, space = MemoryStore(), {"layers": Choice([1, 2, 3, 4, 5, 6, 7, 8])}
+    outcome = Study(
+        spec(NO_WINDOW, space), "st_1", store, ScriptedFleet(device), sampler="grid"
+    ).run()
+    assert outcome.recommendation is not None
+    states = {t.config["layers"]: t for t in store.settled}
+    assert {states[n].state for n in (1, 2, 3)} == {"feasible"}
+    assert {states[n].state for n in range(4, 9)} == {"infeasible", "pruned"}
+    for trial in store.settled:
+        if trial.state == "pruned":
+            assert trial.probes == 0
+            witness = int(trial.reason.partition("layers=")[2].partition(",")[0])
+            assert witness < trial.config["layers"] and states[witness].state == "infeasible"
 
 
 def test_infeasible_is_told_as_a_constraint_and_a_crash_as_a_failed_trial() -> None:
@@ -120,7 +139,7 @@ def test_a_workload_that_always_crashes_is_reported_as_unmeasured() -> None:
     assert "crash" in outcome.reasons[0]
 
 
-@pytest.mark.parametrize("die_after", [1, 2, 5, 9, 14, 20])
+@pytest.mark.parametrize("die_after", range(1, 11))
 def test_a_killed_study_resumes_without_repeating_a_probe(die_after: int) -> None:
     whole, whole_fleet = MemoryStore(), ScriptedFleet(grid_device)
     expected = Study(spec(WINDOW), "st_1", whole, whole_fleet).run().recommendation
@@ -144,8 +163,8 @@ def test_a_large_space_is_searched_within_its_trials_without_repeats() -> None:
     store = MemoryStore()
     outcome = Study(spec(budget, space), "st_1", store, ScriptedFleet(grid_device)).run()
     assert outcome.recommendation is not None
-    assert len(store.settled) == 12
-    assert len({repr(t.config) for t in store.settled}) == 12
+    assert 4 <= len(store.settled) <= 12
+    assert len({repr(t.config) for t in store.settled}) == len(store.settled)
 
 
 def test_predictions_are_kept_with_their_measurements() -> None:
@@ -162,7 +181,7 @@ def test_progress_events_name_the_incumbent() -> None:
     ).run()
     assert [e.kind for e in events[:3]] == ["trial", "probe", "measured"]
     assert events[-1].incumbent is not None
-    assert events[-1].trials_settled == events[-1].trials_planned == 9
+    assert 0 < events[-1].trials_settled < events[-1].trials_planned == 9
 
 
 def test_the_recommendation_document_is_plain_json_with_every_key_of_the_contract() -> None:

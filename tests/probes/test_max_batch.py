@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -131,6 +132,19 @@ def test_a_bug_costs_two_probes() -> None:
     answer = search(device)
     assert answer.max_batch is None and answer.binding is None
     assert answer.probes == 2
+
+
+def test_a_lever_that_is_refused_costs_one_probe() -> None:
+    refuses = ScriptedDevice(faults=lambda b, p: Verdict.UNSUPPORTED)
+    answer = run_search(MaxBatchSearch(Bounds()), lambda ask: replace(refuses(ask), phase="build"))
+    assert (answer.max_batch, answer.binding, answer.probes) == (None, None, 1)
+    assert answer.reason == "No batch can run: unsupported: scripted unsupported"
+
+
+def test_what_is_unsupported_in_training_may_be_the_size() -> None:
+    refuses = ScriptedDevice(faults=lambda b, p: Verdict.UNSUPPORTED)
+    answer = run_search(MaxBatchSearch(Bounds()), lambda ask: replace(refuses(ask), phase="train"))
+    assert (answer.max_batch, answer.binding, answer.probes) == (None, None, 2)
 
 
 def test_a_crash_above_a_size_is_a_shape_limit() -> None:

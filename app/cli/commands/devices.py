@@ -46,6 +46,8 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
                     if name not in ("key", "class_key")
                 },
                 "state": telemetry.read().to_dict(),
+                "precisions": [name for name, why_not in facts.precisions.items() if not why_not],
+                "unsupported": {name: why for name, why in facts.precisions.items() if why},
                 "notes": facts.notes,
                 "lease": None if holder is None else asdict(holder),
             }
@@ -80,6 +82,8 @@ def _rows(device: dict[str, Any]) -> list[tuple[str, str]]:
         ("memory", f"{size_text(device['total_bytes'])}, {size_text(device['free_bytes'])} free"),
         ("fingerprint", f"{device['fingerprint']} (class {device['class']})"),
     ]
+    if device["precisions"]:
+        rows.append(("precisions", ", ".join(device["precisions"])))
     if device["lease"] is not None:
         rows.insert(0, ("in use", f"by {Holder(**device['lease'])}"))
     for group in ("identity", "device_class", "environment", "state"):
@@ -92,6 +96,7 @@ def _rows(device: dict[str, Any]) -> list[tuple[str, str]]:
             if _missing(value):
                 reasons.setdefault(value["missing"], []).append(key)
     rows += [("not known", f"{', '.join(keys)}: {reason}") for reason, keys in reasons.items()]
+    rows += [("no " + name, why) for name, why in device["unsupported"].items()]
     rows += [("note", note) for note in device["notes"]]
     return rows
 

@@ -22,6 +22,7 @@ def max_batch(
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
+    effective_batch_size: options.EffectiveBatchSize = None,
     longest_step: Annotated[
         float | None,
         typer.Option(
@@ -56,6 +57,7 @@ def max_batch(
         set_=set_,
         option=option,
         headroom=headroom,
+        effective_batch_size=effective_batch_size,
         wait=wait,
     )
     store = open_database(asked.settings, database)
@@ -63,7 +65,7 @@ def max_batch(
 
     from app.cli.progress import Progress, prior_line
     from app.measurements.service import record
-    from optimizer.study import predictions
+    from optimizer.records import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
     from probes.measurement import Measurement
 
@@ -77,6 +79,7 @@ def max_batch(
             longest_step_s=longest_step,
             resolution=settings.resolution,
             slowest_sample=bench.slowest_sample,
+            effective_batch_size=bench.effective_batch_size,
         )
 
         def measure(wanted: Ask) -> Measurement:

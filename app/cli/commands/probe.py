@@ -9,7 +9,7 @@ import typer
 from app.cli import options
 from app.cli.context import ask, is_quiet, open_database
 from app.cli.output import facts_table, print_json, stdout
-from app.cli.values import size_text
+from app.cli.values import batch_text, size_text
 from probes.measurement import Measurement, Verdict
 
 
@@ -27,6 +27,7 @@ def probe(
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
+    effective_batch_size: options.EffectiveBatchSize = None,
     python: options.Python = None,
     wait: options.Wait = None,
     database: options.Database = None,
@@ -47,6 +48,7 @@ def probe(
         set_=set_,
         option=option,
         headroom=headroom,
+        effective_batch_size=effective_batch_size,
         wait=wait,
     )
     store = open_database(asked.settings, database)
@@ -64,7 +66,8 @@ def probe(
         measurement = bench.measure(bench.config(asked.pinned), wanted)
         record(store, bench.scope, measurement)
     if json_:
-        print_json(measurement.to_dict())
+        effective = measurement.effective_batch_size
+        print_json({**measurement.to_dict(), "effective_batch_size": effective})
     else:
         show(measurement)
     raise typer.Exit(exit_code(measurement))
@@ -84,7 +87,7 @@ def show(m: Measurement) -> None:
     console.print(m.reason, markup=False)
     if m.hint:
         console.print(f"→ {m.hint}", markup=False)
-    rows = [("batch", str(m.batch_size)), ("device", m.device)]
+    rows = [("batch", batch_text(m.batch_size, m.accumulation)), ("device", m.device)]
     if m.peak_bytes is not None:
         share = f" of {size_text(m.limit_bytes)}, {m.headroom:.0%} kept free"
         rows.append(("peak memory", size_text(m.peak_bytes) + share))

@@ -9,6 +9,12 @@ import typer
 from app.cli import options
 from app.cli.context import ask, is_quiet, open_database
 from app.cli.output import print_json, stderr, stdout
+from optimizer.budgets import MINUTE_S, Objective
+from optimizer.proposals import Sampler
+from probes.levers import LEVERS, parse_names
+
+ALL_BUDGETS = ("smoke_test", "prototyping", "validation", "production")
+"""In the order in which a project needs them; each teaches the next."""
 
 
 def tune(
@@ -16,8 +22,9 @@ def tune(
     budget: Annotated[
         str,
         typer.Option(
-            help="smoke_test (does it run at all), prototyping (20 min per cycle), or another "
-            "that is configured."
+            help="smoke_test (does it run at all), prototyping (20 min per cycle), validation "
+            "(90 min per cycle), production (the largest model), all of them, or another that is "
+            "configured."
         ),
     ] = "prototyping",
     set_: options.Set = None,
@@ -25,12 +32,47 @@ def tune(
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
+    effective_batch_size: options.EffectiveBatchSize = None,
+    levers: Annotated[
+        str | None,
+        typer.Option(
+            help="Search these levers too, with the values the device can do: " + ", ".join(LEVERS),
+            show_default=False,
+            metavar="NAME,NAME",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
             min=1, help="Configs to measure at most. Default: the budget's.", show_default=False
         ),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Minutes after which no further config is begun; the best so far is recommended, "
+            "and the same command goes on.",
+            show_default=False,
+            metavar="MINUTES",
+        ),
+    ] = None,
+    objective: Annotated[
+        Objective | None,
+        typer.Option(
+            help="What is best inside the window: throughput (a larger model wins where it costs "
+            "little), capacity (the largest model), pareto (measure the whole front of both). "
+            "Default: the budget's.",
+            show_default=False,
+        ),
+    ] = None,
+    sampler: Annotated[
+        Sampler,
+        typer.Option(
+            help="What proposes configs: predictive learns from every probe and stops when nothing "
+            "better is likely; the others are Optuna's, and measure every config to its end."
+        ),
+    ] = Sampler.PREDICTIVE,
     cycle_batches: Annotated[
         int | None,
         typer.Option(min=1, help="Batches in a cycle. Default: 450.", show_default=False),
@@ -44,6 +86,15 @@ def tune(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again, whatever is stored.")
     ] = False,
+    join: Annotated[
+        str,
+        typer.Option(
+            help="Work on a study that another process runs, on another device of the same class: "
+            "its id. Give the same workload, budget and options as its command.",
+            show_default=False,
+            metavar="STUDY",
+        ),
+    ] = "",
     python: options.Python = None,
     wait: options.Wait = None,
     accept_disturbed: options.AcceptDisturbed = None,
@@ -67,6 +118,7 @@ def tune(
         set_=set_,
         option=option,
         headroom=headroom,
+        effective_batch_size=effective_batch_size,
         wait=wait,
         accept_disturbed=accept_disturbed,
     )
@@ -79,24 +131,40 @@ def tune(
     with Progress(quiet=is_quiet()) as progress:
         progress.doing("loading the workload")
         bench = asked.open_bench(progress.worker)
-        question = Question(
-            budget=budget,
-            pinned=asked.pinned,
-            trials=trials,
-            cycle_batches=cycle_batches,
-            time_scale=time_scale,
-            fresh=fresh,
-        )
-        answer = tune_study(bench, store, question, progress.study, progress.line, progress.waiting)
-    if answer.recommendation is None:
-        if json_:
-            print_json(answer.to_dict())
-        console = stderr() if json_ else stdout()
-        console.print("[bold red]No recommendation.[/bold red]")
-        for reason in answer.reasons:
-            console.print(f"  {reason}", markup=False)
-        raise typer.Exit(1 if answer.measured else 3)
+        answers = [
+            tune_study(
+                bench,
+                store,
+                Question(
+                    budget=name,
+                    pinned=asked.pinned,
+                    levers=parse_names(levers),
+                    trials=trials,
+                    cycle_batches=cycle_batches,
+                    time_scale=time_scale,
+                    fresh=fresh,
+                    objective=objective,
+                    sampler=str(sampler),
+                    timeout_s=None if timeout is None else timeout * MINUTE_S,
+                    join=join,
+                ),
+                progress.study,
+                progress.line,
+                progress.waiting,
+            )
+            for name in (ALL_BUDGETS if budget == "all" else [budget])
+        ]
     if json_:
-        print_json(answer.recommendation.to_dict())
-    else:
-        show(answer.recommendation)
+        documents = [answer.to_dict() for answer in answers]
+        print_json({"recommendations": documents} if budget == "all" else documents[0])
+    for answer in answers:
+        if answer.recommendation is None:
+            console = stderr() if json_ else stdout()
+            console.print(f"[bold red]No recommendation[/bold red] for {answer.budget}.")
+            for reason in answer.reasons:
+                console.print(f"  {reason}", markup=False)
+        elif not json_:
+            show(answer.recommendation)
+    missing = [answer for answer in answers if answer.recommendation is None]
+    if missing:
+        raise typer.Exit(1 if any(answer.measured for answer in missing) else 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -78,6 +80,19 @@ def holder_pid(folder: Path) -> int:
     """Who has the CPU; 0 when nobody has."""
     holder = holder_of(CPU, leases(folder))
     return 0 if holder is None else holder.pid
+
+
+def holds_still(process: subprocess.Popen[bytes], folder: Path) -> bool:
+    """Stop a process, but not while it is writing to the database: nobody else could write then."""
+    process.send_signal(signal.SIGSTOP)
+    with sqlite3.connect(folder / "data" / "tonnage.db", timeout=0) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+        connection.rollback()
+        return True
 
 
 @pytest.fixture

@@ -48,6 +48,9 @@ def test_every_command_of_the_contract_explains_itself(tonnage: Run, command: st
         (["probe", "train.py:Tiny", "--batch-size", "1", "--set", "with=3"], "'width'"),
         (["probe", "train.py:Tiny", "--batch-size", "1", "--set", "width=big"], "takes a number"),
         (["probe", "train.py:Tiny", "--batch-size", "1", "--option", "a=1"], "Unknown option 'a'"),
+        (["probe", "train.py:Tiny", "--batch-size", "1", "--set", "precision=fp8"], "fp32, tf32"),
+        (["probe", "train.py:Tiny", "--batch-size", "9", "--effective-batch-size", "8"], "1 to 8"),
+        (["tune", "train.py:Tiny", "--levers", "precison"], "Did you mean 'precision'?"),
         (["tune", "train.py:Tiny", "--budget", "prototypin"], "Did you mean 'prototyping'?"),
         (["tune", "train.py:Tiny", "--device", "cuda:7"], "Unknown device 'cuda:7'"),
         (["tune", "train.py:Tiny", "--memory-budget", "2"], "is not a size"),
@@ -89,6 +92,8 @@ def test_devices_as_json(tonnage: Run) -> None:
     assert cpu["device"] == "cpu" and cpu["total_bytes"] > 0
     assert set(cpu) >= {"fingerprint", "identity", "device_class", "environment", "state"}
     assert set(document["unavailable"]) >= {"mps"}
+    assert {"fp32", "bf16"} <= set(cpu["precisions"])
+    assert "NVIDIA" in cpu["unsupported"]["tf32"]
 
 
 def test_a_probe_that_does_not_fit_is_status_1_with_clean_json(tonnage: Run) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from probes.devices.lease import lease
-from tests.app.cli.conftest import CPU, TONNAGE, Run, holder_pid, leases
+from tests.app.cli.conftest import CPU, TONNAGE, Run, holder_pid, holds_still, leases
 from tests.app.cli.test_tune import TUNE, stored_probes, wait_until
 
 ANOTHER = ("tune", "train.py:Tiny", "--budget", "smoke_test", "--device", "cpu",
@@ -59,7 +59,7 @@ def two(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Started, St
     """Two searches: one is measuring, and held still in the middle of it; one is waiting for it."""
     first = Started(folder, environment, *TUNE)
     wait_until(lambda: holder_pid(folder) == first.process.pid)
-    first.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: holds_still(first.process, folder))
     second = Started(folder, environment, *ANOTHER)
     wait_until(lambda: "; waiting" in second.said or second.process.poll() is not None)
     yield first, second

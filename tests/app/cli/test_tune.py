@@ -18,7 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.cli.conftest import TONNAGE, WORKLOAD, Run, holder_pid, marked_processes
+from tests.app.cli.conftest import (
+    TONNAGE,
+    WORKLOAD,
+    Run,
+    holder_pid,
+    holds_still,
+    marked_processes,
+)
 
 TUNE = ("tune", "train.py:Tiny", "--budget", "smoke_test", "--device", "cpu",
         "--memory-budget", "256MiB", "--set", "layers=1")  # fmt: skip
@@ -83,6 +90,20 @@ def test_tune_recommends_stores_and_answers_from_the_store(tonnage: Run, folder:
     assert "NOT VALID: The source or the options" in stale.stdout
 
 
+def test_levers_are_searched_at_the_stated_effective_batch(tonnage: Run, folder: Path) -> None:
+    ran = tonnage(
+        *TUNE, "--set", "width=16", "--levers", "optimizer_impl", "--effective-batch-size", "16",
+        "--json",
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert (document["batch_size"], document["accumulation"]) == (8, 2)
+    assert document["study"]["trials"] == 3
+    tried = {json.loads(config)["optimizer_impl"] for config, _, _ in stored_probes(folder)}
+    assert tried == {"default", "foreach", "fused"}
+
+
 def test_fresh_measures_again(tonnage: Run, folder: Path) -> None:
     pinned = (*TUNE, "--set", "width=16")
     assert tonnage(*pinned).returncode == 0
@@ -144,7 +165,7 @@ def test_a_second_process_is_refused_while_a_study_runs(
     process = start(folder, environment)
     try:
         wait_until(lambda: holder_pid(folder) == process.pid)
-        process.send_signal(signal.SIGSTOP)  # it must not be done before the second has begun
+        wait_until(lambda: holds_still(process, folder))  # it must not be done before the second
         second = tonnage(*TUNE)
         assert second.returncode == 2
         assert f"is being run by process {process.pid}" in second.stderr

@@ -61,6 +61,7 @@ def fill(database) -> None:
     store = SqlStudyStore(database, study.id, spec)
     store.add_measurement(0, factories.measurement(), [Prediction("peak_bytes", 1.0, 0.5, 2.0)])
     store.add_trial(factories.trial())
+    store.claim(factories.trial().config)
     studies.finish(database, study.id, factories.recommendation())
     jobs.submit(database, StudyRequest("transformer"), idempotency_key="k")
     with database.write() as session:

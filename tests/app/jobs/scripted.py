@@ -62,6 +62,16 @@ def finish(store, report, folder, device) -> None:
     mark.unlink()
 
 
+def slow(store, report, folder, device) -> None:
+    """Six measurements, one after the other; those of an earlier attempt are read back."""
+    known = {measurement.batch_size for measurement in store.measurements()}
+    for batch in range(1, 7):
+        if batch not in known:
+            time.sleep(0.2)
+            store.add_measurement(0, factories.measurement(batch), [])
+            report._add("measured", {"n": batch})
+
+
 def hang(store, report, folder, device) -> None:
     """Measures once, then never again."""
     measure(store, report, folder, device)
@@ -95,6 +105,7 @@ def raise_(store, report, folder, device) -> None:
 
 DOES = {
     "finish": finish,
+    "slow": slow,
     "hang": hang,
     "deaf": deaf,
     "die": die,

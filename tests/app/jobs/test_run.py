@@ -16,7 +16,7 @@ from app.settings import load_settings
 from app.studies import service as studies
 from app.studies import tune
 from app.studies.tune import Answer
-from optimizer.study import Event
+from optimizer.trials import Event
 from probes.errors import InputError
 from probes.max_batch import Ask
 from probes.measurement import Purpose
@@ -101,7 +101,14 @@ def test_the_request_is_asked_of_the_device_the_runner_chose(database, seen):
     assert (seen.workload.spec, seen.workload.options) == ("transformer", {"length": 16})
     assert (seen.headroom, seen.new_ids) == (0.2, [job.id])
     (question,) = seen.questions
-    assert question == tune.Question("smoke_test", {"does": "finish"}, 3, 10, 0.5, fresh=True)
+    assert question == tune.Question(
+        "smoke_test",
+        pinned={"does": "finish"},
+        trials=3,
+        cycle_batches=10,
+        time_scale=0.5,
+        fresh=True,
+    )
     assert seen.settings.probe.accept_disturbed
     assert seen.settings.probe.lease_wait_s == math.inf
     assert seen.prober.closed

@@ -12,6 +12,7 @@ import pytest
 from app.database.errors import DatabaseUnavailable
 from app.database.models import JobRow
 from app.jobs import events, queue, runner_repository, service
+from app.jobs import repository as jobs
 from app.jobs import runner as runners
 from app.jobs.process import EXIT_AGAIN, EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED
 from app.jobs.records import FINISHED, OVER
@@ -244,6 +245,56 @@ class TestStopping:
         assert runner.idle_s == 7
 
 
+class TestOffering:
+    def test_a_workload_that_is_registered_meanwhile_is_run(self, world):
+        more = offers("cpu")
+        more.workloads["new"] = ""
+        found: list = [None]
+        runner = Runner(
+            world.database,
+            SETTINGS,
+            offers("cpu"),
+            start=world.start,
+            changed=found.pop,
+            clock=lambda: world.now_s,
+        )
+        runner.step()
+        before = runner.id
+        with world.database.write() as session:
+            job = jobs.add(session, "st_new", request(workload="new"))
+            job_id = job.id
+        runner.step()
+        assert service.get(world.database, job_id).state == "queued"
+        found[:] = [None, more]
+        world.now_s += SETTINGS.heartbeat_s
+        runner.step()
+        assert service.get(world.database, job_id).state == "running"
+        with world.database.read() as session:
+            (record,) = runner_repository.listing(session)
+        assert (record.id, set(record.offers.workloads)) == (before, set(more.workloads))
+
+    def test_while_something_is_measured_nobody_looks(self, world):
+        looks: list[int] = []
+        runner = Runner(
+            world.database,
+            SETTINGS,
+            offers("cpu"),
+            start=world.start,
+            changed=lambda: looks.append(1),
+            clock=lambda: world.now_s,
+        )
+        world.submit()
+        runner.step()
+        world.now_s += SETTINGS.heartbeat_s
+        runner.step()
+        assert looks == []
+        world.last.finish()
+        runner.step()
+        world.now_s += SETTINGS.heartbeat_s
+        runner.step()
+        assert looks == [1]
+
+
 class TestLosingOut:
     def test_taken_for_dead_it_ends_its_studies_and_registers_anew(self, world):
         job, runner = world.submit(), world.runner()
@@ -379,11 +430,11 @@ def test_whatever_happens_no_device_is_shared_and_every_job_ends(world, seed, mo
     monkeypatch.setattr(Owner, "is_alive", lambda self: self.pid not in chaos.dead)
     monkeypatch.setattr(queue, "ELSEWHERE_AFTER", timedelta(0))
     devices = [None, "cpu", "cuda:0", "cuda:1"]
-    jobs = [world.submit(trials=n, device=chaos.chance.choice(devices)) for n in range(1, 9)]
+    asked = [world.submit(trials=n, device=chaos.chance.choice(devices)) for n in range(1, 9)]
     for _ in range(120):
         chaos.strike()
     chaos.calm_down()
-    for job in jobs:
+    for job in asked:
         ended = service.get(world.database, job.id)
         assert ended.state in OVER
         assert (ended.lease, ended.runner_id) == (None, None)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from app.measurements import service
+from app.studies import service as studies
+from app.studies.store import SqlStudyStore
 from probes.measurement import Purpose, Verdict
 from tests.app import factories
 
@@ -35,3 +37,25 @@ def test_listing_is_newest_first_filtered_and_paged(database):
     assert sizes(verdict=Verdict.OOM) == [4]
     page = service.listing(database, limit=2)
     assert sizes(before_id=page[-1].id) == [2, 1]
+
+
+def test_what_was_measured_elsewhere_is_a_prior_for_the_same_workload_only(database):
+    here, there = factories.scope(), factories.scope(device="cuda:0", limit_bytes=2**40)
+    other_source = factories.scope(workload_hash="changed", device="cuda:0")
+    for scope, batch_size, peak in (
+        (there, 8, 100),
+        (there, 64, 500),
+        (there, 32, 90),
+        (here, 128, 999),
+        (other_source, 256, 9999),
+    ):
+        study, _ = studies.open_study(database, factories.spec(**vars(scope)))
+        store = SqlStudyStore(database, study.id, factories.spec(**vars(scope)))
+        store.add_measurement(0, factories.measurement(batch_size, peak_bytes=peak), [])
+        studies.finish(database, study.id, None)
+
+    prior = service.prior_elsewhere(database, here, CONFIG)
+
+    assert prior.points == [(8, 100), (32, 100), (64, 500)], "it never falls"
+    assert prior.cap_bytes == int(here.limit_bytes * (1 - here.headroom))
+    assert not service.prior_elsewhere(database, here, {**CONFIG, "layers": 9})

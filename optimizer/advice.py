@@ -1,0 +1,60 @@
+"""What would lift the constraint that binds a recommendation, estimated where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from optimizer.budgets import Budget
+from optimizer.choose import duration
+from probes.measurement import Config, Measurement
+from probes.prior import Prior
+from probes.space import Space
+
+MIB = 2**20
+MEMORY_LEVERS: dict[str, Any] = {"gradient_checkpointing": True, "precision": "bf16"}
+"""Levers that trade something else for memory, in the order in which they are worth trying."""
+NOTEWORTHY = 0.95
+"""A lever is named when it leaves less than this share of the memory."""
+
+PriorOf = Callable[[Config, int], Prior]
+
+
+def advice(
+    binding: str | None, run: Measurement, budget: Budget, space: Space, prior_of: PriorOf | None
+) -> list[str]:
+    """Sentences, most useful first; none where nothing is known to help.
+
+    Memory that a lever would save is estimated from fake tensors: nothing was run.
+    """
+    if binding == "memory" and prior_of is not None:
+        return _memory(run, space, prior_of)
+    if binding == "time" and budget.longest_cycle_s is not None:
+        return [
+            f"To lift it: fewer --cycle-batches, or a budget with a longer window than "
+            f"{duration(budget.longest_cycle_s)}."
+        ]
+    if binding == "cap":
+        return ["To lift it: probe.max_batch in the configuration."]
+    return []
+
+
+def _memory(run: Measurement, space: Space, prior_of: PriorOf) -> list[str]:
+    now = prior_of(run.config, run.batch_size)
+    if not now.points:
+        return []
+    found = []
+    for lever, value in MEMORY_LEVERS.items():
+        if lever in space or lever in run.config:
+            continue  # it has been tried, or chosen
+        then = prior_of({**run.config, lever: value}, run.batch_size)
+        if not then.points:
+            continue
+        before, after = now.at(run.batch_size), then.at(run.batch_size)
+        if after < NOTEWORTHY * before:
+            word = str(value).lower()
+            found.append(
+                f"To lift it: --set {lever}={word} should need about {after / MIB:.0f} MiB at this "
+                f"batch instead of {before / MIB:.0f} (estimated; it is measured when you try it)."
+            )
+    return found

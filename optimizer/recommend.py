@@ -1,0 +1,132 @@
+"""The recommendation that a study ends in, put together from its choice and its measurements."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from optimizer import choose as choosing
+from optimizer.records import Grade, Recommendation, StudySpec, Trial
+from probes.doubt import is_too_slow
+from probes.measurement import Config, Measurement
+
+PRUNED_SHOWN = 50
+"""Of the configs that were ruled out by another one, so many are listed."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the space was looked at, and how well."""
+
+    configs: int | None
+    """Configs of the space; ``None`` for infinitely many."""
+    probes: int
+    probes_saved: int = 0
+    """What knowledge from other devices and budgets spared, estimated."""
+    pruned: Sequence[tuple[Config, Trial]] = ()
+    """Configs that needed no measurement, with the trial that rules each out."""
+    timed_out: bool = False
+    notes: Sequence[str] = ()
+    """What would help, what was no candidate, and why the search ended where it did."""
+    grades: Sequence[Grade] = ()
+
+
+def recommendation(
+    spec: StudySpec,
+    study_id: str,
+    chosen: choosing.Choice,
+    trials: Sequence[Trial],
+    runs: Sequence[Measurement],
+    coverage: Coverage,
+) -> Recommendation:
+    """``runs`` are the measurements that count (see ``disturbed.standing``)."""
+    best, run, budget = chosen.best, chosen.best.run, spec.budget
+    failing = _lowest_failing(runs, run, budget.longest_step_s)
+    created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Recommendation(
+        id=study_id.replace("st_", "rec_", 1),
+        workload=spec.scope.workload,
+        budget=budget.name,
+        device=spec.scope.device,
+        config=run.config,
+        batch_size=run.batch_size,
+        accumulation=run.accumulation,
+        cycle_batches=budget.cycle_batches,
+        cycle_time_s=choosing.cycle_time_s(best.step_time, budget.cycle_batches),
+        throughput_samples_per_s=best.throughput_samples_per_s,
+        peak_bytes=run.peak_bytes or 0,
+        limit_bytes=run.limit_bytes or 0,
+        headroom=run.headroom,
+        parameters=run.parameters,
+        binding=best.trial.binding or "",
+        explanation=[
+            *choosing.explain(chosen, budget, best.trial.binding, best.trial.reason),
+            *coverage.notes,
+        ],
+        alternatives=[
+            choosing.alternative(c, best, budget.cycle_batches) for c in chosen.alternatives
+        ],
+        ruled_out=[
+            {"config": t.config, "state": t.state, "reason": t.reason}
+            for t in trials
+            if t.state != "feasible"
+        ]
+        + [
+            {"config": config, "state": "pruned", "reason": choosing.why_pruned(witness)}
+            for config, witness in coverage.pruned[:PRUNED_SHOWN]
+        ]
+        + [
+            {"config": c.run.config, "state": "disturbed", "reason": "; ".join(c.disturbed_by)}
+            for c in chosen.left_out
+        ],
+        evidence={
+            "highest_passing": run.to_dict(),
+            "lowest_failing": failing.to_dict() if failing else None,
+        },
+        environment=run.environment,
+        study={
+            "id": study_id,
+            "trials": len(trials),
+            "configs": coverage.configs,
+            "pruned": sum(t.state == "pruned" for t in trials) + len(coverage.pruned),
+            "probes": coverage.probes,
+            "probes_saved": coverage.probes_saved,
+            "timed_out": coverage.timed_out,
+            "prediction_error": prediction_errors(coverage.grades),
+            "wall_s": round(sum(t.wall_s for t in trials), 3),
+            "time_scale": spec.time_scale,
+            "budget": budget.to_dict(),
+        },
+        valid={
+            "fingerprint": spec.scope.fingerprint,
+            "workload_hash": spec.scope.workload_hash,
+            "workload_options": spec.options,
+            "effective_batch_size": spec.scope.effective_batch_size,
+            "created_at": created_at,
+        },
+        front=[choosing.alternative(c, best, budget.cycle_batches) for c in chosen.front],
+    )
+
+
+def prediction_errors(grades: Sequence[Grade]) -> dict[str, Any]:
+    """By quantity: how many predictions can be graded, and the median of their relative errors."""
+    errors: dict[str, list[float]] = {}
+    for grade in grades:
+        if grade.error is not None:
+            errors.setdefault(grade.quantity, []).append(abs(grade.error))
+    return {
+        quantity: {"graded": len(found), "median": round(statistics.median(found), 4)}
+        for quantity, found in errors.items()
+    }
+
+
+def _lowest_failing(
+    runs: Sequence[Measurement], best: Measurement, longest_step_s: float | None
+) -> Measurement | None:
+    """The evidence that the batch is the maximum: the lowest one of the config that fails above."""
+    above = [r for r in runs if r.config == best.config and r.batch_size > best.batch_size]
+    failing = [r for r in above if not r.passed or is_too_slow(r, longest_step_s)]
+    return min(failing, key=lambda r: r.batch_size, default=None)

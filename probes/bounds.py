@@ -1,0 +1,73 @@
+"""What limits a max-batch search besides memory. Standard library only, Python 3.10 syntax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probes.effective_batch import next_useful, useful
+
+DEFAULT_CAP = 65_536
+DEFAULT_RESOLUTION = 0.03
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What limits the answer besides memory. ``None`` where there is no such limit."""
+
+    cap: int = DEFAULT_CAP
+    """Largest batch to consider at all."""
+    dataset_size: int | None = None
+    """A batch larger than the data set would repeat samples."""
+    longest_step_s: float | None = None
+    """Mean step time that must not be exceeded: the time edge."""
+    resolution: float = DEFAULT_RESOLUTION
+    """Stop when the lowest failing batch is within this fraction of the answer."""
+    slowest_sample: float | None = None
+    """A batch fails whose samples take so many times as long as those of a smaller one: how
+    memory that silently spills off the device shows. For devices where that can happen."""
+    effective_batch_size: int | None = None
+    """Samples per optimizer step, in micro-batches: those are what is searched then. Only sizes
+    that are useful for it are tried (see ``probes.effective_batch``)."""
+
+    @property
+    def ceiling(self) -> int:
+        return self.useful(self.limit)
+
+    @property
+    def ceiling_binding(self) -> str:
+        """What the ceiling stands for: ``data`` or ``cap``."""
+        return "data" if self.limit == self.dataset_size else "cap"
+
+    @property
+    def ceiling_reason(self) -> str:
+        """Why nothing above the ceiling was tried."""
+        if self.limit == self.dataset_size:
+            return f"The data set has {self.dataset_size} samples."
+        if self.limit == self.effective_batch_size:
+            return f"It is the whole effective batch of {self.effective_batch_size} samples."
+        return f"The largest batch considered is {self.limit}."
+
+    @property
+    def step_edge_s(self) -> float | None:
+        """``longest_step_s`` where a larger batch makes a longer step. With the samples of a step
+        stated, a larger micro-batch makes a shorter one: time is then judged at the end."""
+        return self.longest_step_s if self.effective_batch_size is None else None
+
+    def useful(self, batch_size: int) -> int:
+        """The largest batch up to this one that is worth trying."""
+        effective = self.effective_batch_size
+        if effective is None or batch_size < 1:
+            return batch_size
+        return useful(effective, batch_size)
+
+    def next_useful(self, batch_size: int) -> int:
+        """The smallest batch above this one that is worth trying."""
+        effective = self.effective_batch_size
+        above = None if effective is None else next_useful(effective, batch_size)
+        return batch_size + 1 if above is None else above
+
+    @property
+    def limit(self) -> int:
+        """The tightest of the limits that are known before anything is measured."""
+        limits = (self.cap, self.dataset_size, self.effective_batch_size)
+        return min(limit for limit in limits if limit is not None)
