@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from app.database import Database, open_database
-from tests.app.serving import api, serve, with_key
+from tests.app.serving import api, serve, start_service, with_key
 
-__all__ = ["api", "serve", "with_key"]  # fixtures for every folder
+__all__ = ["api", "serve", "start_service", "with_key"]  # fixtures for every folder
 
 POSTGRES = os.environ.get("TONNAGE_TEST_POSTGRES_URL", "")
 KINDS = ["sqlite", "postgresql"] if POSTGRES else ["sqlite"]
