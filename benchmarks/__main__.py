@@ -18,6 +18,7 @@ BENCHMARKS = (
     "prediction",
     "step_time",
     "search",
+    "service",
 )
 
 

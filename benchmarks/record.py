@@ -25,7 +25,7 @@ def write(name: str, result: dict[str, Any]) -> Path:
 
 def machine() -> dict[str, Any]:
     versions = {}
-    for package in ("tonnage", "torch", "torch-geometric", "optuna", "typer"):
+    for package in ("tonnage", "torch", "torch-geometric", "optuna", "typer", "fastapi", "uvicorn"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

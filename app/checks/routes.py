@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from app.checks import service as checks
 from app.checks.schemas import CheckOut, CheckQuery
 from app.service import problem_types as types
 from app.service.declared import problems
 from app.service.paging import Page, page_of
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader
 
-router = APIRouter(prefix="/v1/checks", tags=["checks"])
+router = resource("checks", "/v1/checks")
 
 CheckId = Annotated[
     str,

@@ -22,6 +22,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.database.errors import explained
+from app.database.unchanged import Unchanged
 from app.database.url import is_sqlite, parse_url, shown, sqlite_file
 from probes.errors import InputError, MeasurementError
 
@@ -63,6 +64,11 @@ class Database:
     def _writers(self) -> sessionmaker[Session]:
         engine = self.engine.execution_options(**{_WRITING: True})
         return sessionmaker(engine, expire_on_commit=False)
+
+    @cached_property
+    def unchanged(self) -> Unchanged:
+        """For what is read again and again and hardly ever changes."""
+        return Unchanged(sqlite_file(self.url))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -116,6 +122,7 @@ class Database:
                     _pragma(connection, "foreign_keys=ON")
 
     def close(self) -> None:
+        self.unchanged.close()
         self.engine.dispose()
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from app.devices import service as devices
 from app.devices.schemas import DeviceIn, DeviceOut, DeviceQuery
 from app.service import problem_types as types
 from app.service.declared import problems
 from app.service.paging import Page, page_of
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader, Runner
 
-router = APIRouter(prefix="/v1/devices", tags=["devices"])
+router = resource("devices", "/v1/devices")
 
 KeyInPath = Annotated[
     str,

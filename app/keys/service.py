@@ -33,8 +33,13 @@ def authenticate(database: Database, token: str) -> ApiKey | None:
     """The key that this is the text of; ``None`` when it is unknown or revoked."""
     if not _TOKEN.fullmatch(token):
         return None
-    with database.read() as session:
-        key = repository.of_token(session, hashed(token))
+    digest = hashed(token)
+
+    def load() -> ApiKey | None:
+        with database.read() as session:
+            return repository.of_token(session, digest)
+
+    key = database.unchanged.get(("key", digest), load)
     return None if key is None or key.revoked_at is not None else key
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -23,10 +23,11 @@ from app.service.fields import LARGEST
 from app.service.idempotency import IdempotencyKey
 from app.service.idempotency_repository import Reply
 from app.service.paging import Page, page_of
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader, Runner
 
-router = APIRouter(prefix="/v1/measurements", tags=["measurements"])
+router = resource("measurements", "/v1/measurements")
 
 
 @router.get("", summary="List measurements")

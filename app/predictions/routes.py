@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.predictions import service as predictions
 from app.predictions.schemas import PredictionErrorsOut, PredictionQuery
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader
 
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+router = resource("predictions", "/v1/predictions")
 
 
 @router.get("", summary="Grade the predictions")

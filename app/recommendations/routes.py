@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from app.recommendations import lookup
@@ -20,10 +20,11 @@ from app.service import problem_types as types
 from app.service.declared import problems
 from app.service.paging import Page, page_of
 from app.service.reply import JsonReply, TextReply, stored
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader
 
-router = APIRouter(prefix="/v1/recommendations", tags=["recommendations"])
+router = resource("recommendations", "/v1/recommendations")
 
 RecommendationId = Annotated[
     str,

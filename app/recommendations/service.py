@@ -63,8 +63,12 @@ def of_study(database: Database, study_id: str) -> Recommendation | None:
 
 def text(database: Database, recommendation_id: str) -> str:
     """The document as stored. Raises ``NotFound``."""
-    with database.read() as session:
-        found = repository.text_of(session, recommendation_id)
+
+    def load() -> str | None:
+        with database.read() as session:
+            return repository.text_of(session, recommendation_id)
+
+    found = database.unchanged.get(("recommendation", recommendation_id), load)
     if found is None:
         raise NotFound(f"There is no recommendation {recommendation_id}.")
     return found

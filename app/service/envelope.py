@@ -8,11 +8,11 @@ import re
 import secrets
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.log_context import bound
 from app.service import problems
+from app.service.headers import header
 from app.service.metrics import Metrics
 
 REQUEST_ID = "X-Request-ID"
@@ -27,6 +27,9 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 """Where an answer says nothing else about the same thing."""
+_SECURITY = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+SLOW_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +37,16 @@ log = logging.getLogger(__name__)
 class Envelope:
     """ASGI middleware, the outermost one."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, log_reads: bool) -> None:
         self.app = app
         self.metrics = metrics
+        self.log_reads = log_reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
+        given = header(scope, b"x-request-id") or ""
         request_id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
         with bound(request_id=request_id):
             await self._answer(scope, receive, send, request_id)
@@ -56,11 +60,11 @@ class Envelope:
             nonlocal status, is_stream
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                is_stream = headers.get("content-type", "").startswith("text/event-stream")
+                headers = message["headers"] = list(message["headers"])
+                there = {name for name, _ in headers}
+                headers.append((b"x-request-id", request_id.encode()))
+                headers += [each for each in _SECURITY if each[0] not in there]
+                is_stream = (b"x-accel-buffering", b"no") in headers  # said of event streams only
             await send(message)
 
         try:
@@ -78,7 +82,7 @@ class Envelope:
         route = getattr(scope.get("route"), "path", "unmatched")
         method, path = scope["method"], scope["path"]
         self.metrics.answered(method, route, status, None if is_stream else duration_s)
-        if not log.isEnabledFor(logging.INFO):
+        if method == "GET" and 200 <= status < 400 and duration_s < SLOW_S and not self.log_reads:
             return
         # The query is left out: people put secrets there by mistake.
         facts = {

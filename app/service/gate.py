@@ -6,16 +6,17 @@ It is asked of every path but the few in ``PUBLIC``, so that no route can forget
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.keys import service as keys
 from app.service import problem_types as types
 from app.service import problems
 from app.service.addresses import is_loopback_name
+from app.service.headers import header
 from app.service.problems import ProblemError
 from app.service.runtime import OPEN, Caller, Service
 from probes.errors import TonnageError
@@ -38,38 +39,37 @@ class Gate:
             await self.app(scope, receive, send)
             return
         try:
-            headers = Headers(scope=scope)
-            self._check_host(headers)
-            self._check_origin(scope, headers)
-            scope["tonnage.caller"] = await self._caller(scope, headers)
+            self._check_host(scope)
+            self._check_origin(scope)
+            scope["tonnage.caller"] = await self._caller(scope)
         except (ProblemError, TonnageError) as error:
             answer = problems.response(problems.problem_of(error), scope["path"])
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, scope: Scope) -> None:
         """Without keys, what protects a loopback service from web pages is that they cannot call
         it by a name of their own, which a name server of theirs would point here."""
         if self.service.needs_keys or not self.service.loopback_only:
             return
-        host = headers.get("host", "")
-        if host and not is_loopback_name(urlsplit(f"//{host}").hostname or ""):
+        host = header(scope, b"host") or ""
+        if host and not _is_own_name(host):
             raise ProblemError(
                 types.WRONG_HOST, f"This service has no keys and is not {host[:200]!r}."
             )
 
-    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+    def _check_origin(self, scope: Scope) -> None:
         """Without keys, a page of another origin could have a browser send what changes things."""
-        origin = headers.get("origin")
+        origin = header(scope, b"origin")
         if self.service.needs_keys or origin is None or scope["method"] in _SAFE:
             return
         if origin in self.service.settings.service.cors_origins:
             return
-        if urlsplit(origin).netloc != headers.get("host"):
+        if _netloc(origin) != header(scope, b"host"):
             raise ProblemError(types.FOREIGN_ORIGIN, f"The origin {origin[:200]!r} is not allowed.")
 
-    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
+    async def _caller(self, scope: Scope) -> Caller:
         address = scope["client"][0] if scope.get("client") else "unknown"
         if not self.service.needs_keys:
             if self.service.is_limited:
@@ -77,7 +77,7 @@ class Gate:
             return OPEN
         if scope["path"] in PUBLIC:
             return Caller("public", "read")
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+        scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
         key = None
         if scheme.lower() == "bearer" and token:
             key = await run_in_threadpool(keys.authenticate, self.service.database, token.strip())
@@ -97,3 +97,19 @@ class Gate:
                 f"More than {self.service.settings.service.rate_per_s:g} requests per second.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
+
+
+@lru_cache(maxsize=256)
+def _is_own_name(host: str) -> bool:
+    """Of a ``Host`` header, which may have a port."""
+    try:
+        return is_loopback_name(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -12,10 +11,11 @@ from app.database import migrate
 from app.service import problem_types as types
 from app.service.declared import problems
 from app.service.problems import ProblemError
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader
 
-router = APIRouter(tags=["operations"])
+router = resource("operations")
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.service import problem_types as types
 from app.service import problems
+from app.service.headers import header
 from app.service.problems import ProblemError
 
 CLOSE = {"Connection": "close"}
@@ -29,9 +29,8 @@ class Intake:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        length = headers.get("content-length")
-        if length is None and "transfer-encoding" not in headers:
+        length = header(scope, b"content-length")
+        if length is None and header(scope, b"transfer-encoding") is None:
             await self.app(scope, receive, send)
             return
         if length is not None and (not length.isdecimal() or int(length) > self.max_bytes):

@@ -20,7 +20,9 @@ def listen(host: str, port: int) -> socket.socket:
     allowed.
     """
     family, address = _resolve(host, port)
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends what is written at once: else an answer's second half
+    # waits 40 ms for the first to be acknowledged.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -18,6 +18,7 @@ from app.studies import view as studies
 if TYPE_CHECKING:
     from app.database import Database
 
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -40,12 +41,19 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Stored(database))
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, method: str, route: str, status: int, duration_s: float | None) -> None:
         """One request. ``route`` is its pattern, so that ids make no new series."""
-        self._requests.labels(method, route, str(status)).inc()
+        method = method if method in METHODS else "other"  # a client may send any word
+        key = (method, route, status)
+        found = self._series.get(key)
+        if found is None:  # finding the series of some labels costs more than counting
+            counter = self._requests.labels(method, route, str(status))
+            found = self._series[key] = (counter, self._duration.labels(method, route))
+        found[0].inc()
         if duration_s is not None:
-            self._duration.labels(method, route).observe(duration_s)
+            found[1].observe(duration_s)
 
     def text(self) -> bytes:
         """In Prometheus' text format. Reads the database; raises what that raises."""

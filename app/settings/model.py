@@ -168,6 +168,10 @@ class ServiceSettings(Section):
     event_poll_s: Number = Field(
         0.5, gt=0, description="How often an event stream looks for what is new, in seconds."
     )
+    log_reads: bool = Field(
+        False,
+        description="Log also reads that succeeded within a second; `/metrics` counts them anyway.",
+    )
     log_format: Literal["text", "json"] = Field(
         "text", description="How `tonnage serve` logs on stderr; `json`: one object per line."
     )

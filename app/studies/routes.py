@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import Depends, Header, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
@@ -18,13 +18,14 @@ from app.service.fields import LARGEST
 from app.service.idempotency import IdempotencyKey
 from app.service.paging import Page, page_of
 from app.service.problems import NothingMore
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Admin, Reader, Runner
 from app.studies import view
 from app.studies.schemas import StudyCreate, StudyOut, StudyQuery, TrialOut
 from app.studies.stream import nothing_left, stream
 
-router = APIRouter(prefix="/v1/studies", tags=["studies"])
+router = resource("studies", "/v1/studies")
 
 
 def _study_id(

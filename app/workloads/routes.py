@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.service.paging import Page, page_of
+from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader
 from app.workloads import registry
 from app.workloads import service as workloads
 from app.workloads.schemas import RegisteredOut, WorkloadOut, WorkloadQuery
 
-router = APIRouter(prefix="/v1/workloads", tags=["workloads"])
+router = resource("workloads", "/v1/workloads")
 
 
 @router.get("", summary="List measured workloads")

@@ -18,9 +18,9 @@ from sqlalchemy import URL, create_engine, make_url, text
 import migrations
 from app.database import Database, migrate, open_database
 from app.database.models import Base
-from tests.app.serving import api, serve, with_key
+from tests.app.serving import api, serve, start_service, with_key
 
-__all__ = ["api", "serve", "with_key"]  # fixtures for every folder
+__all__ = ["api", "serve", "start_service", "with_key"]  # fixtures for every folder
 
 POSTGRES = os.environ.get("TONNAGE_TEST_POSTGRES_URL", "")
 KINDS = ["sqlite", "postgresql"] if POSTGRES else ["sqlite"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -27,8 +27,14 @@ def serving(database: Database, *, needs_keys: bool = False, **settings: Any) ->
     """The base URL of a service on this database. ``settings`` are keys of ``[service]``; two
     services of one database are what two processes of it are."""
     everything = load_settings(overrides={"service": {"event_poll_s": 0.02, **settings}})
+    with running(Service(database, everything, needs_keys=needs_keys)) as url:
+        yield url
+
+
+@contextmanager
+def running(service: Service) -> Iterator[str]:
+    """The base URL of a service that runs until the block ends."""
     listener = listen("127.0.0.1", 0)
-    service = Service(database, everything, needs_keys=needs_keys)
     server = _Server(configuration(service))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -57,10 +63,15 @@ Serve = Callable[..., str]
 @pytest.fixture
 def serve(database: Database) -> Iterator[Serve]:
     """Starts services on the test's database; they end with the test."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(serving(database, **options))
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[[Service], str]]:
+    """Runs services as they are given; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda service: stack.enter_context(running(service))
 
 
 @pytest.fixture

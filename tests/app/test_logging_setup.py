@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextvars
+import json
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from app import logging_setup
+from app.log_context import bind, bound, context
 from app.logging_setup import configure_logging
 
 
@@ -95,3 +99,47 @@ logging.getLogger("app").info("the end")
     assert run.returncode == 0, run.stderr
     assert run.stdout == ""
     assert [line.split(maxsplit=2)[2] for line in run.stderr.splitlines()] == ["the end"]
+
+
+def test_json_lines_carry_what_the_line_is_about(capsys):
+    configure_logging(0, None, json_lines=True)
+    with bound(request_id="r1"):
+        bind(study_id="st_1")
+        facts = {"status": 200}
+        logging.getLogger("app.service").info("GET %s", "/x", extra={"facts": facts})
+    logging.getLogger("app").info("after")
+    first, after = (json.loads(line) for line in said(capsys).splitlines())
+    assert first["message"] == "GET /x"
+    assert (first["request_id"], first["study_id"], first["status"]) == ("r1", "st_1", 200)
+    assert first["level"] == "info"
+    assert "request_id" not in after
+
+
+def test_a_traceback_stays_on_one_json_line(capsys):
+    configure_logging(0, None, json_lines=True)
+    try:
+        raise ValueError("wrong\nhere")
+    except ValueError:
+        logging.getLogger("app").exception("failed")
+    (line,) = said(capsys).splitlines()
+    assert "wrong\nhere" in json.loads(line)["exception"]
+
+
+def test_the_log_file_says_which_request_and_study(tmp_path, capsys):
+    configure_logging(-2, tmp_path)
+    with bound(request_id="r1", study_id="st_1"):
+        logging.getLogger("app").info("hello")
+    (line,) = (tmp_path / logging_setup.LOG_FILE).read_text().splitlines()
+    assert line.endswith("hello [request_id=r1 study_id=st_1]")
+    assert said(capsys) == ""
+
+
+def test_what_is_bound_is_seen_by_a_thread_that_works_for_it():
+    seen = []
+    with bound(request_id="r1"):
+        copied = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: seen.append(copied.run(context)))
+        thread.start()
+        thread.join()
+    assert seen == [{"request_id": "r1"}]
+    assert context() == {}

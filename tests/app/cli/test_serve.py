@@ -11,7 +11,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from app.database import open_database
+from app.measurements import service as measurements
 from app.service.listen import listen
+from tests.app import factories
 
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 TIMEOUT_S = 120
@@ -66,11 +69,13 @@ def test_it_serves_from_one_command_and_stops_well(started, number):
 
 def test_the_log_has_a_line_per_request_on_stderr(started):
     process, addresses = started
+    get(addresses["api"].replace("/v1", "/healthz"))
     get(f"{addresses['api']}/studies/st_none", headers={"X-Request-ID": "mine-1"})
     process.terminate()
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert out == ""
     assert "GET /v1/studies/st_none 404" in err
+    assert "/healthz" not in err  # a read that went well is only counted
 
 
 def test_a_port_in_use_is_status_2(url):
@@ -93,6 +98,33 @@ def test_another_address_demands_a_key(url):
     assert run.returncode == 2
     assert "tonnage keys create" in run.stderr
     assert "--insecure" in run.stderr
+
+
+def test_a_killed_service_has_lost_nothing_that_it_acknowledged(url):
+    command = [*TONNAGE, "serve", "--port", "0", "--json", "--database", url]
+    post = {
+        "scope": {"workload_hash": "a1", "fingerprint": "f1"},
+        "measurement": factories.measurement().to_dict(),
+    }
+    acknowledged: dict[str, bytes] = {}
+    for kill in range(3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            text = "".join(iter(process.stdout.readline, "}\n")) + "}"
+            api = json.loads(text)["api"]
+            with httpx.Client(timeout=TIMEOUT_S) as client:
+                for number in range(10 * (kill + 1)):  # those of before, and some more
+                    key = f"probe-{number}"
+                    header = {"Idempotency-Key": key}
+                    answer = client.post(f"{api}/measurements", json=post, headers=header)
+                    assert answer.status_code == 201
+                    assert acknowledged.setdefault(key, answer.content) == answer.content
+            process.kill()
+    database = open_database(url)
+    stored = {found.id for found in measurements.page(database, limit=1000)}
+    database.close()
+    assert stored == {json.loads(answer)["id"] for answer in acknowledged.values()}
+    assert len(stored) == 30
 
 
 class TestKeys:

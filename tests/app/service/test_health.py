@@ -74,6 +74,14 @@ def test_metrics_count_requests_by_route_and_not_by_id(api):
     assert sample(found, "tonnage_http_requests_total", **unmatched) == 1
 
 
+def test_words_that_are_no_methods_make_no_series(api):
+    for number in range(3):
+        api.request(f"WORD{number}", "/v1/devices")
+    found = samples(api)
+    labels = {"method": "other", "route": "/v1/devices", "status": "405"}
+    assert sample(found, "tonnage_http_requests_total", **labels) == 3
+
+
 def test_two_services_count_apart(serve):
     first, second = serve(), serve()
     httpx.get(f"{first}/healthz")

@@ -24,6 +24,14 @@ def test_a_free_port_is_taken_and_named():
         assert is_loopback_only(listener)
 
 
+def test_answers_are_not_held_back_for_an_acknowledgement():
+    """asyncio turns that off only for sockets whose protocol it can tell."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
+
+
 def test_every_address_is_no_loopback_address():
     with listen("0.0.0.0", 0) as listener:
         assert not is_loopback_only(listener)
