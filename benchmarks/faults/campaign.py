@@ -17,13 +17,15 @@ from benchmarks.faults.checks import Checks, states, why_failed
 from benchmarks.faults.clients import Clients
 from benchmarks.faults.house import House
 from benchmarks.faults.postgres import Postgres
-from probes.errors import TonnageError
+from probes.errors import MeasurementError, TonnageError
 
 KILLS = {"web": 5, "runner": 4, "study": 4, "worker": 5, "postgres": 3}
 """How often each is chosen, relative to the others."""
 SET_CLOCK_EVERY, FILL_DISK_EVERY = 12, 25
 """Kills between two of them."""
 CLOCK_S = 3600.0
+FULL_S = 10.0
+"""The disk is full for no longer, even if nobody notices."""
 VICTIM_S = 20.0
 """For a process of that kind to be there at all; then another kind is killed instead."""
 SETTLE_S = 240.0
@@ -37,6 +39,8 @@ class Outcome:
     kills: Counter[str] = field(default_factory=Counter)
     clock_jumps: int = 0
     full_disks: int = 0
+    started_again: int = 0
+    """Without a database they could not begin."""
     wrong: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -70,7 +74,8 @@ class Campaign:
                 house.start(member)
             self._clients.start(writers)
             while out.kills.total() < kills:
-                self._pause()
+                self._revive()
+                time.sleep(self._chance.uniform(*self._pause_s))
                 self._kill(self._victim())
                 if out.kills.total() % SET_CLOCK_EVERY == 0:
                     self._set_clock()
@@ -95,6 +100,7 @@ class Campaign:
             "why_failed": why_failed(self._database),
             "events_seen": sum(ledger.events.values()),
             "refused_meanwhile": dict(ledger.refused),
+            "started_again": self._out.started_again,
             "checks": self._checks.done,
             "wall_s": round(wall_s, 1),
         }
@@ -145,18 +151,28 @@ class Campaign:
         print(f"      clock wrong by {wrong_by_s:+.0f} s", flush=True)
 
     def _fill_disk(self) -> None:
+        """For as long as it takes until a client is turned away, and some more."""
+        ledger, before = self._clients.ledger, self._clients.ledger.refused["unavailable"]
         disk.fill(self._house.data)
-        time.sleep(self._chance.uniform(1, 4))
+        deadline_s = time.monotonic() + FULL_S
+        while ledger.refused["unavailable"] == before and time.monotonic() < deadline_s:
+            disk.fill(self._house.data)  # what somebody else has freed
+            time.sleep(0.1)
+        time.sleep(self._chance.uniform(0, 3))
         disk.free(self._house.data)
         if self._postgres is not None and self._postgres.is_dead:  # it gives up without a log
             self._postgres.start()
         self._out.full_disks += 1
         print("      disk was full", flush=True)
 
-    def _pause(self) -> None:
-        time.sleep(self._chance.uniform(*self._pause_s))
-        for name in self._house.ended():
-            self._out.wrong.append(f"{name} ended by itself")
+    def _revive(self) -> None:
+        """What could not begin without its database is started again, as whatever manages services
+        does. Nothing else may end by itself."""
+        for name, status in self._house.ended():
+            if status == MeasurementError.exit_code:
+                self._out.started_again += 1
+            else:
+                self._out.wrong.append(f"{name} ended by itself with {status}")
             self._house.start(name)
 
     # -- looking ---------------------------------------------------------------------------
@@ -176,7 +192,12 @@ class Campaign:
 
     def _settle(self) -> None:
         """Nobody kills any more: everything asked for comes to its end."""
-        self._clients.stop(SETTLE_S)
+        self._clients.stop()
+        deadline_s = time.monotonic() + SETTLE_S
+        while self._clients.are_waiting and time.monotonic() < deadline_s:
+            self._revive()
+            time.sleep(0.2)
+        self._clients.give_up()
 
     def _stop(self) -> list[tuple[str, int | None]]:
         return [

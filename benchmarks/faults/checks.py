@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -126,9 +125,7 @@ def _measurements(session: Session, acknowledged: dict[int, int]) -> list[str]:
 
 def _events(session: Session, seen: dict[str, int]) -> list[str]:
     """A study that was acknowledged is there, with every event that somebody has seen."""
-    there: dict[str, Any] = {
-        job_id: last for job_id, last in session.execute(select(JobRow.id, JobRow.last_event))
-    }
+    there = dict(session.execute(select(JobRow.id, JobRow.last_event)).tuples().all())
     wrong = [f"the acknowledged study {each} is lost" for each in seen if each not in there]
     wrong += [
         f"study {each}: event {last} was seen and is lost"

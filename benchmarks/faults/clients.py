@@ -59,12 +59,19 @@ class Clients:
             self._begin(self._send)
         self._begin(self._start_studies)
 
-    def stop(self, patience_s: float) -> None:
+    def stop(self) -> None:
         """Nothing new; what was sent is still to be acknowledged, and studies are watched on."""
         self._stopping.set()
-        for thread in list(self._threads):
-            thread.join(patience_s)
-        if left := [thread.name for thread in self._threads if thread.is_alive()]:
+
+    @property
+    def are_waiting(self) -> bool:
+        """For an answer, or for the end of a study."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def give_up(self) -> None:
+        """Whoever waits still has waited in vain."""
+        left = [thread.name for thread in self._threads if thread.is_alive()]
+        if left:
             self.ledger.broken.append(f"never answered: {', '.join(left)}")
         self._giving_up.set()
 

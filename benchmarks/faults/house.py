@@ -116,9 +116,10 @@ class House:
             MARK: str(self.folder),
         }
 
-    def ended(self) -> list[str]:
-        """Members that ended by themselves, and that somebody has to start again."""
-        return [name for name, process in self._running.items() if process.poll() is not None]
+    def ended(self) -> list[tuple[str, int]]:
+        """Members that ended by themselves, with their status: somebody has to start them again."""
+        found = [(name, process.poll()) for name, process in self._running.items()]
+        return [(name, status) for name, status in found if status is not None]
 
     def kill(self, name: str) -> None:
         self._running[name].kill()
