@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,7 @@ class Campaign:
         *,
         postgres: Postgres | None = None,
         has_small_disk: bool = False,
+        victims: Mapping[str, int] = KILLS,
         pause_s: tuple[float, float] = (0.3, 4.0),
     ) -> None:
         self._house = house
@@ -61,6 +63,11 @@ class Campaign:
         self._chance = random.Random(seed)
         self._postgres = postgres
         self._has_small_disk = has_small_disk
+        self._victims = {
+            kind: often
+            for kind, often in victims.items()
+            if kind != "postgres" or postgres is not None
+        }
         self._pause_s = pause_s
         self._out = Outcome()
         self._database = open_database(house.database_url)
@@ -108,8 +115,7 @@ class Campaign:
     # -- faults ----------------------------------------------------------------------------
 
     def _victim(self) -> str:
-        kinds = [kind for kind in KILLS if kind != "postgres" or self._postgres is not None]
-        return self._chance.choices(kinds, [KILLS[kind] for kind in kinds])[0]
+        return self._chance.choices(list(self._victims), list(self._victims.values()))[0]
 
     def _kill(self, kind: str) -> None:
         """Kill one, and start again what nobody else starts."""

@@ -125,7 +125,7 @@ def _measurements(session: Session, acknowledged: dict[int, int]) -> list[str]:
 
 def _events(session: Session, seen: dict[str, int]) -> list[str]:
     """A study that was acknowledged is there, with every event that somebody has seen."""
-    there = dict(session.execute(select(JobRow.id, JobRow.last_event)).tuples().all())
+    there = {row[0]: row[1] for row in session.execute(select(JobRow.id, JobRow.last_event))}
     wrong = [f"the acknowledged study {each} is lost" for each in seen if each not in there]
     wrong += [
         f"study {each}: event {last} was seen and is lost"
