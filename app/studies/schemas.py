@@ -14,6 +14,7 @@ from app.service.fields import (
     Config,
     CycleBatches,
     EffectiveBatch,
+    FirstError,
     Fraction,
     MemoryBudget,
     Number,
@@ -131,7 +132,7 @@ class StudyCreate(RequestBody):
         Field(default_factory=dict)
     )
     levers: Annotated[
-        list[Short], Field(max_length=20, description="Levers that are searched too.")
+        list[Short], Field(max_length=20, description="Levers that are searched too."), FirstError
     ] = Field(default_factory=list)
     objective: Annotated[
         Objective | None,
