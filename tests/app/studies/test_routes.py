@@ -100,7 +100,7 @@ def test_the_same_question_while_it_waits_is_the_same_study(api):
     assert start(api, trials=3)["id"] != start(api)["id"]
 
 
-def test_a_request_takes_what_tune_takes(api: TestClient) -> None:
+def test_a_request_takes_what_tune_takes(api):
     asked = {
         "objective": "pareto",
         "levers": ["precision"],
