@@ -26,6 +26,7 @@ from app.service.fields import (
 )
 from app.service.paging import NamedPageQuery
 from optimizer.budgets import Objective
+from optimizer.proposals import Sampler
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
@@ -137,6 +138,10 @@ class StudyCreate(RequestBody):
     objective: Annotated[
         Annotated[Objective, Field(strict=False)] | None,
         Field(description="What is best inside the window. Default: the budget's."),
+    ] = None
+    sampler: Annotated[
+        Annotated[Sampler, Field(strict=False)] | None,
+        Field(description="What proposes configurations. Default: `predictive`."),
     ] = None
     effective_batch_size: Annotated[
         EffectiveBatch | None,

@@ -107,6 +107,7 @@ def test_the_same_question_while_it_waits_is_the_same_study(api):
 
 def test_a_request_takes_what_tune_takes(api):
     asked = {
+        "sampler": "tpe",
         "objective": "pareto",
         "levers": ["precision"],
         "effective_batch_size": 64,
