@@ -10,6 +10,7 @@ import typer
 
 from app.cli import options
 from app.cli.context import open_database, open_settings
+from app.recommendations.exports.formats import FORMATS
 from probes.errors import InputError
 
 
@@ -18,7 +19,7 @@ def export(
         str,
         typer.Argument(help="latest, or an id (its first characters are enough)."),
     ] = "latest",
-    to: Annotated[str, typer.Option("--to", help="json, yaml, toml, env or args.")] = "json",
+    to: Annotated[str, typer.Option("--to", help=f"{', '.join(FORMATS)}.", metavar="FORMAT")] = "json",
     workload: Annotated[
         str | None, typer.Option(help="The latest of this workload.", show_default=False)
     ] = None,
@@ -33,13 +34,15 @@ def export(
 ) -> None:
     """Print a stored recommendation as configuration.
 
+    What a format cannot express is in its comments, or on stderr where it has none.
+
     Example: python train.py $(tonnage export latest --to args)
     """
     settings = open_settings()
     store = open_database(settings, database)
 
     from app.cli.context import absolute_spec
-    from app.recommendations.export import export as render
+    from app.recommendations.exports.export import export as render
     from app.recommendations.service import LATEST, get, latest
 
     spec = absolute_spec(workload) if workload else None
@@ -56,11 +59,14 @@ def export(
     if scale != 1.0:
         note = f"Note: {found.id} is for a window scaled by {scale:g}, not for the real budget."
         print(note, file=sys.stderr)
-    text = render(found, to).rstrip("\n") + "\n"
+    made = render(found, to)
+    if not made.says_so:
+        for sentence in made.unsaid:
+            print(f"Note: {sentence}", file=sys.stderr)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(made.text)
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_text(made.text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{output} cannot be written: {error.strerror}.") from None
