@@ -19,7 +19,9 @@ def export(
         str,
         typer.Argument(help="latest, or an id (its first characters are enough)."),
     ] = "latest",
-    to: Annotated[str, typer.Option("--to", help=f"{', '.join(FORMATS)}.", metavar="FORMAT")] = "json",
+    to: Annotated[
+        str, typer.Option("--to", help=f"{', '.join(FORMATS)}.", metavar="FORMAT")
+    ] = "json",
     workload: Annotated[
         str | None, typer.Option(help="The latest of this workload.", show_default=False)
     ] = None,

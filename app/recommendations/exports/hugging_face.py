@@ -115,9 +115,11 @@ def _adapter_by_code(sheet: Sheet) -> None:
     if strategy not in ADAPTERS:
         return
     size = f"r={rank}, lora_alpha={2 * rank}, " if rank else ""
-    first = "Load the model in 4 bits (BitsAndBytesConfig, nf4), and give" if (
-        strategy == "qlora"
-    ) else "Give"
+    first = (
+        "Load the model in 4 bits (BitsAndBytesConfig, nf4), and give"
+        if (strategy == "qlora")
+        else "Give"
+    )
     sheet.cannot(
         f"strategy={strategy}: {sheet.target} has no keys for adapters. {first} it "
         f"peft.LoraConfig({size}target_modules='all-linear')."
