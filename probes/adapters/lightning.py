@@ -129,7 +129,9 @@ class LightningWorkload(Adapter):
 
     def _evaluate(self, model: torch.nn.Module, batch: Any) -> None:
         module = self.first().module
-        base = next(p.LightningModule for p in self._packages if isinstance(module, p.LightningModule))
+        base = next(
+            p.LightningModule for p in self._packages if isinstance(module, p.LightningModule)
+        )
         if type(module).validation_step is not base.validation_step:
             module.validation_step(self._hook("on_after_batch_transfer")(batch, 0), 0)
 
@@ -148,7 +150,9 @@ class LightningWorkload(Adapter):
         module, data = self.first()
         if self._is_data_module(data):
             base = next(
-                p.LightningDataModule for p in self._packages if isinstance(data, p.LightningDataModule)
+                p.LightningDataModule
+                for p in self._packages
+                if isinstance(data, p.LightningDataModule)
             )
             if getattr(type(data), name) is not getattr(base, name):
                 hook: Callable[[Any, int], Any] = getattr(data, name)

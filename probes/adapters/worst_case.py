@@ -33,9 +33,7 @@ class Largest:
     """What was looked at, and what follows, as a sentence."""
 
 
-def largest(
-    dataset: Any, count: int, size: Callable[[Any], float] | None = None
-) -> Largest:
+def largest(dataset: Any, count: int, size: Callable[[Any], float] | None = None) -> Largest:
     """Look at samples ``0 … count - 1`` of ``dataset``: at some that are spread evenly over it, and
     where their sizes differ or that was quick at up to ``MOST_LOOKED_AT`` of them."""
     measure = elements if size is None else size

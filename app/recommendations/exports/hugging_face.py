@@ -71,7 +71,7 @@ def training_arguments(sheet: Sheet) -> dict[str, Any]:
     if checkpointing:
         document["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
         sheet.cannot(
-            "From transformers 6 on, gradient_checkpointing will be called activation_checkpointing."
+            "transformers 6 will know gradient_checkpointing as activation_checkpointing only."
         )
     compiled = sheet.take("compile")
     if compiled is not None:
@@ -99,7 +99,7 @@ def optimizer_key(sheet: Sheet, key: str) -> dict[str, Any]:
     by_default = "foreach" if sheet.kind in ("cuda", "rocm", "xpu") else "forloop"
     if impl in (None, "default"):
         return {}
-    if impl == "fused" or impl == by_default:
+    if impl in ("fused", by_default):
         name = "adamw_torch_fused" if impl == "fused" else "adamw_torch"
         sheet.cannot(f"{key}={name} is torch's AdamW: change it if you train with another one.")
         return {key: name}

@@ -42,7 +42,7 @@ def to_lightning(recommendation: Recommendation) -> Export:
     if dimensions:
         document["model"] = dimensions
         sheet.cannot(
-            "Under model are arguments of your LightningModule; move what your data module takes to "
-            "data."
+            "Under model are arguments of your LightningModule; move what your data module takes "
+            "to data."
         )
     return sheet.yaml(document)

@@ -23,7 +23,7 @@ MODEL_ONLY = "They describe your model and data, which your own code builds"
 IN_CODE: dict[str, Mapping[Any, str]] = {
     "precision": {
         "fp32": "set torch.backends.cudnn.allow_tf32 = False",
-        "tf32": "set torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True",
+        "tf32": "set allow_tf32 = True in torch.backends.cuda.matmul and torch.backends.cudnn",
         "bf16": "run forward and loss under torch.autocast(…, dtype=torch.bfloat16)",
         "fp16": "run forward and loss under torch.autocast(…, dtype=torch.float16), with a "
         "torch.amp.GradScaler",
@@ -39,7 +39,7 @@ IN_CODE: dict[str, Mapping[Any, str]] = {
         "forloop": "give your optimizer foreach=False, fused=False",
     },
     "channels_last": {
-        True: "call model.to(memory_format=torch.channels_last), and the same of each batch's images"
+        True: "call model.to(memory_format=torch.channels_last), and the same for the images"
     },
 }
 """What a training script does for the value of a lever that its configuration has no key for. A

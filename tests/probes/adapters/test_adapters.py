@@ -25,17 +25,17 @@ from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 from probes.workloads.loading import describe, load_workload
 
-TRAINED = Path(__file__).with_name("trained.py")
+HERE = Path(__file__).parent
 MIB = 2**20
-ALL = ("trainer", "lightning", "loader")
+ALL = ("with_trainer", "with_lightning", "with_loader")
 
 
-def reference(name: str, **options: Any) -> WorkloadRef:
-    return WorkloadRef(f"{TRAINED}:{name}", options)
+def reference(file: str, name: str = "workload", **options: Any) -> WorkloadRef:
+    return WorkloadRef(f"{HERE / file}.py:{name}", options)
 
 
-def workload(name: str, **options: Any) -> Any:
-    return load_workload(reference(name, **options)).workload
+def workload(file: str, name: str = "workload", **options: Any) -> Any:
+    return load_workload(reference(file, name, **options)).workload
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,11 @@ def prober() -> Iterator[Prober]:
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test loads the file as a worker of its own would."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    """Each test loads the files as a worker of its own would."""
+    monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
     yield
-    sys.modules.pop(TRAINED.stem, None)
+    for name in (*ALL, "texts"):
+        sys.modules.pop(name, None)
 
 
 # --- in real probes ---------------------------------------------------------------------------
@@ -67,12 +68,12 @@ def test_a_probe_trains_it(prober: Prober, name: str) -> None:
     assert measured.parameters == 64 * 8 + 8 * 2 + 2
     assert measured.first_loss is not None and measured.last_loss is not None
     assert measured.last_loss < measured.first_loss
-    if name == "lightning":
+    if name == "with_lightning":
         assert "validated (6, 60)" in measured.stdout_tail
 
 
 def test_what_a_study_is_told(prober: Prober) -> None:
-    described = prober.describe(reference("trainer"))
+    described = prober.describe(reference("with_trainer"))
     assert described["dataset_size"] == 200
     fixed = {name: d["options"] for name, d in described["space"].items()}
     assert fixed == {"width": [8, 16], "precision": ["bf16"], "accumulation": [2]}
@@ -95,7 +96,7 @@ def test_the_first_batch_is_the_worst_and_every_batch_is_full(name: str) -> None
 
 
 def test_the_trainers_optimizer_and_loss_are_used() -> None:
-    made = workload("trainer")
+    made = workload("with_trainer")
     model = made.model({"width": 8})
     optimizer = made.optimizer(model)
     assert isinstance(optimizer, torch.optim.AdamW)
@@ -106,21 +107,21 @@ def test_the_trainers_optimizer_and_loss_are_used() -> None:
 
 
 def test_what_the_space_says_wins_over_the_training_arguments() -> None:
-    from tests.probes.adapters.trained import make_trainer
+    from with_trainer import make_trainer
 
     made = from_trainer(make_trainer, {"width": [8], "precision": ["fp32", "bf16"]})
     assert made.space()["precision"].options == ("fp32", "bf16")
 
 
 def test_lightnings_optimizer_is_found_in_what_it_returns() -> None:
-    made = workload("lightning")
+    made = workload("with_lightning")
     optimizer = made.optimizer(made.model({"width": 8}))
     assert isinstance(optimizer, torch.optim.SGD)
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_no_optimizer_and_two_are_refused(count: int) -> None:
-    from tests.probes.adapters.trained import Data, Module
+    from with_lightning import Data, Module
 
     class Odd(Module):
         def configure_optimizers(self) -> Any:
@@ -132,7 +133,7 @@ def test_no_optimizer_and_two_are_refused(count: int) -> None:
 
 
 def test_a_transfer_hook_of_the_data_module_is_run() -> None:
-    from tests.probes.adapters.trained import Data, Module
+    from with_lightning import Data, Module
 
     class Augmented(Data):
         def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -225,15 +226,22 @@ def test_the_worst_case_can_be_given() -> None:
 
 
 def test_a_function_takes_options_and_a_workload_does_not() -> None:
-    assert describe(load_workload(reference("sized", count=50)))["dataset_size"] == 50
-    sys.modules.pop(TRAINED.stem)
+    assert (
+        describe(load_workload(reference("with_loader", "sized", count=50)))["dataset_size"] == 50
+    )
+    sys.modules.pop("with_loader")
     with pytest.raises(InputError, match="is a workload already, so it takes no options"):
-        workload("loader", count=50)
+        workload("with_loader", count=50)
 
 
 def test_one_that_is_none_and_one_that_is_not_named() -> None:
     with pytest.raises(InputError, match="SPACE is a dict, neither a class"):
-        workload("SPACE")
-    sys.modules.pop(TRAINED.stem)
-    with pytest.raises(InputError, match="Workloads there: lightning, loader, trainer"):
-        load_workload(WorkloadRef(str(TRAINED)))
+        workload("with_loader", "SPACE")
+    sys.modules.pop("with_loader")
+    with pytest.raises(InputError, match="'worklod'.*Did you mean 'workload'"):
+        workload("with_loader", "worklod")
+
+
+def test_the_only_workload_of_a_file_need_not_be_named() -> None:
+    loaded = load_workload(WorkloadRef(str(HERE / "with_loader.py")))
+    assert loaded.workload.dataset_size == 200
