@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from app.checks.here import remember_devices
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts, size_text
@@ -82,7 +83,9 @@ def timeouts(settings: Settings) -> Timeouts:
 def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[str, Any]]:
     """A prober for the interpreter, and what devices torch has there, best first."""
     prober = Prober(resolve_python(python), timeouts(settings))
-    return prober, prober.devices()
+    found = prober.devices()
+    remember_devices(python, found)
+    return prober, found
 
 
 def open_target(

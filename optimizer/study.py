@@ -291,8 +291,8 @@ def _why_enough(outlooks: Sequence[Outlook]) -> str:
     likeliest = max(outlooks, key=lambda o: o.chance)
     return (
         f"{len(outlooks)} more configs were not measured: none has more than a {LEAST_CHANCE:.0%} "
-        f"chance of being chosen. The likeliest, {choosing.config_text(likeliest.config)}, should "
-        f"reach about {choosing.rate(likeliest.throughput_samples_per_s.median)}."
+        f"chance of being chosen. The likeliest, {words.config_text(likeliest.config)}, should "
+        f"reach about {words.rate(likeliest.throughput_samples_per_s.median)}."
     )
 
 

@@ -229,9 +229,9 @@ class Trials:
         expected, run = found[0].throughput_samples_per_s.estimate(), clean[-1]
         return (
             f"After {run.steps} steps with batch {run.batch_size} it is expected to reach about "
-            f"{choosing.rate(expected.value)}, {choosing.rate(expected.high)} at most. "
-            f"{choosing.config_text(chosen.best.run.config)} reaches "
-            f"{choosing.rate(chosen.best.throughput_samples_per_s)}."
+            f"{words.rate(expected.value)}, {choosing.rate(expected.high)} at most. "
+            f"{words.config_text(chosen.best.run.config)} reaches "
+            f"{words.rate(chosen.best.throughput_samples_per_s)}."
         )
 
     def test_fit(self, config: Config) -> Trial:
