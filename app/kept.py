@@ -71,7 +71,7 @@ def _state(path: str) -> Any:
     try:
         if path.startswith(("/proc/", "/sys/")):
             return Path(path).read_text(errors="replace")
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return None
     return [found.st_mtime_ns, found.st_size]

@@ -34,6 +34,8 @@ class Target:
     interpreter: dict[str, Any]
     memory_budget_bytes: int | None
     """What ``--memory-budget`` asked for; ``None`` for the whole device."""
+    asked_python: str | None = None
+    """The interpreter that was asked for; ``None`` for the usual one."""
 
     @property
     def limit_bytes(self) -> int:
@@ -119,4 +121,5 @@ def open_target(
         build_fingerprint(facts, telemetry),
         found["interpreter"],
         memory_budget_bytes,
+        python,
     )

@@ -34,6 +34,9 @@ class Asked:
     workload: str | None = None
     """Its label; ``None`` where ``recommendation_id`` says it."""
     config: dict[str, Any] = field(default_factory=dict)
+    offered: dict[str, Any] = field(default_factory=dict)
+    """Other values of the file that the plan comes from, by name: those that are dimensions of the
+    workload belong to the config."""
     accumulation: int | None = None
     workload_hash: str | None = None
     """Of its source and options as they are now; ``None``: not compared."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -71,9 +71,7 @@ def gather(rows: Rows, asked: Asked, limits: Limits) -> Found:
         accumulation = int(base["accumulation"]) if base else 1
         if accumulation != 1:
             notes.append(f"accumulation {accumulation}, as recommended")
-    plan = Plan(
-        workload, config, asked.batch_size, int(accumulation), _window(asked, base, limits)
-    )
+    plan = Plan(workload, config, asked.batch_size, int(accumulation), _window(asked, base, limits))
     runs = _runs(rows, plan, asked, here)
     return Found(plan, _room(asked, base, here, runs, limits), runs, here, base,
                  _hints(base, plan), notes)  # fmt: skip
@@ -87,7 +85,7 @@ def _named_device(rows: Rows, device: str | None) -> Here:
     )
     for key, kind, name, document in known:
         if device in (key, name):
-            groups = _document(document)
+            groups = document_of(document)
             total = groups.get("device_class", {}).get("total_bytes")
             return Here(name, kind, name, key, groups, total if isinstance(total, int) else None)
     raise InputError(
@@ -106,7 +104,7 @@ def _recommendation(
             id=asked.recommendation_id,
         )
         if found:
-            document = _document(found[0][0])
+            document = document_of(found[0][0])
             if asked.workload in (None, document["workload"]):
                 return document
             notes.append(
@@ -126,7 +124,7 @@ def _recommendation(
         "ORDER BY created_at DESC, id DESC LIMIT 1",
         **wanted,
     )
-    return _document(found[0][0]) if found else None
+    return document_of(found[0][0]) if found else None
 
 
 def _config(
@@ -141,7 +139,7 @@ def _config(
         if config.keys() - recommended.keys() - LEVERS.keys() and recommended:
             unknown = sorted(config.keys() - recommended.keys() - LEVERS.keys())[0]
             raise InputError(unknown_name("dimension", unknown, [*recommended, *LEVERS]))
-        names: Iterable[str] = recommended
+        names: list[str] = list(recommended)
     else:
         dimensions = {name: dimension_from_dict(each) for name, each in space.items()}
         checked = pinned(dimensions, config)
@@ -149,17 +147,17 @@ def _config(
     for name in names:
         if name in config:
             continue
-        if name in recommended:
+        if name in asked.offered:
+            config[name] = asked.offered[name]
+        elif name in recommended:
             config[name] = recommended[name]
             notes.append(f"{name}={recommended[name]}, as recommended")
         elif space is not None and name in checked:
             dimension = checked[name]
-            least = (
-                dimension.values()[0] if isinstance(dimension, (Int, Choice)) else dimension.low
-            )
+            least = dimension.values()[0] if isinstance(dimension, (Int, Choice)) else dimension.low
             config[name] = least
             notes.append(f"{name}={least}, the smallest: the plan does not say")
-    return config
+    return {name: config[name] for name in [*names, *config] if name in config}
 
 
 def _stored_space(rows: Rows, workload: str) -> dict[str, Any] | None:
@@ -168,7 +166,7 @@ def _stored_space(rows: Rows, workload: str) -> dict[str, Any] | None:
         "ORDER BY last_seen_at DESC, id DESC LIMIT 1",
         workload=workload,
     )
-    return _document(found[0][0]) if found else None
+    return document_of(found[0][0]) if found else None
 
 
 def _window(asked: Asked, base: Mapping[str, Any] | None, limits: Limits) -> Window | None:
@@ -283,7 +281,7 @@ def _run(
     specs: Mapping[str, Mapping[str, Any]],
     devices: Mapping[str, tuple[str, str, dict[str, Any]]],
 ) -> Run:
-    measured = _document(row[-1])
+    measured = document_of(row[-1])
     fingerprint = str(row[4])
     kind, name, groups = devices.get(fingerprint, ("", str(row[3]), {}))
     if fingerprint == here.fingerprint:
@@ -398,7 +396,7 @@ def _specs(rows: Rows, studies: set[str]) -> dict[str, dict[str, Any]]:
         f"SELECT id, spec FROM tonnage_studies WHERE id IN ({', '.join(f':{n}' for n in names)})",
         **names,
     )
-    return {study: _document(spec) for study, spec in found}
+    return {study: document_of(spec) for study, spec in found}
 
 
 def _devices(rows: Rows, keys: set[str]) -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -410,10 +408,10 @@ def _devices(rows: Rows, keys: set[str]) -> dict[str, tuple[str, str, dict[str, 
         f"WHERE key IN ({', '.join(f':{n}' for n in names)})",
         **names,
     )
-    return {key: (kind, name, _document(document)) for key, kind, name, document in found}
+    return {key: (kind, name, document_of(document)) for key, kind, name, document in found}
 
 
-def _document(stored: Any) -> dict[str, Any]:
+def document_of(stored: Any) -> dict[str, Any]:
     """A JSON column: text in SQLite, read already from PostgreSQL."""
     found: dict[str, Any] = decoded(json.loads(stored) if isinstance(stored, str) else stored)
     return found

@@ -49,7 +49,13 @@ DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version", "/sys/mo
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def device_here(python: str | None, device: str | None, timeouts: Any, *, anew: bool) -> Here:
+def device_here(
+    python: str | None,
+    device: str | None,
+    timeouts: tuple[float, float, float],
+    *,
+    anew: bool,
+) -> Here:
     """The device of this machine that is asked for, or the best one.
 
     ``timeouts`` are a worker's, where one has to be asked (``anew``: in any case). Raises
@@ -104,29 +110,37 @@ def remember_devices(python: str | None, found: dict[str, Any]) -> None:
 
 
 def workload_here(
-    reference: WorkloadRef, python: str | None, timeouts: Any, *, anew: bool
+    spec: str,
+    options: dict[str, Any],
+    python: str | None,
+    timeouts: tuple[float, float, float],
+    *,
+    anew: bool,
 ) -> dict[str, Any]:
     """What a worker says of a workload (``source_hash``, ``space`` …). Raises ``InputError``."""
-    found = None if anew else kept(WORKLOAD, workload_key(reference, python))
+    found = None if anew else kept(WORKLOAD, workload_key(spec, options, python))
     if found is not None:
         described: dict[str, Any] = found
         return described
+    from probes.isolation import Timeouts
+    from probes.job import WorkloadRef
     from probes.prober import Prober, resolve_python
 
-    with Prober(resolve_python(python), timeouts) as prober:
+    reference = WorkloadRef(spec, options)
+    with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
         described = prober.describe(reference)
     remember_workload(reference, python, described)
     return described
 
 
-def workload_key(reference: WorkloadRef, python: str | None) -> dict[str, Any]:
+def workload_key(spec: str, options: dict[str, Any], python: str | None) -> dict[str, Any]:
     variables = ("CONDA_PREFIX", "PYTHONPATH", "VIRTUAL_ENV")
     return {
-        "spec": reference.spec,
-        "options": reference.options,
+        "spec": spec,
+        "options": options,
         "python": python,
         "own": sys.executable,
-        "folder": "" if reference.spec.partition(":")[0].endswith(".py") else str(Path.cwd()),
+        "folder": "" if spec.partition(":")[0].endswith(".py") else str(Path.cwd()),
         "variables": {name: os.environ[name] for name in variables if name in os.environ},
     }
 
@@ -137,13 +151,15 @@ def remember_workload(
     """Keep what a worker said of a workload, for as long as no file of its own changes."""
     files = [Path(file) for file in described.get("files", ())]
     if files:
-        keep(WORKLOAD, workload_key(reference, python), described, files)
+        key = workload_key(reference.spec, reference.options, python)
+        keep(WORKLOAD, key, described, files)
 
 
-def _ask(python: str | None, timeouts: Any) -> dict[str, Any]:
+def _ask(python: str | None, timeouts: tuple[float, float, float]) -> dict[str, Any]:
+    from probes.isolation import Timeouts
     from probes.prober import Prober, resolve_python
 
-    with Prober(resolve_python(python), timeouts) as prober:
+    with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
         found = prober.devices()
     remember_devices(python, found)
     return found

@@ -219,6 +219,11 @@ class Client:
         """Those that a study can be started of."""
         return self._list("/v1/workloads/registered", RegisteredOut)
 
+    def ask_check(self, **plan: Any) -> CheckOut:
+        """Will a planned run fit? ``plan`` are the fields of ``CheckPost``: ``workload``,
+        ``config``, ``batch_size``, ``device``, ``budget``, …"""
+        return CheckOut.model_validate(self._transport.json("POST", "/v1/checks", body=plan))
+
     def check(self, check_id: str) -> CheckOut:
         return self._read(f"/v1/checks/{check_id}", CheckOut)
 
