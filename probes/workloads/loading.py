@@ -51,6 +51,8 @@ class Loaded:
     workload: Any
     reference: str
     source_hash: str
+    files: tuple[str, ...] = ()
+    """What the hash was taken over, and the files that options and the workload name."""
 
 
 def load_workload(ref: WorkloadRef) -> Loaded:
@@ -71,7 +73,9 @@ def load_workload(ref: WorkloadRef) -> Loaded:
         )
     check_interface(workload, ref.spec)
     read = getattr(workload, "data_files", ())
-    return Loaded(workload, ref.spec, source_hash(source, ref.options, read))
+    named = [str(v) for v in ref.options.values() if isinstance(v, str) and Path(v).is_file()]
+    files = (*map(str, _own_files(source)), *map(str, read), *named)
+    return Loaded(workload, ref.spec, source_hash(source, ref.options, read), files)
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
@@ -86,6 +90,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     return {
         "workload": loaded.reference,
         "source_hash": loaded.source_hash,
+        "files": list(loaded.files),
         "dataset_size": dataset_size,
         "space": {name: dimension_to_dict(d) for name, d in space.items()},
         "evaluates": callable(getattr(loaded.workload, "evaluate", None)),
