@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from texts import SPACE, TEXTS, Classifier, pad
@@ -12,7 +14,7 @@ from probes.adapters import from_trainer
 
 def make_trainer(config: dict[str, Any]) -> Trainer:
     arguments = TrainingArguments(
-        output_dir="unused",
+        output_dir=str(Path(tempfile.gettempdir()) / "tonnage-adapters"),
         per_device_train_batch_size=4,
         gradient_accumulation_steps=2,
         bf16=True,
