@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from app.checks.here import remember_devices
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts, size_text
@@ -33,6 +34,8 @@ class Target:
     interpreter: dict[str, Any]
     memory_budget_bytes: int | None
     """What ``--memory-budget`` asked for; ``None`` for the whole device."""
+    asked_python: str | None = None
+    """The interpreter that was asked for; ``None`` for the usual one."""
 
     @property
     def limit_bytes(self) -> int:
@@ -82,7 +85,9 @@ def timeouts(settings: Settings) -> Timeouts:
 def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[str, Any]]:
     """A prober for the interpreter, and what devices torch has there, best first."""
     prober = Prober(resolve_python(python), timeouts(settings))
-    return prober, prober.devices()
+    found = prober.devices()
+    remember_devices(python, found)
+    return prober, found
 
 
 def open_target(
@@ -116,4 +121,5 @@ def open_target(
         build_fingerprint(facts, telemetry),
         found["interpreter"],
         memory_budget_bytes,
+        python,
     )

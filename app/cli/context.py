@@ -6,9 +6,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.cli.specs import absolute_spec
 from app.cli.values import parse_size
 from probes.job import WorkloadRef
 from probes.space import parse_assignments
+
+__all__ = [
+    "Asked",
+    "absolute_spec",
+    "ask",
+    "find_workload",
+    "is_quiet",
+    "open_database",
+    "open_settings",
+    "set_verbosity",
+    "verbosity",
+]
 
 if TYPE_CHECKING:
     from app.bench import Bench
@@ -130,16 +143,3 @@ def find_workload(
     if entry is None:
         return WorkloadRef(absolute_spec(workload), options), None
     return entry.with_options(options), entry.python
-
-
-def absolute_spec(spec: str) -> str:
-    """A file's path made absolute, so that the same workload is the same from any folder."""
-    from pathlib import Path
-
-    path, separator, name = spec.rpartition(":")
-    if not separator:
-        path, name = spec, ""
-    if not path.endswith(".py"):
-        return spec
-    absolute = str(Path(path).expanduser().resolve())
-    return f"{absolute}:{name}" if name else absolute
