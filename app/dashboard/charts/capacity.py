@@ -54,7 +54,13 @@ def capacity_figure(spots: Sequence[Spot], throughput_loss: float | None = None)
         fastest = max(s.throughput_samples_per_s for s in inside)
         share = f"{throughput_loss:.0%}"
         zones.append(
-            Zone(f"{share} below the fastest", "window", "y", fastest * (1 - throughput_loss), fastest)
+            Zone(
+                f"{share} below the fastest",
+                "window",
+                "y",
+                fastest * (1 - throughput_loss),
+                fastest,
+            )
         )
     return Figure(
         name="capacity",

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 DIGITS = 5
 """Significant digits that are sent: more than a pixel can show."""
@@ -92,6 +92,14 @@ class Zone:
     high: float
 
 
+class Entry(NamedTuple):
+    """A line of the legend."""
+
+    name: str
+    role: str
+    is_zone: bool
+
+
 @dataclass(frozen=True)
 class Table:
     """A chart in words: the same for those who do not see it."""
@@ -163,6 +171,13 @@ class Figure:
     def to_json(self) -> str:
         """For the inside of ``<script type="application/json">``."""
         return script_json(self.to_dict())
+
+    def legend(self) -> list[Entry]:
+        """Each name once, in the order in which they are drawn; nothing where there is only one."""
+        found = [Entry(s.name, s.role, False) for s in self.series if s.points]
+        found += [Entry(rule.name, rule.role, False) for rule in self.rules]
+        found += [Entry(each.name, each.role, True) for each in (*self.bands, *self.zones)]
+        return list(dict.fromkeys(found)) if len(found) > 1 else []
 
     def table(self) -> Table:
         """Every listed point and every rule, in words."""

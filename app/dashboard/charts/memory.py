@@ -100,5 +100,3 @@ def _caption(limit: int | None, cap: int | None, near: bool) -> str:
         f"The load line is where a run must stay below: the limit less {kept} headroom. A run "
         "that was refused memory stands at what it asked for at least. "
     )
-
-
