@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.dashboard.charts.figure import Axis, Band, Figure, Point, Rule, Series, Zone
-from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby
+from app.dashboard.charts.figure import Axis, Figure, Point, Rule, Zone
+from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
 from app.dashboard.charts.units import Unit, memory_unit
 from probes.answer import memory_curve
 from probes.measurement import Measurement
@@ -22,27 +22,13 @@ def memory_figure(runs: Sequence[Measurement], chosen: int) -> Figure:
     if cap is None and limit is not None:
         cap = int(limit * (1 - runs[0].headroom))
     curve = memory_curve(shown)
-    batches = grid(shown, chosen)
-    predicted = [curve.at(b) for b in batches] if curve is not None else []
+    predicted = rising(curve, grid(shown, chosen)) if curve is not None else []
     highest = max(
-        [needed_bytes(r) or 0.0 for r in shown] + [e.value for e in predicted], default=0.0
+        [needed_bytes(r) or 0.0 for r in shown] + [e.value for _, e in predicted], default=0.0
     )
     near = limit is not None and limit <= FAR * highest
     unit = memory_unit([highest, *([limit] if near and limit else [])])
-    bands = []
-    lines = []
-    if curve is not None:
-        bands.append(
-            Band(
-                "between which the prediction lies",
-                "band",
-                batches,
-                [unit.of(e.low) for e in predicted],
-                [unit.of(e.high) for e in predicted],
-            )
-        )
-        points = [Point(b, unit.of(e.value)) for b, e in zip(batches, predicted)]
-        lines.append(Series("predicted", "prediction", points, line=True, listed=False))
+    lines, bands = prediction(predicted, unit)
     rules, zones = _bounds(limit, cap, unit)
     dotted = dots(shown, lambda r: _dot(r, unit, cap), chosen)
     return Figure(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.dashboard.charts.figure import Axis, Band, Figure, Point, Rule, Series
-from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby
+from app.dashboard.charts.figure import Axis, Figure, Point, Rule
+from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
 from app.dashboard.charts.units import Unit, time_unit
 from probes.answer import measured_peaks, step_points
 from probes.curve import fit
@@ -20,21 +20,14 @@ def step_time_figure(
     """``runs`` are the measurements of one config, ``chosen`` its recommended batch."""
     shown, beyond = nearby([r for r in runs if r.step_time is not None], chosen)
     curve = fit(step_points(measured_peaks(shown)))
-    batches = grid(shown, chosen)
-    predicted = [curve.at(b) for b in batches] if curve is not None else []
+    predicted = rising(curve, grid(shown, chosen)) if curve is not None else []
     highest = max(
-        [r.step_time.high_s for r in shown if r.step_time] + [e.value for e in predicted],
+        [r.step_time.high_s for r in shown if r.step_time] + [e.value for _, e in predicted],
         default=0.0,
     )
     near = longest_step_s is not None and longest_step_s <= FAR * highest
     unit = time_unit([highest])
-    bands: list[Band] = []
-    lines: list[Series] = []
-    if curve is not None:
-        low, high = [unit.of(e.low) for e in predicted], [unit.of(e.high) for e in predicted]
-        bands.append(Band("between which the prediction lies", "band", batches, low, high))
-        points = [Point(b, unit.of(e.value)) for b, e in zip(batches, predicted)]
-        lines.append(Series("predicted", "prediction", points, line=True, listed=False))
+    lines, bands = prediction(predicted, unit)
     window = (
         [Rule("longest step of the window", "window", "y", unit.of(longest_step_s))]
         if longest_step_s is not None

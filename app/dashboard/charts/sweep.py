@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from app.dashboard.charts.figure import Point, Series
+from app.dashboard.charts.figure import Band, Point, Series
+from app.dashboard.charts.units import Unit
+from probes.curve import Curve, Estimate
 from probes.measurement import Measurement, Purpose, Verdict
 
 NEAR = 2.5
@@ -33,6 +35,26 @@ def grid(shown: Sequence[Measurement], chosen: int) -> list[int]:
     """Batches at which a curve is drawn, ascending: up to a little beyond the last run."""
     last = max([chosen * 1.15, *(r.batch_size * 1.03 for r in shown)])
     return sorted({max(1, round(last * k / GRID_POINTS)) for k in range(GRID_POINTS + 1)})
+
+
+def rising(curve: Curve, batches: Sequence[int]) -> list[tuple[int, Estimate]]:
+    """The curve where it rises. It goes through the largest runs: left of its lowest point it only
+    swings back, and says nothing."""
+    found = [(batch, curve.at(batch)) for batch in batches]
+    lowest = min(range(len(found)), key=lambda i: found[i][1].value, default=0)
+    return found[lowest:]
+
+
+def prediction(
+    predicted: Sequence[tuple[int, Estimate]], unit: Unit
+) -> tuple[list[Series], list[Band]]:
+    """The curve as a line with its band; nothing without one."""
+    if not predicted:
+        return [], []
+    points = [Point(batch, unit.of(e.value)) for batch, e in predicted]
+    low, high = ([unit.of(getattr(e, side)) for _, e in predicted] for side in ("low", "high"))
+    band = Band("its band", "band", [batch for batch, _ in predicted], low, high)
+    return [Series("predicted", "prediction", points, line=True, listed=False)], [band]
 
 
 def dots(

@@ -81,6 +81,16 @@
     return [low, high > low ? high : low + span];
   }
 
+  // 1, 2 and 5 of every decade; of many decades only the ones.
+  function decades(low, high) {
+    const places = [];
+    const steps = high / low > 2000 ? [1] : [1, 2, 5];
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+      for (const step of steps) places.push(step * 10 ** power);
+    }
+    return places.filter((place) => place >= low && place <= high);
+  }
+
   // -- marks -------------------------------------------------------------------------------------
 
   const OUTLINES = {
@@ -206,7 +216,11 @@
     }
 
     ticks(name) {
-      const names = this.data[name].categories;
+      const { categories: names, scale } = this.data[name];
+      if (scale === "log") {
+        const wordsOf = (u, splits) => splits.map((v) => NUMBER.format(v));
+        return { splits: (u, i, low, high) => decades(low, high), values: wordsOf, filter: null };
+      }
       if (!names.length) return { values: (u, splits) => splits.map((v) => (v === null ? "" : NUMBER.format(v))) };
       const places = names.map((_, i) => i + 1);
       return { splits: () => places, values: () => names, grid: { show: false } };
