@@ -187,6 +187,7 @@ def trials(session: Session, study_id: str) -> list[Trial]:
             violation=row.violation,
             probes=row.probes,
             wall_s=row.wall_s,
+            parameters=row.parameters,
         )
         for row in rows.scalars()
     ]
