@@ -15,6 +15,7 @@ from app.cli.commands import (
     max_batch,
     probe,
     recommend,
+    report,
     runner,
     serve,
     tune,
@@ -67,6 +68,7 @@ app.command("max-batch")(max_batch.max_batch)
 app.command("tune")(tune.tune)
 app.command("recommend")(recommend.recommend)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("runner")(runner.runner)
 app.command("serve")(serve.serve)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from app.dashboard import assets, login, overview
+from app.dashboard import assets, compare, login, overview, recommendations
 
 DASHBOARD = (
     overview.router,
+    recommendations.router,
+    compare.router,
     login.router,
     assets.router,
 )

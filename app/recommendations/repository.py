@@ -91,6 +91,14 @@ def newest_of_each(session: Session, limit: int) -> list[Recommendation]:
     return [_recommendation(found) for found in session.execute(statement).scalars()]
 
 
+def choices(session: Session) -> tuple[list[str], list[str], list[str]]:
+    """The workloads, budgets and devices that there are recommendations of."""
+    row = RecommendationRow
+    found = session.execute(select(row.workload, row.budget, row.device).distinct()).all()
+    workloads, budgets, devices = (sorted({each[i] for each in found}) for i in range(3))
+    return workloads, budgets, devices
+
+
 def of_study(session: Session, study_id: str) -> Recommendation | None:
     """The newest recommendation of a study."""
     return _first(session, RecommendationRow.study_id == study_id)

@@ -1,105 +1,91 @@
-"""Whether stored recommendations still hold, as far as the store knows: without asking a device.
+"""Do recommendations still hold, as far as the store can tell? Looks at no device.
 
-The devices that runners offer, and the devices and workloads that were seen last, say what is there
-now. ``app.recommendations.check`` looks at the machine itself.
+``check`` asks the machine, and takes seconds. This compares with what was last seen: the software
+on the same device, the source of the same workload, and a newer answer to the same question.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.database import Database
 from app.devices import repository as devices
 from app.devices.repository import DeviceRecord
-from app.recommendations import repository
 from app.workloads import repository as workloads
 from app.workloads.repository import WorkloadRecord
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 
+HARDWARE = ("uuid", "machine")
+"""What of an identity stays the same whatever is installed."""
+
 
 @dataclass(frozen=True)
 class Standing:
-    """A recommendation, the device it was measured on, and why it no longer holds."""
+    """Whether a recommendation holds, by what was seen last."""
 
-    recommendation: Recommendation
-    device: DeviceRecord | None
-    reasons: list[str]
-    """Empty while it holds."""
+    reasons: list[str] = field(default_factory=list)
+    """Why not; empty when it does."""
 
     @property
-    def valid(self) -> bool:
+    def is_valid(self) -> bool:
         return not self.reasons
 
 
-def newest(database: Database, limit: int) -> list[Standing]:
-    """The newest recommendation of each workload, budget and device, newest first."""
+def standings(database: Database, recommendations: Sequence[Recommendation]) -> dict[str, Standing]:
+    """By id of the recommendation."""
     with database.read() as session:
-        found = repository.newest_of_each(session, limit)
-        known = devices.listing(session)
-        sources = workloads.listing(session)
-    return [standing(each, known, sources) for each in found]
+        seen = devices.listing(session)
+        known = workloads.listing(session)
+    return {each.id: standing(each, seen, known) for each in recommendations}
 
 
 def standing(
     recommendation: Recommendation,
-    known: Sequence[DeviceRecord],
-    sources: Sequence[WorkloadRecord],
+    seen: Sequence[DeviceRecord],
+    known: Sequence[WorkloadRecord],
 ) -> Standing:
-    """``known`` and ``sources`` are what has been seen, last seen first."""
-    key = str(recommendation.valid.get("fingerprint", ""))
-    device = next((each for each in known if each.key == key), None)
-    reasons = []
-    successor = _successor(device, known)
-    if device is not None and successor is not None:
-        reasons.append(_change(device, successor))
-    if _source_changed(recommendation, sources):
-        reasons.append(
-            f"The source or the options of {recommendation.workload} have changed since."
-        )
-    return Standing(recommendation, device, reasons)
+    """``seen`` and ``known`` are what the store has of devices and workloads, last seen first."""
+    reasons = [*_other_software(recommendation, seen), *_other_source(recommendation, known)]
+    return Standing(reasons)
 
 
-def same_place(device: DeviceRecord | None, recommendation: Recommendation) -> str:
-    """Equal for what was measured on one device before and after a change of its software."""
-    if device is None:
-        return str(recommendation.valid.get("fingerprint", ""))
-    return f"{device.class_key or device.key} {_unit(device)}"
-
-
-def _successor(device: DeviceRecord | None, known: Sequence[DeviceRecord]) -> DeviceRecord | None:
-    """The same device with other software, seen after it was last seen as it was."""
-    if device is None or not device.document:
-        return None
-    for each in known:
-        if each.key == device.key or each.last_seen_at <= device.last_seen_at:
+def _other_software(recommendation: Recommendation, seen: Sequence[DeviceRecord]) -> list[str]:
+    """The same hardware, seen later with something else installed."""
+    key = recommendation.valid.get("fingerprint")
+    own = next((record for record in seen if record.key == key and record.document), None)
+    if own is None:
+        return []
+    measured_on = Fingerprint.from_dict(own.document)
+    for record in seen:
+        if record.key == key:
+            return []
+        if not record.document or record.kind != own.kind:
             continue
-        if each.document and each.class_key == device.class_key and _unit(each) == _unit(device):
-            return each
-    return None
+        now = Fingerprint.from_dict(record.document)
+        if hardware(now) == hardware(measured_on) != {}:
+            changes = "; ".join(measured_on.differences(now)) or f"fingerprint {key} -> {now.key}"
+            return [f"The device was last seen with other software: {changes}."]
+    return []
 
 
-def _unit(device: DeviceRecord) -> str:
-    """What tells one card from another of its class."""
-    identity = device.document.get("identity", {})
-    found = identity.get("uuid") or identity.get("machine") or ""
-    return found if isinstance(found, str) else ""
+def hardware(fingerprint: Fingerprint) -> dict[str, str]:
+    """What tells this very device from every other; empty where that is not known."""
+    known = {name: fingerprint.identity.get(name) for name in HARDWARE}
+    return {name: value for name, value in known.items() if isinstance(value, str)}
 
 
-def _change(before: DeviceRecord, now: DeviceRecord) -> str:
-    changes = Fingerprint.from_dict(before.document).differences(
-        Fingerprint.from_dict(now.document)
-    )
-    what = "; ".join(changes) or "its fingerprint is another one"
-    return f"The device has changed since: {what}."
-
-
-def _source_changed(recommendation: Recommendation, sources: Sequence[WorkloadRecord]) -> bool:
-    """Whether the workload was last seen, with the same options, from another source."""
-    measured = recommendation.valid.get("workload_hash")
-    options = recommendation.valid.get("workload_options") or {}
-    for each in sources:
-        if each.reference == recommendation.workload and each.options == options:
-            return measured not in (None, each.source_hash)
-    return False
+def _other_source(recommendation: Recommendation, known: Sequence[WorkloadRecord]) -> list[str]:
+    before = recommendation.valid.get("workload_hash")
+    options = json.dumps(recommendation.valid.get("workload_options") or {}, sort_keys=True)
+    for record in known:
+        if record.reference != recommendation.workload:
+            continue
+        if json.dumps(record.options, sort_keys=True) != options:
+            continue
+        if before is None or record.source_hash == before:
+            return []
+        return [f"The source of {recommendation.workload} has changed since."]
+    return []

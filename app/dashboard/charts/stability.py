@@ -101,10 +101,8 @@ def _trend_words(run: Measurement) -> str:
     if growth is None:
         return f"{run.steps} steps in a fresh process."
     low, high = growth.low / 1024, growth.high / 1024
-    if growth.low <= 0 <= growth.high:
-        found = "No growth can be told from none"
-    else:
-        found = "The trend"
+    flat = growth.low <= 0 <= growth.high
+    found = "No growth can be seen" if flat else "The trend"
     return (
         f"{found}: {low:.3g} to {high:.3g} KiB per step over {growth.steps} steps "
         "(Theil–Sen, 95 % interval)."
