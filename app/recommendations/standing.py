@@ -65,13 +65,14 @@ def _other_software(recommendation: Recommendation, seen: Sequence[DeviceRecord]
         if not record.document or record.kind != own.kind:
             continue
         now = Fingerprint.from_dict(record.document)
-        if _hardware(now) == _hardware(measured_on) != {}:
+        if hardware(now) == hardware(measured_on) != {}:
             changes = "; ".join(measured_on.differences(now)) or f"fingerprint {key} -> {now.key}"
             return [f"The device was last seen with other software: {changes}."]
     return []
 
 
-def _hardware(fingerprint: Fingerprint) -> dict[str, str]:
+def hardware(fingerprint: Fingerprint) -> dict[str, str]:
+    """What tells this very device from every other; empty where that is not known."""
     known = {name: fingerprint.identity.get(name) for name in HARDWARE}
     return {name: value for name, value in known.items() if isinstance(value, str)}
 

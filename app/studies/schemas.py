@@ -134,7 +134,7 @@ class StudyCreate(RequestBody):
         list[Short], Field(max_length=20, description="Levers that are searched too.")
     ] = Field(default_factory=list)
     objective: Annotated[
-        Objective | None,
+        Annotated[Objective, Field(strict=False)] | None,
         Field(description="What is best inside the window. Default: the budget's."),
     ] = None
     effective_batch_size: Annotated[
@@ -179,6 +179,7 @@ class TrialOut(BaseModel):
                     "binding": "memory",
                     "throughput_samples_per_s": 72.0,
                     "violation": {"memory": -0.1},
+                    "parameters": 269322,
                     "probes": 3,
                     "wall_s": 12.5,
                 }
@@ -196,6 +197,7 @@ class TrialOut(BaseModel):
     violation: dict[str, float | None] = Field(
         description="By how much each constraint is missed, relative; zero or less when met."
     )
+    parameters: int | None = Field(description="Of the model, where they are known.")
     probes: int
     wall_s: float
 
