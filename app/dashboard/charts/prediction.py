@@ -64,7 +64,8 @@ def _figure(
 def _caption(graded: Sequence[Grade]) -> str:
     errors = [abs(g.error) for g in graded if g.error is not None]
     inside = sum(g.low <= (g.measured or 0.0) <= g.high for g in graded)
+    count = "One prediction" if len(graded) == 1 else f"{len(graded)} predictions"
     return (
-        f"{len(graded)} predictions: half are off by less than {statistics.median(errors):.1%}; "
-        f"{inside / len(graded):.0%} of the measurements fell into the predicted interval."
+        f"{count}, off by {statistics.median(errors):.1%} in the median; {inside} of "
+        f"{len(graded)} measurements fell into the predicted interval."
     )
