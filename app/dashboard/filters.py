@@ -108,6 +108,11 @@ def value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def document(value: Any) -> str:
+    """JSON as a person reads it."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def words(name: str) -> str:
     """``does_not_fit`` is ``does not fit``."""
     return name.replace("_", " ")
@@ -123,6 +128,7 @@ def _three_digits(value: float) -> str:
 FILTERS = {
     "ago": ago,
     "count": count,
+    "document": document,
     "duration": duration,
     "minutes": minutes,
     "moment": moment,

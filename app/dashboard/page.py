@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from fastapi import Query
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 
@@ -27,6 +28,10 @@ HEADERS = {
 }
 THEME_COOKIE = "tonnage_theme"
 THEMES = ("light", "dark")
+
+
+Filter = Annotated[str, Query(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A form sends what was not chosen as nothing."""
 
 
 class Link(NamedTuple):

@@ -9,7 +9,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.dashboard.page import page
+from app.dashboard.page import Filter, page
 from app.dashboard.recommendation_view import view
 from app.recommendations import service as recommendations
 from app.recommendations.routes import RecommendationId
@@ -21,9 +21,6 @@ from app.service.security import Reader
 from optimizer.records import Recommendation
 
 PER_PAGE = 50
-
-Filter = Annotated[str, Query(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""A form sends what was not chosen as nothing."""
 
 router = resource("recommendation-pages")
 

@@ -211,6 +211,16 @@ def of_configs(
     return [_record(row) for row in rows.scalars()]
 
 
+def of_trial(session: Session, study_id: str, number: int) -> list[MeasurementRecord]:
+    """What a study measured of one config, oldest first."""
+    rows = session.execute(
+        select(MeasurementRow)
+        .where(MeasurementRow.study_id == study_id, MeasurementRow.trial_number == number)
+        .order_by(MeasurementRow.id)
+    )
+    return [_record(row) for row in rows.scalars()]
+
+
 def listing(
     session: Session,
     *,

@@ -11,7 +11,7 @@ from app.errors import NotFound
 from app.jobs import repository as jobs
 from app.jobs.records import ACTIVE, JobEvent
 from app.recommendations import repository as recommendations
-from app.studies import repository, trial_repository, view
+from app.studies import repository, trial_repository, view, view_repository
 from app.studies.repository import StudyRecord
 from app.studies.trial_repository import TrialPoint, TrialQuery
 from app.studies.view import StudyView
@@ -34,6 +34,16 @@ class TrialPage:
     number: int
     """Of the page, from 1."""
     pages: int
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A study in one line."""
+
+    view: StudyView
+    settled: int
+    planned: int | None
+    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,24 @@ def progress(database: Database, study_id: str) -> Progress:
         log=log,
         last_event=job.last_event if job is not None else 0,
     )
+
+
+def outline(database: Database, views: Sequence[StudyView]) -> list[Outline]:
+    """How far each of them is."""
+    with database.read() as session:
+        studies = view_repository.studies_of(
+            session, {each.answered_by for each in views if each.answered_by}
+        )
+        settled = trial_repository.settled(session, list(studies))
+    return [
+        Outline(
+            each,
+            settled.get(each.answered_by or "", 0),
+            _planned(studies.get(each.answered_by or "")),
+            _elapsed_s(each),
+        )
+        for each in views
+    ]
 
 
 def trial_page(

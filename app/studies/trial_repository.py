@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -86,6 +87,16 @@ def counts_by_state(session: Session, study_id: str) -> dict[str, int]:
         .group_by(TrialRow.state)
     )
     return {state: number for state, number in rows}
+
+
+def settled(session: Session, study_ids: Collection[str]) -> dict[str, int]:
+    """How many trials each of these studies has."""
+    rows = session.execute(
+        select(TrialRow.study_id, func.count())
+        .where(TrialRow.study_id.in_(list(study_ids)))
+        .group_by(TrialRow.study_id)
+    )
+    return {study_id: number for study_id, number in rows}
 
 
 def totals(session: Session, study_id: str) -> tuple[int, int, float]:

@@ -1,4 +1,4 @@
-"""The search space of a registered workload, as its own interpreter reports it."""
+"""The search space of a workload: as its own interpreter reports it, and as it is configured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from app.settings import Settings
 from app.target import timeouts
 from app.workloads import registry
 from optimizer.records import short_hash
+from optimizer.spaces import SpaceRules, Tier
 from probes.errors import TonnageError
 from probes.prober import Prober, resolve_python
 from probes.space import Space, dimension_from_dict
@@ -52,6 +53,18 @@ class Describer:
                 if found.space is not None:
                     self._known[_key(settings, name)] = time.monotonic(), found
             return found
+
+
+def space_rules(settings: Settings, workload: str) -> SpaceRules:
+    """The configured memory tiers of a workload; empty rules where there are none."""
+    found = settings.workloads.get(workload)
+    if found is None:
+        return SpaceRules()
+    return SpaceRules(
+        tiers=[Tier(tier.min_gib, tier.spaces) for tier in found.tiers],
+        scaling=[(scaling.min_gib, scaling.factor) for scaling in found.scaling],
+        rounding=found.rounding,
+    )
 
 
 def _key(settings: Settings, name: str) -> str:

@@ -40,3 +40,44 @@ async function copyText(text) {
   document.execCommand("copy");
   field.remove();
 }
+
+// <div data-events="URL">: a stream that says when something has changed. The element is then sent
+// "tonnage:changed", on which htmx fetches it anew. A browser takes up a broken stream by itself
+// as long as the server answers at all; where it refuses, we come back.
+const RETRY_MS = 3000;
+let stream = null;
+let streamOf = null;
+
+function watch() {
+  const element = document.querySelector("[data-events]");
+  const key = element ? element.id : null;
+  if (key === streamOf) return;
+  stream?.close();
+  stream = null;
+  streamOf = key;
+  if (element) listen(element.id, element.dataset.events);
+}
+
+function listen(id, url) {
+  const source = new EventSource(url);
+  stream = source;
+  const refresh = () => document.getElementById(id)?.dispatchEvent(new CustomEvent("tonnage:changed"));
+  source.addEventListener("open", () => say(""));
+  source.addEventListener("changed", refresh);
+  source.addEventListener("over", () => { source.close(); refresh(); });
+  source.addEventListener("error", () => {
+    say("Reconnecting …");
+    if (source.readyState !== EventSource.CLOSED || stream !== source) return;
+    setTimeout(() => { if (stream === source) { refresh(); listen(id, url); } }, RETRY_MS);
+  });
+}
+
+function say(text) {
+  const place = document.getElementById("connection");
+  if (place && place.textContent !== text) place.textContent = text;
+}
+
+document.addEventListener("DOMContentLoaded", watch);
+document.addEventListener("htmx:after:swap", watch);
+// A page that the browser kept shows what was true when it was left.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
