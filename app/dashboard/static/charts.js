@@ -138,7 +138,6 @@
       this.ring = this.add("chart-here");
       this.voice = this.add("hidden");
       this.voice.setAttribute("aria-live", "polite");
-      this.host.tabIndex = 0;
       this.listen();
       if (this.data.together) {
         if (!together.has(this.data.together)) together.set(this.data.together, new Set());
