@@ -26,7 +26,9 @@ def overview(request: Request, service: ServiceDep, caller: Reader) -> Response:
     context = {
         "rows": rows,
         "budgets": budgets_of(rows, list(service.settings.budget_table())),
-        "unmeasured": [name for name in sorted(registered(service.settings)) if name not in answered],
+        "unmeasured": [
+            name for name in sorted(registered(service.settings)) if name not in answered
+        ],
         **_now(service),
     }
     return page(request, "overview.html", context)

@@ -133,9 +133,7 @@ def _plan(service: Service, form: Form, *, ask: bool) -> Plan:
     return Plan(described, rows, cost, budget)
 
 
-def _space(
-    service: Service, space: Space, asked: StudyRequest, pinned: Mapping[str, Any]
-) -> Space:
+def _space(service: Service, space: Space, asked: StudyRequest, pinned: Mapping[str, Any]) -> Space:
     """As the study will search it, with the memory tiers of the device that is asked for."""
     rules = space_rules(service.settings, asked.workload)
     total = _device(service, asked.device, "total_bytes") or 0

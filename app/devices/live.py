@@ -68,8 +68,12 @@ class LiveDevices:
             runners = runner_repository.listing(session)
             studies = _studies(session, runners)
         found = [*self._accelerators(), self._cpu()]
-        here = {offer.device: offer for r in runners if r.place == this_place()
-                for offer in r.offers.devices}
+        here = {
+            offer.device: offer
+            for r in runners
+            if r.place == this_place()
+            for offer in r.offers.devices
+        }
         shown = [_with_offer(each, here.get(each.device), studies) for each in found]
         local = {each.device for each in found}
         for runner in runners:

@@ -203,9 +203,7 @@ def _elapsed_s(found: StudyView) -> float:
     return found.wall_s + running_s
 
 
-def _left_s(
-    found: StudyView, measured: int, planned: int | None, spent_s: float
-) -> float | None:
+def _left_s(found: StudyView, measured: int, planned: int | None, spent_s: float) -> float | None:
     if found.state != "running" or planned is None or not measured:
         return None
     return max(planned - measured, 0) * spent_s / measured
