@@ -1,4 +1,4 @@
-"""``/workloads``: what can be tuned, what has been measured of it, and how good predictions were."""
+"""``/workloads``: what can be tuned, what was measured of it, and how good predictions were."""
 
 from __future__ import annotations
 
