@@ -39,12 +39,14 @@ class Link(NamedTuple):
 
     path: str
     title: str
+    runs: bool = False
+    """Whether it is only for who may start studies."""
 
 
 NAVIGATION = (
     Link("/", "Overview"),
     Link("/studies", "Studies"),
-    Link("/start", "Start a study"),
+    Link("/start", "Start a study", runs=True),
     Link("/recommendations", "Recommendations"),
     Link("/compare", "Compare"),
     Link("/checks", "Checks"),
@@ -80,12 +82,12 @@ def shared(request: Request) -> dict[str, Any]:
     caller = caller_of(request.scope) if "tonnage.caller" in request.scope else None
     theme = request.cookies.get(THEME_COOKIE)
     is_inside = caller is not None and caller.id != "public"
+    may_run = caller is not None and is_inside and allows(caller.scope, "run")
     return {
-        "navigation": NAVIGATION if is_inside else (),
+        "navigation": [link for link in NAVIGATION if is_inside and (may_run or not link.runs)],
         "path": request.url.path,
         "theme": theme if theme in THEMES else None,
-        "may_run": caller is not None and is_inside and allows(caller.scope, "run"),
-        "may_delete": caller is not None and is_inside and allows(caller.scope, "admin"),
+        "may_run": may_run,
         "is_logged_in": service.needs_keys and is_inside,
         "csrf_token": forms.token(request),
     }

@@ -1,4 +1,4 @@
-"""``/workloads``: what can be tuned, what has been measured of it, and how good predictions were."""
+"""``/workloads``: what can be tuned, what was measured of it, and how good predictions were."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.workloads import service as workloads
 from app.workloads.registry import registered
 from probes.space import dimension_from_dict
 
-PER_PAGE = 50
+PER_PAGE = 25
 
 router = resource("workload-pages")
 

@@ -22,7 +22,6 @@ from probes.devices.machine import SHORTEST_CPU_WINDOW_S, CpuUse, Machine
 from probes.devices.nvml import NvmlDevice
 from probes.devices.reading import Maybe, Missing
 
-
 HERE = "this machine"
 
 

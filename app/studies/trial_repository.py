@@ -86,7 +86,7 @@ def counts_by_state(session: Session, study_id: str) -> dict[str, int]:
         .where(TrialRow.study_id == study_id)
         .group_by(TrialRow.state)
     )
-    return {state: number for state, number in rows}
+    return dict(rows.all())
 
 
 def settled(session: Session, study_ids: Collection[str]) -> dict[str, int]:
@@ -96,7 +96,7 @@ def settled(session: Session, study_ids: Collection[str]) -> dict[str, int]:
         .where(TrialRow.study_id.in_(list(study_ids)))
         .group_by(TrialRow.study_id)
     )
-    return {study_id: number for study_id, number in rows}
+    return dict(rows.all())
 
 
 def totals(session: Session, study_id: str) -> tuple[int, int, float]:

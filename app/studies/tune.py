@@ -12,7 +12,6 @@ from app.database import Database
 from app.devices import service as devices
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
-from app.settings import Settings
 from app.studies import service
 from app.studies.store import SqlStudyStore
 from app.workloads import service as workloads

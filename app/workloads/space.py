@@ -16,7 +16,6 @@ from probes.errors import TonnageError
 from probes.prober import Prober, resolve_python
 from probes.space import Space, dimension_from_dict
 
-
 GOOD_FOR_S = 600.0
 """Its file may have been changed after so long."""
 
