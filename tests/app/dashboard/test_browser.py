@@ -96,7 +96,7 @@ def test_a_study_from_the_form_to_its_export_through_a_restart(tab, server, stud
     tab.evaluate("window.stayed = true")
     tab.wait_for_selector("#log .kind:text-is('probe')")  # it moves, without being loaded again
     before = len(errors)
-    server.stop()
+    server.kill()
     tab.wait_for_selector("#connection:text('Reconnecting')")
     server.start()
     del errors[before:]  # the browser says that it could not connect, which is true
