@@ -106,7 +106,7 @@ def test_what_is_exported_carries_its_recommendation(form):
     ],
 )
 def test_what_cannot_be_read_says_where(name, text, words):
-    with pytest.raises(InputError, match="."):
+    with pytest.raises(InputError, match=r"."):
         read_text(text, name)
     with pytest.raises(InputError) as caught:
         read_text(text, name)
