@@ -134,7 +134,7 @@ class StudyCreate(RequestBody):
         list[Short], Field(max_length=20, description="Levers that are searched too.")
     ] = Field(default_factory=list)
     objective: Annotated[
-        Objective | None,
+        Annotated[Objective, Field(strict=False)] | None,
         Field(description="What is best inside the window. Default: the budget's."),
     ] = None
     effective_batch_size: Annotated[

@@ -100,6 +100,19 @@ def test_the_same_question_while_it_waits_is_the_same_study(api):
     assert start(api, trials=3)["id"] != start(api)["id"]
 
 
+def test_a_request_takes_what_tune_takes(api):
+    asked = {
+        "objective": "pareto",
+        "levers": ["precision"],
+        "effective_batch_size": 64,
+        "timeout_s": 30.0,
+    }
+
+    kept = start(api, **asked)["request"]
+
+    assert {name: kept[name] for name in asked} == asked
+
+
 def test_a_key_stands_for_its_study_even_when_that_is_over(api, database):
     header = {"Idempotency-Key": "build-17"}
     first = api.post("/v1/studies", json=BODY, headers=header).json()
