@@ -252,12 +252,13 @@ def resolve_python(asked: str | None) -> str:
         if not prefix or Path(prefix).resolve() == Path(sys.prefix).resolve():
             continue
         candidate = str(Path(prefix, "bin", "python"))
-        if os.access(candidate, os.X_OK) and _has_torch(candidate):
+        if os.access(candidate, os.X_OK) and has_torch(candidate):
             return candidate
     return sys.executable
 
 
-def _has_torch(python: str) -> bool:
+def has_torch(python: str) -> bool:
+    """Whether this interpreter can import torch, as far as can be told without doing so."""
     look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
     try:
         ran = subprocess.run([python, "-c", look], timeout=30, capture_output=True, check=False)

@@ -240,7 +240,9 @@ def parse_dimension(written: Any) -> Any:
     if ".." in written:
         numbers = [parse_value(part.strip()) for part in written.split("..")]
         if any(isinstance(n, (str, bool, type(None))) for n in numbers) or len(numbers) > 3:
-            raise InputError(f"{written!r} is not a range. Write 2..12, or 64..512..64 with a step.")
+            raise InputError(
+                f"{written!r} is not a range. Write 2..12, or 64..512..64 with a step."
+            )
         if any(isinstance(n, float) for n in numbers):
             if len(numbers) == 3:
                 raise InputError(f"{written!r}: only whole numbers have a step; list the values.")
@@ -251,14 +253,19 @@ def parse_dimension(written: Any) -> Any:
     return [parse_value(written.strip())]
 
 
-def parse_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """``["layers=4", "width=64"]`` to ``{"layers": 4, "width": 64}``. Raises ``InputError``."""
+def parse_assignments(
+    pairs: Sequence[str], option: str, *, as_text: bool = False
+) -> dict[str, Any]:
+    """``["layers=4", "width=64"]`` to ``{"layers": 4, "width": 64}``. Raises ``InputError``.
+
+    ``as_text`` leaves the values as they are written.
+    """
     result: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name.strip():
             raise InputError(f"{option} {pair}: write it as {option} name=value.")
-        result[name.strip()] = parse_value(text.strip())
+        result[name.strip()] = text.strip() if as_text else parse_value(text.strip())
     return result
 
 

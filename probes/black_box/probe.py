@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Protocol
 
 from probes.black_box import gpu

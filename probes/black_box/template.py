@@ -62,7 +62,8 @@ def shell_arguments(template: str, values: Mapping[str, Any]) -> list[str]:
     """The command as a shell is to run it, every value quoted. Raises ``InputError``."""
     check_shell_quoting(template)
     quoted = {
-        name: shlex.quote(text) if (text := as_text(value)) else "" for name, value in values.items()
+        name: shlex.quote(text) if (text := as_text(value)) else ""
+        for name, value in values.items()
     }
     return ["/bin/sh", "-c", fill(template, quoted)]
 

@@ -108,9 +108,11 @@ class CpuTree:
     def _own(self, pid: int, process: _Process, bytes_: int, status: Status) -> int:
         own = bytes_ - self._base(process, status)
         # Reading the mappings takes a while, so it is done only where it may matter.
-        if not process.is_fork and own > 0 and (own > self.cap_bytes or self._may_have_grown(
-            process, status
-        )):
+        if (
+            not process.is_fork
+            and own > 0
+            and (own > self.cap_bytes or self._may_have_grown(process, status))
+        ):
             self._look(pid, process, status)
             own = bytes_ - self._base(process, status)
         return max(0, own)
