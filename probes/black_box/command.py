@@ -102,7 +102,7 @@ class Command:
             if name not in RESERVED and name not in self.space:
                 raise InputError(
                     f"The placeholder {{{name}}} has no dimension. Say which values it may have: "
-                    f"--space {name}=2..12 or --space {name}=64,128, or one with --set {name}=4, or "
+                    f"--space {name}=2..12 or --space {name}=64,128, one with --set {name}=4, or "
                     f"[commands.NAME.space] in tonnage.toml. Known: "
                     f"{', '.join([*self.space, *RESERVED])}. For the text itself write "
                     f"{{{{{name}}}}}."
@@ -153,8 +153,8 @@ class Command:
                 )
         if job.accumulation > 1 and "accumulation" not in named:
             raise InputError(
-                "An effective batch size needs a placeholder {accumulation} in the command: batches "
-                "per optimizer step."
+                "An effective batch size needs a placeholder {accumulation} in the command: "
+                "batches per optimizer step."
             )
         return {
             **job.config,

@@ -5,9 +5,7 @@ Only what is written after the command was started counts. Standard library only
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 import struct
 import time
 from pathlib import Path
@@ -73,23 +71,21 @@ class EventFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._at = {name: os.path.getsize(name) for name in self._files()}
-        self._began = time.time()
+        self._at = {file: file.stat().st_size for file in self._files()}
 
-    def _files(self) -> list[str]:
-        pattern = os.path.join(glob.escape(str(self.folder)), "**", f"{EVENT_FILES}*")
-        return sorted(glob.glob(pattern, recursive=True))
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.rglob(f"{EVENT_FILES}*"))
 
     def read(self) -> list[Seen]:
         to_monotonic = time.monotonic() - time.time()
         events: list[tuple[float, int]] = []
-        for name in self._files():
-            at = self._at.get(name, 0)
-            with open(name, "rb") as file:
+        for path in self._files():
+            at = self._at.get(path, 0)
+            with path.open("rb") as file:
                 file.seek(at)
                 data = file.read()
             used, found = parse_events(data)
-            self._at[name] = at + used
+            self._at[path] = at + used
             events += found
         seen: list[Seen] = []
         for wall_s, step in sorted(events):

@@ -1,4 +1,4 @@
-"""The parent's side of a command: start it, read what it prints, end it with everything it began."""
+"""The parent's side of a command: start it, read what it prints, end it and all it began."""
 
 from __future__ import annotations
 

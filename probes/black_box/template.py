@@ -15,7 +15,7 @@ from typing import Any
 from probes.errors import InputError
 
 PLACEHOLDER = re.compile(r"\{\{(?P<literal>\w[\w-]*)\}\}|(?<!\$)\{(?P<name>[A-Za-z_][\w-]*)\}")
-"""``{{name}}`` is the text ``{name}``. Other braces are what they are, a shell's ``${NAME}`` too."""
+"""``{{name}}`` is the text ``{name}``. Other braces stay as they are, ``${NAME}`` too."""
 
 
 def placeholders(template: str) -> list[str]:

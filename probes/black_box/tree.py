@@ -2,12 +2,12 @@
 
 The unit is that of the CPU as a device: address space. Of each process that began by itself,
 what is mapped from files (libraries, data) does not count, nor what torch takes to start, nor the
-stacks of threads; of one that was forked, what it inherited does not. ``VmPeak`` catches every peak however short.
+stacks of threads; of one that was forked, what it inherited does not. ``VmPeak`` catches every
+peak, however short.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ watched instead: how much of the address space will be libraries is not known be
 
 USUAL_STACK_BYTES = 2 * 2**20
 """Of a thread where stacks have no limit (glibc on x86-64)."""
+
+
+NOTHING_MAPPED = FileMappings(0, has_torch=False)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class _Process:
 
     first: Status
     is_fork: bool
-    mapped: FileMappings = FileMappings(0, False)
+    mapped: FileMappings = NOTHING_MAPPED
     looked_at: int = -1
     """``VmSize`` when the mappings were read."""
 
@@ -167,8 +170,8 @@ class CpuTree:
     def _children(self, pid: int) -> list[int]:
         children: list[int] = []
         try:
-            for task in os.listdir(self._proc / str(pid) / "task"):
-                text = (self._proc / str(pid) / "task" / task / "children").read_text()
+            for task in (self._proc / str(pid) / "task").iterdir():
+                text = (task / "children").read_text()
                 children += [int(child) for child in text.split()]
         except OSError:
             return children

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 MIB = 2**20
 
@@ -46,7 +47,7 @@ def main() -> None:
             print("training...")
             time.sleep(0.01)
         elif asked.log:
-            with open(asked.log, "a") as log:
+            with Path(asked.log).open("a") as log:
                 log.write(f'{{"step": {step}, "loss": {1 / step}}}\n')
         else:
             loss = "nan" if asked.mode == "diverges" and step > 3 else f"{1 / step:.3f}"

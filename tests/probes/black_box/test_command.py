@@ -34,7 +34,7 @@ def check(project: Path, command: str = "", **more: Any) -> None:
 
 
 def test_the_batch_size_must_have_a_place(project: Path) -> None:
-    with pytest.raises(InputError, match="no placeholder {batch_size}"):
+    with pytest.raises(InputError, match=r"no placeholder {batch_size}"):
         check(project, "{python} train.py")
     check(project, "{python} train.py", env={"BATCH_SIZE": "{batch_size}"})
 
@@ -78,7 +78,7 @@ def job(project: Path, config: dict[str, Any], **more: Any) -> ProbeJob:
 
 def test_a_lever_that_the_command_has_no_place_for_is_refused(project: Path) -> None:
     wanted = job(project, {"precision": "bf16"})
-    with pytest.raises(InputError, match="no placeholder {precision}"):
+    with pytest.raises(InputError, match=r"no placeholder {precision}"):
         command_of(wanted.workload).values(wanted, "", "python")
 
 
@@ -86,7 +86,7 @@ def test_accumulation_needs_a_place_too(project: Path) -> None:
     wanted = ProbeJob(
         reference("x", options(project)), {}, 8, "cpu", BRACKET_PLAN, effective_batch_size=32
     )
-    with pytest.raises(InputError, match="placeholder {accumulation}"):
+    with pytest.raises(InputError, match=r"placeholder {accumulation}"):
         command_of(wanted.workload).values(wanted, "", "python")
 
 

@@ -134,7 +134,7 @@ def test_one_that_takes_the_steps_it_is_told_to_is_enough() -> None:
 def test_a_command_that_ignores_the_batch_is_an_error() -> None:
     commands = prober()
     assert commands.probe(job("--mode ignores", batch_size=8)).passed
-    with pytest.raises(InputError, match="does not use {batch_size}"):
+    with pytest.raises(InputError, match=r"does not use {batch_size}"):
         commands.probe(job("--mode ignores", batch_size=4096))
 
 
