@@ -26,6 +26,9 @@ from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
 
+ATTEMPTS = 2
+"""For a question about devices or workloads, where the worker was killed over it."""
+
 
 class Prober:
     """Where and how probes run. Keeps one worker, which forks a fresh process for every job
@@ -137,10 +140,13 @@ class Prober:
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         # Most machines without an accelerator will go on to measure the CPU: ask in its terms.
         environment = self._environment if self._worker else worker_environment("cpu")
-        answer = self._request(self._started(environment), job)
-        result = _result(answer)
-        if result is not None:
-            return result
+        for _ in range(ATTEMPTS):
+            answer = self._request(self._started(environment), job)
+            result = _result(answer)
+            if result is not None:
+                return result
+            if answer.timed_out or (answer.returncode or 0) >= 0:
+                break  # killed, on the other hand, it may have been by mistake: nothing is measured
         if answer.timed_out:
             raise MeasurementError(f"The worker was {answer.timed_out}.{_tail(answer)}")
         raise MeasurementError(
