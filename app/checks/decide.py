@@ -212,7 +212,8 @@ def _does_not_fit(
     if failed.refused:
         return replace(base, verdict="does_not_fit", lowest_failing=failed.to_dict())
     short, is_exact = _short_by(plan, room, evidence, failed)
-    by = "" if short is None else f" by {'at least' if is_exact else 'about'} {size_text(short)}"
+    least = "at least" if is_exact else "about"
+    more = "more " if short is None else f"{least} {size_text(short)} more "
     at = "" if failed.batch_size == plan.batch_size else f" (batch {failed.batch_size} failed)"
     why = {
         "leak": f"batch {plan.batch_size} leaks memory and would die later{at}",
@@ -221,7 +222,7 @@ def _does_not_fit(
         "unsupported": f"batch {plan.batch_size} cannot run here{at}",
     }.get(
         failed.verdict,
-        f"batch {plan.batch_size} is short of {size_text(room.cap_bytes)}{by}{at}",
+        f"batch {plan.batch_size} needs {more}than the {size_text(room.cap_bytes)} there are{at}",
     )
     largest = base.largest_batch
     then = (

@@ -135,12 +135,14 @@ def workload_here(
 
 def workload_key(spec: str, options: dict[str, Any], python: str | None) -> dict[str, Any]:
     variables = ("CONDA_PREFIX", "PYTHONPATH", "VIRTUAL_ENV")
+    place = spec.partition(":")[0]
+    is_module = "." in place and not place.endswith(".py")  # looked for in the working directory
     return {
         "spec": spec,
         "options": options,
         "python": python,
         "own": sys.executable,
-        "folder": "" if spec.partition(":")[0].endswith(".py") else str(Path.cwd()),
+        "folder": str(Path.cwd()) if is_module else "",
         "variables": {name: os.environ[name] for name in variables if name in os.environ},
     }
 

@@ -12,8 +12,8 @@ def measure(question: Question, answer: dict[str, Any], *, quick: bool) -> None:
     """One probe of the plan that ``answer`` is about, kept where the check looks for it."""
     from app.cli.context import ask, is_quiet, open_database
     from app.cli.progress import Progress
-    from app.devices import service as devices
     from app.measurements.service import record
+    from app.target import register
     from probes.devices.base import DeviceFacts
     from probes.max_batch import Ask
     from probes.measurement import Purpose
@@ -46,8 +46,7 @@ def measure(question: Question, answer: dict[str, Any], *, quick: bool) -> None:
         progress.probe(wanted)
         measurement = bench.measure(bench.config(config), wanted)
         progress.measured(measurement)
-        fingerprint = asked.target.fingerprint
-        devices.register(store, fingerprint, kind=facts.kind, name=facts.name)
+        register(store, asked.target)
         record(store, bench.scope, measurement)
     store.close()
     if question.server:

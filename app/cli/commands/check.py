@@ -110,6 +110,8 @@ def _parser() -> Parser:
     add("--json", action="store_const", const="json", dest="format", help="as --format json")
     add("--output", "-o", type=Path, metavar="FILE",
         help="write it to this file; stdout gets the text")
+    add("--report", action="append", default=[], metavar="FORMAT=FILE",
+        help="also write it to a file in this format: junit=report.xml (repeatable)")
     add("--summary", action="store_true", help="also append Markdown to $GITHUB_STEP_SUMMARY")
     add("--explain", action="store_true", help="say what was compared with what")
     add("--refresh", action="store_true",
@@ -129,12 +131,18 @@ def _print(answer: dict[str, Any], given: Namespace) -> None:
     from probes.errors import InputError
 
     text = render(answer, given.format, explain=given.explain)
+    reports = [report.partition("=") for report in given.report]
+    files = [(form, file) for form, _, file in reports]
     if given.output is not None:
-        try:
-            given.output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{given.output} cannot be written: {error.strerror}.") from None
+        files.append((given.format, given.output))
         text = render(answer, "text", explain=given.explain)
+    for form, file in files:
+        if not str(file):
+            raise InputError(f"--report {form}: write it as --report junit=report.xml.")
+        try:
+            Path(file).write_text(render(answer, form, explain=given.explain), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{file} cannot be written: {error.strerror}.") from None
     sys.stdout.write(text)
     sys.stdout.flush()
 

@@ -65,6 +65,7 @@ def max_batch(
 
     from app.cli.progress import Progress, prior_line
     from app.measurements.service import record
+    from app.target import register
     from optimizer.records import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
     from probes.measurement import Measurement
@@ -89,6 +90,7 @@ def max_batch(
             progress.measured(measurement)
             return measurement
 
+        register(store, asked.target)
         progress.doing("estimating memory")
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))

@@ -55,6 +55,7 @@ def probe(
 
     from app.cli.progress import Progress
     from app.measurements.service import record
+    from app.target import register
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
@@ -64,6 +65,7 @@ def probe(
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)
         measurement = bench.measure(bench.config(asked.pinned), wanted)
+        register(store, asked.target)
         record(store, bench.scope, measurement)
     if json_:
         effective = measurement.effective_batch_size
