@@ -1,6 +1,6 @@
 """Trains a residual network on handwritten digits, in a loop of its own.
 
-    python train_argparse.py --layers 2 --width 64 --batch-size 128
+python train_argparse.py --layers 2 --width 64 --batch-size 128
 """
 
 import argparse

@@ -18,6 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 MEASURING = (
     "app/cli",
     "benchmarks",
+    "examples",
     "probes/adapters",
     "probes/devices/test_cpu.py",
     "probes/levers/test_in_a_worker.py",

@@ -35,8 +35,8 @@ def from_lightning(
     ``LightningDataModule`` (or training DataLoader).
 
     ``training_step``, ``configure_optimizers``, ``configure_model``, the hooks around the transfer
-    of a batch and the data module's ``train_dataloader`` are used as they are; there is no
-    ``Trainer``, so what it would be told (precision, accumulation) belongs into ``space`` as levers.
+    of a batch and the data module's ``train_dataloader`` are used as they are. There is no
+    ``Trainer``: what it would be told (precision, accumulation) belongs into ``space`` as levers.
     ``evaluate``: also probe ``validation_step``, on a training batch. ``worst_case`` says how large
     a sample is, or names samples by their index; ``data_files`` are files that results depend on.
 
