@@ -79,7 +79,8 @@ class LightningWorkload(Adapter):
                 f"make(config) returned a {type(made).__name__}; it must return two things: a "
                 "LightningModule, and a LightningDataModule or a DataLoader."
             )
-        module, data = made
+        module: Any = made[0]
+        data: Any = made[1]
         if not isinstance(module, tuple(p.LightningModule for p in self._packages)):
             raise InputError(
                 f"make(config) returned a {type(module).__name__} first; it must be a "
@@ -142,7 +143,8 @@ class LightningWorkload(Adapter):
             step: Callable[..., Any] = module.training_step
             return step
         if self._compiled is None or self._compiled[0] is not module:
-            self._compiled = (module, torch.compile(module.training_step))
+            compiled: Any = torch.compile(module.training_step)
+            self._compiled = (module, compiled)
         return self._compiled[1]
 
     def _hook(self, name: str) -> Callable[[Any, int], Any]:

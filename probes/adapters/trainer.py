@@ -74,8 +74,8 @@ class TrainerWorkload(Adapter):
             if getattr(trainer.args, name, None):
                 raise InputError(
                     f"TrainingArguments({name}=…): a probe trains on one device, which says "
-                    "nothing about a model that is spread over several. Leave it out of what make(config) "
-                    "returns, for the size that one device holds."
+                    "nothing about a model that is spread over several. Leave it out of what "
+                    "make(config) returns, for the size that one device holds."
                 )
         return trainer
 
