@@ -20,6 +20,7 @@ BENCHMARKS = (
     "search",
     "service",
     "faults",
+    "black_box",
 )
 
 

@@ -20,6 +20,7 @@ MEASURING = (
     "benchmarks",
     "examples",
     "probes/adapters",
+    "probes/black_box/test_command_probe.py",
     "probes/devices/test_cpu.py",
     "probes/levers/test_in_a_worker.py",
     "probes/test_max_batch_real.py",

@@ -177,26 +177,28 @@ def trials(session: Session, study_id: str) -> list[Trial]:
     rows = session.execute(
         select(TrialRow).where(TrialRow.study_id == study_id).order_by(TrialRow.number)
     )
-    return [
-        Trial(
-            number=row.number,
-            config=row.config,
-            state=row.state,
-            reason=row.reason,
-            batch_size=row.batch_size,
-            binding=row.binding,
-            throughput_samples_per_s=row.throughput_samples_per_s,
-            violation=row.violation,
-            probes=row.probes,
-            wall_s=row.wall_s,
-        )
-        for row in rows.scalars()
-    ]
+    return [trial_record(row) for row in rows.scalars()]
 
 
 def trial_count(session: Session, study_id: str) -> int:
     statement = select(func.count()).select_from(TrialRow).where(TrialRow.study_id == study_id)
     return session.execute(statement).scalar_one()
+
+
+def trial_record(row: TrialRow) -> Trial:
+    return Trial(
+        number=row.number,
+        config=row.config,
+        state=row.state,
+        reason=row.reason,
+        batch_size=row.batch_size,
+        binding=row.binding,
+        throughput_samples_per_s=row.throughput_samples_per_s,
+        violation=row.violation,
+        probes=row.probes,
+        wall_s=row.wall_s,
+        parameters=row.parameters,
+    )
 
 
 def _row(session: Session, study_id: str) -> StudyRow:

@@ -185,6 +185,7 @@ class TrialOut(BaseModel):
                     "binding": "memory",
                     "throughput_samples_per_s": 72.0,
                     "violation": {"memory": -0.1},
+                    "parameters": 269322,
                     "probes": 3,
                     "wall_s": 12.5,
                 }
@@ -202,6 +203,7 @@ class TrialOut(BaseModel):
     violation: dict[str, float | None] = Field(
         description="By how much each constraint is missed, relative; zero or less when met."
     )
+    parameters: int | None = Field(description="Of the model, where they are known.")
     probes: int
     wall_s: float
 

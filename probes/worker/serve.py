@@ -101,6 +101,10 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             from probes.worker.facts import describe_devices
 
             return describe_devices()
+        if job["kind"] == "footprint":
+            from probes.worker.footprint import footprint
+
+            return {"footprint": footprint(job["device"], job["limit_bytes"], job["headroom"])}
         raise InputError(f"Unknown job {job['kind']!r}.")
     except TonnageError as error:
         return {"error": str(error), "exit_code": error.exit_code}

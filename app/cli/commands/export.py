@@ -61,18 +61,10 @@ def export(
 
     from app.cli.context import absolute_spec
     from app.recommendations.exports.export import export as render
-    from app.recommendations.service import LATEST, get, latest
+    from app.recommendations.service import chosen
 
     spec = absolute_spec(workload) if workload else None
-    if recommendation == LATEST and (spec or budget):
-        found = latest(store, workload=spec, budget=budget)
-        if found is None:
-            raise InputError(
-                "No recommendation of that workload and budget is stored. See what is with: "
-                "tonnage recommend --all"
-            )
-    else:
-        found = get(store, recommendation)
+    found = chosen(store, recommendation, workload=spec, budget=budget)
     scale = found.study.get("time_scale", 1.0)
     if scale != 1.0:
         note = f"Note: {found.id} is for a window scaled by {scale:g}, not for the real budget."
