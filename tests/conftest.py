@@ -18,6 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 MEASURING = (
     "app/cli",
     "benchmarks",
+    "examples",
     "probes/adapters",
     "probes/black_box/test_command_probe.py",
     "probes/devices/test_cpu.py",

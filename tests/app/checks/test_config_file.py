@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from app.recommendations.export import FORMATS
 
 from app.checks.config_file import read_file, read_text
+from app.recommendations.exports.formats import FORMATS
 from probes.errors import InputError
 
 ARGUMENTS = {
@@ -81,13 +81,12 @@ def test_accelerate_says_a_precision_and_no_batch():
     "form", [name for name in ("json", "yaml", "toml", "env") if name in FORMATS]
 )
 def test_what_is_exported_carries_its_recommendation(form):
-    from app.recommendations.export import export
-
+    from app.recommendations.exports.export import export
     from tests.app import factories
 
     identity = "rec_1k0rr48nvttvb71401qp"
-    text = export(factories.recommendation(identity), form)
-    written = read_text(str(text), f"file.{form}")
+    text = export(factories.recommendation(identity), form).text
+    written = read_text(text, f"file.{form}")
     assert written.recommendation_id == identity
     assert written.batch_size == 96
 
