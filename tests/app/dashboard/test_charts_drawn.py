@@ -89,7 +89,7 @@ def test_every_chart_is_drawn_in_the_colours_of_the_theme(open_page, places, pla
     chosen = {"light": "rgb(192, 74, 0)", "dark": "rgb(255, 157, 77)"}[theme]
     assert ink["memory"].get(chosen, 0) > 20
     for name in CHARTS - {"memory", "step-time"}:
-        assert ink[name].get(measured, 0) > 20, name
+        assert ink[name].get(measured, 0) > 5, name
 
 
 def test_the_theme_is_switched_without_loading_again(open_page, places):
