@@ -19,6 +19,7 @@ BENCHMARKS = (
     "step_time",
     "search",
     "service",
+    "dashboard",
 )
 
 
