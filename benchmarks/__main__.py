@@ -21,6 +21,7 @@ BENCHMARKS = (
     "service",
     "faults",
     "black_box",
+    "dashboard",
 )
 
 
