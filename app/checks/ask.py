@@ -144,11 +144,15 @@ def _with_workload(question: Question, brief: Brief, asked: Asked) -> Asked:
 
 def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, dict[str, Any]]:
     """The workload of a recommendation, and its options. Raises ``InputError``."""
+    found: dict[str, Any] | None = None
     if question.server:
-        from app.checks.remote import recommendation
+        from app.checks.remote import ServiceAway, recommendation
 
-        found = recommendation(question.server, question.api_key, identity)
-    else:
+        try:
+            found = recommendation(question.server, question.api_key, identity)
+        except ServiceAway:
+            found = None
+    if found is None:
         url = question.database or brief.database_url
         store = QuickStore.open(url)
         sql = "SELECT document FROM tonnage_recommendations WHERE id = :id"
@@ -189,14 +193,24 @@ def _answer(
     question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
     """From the service where one is named, else from the local store; kept in both."""
-    if question.server:
-        from app.checks.remote import ask_service
+    if not question.server:
+        return _from_store(question, brief, asked, accept_brackets=accept_brackets)
+    from app.checks.remote import ServiceAway, ask_service
 
+    try:
         answer = ask_service(
             question.server, question.api_key, asked, accept_brackets=accept_brackets
         )
-        warnings = _kept_locally(question, brief, answer)
-        return {**answer, "warnings": warnings}
+    except ServiceAway as error:
+        answer = _from_store(question, brief, asked, accept_brackets=accept_brackets)
+        answer["warnings"].append(f"{error} The answer is from the store here.")
+        return answer
+    return {**answer, "warnings": _kept_locally(question, brief, answer)}
+
+
+def _from_store(
+    question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool
+) -> dict[str, Any]:
     limits = Limits(brief.headroom, brief.windows)
     url = question.database or brief.database_url
     store = QuickStore.open(url)
