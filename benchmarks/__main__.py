@@ -19,6 +19,8 @@ BENCHMARKS = (
     "step_time",
     "search",
     "service",
+    "faults",
+    "black_box",
 )
 
 

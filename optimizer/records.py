@@ -93,6 +93,8 @@ class Trial:
     """By how much each constraint is missed, relative; zero or less when met."""
     probes: int = 0
     wall_s: float = 0.0
+    parameters: int | None = None
+    """Of the model, where they are known; foreseen ones for a config that was not built."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

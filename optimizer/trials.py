@@ -188,7 +188,9 @@ class Trials:
         wall_s = time.monotonic() - began_s
         return self._keep(settle(number, config, search.result(), self.budget, wall_s))
 
-    def _keep(self, trial: Trial) -> Trial:
+    def _keep(self, settled: Trial) -> Trial:
+        parameters = self.capacities.parameters(settled.config)
+        trial = replace(settled, parameters=None if parameters is None else round(parameters))
         self.store.add_trial(trial)
         self.settled[config_key(trial.config)] = trial
         self._say(

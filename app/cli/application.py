@@ -15,6 +15,7 @@ from app.cli.commands import (
     max_batch,
     probe,
     recommend,
+    report,
     runner,
     serve,
     tune,
@@ -89,6 +90,7 @@ app.command("recommend")(recommend.recommend)
 app.command("export")(export.export)
 app.command("check", **HANDED_OVER)(check)
 app.command("run", **HANDED_OVER)(run)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("runner")(runner.runner)
 app.command("serve")(serve.serve)

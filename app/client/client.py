@@ -104,7 +104,7 @@ class Client:
 
     def cancel_study(self, study_id: str) -> StudyOut:
         """A running one ends within seconds. What it measured is kept."""
-        found = self._transport.json("POST", f"/v1/studies/{study_id}/cancel")
+        found = self._transport.json("POST", f"/v1/studies/{study_id}/cancel", repeatable=True)
         return StudyOut.model_validate(found)
 
     def delete_study(self, study_id: str) -> None:
@@ -205,7 +205,8 @@ class Client:
             state=fingerprint.state,
         )
         body = DeviceIn(kind=kind, name=name, fingerprint=groups).model_dump()
-        return DeviceOut.model_validate(self._transport.json("POST", "/v1/devices", body=body))
+        found = self._transport.json("POST", "/v1/devices", body=body, repeatable=True)
+        return DeviceOut.model_validate(found)
 
     def device(self, key: str) -> DeviceOut:
         return self._read(f"/v1/devices/{key}", DeviceOut)

@@ -123,6 +123,7 @@ class TrialRow(Base):
     binding: Mapped[str | None] = mapped_column(String(32))
     throughput_samples_per_s: Mapped[float | None]
     violation: Mapped[dict[str, Any]]
+    parameters: Mapped[int | None] = mapped_column(BigInteger)
     probes: Mapped[int]
     wall_s: Mapped[float]
     created_at: Mapped[datetime]

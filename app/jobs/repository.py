@@ -81,6 +81,29 @@ def events(session: Session, job_id: str, after: int, limit: int) -> list[JobEve
     return [JobEvent(row.id, row.kind, row.data, row.created_at) for row in rows.scalars()]
 
 
+def last_events(session: Session, job_id: str, limit: int) -> list[JobEvent]:
+    """The newest, oldest first."""
+    rows = session.execute(
+        select(JobEventRow)
+        .where(JobEventRow.job_id == job_id)
+        .order_by(JobEventRow.id.desc())
+        .limit(limit)
+    )
+    found = [JobEvent(row.id, row.kind, row.data, row.created_at) for row in rows.scalars()]
+    return found[::-1]
+
+
+def newest_event(session: Session, job_id: str, kind: str) -> JobEvent | None:
+    """The last one of a kind."""
+    row = session.execute(
+        select(JobEventRow)
+        .where(JobEventRow.job_id == job_id, JobEventRow.kind == kind)
+        .order_by(JobEventRow.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if row is None else JobEvent(row.id, row.kind, row.data, row.created_at)
+
+
 def id_of(session: Session, reference: str) -> str | None:
     """The job with this id; else the newest one that this study answers."""
     if session.get(JobRow, reference) is not None:
@@ -192,6 +215,12 @@ def leased(session: Session, leases: Collection[str]) -> set[str]:
     return {lease for lease in rows.scalars() if lease is not None}
 
 
+def by_lease(session: Session, leases: Collection[str]) -> dict[str, str]:
+    """Those of the devices that a running job has, to its id."""
+    rows = session.execute(select(JobRow.lease, JobRow.id).where(JobRow.lease.in_(list(leases))))
+    return {lease: job_id for lease, job_id in rows if lease is not None}
+
+
 def running_on(session: Session, leases: Collection[str]) -> list[str]:
     """Ids of the jobs that have these devices."""
     rows = session.execute(
@@ -200,14 +229,15 @@ def running_on(session: Session, leases: Collection[str]) -> list[str]:
     return list(rows.scalars())
 
 
-def running_of(session: Session, runner_id: str) -> list[JobRow]:
-    """The jobs a runner has, locked."""
+def running_of(session: Session, runner_id: str, *, lock: bool = True) -> list[JobRow]:
+    """The jobs a runner has."""
     statement = (
         select(JobRow)
         .where(JobRow.runner_id == runner_id, JobRow.state == RUNNING)
         .order_by(JobRow.id)
-        .with_for_update()
     )
+    if lock:
+        statement = statement.with_for_update()
     return list(session.execute(statement).scalars())
 
 

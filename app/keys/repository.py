@@ -34,6 +34,12 @@ def of_token(session: Session, token_hash: str) -> ApiKey | None:
     return None if row is None else _record(row)
 
 
+def with_hash(session: Session, key_id: str) -> tuple[ApiKey, str] | None:
+    """The key with this id, revoked or not, and its hash."""
+    row = session.get(ApiKeyRow, key_id)
+    return None if row is None else (_record(row), row.token_hash)
+
+
 def revoke(session: Session, key_id: str) -> None:
     session.get_one(ApiKeyRow, key_id).revoked_at = utc_now()
 

@@ -195,6 +195,32 @@ def of_study(session: Session, study_id: str) -> list[MeasurementRecord]:
     return [_record(row) for row in rows.scalars()]
 
 
+def of_configs(
+    session: Session, study_id: str, configs: Sequence[Config]
+) -> list[MeasurementRecord]:
+    """Those of a study's measurements that are of these configs, oldest first."""
+    rows = session.execute(
+        select(MeasurementRow)
+        .join(StudyMeasurementRow, StudyMeasurementRow.measurement_id == MeasurementRow.id)
+        .where(
+            StudyMeasurementRow.study_id == study_id,
+            MeasurementRow.config_hash.in_([short_hash(config) for config in configs]),
+        )
+        .order_by(MeasurementRow.id)
+    )
+    return [_record(row) for row in rows.scalars()]
+
+
+def of_trial(session: Session, study_id: str, number: int) -> list[MeasurementRecord]:
+    """What a study measured of one config, oldest first."""
+    rows = session.execute(
+        select(MeasurementRow)
+        .where(MeasurementRow.study_id == study_id, MeasurementRow.trial_number == number)
+        .order_by(MeasurementRow.id)
+    )
+    return [_record(row) for row in rows.scalars()]
+
+
 def listing(
     session: Session,
     *,

@@ -84,6 +84,12 @@ def listing(
         )
 
 
+def of_trial(database: Database, study_id: str, number: int) -> list[MeasurementRecord]:
+    """What a study measured of one config, oldest first."""
+    with database.read() as session:
+        return repository.of_trial(session, study_id, number)
+
+
 def grades(database: Database, study_id: str) -> list[Grade]:
     """How good the predictions of a study were."""
     with database.read() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Text, cast, or_, select
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
@@ -81,6 +81,22 @@ def page(
     if before is not None:
         statement = statement.where(row.id < before)
     return [_recommendation(found) for found in session.execute(statement).scalars()]
+
+
+def newest_of_each(session: Session, limit: int) -> list[Recommendation]:
+    """The newest of each workload, budget and fingerprint, newest first."""
+    row = RecommendationRow
+    newest = select(func.max(row.id)).group_by(row.workload, row.budget, row.fingerprint)
+    statement = select(row).where(row.id.in_(newest)).order_by(row.id.desc()).limit(limit)
+    return [_recommendation(found) for found in session.execute(statement).scalars()]
+
+
+def choices(session: Session) -> tuple[list[str], list[str], list[str]]:
+    """The workloads, budgets and devices that there are recommendations of."""
+    row = RecommendationRow
+    found = session.execute(select(row.workload, row.budget, row.device).distinct()).all()
+    workloads, budgets, devices = (sorted({each[i] for each in found}) for i in range(3))
+    return workloads, budgets, devices
 
 
 def of_study(session: Session, study_id: str) -> Recommendation | None:

@@ -23,6 +23,14 @@ class Validity(NamedTuple):
     reasons: list[str]
 
 
+class Choices(NamedTuple):
+    """Every value that some recommendation has, in order."""
+
+    workloads: list[str]
+    budgets: list[str]
+    devices: list[str]
+
+
 def latest(
     database: Database,
     workload: str | None = None,
@@ -99,6 +107,12 @@ def page(
         )
 
 
+def choices(database: Database) -> Choices:
+    """What recommendations can be told apart by."""
+    with database.read() as session:
+        return Choices(*repository.choices(session))
+
+
 def exactly(database: Database, recommendation_id: str) -> Recommendation:
     """By its whole id. Raises ``NotFound``."""
     with database.read() as session:
@@ -136,6 +150,22 @@ def get(database: Database, reference: str) -> Recommendation:
     raise InputError(
         f"There is no recommendation {reference!r}.{suggestion} List them with: tonnage recommend"
     )
+
+
+def chosen(
+    database: Database, reference: str, *, workload: str | None, budget: str | None
+) -> Recommendation:
+    """``get``, where ``latest`` may mean the latest of a workload or a budget. Raises
+    ``InputError``."""
+    if reference != LATEST or not (workload or budget):
+        return get(database, reference)
+    found = latest(database, workload=workload, budget=budget)
+    if found is None:
+        raise InputError(
+            "No recommendation of that workload and budget is stored. See what is with: "
+            "tonnage recommend --all"
+        )
+    return found
 
 
 def validity(

@@ -86,6 +86,7 @@ class TrialLine(Line):
     violation: dict[str, Any]
     probes: int
     wall_s: float
+    parameters: int | None = None
     created_at: AwareDatetime
 
 

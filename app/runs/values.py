@@ -60,10 +60,10 @@ def as_text(value: Any) -> str:
 
 def environment_of(recommendation: Recommendation) -> dict[str, str]:
     """The variables that ``tonnage export --to env`` writes, the allocator's settings included."""
-    from app.recommendations.export import export
+    from app.recommendations.exports.export import export
 
     found = {}
-    for line in export(recommendation, "env").splitlines():
+    for line in export(recommendation, "env").text.splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):
             found[name] = "".join(shlex.split(value))

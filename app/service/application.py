@@ -15,9 +15,11 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 
 from app.checks.routes import router as checks
+from app.dashboard.errors import error_page
+from app.dashboard.routes import DASHBOARD
 from app.database.engine import POOL_SIZE
 from app.devices.routes import router as devices
 from app.measurements.routes import router as measurements
@@ -50,6 +52,7 @@ ROUTERS = (  # looked through in this order
     runs,
     predictions,
     health,
+    *DASHBOARD,
 )
 
 
@@ -69,12 +72,8 @@ def create_app(service: Service) -> FastAPI:
         # As they are, which include_router would wrap: a request then looks through two routers
         # twice, and that is a third of what it costs.
         app.router.routes.extend(router.routes)
-    problems.install(app)
+    problems.install(app, error_page)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
-
-    @app.get("/", include_in_schema=False)
-    def index() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -72,7 +72,7 @@ class Envelope:
         except Exception as error:
             log.exception("Failed on %s %s", scope["method"], scope["path"])
             if status == 0:
-                answer = problems.response(problems.problem_of(error), scope["path"])
+                answer = problems.response(problems.problem_of(error), scope)
                 await answer(scope, receive, send_with_headers)
         finally:
             duration_s = time.perf_counter() - started_s

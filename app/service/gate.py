@@ -10,9 +10,11 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.keys import service as keys
+from app.keys import sessions
 from app.service import problem_types as types
 from app.service import problems
 from app.service.addresses import is_loopback_name
@@ -21,8 +23,10 @@ from app.service.problems import ProblemError
 from app.service.runtime import OPEN, Caller, Service
 from probes.errors import TonnageError
 
-PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
+PUBLIC = frozenset({"/login", "/docs", "/openapi.json", "/healthz", "/readyz"})
 """Paths that tell nothing of what is stored."""
+PUBLIC_BELOW = "/assets/"
+"""Stylesheets and scripts."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -43,7 +47,7 @@ class Gate:
             self._check_origin(scope)
             scope["tonnage.caller"] = await self._caller(scope)
         except (ProblemError, TonnageError) as error:
-            answer = problems.response(problems.problem_of(error), scope["path"])
+            answer = problems.response(problems.problem_of(error), scope)
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -75,12 +79,18 @@ class Gate:
             if self.service.is_limited:
                 self._count(address)
             return OPEN
-        if scope["path"] in PUBLIC:
+        if scope["path"] in PUBLIC or scope["path"].startswith(PUBLIC_BELOW):
+            if scope["method"] not in _SAFE:  # trying keys
+                self._count(address)
             return Caller("public", "read")
         scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
         key = None
         if scheme.lower() == "bearer" and token:
             key = await run_in_threadpool(keys.authenticate, self.service.database, token.strip())
+        elif not token and self._may_use_session(scope):
+            cookie = HTTPConnection(scope).cookies.get(sessions.COOKIE)
+            if cookie is not None:
+                key = await run_in_threadpool(sessions.resume, self.service.database, cookie)
         if key is None:
             self._count(address)
             detail = "The key is unknown or revoked." if token else "The request carries no key."
@@ -88,6 +98,11 @@ class Gate:
             raise ProblemError(types.NOT_AUTHENTICATED, detail, headers=challenge)
         self._count(key.id)
         return Caller(key.id, key.scope)
+
+    def _may_use_session(self, scope: Scope) -> bool:
+        """A browser adds its cookie to whatever a page has it send. The forms of the dashboard
+        prove where they come from; the interface of programs takes it for reading only."""
+        return scope["method"] in _SAFE or not scope["path"].startswith("/v1/")
 
     def _count(self, client: str) -> None:
         wait_s = self.service.limiter.take(client)

@@ -34,7 +34,7 @@ class Intake:
             await self.app(scope, receive, send)
             return
         if length is not None and (not length.isdecimal() or int(length) > self.max_bytes):
-            await problems.response(self._too_large(), scope["path"])(scope, receive, send)
+            await problems.response(self._too_large(), scope)(scope, receive, send)
             return
         await self.app(scope, self._limited(receive), send)
 

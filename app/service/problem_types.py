@@ -65,6 +65,12 @@ FOREIGN_ORIGIN = ProblemType(
     "A page of another origin may not use this service",
     "List the origin under service.cors_origins in tonnage.toml, or call from a program.",
 )
+FORM_EXPIRED = ProblemType(
+    "form-expired",
+    403,
+    "The form is no longer good",
+    "Go back, reload the page and send the form again.",
+)
 NOT_FOUND = ProblemType(
     "not-found",
     404,
@@ -143,6 +149,7 @@ TYPES = {
         WORKLOAD_NOT_REGISTERED,
         OPTION_NOT_ALLOWED,
         FOREIGN_ORIGIN,
+        FORM_EXPIRED,
         NOT_FOUND,
         NO_RECOMMENDATION,
         METHOD_NOT_ALLOWED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
+from starlette.types import Scope
 
 from app.errors import (
     Conflict,
@@ -27,10 +28,13 @@ from app.errors import (
 )
 from app.log_context import context
 from app.service import problem_types as types
+from app.service.headers import header
 from app.service.problem_types import ProblemType
 from probes.errors import MeasurementError, TonnageError
 
 MEDIA_TYPE = "application/problem+json"
+FOR_PROGRAMS = ("/v1/", "/assets/", "/metrics", "/openapi.json", "/healthz", "/readyz")
+"""Paths that answer programs, whatever they accept."""
 RETRY_AFTER_S = 2
 
 log = logging.getLogger(__name__)
@@ -97,20 +101,29 @@ class NothingMore(HTTPException):
         super().__init__(204)
 
 
-def response(error: ProblemError, path: str) -> Response:
-    """The document. ``path`` is what was asked for."""
+def response(error: ProblemError, scope: Scope) -> Response:
+    """The document; a page that says the same, where a browser asked for a page."""
     document = {
         "type": error.kind.uri,
         "title": error.kind.title,
         "status": error.kind.status,
         "detail": error.detail,
         "what_to_do": error.kind.what_to_do,
-        "instance": path,
+        "instance": scope["path"],
         "request_id": context().get("request_id", ""),
         "errors": [each.model_dump() for each in error.errors],
     }
+    if wants_page(scope):
+        page: Response = scope["app"].state.error_page(Request(scope), document, error.headers)
+        return page
     body = json.dumps(document).encode()
     return Response(body, error.kind.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether it is a browser that asks, for something that is not the interface of programs."""
+    accepted = header(scope, b"accept") or ""
+    return "text/html" in accepted and not scope["path"].startswith(FOR_PROGRAMS)
 
 
 def problem_of(error: Exception) -> ProblemError:
@@ -196,15 +209,20 @@ def _of_method(request: Request) -> ProblemError:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer everything that is raised below with a problem document."""
+ErrorPage = Callable[[Request, dict[str, Any], Mapping[str, str] | None], Response]
+"""Makes a page of a problem document, and headers that its answer must have."""
+
+
+def install(app: FastAPI, error_page: ErrorPage) -> None:
+    """Answer everything that is raised below with a problem document, or a page of it."""
+    app.state.error_page = error_page
 
     def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, NothingMore):
             return Response(status_code=204)
         if isinstance(error, HTTPException) and error.status_code == 405:
             error = _of_method(request)
-        return response(problem_of(error), request.url.path)
+        return response(problem_of(error), request.scope)
 
     for kind in (HTTPException, RequestValidationError, TonnageError, IntegrityError, PoolTimeout):
         app.add_exception_handler(kind, answer)

@@ -9,11 +9,13 @@ from fastapi import Depends, Request
 from starlette.types import Scope as AsgiScope
 
 from app.database import Database
+from app.devices.live import LiveDevices
 from app.keys.records import Scope
 from app.service.metrics import Metrics
 from app.service.rate import RateLimiter
 from app.service.runners import RunnerWatch
 from app.settings import Settings
+from app.workloads.space import Describer
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Service:
     """Whether nothing but this machine reaches it."""
     runners: RunnerWatch | None = None
     """Starts a runner on this host when there is work; ``None``: nobody does."""
+    describer: Describer = field(default_factory=Describer)
+    """Knows the search spaces of registered workloads."""
+    live: LiveDevices = field(init=False)
+    """Reads the sensors of this machine."""
     limiter: RateLimiter = field(init=False)
     metrics: Metrics = field(init=False)
 
@@ -48,6 +54,7 @@ class Service:
         service = self.settings.service
         limiter = RateLimiter(service.rate_per_s, service.rate_burst)
         object.__setattr__(self, "limiter", limiter)
+        object.__setattr__(self, "live", LiveDevices(self.settings.probe.lease_dir))
         object.__setattr__(self, "metrics", Metrics(self.database))
 
     def work_arrived(self) -> None:

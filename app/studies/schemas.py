@@ -14,6 +14,7 @@ from app.service.fields import (
     Config,
     CycleBatches,
     EffectiveBatch,
+    FirstError,
     Fraction,
     MemoryBudget,
     Number,
@@ -25,6 +26,7 @@ from app.service.fields import (
 )
 from app.service.paging import NamedPageQuery
 from optimizer.budgets import Objective
+from optimizer.proposals import Sampler
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
@@ -131,11 +133,15 @@ class StudyCreate(RequestBody):
         Field(default_factory=dict)
     )
     levers: Annotated[
-        list[Short], Field(max_length=20, description="Levers that are searched too.")
+        list[Short], Field(max_length=20, description="Levers that are searched too."), FirstError
     ] = Field(default_factory=list)
     objective: Annotated[
-        Objective | None,
+        Annotated[Objective, Field(strict=False)] | None,
         Field(description="What is best inside the window. Default: the budget's."),
+    ] = None
+    sampler: Annotated[
+        Annotated[Sampler, Field(strict=False)] | None,
+        Field(description="What proposes configurations. Default: `predictive`."),
     ] = None
     effective_batch_size: Annotated[
         EffectiveBatch | None,
@@ -179,6 +185,7 @@ class TrialOut(BaseModel):
                     "binding": "memory",
                     "throughput_samples_per_s": 72.0,
                     "violation": {"memory": -0.1},
+                    "parameters": 269322,
                     "probes": 3,
                     "wall_s": 12.5,
                 }
@@ -196,6 +203,7 @@ class TrialOut(BaseModel):
     violation: dict[str, float | None] = Field(
         description="By how much each constraint is missed, relative; zero or less when met."
     )
+    parameters: int | None = Field(description="Of the model, where they are known.")
     probes: int
     wall_s: float
 

@@ -12,14 +12,14 @@ from app.database import Database
 from app.devices import service as devices
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
-from app.settings import Settings
 from app.studies import service
 from app.studies.store import SqlStudyStore
 from app.workloads import service as workloads
+from app.workloads.space import space_rules
 from optimizer.budgets import Objective, budget_named
 from optimizer.proposals import Sampler
 from optimizer.records import Recommendation, StudySpec
-from optimizer.spaces import SpaceRules, Tier, space_for
+from optimizer.spaces import space_for
 from optimizer.study import Study
 from optimizer.trials import Event, Known, Limits
 from optimizer.words import duration
@@ -128,18 +128,6 @@ def _batch_cap(bench: Bench) -> int:
     largest = bench.settings.probe.max_batch
     effective = bench.effective_batch_size
     return largest if effective is None else min(largest, effective)
-
-
-def space_rules(settings: Settings, workload: str) -> SpaceRules:
-    """The configured memory tiers of a workload; empty rules where there are none."""
-    found = settings.workloads.get(workload)
-    if found is None:
-        return SpaceRules()
-    return SpaceRules(
-        tiers=[Tier(tier.min_gib, tier.spaces) for tier in found.tiers],
-        scaling=[(scaling.min_gib, scaling.factor) for scaling in found.scaling],
-        rounding=found.rounding,
-    )
 
 
 def max_parameters(bench: Bench, objective: Objective) -> int | None:

@@ -48,6 +48,17 @@ class NvmlDevice:
     @classmethod
     def find(cls, uuid_hash: str, nvml: Any = None) -> Maybe[NvmlDevice]:
         """The device whose UUID has this hash (see ``host.hash_uuid``), or why there is none."""
+        found = cls.all(nvml)
+        if isinstance(found, Missing):
+            return found
+        for device in found:
+            if device.uuid_hash == uuid_hash:
+                return device
+        return Missing("NVML lists no device with this UUID: the driver hides it from here")
+
+    @classmethod
+    def all(cls, nvml: Any = None) -> Maybe[list[NvmlDevice]]:
+        """Every device of this machine, in NVML's order, or why none can be listed."""
         if nvml is None:
             try:
                 nvml = importlib.import_module("pynvml")
@@ -56,11 +67,25 @@ class NvmlDevice:
         started = _call(nvml, "nvmlInit")
         if isinstance(started, Missing):
             return started
-        for handle in _handles(nvml):
-            uuid = _call(nvml, "nvmlDeviceGetUUID", handle)
-            if not isinstance(uuid, Missing) and hash_uuid(_text(uuid)) == uuid_hash:
-                return cls(nvml, handle)
-        return Missing("NVML lists no device with this UUID: the driver hides it from here")
+        return [cls(nvml, handle) for handle in _handles(nvml)]
+
+    @property
+    def uuid_hash(self) -> str | None:
+        """The UUID, made anonymous; ``None`` where the driver does not tell it."""
+        uuid = self._get("nvmlDeviceGetUUID")
+        return None if isinstance(uuid, Missing) else hash_uuid(_text(uuid))
+
+    @property
+    def name(self) -> str:
+        """The product's name."""
+        name = self._get("nvmlDeviceGetName")
+        return "NVIDIA device" if isinstance(name, Missing) else _text(name)
+
+    @property
+    def total_bytes(self) -> Maybe[int]:
+        """Memory of the whole device."""
+        total: Maybe[int] = self._attribute("nvmlDeviceGetMemoryInfo", "total")
+        return total
 
     def read(self) -> dict[str, Any]:
         """Fields of a ``Reading`` that NVML knows."""
@@ -74,9 +99,15 @@ class NvmlDevice:
             "memory_clock_mhz": self._get(
                 "nvmlDeviceGetClockInfo", self._constant("NVML_CLOCK_MEM", 2)
             ),
-            "memory_used_bytes": self._attribute("nvmlDeviceGetMemoryInfo", "used"),
             "utilisation_percent": self._attribute("nvmlDeviceGetUtilizationRates", "gpu"),
             "throttle_reasons": self._throttle_reasons(),
+            **self.memory(),
+        }
+
+    def memory(self) -> dict[str, Any]:
+        """Of ``read``, what is in use: of the device, and by process. Bytes."""
+        return {
+            "memory_used_bytes": self._attribute("nvmlDeviceGetMemoryInfo", "used"),
             "process_bytes": self._processes(),
         }
 

@@ -1,4 +1,4 @@
-"""``tonnage serve``: the HTTP interface."""
+"""``tonnage serve``: the dashboard and the HTTP interface."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def serve(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Serve recommendations, measurements and studies over HTTP until it is stopped.
+    """Serve the dashboard, and the same for programs over HTTP, until it is stopped.
 
     Without keys it listens on this machine only. Once there is a key (tonnage keys create), every
     request needs one, and any other address may be listened on. The database is migrated first.
@@ -64,12 +64,22 @@ def serve(
 
     service = service_on(listener, store, settings, insecure=insecure)
     url = url_of(listener)
-    asked = "needed (Authorization: Bearer KEY)" if service.needs_keys else "not needed"
+    asked = (
+        "needed (to log in, or as Authorization: Bearer KEY)"
+        if service.needs_keys
+        else "not needed"
+    )
     if json_:
-        addresses = {"api": f"{url}/v1", "docs": f"{url}/docs", "openapi": f"{url}/openapi.json"}
+        addresses = {
+            "dashboard": f"{url}/",
+            "api": f"{url}/v1",
+            "docs": f"{url}/docs",
+            "openapi": f"{url}/openapi.json",
+        }
         print_json({**addresses, "keys_needed": service.needs_keys, "database": store.shown_url})
     else:
         rows = [
+            ("dashboard", f"{url}/"),
             ("API", f"{url}/v1"),
             ("docs", f"{url}/docs"),
             ("keys", asked),

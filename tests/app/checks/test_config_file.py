@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from app.recommendations.export import FORMATS
 
 from app.checks.config_file import read_file, read_text
-from app.recommendations.export import FORMATS
 from probes.errors import InputError
 
 ARGUMENTS = {
@@ -82,6 +82,7 @@ def test_accelerate_says_a_precision_and_no_batch():
 )
 def test_what_is_exported_carries_its_recommendation(form):
     from app.recommendations.export import export
+
     from tests.app import factories
 
     identity = "rec_1k0rr48nvttvb71401qp"

@@ -1,0 +1,68 @@
+"""``tonnage report``: a recommendation as one HTML file, to send and to keep."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import options
+from app.cli.context import open_database, open_settings
+from probes.errors import InputError
+
+
+def report(
+    recommendation: Annotated[
+        str,
+        typer.Argument(help="latest, or an id (its first characters are enough)."),
+    ] = "latest",
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The file to write, replacing it; - for stdout."),
+    ] = Path("report.html"),
+    workload: Annotated[
+        str | None, typer.Option(help="The latest of this workload.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="The latest of this budget.", show_default=False)
+    ] = None,
+    database: options.Database = None,
+) -> None:
+    """Write a stored recommendation as one self-contained page with its charts.
+
+    The same as the dashboard shows, in one HTML file: evidence, alternatives, predicted against
+    measured, and every export. It opens without a network and without the service.
+
+    Example: tonnage report latest --output report.html
+    """
+    settings = open_settings()
+    store = open_database(settings, database)
+
+    from app.cli.context import absolute_spec
+    from app.dashboard.recommendation_view import view
+    from app.dashboard.report import report as render
+    from app.recommendations.service import chosen
+
+    spec = absolute_spec(workload) if workload else None
+    found = chosen(store, recommendation, workload=spec, budget=budget)
+    text = render(view(store, found))
+    if str(output) == "-":
+        sys.stdout.write(text)
+        return
+    _write(output, text)
+    size_kib = len(text.encode()) / 1024
+    print(f"{output}: {found.id}, {size_kib:.0f} KiB", file=sys.stderr)
+
+
+def _write(output: Path, text: str) -> None:
+    """Whole or not at all: a report that is being looked at is never half a page."""
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{output} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,78 @@
+"""Stylesheets and scripts, from the package. An address holds a hash of the file, so a browser
+may keep it for ever and never shows an old one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from starlette.responses import Response
+
+from app.service import problem_types as types
+from app.service.problems import ProblemError
+from app.service.resource import resource
+
+PREFIX = "/assets/"
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+FOR_EVER = "public, max-age=31536000, immutable"
+
+router = resource("assets")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that is served."""
+
+    name: str
+    content: bytes
+    media_type: str
+
+    @property
+    def path(self) -> str:
+        return f"{PREFIX}{hashlib.sha256(self.content).hexdigest()[:12]}/{self.name}"
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """Every one there is, by path. Nothing else can be asked for."""
+    found = _below(files("app.dashboard").joinpath("static"), "")
+    return {asset.path: asset for asset in found}
+
+
+@cache
+def path_of(name: str) -> str:
+    """Where a file is served: ``page.css``, ``vendor/htmx.min.js``."""
+    return next(asset.path for asset in assets().values() if asset.name == name)
+
+
+def text_of(name: str) -> str:
+    """The file itself, for pages that must hold everything they need."""
+    return assets()[path_of(name)].content.decode()
+
+
+@router.get(PREFIX + "{rest:path}", include_in_schema=False)
+def asset(rest: str) -> Response:
+    found = assets().get(PREFIX + rest)
+    if found is None:
+        raise ProblemError(types.NOT_FOUND, "There is no such asset: reload the page.")
+    headers = {"Cache-Control": FOR_EVER, "Content-Type": found.media_type}
+    return Response(found.content, headers=headers)
+
+
+def _below(folder: Traversable, prefix: str) -> list[Asset]:
+    found: list[Asset] = []
+    for entry in sorted(folder.iterdir(), key=lambda each: each.name):
+        suffix = "." + entry.name.rpartition(".")[2]
+        if entry.is_dir():
+            found += _below(entry, f"{prefix}{entry.name}/")
+        elif suffix in MEDIA_TYPES:
+            found.append(Asset(prefix + entry.name, entry.read_bytes(), MEDIA_TYPES[suffix]))
+    return found

@@ -1,0 +1,1 @@
+"""What the charts show, as plain data: one builder per chart, for the dashboard and the report."""

@@ -1,0 +1,121 @@
+"""Throughput against capacity: what a study has found so far, its front, and what it would choose.
+
+The study page shows it while it fills; the recommendation page shows what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.dashboard.charts.figure import Axis, Figure, Point, Series, Zone
+from app.dashboard.charts.units import count_unit
+from optimizer.choose import config_text, duration
+from probes.measurement import Config
+
+MOST_POINTS = 1200
+WIDE = 20.0
+"""From this ratio of largest to smallest on, an axis is logarithmic."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A confirmed config of a study."""
+
+    config: Config
+    batch_size: int
+    parameters: int
+    throughput_samples_per_s: float
+    cycle_time_s: float | None = None
+    fits_window: bool = True
+    is_incumbent: bool = False
+
+
+def capacity_figure(
+    spots: Sequence[Spot], throughput_loss: float | None = None, chosen_name: str = "recommended"
+) -> Figure:
+    """``throughput_loss`` is the budget's: how much throughput a more capable model may cost.
+    ``None`` where capacity alone decides. ``chosen_name`` is what the incumbent is called."""
+    inside = [s for s in spots if s.fits_window]
+    front = _front(inside)
+    others = [s for s in inside if s not in front and not s.is_incumbent]
+    outside = [s for s in spots if not s.fits_window]
+    chosen = [s for s in spots if s.is_incumbent]
+    kept, left_out = _thinned(others)
+    unit = count_unit([float(s.parameters) for s in spots])
+    name = f"parameters [{unit.symbol}]" if unit.symbol else "parameters"
+
+    def place(spot: Spot) -> Point:
+        words = f"{config_text(spot.config)}, batch {spot.batch_size}"
+        if spot.cycle_time_s is not None:
+            words += f", {duration(spot.cycle_time_s)} per cycle"
+        return Point(unit.of(spot.parameters), spot.throughput_samples_per_s, note=words)
+
+    zones = []
+    if inside and throughput_loss:
+        fastest = max(s.throughput_samples_per_s for s in inside)
+        share = f"{throughput_loss:.0%}"
+        zones.append(
+            Zone(
+                f"{share} below the fastest",
+                "window",
+                "y",
+                fastest * (1 - throughput_loss),
+                fastest,
+            )
+        )
+    return Figure(
+        name="capacity",
+        title="Throughput against capacity",
+        caption=_caption(throughput_loss, left_out),
+        x=Axis(name, scale=_scale([s.parameters for s in spots])),
+        y=Axis(
+            "throughput",
+            "samples/s",
+            scale=_scale([s.throughput_samples_per_s for s in spots]),
+        ),
+        series=[
+            Series("confirmed", "passed", [place(s) for s in kept]),
+            Series("longer than the window", "outside", [place(s) for s in outside]),
+            Series("Pareto front", "front", [place(s) for s in front], line=True),
+            Series(chosen_name, "chosen", [place(s) for s in chosen]),
+        ],
+        zones=zones,
+        unlisted=left_out,
+    )
+
+
+def _front(spots: Sequence[Spot]) -> list[Spot]:
+    """What no other beats in both, fastest first."""
+    front: list[Spot] = []
+    for spot in sorted(spots, key=lambda s: (-s.throughput_samples_per_s, -s.parameters)):
+        if not front or spot.parameters > front[-1].parameters:
+            front.append(spot)
+    return front
+
+
+def _thinned(spots: Sequence[Spot]) -> tuple[list[Spot], int]:
+    """An even selection of very many."""
+    if len(spots) <= MOST_POINTS:
+        return list(spots), 0
+    stride = len(spots) / MOST_POINTS
+    kept = [spots[int(i * stride)] for i in range(MOST_POINTS)]
+    return kept, len(spots) - len(kept)
+
+
+def _scale(values: Sequence[float]) -> str:
+    positive = [v for v in values if v > 0]
+    wide = len(positive) == len(values) and positive and max(positive) > WIDE * min(positive)
+    return "log" if wide else "linear"
+
+
+def _caption(throughput_loss: float | None, left_out: int) -> str:
+    words = "Each point is a config at its maximum stable batch, confirmed. "
+    if throughput_loss:
+        words += (
+            f"Of those that lose at most {throughput_loss:.0%} of the highest throughput, the most "
+            "capable one is recommended. "
+        )
+    if left_out:
+        words += f"{left_out} more points are not drawn. "
+    return words

@@ -1,0 +1,273 @@
+"""A chart as plain data: ``static/charts.js`` draws it, the table beside it says the same in words.
+
+A builder decides what is shown, in which unit and under which role; the script only knows how a
+role looks. Nothing here knows HTML but ``to_json``, which is safe inside a ``<script>`` element.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+DIGITS = 5
+"""Significant digits that are sent: more than a pixel can show."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis counts, in which unit."""
+
+    label: str
+    unit: str = ""
+    scale: Literal["linear", "log"] = "linear"
+    from_zero: bool = False
+    low: float | None = None
+    """Smallest range that is shown, whatever the points say."""
+    high: float | None = None
+    categories: tuple[str, ...] = ()
+    """Names at 1, 2, 3 … in place of numbers."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+
+@dataclass(frozen=True)
+class Point:
+    """One mark, with its interval where it has one, and what to say of it."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one kind. ``role`` says how they look; ``line`` joins them."""
+
+    name: str
+    role: str
+    points: Sequence[Point]
+    line: bool = False
+    across: bool = False
+    """Intervals lie along x instead of y."""
+    listed: bool = True
+    """Whether its points are in the table: not those that only draw a curve."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """An area between two curves."""
+
+    name: str
+    role: str
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A straight line across the chart, with its name at the end."""
+
+    name: str
+    role: str
+    axis: Literal["x", "y"]
+    at: float
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A shaded stripe across the chart."""
+
+    name: str
+    role: str
+    axis: Literal["x", "y"]
+    low: float
+    high: float
+
+
+class Entry(NamedTuple):
+    """A line of the legend."""
+
+    name: str
+    role: str
+    is_zone: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A chart in words: the same for those who do not see it."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart."""
+
+    name: str
+    title: str
+    caption: str
+    x: Axis
+    y: Axis
+    series: Sequence[Series] = ()
+    bands: Sequence[Band] = ()
+    rules: Sequence[Rule] = ()
+    zones: Sequence[Zone] = ()
+    height: Literal["normal", "low"] = "normal"
+    together: str = ""
+    """Charts of one name share the position along x."""
+    unlisted: int = 0
+    """Points that are left out of the table and of the chart because there are too many."""
+    also: Sequence[Rule] = field(default=())
+    """Rules too far away to be drawn, for the table."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(series.points for series in self.series)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, by column, rounded to what can be seen. NaN and infinity become null."""
+        return {
+            "title": self.title,
+            "x": _axis(self.x),
+            "y": _axis(self.y),
+            "series": [_series(each) for each in self.series if each.points],
+            "bands": [
+                {
+                    "name": band.name,
+                    "role": band.role,
+                    "x": _numbers(band.x),
+                    "low": _numbers(band.low),
+                    "high": _numbers(band.high),
+                }
+                for band in self.bands
+            ],
+            "rules": [
+                {"name": r.name, "role": r.role, "axis": r.axis, "at": short(r.at)}
+                for r in self.rules
+            ],
+            "zones": [
+                {
+                    "name": zone.name,
+                    "role": zone.role,
+                    "axis": zone.axis,
+                    "low": short(zone.low),
+                    "high": short(zone.high),
+                }
+                for zone in self.zones
+            ],
+            "height": self.height,
+            "together": self.together,
+        }
+
+    def to_json(self) -> str:
+        """For the inside of ``<script type="application/json">``."""
+        return script_json(self.to_dict())
+
+    def legend(self) -> list[Entry]:
+        """Each name once, in the order in which they are drawn; nothing where there is only one,
+        or where the axis names them."""
+        if self.y.categories:
+            return []
+        found = [Entry(s.name, s.role, False) for s in self.series if s.points]
+        found += [Entry(rule.name, rule.role, False) for rule in self.rules]
+        found += [Entry(each.name, each.role, True) for each in (*self.bands, *self.zones)]
+        return list(dict.fromkeys(found)) if len(found) > 1 else []
+
+    def table(self) -> Table:
+        """Every listed point and every rule, in words."""
+        listed = [series for series in self.series if series.listed and series.points]
+        intervals = any(p.low is not None for series in listed for p in series.points)
+        header = ["", self.x.title, self.y.title]
+        header += ["interval"] if intervals else []
+        header += ["remark"]
+        rows = []
+        for series in listed:
+            for point in series.points:
+                row = [series.name, _on(self.x, point.x), _on(self.y, point.y)]
+                if intervals:
+                    row.append(_between(point))
+                rows.append([*row, point.note])
+        for rule in (*self.rules, *self.also):
+            place = [_on(self.x, rule.at), ""] if rule.axis == "x" else ["", _on(self.y, rule.at)]
+            rows.append([rule.name, *place, *([""] if intervals else []), ""])
+        return Table(header, rows)
+
+
+def script_json(document: Any) -> str:
+    """JSON that neither ends the ``<script>`` it stands in nor begins a comment there."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def short(value: float | None) -> float | None:
+    """Rounded to ``DIGITS`` significant digits; ``None`` for what JSON cannot say."""
+    if value is None or not math.isfinite(value):
+        return None
+    if value == 0 or float(value).is_integer():
+        return value
+    return float(f"{value:.{DIGITS}g}")
+
+
+def number_text(value: float) -> str:
+    """As a person reads it: four digits, thousands apart, never an exponent."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "–"
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _on(axis: Axis, value: float) -> str:
+    if axis.categories:
+        return axis.categories[round(value) - 1]
+    return number_text(value)
+
+
+def _between(point: Point) -> str:
+    if point.low is None or point.high is None:
+        return ""
+    return f"{number_text(point.low)} to {number_text(point.high)}"
+
+
+def _numbers(values: Sequence[float | None]) -> list[float | None]:
+    return [short(value) for value in values]
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "label": axis.label,
+        "unit": axis.unit,
+        "scale": axis.scale,
+        "from_zero": axis.from_zero,
+        "low": short(axis.low),
+        "high": short(axis.high),
+        "categories": list(axis.categories),
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": series.name,
+        "role": series.role,
+        "line": series.line,
+        "across": series.across,
+        "x": _numbers([p.x for p in series.points]),
+        "y": _numbers([p.y for p in series.points]),
+    }
+    if any(p.low is not None for p in series.points):
+        document["low"] = _numbers([p.low for p in series.points])
+        document["high"] = _numbers([p.high for p in series.points])
+    if any(p.note for p in series.points):
+        document["note"] = [p.note for p in series.points]
+    return document

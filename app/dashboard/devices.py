@@ -1,0 +1,48 @@
+"""``/devices``: every device that results are stored for, and those that are here now."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.dashboard.page import page
+from app.devices import service as devices
+from app.devices.routes import KeyInPath
+from app.measurements import service as measurements
+from app.recommendations import service as recommendations
+from app.recommendations.standing import standings
+from app.service.resource import resource
+from app.service.runtime import ServiceDep
+from app.service.security import Reader
+
+SHOWN = 25
+
+router = resource("device-pages")
+
+
+@router.get("/devices", include_in_schema=False)
+def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
+    context = {
+        "devices": service.live.look(service.database),
+        "seen": devices.listing(service.database),
+    }
+    return page(request, "devices.html", context)
+
+
+@router.get("/devices/now", include_in_schema=False)
+def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
+    """The part that changes by itself."""
+    return page(request, "_devices.html", {"devices": service.live.look(service.database)})
+
+
+@router.get("/devices/{key}", include_in_schema=False)
+def device(request: Request, service: ServiceDep, caller: Reader, key: KeyInPath) -> Response:
+    found = devices.get(service.database, key)
+    answers = recommendations.page(service.database, fingerprint=key, limit=SHOWN)
+    context = {
+        "device": found,
+        "recommendations": answers,
+        "standings": standings(service.database, answers),
+        "measurements": measurements.page(service.database, fingerprint=key, limit=SHOWN),
+    }
+    return page(request, "device.html", context)

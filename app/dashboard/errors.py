@@ -1,0 +1,37 @@
+"""What went wrong, as a page: the same that a program is told in a problem document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.dashboard.page import page
+from app.service import problem_types as types
+
+LOGIN = "/login"
+
+
+def error_page(
+    request: Request, problem: dict[str, Any], headers: Mapping[str, str] | None
+) -> Response:
+    """Who is not logged in is asked to do so, and comes back to the page after that."""
+    if problem["status"] == types.NOT_AUTHENTICATED.status:
+        return to_login(request)
+    kept = {name: value for name, value in (headers or {}).items() if name != "WWW-Authenticate"}
+    context = {"problem": problem}
+    return page(request, "error.html", context, status=problem["status"], headers=kept)
+
+
+def to_login(request: Request) -> Response:
+    """Through htmx too, which would put the login into a part of the page."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.method != "GET" or request.headers.get("hx-request"):
+        wanted = "/"
+    address = LOGIN if wanted == "/" else f"{LOGIN}?next={quote(wanted, safe='/')}"
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"HX-Redirect": address})
+    return RedirectResponse(address, 303)

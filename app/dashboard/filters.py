@@ -1,0 +1,141 @@
+"""Numbers and times as pages show them. Pure; each is a filter of the templates by its name."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.clock import utc_now
+from probes.devices.base import size_text
+
+NOTHING = "–"
+"""What stands where there is no number."""
+
+
+def size(size_bytes: float | None) -> str:
+    """``1.50 GiB``."""
+    return NOTHING if size_bytes is None else size_text(size_bytes)
+
+
+def duration(seconds: float | None) -> str:
+    """``820 µs``, ``12.4 ms``, ``3.21 s``, ``4 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{_three_digits(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{_three_digits(seconds)} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def minutes(seconds: float | None) -> str:
+    """Cycle times: always in minutes, so that a column can be compared at a glance."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    value = seconds / 60
+    return f"{value:.2f} min" if value < 10 else f"{value:,.1f} min"
+
+
+def number(value: float | None) -> str:
+    """``1,234``, ``12.3``, ``0.0123``: three digits that mean something, never an exponent."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return NOTHING
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return _three_digits(value)
+
+
+def count(value: float | None) -> str:
+    """Parameters and samples: ``950``, ``12.3 k``, ``7.00 M``, ``1.54 G``."""
+    if value is None:
+        return NOTHING
+    for size_, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size_:
+            return f"{_three_digits(value / size_)} {unit}"
+    return f"{value:,.0f}"
+
+
+def percent(fraction: float | None) -> str:
+    """``0.153`` is ``15.3 %``."""
+    if fraction is None or not math.isfinite(fraction):
+        return NOTHING
+    return f"{fraction * 100:.1f} %" if abs(fraction) < 0.9995 else f"{fraction * 100:.0f} %"
+
+
+def ago(moment: datetime | str | None) -> str:
+    """``12 s ago``, ``5 min ago``, ``3 h ago``, ``2 d ago``."""
+    if moment is None:
+        return NOTHING
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    seconds = max((utc_now() - moment) / timedelta(seconds=1), 0.0)
+    for size_, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size_:
+            return f"{seconds // size_:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def moment(value: datetime | str | None) -> str:
+    """``2026-01-02 03:04 UTC``."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def settings(config: Mapping[str, Any] | None) -> str:
+    """A config on one line: ``layers=4 width=128``."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in (config or {}).items())
+
+
+def value_text(value: Any) -> str:
+    """One value as a person would type it: text as it is, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def document(value: Any) -> str:
+    """JSON as a person reads it."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def words(name: str) -> str:
+    """``does_not_fit`` is ``does not fit``."""
+    return name.replace("_", " ")
+
+
+def _three_digits(value: float) -> str:
+    if value == 0:
+        return "0"
+    decimals = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:.{min(max(decimals, 0), 9)}f}"
+
+
+FILTERS = {
+    "ago": ago,
+    "count": count,
+    "document": document,
+    "duration": duration,
+    "minutes": minutes,
+    "moment": moment,
+    "number": number,
+    "percent": percent,
+    "settings": settings,
+    "size": size,
+    "value": value_text,
+    "words": words,
+}

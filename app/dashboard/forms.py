@@ -1,0 +1,82 @@
+"""Forms: what was typed into them, and proof that they are ours.
+
+Every form carries a token that another site cannot know. With keys it belongs to the session;
+without, it repeats a cookie that only pages of this service are sent.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from app.keys import sessions
+from app.service import problem_types as types
+from app.service.problems import ProblemError
+
+COOKIE = "tonnage_form"
+FIELD = "csrf_token"
+MEDIA_TYPE = "application/x-www-form-urlencoded"
+
+
+class Form(dict[str, str]):
+    """Field to what was typed, without spaces around it. A field that is not there is empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+async def _form(request: Request) -> Form:
+    """Refuses what another site sent."""
+    _check_origin(request)
+    if not request.headers.get("content-type", "").startswith(MEDIA_TYPE):
+        raise ProblemError(types.MALFORMED_BODY, f"A form is sent as {MEDIA_TYPE}.")
+    try:
+        fields = parse_qs((await request.body()).decode(), max_num_fields=500)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise ProblemError(types.MALFORMED_BODY, f"The form cannot be read: {error}.") from None
+    form = Form({name: values[-1].strip() for name, values in fields.items()})
+    expected = await run_in_threadpool(token, request)
+    if not hmac.compare_digest(form.pop(FIELD, "").encode(), expected.encode()):
+        raise ProblemError(types.FORM_EXPIRED, "The form was not sent from a page of this service.")
+    return form
+
+
+FormDep = Annotated[Form, Depends(_form)]
+
+
+def token(request: Request) -> str:
+    """What forms for whoever asks carry."""
+    session = request.cookies.get(sessions.COOKIE)
+    if session is not None and request.app.state.service.needs_keys:
+        found = sessions.form_token(request.app.state.service.database, session)
+        if found is not None:
+            return found
+    given = request.cookies.get(COOKIE, "")
+    if len(given) >= 32:
+        return given
+    made: str = request.scope.setdefault("tonnage.form", secrets.token_urlsafe(32))
+    return made
+
+
+def remember(request: Request, reply: Response) -> None:
+    """Send the cookie that a new token repeats."""
+    made = request.scope.get("tonnage.form")
+    if made is not None:
+        reply.set_cookie(
+            COOKIE, made, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+        )
+
+
+def _check_origin(request: Request) -> None:
+    """Browsers say where a form comes from; what says nothing is no browser."""
+    origin = request.headers.get("origin")
+    host = request.headers.get("host")
+    elsewhere = origin is not None and urlsplit(origin).netloc != host
+    if elsewhere or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise ProblemError(types.FOREIGN_ORIGIN, "The form was sent from a page of another site.")

@@ -1,0 +1,60 @@
+"""``/login`` and ``/logout``: a key for a cookie, where keys are asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.dashboard.forms import FormDep
+from app.dashboard.page import page
+from app.keys import sessions
+from app.service.resource import resource
+from app.service.runtime import ServiceDep
+
+router = resource("login")
+
+HOME = "/"
+
+
+@router.get("/login", include_in_schema=False)
+def login_form(
+    request: Request, service: ServiceDep, next: Annotated[str, Query(max_length=2000)] = HOME
+) -> Response:
+    if not service.needs_keys:
+        return RedirectResponse(_own(next), 303)
+    return page(request, "login.html", {"next": _own(next), "failed": False})
+
+
+@router.post("/login", include_in_schema=False)
+def login(request: Request, service: ServiceDep, form: FormDep) -> Response:
+    """The gate counts attempts like every other request, so keys cannot be tried in numbers."""
+    session = sessions.begin(service.database, form["key"])
+    if session is None:
+        context = {"next": _own(form["next"]), "failed": True}
+        return page(request, "login.html", context, status=401)
+    reply = RedirectResponse(_own(form["next"]), 303)
+    reply.set_cookie(
+        sessions.COOKIE,
+        session.cookie,
+        max_age=sessions.LASTS_S,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return reply
+
+
+@router.post("/logout", include_in_schema=False)
+def logout(form: FormDep) -> Response:
+    reply = RedirectResponse("/login", 303)
+    reply.delete_cookie(sessions.COOKIE, httponly=True, samesite="strict")
+    return reply
+
+
+def _own(path: str) -> str:
+    """A page of this service, whatever was asked for: nobody is sent elsewhere after logging in."""
+    is_own = path.startswith("/") and path.isprintable() and not path.startswith(("//", "/\\"))
+    return path if is_own else HOME

@@ -1,0 +1,52 @@
+"""``/``: what is known, what runs, and what the devices do."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.dashboard.page import page
+from app.recommendations.matrix import budgets_of, matrix
+from app.service.resource import resource
+from app.service.runtime import Service, ServiceDep
+from app.service.security import Reader
+from app.studies import view
+from app.studies.progress import outline
+from app.workloads.registry import registered
+
+RUNNING_SHOWN = 12
+
+router = resource("overview-pages")
+
+
+@router.get("/", include_in_schema=False)
+def overview(request: Request, service: ServiceDep, caller: Reader) -> Response:
+    rows = matrix(service.database)
+    answered = {row.workload for row in rows}
+    context = {
+        "rows": rows,
+        "budgets": budgets_of(rows, list(service.settings.budget_table())),
+        "unmeasured": [
+            name for name in sorted(registered(service.settings)) if name not in answered
+        ],
+        **_now(service),
+    }
+    return page(request, "overview.html", context)
+
+
+@router.get("/now", include_in_schema=False)
+def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
+    """The part of the overview that changes by itself."""
+    return page(request, "_now.html", _now(service))
+
+
+def _now(service: Service) -> dict[str, object]:
+    active = [
+        each
+        for state in ("running", "interrupted", "queued")
+        for each in view.page(service.database, state=state, limit=RUNNING_SHOWN)
+    ]
+    return {
+        "devices": service.live.look(service.database),
+        "active": outline(service.database, active[:RUNNING_SHOWN]),
+    }

@@ -1,0 +1,109 @@
+"""A page: a template filled on the server, with the headers that keep foreign code out of it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Query
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+
+from app.dashboard import forms
+from app.dashboard.assets import path_of
+from app.dashboard.filters import FILTERS
+from app.keys.records import allows
+from app.service.reply import TaggedReply
+from app.service.runtime import Service, caller_of
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    # With no referrer at all, a browser sends "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Vary": "Cookie",
+}
+THEME_COOKIE = "tonnage_theme"
+THEMES = ("light", "dark")
+
+
+Filter = Annotated[str, Query(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A form sends what was not chosen as nothing."""
+
+
+class Link(NamedTuple):
+    """An entry of the navigation."""
+
+    path: str
+    title: str
+    runs: bool = False
+    """Whether it is only for who may start studies."""
+
+
+NAVIGATION = (
+    Link("/", "Overview"),
+    Link("/studies", "Studies"),
+    Link("/start", "Start a study", runs=True),
+    Link("/recommendations", "Recommendations"),
+    Link("/compare", "Compare"),
+    Link("/checks", "Checks"),
+    Link("/workloads", "Workloads"),
+    Link("/devices", "Devices"),
+)
+
+
+class PageReply(TaggedReply):
+    """HTML, with an entity tag where it answers a read."""
+
+    media_type = "text/html"
+
+
+def page(
+    request: Request,
+    template: str,
+    context: dict[str, Any] | None = None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> PageReply:
+    """``template`` with what every page shows: navigation, who is logged in, theme."""
+    content = environment().get_template(template).render(**shared(request), **(context or {}))
+    reply = PageReply(content, status, headers={**HEADERS, **(headers or {})})
+    forms.remember(request, reply)
+    return reply
+
+
+def shared(request: Request) -> dict[str, Any]:
+    """What every template may use."""
+    service: Service = request.app.state.service
+    caller = caller_of(request.scope) if "tonnage.caller" in request.scope else None
+    theme = request.cookies.get(THEME_COOKIE)
+    is_inside = caller is not None and caller.id != "public"
+    may_run = caller is not None and is_inside and allows(caller.scope, "run")
+    return {
+        "navigation": [link for link in NAVIGATION if is_inside and (may_run or not link.runs)],
+        "path": request.url.path,
+        "theme": theme if theme in THEMES else None,
+        "may_run": may_run,
+        "is_logged_in": service.needs_keys and is_inside,
+        "csrf_token": forms.token(request),
+    }
+
+
+@cache
+def environment() -> Environment:
+    """Everything is escaped, and a name that is misspelt in a template is an error."""
+    made = Environment(
+        loader=PackageLoader("app.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(FILTERS)
+    made.globals.update(asset=path_of)
+    return made

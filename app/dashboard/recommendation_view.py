@@ -1,0 +1,213 @@
+"""What the page of a recommendation shows, and the report with it: one place for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.dashboard.charts.capacity import Spot, capacity_figure
+from app.dashboard.charts.figure import Figure
+from app.dashboard.charts.memory import memory_figure
+from app.dashboard.charts.prediction import prediction_figures
+from app.dashboard.charts.stability import stability_figures
+from app.dashboard.charts.step_time import step_time_figure
+from app.database import Database
+from app.devices import repository as devices
+from app.measurements import repository as measurements
+from app.measurements.repository import MeasurementRecord
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
+from app.recommendations.standing import Standing, standings
+from optimizer.budgets import Budget, Objective
+from optimizer.records import Grade, Recommendation
+from probes.errors import InputError
+from probes.measurement import Config, Measurement
+
+BINDINGS = {
+    "memory": "A larger batch does not fit into the memory that may be used.",
+    "time": "With a larger batch a cycle would take longer than the window allows.",
+    "data": "There is no more data for a larger batch.",
+    "shape": "A kernel cannot handle a larger batch.",
+    "cap": "A larger batch was not tried: it would be above the largest that is useful or allowed.",
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """The recommendation in one format; ``problem`` where that cannot carry it."""
+
+    name: str
+    text: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another good config, as the document has it, with where to compare it."""
+
+    document: dict[str, Any]
+    measurement_id: int | None
+
+
+@dataclass(frozen=True)
+class RecommendationView:
+    """Everything on the page."""
+
+    recommendation: Recommendation
+    standing: Standing
+    device_name: str
+    run: Measurement | None
+    """The confirmation it rests on."""
+    failing: Measurement | None
+    """The lowest batch that fails, where one does."""
+    why_binding: str
+    memory: Figure
+    step_time: Figure
+    stability: list[Figure]
+    capacity: Figure | None
+    predictions: list[Figure]
+    alternatives: list[Alternative]
+    exports: list[Export]
+
+    @property
+    def sentence(self) -> str:
+        """What to run, and why."""
+        explanation = self.recommendation.explanation
+        return explanation[0] if explanation else ""
+
+    @property
+    def reasons(self) -> list[str]:
+        """The rest of the argument."""
+        return self.recommendation.explanation[1:]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Every chart that has something to show."""
+        found = [self.memory, self.step_time, *self.stability, *self.predictions]
+        found += [self.capacity] if self.capacity else []
+        return [figure for figure in found if not figure.is_empty]
+
+
+def view(database: Database, recommendation: Recommendation) -> RecommendationView:
+    """Reads what the store has of it; of an old or imported one that may be its document alone."""
+    study_id = str(recommendation.study.get("id", ""))
+    wanted = [recommendation.config, *(other["config"] for other in recommendation.alternatives)]
+    with database.read() as session:
+        records = measurements.of_configs(session, study_id, wanted)
+        grades = measurements.grades(session, study_id)
+        device = devices.find(session, str(recommendation.valid.get("fingerprint", "")))
+    return build(
+        recommendation,
+        records,
+        grades,
+        standings(database, [recommendation])[recommendation.id],
+        device.name if device else recommendation.device,
+    )
+
+
+def build(
+    recommendation: Recommendation,
+    records: Sequence[MeasurementRecord],
+    grades: Sequence[Grade],
+    standing: Standing,
+    device_name: str,
+) -> RecommendationView:
+    """``records`` are what the study measured of the recommended config and the alternatives."""
+    r = recommendation
+    run, failing = (_evidence(r, name) for name in ("highest_passing", "lowest_failing"))
+    own = [each.measurement for each in records if each.measurement.config == r.config]
+    if not own:
+        own = [found for found in (run, failing) if found is not None]
+    capacity = _capacity(r)
+    return RecommendationView(
+        recommendation=r,
+        standing=standing,
+        device_name=device_name,
+        run=run,
+        failing=failing,
+        why_binding=BINDINGS.get(r.binding, ""),
+        memory=memory_figure(own, r.batch_size),
+        step_time=step_time_figure(own, r.batch_size, _longest_step_s(r)),
+        stability=stability_figures(run) if run is not None else [],
+        capacity=capacity,
+        predictions=prediction_figures(grades),
+        alternatives=[Alternative(other, _id_of(other, records)) for other in r.alternatives],
+        exports=exports(r),
+    )
+
+
+def exports(recommendation: Recommendation) -> list[Export]:
+    """In every format there is."""
+    found = []
+    for name in FORMATS:
+        try:
+            found.append(Export(name, export(recommendation, name).text))
+        except InputError as error:
+            found.append(Export(name, problem=str(error)))
+    return found
+
+
+def _evidence(recommendation: Recommendation, name: str) -> Measurement | None:
+    document = recommendation.evidence.get(name)
+    return Measurement.from_dict(document) if document else None
+
+
+def _budget(recommendation: Recommendation) -> Budget | None:
+    document = recommendation.study.get("budget")
+    if not document:
+        return None
+    return Budget(**{**document, "objective": Objective(document.get("objective", "throughput"))})
+
+
+def _longest_step_s(recommendation: Recommendation) -> float | None:
+    budget = _budget(recommendation)
+    return budget.longest_step_s if budget else None
+
+
+def _capacity(recommendation: Recommendation) -> Figure | None:
+    """The front and the alternatives: what the document itself knows of the other configs."""
+    budget = _budget(recommendation)
+    others = [*recommendation.front, *recommendation.alternatives]
+    if not recommendation.parameters or not others:
+        return None
+    chosen = Spot(
+        recommendation.config,
+        recommendation.batch_size,
+        recommendation.parameters,
+        recommendation.throughput_samples_per_s,
+        recommendation.cycle_time_s.get("median"),
+        is_incumbent=True,
+    )
+    spots = {_key(chosen.config): chosen}
+    for other in others:
+        if other.get("parameters"):
+            spot = Spot(
+                other["config"],
+                other["batch_size"],
+                other["parameters"],
+                other["throughput_samples_per_s"],
+                other["cycle_time_s"].get("median"),
+            )
+            spots.setdefault(_key(spot.config), spot)
+    if len(spots) < 2:
+        return None
+    loss = None
+    if budget is not None and budget.objective is not Objective.CAPACITY:
+        loss = budget.throughput_loss or None
+    figure = capacity_figure(list(spots.values()), loss)
+    return replace(figure, title="The alternatives: throughput against capacity")
+
+
+def _key(config: Config) -> str:
+    return str(sorted(config.items()))
+
+
+def _id_of(other: dict[str, Any], records: Sequence[MeasurementRecord]) -> int | None:
+    """The confirmation run of an alternative."""
+    for record in reversed(records):
+        run = record.measurement
+        same = run.config == other["config"] and run.batch_size == other["batch_size"]
+        if same and run.passed and run.purpose == "confirm":
+            return record.id
+    return None

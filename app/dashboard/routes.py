@@ -1,0 +1,31 @@
+"""Every page, in the order in which addresses are compared."""
+
+from __future__ import annotations
+
+from app.dashboard import (
+    assets,
+    checks,
+    compare,
+    devices,
+    login,
+    overview,
+    recommendations,
+    start,
+    studies,
+    study,
+    workloads,
+)
+
+DASHBOARD = (
+    overview.router,
+    studies.router,
+    study.router,
+    start.router,
+    recommendations.router,
+    compare.router,
+    checks.router,
+    workloads.router,
+    devices.router,
+    login.router,
+    assets.router,
+)

@@ -1,0 +1,191 @@
+"""``/start``: ask for a study, having seen what it searches and what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.cli.values import parse_size
+from app.dashboard.forms import Form, FormDep
+from app.dashboard.page import page
+from app.dashboard.space import SpaceRow, pinned_of, rows_of
+from app.jobs import service as jobs
+from app.jobs.records import StudyRequest
+from app.service.resource import resource
+from app.service.runtime import Service, ServiceDep
+from app.service.security import Runner
+from app.studies.cost import Cost, expected
+from app.studies.schemas import StudyCreate
+from app.workloads.registry import registered
+from app.workloads.space import Described, space_rules
+from optimizer.budgets import Budget, Objective, budget_named
+from optimizer.spaces import space_for
+from probes.devices.base import size_text
+from probes.errors import InputError
+from probes.space import Space
+
+router = resource("start-pages")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be started."""
+
+    described: Described | None
+    """``None`` while the workload has not been asked yet."""
+    rows: list[SpaceRow] = field(default_factory=list)
+    """The dimensions, before any is pinned."""
+    cost: Cost | None = None
+    budget: Budget | None = None
+    problem: str = ""
+    """Why it cannot be started like this."""
+
+
+@router.get("/start", include_in_schema=False)
+def start_form(request: Request, service: ServiceDep, caller: Runner) -> Response:
+    """What is given in the address is filled in: other pages lead here with an answer in mind."""
+    form = Form(request.query_params)
+    return _form(request, service, form, _plan(service, form, ask=False))
+
+
+@router.get("/start/plan", include_in_schema=False)
+def plan(request: Request, service: ServiceDep, caller: Runner) -> Response:
+    """The part of the form that follows from the rest. Asking a workload for its space takes
+    seconds the first time."""
+    form = Form(request.query_params)
+    context = {"form": form, "plan": _plan(service, form, ask=True), **_choices(service)}
+    return page(request, "_plan.html", context)
+
+
+@router.post("/start", include_in_schema=False)
+def start(request: Request, service: ServiceDep, caller: Runner, form: FormDep) -> Response:
+    try:
+        asked = _request(form)
+        job = jobs.submit(service.database, asked, settings=service.settings)
+    except InputError as error:
+        found = _plan(service, form, ask=False)
+        return _form(request, service, form, found, problem=str(error), status=422)
+    service.work_arrived()
+    return RedirectResponse(f"/studies/{job.id}", 303)
+
+
+def _form(
+    request: Request,
+    service: Service,
+    form: Form,
+    found: Plan,
+    *,
+    problem: str = "",
+    status: int = 200,
+) -> Response:
+    context = {"form": form, "plan": found, "problem": problem, **_choices(service)}
+    return page(request, "start.html", context, status=status)
+
+
+def _choices(service: Service) -> dict[str, Any]:
+    devices = service.live.look(service.database)
+    return {
+        "workloads": sorted(registered(service.settings)),
+        "budgets": service.settings.budget_table().values(),
+        "devices": {
+            each.device: f"{each.device}: {each.name}, {size_text(each.total_bytes or 0)}"
+            for each in reversed(devices)
+        },
+        "objectives": list(Objective),
+    }
+
+
+def _plan(service: Service, form: Form, *, ask: bool) -> Plan:
+    """``ask``: whether to ask a workload that has not said yet what there is to search."""
+    settings = service.settings
+    workload = form["workload"]
+    if not workload:
+        return Plan(None)
+    try:
+        described = (
+            service.describer.describe(settings, workload)
+            if ask
+            else service.describer.known(settings, workload)
+        )
+        if described is None:
+            return Plan(None)
+        asked = _request(form)
+        budget = budget_named(asked.budget, settings.budget_table())
+        space = described.space
+        rows = rows_of(_space(service, space, asked, {})) if space is not None else []
+        left = _space(service, space, asked, asked.pinned) if space is not None else None
+        cost = expected(
+            service.database,
+            settings,
+            workload=workload,
+            budget=replace(budget, trials=asked.trials or budget.trials),
+            device=_fingerprint(service, asked.device),
+            space=left,
+        )
+    except InputError as error:
+        return Plan(Described(None), problem=str(error))
+    return Plan(described, rows, cost, budget)
+
+
+def _space(service: Service, space: Space, asked: StudyRequest, pinned: Mapping[str, Any]) -> Space:
+    """As the study will search it, with the memory tiers of the device that is asked for."""
+    rules = space_rules(service.settings, asked.workload)
+    total = _device(service, asked.device, "total_bytes") or 0
+    limit_bytes = asked.memory_budget_bytes or total
+    return space_for(space, rules, asked.budget, limit_bytes, pinned)
+
+
+def _device(service: Service, device: str | None, name: str) -> Any:
+    """Of the device that is asked for, else of the best one here."""
+    found = service.live.look(service.database)
+    chosen = next((each for each in found if device in (None, each.device)), None)
+    return getattr(chosen, name) if chosen is not None else None
+
+
+def _fingerprint(service: Service, device: str | None) -> str | None:
+    key = _device(service, device, "fingerprint")
+    return key or None
+
+
+def _request(form: Form) -> StudyRequest:
+    """Raises ``InputError`` that names the field."""
+    given: dict[str, Any] = {
+        "workload": form["workload"],
+        "budget": form["budget"] or "prototyping",
+        "device": form["device"] or None,
+        "pinned": pinned_of(form),
+        "memory_budget_bytes": parse_size(form["memory"]) if form["memory"] else None,
+        "trials": _whole("Configs at most", form["trials"]),
+        "objective": form["objective"] or None,
+        "fresh": form["fresh"] == "on",
+    }
+    minutes = form["minutes"]
+    if minutes:
+        given["timeout_s"] = 60.0 * _number("Time limit", minutes)
+    try:
+        return StudyCreate.model_validate(given, strict=False).request()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: {first['msg']}.") from None
+
+
+def _whole(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InputError(f"{name}: {text!r} is not a whole number.")
+    return int(text)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{name}: {text!r} is not a number.") from None

@@ -1,0 +1,83 @@
+// What pages need beside htmx: the theme, copy buttons, and events of the server.
+"use strict";
+
+const announcer = () => document.getElementById("announcer");
+
+function shownTheme() {
+  const chosen = document.documentElement.dataset.theme;
+  if (chosen) return chosen;
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
+document.addEventListener("click", async (event) => {
+  const toggle = event.target.closest("[data-theme-toggle]");
+  if (toggle) {
+    const theme = shownTheme() === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    // The server reads it, so that the next page is drawn in it from the start.
+    document.cookie = `tonnage_theme=${theme}; path=/; max-age=31536000; samesite=strict`;
+    document.dispatchEvent(new CustomEvent("tonnage:theme"));
+    return;
+  }
+  // <button data-copy="ID">: the text of the element with that id.
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    await copyText(document.getElementById(copy.dataset.copy).textContent);
+    const before = copy.textContent;
+    copy.textContent = "Copied";
+    announcer().textContent = "Copied to the clipboard";
+    setTimeout(() => { copy.textContent = before; announcer().textContent = ""; }, 1600);
+  }
+});
+
+async function copyText(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Over plain HTTP from another machine a browser has no clipboard for scripts.
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+
+// <div data-events="URL">: a stream that says when something has changed. The element is then sent
+// "tonnage:changed", on which htmx fetches it anew. A browser takes up a broken stream by itself
+// as long as the server answers at all; where it refuses, we come back.
+const RETRY_MS = 3000;
+let stream = null;
+let streamOf = null;
+
+function watch() {
+  const element = document.querySelector("[data-events]");
+  const key = element ? element.id : null;
+  if (key === streamOf) return;
+  stream?.close();
+  stream = null;
+  streamOf = key;
+  if (element) listen(element.id, element.dataset.events);
+}
+
+function listen(id, url) {
+  const source = new EventSource(url);
+  stream = source;
+  const refresh = () => document.getElementById(id)?.dispatchEvent(new CustomEvent("tonnage:changed"));
+  source.addEventListener("open", () => say(""));
+  source.addEventListener("changed", refresh);
+  source.addEventListener("over", () => { source.close(); refresh(); });
+  source.addEventListener("error", () => {
+    say("Reconnecting …");
+    if (source.readyState !== EventSource.CLOSED || stream !== source) return;
+    setTimeout(() => { if (stream === source) { refresh(); listen(id, url); } }, RETRY_MS);
+  });
+}
+
+function say(text) {
+  const place = document.getElementById("connection");
+  if (place && place.textContent !== text) place.textContent = text;
+}
+
+document.addEventListener("DOMContentLoaded", watch);
+document.addEventListener("htmx:after:swap", watch);
+// A page that the browser kept shows what was true when it was left.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

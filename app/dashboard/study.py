@@ -1,0 +1,172 @@
+"""``/studies/{id}``: one study while it runs and when it is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Header, Path, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.dashboard.charts.capacity import Spot, capacity_figure
+from app.dashboard.charts.figure import Figure
+from app.dashboard.forms import FormDep
+from app.dashboard.page import page
+from app.dashboard.space import rows_of
+from app.dashboard.study_log import log_lines
+from app.jobs import service as jobs
+from app.measurements import service as measurements
+from app.service.fields import LARGEST
+from app.service.resource import resource
+from app.service.runtime import Service, ServiceDep
+from app.service.security import Reader, Runner
+from app.studies import progress as studies
+from app.studies.progress import Progress
+from app.studies.routes import StudyId
+from app.studies.trial_repository import Sort, TrialQuery
+from optimizer.budgets import Objective
+from probes.space import dimension_from_dict
+
+PER_PAGE = 50
+MOST_OFTEN_S = 1.0
+"""A page is told of changes this often at most, however many there are."""
+RETRY_MS = 2000
+TRIAL_STATES = ("feasible", "infeasible", "screened", "pruned", "failed")
+
+router = resource("study-pages")
+
+
+class TrialsAsked(BaseModel):
+    """How the table of trials is asked for."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: Annotated[str, Field(max_length=16)] = ""
+    q: Annotated[str, Field(max_length=200)] = ""
+    sort: Sort = "number"
+    order: Annotated[str, Field(pattern="^(asc|desc)$")] = "desc"
+    page: Annotated[int, Field(ge=1, le=LARGEST)] = 1
+
+    def query(self) -> TrialQuery:
+        return TrialQuery(self.state or None, self.q, self.sort, self.order == "desc")
+
+    def address(self, study_id: str, **changes: Any) -> str:
+        """Of the same table, asked for otherwise."""
+        plain = TrialsAsked().model_dump()
+        given = {**self.model_dump(), **changes}
+        query = urlencode({name: value for name, value in given.items() if value != plain[name]})
+        return f"/studies/{study_id}" + (f"?{query}" if query else "") + "#trials"
+
+    def sorted_by(self, study_id: str, sort: str) -> str:
+        """What the head of a column leads to: largest first, and the other way round again."""
+        turned = self.sort == sort and self.order == "desc"
+        return self.address(study_id, sort=sort, order="asc" if turned else "desc", page=1)
+
+
+Asked = Annotated[TrialsAsked, Query()]
+
+
+@router.get("/studies/{study_id}", include_in_schema=False)
+def study(
+    request: Request, service: ServiceDep, caller: Reader, study_id: StudyId, asked: Asked
+) -> Response:
+    return page(request, "study.html", _context(service, study_id, asked))
+
+
+@router.get("/studies/{study_id}/live", include_in_schema=False)
+def live(
+    request: Request, service: ServiceDep, caller: Reader, study_id: StudyId, asked: Asked
+) -> Response:
+    """The parts of the page that change."""
+    return page(request, "study_live.html", _context(service, study_id, asked))
+
+
+@router.get("/studies/{study_id}/trials/{number}", include_in_schema=False)
+def trial(
+    request: Request,
+    service: ServiceDep,
+    caller: Reader,
+    study_id: StudyId,
+    number: Annotated[int, Path(ge=0, lt=2**31)],
+) -> Response:
+    """One config, with every measurement of it and what its process said last."""
+    found, settled = studies.trial(service.database, study_id, number)
+    runs = measurements.of_trial(service.database, str(found.answered_by), number)
+    return page(request, "trial.html", {"study": found, "trial": settled, "runs": runs})
+
+
+@router.post("/studies/{study_id}/cancel", include_in_schema=False)
+def cancel(service: ServiceDep, caller: Runner, study_id: StudyId, form: FormDep) -> Response:
+    jobs.cancel(service.database, study_id)
+    return RedirectResponse(f"/studies/{study_id}", 303)
+
+
+@router.get(
+    "/studies/{study_id}/changes", include_in_schema=False, response_class=EventSourceResponse
+)
+async def changes(
+    service: ServiceDep,
+    caller: Reader,
+    study_id: StudyId,
+    after: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+    last_event_id: Annotated[int, Header(ge=0, le=LARGEST, alias="Last-Event-ID")] = 0,
+) -> AsyncIterator[ServerSentEvent]:
+    """That something has changed, not what: the page then asks for what it shows. A browser that
+    lost the connection comes back by itself."""
+    seen = max(after, last_event_id)
+    while True:
+        newest, is_over = await run_in_threadpool(studies.last_event, service.database, study_id)
+        if newest > seen or is_over:
+            seen = newest
+            kind = "over" if is_over else "changed"
+            yield ServerSentEvent(data=seen, event=kind, id=str(seen), retry=RETRY_MS)
+            if is_over:
+                return
+        await asyncio.sleep(max(MOST_OFTEN_S, service.settings.service.event_poll_s))
+
+
+def _context(service: Service, study_id: str, asked: TrialsAsked) -> dict[str, Any]:
+    found = studies.progress(service.database, study_id)
+    table = studies.trial_page(
+        service.database, found.view.answered_by, asked.query(), asked.page, PER_PAGE
+    )
+    spec = found.study.spec if found.study else {}
+    space = {name: dimension_from_dict(d) for name, d in spec.get("space", {}).items()}
+    return {
+        "found": found,
+        "study": found.view,
+        "spec": spec,
+        "space": rows_of(space),
+        "figure": figure(found),
+        "table": table,
+        "asked": asked,
+        "trial_states": TRIAL_STATES,
+        "log": log_lines(found.log),
+    }
+
+
+def figure(found: Progress) -> Figure:
+    """Throughput against capacity, so far."""
+    budget = found.study.spec["budget"] if found.study else {}
+    loss = None if budget.get("objective") == Objective.CAPACITY else budget.get("throughput_loss")
+    return capacity_figure(
+        [
+            Spot(
+                config=each.config,
+                batch_size=each.batch_size,
+                parameters=each.parameters,
+                throughput_samples_per_s=each.throughput_samples_per_s,
+                is_incumbent=each.number == found.incumbent,
+            )
+            for each in found.points
+            if each.parameters is not None
+        ],
+        loss,
+        "best so far" if found.is_active else "best",
+    )

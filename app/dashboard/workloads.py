@@ -1,0 +1,81 @@
+"""``/workloads``: what can be tuned, what was measured of it, and how good predictions were."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.dashboard.page import page
+from app.dashboard.space import rows_of
+from app.errors import NotFound
+from app.measurements import service as measurements
+from app.predictions import service as predictions
+from app.recommendations import service as recommendations
+from app.recommendations.standing import standings
+from app.service.fields import LARGEST
+from app.service.resource import resource
+from app.service.runtime import ServiceDep
+from app.service.security import Reader
+from app.workloads import service as workloads
+from app.workloads.registry import registered
+from probes.space import dimension_from_dict
+
+PER_PAGE = 25
+
+router = resource("workload-pages")
+
+
+@router.get("/workloads", include_in_schema=False)
+def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
+    newest = {}
+    for record in workloads.listing(service.database):  # last seen first
+        newest.setdefault(record.reference, record)
+    known = registered(service.settings)
+    names = sorted({*newest, *known})
+    context = {"rows": [(name, known.get(name), newest.get(name)) for name in names]}
+    return page(request, "workloads.html", context)
+
+
+@router.get("/workloads/{name:path}", include_in_schema=False)
+def workload(
+    request: Request,
+    service: ServiceDep,
+    caller: Reader,
+    name: Annotated[str, Path(max_length=1024)],
+    before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
+) -> Response:
+    database = service.database
+    seen = [each for each in workloads.listing(database) if each.reference == name]
+    entry = registered(service.settings).get(name)
+    if not seen and entry is None:
+        raise NotFound(f"No workload {name} is registered here, and none has been measured.")
+    space = {each: dimension_from_dict(d) for each, d in seen[0].space.items()} if seen else {}
+    found = measurements.page(database, workload=name, before=before, limit=PER_PAGE + 1)
+    answers = recommendations.page(database, workload=name, limit=PER_PAGE)
+    context = {
+        "name": name,
+        "entry": entry,
+        "seen": seen,
+        "space": rows_of(space),
+        "measurements": found[:PER_PAGE],
+        "older": found[PER_PAGE - 1].id if len(found) > PER_PAGE else None,
+        "is_first": before is None,
+        "errors": predictions.errors(database, workload=name),
+        "recommendations": answers,
+        "standings": standings(database, answers),
+    }
+    return page(request, "workload.html", context)
+
+
+@router.get("/measurements/{measurement_id}", include_in_schema=False)
+def measurement(
+    request: Request,
+    service: ServiceDep,
+    caller: Reader,
+    measurement_id: Annotated[int, Path(ge=1, le=LARGEST)],
+) -> Response:
+    summary, found = measurements.get(service.database, measurement_id)
+    return page(request, "measurement.html", {"summary": summary, "run": found})

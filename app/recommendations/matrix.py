@@ -1,0 +1,72 @@
+"""Everything that is recommended, at a glance: workloads and devices down, budgets across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from app.database import Database
+from app.devices import repository as devices
+from app.devices.repository import DeviceRecord
+from app.recommendations import repository
+from app.recommendations.standing import Standing, hardware, standing
+from app.workloads import repository as workloads
+from optimizer.records import Recommendation
+from probes.devices.fingerprint import Fingerprint
+
+MOST = 1000
+"""Recommendations that are looked at, newest first."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The newest answer for a workload, budget and device."""
+
+    recommendation: Recommendation
+    standing: Standing
+
+
+@dataclass
+class Row:
+    """One workload on one device."""
+
+    workload: str
+    device: str
+    """As the command line names it."""
+    device_name: str
+    fingerprint: str
+    """The newest one of the device."""
+    cells: dict[str, Cell] = field(default_factory=dict)
+    """By budget; a budget that is not there is missing."""
+
+
+def matrix(database: Database) -> list[Row]:
+    """By workload, then by device; a device keeps its row when its software changes."""
+    with database.read() as session:
+        found = repository.newest_of_each(session, MOST)
+        seen = devices.listing(session)
+        known = workloads.listing(session)
+    by_key = {each.key: each for each in seen}
+    rows: dict[tuple[str, str], Row] = {}
+    for each in found:  # the newest first: what is there already is newer
+        key = str(each.valid.get("fingerprint", ""))
+        record = by_key.get(key)
+        place = (each.workload, _place(key, record))
+        if place not in rows:
+            name = record.name if record is not None else each.device
+            rows[place] = Row(each.workload, each.device, name, key)
+        rows[place].cells.setdefault(each.budget, Cell(each, standing(each, seen, known)))
+    return sorted(rows.values(), key=lambda row: (row.workload, row.device_name, row.fingerprint))
+
+
+def budgets_of(rows: Sequence[Row], configured: Sequence[str]) -> list[str]:
+    """The columns: what is configured, and what there are answers for besides."""
+    answered = {budget for row in rows for budget in row.cells}
+    return [*configured, *sorted(answered - set(configured))]
+
+
+def _place(key: str, record: DeviceRecord | None) -> str:
+    if record is None or not record.document:
+        return key
+    own = hardware(Fingerprint.from_dict(record.document))
+    return f"{record.kind} {sorted(own.items())}" if own else key

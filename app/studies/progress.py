@@ -1,0 +1,242 @@
+"""How far a study is, what it has found so far, and what it would answer now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.clock import utc_now
+from app.database import Database
+from app.errors import NotFound
+from app.jobs import repository as jobs
+from app.jobs.records import ACTIVE, JobEvent
+from app.recommendations import repository as recommendations
+from app.studies import repository, trial_repository, view, view_repository
+from app.studies.repository import StudyRecord
+from app.studies.trial_repository import TrialPoint, TrialQuery
+from app.studies.view import StudyView
+from optimizer.budgets import Objective
+from optimizer.records import Recommendation, Trial
+from probes.space import dimension_from_dict, size
+
+LOG_LINES = 40
+MOST_POINTS = 600
+"""Trials that are drawn: with more, the weakest are thinned out."""
+
+
+@dataclass(frozen=True)
+class TrialPage:
+    """A part of a study's trials."""
+
+    trials: list[Trial]
+    matching: int
+    """Trials that the query finds, on all pages."""
+    number: int
+    """Of the page, from 1."""
+    pages: int
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A study in one line."""
+
+    view: StudyView
+    settled: int
+    planned: int | None
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A study at this moment."""
+
+    view: StudyView
+    study: StudyRecord | None
+    """``None`` until a runner has opened it."""
+    counts: dict[str, int]
+    """Settled trials by state."""
+    measured: int
+    """Trials that took a measurement."""
+    planned: int | None
+    """Configs that are measured at most; fewer where the space has fewer."""
+    probes: int
+    elapsed_s: float
+    left_s: float | None
+    """As long as all that are planned are measured; a study often knows enough before."""
+    points: list[TrialPoint]
+    undrawn: int
+    incumbent: int | None
+    """Number of the trial that would be recommended now."""
+    recommendation: Recommendation | None
+    log: list[JobEvent]
+    """The newest, oldest first."""
+    last_event: int
+
+    @property
+    def is_active(self) -> bool:
+        return self.view.state in ACTIVE
+
+    @property
+    def settled(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def best(self) -> TrialPoint | None:
+        return next((each for each in self.points if each.number == self.incumbent), None)
+
+
+def progress(database: Database, study_id: str) -> Progress:
+    """Raises ``NotFound``."""
+    found = view.get(database, study_id)
+    answered_by = found.answered_by
+    with database.read() as session:
+        study = repository.get(session, answered_by) if answered_by else None
+        counts = trial_repository.counts_by_state(session, answered_by) if answered_by else {}
+        measured, probes, spent_s = (
+            trial_repository.totals(session, answered_by) if answered_by else (0, 0, 0.0)
+        )
+        points = trial_repository.points(session, answered_by) if answered_by else []
+        recommendation = (
+            recommendations.of_study(session, answered_by)
+            if answered_by and found.recommendation_id
+            else None
+        )
+        job_id = jobs.id_of(session, study_id)
+        job = jobs.get(session, job_id) if job_id is not None else None
+        log = jobs.last_events(session, job.id, LOG_LINES) if job is not None else []
+    planned = _planned(study)
+    elapsed_s = _elapsed_s(found)
+    incumbent = _incumbent(points, study, recommendation)
+    drawn = _thinned(points, incumbent)
+    return Progress(
+        view=found,
+        study=study,
+        counts=counts,
+        measured=measured,
+        planned=planned,
+        probes=probes,
+        elapsed_s=elapsed_s,
+        left_s=_left_s(found, measured, planned, spent_s),
+        points=drawn,
+        undrawn=len(points) - len(drawn),
+        incumbent=incumbent,
+        recommendation=recommendation,
+        log=log,
+        last_event=job.last_event if job is not None else 0,
+    )
+
+
+def outline(database: Database, views: Sequence[StudyView]) -> list[Outline]:
+    """How far each of them is."""
+    with database.read() as session:
+        studies = view_repository.studies_of(
+            session, {each.answered_by for each in views if each.answered_by}
+        )
+        settled = trial_repository.settled(session, list(studies))
+    return [
+        Outline(
+            each,
+            settled.get(each.answered_by or "", 0),
+            _planned(studies.get(each.answered_by or "")),
+            _elapsed_s(each),
+        )
+        for each in views
+    ]
+
+
+def trial_page(
+    database: Database, study_id: str | None, query: TrialQuery, number: int, per_page: int
+) -> TrialPage:
+    """Page ``number``, or the last there is. ``study_id`` is the study that has the trials."""
+    if study_id is None:
+        return TrialPage([], 0, 1, 1)
+    with database.read() as session:
+        matching = trial_repository.count(session, study_id, query)
+        pages = max(1, -(-matching // per_page))
+        number = min(max(number, 1), pages)
+        found = trial_repository.page(
+            session, study_id, query, offset=(number - 1) * per_page, limit=per_page
+        )
+    return TrialPage(found, matching, number, pages)
+
+
+def trial(database: Database, study_id: str, number: int) -> tuple[StudyView, Trial]:
+    """One trial of a study. Raises ``NotFound``."""
+    found = view.get(database, study_id)
+    with database.read() as session:
+        settled = (
+            trial_repository.get(session, found.answered_by, number) if found.answered_by else None
+        )
+    if settled is None:
+        raise NotFound(f"Study {study_id} has no trial {number}.")
+    return found, settled
+
+
+def last_event(database: Database, study_id: str) -> tuple[int, bool]:
+    """Number of the newest event, and whether the study is over: cheap, for who waits. A study of
+    the command line has no events: its trials are counted. Raises ``NotFound``."""
+    with database.read() as session:
+        job_id = jobs.id_of(session, study_id)
+        job = jobs.get(session, job_id) if job_id is not None else None
+        if job is not None:
+            return job.last_event, job.is_over
+        study = repository.get(session, study_id)
+        if study is None:
+            raise NotFound(f"There is no study {study_id}.")
+        return repository.trial_count(session, study_id), study.state != repository.RUNNING
+
+
+def _planned(study: StudyRecord | None) -> int | None:
+    if study is None:
+        return None
+    space = {name: dimension_from_dict(d) for name, d in study.spec.get("space", {}).items()}
+    trials: int = study.spec["budget"]["trials"]
+    configs = size(space)
+    return trials if configs is None else min(trials, configs)
+
+
+def _elapsed_s(found: StudyView) -> float:
+    """In all attempts, the one under way included."""
+    running_s = 0.0
+    if found.state == "running" and found.started_at is not None:
+        running_s = max((utc_now() - found.started_at).total_seconds(), 0.0)
+    return found.wall_s + running_s
+
+
+def _left_s(found: StudyView, measured: int, planned: int | None, spent_s: float) -> float | None:
+    if found.state != "running" or planned is None or not measured:
+        return None
+    return max(planned - measured, 0) * spent_s / measured
+
+
+def _incumbent(
+    points: Sequence[TrialPoint], study: StudyRecord | None, made: Recommendation | None
+) -> int | None:
+    """By the rule that will choose (``optimizer.choose``); of a finished study, what was chosen."""
+    if made is not None:
+        same = [p for p in points if p.config == made.config and p.batch_size == made.batch_size]
+        return same[-1].number if same else None
+    if study is None or not points:
+        return None
+    budget = study.spec["budget"]
+    if budget["objective"] == Objective.CAPACITY:
+        among = list(points)
+    else:
+        fastest = max(p.throughput_samples_per_s for p in points)
+        enough = fastest * (1 - budget["throughput_loss"])
+        among = [p for p in points if p.throughput_samples_per_s >= enough]
+    return max(among, key=lambda p: (p.parameters or 0, p.throughput_samples_per_s)).number
+
+
+def _thinned(points: list[TrialPoint], incumbent: int | None) -> list[TrialPoint]:
+    """The incumbent and the Pareto front stay; of the others an even selection."""
+    if len(points) <= MOST_POINTS:
+        return points
+    front, most = {incumbent}, -1
+    for p in sorted(points, key=lambda p: (-p.throughput_samples_per_s, -(p.parameters or 0))):
+        if (p.parameters or 0) > most:
+            front.add(p.number)
+            most = p.parameters or 0
+    stride = len(points) / (MOST_POINTS - min(len(front), MOST_POINTS // 2))
+    kept = {points[int(i * stride)].number for i in range(int(len(points) / stride))}
+    return [p for p in points if p.number in front or p.number in kept]

@@ -1,0 +1,55 @@
+"""Numbers as pages show them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.clock import utc_now
+from app.dashboard import filters
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0, "0 µs"),
+        (0.00082, "820 µs"),
+        (0.0124, "12.4 ms"),
+        (3.213, "3.21 s"),
+        (245, "4 min 05 s"),
+        (7800, "2 h 10 min"),
+        (273_700, "3 d 4 h"),
+    ],
+)
+def test_duration(seconds, text):
+    assert filters.duration(seconds) == text
+
+
+def test_numbers():
+    assert filters.number(1234.5) == "1,234"
+    assert filters.number(0.01234) == "0.0123"
+    assert filters.number(12.34) == "12.3"
+    assert filters.number(float("inf")) == "–"
+    assert filters.count(1_540_000_000) == "1.54 G"
+    assert filters.count(950) == "950"
+    assert filters.percent(0.153) == "15.3 %"
+    assert filters.percent(1.0) == "100 %"
+    assert filters.minutes(600) == "10.0 min"
+    assert filters.size(3 * 2**29) == "1.50 GiB"
+
+
+def test_values_and_configs():
+    config = {"layers": 4, "norm": "rms", "bias": True, "rate": 0.1234567891}
+    assert filters.settings(config) == "layers=4 norm=rms bias=true rate=0.123457"
+    assert filters.words("does_not_fit") == "does not fit"
+
+
+def test_moments():
+    now = utc_now()
+    assert filters.ago(now - timedelta(seconds=12)).endswith("s ago")
+    assert filters.ago(now - timedelta(minutes=5, seconds=1)) == "5 min ago"
+    assert filters.ago((now - timedelta(hours=3)).isoformat()) == "3 h ago"
+    assert filters.moment("2026-01-02T03:04:05+00:00") == "2026-01-02 03:04 UTC"

@@ -1,0 +1,342 @@
+"""Every page: what it shows, what it says where there is nothing, and what it keeps out."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from app.checks import service as checks
+from app.dashboard.assets import assets
+from app.dashboard.page import NAVIGATION
+from app.devices import repository as devices
+from app.jobs import service as jobs
+from app.jobs.records import StudyRequest
+from app.measurements import service as measurements
+from app.recommendations.matrix import matrix
+from app.studies import service as studies
+from app.studies.store import SqlStudyStore
+from app.workloads.space import Described
+from probes.space import Choice
+from tests.app import factories
+from tests.app.dashboard.conftest import Elements, token_in
+
+HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
+
+
+@pytest.fixture
+def filled(database):
+    """Something of everything; the id of a finished study."""
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    store.add_measurement(0, factories.measurement(stderr_tail="the last words"), [])
+    store.add_trial(factories.trial(parameters=1000))
+    store.add_trial(
+        factories.trial(
+            1,
+            state="infeasible",
+            reason="Even batch 1 fails: 3 GiB too much.",
+            batch_size=None,
+            binding=None,
+            throughput_samples_per_s=None,
+            parameters=9000,
+        )
+    )
+    studies.finish(database, study.id, factories.recommendation())
+    checks.record(
+        database,
+        verdict="does_not_fit",
+        workload="train.py:Net",
+        device="cpu",
+        fingerprint="f" * 16,
+        document={"reason": "Batch 512 is too large."},
+    )
+    return study.id
+
+
+def test_every_page_says_what_to_do_where_there_is_nothing(pages):
+    for link in NAVIGATION:
+        page = pages.get(link.path)
+        assert page.status_code == 200, page.text
+        assert f'<a href="{link.path}" aria-current="page">' in page.text
+    for path in ("/", "/studies", "/recommendations", "/checks", "/devices"):
+        assert 'class="empty"' in pages.get(path).text, path
+    assert 'href="/start"' in pages.get("/").text
+
+
+def test_nothing_but_our_own_files_may_run_on_a_page(pages, filled):
+    for path in ("/", f"/studies/{filled}", "/start", "/nothing-here"):
+        answer = pages.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert "unsafe" not in policy
+        elements = Elements(answer.text)
+        for _, attributes in elements.found:
+            assert not [name for name in attributes if name == "style" or name.startswith("on")]
+        for script in elements.all("script"):
+            assert script.get("type") == "application/json" or script["src"].startswith("/assets/")
+        for link in [*elements.all("link"), *elements.all("script"), *elements.all("img")]:
+            address = link.get("href") or link.get("src") or "/"
+            assert address.startswith("/"), address
+            if address.startswith("/assets/"):
+                assert address in assets()
+
+
+def test_assets_may_be_kept_for_ever_and_nothing_else_is_there(pages):
+    assert {each.name for each in assets().values()} >= {
+        "dashboard.css",
+        "dashboard.js",
+        "charts.js",
+        "vendor/htmx.min.js",
+        "vendor/uplot.min.js",
+        "vendor/htmx.LICENSE.txt",
+    }
+    for path, asset in assets().items():
+        answer = pages.get(path)
+        assert (answer.status_code, answer.content) == (200, asset.content)
+        assert "immutable" in answer.headers["cache-control"]
+    for path in ("/assets/000000000000/dashboard.css", "/assets/../page.py", "/assets/%2e%2e/x"):
+        assert pages.get(path).status_code == 404
+
+
+def test_names_from_outside_are_shown_as_text(pages, database):
+    spec = factories.spec(workload=HOSTILE, device=HOSTILE)
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    store.add_measurement(
+        0, factories.measurement(workload=HOSTILE, reason=HOSTILE, stderr_tail=HOSTILE), []
+    )
+    store.add_trial(factories.trial(config={HOSTILE: HOSTILE}, reason=HOSTILE, parameters=5))
+    studies.finish(
+        database,
+        study.id,
+        factories.recommendation(
+            workload=HOSTILE, device=HOSTILE, explanation=[HOSTILE], config={HOSTILE: HOSTILE}
+        ),
+    )
+    checks.record(
+        database,
+        verdict="stale",
+        workload=HOSTILE,
+        device=HOSTILE,
+        fingerprint="f" * 16,
+        document={"reason": HOSTILE},
+    )
+    shown = 0
+    for path in (
+        "/",
+        "/studies",
+        f"/studies/{study.id}",
+        f"/studies/{study.id}/trials/0",
+        "/measurements/1",
+        "/recommendations",
+        "/recommendations/rec_1",
+        "/checks",
+        "/workloads",
+        "/devices",
+        f"/studies?workload={quote(HOSTILE)}",
+        f"/start?workload={quote(HOSTILE)}",
+    ):
+        page = pages.get(path).text
+        assert "alert(1)</script>" not in page, path
+        assert "{{7*7}}" in page or "alert" not in page, path
+        shown += "&lt;script&gt;alert(1)" in page
+    assert shown >= 10
+
+
+def test_the_overview_is_a_matrix(pages, database, filled):
+    page = pages.get("/").text
+    for text in ("train.py:Net", "/recommendations/rec_1", "10.0 min", "valid", "missing"):
+        assert text in page
+    (row,) = matrix(database)
+    assert set(row.cells) == {"smoke_test"}
+
+
+def test_a_device_keeps_its_row_when_its_software_changes_and_says_why_it_is_stale(database):
+    def document(torch: str) -> dict[str, object]:
+        identity = {"uuid": "abc", "torch": torch}
+        return {"identity": identity, "device_class": {}, "environment": {}, "state": {}}
+
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    studies.finish(database, study.id, factories.recommendation())
+    for key, torch in (("f" * 16, "2.12"), ("e" * 16, "2.13")):
+        with database.write() as session:
+            devices.save(
+                session, key=key, class_key="c", kind="cpu", name="CPU", document=document(torch)
+            )
+    (row,) = matrix(database)
+    reasons = row.cells["smoke_test"].standing.reasons
+    assert "torch 2.12 -> 2.13" in reasons[0]
+
+
+def test_a_study_shows_its_configs_its_front_and_every_reason(pages, filled):
+    page = pages.get(f"/studies/{filled}").text
+    assert "Even batch 1 fails: 3 GiB too much." in page
+    assert "See the recommendation" in page
+    data = page.partition('<script type="application/json">')[2].partition("</script>")[0]
+    names = {series["name"] for series in json.loads(data)["series"]}
+    assert "Pareto front" in names
+    trial = pages.get(f"/studies/{filled}/trials/0").text
+    assert "the last words" in trial
+    assert pages.get(f"/studies/{filled}/trials/7").status_code == 404
+
+
+def test_configs_are_sorted_filtered_and_paged_on_the_server(pages, database):
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    for number in range(120):
+        store.add_trial(
+            factories.trial(
+                number,
+                config={"layers": number},
+                state="feasible" if number % 2 else "pruned",
+                reason="odd 100%" if number % 2 else "even",
+                throughput_samples_per_s=float(number) if number % 2 else None,
+            )
+        )
+    address = f"/studies/{study.id}"
+
+    def numbers(query: str) -> list[int]:
+        links = Elements(pages.get(f"{address}{query}").text).all("a")
+        found = [a["href"] for a in links if a.get("href", "").startswith(f"{address}/trials/")]
+        return [int(href.rpartition("/")[2]) for href in found]
+
+    assert numbers("") == list(range(119, 69, -1))
+    assert numbers("?page=3") == list(range(19, -1, -1))
+    assert numbers("?page=99") == numbers("?page=3")
+    assert numbers("?sort=throughput&order=asc")[:3] == [1, 3, 5]
+    assert numbers("?sort=throughput")[:2] == [119, 117]
+    assert numbers("?state=pruned")[:2] == [118, 116]
+    assert numbers("?q=100%25")[:2] == [119, 117]
+    assert numbers("?q=nothing+like+it") == []
+    assert pages.get(f"{address}?sort=reason").status_code == 422
+
+
+def test_a_study_that_waits_says_for_what(pages, database):
+    job = jobs.submit(database, StudyRequest("transformer"))
+    page = pages.get(f"/studies/{job.id}").text
+    assert "No runner is there." in page
+    assert f'data-events="/studies/{job.id}/changes' in page
+    assert "Cancel" in page
+    assert "No config is settled yet" in page
+
+
+def test_the_stream_tells_of_changes_and_ends_with_the_study(pages, database):
+    job = jobs.submit(database, StudyRequest("transformer"))
+    jobs.cancel(database, job.id)
+    with pages.stream("GET", f"/studies/{job.id}/changes") as answer:
+        lines = [line for line in answer.iter_lines() if line]
+    assert "event: over" in lines
+    assert "id: 2" in lines
+
+
+def test_checks_measurements_workloads_and_devices(pages, database, filled):
+    page = pages.get("/checks").text
+    assert "Batch 512 is too large." in page
+    assert "does not fit" in page
+    assert "Nothing matches" in pages.get("/checks?verdict=fits").text
+    (check,) = checks.page(database, limit=1)
+    assert "&#34;reason&#34;" in pages.get(f"/checks/{check.id}").text
+    workload = pages.get("/workloads/train.py:Net").text
+    assert "1, 2, 4" in workload
+    assert "Measurement 1: batch 8" in pages.get("/measurements/1").text
+    assert pages.get("/devices/" + "f" * 16).status_code == 200
+    for path in ("/workloads/none", "/devices/none", "/checks/none", "/measurements/99"):
+        assert pages.get(path).status_code == 404
+
+
+def test_errors_are_pages_for_people_and_documents_for_programs(pages):
+    page = pages.get("/studies/st_none")
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert "There is no study st_none." in page.text
+    assert page.headers["x-request-id"] in page.text
+    for path, accept in (("/v1/studies/st_none", "text/html"), ("/studies/st_none", "*/*")):
+        answer = pages.get(path, headers={"Accept": accept})
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+class TestStart:
+    @pytest.fixture
+    def service_pages(self, database, start_service):
+        """Pages of a service whose workloads are described without a worker."""
+        import httpx
+
+        from app.service.runtime import Service
+        from app.settings import load_settings
+        from app.workloads.space import Describer
+
+        space = {"layers": Choice([1, 2, 4]), "activation": Choice(["relu", "gelu"])}
+        describer = Describer(lambda settings, name: Described(space, 1000))
+        service = Service(
+            database, load_settings(environ={}), needs_keys=False, describer=describer
+        )
+        with httpx.Client(
+            base_url=start_service(service), headers={"Accept": "text/html"}, timeout=30
+        ) as client:
+            yield client
+
+    def test_it_shows_space_and_cost_before_it_starts(self, service_pages):
+        page = service_pages.get("/start/plan?workload=transformer&budget=smoke_test").text
+        assert "1, 2, 4" in page
+        assert "device minutes" in page
+        assert "4 of 6 configs" in page
+        assert "nothing like it has been measured yet" in page
+        pinned = service_pages.get("/start/plan?workload=transformer&pin.layers=2").text
+        assert "of 2 configs" in pinned
+
+    def test_the_cost_is_what_the_like_has_cost(self, service_pages, filled):
+        page = service_pages.get("/start/plan?workload=train.py:Net&budget=smoke_test").text
+        assert "not registered" in page or "not the name" in page
+        other = service_pages.get("/start/plan?workload=transformer&budget=smoke_test").text
+        assert "other workloads on this device" in other
+
+    def test_a_form_starts_a_study(self, service_pages, database):
+        form = {
+            "csrf_token": token_in(service_pages.get("/start").text),
+            "workload": "transformer",
+            "budget": "smoke_test",
+            "memory": "1GiB",
+            "trials": "3",
+            "minutes": "2.5",
+            "pin.layers": "2",
+            "pin.activation": '"relu"',
+            "pin.width": "",
+        }
+        answer = service_pages.post("/start", data=form)
+        assert answer.status_code == 303
+        request = jobs.get(database, answer.headers["location"].rpartition("/")[2]).request
+        assert request.pinned == {"layers": 2, "activation": "relu"}
+        assert (request.memory_budget_bytes, request.trials, request.timeout_s) == (2**30, 3, 150)
+
+    @pytest.mark.parametrize(
+        ("field", "value", "says"),
+        [
+            ("memory", "lots", "is not a size"),
+            ("trials", "many", "is not a whole number"),
+            ("workload", "../evil.py:X", "not the name of a workload"),
+            ("budget", "none", "budget"),
+        ],
+    )
+    def test_what_is_wrong_is_said_beside_the_form_and_what_was_typed_stays(
+        self, service_pages, database, field, value, says
+    ):
+        form = {
+            "csrf_token": token_in(service_pages.get("/start").text),
+            "workload": "transformer",
+            "memory": "2GiB",
+            field: value,
+        }
+        answer = service_pages.post("/start", data=form)
+        assert answer.status_code == 422
+        assert says in answer.text
+        assert jobs.listing(database) == []
+
+
+def test_measurements_of_a_trial_are_its_own(database, filled):
+    assert len(measurements.of_trial(database, filled, 0)) == 1
+    assert measurements.of_trial(database, filled, 1) == []

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from app.devices.repository import DeviceRecord
+from app.recommendations.standing import standing, standings
+from app.workloads.repository import WorkloadRecord
+from probes.devices.fingerprint import Fingerprint
+from tests.app.dashboard.results import store
+from tests.app.factories import recommendation
+
+NOW = datetime.now(timezone.utc)
+
+
+def seen(number: int, kind: str = "cuda", **identity: str) -> DeviceRecord:
+    made = Fingerprint({"uuid": "GPU-1", "driver": "550", **identity}, {"name": "H200"})
+    return DeviceRecord(number, made.key, "c", kind, "H200", made.to_dict(), NOW, NOW)
+
+
+def known(number: int, source_hash: str, options: dict | None = None) -> WorkloadRecord:
+    return WorkloadRecord(number, "train.py:Net", source_hash, options or {}, None, {}, NOW, NOW)
+
+
+def measured_on(record: DeviceRecord, **changes):
+    valid = {"fingerprint": record.key, "workload_hash": "abc", "workload_options": {}, **changes}
+    return recommendation(valid=valid)
+
+
+class TestDevice:
+    def test_the_same_is_valid(self):
+        device = seen(1)
+        assert standing(measured_on(device), [device], []).is_valid
+
+    def test_a_later_driver_on_the_same_hardware_makes_it_stale_and_is_named(self):
+        device = seen(1)
+        found = standing(measured_on(device), [seen(2, driver="560"), device], [])
+        assert found.reasons == ["The device was last seen with other software: driver 550 -> 560."]
+
+    def test_an_earlier_driver_does_not(self):
+        device = seen(1)
+        assert standing(measured_on(device), [device, seen(2, driver="540")], []).is_valid
+
+    @pytest.mark.parametrize(
+        "other", [seen(2, uuid="GPU-2", driver="560"), seen(2, kind="cpu", driver="560")]
+    )
+    def test_another_device_says_nothing(self, other):
+        device = seen(1)
+        assert standing(measured_on(device), [other, device], []).is_valid
+
+    def test_a_device_of_which_only_the_key_is_known_says_nothing(self):
+        bare = DeviceRecord(1, "f" * 16, "", "cuda", "cuda:0", {}, NOW, NOW)
+        assert standing(recommendation(), [seen(2), bare], []).is_valid
+
+
+class TestWorkload:
+    def test_a_changed_source_makes_it_stale(self):
+        found = standing(measured_on(seen(1)), [], [known(2, "new"), known(1, "abc")])
+        assert found.reasons == ["The source of train.py:Net has changed since."]
+
+    def test_the_source_under_other_options_is_another_one(self):
+        rows = [known(2, "new", {"data": "b"}), known(1, "abc")]
+        assert standing(measured_on(seen(1)), [], rows).is_valid
+
+
+def test_it_is_read_from_the_store(database):
+    made = store(database)
+    assert standings(database, [made])[made.id].is_valid
