@@ -12,6 +12,7 @@ import sys
 
 BENCHMARKS = (
     "cli_startup",
+    "check",
     "cpu_allocators",
     "max_batch",
     "false_safe",

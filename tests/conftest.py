@@ -27,6 +27,7 @@ MEASURING = (
     "probes/test_prober.py",
     "probes/test_verdicts.py",
     "probes/workloads",
+    "test_first_gate.py",
 )
 """Tests that train for real. They run one after the other, whatever runs beside them: two trainings
 at once are many times slower on a small machine."""

@@ -106,6 +106,7 @@ def checked(run: Run, folder: Path, plan: dict[str, Any], status: int) -> dict[s
     (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
     done = run(*TONNAGE, "check", "plan.yaml", "--workload", WORKLOAD, *WHERE,
                "--format", "json", status=status)  # fmt: skip
+    assert done.stdout, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
