@@ -20,6 +20,8 @@ BENCHMARKS = (
     "search",
     "service",
     "dashboard",
+    "faults",
+    "black_box",
 )
 
 

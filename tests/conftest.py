@@ -18,6 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 MEASURING = (
     "app/cli",
     "benchmarks",
+    "probes/adapters",
+    "probes/black_box/test_command_probe.py",
     "probes/devices/test_cpu.py",
     "probes/levers/test_in_a_worker.py",
     "probes/test_max_batch_real.py",

@@ -168,4 +168,5 @@ def figure(found: Progress) -> Figure:
             if each.parameters is not None
         ],
         loss,
+        "best so far" if found.is_active else "best",
     )

@@ -149,7 +149,7 @@ def _caveats(a: Result, b: Result) -> list[str]:
                 f"{name} was measured while the machine was disturbed "
                 f"({'; '.join(side.run.tainted)}): it may be faster than it looks."
             )
-        if side.run.step_time is not None and not side.run.step_time.converged:
+        elif side.run.step_time is not None and not side.run.step_time.converged:
             found.append(f"The step times of {name} varied more than usual: see its interval.")
     if a.workload != b.workload:
         found.append("The workloads differ: a sample of one is not a sample of the other.")
@@ -159,4 +159,4 @@ def _caveats(a: Result, b: Result) -> list[str]:
 def _percent(ratio: float) -> str:
     change = (ratio - 1) * 100
     digits = 1 if abs(change) < 10 else 0
-    return f"{change:+.{digits}f} %" if math.isfinite(change) else "–"
+    return f"{change:+.{digits}f} %".replace("-", "−") if math.isfinite(change) else "–"

@@ -31,9 +31,11 @@ class Spot:
     is_incumbent: bool = False
 
 
-def capacity_figure(spots: Sequence[Spot], throughput_loss: float | None = None) -> Figure:
+def capacity_figure(
+    spots: Sequence[Spot], throughput_loss: float | None = None, chosen_name: str = "recommended"
+) -> Figure:
     """``throughput_loss`` is the budget's: how much throughput a more capable model may cost.
-    ``None`` where capacity alone decides."""
+    ``None`` where capacity alone decides. ``chosen_name`` is what the incumbent is called."""
     inside = [s for s in spots if s.fits_window]
     front = _front(inside)
     others = [s for s in inside if s not in front and not s.is_incumbent]
@@ -76,7 +78,7 @@ def capacity_figure(spots: Sequence[Spot], throughput_loss: float | None = None)
             Series("confirmed", "passed", [place(s) for s in kept]),
             Series("longer than the window", "outside", [place(s) for s in outside]),
             Series("Pareto front", "front", [place(s) for s in front], line=True),
-            Series("recommended", "chosen", [place(s) for s in chosen]),
+            Series(chosen_name, "chosen", [place(s) for s in chosen]),
         ],
         zones=zones,
         unlisted=left_out,

@@ -173,7 +173,10 @@ class Figure:
         return script_json(self.to_dict())
 
     def legend(self) -> list[Entry]:
-        """Each name once, in the order in which they are drawn; nothing where there is only one."""
+        """Each name once, in the order in which they are drawn; nothing where there is only one,
+        or where the axis names them."""
+        if self.y.categories:
+            return []
         found = [Entry(s.name, s.role, False) for s in self.series if s.points]
         found += [Entry(rule.name, rule.role, False) for rule in self.rules]
         found += [Entry(each.name, each.role, True) for each in (*self.bands, *self.zones)]

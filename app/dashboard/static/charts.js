@@ -138,7 +138,6 @@
       this.ring = this.add("chart-here");
       this.voice = this.add("hidden");
       this.voice.setAttribute("aria-live", "polite");
-      this.host.tabIndex = 0;
       this.listen();
       if (this.data.together) {
         if (!together.has(this.data.together)) together.set(this.data.together, new Set());
@@ -373,15 +372,15 @@
 
     // The name of the y axis above it, and those of the rules at their ends.
     paintWords(ctx, ratio) {
-      const { left, top, width } = this.plot.bbox;
+      const { left, top } = this.plot.bbox;
       ctx.font = `${12 * ratio}px ${this.style.fontFamily}`;
       ctx.textBaseline = "alphabetic";
       ctx.textAlign = "left";
       ctx.fillStyle = this.colour("--chart-faint");
       ctx.fillText(title(this.data.y), 4 * ratio, 13 * ratio);
-      ctx.textAlign = "right";
-      const lines = this.data.rules.filter((rule) => rule.axis === "y").sort((a, b) => b.at - a.at);
-      lines.forEach((rule, i) => {
+      // On the left, where curves that rise have not yet arrived.
+      const lines = this.data.rules.filter((rule) => rule.axis === "y" && rule.role !== "mean");
+      lines.sort((a, b) => b.at - a.at).forEach((rule, i) => {
         const line = this.y(rule.at);
         const above = i === 0 && line - top > 4 * ratio;
         const place = above ? line - 6 * ratio : line + 15 * ratio;
@@ -389,13 +388,13 @@
         ctx.lineWidth = 4 * ratio;
         ctx.lineJoin = "round";
         ctx.strokeStyle = this.colour("--chart-surface");
-        ctx.strokeText(words, left + width - 6 * ratio, place);
+        ctx.strokeText(words, left + 8 * ratio, place);
         ctx.fillStyle = this.colour(look(rule.role).colour);
-        ctx.fillText(words, left + width - 6 * ratio, place);
+        ctx.fillText(words, left + 8 * ratio, place);
       });
     }
 
-    // -- reading ---------------------------------------------------------------------------------
+  // -- reading ---------------------------------------------------------------------------------
 
     listen() {
       this.ended = new AbortController();

@@ -27,7 +27,8 @@ def test_help_answers_without_importing_anything_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["devices", "probe", "max-batch", "tune", "recommend", "export", "doctor", "db"]
+    "command",
+    ["devices", "probe", "max-batch", "tune", "recommend", "export", "report", "doctor", "db"],
 )
 def test_every_command_of_the_contract_explains_itself(tonnage: Run, command: str) -> None:
     ran = tonnage(command, "--help")
@@ -58,6 +59,7 @@ def test_every_command_of_the_contract_explains_itself(tonnage: Run, command: st
         (["tune", "train.py:Tiny", "--python", "/no/such/python"], "no such interpreter"),
         (["tune", "train.py:Tiny", "--database", "mysql://x"], "mysql"),
         (["export", "latest", "--to", "jsn"], "No recommendation is stored yet"),
+        (["report", "rec_none"], "There is no recommendation 'rec_none'"),
     ],
 )
 def test_wrong_input_ends_with_status_2_and_says_what_to_do(

@@ -1,0 +1,159 @@
+"""The charts in a real browser: on the pages of the service, and in a report opened from a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.dashboard.recommendation_view import view
+from app.dashboard.report import report
+from app.database import Database, open_database
+from app.measurements import service as measurements
+from tests.app.dashboard.browser import AXE, RULES, chromium
+from tests.app.dashboard.results import store
+from tests.app.serving import serving
+
+THEMES = ["light", "dark"]
+INK = """
+() => Object.fromEntries([...document.querySelectorAll("figure[data-chart]")].map((figure) => {
+  const canvas = figure.querySelector("canvas");
+  if (!canvas) return [figure.dataset.chart, null];
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colours = {};
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] < 255) continue;
+    const colour = `rgb(${data[i]}, ${data[i + 1]}, ${data[i + 2]})`;
+    colours[colour] = (colours[colour] ?? 0) + 1;
+  }
+  return [figure.dataset.chart, colours];
+}))
+"""
+CHARTS = {"memory", "step-time", "stability-memory", "stability-pace", "capacity"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def places(browser, tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]]:
+    """Addresses of a page, a comparison and a report of one stored study."""
+    folder = tmp_path_factory.mktemp("charts")
+    (folder / "tonnage.db").write_bytes(migrated_file.read_bytes())
+    database: Database = open_database(f"sqlite:///{folder / 'tonnage.db'}")
+    made = store(database)
+    (folder / "report.html").write_text(report(view(database, made)), encoding="utf-8")
+    run = next(each.id for each in measurements.page(database, limit=9) if each.batch_size == 64)
+    with serving(database) as url:
+        yield {
+            "page": f"{url}/recommendations/{made.id}",
+            "compare": f"{url}/compare?a={made.id}&b=m{run}",
+            "report": (folder / "report.html").as_uri(),
+        }
+    database.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens an address; what the browser complains of makes the test fail at its end."""
+    said: list[str] = []
+    contexts = []
+
+    def open_(address: str, *, theme: str = "light", width: int = 1280):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(address)
+        page.wait_for_selector("figure[data-chart] canvas")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+@pytest.mark.parametrize("place", ["page", "report"])
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_chart_is_drawn_in_the_colours_of_the_theme(open_page, places, place, theme):
+    ink = open_page(places[place], theme=theme).evaluate(INK)
+    assert ink.keys() >= CHARTS
+    measured = {"light": "rgb(0, 103, 165)", "dark": "rgb(95, 184, 240)"}[theme]
+    chosen = {"light": "rgb(192, 74, 0)", "dark": "rgb(255, 157, 77)"}[theme]
+    assert ink["memory"].get(chosen, 0) > 20
+    for name in CHARTS - {"memory", "step-time"}:
+        assert ink[name].get(measured, 0) > 20, name
+
+
+def test_the_theme_is_switched_without_loading_again(open_page, places):
+    page = open_page(places["report"])
+    before = page.evaluate(INK)["memory"]
+    page.click("[data-theme-toggle]")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    after = page.evaluate(INK)["memory"]
+    assert "rgb(192, 74, 0)" in before and "rgb(192, 74, 0)" not in after
+
+
+def test_points_are_read_by_keyboard_and_by_pointer(open_page, places):
+    page = open_page(places["page"])
+    plot = page.locator("figure[data-chart=memory] .chart-plot")
+    plot.focus()
+    plot.press("Home")
+    tip = plot.locator(".chart-tip.shown")
+    assert "passed a few steps" in tip.inner_text() and "batch size 8" in tip.inner_text()
+    plot.press("End")
+    assert "out of memory" in tip.inner_text()
+    assert "batch size 99" in plot.locator("[aria-live]").inner_text()
+    plot.press("Escape")
+    assert tip.count() == 0
+    pace = page.locator("figure[data-chart=stability-pace] .chart-plot")
+    pace.hover()
+    assert "step" in pace.locator(".chart-tip.shown").inner_text()
+    shared = page.locator("figure[data-chart=stability-memory] .chart-tip.shown")
+    assert "held after the step" in shared.inner_text()
+
+
+def test_a_chart_follows_the_width_of_its_place(open_page, places):
+    page = open_page(places["report"])
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function(
+        "[...document.querySelectorAll('.chart-plot')].every((plot) =>"
+        " plot.querySelector('.uplot').offsetWidth <= plot.clientWidth)"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_paper_it_is_light(open_page, places):
+    page = open_page(places["report"], theme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert "rgb(192, 74, 0)" in page.evaluate(INK)["memory"]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert "rgb(255, 157, 77)" in page.evaluate(INK)["memory"]
+
+
+def test_an_export_is_chosen_without_a_script(open_page, places):
+    page = open_page(places["report"])
+    page.locator("label[for=export-toml]").click()
+    assert page.locator("#export-text-toml").is_visible()
+    assert not page.locator("#export-text-json").is_visible()
+
+
+@pytest.mark.parametrize("place", ["report", "compare"])
+@pytest.mark.parametrize("theme", THEMES)
+def test_nothing_stands_in_the_way_of_anybody(open_page, places, place, theme):
+    """WCAG 2.2 AA, as far as a program can tell; the other pages are in ``test_browser``."""
+    page = open_page(places[place], theme=theme, width=390)
+    page.evaluate(AXE.read_text())
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    violations = page.evaluate(f"axe.run({{runOnly: {RULES!r}}})")["violations"]
+    found = {each["id"]: [node["target"] for node in each["nodes"]] for each in violations}
+    assert found == {}
