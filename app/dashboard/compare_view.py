@@ -130,7 +130,7 @@ def _rows(a: Result, b: Result) -> list[Row]:
     rows = [
         Row("workload", Cell(a.workload), Cell(b.workload)),
         Row("device", Cell(f"{a.device_name} ({a.device})"), Cell(f"{b.device_name} ({b.device})")),
-        Row("torch", *(Cell(str(s.run.environment.get("torch", "–"))) for s in (a, b))),
+        Row("torch", _value(a.run.environment, "torch"), _value(b.run.environment, "torch")),
     ]
     for name in dict.fromkeys([*a.config, *b.config]):
         rows.append(Row(name, _value(a.config, name), _value(b.config, name)))

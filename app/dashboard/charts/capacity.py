@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.dashboard.charts.figure import Axis, Figure, Point, Series, Zone
+from app.dashboard.charts.figure import Axis, Figure, Point, Scale, Series, Zone
 from app.dashboard.charts.units import count_unit
 from optimizer.choose import config_text, duration
 from probes.measurement import Config
@@ -103,7 +103,7 @@ def _thinned(spots: Sequence[Spot]) -> tuple[list[Spot], int]:
     return kept, len(spots) - len(kept)
 
 
-def _scale(values: Sequence[float]) -> str:
+def _scale(values: Sequence[float]) -> Scale:
     positive = [v for v in values if v > 0]
     wide = len(positive) == len(values) and positive and max(positive) > WIDE * min(positive)
     return "log" if wide else "linear"

@@ -16,13 +16,16 @@ DIGITS = 5
 """Significant digits that are sent: more than a pixel can show."""
 
 
+Scale = Literal["linear", "log"]
+
+
 @dataclass(frozen=True)
 class Axis:
     """What an axis counts, in which unit."""
 
     label: str
     unit: str = ""
-    scale: Literal["linear", "log"] = "linear"
+    scale: Scale = "linear"
     from_zero: bool = False
     low: float | None = None
     """Smallest range that is shown, whatever the points say."""
@@ -179,7 +182,8 @@ class Figure:
             return []
         found = [Entry(s.name, s.role, False) for s in self.series if s.points]
         found += [Entry(rule.name, rule.role, False) for rule in self.rules]
-        found += [Entry(each.name, each.role, True) for each in (*self.bands, *self.zones)]
+        found += [Entry(band.name, band.role, True) for band in self.bands]
+        found += [Entry(zone.name, zone.role, True) for zone in self.zones]
         return list(dict.fromkeys(found)) if len(found) > 1 else []
 
     def table(self) -> Table:

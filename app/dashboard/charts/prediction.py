@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
-from app.dashboard.charts.figure import Axis, Figure, Point, Series
+from app.dashboard.charts.figure import Axis, Figure, Point, Scale, Series
 from app.dashboard.charts.units import Unit, memory_unit, time_unit
 from optimizer.records import Grade
 
@@ -46,7 +46,7 @@ def _figure(
         )
         for g in drawn
     ]
-    scale = "log" if wide else "linear"
+    scale: Scale = "log" if wide else "linear"
     return Figure(
         name=f"prediction-{quantity.replace('_', '-')}",
         title=f"Predicted against measured: {name}",
