@@ -141,11 +141,23 @@ class LookupOut(BaseModel):
 class ExportOut(BaseModel):
     """A format that a recommendation can be had in."""
 
-    format: str = Field(examples=["deepspeed"])
-    reader: str = Field(description="Who reads it.", examples=["DeepSpeed's JSON"])
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "format": "deepspeed",
+                    "reader": "DeepSpeed's JSON",
+                    "unsaid": ["compile=true: DeepSpeed has no key for it; call engine.compile()."],
+                    "impossible": None,
+                }
+            ]
+        }
+    )
+
+    format: str
+    reader: str = Field(description="Who reads it.")
     unsaid: list[str] = Field(
-        description="What of the recommendation the format cannot express, in words.",
-        examples=[["compile=true: DeepSpeed has no key for it; call engine.compile()."]],
+        description="What of the recommendation the format cannot express, in words."
     )
     impossible: str | None = Field(
         description="Why this recommendation cannot be had in it; null where it can."
