@@ -12,6 +12,7 @@ import sys
 
 BENCHMARKS = (
     "cli_startup",
+    "check",
     "cpu_allocators",
     "max_batch",
     "false_safe",
@@ -19,9 +20,9 @@ BENCHMARKS = (
     "step_time",
     "search",
     "service",
-    "dashboard",
     "faults",
     "black_box",
+    "dashboard",
 )
 
 

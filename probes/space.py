@@ -246,7 +246,8 @@ def parse_dimension(written: Any) -> Any:
         if any(isinstance(n, float) for n in numbers):
             if len(numbers) == 3:
                 raise InputError(f"{written!r}: only whole numbers have a step; list the values.")
-            return Float(*map(float, numbers))
+            low, high = map(float, numbers)
+            return Float(low, high)
         return Int(*numbers)
     if "," in written:
         return [parse_value(part.strip()) for part in written.split(",")]

@@ -51,11 +51,22 @@ class Question:
     database: str | None = None
 
 
+@dataclass(frozen=True)
+class Workload:
+    """What is trained, and how a worker finds it."""
+
+    label: str
+    """What its results are kept under."""
+    spec: str
+    options: dict[str, Any]
+    python: str | None
+
+
 def ask(question: Question) -> dict[str, Any]:
     """The answer (see ``evaluate.document``), with its ``id`` where it could be kept and
     ``warnings``. Raises ``InputError``, and ``MeasurementError`` where measuring failed."""
     brief = brief_settings()
-    asked = _asked(question, brief)
+    asked, workload = _asked(question, brief)
     answer = _answer(question, brief, asked)
     wanted = question.probe or ("full" if question.probe_unknown else None)
     if wanted and (question.probe or answer["verdict"] in UNDECIDED):
@@ -65,12 +76,12 @@ def ask(question: Question) -> dict[str, Any]:
             )
         from app.checks.probing import measure
 
-        measure(question, answer, quick=wanted == "quick")
+        measure(question, workload, asked.here, answer, quick=wanted == "quick")
         answer = _answer(question, brief, asked, accept_brackets=wanted == "quick")
     return answer
 
 
-def _asked(question: Question, brief: Brief) -> Asked:
+def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
     written = _written(question)
     batch_size = question.batch_size or (written.batch_size if written else None)
     if batch_size is None:
@@ -98,7 +109,9 @@ def _asked(question: Question, brief: Brief) -> Asked:
         source=str(question.config_file or ""),
         notes=list(written.notes) if written else [],
     )
-    return _with_device(question, brief, _with_workload(question, brief, asked))
+    workload = _workload(question, brief, asked.recommendation_id)
+    asked = _with_workload(question, brief, asked, workload)
+    return _with_device(question, brief, asked, workload), workload
 
 
 def _written(question: Question) -> Written | None:
@@ -112,27 +125,35 @@ def _written(question: Question) -> Written | None:
     return read_file(question.config_file, keys)
 
 
-def _with_workload(question: Question, brief: Brief, asked: Asked) -> Asked:
-    """Its label, its space, and the hash of its source as it is now."""
-    from app.checks.here import workload_here
+def _workload(question: Question, brief: Brief, recommendation_id: str | None) -> Workload:
+    """What is trained, as the command line or else the recommendation says it."""
     from app.cli.specs import absolute_spec
 
     options = parse_assignments(list(question.option), "--option")
-    workload = question.workload
-    if workload is None:
-        workload, recommended = _recommended(question, brief, str(asked.recommendation_id))
+    name = question.workload
+    if name is None:
+        name, recommended = _recommended(question, brief, str(recommendation_id))
         options = {**recommended, **options}
-    known = brief.workloads.get(workload)
+    known = brief.workloads.get(name)
     if known is None:
-        label = spec = absolute_spec(workload)
-        python = None
-    else:
-        label, spec, python = workload, known["reference"], known["python"]
-        options = {**known["options"], **options}
-    asked = replace(asked, workload=label)
+        spec = absolute_spec(name)
+        return Workload(spec, spec, options, question.python)
+    options = {**known["options"], **options}
+    return Workload(name, known["reference"], options, question.python or known["python"])
+
+
+def _with_workload(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
+    """Its space, and the hash of its source as it is now."""
+    from app.checks.here import workload_here
+
+    asked = replace(asked, workload=workload.label)
     try:
         described = workload_here(
-            spec, options, question.python or python, brief.timeouts, anew=question.refresh
+            workload.spec,
+            workload.options,
+            workload.python,
+            brief.timeouts,
+            anew=question.refresh,
         )
     except MeasurementError as error:
         words = str(error).splitlines()[0]
@@ -144,11 +165,15 @@ def _with_workload(question: Question, brief: Brief, asked: Asked) -> Asked:
 
 def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, dict[str, Any]]:
     """The workload of a recommendation, and its options. Raises ``InputError``."""
+    found: dict[str, Any] | None = None
     if question.server:
-        from app.checks.remote import recommendation
+        from app.checks.remote import ServiceAway, recommendation
 
-        found = recommendation(question.server, question.api_key, identity)
-    else:
+        try:
+            found = recommendation(question.server, question.api_key, identity)
+        except ServiceAway:
+            found = None
+    if found is None:
         url = question.database or brief.database_url
         store = QuickStore.open(url)
         sql = "SELECT document FROM tonnage_recommendations WHERE id = :id"
@@ -166,14 +191,12 @@ def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, 
     return str(found["workload"]), dict(found["valid"].get("workload_options") or {})
 
 
-def _with_device(question: Question, brief: Brief, asked: Asked) -> Asked:
+def _with_device(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
     from app.checks.here import device_here, is_name_of_one_here
 
     if not is_name_of_one_here(question.device):
         return replace(asked, device=question.device)
-    known = brief.workloads.get(question.workload or "")
-    python = question.python or (known["python"] if known else None)
-    here = device_here(python, question.device, brief.timeouts, anew=question.refresh)
+    here = device_here(workload.python, question.device, brief.timeouts, anew=question.refresh)
     budget = asked.memory_budget_bytes
     if budget is not None and here.total_bytes is not None and budget > here.total_bytes:
         from probes.devices.base import size_text
@@ -189,14 +212,24 @@ def _answer(
     question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
     """From the service where one is named, else from the local store; kept in both."""
-    if question.server:
-        from app.checks.remote import ask_service
+    if not question.server:
+        return _from_store(question, brief, asked, accept_brackets=accept_brackets)
+    from app.checks.remote import ServiceAway, ask_service
 
+    try:
         answer = ask_service(
             question.server, question.api_key, asked, accept_brackets=accept_brackets
         )
-        warnings = _kept_locally(question, brief, answer)
-        return {**answer, "warnings": warnings}
+    except ServiceAway as error:
+        answer = _from_store(question, brief, asked, accept_brackets=accept_brackets)
+        answer["warnings"].append(f"{error} The answer is from the store here.")
+        return answer
+    return {**answer, "warnings": _kept_locally(question, brief, answer)}
+
+
+def _from_store(
+    question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool
+) -> dict[str, Any]:
     limits = Limits(brief.headroom, brief.windows)
     url = question.database or brief.database_url
     store = QuickStore.open(url)

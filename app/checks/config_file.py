@@ -210,6 +210,8 @@ def _first(found: Found, names: Sequence[str], file: str, notes: list[str]) -> A
         values = of_training or values
         if not values:
             continue
+        shallowest = min(len(path) for path, _ in values)
+        values = [each for each in values if len(each[0]) == shallowest]
         if len({repr(value) for _, value in values}) > 1:
             listing = ", ".join(f"{'.'.join(path)}={value}" for path, value in values)
             raise InputError(
@@ -225,7 +227,7 @@ def _first(found: Found, names: Sequence[str], file: str, notes: list[str]) -> A
 
 def _levers(found: Found, notes: list[str]) -> dict[str, Any]:
     levers: dict[str, Any] = {}
-    for path, value in found:
+    for path, value in sorted(found, key=lambda each: len(each[0])):
         last = path[-1].removeprefix(PREFIX).replace("-", "_")
         parent = path[-2] if len(path) > 1 else ""
         precision = None
@@ -239,7 +241,7 @@ def _levers(found: Found, notes: list[str]) -> dict[str, Any]:
             levers["precision"] = precision
             notes.append(f"{'.'.join(path)}={value} is precision={precision}")
         for lever, names in SWITCHES.items():
-            if last in names and isinstance(value, bool):
+            if last in names and isinstance(value, bool) and lever not in levers:
                 levers[lever] = value
                 notes.append(f"{'.'.join(path)}={value} is {lever}={value}")
     return levers

@@ -5,39 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.checks.ask import Question
+    from app.checks.ask import Question, Workload
+    from app.checks.asked import Here
 
 
-def measure(question: Question, answer: dict[str, Any], *, quick: bool) -> None:
+def measure(
+    question: Question, workload: Workload, here: Here, answer: dict[str, Any], *, quick: bool
+) -> None:
     """One probe of the plan that ``answer`` is about, kept where the check looks for it."""
-    from app.cli.context import ask, is_quiet, open_database
+    from app.cli.context import Asked, is_quiet, open_database, open_settings
     from app.cli.progress import Progress
     from app.measurements.service import record
-    from app.target import register
-    from probes.devices.base import DeviceFacts
+    from app.target import open_target, register
+    from probes.job import WorkloadRef
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
     config = dict(answer["config"])
     if answer["accumulation"] != 1:
         config["accumulation"] = answer["accumulation"]
-    asked = ask(
-        question.workload or answer["workload"],
-        device=question.device,
-        memory_budget=None,
-        python=question.python,
-        set_=None,
-        option=list(question.option),
-        headroom=answer["headroom"],
-        wait=question.wait_s,
+    limit_bytes = answer["limit_bytes"]
+    settings = open_settings(lease_wait_s=question.wait_s)
+    is_all = here.total_bytes is not None and limit_bytes >= here.total_bytes
+    budget = None if is_all else limit_bytes
+    name = workload.label if workload.label != workload.spec else ""
+    asked = Asked(
+        settings,
+        WorkloadRef(workload.spec, workload.options, name),
+        open_target(settings, workload.python, here.device, budget),
+        config,
+        answer["headroom"],
+        None,
     )
-    facts: DeviceFacts = asked.target.facts
-    if answer["limit_bytes"] < facts.total_bytes:
-        from dataclasses import replace
-
-        target = replace(asked.target, memory_budget_bytes=answer["limit_bytes"])
-        asked = replace(asked, target=target)
-    store = open_database(asked.settings, question.database)
+    store = open_database(settings, question.database)
     with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
         bench = asked.open_bench(
             progress.worker, rests_on_time=answer["longest_cycle_s"] is not None

@@ -13,7 +13,7 @@ from app.checks.asked import Here
 from app.kept import folder
 from optimizer.records import Recommendation
 from optimizer.scope import short_hash
-from probes.errors import TonnageError
+from probes.errors import MeasurementError, TonnageError
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,10 @@ def find(wanted: Wanted) -> Found:
             then = f"the last known value ({found.id})" if found else "what is stored here"
             warnings.append(f"{error} Going on with {then}.")
     if found is None:
-        found = _from_store(wanted)
+        try:
+            found = _from_store(wanted)
+        except MeasurementError as error:  # a database that does not answer keeps no run waiting
+            warnings.append(str(error))
     if found is None:
         return Found(None, [], warnings)
     return Found(found, doubts(found, wanted), warnings)

@@ -67,7 +67,8 @@ def grades(session: Session, recommendation_ids: Collection[str]) -> dict[str, G
     )
     runs: dict[str, list[tuple[str, float | None]]] = defaultdict(list)
     for identity, outcome, step_time_s in found:
-        runs[identity].append((outcome, step_time_s))
+        if identity is not None:
+            runs[identity].append((outcome, step_time_s))
     return {identity: _grades(each) for identity, each in runs.items()}
 
 

@@ -98,6 +98,7 @@ def registered(settings: Settings) -> dict[str, Registered]:
 def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[str, Registered]:
     """Every command of ``tonnage.toml``. A request may give none of its options."""
     from app.workloads import commands
+    from probes.black_box import command
 
     found = {}
     for name, configured in settings.commands.items():
@@ -111,7 +112,7 @@ def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[s
                 f"{where}: commands.{name}: a registered name consists of letters, digits, - and _."
             )
         options = commands.options_of(configured, Path.cwd())
-        reference = commands.reference(name, options, name)
+        reference = command.reference(name, options, name)
         python = configured.python or commands.interpreter(reference)
         found[name] = Registered(name, reference.spec, "tonnage.toml", python, options)
     return found

@@ -20,7 +20,7 @@ from benchmarks.record import write
 
 WORK_FILE = ROOT / "benchmarks" / ".work" / "black_box.jsonl"
 SCRIPT = Path(__file__).with_name("train.py")
-NAMES = ("transformer", "conv", "mlp", "causal_lm")
+NAMES = ("transformer", "conv", "mlp")
 WAYS = ("workload", "command")
 MOST_TIMES = 1.5
 TIMEOUT_S = 900.0

@@ -58,7 +58,8 @@ class Adapter:
 
     @property
     def dataset_size(self) -> int | None:
-        return _unmasked(lambda: self.data(self.first()).size)
+        size: int | None = _unmasked(lambda: self.data(self.first()).size)
+        return size
 
     @property
     def notes(self) -> list[str]:
@@ -66,7 +67,8 @@ class Adapter:
             built = self.first()
             return [*self.data(built).notes, *self.remarks(built)]
 
-        return _unmasked(said)
+        notes: list[str] = _unmasked(said)
+        return notes
 
     def batches(self, config: dict[str, Any], batch_size: int) -> Iterator[Any]:
         return self.data(self.of(config)).batches(batch_size)

@@ -35,8 +35,8 @@ def from_lightning(
     ``LightningDataModule`` (or training DataLoader).
 
     ``training_step``, ``configure_optimizers``, ``configure_model``, the hooks around the transfer
-    of a batch and the data module's ``train_dataloader`` are used as they are; there is no
-    ``Trainer``, so what it would be told (precision, accumulation) belongs into ``space`` as levers.
+    of a batch and the data module's ``train_dataloader`` are used as they are. There is no
+    ``Trainer``: what it would be told (precision, accumulation) belongs into ``space`` as levers.
     ``evaluate``: also probe ``validation_step``, on a training batch. ``worst_case`` says how large
     a sample is, or names samples by their index; ``data_files`` are files that results depend on.
 
@@ -79,7 +79,8 @@ class LightningWorkload(Adapter):
                 f"make(config) returned a {type(made).__name__}; it must return two things: a "
                 "LightningModule, and a LightningDataModule or a DataLoader."
             )
-        module, data = made
+        module: Any = made[0]
+        data: Any = made[1]
         if not isinstance(module, tuple(p.LightningModule for p in self._packages)):
             raise InputError(
                 f"make(config) returned a {type(module).__name__} first; it must be a "
@@ -142,7 +143,8 @@ class LightningWorkload(Adapter):
             step: Callable[..., Any] = module.training_step
             return step
         if self._compiled is None or self._compiled[0] is not module:
-            self._compiled = (module, torch.compile(module.training_step))
+            compiled: Any = torch.compile(module.training_step)
+            self._compiled = (module, compiled)
         return self._compiled[1]
 
     def _hook(self, name: str) -> Callable[[Any, int], Any]:

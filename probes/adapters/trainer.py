@@ -73,9 +73,9 @@ class TrainerWorkload(Adapter):
         for name in ("deepspeed", "fsdp"):
             if getattr(trainer.args, name, None):
                 raise InputError(
-                    f"TrainingArguments({name}=…): a probe trains on one device, which says nothing "
-                    "about a model that is spread over several. Leave it out of what make(config) "
-                    "returns, for the size that one device holds."
+                    f"TrainingArguments({name}=…): a probe trains on one device, which says "
+                    "nothing about a model that is spread over several. Leave it out of what "
+                    "make(config) returns, for the size that one device holds."
                 )
         return trainer
 

@@ -90,8 +90,8 @@ def _note(looked_at: int, count: int, most: float, differ: bool, own: bool) -> s
         return f"The worst case is a batch of the largest samples ({kind} {count:,}: {amount})."
     if not differ:
         return (
-            f"{looked_at:,} of {count:,} samples were looked at, all of one size ({amount}): any batch "
-            "is the worst case. If some are larger, say so with worst_case=."
+            f"{looked_at:,} of {count:,} samples were looked at, all of one size ({amount}): any "
+            "batch is the worst case. If some are larger, say so with worst_case=."
         )
     return (
         f"The worst case is a batch of the largest of {looked_at:,} samples, evenly spread over "

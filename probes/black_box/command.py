@@ -24,7 +24,7 @@ from probes.black_box import template
 from probes.black_box.steps import DEFAULT_STEP, as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
-from probes.space import Space, as_space, dimension_to_dict, parse_dimension
+from probes.space import Choice, Space, as_space, dimension_to_dict, parse_dimension
 
 SPEC = "command:"
 """How the ``spec`` of a command begins; what follows is a name for people."""
@@ -145,7 +145,8 @@ class Command:
                     f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
                     "What Tonnage does to a model of its own, it cannot do to a command."
                 )
-            listed = self.space[name].values() if hasattr(self.space.get(name), "values") else []
+            dimension = self.space.get(name)
+            listed = dimension.values() if isinstance(dimension, Choice) else []
             if isinstance(value, str) and value not in listed:
                 raise InputError(
                     f"{name}={value}: a text must be one of those that the command's space lists "

@@ -44,7 +44,8 @@ class GpuTree:
         reading = self._device.memory()
         processes, used = reading["process_bytes"], reading["memory_used_bytes"]
         known = {} if isinstance(processes, Missing) else processes
-        mine = sum(size for pid, size in known.items() if pid in self._pids)
+        mine: int = sum(size for pid, size in known.items() if pid in self._pids)
+        held: int
         if mine:
             held = self.used_before_bytes + mine
         else:

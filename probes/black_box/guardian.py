@@ -163,4 +163,5 @@ def _prctl(option: int, value: int) -> None:
 
 if __name__ == "__main__":
     separator = sys.argv.index("--")
-    main(*(int(argument) for argument in sys.argv[1:separator]), sys.argv[separator + 1 :])  # type: ignore[call-arg]
+    numbers = [int(argument) for argument in sys.argv[1:separator]]
+    main(numbers[0], numbers[1], numbers[2], sys.argv[separator + 1 :])

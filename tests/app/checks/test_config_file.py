@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from app.recommendations.export import FORMATS
 
 from app.checks.config_file import read_file, read_text
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from probes.errors import InputError
+from tests.app import factories
 
 ARGUMENTS = {
     "output_dir": "out",
@@ -77,19 +79,25 @@ def test_accelerate_says_a_precision_and_no_batch():
     assert written.levers == {"precision": "fp16"}
 
 
-@pytest.mark.parametrize(
-    "form", [name for name in ("json", "yaml", "toml", "env") if name in FORMATS]
-)
-def test_what_is_exported_carries_its_recommendation(form):
-    from app.recommendations.export import export
+SUFFIXES = {
+    "json": "json", "transformers-json": "json", "deepspeed": "json", "toml": "toml",
+    "env": "env", "args": "txt", "hydra": "txt",
+}  # fmt: skip
+"""The others are YAML."""
+WITHOUT_AN_ID = ("args", "hydra", "transformers-json")
+"""Forms that have no place for it."""
 
-    from tests.app import factories
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_export_is_read_back(form):
     identity = "rec_1k0rr48nvttvb71401qp"
-    text = export(factories.recommendation(identity), form)
-    written = read_text(str(text), f"file.{form}")
-    assert written.recommendation_id == identity
-    assert written.batch_size == 96
+    config = {"layers": 4, "precision": "bf16", "compile": False}
+    text = export(factories.recommendation(identity, config, accumulation=2), form).text
+    written = read_text(text, f"file.{SUFFIXES.get(form, 'yaml')}")
+    assert written.recommendation_id == (None if form in WITHOUT_AN_ID else identity)
+    assert written.levers["precision"] == "bf16"
+    if form != "accelerate":  # which says nothing of batches
+        assert (written.batch_size, written.accumulation) == (96, 2)
 
 
 @pytest.mark.parametrize(

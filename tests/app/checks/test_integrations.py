@@ -102,9 +102,9 @@ def test_gitlab(folder, run, name, status):
     script = "\n".join([*job["before_script"], *job["script"]])
     variables = {
         **job["variables"],
-        "TONNAGE_PACKAGE": "none",
-        "TONNAGE_CONFIG_FILE": f"{name}.yaml",
-        "TONNAGE_OPTIONS": "--budget 'prototyping'",
+        "CHECK_INSTALL": "none",
+        "CHECK_CONFIG_FILE": f"{name}.yaml",
+        "CHECK_OPTIONS": "--budget 'prototyping'",
     }
     ran = run("bash", "-eo", "pipefail", "-c", script, **variables)
     assert ran.returncode == status, ran.stderr
@@ -147,7 +147,7 @@ def test_pre_commit_runs_the_hook(folder, run):
 
 def prolog(run, check: str, **extra: str):
     variables = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_LOCALID": "0", **extra}
-    return run(str(INTEGRATIONS / "slurm-task-prolog.sh"), TONNAGE_CHECK=check, **variables)
+    return run(str(INTEGRATIONS / "slurm-task-prolog.sh"), CHECK_OPTIONS=check, **variables)
 
 
 def test_slurm_cancels_a_step_that_would_not_fit(folder, run):
@@ -169,7 +169,7 @@ def test_slurm_lets_everything_else_run(folder, run):
     assert prolog(run, "").stdout == ""
     assert prolog(run, "large.yaml", SLURM_LOCALID="1").returncode == 0
     assert not (folder / "cancelled").exists()
-    assert prolog(run, "unknown.yaml", TONNAGE_ON_UNKNOWN="fail").returncode == 3
+    assert prolog(run, "unknown.yaml", CHECK_ON_UNKNOWN="fail").returncode == 3
 
 
 # -- Kubernetes

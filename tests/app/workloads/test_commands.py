@@ -101,7 +101,7 @@ def test_a_command_line_pins_what_has_no_dimension(configured: Any, monkeypatch:
     [What(), What(workload="visnet", command="x {batch_size}"), What("visnet", step="iter")],
 )
 def test_either_a_workload_or_a_command(configured: Any, what: What) -> None:
-    with pytest.raises(InputError, match="Say what to train|is for commands"):
+    with pytest.raises(InputError, match=r"Say what to train|is for commands"):
         find(configured(), what, None, None)
 
 

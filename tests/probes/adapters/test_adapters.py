@@ -157,9 +157,7 @@ def test_a_thing_instead_of_a_function_that_makes_it_is_an_error() -> None:
     with pytest.raises(InputError, match="must return two things"):
         from_lightning(lambda config: nn.Linear(1, 1), {}).space()
     with pytest.raises(InputError, match="training data is a list"):
-        from_dataloader(
-            [1], model=lambda config: nn.Linear(1, 1), step=lambda m, b: m(b), space={}
-        ).dataset_size
+        LoaderData([1])
 
 
 def test_a_loader_that_makes_batches_by_itself_is_an_error() -> None:
@@ -238,7 +236,7 @@ def test_one_that_is_none_and_one_that_is_not_named() -> None:
     with pytest.raises(InputError, match="SPACE is a dict, neither a class"):
         workload("with_loader", "SPACE")
     sys.modules.pop("with_loader")
-    with pytest.raises(InputError, match="'worklod'.*Did you mean 'workload'"):
+    with pytest.raises(InputError, match=r"'worklod'.*Did you mean 'workload'"):
         workload("with_loader", "worklod")
 
 
