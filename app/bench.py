@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.checks.here import remember_workload
 from app.settings import Settings
 from app.target import Target
 from optimizer.records import Scope
@@ -58,12 +59,14 @@ class Bench:
         rests_on_time: bool = True,
     ) -> Bench:
         """Load the workload once, in a worker, to learn its space. Raises ``InputError``."""
+        description = target.prober.describe(workload)
+        remember_workload(workload, target.asked_python, description)
         return cls(
             settings,
             workload,
             target,
             headroom,
-            target.prober.describe(workload),
+            description,
             on_progress,
             effective_batch_size,
             rests_on_time,

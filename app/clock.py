@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 
 
 def utc_now() -> datetime:
-    """Now, aware, in UTC."""
-    return datetime.now(timezone.utc)
+    """Now, aware, in UTC: by ``time.time``, so that whoever sets that sets every stored moment."""
+    return datetime.fromtimestamp(time.time(), timezone.utc)

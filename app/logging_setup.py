@@ -90,6 +90,15 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class _File(logging.handlers.RotatingFileHandler):
+    """Goes on without a line where the disk is full: whoever logs is not to blame, and a traceback
+    on the console for every line would only bury the line there."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def _note_context(record: logging.LogRecord) -> bool:
     """Where the line is said is where its context is known, not where it is written."""
     record.about = dict(context())
@@ -125,7 +134,7 @@ def configure_logging(
 
 def _file_handler(folder: Path) -> logging.Handler:
     folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(
+    handler = _File(
         folder / LOG_FILE, maxBytes=FILE_BYTES, backupCount=FILE_COUNT - 1, encoding="utf-8"
     )
     handler.setLevel(logging.DEBUG)

@@ -6,8 +6,9 @@ import shlex
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from app.checks.here import remember_devices
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts, size_text
@@ -21,6 +22,9 @@ from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
 from probes.space import unknown_name
 
+if TYPE_CHECKING:
+    from app.database import Database
+
 
 @dataclass(frozen=True)
 class Target:
@@ -33,6 +37,8 @@ class Target:
     interpreter: dict[str, Any]
     memory_budget_bytes: int | None
     """What ``--memory-budget`` asked for; ``None`` for the whole device."""
+    asked_python: str | None = None
+    """The interpreter that was asked for; ``None`` for the usual one."""
 
     @property
     def limit_bytes(self) -> int:
@@ -69,6 +75,13 @@ class Target:
         )
 
 
+def register(database: Database, target: Target) -> None:
+    """Remember the device in words, so that what changes later can be named."""
+    from app.devices import service
+
+    service.register(database, target.fingerprint, kind=target.facts.kind, name=target.facts.name)
+
+
 def worker_allocator(device: str) -> dict[str, str]:
     """The allocator settings a worker for ``device`` runs with."""
     return allocator_settings(worker_environ(worker_environment(device.partition(":")[0])))
@@ -82,7 +95,9 @@ def timeouts(settings: Settings) -> Timeouts:
 def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[str, Any]]:
     """A prober for the interpreter, and what devices torch has there, best first."""
     prober = Prober(resolve_python(python), timeouts(settings))
-    return prober, prober.devices()
+    found = prober.devices()
+    remember_devices(python, found)
+    return prober, found
 
 
 def open_target(
@@ -116,4 +131,5 @@ def open_target(
         build_fingerprint(facts, telemetry),
         found["interpreter"],
         memory_budget_bytes,
+        python,
     )

@@ -12,6 +12,7 @@ import sys
 
 BENCHMARKS = (
     "cli_startup",
+    "check",
     "cpu_allocators",
     "max_batch",
     "false_safe",
@@ -19,6 +20,8 @@ BENCHMARKS = (
     "step_time",
     "search",
     "service",
+    "faults",
+    "black_box",
     "dashboard",
 )
 

@@ -6,14 +6,14 @@ explanation quotes a measured number.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.budgets import MINUTE_S, Budget, Objective
+from optimizer.budgets import Budget, Objective
 from optimizer.disturbed import confirmation
 from optimizer.records import Trial
+from optimizer.words import config_text, duration, rate
 from probes.answer import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
@@ -249,25 +249,3 @@ def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
         "long than too short."
     )
     return lines
-
-
-def config_text(config: Config) -> str:
-    """``layers=4 width=64``, or a word for the empty config."""
-    return " ".join(f"{name}={value}" for name, value in config.items()) or "the workload"
-
-
-def rate(samples_per_s: float) -> str:
-    """Throughput with its unit, three digits and never an exponent."""
-    if samples_per_s < 1000:
-        return f"{samples_per_s:.3g} samples/s"
-    digits = math.floor(math.log10(samples_per_s)) - 2
-    return f"{round(samples_per_s, -digits):,.0f} samples/s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds below two minutes, minutes above, hours above two hours; three digits."""
-    if seconds < 2 * MINUTE_S:
-        return f"{seconds:.3g} s"
-    if seconds < 120 * MINUTE_S:
-        return f"{seconds / MINUTE_S:.3g} min"
-    return f"{seconds / 60 / MINUTE_S:.3g} h"

@@ -6,22 +6,27 @@ on a database, the tests on a dictionary.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
 from optimizer.budgets import Budget
+from optimizer.scope import Scope, short_hash
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.space import Space, dimension_to_dict
 
-
-def short_hash(data: Any) -> str:
-    """Sixteen hex digits that identify JSON-ready ``data``; equal data, equal hash."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
+__all__ = [
+    "Grade",
+    "Prediction",
+    "Recommendation",
+    "Scope",
+    "Store",
+    "StudySpec",
+    "Trial",
+    "config_key",
+    "predictions",
+    "short_hash",
+]
 
 Key = tuple[tuple[str, str], ...]
 
@@ -29,29 +34,6 @@ Key = tuple[tuple[str, str], ...]
 def config_key(config: Config) -> Key:
     """Equal for equal configs, whatever the order of their dimensions."""
     return tuple(sorted((name, repr(value)) for name, value in config.items()))
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Everything that must be equal for one measurement to stand for another, except the config."""
-
-    workload: str
-    """As the user named it."""
-    workload_hash: str
-    """Of the workload's source and options."""
-    fingerprint: str
-    """Key of the device's identity (device, driver, torch)."""
-    device: str
-    limit_bytes: int | None
-    headroom: float
-    effective_batch_size: int | None = None
-    """Samples per optimizer step at the least, where that is stated (``ProbeJob``)."""
-    environment: dict[str, str] = field(default_factory=dict)
-    """Allocator settings and threads of the worker."""
-
-    @property
-    def key(self) -> str:
-        return short_hash(asdict(self))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from optimizer.proposals import Proposals, Sampler
 from optimizer.recommend import Coverage, recommendation
 from optimizer.records import Key, Recommendation, Store, StudySpec, Trial, config_key
 from optimizer.trials import LEAST_CHANCE, Known, Limits, Probe, Report, Trials
+from optimizer.words import config_text, rate
 from probes.measurement import Config
 from probes.space import size
 
@@ -291,8 +292,8 @@ def _why_enough(outlooks: Sequence[Outlook]) -> str:
     likeliest = max(outlooks, key=lambda o: o.chance)
     return (
         f"{len(outlooks)} more configs were not measured: none has more than a {LEAST_CHANCE:.0%} "
-        f"chance of being chosen. The likeliest, {choosing.config_text(likeliest.config)}, should "
-        f"reach about {choosing.rate(likeliest.throughput_samples_per_s.median)}."
+        f"chance of being chosen. The likeliest, {config_text(likeliest.config)}, should "
+        f"reach about {rate(likeliest.throughput_samples_per_s.median)}."
     )
 
 

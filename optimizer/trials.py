@@ -21,6 +21,7 @@ from optimizer.records import Key, Prediction, Store, StudySpec, Trial, config_k
 from optimizer.replay import probes_without_prior
 from optimizer.settle import settle
 from optimizer.spaces import costs_at_least, finite
+from optimizer.words import config_text, rate
 from probes import levers
 from probes.doubt import doubts, is_too_slow
 from probes.max_batch import DEFAULT_CAP, Ask, Bounds, MaxBatchSearch
@@ -231,9 +232,9 @@ class Trials:
         expected, run = found[0].throughput_samples_per_s.estimate(), clean[-1]
         return (
             f"After {run.steps} steps with batch {run.batch_size} it is expected to reach about "
-            f"{choosing.rate(expected.value)}, {choosing.rate(expected.high)} at most. "
-            f"{choosing.config_text(chosen.best.run.config)} reaches "
-            f"{choosing.rate(chosen.best.throughput_samples_per_s)}."
+            f"{rate(expected.value)}, {rate(expected.high)} at most. "
+            f"{config_text(chosen.best.run.config)} reaches "
+            f"{rate(chosen.best.throughput_samples_per_s)}."
         )
 
     def test_fit(self, config: Config) -> Trial:

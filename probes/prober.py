@@ -16,6 +16,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from probes.black_box import command as commands
+from probes.black_box.probe import CommandProber, Footprint
 from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
@@ -25,6 +27,9 @@ from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
+
+ATTEMPTS = 2
+"""For a question about devices or workloads, where the worker was killed over it."""
 
 
 class Prober:
@@ -39,6 +44,7 @@ class Prober:
         self.timeouts = timeouts or Timeouts()
         self._worker: Worker | None = None
         self._environment: dict[str, str] = {}
+        self._commands = CommandProber(python, self.timeouts, self._footprint)
 
     def __enter__(self) -> Prober:
         return self
@@ -52,12 +58,16 @@ class Prober:
 
     def describe(self, workload: WorkloadRef) -> dict[str, Any]:
         """Space, dataset size and source hash of a workload. Raises ``InputError``."""
+        if commands.is_command(workload):
+            return commands.describe(workload)
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
         result: dict[str, Any] = self._ask(job)["workload"]
         return result
 
     def model_sizes(self, workload: WorkloadRef, configs: Sequence[Config]) -> list[ModelSize]:
         """Parameters and capacity of each config, without training any."""
+        if commands.is_command(workload):
+            return [ModelSize(None, None, "not built: it is a command's") for _ in configs]
         named = {"spec": workload.spec, "options": workload.options}
         answer = self._ask({"kind": "sizes", "workload": named, "configs": list(configs)})
         return [ModelSize(**size) for size in answer["sizes"]]
@@ -65,6 +75,8 @@ class Prober:
     def estimate(self, job: ProbeJob, ceiling: int) -> Prior:
         """The analytic prior of the job's config (its batch size does not matter). Never raises
         for a config that cannot be estimated: the prior then has no points, and says why."""
+        if commands.is_command(job.workload):
+            return Prior(reason="nobody can look into a command")
         worker = self._started(worker_environment(job.device.partition(":")[0]))
         asked = {"kind": "estimate", "job": job.to_dict(), "ceiling": ceiling}
         answer = self._request(worker, asked)
@@ -80,6 +92,8 @@ class Prober:
         on_progress: Progress | None = None,
     ) -> Measurement:
         """One measurement in a fresh process. Raises only when the job itself is wrong."""
+        if commands.is_command(job.workload):
+            return self._commands.probe(job, telemetry, on_progress)
         started_at = datetime.now(timezone.utc)
         worker = self._started(worker_environment(job.device.partition(":")[0]))
         if telemetry is not None:
@@ -103,6 +117,14 @@ class Prober:
             stdout_tail=answer.stdout_tail,
             stderr_tail=answer.stderr_tail,
         )
+
+    def _footprint(self, job: ProbeJob) -> Footprint:
+        """What torch takes before it trains, as a worker for this job would have it."""
+        self._started(worker_environment(job.device.partition(":")[0]))
+        asked = {"device": job.device, "limit_bytes": job.limit_bytes, "headroom": job.headroom}
+        answer = self._ask({"kind": "footprint", **asked})
+        self.close()  # it would only take memory from the command
+        return Footprint(**answer["footprint"])
 
     def close(self) -> None:
         """End the worker, if there is one; what comes next starts anew."""
@@ -137,10 +159,13 @@ class Prober:
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         # Most machines without an accelerator will go on to measure the CPU: ask in its terms.
         environment = self._environment if self._worker else worker_environment("cpu")
-        answer = self._request(self._started(environment), job)
-        result = _result(answer)
-        if result is not None:
-            return result
+        for _ in range(ATTEMPTS):
+            answer = self._request(self._started(environment), job)
+            result = _result(answer)
+            if result is not None:
+                return result
+            if answer.timed_out or (answer.returncode or 0) >= 0:
+                break  # killed, on the other hand, it may have been by mistake: nothing is measured
         if answer.timed_out:
             raise MeasurementError(f"The worker was {answer.timed_out}.{_tail(answer)}")
         raise MeasurementError(
@@ -233,12 +258,13 @@ def resolve_python(asked: str | None) -> str:
         if not prefix or Path(prefix).resolve() == Path(sys.prefix).resolve():
             continue
         candidate = str(Path(prefix, "bin", "python"))
-        if os.access(candidate, os.X_OK) and _has_torch(candidate):
+        if os.access(candidate, os.X_OK) and has_torch(candidate):
             return candidate
     return sys.executable
 
 
-def _has_torch(python: str) -> bool:
+def has_torch(python: str) -> bool:
+    """Whether this interpreter can import torch, as far as can be told without doing so."""
     look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
     try:
         ran = subprocess.run([python, "-c", look], timeout=30, capture_output=True, check=False)

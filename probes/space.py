@@ -217,14 +217,56 @@ def parse_value(text: str) -> Any:
     return value if isinstance(value, (int, float, str, bool, type(None))) else text
 
 
-def parse_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """``["layers=4", "width=64"]`` to ``{"layers": 4, "width": 64}``. Raises ``InputError``."""
+def parse_dimension(written: Any) -> Any:
+    """A dimension as configuration and command line write it, for ``as_dimension``.
+
+    ``"2..12"``, ``"64..512..64"`` (with its step), ``"0.1..0.5"``, ``"64,128,256"``, a list, a
+    single value, or a table such as ``{low = 16, high = 1024, log = true}`` or
+    ``{options = [1, 2], cost_grows = false}``. Raises ``InputError``.
+    """
+    if isinstance(written, Mapping):
+        kind: Any = Choice if "options" in written else Int
+        if any(isinstance(written.get(key), float) for key in ("low", "high")):
+            kind = Float
+        try:
+            return kind(**written)
+        except TypeError:
+            raise InputError(
+                f"{dict(written)} is not a dimension. Write low and high (and step, log), or "
+                "options; cost_grows goes with both."
+            ) from None
+    if not isinstance(written, str):
+        return written
+    if ".." in written:
+        numbers = [parse_value(part.strip()) for part in written.split("..")]
+        if any(isinstance(n, (str, bool, type(None))) for n in numbers) or len(numbers) > 3:
+            raise InputError(
+                f"{written!r} is not a range. Write 2..12, or 64..512..64 with a step."
+            )
+        if any(isinstance(n, float) for n in numbers):
+            if len(numbers) == 3:
+                raise InputError(f"{written!r}: only whole numbers have a step; list the values.")
+            low, high = map(float, numbers)
+            return Float(low, high)
+        return Int(*numbers)
+    if "," in written:
+        return [parse_value(part.strip()) for part in written.split(",")]
+    return [parse_value(written.strip())]
+
+
+def parse_assignments(
+    pairs: Sequence[str], option: str, *, as_text: bool = False
+) -> dict[str, Any]:
+    """``["layers=4", "width=64"]`` to ``{"layers": 4, "width": 64}``. Raises ``InputError``.
+
+    ``as_text`` leaves the values as they are written.
+    """
     result: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name.strip():
             raise InputError(f"{option} {pair}: write it as {option} name=value.")
-        result[name.strip()] = parse_value(text.strip())
+        result[name.strip()] = text.strip() if as_text else parse_value(text.strip())
     return result
 
 

@@ -18,12 +18,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 MEASURING = (
     "app/cli",
     "benchmarks",
+    "examples",
+    "probes/adapters",
+    "probes/black_box/test_command_probe.py",
     "probes/devices/test_cpu.py",
     "probes/levers/test_in_a_worker.py",
     "probes/test_max_batch_real.py",
     "probes/test_prober.py",
     "probes/test_verdicts.py",
     "probes/workloads",
+    "test_first_gate.py",
 )
 """Tests that train for real. They run one after the other, whatever runs beside them: two trainings
 at once are many times slower on a small machine."""

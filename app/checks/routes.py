@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import Path, Query
 
 from app.checks import service as checks
-from app.checks.schemas import CheckOut, CheckQuery
+from app.checks.schemas import CheckOut, CheckPost, CheckQuery
 from app.service import problem_types as types
 from app.service.declared import problems
 from app.service.paging import Page, page_of
 from app.service.resource import resource
 from app.service.runtime import ServiceDep
-from app.service.security import Reader
+from app.service.security import Reader, Runner
 
 router = resource("checks", "/v1/checks")
 
@@ -35,6 +35,14 @@ def list_checks(
     wanted = query.model_dump(exclude={"limit", "cursor"})
     rows = checks.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
     return page_of(rows, query.limit, lambda row: row.id, CheckOut.of)
+
+
+@router.post("", summary="Ask whether a planned run fits", status_code=201)
+def ask_check(service: ServiceDep, caller: Runner, body: CheckPost) -> CheckOut:
+    """Compares the plan with what is stored: will it fit into the memory there, and finish a cycle
+    in time? `unknown` and `stale` are answers too. Nothing is measured, and the answer is kept."""
+    asked, few = body.asked(), body.accept_brackets
+    return CheckOut.of(checks.check(service.database, service.settings, asked, accept_brackets=few))
 
 
 @router.get("/{check_id}", summary="Read a check", responses=problems(types.NOT_FOUND))

@@ -8,8 +8,23 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.checks.asked import Asked, Here
 from app.checks.records import CheckRecord, CheckVerdict
-from app.service.fields import Key, WorkloadText
+from app.service.fields import (
+    Config,
+    Fraction,
+    Id,
+    Json,
+    Key,
+    MemoryBudget,
+    Number,
+    Positive,
+    RequestBody,
+    Short,
+    Text,
+    Whole,
+    WorkloadText,
+)
 from app.service.paging import NamedPageQuery
 
 
@@ -50,6 +65,80 @@ class CheckOut(BaseModel):
     @classmethod
     def of(cls, record: CheckRecord) -> CheckOut:
         return cls(**asdict(record))
+
+
+class HereIn(RequestBody):
+    """The device that the run is planned for, as `tonnage devices --json` shows it."""
+
+    device: Annotated[Short, Field(description="`cuda:0`, …")]
+    kind: Annotated[str, Field(pattern="^[a-z]{1,16}$", description="`cpu`, `cuda`, `rocm`, …")]
+    name: Short
+    fingerprint: Annotated[Key, Field(description="Of the device.")]
+    document: Annotated[Json, Field(description="The fingerprint's groups, to say what changed.")]
+    total_bytes: Whole | None = None
+    free_bytes: Whole | None = None
+    environment: Annotated[
+        dict[str, Annotated[str, Field(max_length=1000)]] | None,
+        Field(max_length=50, description="Allocator settings and threads; null: not compared."),
+    ] = None
+
+    def here(self) -> Here:
+        return Here(**self.model_dump())
+
+
+class CheckPost(RequestBody):
+    """A planned run. The device is given in full by `here`, or by name or key in `device`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "workload": "transformer",
+                    "config": {"layers": 2, "width": 128},
+                    "batch_size": 512,
+                    "budget": "prototyping",
+                    "device": "577c5139c3e13263",
+                }
+            ]
+        }
+    )
+
+    batch_size: Positive
+    workload: Annotated[
+        WorkloadText | None, Field(description="Left out: that of the recommendation.")
+    ] = None
+    config: Annotated[Config, Field(description="What it leaves out is as recommended.")] = Field(
+        default_factory=dict
+    )
+    offered: Annotated[
+        Json, Field(description="Other values, of which those that are dimensions are taken.")
+    ] = Field(default_factory=dict)
+    accumulation: Positive | None = None
+    workload_hash: Annotated[
+        Key | None, Field(description="Of its source as it is now; null: not compared.")
+    ] = None
+    recommendation_id: Annotated[Id | None, Field(description="What the plan was made from.")] = (
+        None
+    )
+    budget: Annotated[Short | None, Field(description="Also: is a cycle in time?")] = None
+    time_scale: Annotated[
+        Number | None, Field(gt=0, description="Multiplies the times of the budget.")
+    ] = None
+    memory_budget_bytes: MemoryBudget | None = None
+    headroom: Fraction | None = None
+    here: HereIn | None = None
+    device: Annotated[
+        Short | None, Field(description="A fingerprint's key, or a product's name.")
+    ] = None
+    accept_brackets: Annotated[
+        bool, Field(description="Whether a few steps count as a pass, not only a stability run.")
+    ] = False
+    source: Annotated[Text, Field(description="Where the plan was written.")] = ""
+    notes: Annotated[list[Text], Field(max_length=200)] = Field(default_factory=list)
+
+    def asked(self) -> Asked:
+        values = self.model_dump(exclude={"here", "accept_brackets"})
+        return Asked(**values, here=self.here.here() if self.here else None)
 
 
 class CheckQuery(NamedPageQuery):

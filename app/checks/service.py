@@ -1,14 +1,45 @@
-"""What is done with checks: keeping them, and showing them."""
+"""What is done with checks: answering, keeping and showing them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from app.checks import repository
+from app.checks.asked import Asked, Limits
+from app.checks.evaluate import evaluate, stored_columns
+from app.checks.gather import Rows
 from app.checks.records import CheckRecord, CheckVerdict
 from app.database import Database
 from app.errors import NotFound
 from app.ids import new_id
+from app.settings import Settings
+
+
+def check(
+    database: Database, settings: Settings, asked: Asked, *, accept_brackets: bool = False
+) -> CheckRecord:
+    """The answer to a planned run, from what is stored here; kept. Raises ``InputError``."""
+    windows = {
+        name: (budget.longest_cycle_s, budget.cycle_batches)
+        for name, budget in settings.budget_table().items()
+    }
+    limits = Limits(settings.headroom, windows)
+    with database.read() as session:
+        answer = evaluate(rows_of(session), asked, limits, accept_brackets=accept_brackets)
+    return record(database, **stored_columns(answer))
+
+
+def rows_of(session: Session) -> Rows:
+    """The plain SQL of ``gather``, run in a session."""
+
+    def rows(sql: str, **parameters: Any) -> Sequence[tuple[Any, ...]]:
+        return [tuple(row) for row in session.execute(text(sql), parameters)]
+
+    return rows
 
 
 def record(

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 EXIT_INTERRUPTED = 130
+QUICK = ("check", "run")
+"""Commands that pipelines and training runs wait for (see ``app.cli.arguments``)."""
 
 
 def main() -> None:
@@ -20,10 +23,13 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """0 done, 1 the answer is no, 2 the input is wrong, 3 it could not be measured, 130
     interrupted. Errors are printed on stderr, without a traceback unless ``-v`` is given."""
-    from app.cli.application import application
     from probes.errors import TonnageError
 
     try:
+        if arguments[:1] and arguments[0] in QUICK:  # loads no other command
+            return _quick(arguments[0])(arguments[1:])
+        from app.cli.application import application
+
         application(arguments, prog_name="tonnage")
     except SystemExit as ended:  # how the command line library ends every command
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -33,6 +39,16 @@ def run(arguments: list[str]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _quick(name: str) -> Callable[[list[str]], int]:
+    if name == "check":
+        from app.cli.commands.check import check
+
+        return check
+    from app.cli.commands.run import run as train
+
+    return train
 
 
 def _interrupted() -> int:

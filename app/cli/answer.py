@@ -48,7 +48,7 @@ def document(
 
 
 def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
-    from optimizer.choose import config_text
+    from optimizer.words import config_text
 
     console = stdout()
     run = answer.highest_passing

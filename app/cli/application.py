@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,12 +62,34 @@ def before(
     set_verbosity(-2 if quiet else verbose)
 
 
+def check(context: typer.Context) -> None:
+    """Will a planned run fit, and finish in time, here? The pre-training hook."""
+    from app.cli.commands.check import check as answer
+
+    raise typer.Exit(answer(context.args))
+
+
+def run(context: typer.Context) -> None:
+    """Start a training run with the recommendation, and report its outcome."""
+    from app.cli.commands.run import run as train
+
+    raise typer.Exit(train(context.args))
+
+
+HANDED_OVER: dict[str, Any] = {
+    "add_help_option": False,
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+}
+"""Of commands that read their arguments themselves (see ``app.cli.arguments``)."""
+
 app.command("devices")(devices.devices)
 app.command("probe")(probe.probe)
 app.command("max-batch")(max_batch.max_batch)
 app.command("tune")(tune.tune)
 app.command("recommend")(recommend.recommend)
 app.command("export")(export.export)
+app.command("check", **HANDED_OVER)(check)
+app.command("run", **HANDED_OVER)(run)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("runner")(runner.runner)

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.cli.specs import absolute_spec
 from app.cli.values import parse_size
+from probes.errors import InputError
 from probes.job import WorkloadRef
 from probes.space import parse_assignments
+
+__all__ = [
+    "Asked",
+    "absolute_spec",
+    "ask",
+    "find_workload",
+    "is_quiet",
+    "open_database",
+    "open_settings",
+    "set_verbosity",
+    "verbosity",
+]
 
 if TYPE_CHECKING:
     from app.bench import Bench
@@ -86,8 +101,18 @@ class Asked:
         return self.target.lease(self.settings, on_wait)
 
 
+@dataclass(frozen=True)
+class What:
+    """What is to be measured, as a command line says it: a workload, or a command."""
+
+    workload: str | None = None
+    command: str | None = None
+    space: list[str] | None = None
+    step: str | None = None
+
+
 def ask(
-    workload: str,
+    what: What,
     *,
     device: str | None,
     memory_budget: str | None,
@@ -101,13 +126,11 @@ def ask(
 ) -> Asked:
     """Check what can be checked without a device first, then find the device."""
     settings = open_settings(lease_wait_s=wait, accept_disturbed=accept_disturbed)
-    pinned = parse_assignments(set_ or [], "--set")
-    options = parse_assignments(option or [], "--option")
     budget_bytes = parse_size(memory_budget) if memory_budget else None
 
     from app.target import open_target
 
-    reference, own_python = find_workload(settings, workload, options)
+    reference, own_python, pinned = find(settings, what, set_, option)
     target = open_target(settings, python or own_python, device, budget_bytes)
     return Asked(
         settings,
@@ -117,6 +140,30 @@ def ask(
         settings.headroom if headroom is None else headroom,
         effective_batch_size,
     )
+
+
+def find(
+    settings: Settings, what: What, set_: list[str] | None, option: list[str] | None
+) -> tuple[WorkloadRef, str | None, dict[str, Any]]:
+    """The workload or command, its interpreter, and what is pinned. Raises ``InputError``."""
+    from app.workloads import commands
+    from probes.black_box.command import is_command
+
+    pinned = parse_assignments(set_ or [], "--set")
+    options = parse_assignments(option or [], "--option")
+    space = parse_assignments(what.space or [], "--space", as_text=True)
+    own = {name: v for name, v in (("space", space), ("step", what.step)) if v}
+    if (what.workload is None) == (what.command is None):
+        raise InputError(
+            "Say what to train: a WORKLOAD, or a command with --command, and not both."
+        )
+    if what.command is not None:
+        reference = commands.ad_hoc(what.command, {**options, **own}, pinned, Path.cwd())
+        return reference, commands.interpreter(reference), pinned
+    reference, python = find_workload(settings, str(what.workload), {**options, **own})
+    if own and not is_command(reference):
+        raise InputError(f"--{next(iter(own))} is for commands; {what.workload} is none.")
+    return reference, python, pinned
 
 
 def find_workload(
@@ -130,16 +177,3 @@ def find_workload(
     if entry is None:
         return WorkloadRef(absolute_spec(workload), options), None
     return entry.with_options(options), entry.python
-
-
-def absolute_spec(spec: str) -> str:
-    """A file's path made absolute, so that the same workload is the same from any folder."""
-    from pathlib import Path
-
-    path, separator, name = spec.rpartition(":")
-    if not separator:
-        path, name = spec, ""
-    if not path.endswith(".py"):
-        return spec
-    absolute = str(Path(path).expanduser().resolve())
-    return f"{absolute}:{name}" if name else absolute

@@ -15,6 +15,46 @@ Workload = Annotated[
         show_default=False,
     ),
 ]
+WorkloadOrCommand = Annotated[
+    str | None,
+    typer.Argument(
+        help="What to train: a registered name (visnet, causal-lm, transformer), "
+        "path/to/file.py:Class or package.module:Class. Or give --command.",
+        metavar="[WORKLOAD]",
+        show_default=False,
+    ),
+]
+Command = Annotated[
+    str | None,
+    typer.Option(
+        help="Measure a training command as it is instead of a workload: 'python train.py "
+        "--batch-size {batch_size} --layers {layers}'.",
+        show_default=False,
+        metavar="TEMPLATE",
+    ),
+]
+Space = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="With a command, the values of a placeholder: layers=2..12, width=64,128,256. "
+        "Repeatable.",
+        show_default=False,
+        metavar="NAME=VALUES",
+    ),
+]
+Step = Annotated[
+    str | None,
+    typer.Option(
+        help="With a command, the regular expression of a line that ends a step. Default: "
+        "'tonnage step', or 'step' and a number.",
+        show_default=False,
+        metavar="REGEX",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="With a command, show exactly what would be run, and stop."),
+]
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda:0, mps or xpu:0. Default: the best one here.", show_default=False),

@@ -19,11 +19,12 @@ from pydantic import BaseModel, TypeAdapter
 from app.checks.schemas import CheckOut
 from app.client import events as streams
 from app.client.events import StudyEvent
-from app.client.transport import Transport
+from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
 from app.measurements.schemas import MeasurementDetail, MeasurementOut, MeasurementStored
 from app.predictions.schemas import PredictionErrorsOut
 from app.recommendations.schemas import LookupOut, RecommendationOut
+from app.runs.schemas import RunOut
 from app.studies.schemas import StudyOut, TrialOut
 from app.workloads.schemas import RegisteredOut, WorkloadOut
 from probes.devices.fingerprint import Fingerprint
@@ -44,9 +45,12 @@ class Client:
         base_url: str = "http://127.0.0.1:8765",
         key: str | None = None,
         timeout_s: float = 30.0,
+        *,
+        attempts: int = ATTEMPTS,
     ) -> None:
-        """``key`` is what ``tonnage keys create`` printed; ``timeout_s`` is for one answer."""
-        self._transport = Transport(base_url, key, timeout_s)
+        """``key`` is what ``tonnage keys create`` printed; ``timeout_s`` is for one answer;
+        ``attempts`` is how often what may be sent twice is sent at most."""
+        self._transport = Transport(base_url, key, timeout_s, attempts=attempts)
 
     def __enter__(self) -> Client:
         return self
@@ -100,7 +104,7 @@ class Client:
 
     def cancel_study(self, study_id: str) -> StudyOut:
         """A running one ends within seconds. What it measured is kept."""
-        found = self._transport.json("POST", f"/v1/studies/{study_id}/cancel")
+        found = self._transport.json("POST", f"/v1/studies/{study_id}/cancel", repeatable=True)
         return StudyOut.model_validate(found)
 
     def delete_study(self, study_id: str) -> None:
@@ -190,7 +194,7 @@ class Client:
         }
         return self._pages("/v1/measurements", MeasurementOut, wanted)
 
-    # Devices, workloads, checks, predictions
+    # Devices, workloads, checks, training runs, predictions
 
     def add_device(self, fingerprint: Fingerprint, *, kind: str, name: str) -> DeviceOut:
         """Make this machine's device known before sending what was measured on it."""
@@ -201,7 +205,8 @@ class Client:
             state=fingerprint.state,
         )
         body = DeviceIn(kind=kind, name=name, fingerprint=groups).model_dump()
-        return DeviceOut.model_validate(self._transport.json("POST", "/v1/devices", body=body))
+        found = self._transport.json("POST", "/v1/devices", body=body, repeatable=True)
+        return DeviceOut.model_validate(found)
 
     def device(self, key: str) -> DeviceOut:
         return self._read(f"/v1/devices/{key}", DeviceOut)
@@ -219,6 +224,11 @@ class Client:
         """Those that a study can be started of."""
         return self._list("/v1/workloads/registered", RegisteredOut)
 
+    def ask_check(self, **plan: Any) -> CheckOut:
+        """Will a planned run fit? ``plan`` are the fields of ``CheckPost``: ``workload``,
+        ``config``, ``batch_size``, ``device``, ``budget``, …"""
+        return CheckOut.model_validate(self._transport.json("POST", "/v1/checks", body=plan))
+
     def check(self, check_id: str) -> CheckOut:
         return self._read(f"/v1/checks/{check_id}", CheckOut)
 
@@ -231,6 +241,30 @@ class Client:
     ) -> Iterator[CheckOut]:
         wanted = {"workload": workload, "verdict": verdict, "fingerprint": fingerprint}
         return self._pages("/v1/checks", CheckOut, wanted)
+
+    def add_run(self, **run: Any) -> RunOut:
+        """Report how a training run ended. ``run`` are the fields of ``RunPost``."""
+        return RunOut.model_validate(self._transport.json("POST", "/v1/runs", body=run))
+
+    def run(self, run_id: str) -> RunOut:
+        return self._read(f"/v1/runs/{run_id}", RunOut)
+
+    def runs(
+        self,
+        *,
+        workload: str | None = None,
+        outcome: str | None = None,
+        fingerprint: str | None = None,
+        recommendation_id: str | None = None,
+    ) -> Iterator[RunOut]:
+        """Training runs that were started with recommendations, newest first."""
+        wanted = {
+            "workload": workload,
+            "outcome": outcome,
+            "fingerprint": fingerprint,
+            "recommendation_id": recommendation_id,
+        }
+        return self._pages("/v1/runs", RunOut, wanted)
 
     def prediction_errors(
         self, *, workload: str | None = None, quantity: str | None = None

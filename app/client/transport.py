@@ -28,6 +28,7 @@ class Transport:
         key: str | None,
         timeout_s: float,
         pause: Callable[[float], None] = time.sleep,
+        attempts: int = ATTEMPTS,
     ) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(
@@ -35,6 +36,7 @@ class Transport:
         )
         self.base_url = base_url
         self.pause = pause
+        self._attempts = attempts
 
     def close(self) -> None:
         self._http.close()
@@ -47,9 +49,11 @@ class Transport:
         query: dict[str, Any] | None = None,
         body: Any = None,
         idempotency_key: str | None = None,
+        repeatable: bool = False,
     ) -> Any:
-        """The body of the answer; ``None`` when it has none. Raises ``ProblemError``."""
-        answer = self._send(method, path, query, body, idempotency_key)
+        """The body of the answer; ``None`` when it has none. ``repeatable`` says of a POST without
+        a key that doing it twice changes nothing. Raises ``ProblemError``."""
+        answer = self._send(method, path, query, body, idempotency_key, repeatable)
         return answer.json() if answer.content else None
 
     def text(self, path: str) -> str:
@@ -75,12 +79,13 @@ class Transport:
         query: dict[str, Any] | None,
         body: Any,
         idempotency_key: str | None,
+        repeatable: bool = False,
     ) -> httpx.Response:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         params = {name: value for name, value in (query or {}).items() if value is not None}
-        repeatable = method != "POST" or idempotency_key is not None
-        for attempt in range(ATTEMPTS):
-            last = attempt == ATTEMPTS - 1 or not repeatable
+        repeatable = repeatable or method != "POST" or idempotency_key is not None
+        for attempt in range(self._attempts):
+            last = attempt == self._attempts - 1 or not repeatable
             wait_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * (0.5 + random.random() / 2)
             try:
                 answer = self._http.request(method, path, params=params, json=body, headers=headers)

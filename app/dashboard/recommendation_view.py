@@ -16,7 +16,8 @@ from app.database import Database
 from app.devices import repository as devices
 from app.measurements import repository as measurements
 from app.measurements.repository import MeasurementRecord
-from app.recommendations.export import FORMATS, export
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from app.recommendations.standing import Standing, standings
 from optimizer.budgets import Budget, Objective
 from optimizer.records import Grade, Recommendation
@@ -141,7 +142,7 @@ def exports(recommendation: Recommendation) -> list[Export]:
     found = []
     for name in FORMATS:
         try:
-            found.append(Export(name, export(recommendation, name)))
+            found.append(Export(name, export(recommendation, name).text))
         except InputError as error:
             found.append(Export(name, problem=str(error)))
     return found

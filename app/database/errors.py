@@ -67,6 +67,16 @@ _POSTGRESQL: tuple[tuple[str, type[TonnageError], str], ...] = (
     ("no password supplied", InputError, "the server asks for a password; put it in the URL."),
     ("does not exist", InputError, "the server has no such database or user; create it there."),
     ("permission denied", InputError, "the user may not do this; grant it CREATE on the schema."),
+    (
+        "no space left",
+        DatabaseUnavailable,
+        "the server's disk is full. What was committed before is kept; free some space there.",
+    ),
+    (
+        "read-only transaction",
+        DatabaseUnavailable,
+        "the server takes no changes now: it is a standby, or about to be replaced by one.",
+    ),
     ("deadlock", DatabaseUnavailable, "two processes waited for each other; try again."),
     ("connection", DatabaseUnavailable, f"the server does not answer. Start it {_NAME_ANOTHER}."),
 )

@@ -153,6 +153,7 @@ class MeasurementRow(Base):
         Index(None, "scope_key", "config_hash", "batch_size"),
         Index(None, "study_id", "trial_number"),
         Index(None, "workload", "id"),
+        Index(None, "workload", "config_hash"),
         Index(None, "fingerprint", "id"),
         Index(None, "verdict", "id"),
     )
@@ -253,6 +254,32 @@ class CheckRow(Base):
         ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True
     )
     """What it was compared with; ``None`` when there was nothing, or that has been deleted."""
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class TrainingRunRow(Base):
+    """One training run that was started with a recommendation, and how it ended."""
+
+    __tablename__ = "tonnage_runs"
+    __table_args__ = (Index(None, "workload", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(16), index=True)
+    """``finished``, ``out_of_memory``, ``failed`` or ``interrupted``."""
+    exit_status: Mapped[int]
+    workload: Mapped[str] = mapped_column(String(1024))
+    budget: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    recommendation_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True
+    )
+    batch_size: Mapped[int] = mapped_column(BigInteger)
+    accumulation: Mapped[int] = mapped_column(BigInteger)
+    step_time_s: Mapped[float | None]
+    """Median, where the output told it."""
+    wall_s: Mapped[float]
     document: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(index=True)
 

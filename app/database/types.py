@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-MARKER = "$float"
-"""The only key of what stands for a number that JSON does not have."""
+from app.database.floats import decoded, encoded
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -63,25 +61,3 @@ class CleanText(TypeDecorator[str]):
             return None
         text = value.replace("\x00", "\ufffd")
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def encoded(value: Any) -> Any:
-    """The JSON that a value of a ``Document`` is stored as."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {MARKER: str(value)}
-    if isinstance(value, dict):
-        return {key: encoded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [encoded(item) for item in value]
-    return value
-
-
-def decoded(value: Any) -> Any:
-    """What was stored as a ``Document``, from the JSON that it was stored as."""
-    if isinstance(value, dict):
-        if set(value) == {MARKER}:
-            return float(value[MARKER])
-        return {key: decoded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decoded(item) for item in value]
-    return value

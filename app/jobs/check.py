@@ -9,6 +9,7 @@ from app.jobs.records import StudyRequest
 from app.settings import Settings
 from app.workloads import registry
 from optimizer.budgets import Objective, budget_named
+from optimizer.proposals import Sampler
 from probes import effective_batch
 from probes.errors import InputError
 from probes.levers import LEVERS
@@ -48,6 +49,8 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
         raise InputError(f"timeout_s: {request.timeout_s} is not a time of 0 s or more.")
     if request.objective is not None and request.objective not in list(Objective):
         raise InputError(unknown_name("objective", request.objective, list(Objective)))
+    if request.sampler is not None and request.sampler not in list(Sampler):
+        raise InputError(unknown_name("sampler", request.sampler, list(Sampler)))
     for name in request.levers:
         if name not in LEVERS:
             raise InputError(unknown_name("lever", name, LEVERS))

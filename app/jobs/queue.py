@@ -30,6 +30,7 @@ from app.jobs.records import (
 )
 from app.jobs.runner_repository import RunnerRecord
 from app.studies import repository as studies
+from app.studies.owner import Owner
 from probes.errors import TonnageError
 
 MAX_DEATHS = 3
@@ -127,6 +128,7 @@ def end(
     """A job is over, or goes back to the queue, unless it was to be cancelled. Raises
     ``LeaseLost``."""
     row = owned(session, job_id, runner_id)
+    _let_go_of_dead_study(session, row)
     if state == QUEUED and row.cancel_requested:
         state, message = CANCELLED, "Cancelled."
     close(session, row, state, message, data)
@@ -134,7 +136,9 @@ def end(
 
 def died(session: Session, job_id: str, runner_id: str, how: str) -> None:
     """A job's process ended without a word: try again, or give it up. Raises ``LeaseLost``."""
-    _after_death(session, owned(session, job_id, runner_id), f"Its process {how}.")
+    row = owned(session, job_id, runner_id)
+    _let_go_of_dead_study(session, row)
+    _after_death(session, row, f"Its process {how}.")
 
 
 def bury(session: Session, runner_id: str) -> list[Job]:
@@ -157,12 +161,15 @@ def bury(session: Session, runner_id: str) -> list[Job]:
 
 
 def bury_dead_here(session: Session) -> list[Job]:
-    """Bury the runners whose process is gone, where that can be seen: see ``this_place``."""
+    """Bury the runners whose process is gone, where that can be seen: see ``this_place``. The
+    processes of its jobs end with a runner, but a moment later: for them is waited."""
     place = this_place()
     dead = [
         runner.id
         for runner in runner_repository.listing(session)
-        if runner.place == place and not runner.owner.is_alive()
+        if runner.place == place
+        and not runner.owner.is_alive()
+        and not _still_runs(session, runner.id)
     ]
     return [job for runner_id in dead for job in bury(session, runner_id)]
 
@@ -209,12 +216,40 @@ def _after_death(session: Session, row: JobRow, what: str) -> None:
         close(session, row, INTERRUPTED, f"{what} The next runner goes on with it.")
 
 
+def _still_runs(session: Session, runner_id: str) -> bool:
+    """Whether a process of one of its jobs has not ended yet, as far as can be seen."""
+    for row in repository.running_of(session, runner_id, lock=False):
+        owner = _owner_of_study(session, row)
+        if owner is not None and owner.pid == row.pid and owner.is_here and owner.is_alive():
+            return True
+    return False
+
+
 def _let_go_of_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
     """Its process went with the runner: nobody needs to wait until the study has been silent for
-    long. On this host it is looked up instead, so that one which is still ending is waited for."""
-    study = studies.get(session, row.study_id) if row.study_id is not None else None
-    if study is None or study.owner is None or study.state != studies.RUNNING:
+    long."""
+    if runner.place == this_place():
+        _let_go_of_dead_study(session, row)
         return
-    same = study.owner.host == runner.owner.host and study.owner.pid == row.pid
-    if same and runner.place != this_place():
-        studies.close(session, study.id, studies.INTERRUPTED, "Its runner ended.", 0.0)
+    owner = _owner_of_study(session, row)
+    if owner is not None and owner.host == runner.owner.host and owner.pid == row.pid:
+        studies.close(session, _study_id(row), studies.INTERRUPTED, "Its runner ended.", 0.0)
+
+
+def _let_go_of_dead_study(session: Session, row: JobRow) -> None:
+    """Nobody runs a study whose process is gone, whatever becomes of the job. (One that was killed
+    could not say so itself.)"""
+    owner = _owner_of_study(session, row)
+    if owner is not None and owner.is_here and not owner.is_alive():
+        studies.close(session, _study_id(row), studies.INTERRUPTED, "Its process ended.", 0.0)
+
+
+def _owner_of_study(session: Session, row: JobRow) -> Owner | None:
+    """Who runs the job's study by what is stored; ``None`` where nobody does."""
+    study = studies.get(session, _study_id(row))
+    return study.owner if study is not None and study.state == studies.RUNNING else None
+
+
+def _study_id(row: JobRow) -> str:
+    """A new study has the job's id, also in the moment before the job knows."""
+    return row.study_id or row.id

@@ -34,6 +34,8 @@ class StudyRequest:
     """Levers to search too."""
     objective: str | None = None
     """``throughput``, ``capacity`` or ``pareto``; ``None``: the budget's."""
+    sampler: str | None = None
+    """What proposes configs (``optimizer.proposals.Sampler``); ``None``: the study's own."""
     trials: int | None = None
     timeout_s: float | None = None
     """No config is begun after so long; the best so far is recommended."""

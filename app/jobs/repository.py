@@ -229,14 +229,15 @@ def running_on(session: Session, leases: Collection[str]) -> list[str]:
     return list(rows.scalars())
 
 
-def running_of(session: Session, runner_id: str) -> list[JobRow]:
-    """The jobs a runner has, locked."""
+def running_of(session: Session, runner_id: str, *, lock: bool = True) -> list[JobRow]:
+    """The jobs a runner has."""
     statement = (
         select(JobRow)
         .where(JobRow.runner_id == runner_id, JobRow.state == RUNNING)
         .order_by(JobRow.id)
-        .with_for_update()
     )
+    if lock:
+        statement = statement.with_for_update()
     return list(session.execute(statement).scalars())
 
 

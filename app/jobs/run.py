@@ -69,12 +69,14 @@ def question(request: StudyRequest, *, fresh: bool) -> Question:
     interrupted goes on with the study that it began."""
     from app.studies.tune import Question
     from optimizer.budgets import Objective
+    from optimizer.proposals import Sampler
 
     return Question(
         budget=request.budget,
         pinned=request.pinned,
         levers=tuple(request.levers),
         objective=Objective(request.objective) if request.objective is not None else None,
+        sampler=request.sampler or Sampler.PREDICTIVE,
         trials=request.trials,
         timeout_s=request.timeout_s,
         cycle_batches=request.cycle_batches,

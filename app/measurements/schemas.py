@@ -14,6 +14,8 @@ from pydantic.config import JsonDict
 
 from app.service.fields import (
     Config,
+    Few,
+    FirstError,
     Fraction,
     Id,
     Json,
@@ -168,8 +170,12 @@ class GrowthIn(RequestBody):
 class TraceIn(RequestBody):
     """The run, step by step."""
 
-    step_s: Annotated[list[Number], Field(max_length=100_000)] = Field(default_factory=list)
-    held_bytes: Annotated[list[Whole], Field(max_length=100_000)] = Field(default_factory=list)
+    step_s: Annotated[list[Number], Field(max_length=100_000), FirstError] = Field(
+        default_factory=list
+    )
+    held_bytes: Annotated[list[Whole], Field(max_length=100_000), FirstError] = Field(
+        default_factory=list
+    )
 
 
 class MeasurementIn(RequestBody):
@@ -192,7 +198,7 @@ class MeasurementIn(RequestBody):
     static_bytes: Whole | None = None
     overhead_bytes: Whole = 0
     requested_bytes: Whole | None = None
-    phase_peak_bytes: Annotated[dict[str, Whole], Field(max_length=20)] = Field(
+    phase_peak_bytes: Annotated[dict[str, Whole], Field(max_length=20), Few] = Field(
         default_factory=dict
     )
     step_time: StepTimeIn | None = None
@@ -204,8 +210,8 @@ class MeasurementIn(RequestBody):
     parameters: Whole | None = None
     last_loss: Number | None = None
     first_loss: Number | None = None
-    tainted: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
-    notes: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
+    tainted: Annotated[list[Text], Field(max_length=100), FirstError] = Field(default_factory=list)
+    notes: Annotated[list[Text], Field(max_length=100), FirstError] = Field(default_factory=list)
     state: Json = Field(default_factory=dict)
     environment: Json = Field(default_factory=dict)
     wall_s: Number = 0.0
@@ -232,6 +238,7 @@ class ScopeIn(RequestBody):
     environment: Annotated[
         dict[str, Annotated[str, Field(max_length=1000)]],
         Field(max_length=50, description="Allocator settings and threads of the worker."),
+        Few,
     ] = Field(default_factory=dict)
 
 

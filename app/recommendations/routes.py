@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from app.recommendations import lookup
 from app.recommendations import service as recommendations
-from app.recommendations.export import export
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from app.recommendations.schemas import (
+    ExportOut,
     LookupOut,
     LookupQuery,
     RecommendationOut,
@@ -34,7 +36,22 @@ RecommendationId = Annotated[
         examples=["rec_1k0rr48nvttvb71401qp"],
     ),
 ]
-ExportFormat = Literal["json", "yaml", "toml", "env", "args"]
+ExportFormat = Literal[
+    "json",
+    "yaml",
+    "toml",
+    "env",
+    "args",
+    "hydra",
+    "transformers",
+    "transformers-json",
+    "accelerate",
+    "deepspeed",
+    "lightning",
+    "torchtune",
+    "axolotl",
+    "llama-factory",
+]
 
 
 @router.get("", summary="List recommendations")
@@ -78,6 +95,19 @@ def read_recommendation(
 
 
 @router.get(
+    "/{recommendation_id}/exports",
+    summary="List the exports of a recommendation",
+    responses=problems(types.NOT_FOUND),
+)
+def list_exports(
+    service: ServiceDep, caller: Reader, recommendation_id: RecommendationId
+) -> list[ExportOut]:
+    """The formats it can be had in, and what of it each of them cannot express."""
+    found = recommendations.exactly(service.database, recommendation_id)
+    return [ExportOut.of(found, name) for name in FORMATS]
+
+
+@router.get(
     "/{recommendation_id}/exports/{format}",
     summary="Export a recommendation",
     response_class=Response,
@@ -89,6 +119,7 @@ def read_recommendation(
 def export_recommendation(
     service: ServiceDep, caller: Reader, recommendation_id: RecommendationId, format: ExportFormat
 ) -> Response:
-    """In the form that another program reads, as text: see `tonnage export`."""
+    """In the form that another program reads, as text: see `tonnage export`. What a format cannot
+    express is in its comments; the list of exports has it too."""
     found = recommendations.exactly(service.database, recommendation_id)
-    return TextReply(export(found, format))
+    return TextReply(export(found, format).text)

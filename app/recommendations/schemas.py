@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from app.service.fields import Id, Key, Number, Positive, Short, WorkloadText
 from app.service.paging import NamedPageQuery
+from probes.errors import InputError
 
 if TYPE_CHECKING:
     from app.recommendations.lookup import Found
@@ -133,6 +136,29 @@ class LookupOut(BaseModel):
             return cls(match="exact", recommendation=out, prior=None)
         prior = PriorOut(measured_as=out, differences=found.differences)
         return cls(match="prior", recommendation=None, prior=prior)
+
+
+class ExportOut(BaseModel):
+    """A format that a recommendation can be had in."""
+
+    format: str = Field(examples=["deepspeed"])
+    reader: str = Field(description="Who reads it.", examples=["DeepSpeed's JSON"])
+    unsaid: list[str] = Field(
+        description="What of the recommendation the format cannot express, in words.",
+        examples=[["compile=true: DeepSpeed has no key for it; call engine.compile()."]],
+    )
+    impossible: str | None = Field(
+        description="Why this recommendation cannot be had in it; null where it can."
+    )
+
+    @classmethod
+    def of(cls, recommendation: Recommendation, name: str) -> ExportOut:
+        reader = FORMATS[name].reader
+        try:
+            made = export(recommendation, name)
+        except InputError as error:
+            return cls(format=name, reader=reader, unsaid=[], impossible=str(error))
+        return cls(format=name, reader=reader, unsaid=made.unsaid, impossible=None)
 
 
 class RecommendationQuery(NamedPageQuery):

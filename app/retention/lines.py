@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from app.database.types import decoded, encoded
+from app.database.floats import decoded, encoded
 from probes.errors import InputError
 
 FORMAT = "tonnage-results"

@@ -25,6 +25,7 @@ from app.devices.routes import router as devices
 from app.measurements.routes import router as measurements
 from app.predictions.routes import router as predictions
 from app.recommendations.routes import router as recommendations
+from app.runs.routes import router as runs
 from app.service import manual, openapi, problems
 from app.service.envelope import REQUEST_ID, Envelope
 from app.service.gate import Gate
@@ -48,6 +49,7 @@ ROUTERS = (  # looked through in this order
     devices,
     workloads,
     checks,
+    runs,
     predictions,
     health,
     *DASHBOARD,

@@ -8,12 +8,22 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    model_validator,
+)
 
 LARGEST = 2**53 - 1
 """Larger whole numbers are not the same in every program that reads JSON."""
 DEEPEST = 16
 """Levels that free JSON may be nested."""
+WIDEST = 200
+"""Fields of one object, known or not."""
 
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
@@ -64,11 +74,27 @@ def _items(value: Any) -> list[Any]:
     return []
 
 
+def few(value: Any) -> Any:
+    """Refuses an object with very many fields before each of them becomes an error of its own,
+    which takes seconds. Raises ``ValueError``."""
+    if isinstance(value, dict) and len(value) > WIDEST:
+        raise ValueError(f"more than {WIDEST} fields")
+    return value
+
+
+Few = BeforeValidator(few)
 Json = Annotated[dict[str, Any], AfterValidator(plain)]
-Config = Annotated[dict[str, Scalar], Field(max_length=200), AfterValidator(plain)]
+Config = Annotated[dict[str, Scalar], Field(max_length=WIDEST), Few, AfterValidator(plain)]
+FirstError = FailFast()
+"""For long lists: the first thing that is wrong says enough."""
 
 
 class RequestBody(BaseModel):
     """What a client sends. Names that are not known are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        return few(value)

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from app.database.types import MARKER, decoded
+from app.database.floats import MARKER, decoded
 
 
 class TaggedReply(Response):

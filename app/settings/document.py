@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from app.settings import defaults
 from app.settings.model import (
     BudgetSettings,
+    CommandSettings,
     ParameterCap,
     ProbeSettings,
     RunnerSettings,
@@ -76,6 +77,12 @@ reference = "jobs/digits.py:Digits"
 python = "/srv/digits/.venv/bin/python"
 options = { data = "/srv/digits/train.npz" }
 request_options = ["length"]
+
+[commands.resnet]          # a training script, measured as it is
+command = "python train.py --batch-size {batch_size} --layers {layers} --out {run_dir}"
+step = 'iter (?P<step>\\d+)'
+[commands.resnet.space]
+layers = "2..12"
 ```
 """
 
@@ -100,6 +107,7 @@ def render() -> str:
         _section("[[workloads.NAME.tiers]]", TierSpaces),
         _section("[[workloads.NAME.scaling]]", Scaling),
         _section("[[workloads.NAME.parameter_caps]]", ParameterCap),
+        _section("[commands.NAME]", CommandSettings),
         "## Defaults of `visnet`\n\n" + _visnet(),
         "## Defaults of `causal-lm`\n\n" + _causal_lm(),
         EXAMPLE,

@@ -10,15 +10,27 @@ from typing import Any
 from pydantic_settings import EnvSettingsSource
 
 from app.names import nearest
+from app.settings.environment_names import (
+    CONFIG_VARIABLE,
+    KEY_VARIABLE,
+    PREFIX,
+    RECOMMENDATION_VARIABLE,
+    SERVER_VARIABLE,
+)
 from app.settings.keys import is_compound, is_known, known_below
 from app.settings.model import Settings
 from probes.errors import InputError
 
-PREFIX = "TONNAGE_"
-CONFIG_VARIABLE = "TONNAGE_CONFIG"
-RECOMMENDATION_VARIABLE = "TONNAGE_RECOMMENDATION"
-"""Written by ``tonnage export --to env``: the other unknown names are then a configuration."""
-_NOT_SETTINGS = (CONFIG_VARIABLE, RECOMMENDATION_VARIABLE)
+_NOT_SETTINGS = (CONFIG_VARIABLE, RECOMMENDATION_VARIABLE, SERVER_VARIABLE, KEY_VARIABLE)
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "PREFIX",
+    "RECOMMENDATION_VARIABLE",
+    "location_of",
+    "read_environment",
+    "variable_of",
+]
 
 log = logging.getLogger(__name__)
 

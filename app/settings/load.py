@@ -103,6 +103,12 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     for workload in workloads.values() if isinstance(workloads, dict) else ():
         if isinstance(workload, dict):
             _anchor_workload(workload, folder)
+    commands = data.get("commands")
+    for command in commands.values() if isinstance(commands, dict) else ():
+        if isinstance(command, dict):
+            if isinstance(cwd := command.get("cwd", ""), str):
+                command["cwd"] = str(folder / Path(cwd).expanduser())
+            _anchor_workload(command, folder)
     return data
 
 

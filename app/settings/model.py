@@ -278,6 +278,65 @@ class WorkloadSettings(Section):
         return self
 
 
+def _dimensions(space: dict[str, Any]) -> dict[str, Any]:
+    from probes.errors import InputError
+    from probes.space import as_dimension, parse_dimension
+
+    for name, written in space.items():
+        try:
+            as_dimension(name, parse_dimension(written))
+        except InputError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return space
+
+
+class CommandSettings(Section):
+    """A training command that is measured as it is, under a name (see black-box.md)."""
+
+    command: str = Field(
+        description="How training is started, with placeholders: `python train.py --batch-size "
+        "{batch_size} --layers {layers}`."
+    )
+    space: Annotated[dict[str, Any], AfterValidator(_dimensions)] = Field(
+        default_factory=dict,
+        description='The values of each placeholder: `"2..12"`, `"64..512..64"`, a list, one '
+        "value, or `{ low = 16, high = 1024, log = true }`; `cost_grows = false` in a table says "
+        "that a larger value may need less.",
+    )
+    step: str | None = Field(
+        None,
+        description="Regular expression of a line that ends a step, with groups `step` and "
+        "`loss` where it has them; with a `log`, the key of the number in a JSON line.",
+        json_schema_extra={"shown_default": "`tonnage step`, or `step` and a number"},
+    )
+    log: str | None = Field(
+        None,
+        description="Where steps are told instead of the output: a file of JSON lines (`.jsonl`, "
+        "`.json`, `.log`, `.txt`) or a folder of TensorBoard event files; `{run_dir}` is a good "
+        "place.",
+    )
+    cwd: str | None = Field(
+        None,
+        description="Folder to run in; a relative path counts from that of the configuration file.",
+        json_schema_extra={"shown_default": "the configuration file's folder"},
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment variables, placeholders included. No secrets: results keep them.",
+    )
+    shell: bool = Field(
+        False, description="Run it with `/bin/sh -c`, for pipes and `&&`; values are quoted."
+    )
+    python: str | None = Field(
+        None,
+        description="The interpreter that `{python}` stands for, and whose torch is looked at.",
+        json_schema_extra={"shown_default": "the command's own if it has torch"},
+    )
+    dataset_size: Whole | None = Field(
+        None, ge=1, description="Training samples; a batch is never larger."
+    )
+
+
 def _default_budgets() -> dict[str, BudgetSettings]:
     return {name: BudgetSettings(**values) for name, values in defaults.BUDGETS.items()}
 
@@ -322,6 +381,7 @@ class Settings(BaseSettings):
     runner: RunnerSettings = RunnerSettings.model_validate({})
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
+    commands: dict[str, CommandSettings] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -58,6 +58,16 @@ def release(session: Session, study_id: str, config: Config) -> None:
     )
 
 
+def let_go(session: Session, study_id: str, owner: Owner | None) -> None:
+    """Forget what this process has claimed, which works on the study no more, and what dead ones
+    have."""
+    rows = session.execute(select(ClaimRow).where(ClaimRow.study_id == study_id)).scalars()
+    for row in rows.all():
+        if _owner(row) == owner or not _is_held(row):
+            session.delete(row)
+    session.flush()
+
+
 def _owner(row: ClaimRow) -> Owner:
     return Owner(row.owner_pid, row.owner_host, row.owner_started_s)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 from app.clock import utc_now
 from app.database.models import DeviceRow, StudyRow, TrialRow, WorkloadRow
 from app.database.upsert import upsert
+from app.studies import claims
 from app.studies.owner import Owner
 from optimizer.records import Trial
 
@@ -102,6 +103,7 @@ def take_over(session: Session, study_id: str, owner: Owner) -> None:
 def close(session: Session, study_id: str, state: str, message: str, wall_s: float) -> None:
     """End the run in progress: the study has no owner any more."""
     row = _row(session, study_id)
+    claims.let_go(session, study_id, _owner(row))
     row.state = state
     row.message = message
     row.updated_at = utc_now()
@@ -207,9 +209,6 @@ def record(row: StudyRow) -> StudyRecord:
     """A row as plain data; its workload and device are read too."""
     workload: WorkloadRow = row.workload
     device: DeviceRow = row.device
-    owner = None
-    if row.owner_pid is not None and row.owner_host is not None:
-        owner = Owner(row.owner_pid, row.owner_host, row.owner_started_s or 0.0)
     return StudyRecord(
         id=row.id,
         key=row.key,
@@ -227,5 +226,11 @@ def record(row: StudyRow) -> StudyRecord:
         updated_at=row.updated_at,
         finished_at=row.finished_at,
         wall_s=row.wall_s,
-        owner=owner,
+        owner=_owner(row),
     )
+
+
+def _owner(row: StudyRow) -> Owner | None:
+    if row.owner_pid is None or row.owner_host is None:
+        return None
+    return Owner(row.owner_pid, row.owner_host, row.owner_started_s or 0.0)

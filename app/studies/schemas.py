@@ -14,6 +14,7 @@ from app.service.fields import (
     Config,
     CycleBatches,
     EffectiveBatch,
+    FirstError,
     Fraction,
     MemoryBudget,
     Number,
@@ -25,6 +26,7 @@ from app.service.fields import (
 )
 from app.service.paging import NamedPageQuery
 from optimizer.budgets import Objective
+from optimizer.proposals import Sampler
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
@@ -131,11 +133,15 @@ class StudyCreate(RequestBody):
         Field(default_factory=dict)
     )
     levers: Annotated[
-        list[Short], Field(max_length=20, description="Levers that are searched too.")
+        list[Short], Field(max_length=20, description="Levers that are searched too."), FirstError
     ] = Field(default_factory=list)
     objective: Annotated[
         Annotated[Objective, Field(strict=False)] | None,
         Field(description="What is best inside the window. Default: the budget's."),
+    ] = None
+    sampler: Annotated[
+        Annotated[Sampler, Field(strict=False)] | None,
+        Field(description="What proposes configurations. Default: `predictive`."),
     ] = None
     effective_batch_size: Annotated[
         EffectiveBatch | None,

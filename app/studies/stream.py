@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from fastapi.sse import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from app.database import Database
+from app.errors import NotFound
 from app.jobs import events, service
 from app.jobs.records import JobEvent
 from app.service.reply import finite
 from app.studies.schemas import StudyEvent
+from probes.errors import MeasurementError
 
 RETRY_MS = 2000
 """After which a browser that lost the connection comes back."""
+AWAY_S = 0.5
+"""Between two looks for a database that is away."""
+
+log = logging.getLogger(__name__)
 
 
 async def stream(
@@ -24,10 +31,22 @@ async def stream(
     """Every event with a number above ``after``, those to come as they happen; ends with the study.
 
     The database is read every ``poll_s`` seconds, in a thread: the events come from another
-    process, perhaps of another host.
+    process, perhaps of another host. While it is away the stream waits for it. A study that is
+    deleted meanwhile ends it.
     """
+    is_away = False
     while True:
-        new, is_over = await run_in_threadpool(_look, database, study_id, after)
+        try:
+            new, is_over = await run_in_threadpool(_look, database, study_id, after)
+            is_away = False
+        except MeasurementError as error:
+            if not is_away:
+                log.warning("Watching %s waits: %s", study_id, error)
+            is_away = True
+            await asyncio.sleep(max(poll_s, AWAY_S))
+            continue
+        except NotFound:
+            return
         for event in new:
             after = event.id
             yield ServerSentEvent(

@@ -17,12 +17,12 @@ from app.studies.store import SqlStudyStore
 from app.workloads import service as workloads
 from app.workloads.space import space_rules
 from optimizer.budgets import Objective, budget_named
-from optimizer.choose import duration
 from optimizer.proposals import Sampler
 from optimizer.records import Recommendation, StudySpec
 from optimizer.spaces import space_for
 from optimizer.study import Study
 from optimizer.trials import Event, Known, Limits
+from optimizer.words import duration
 from probes import effective_batch, levers
 from probes.devices.lease import OnWait
 from probes.measurement import Config

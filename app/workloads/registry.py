@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from app.errors import NotAllowed, NotRegistered
@@ -90,7 +91,31 @@ def registered(settings: Settings) -> dict[str, Registered]:
         if configured.reference is not None:
             _check(name, settings)
             found[name] = Registered(name, configured.reference, "tonnage.toml")
-    return {name: _configured(entry, settings) for name, entry in found.items()}
+    known = {name: _configured(entry, settings) for name, entry in found.items()}
+    return {**known, **_commands(settings, known)}
+
+
+def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[str, Registered]:
+    """Every command of ``tonnage.toml``. A request may give none of its options."""
+    from app.workloads import commands
+    from probes.black_box import command
+
+    found = {}
+    for name, configured in settings.commands.items():
+        where = settings.file or "tonnage.toml"
+        if name in workloads:
+            raise InputError(
+                f"{where}: commands.{name}: {name} is a workload already. Choose another name."
+            )
+        if not NAME.fullmatch(name):
+            raise InputError(
+                f"{where}: commands.{name}: a registered name consists of letters, digits, - and _."
+            )
+        options = commands.options_of(configured, Path.cwd())
+        reference = command.reference(name, options, name)
+        python = configured.python or commands.interpreter(reference)
+        found[name] = Registered(name, reference.spec, "tonnage.toml", python, options)
+    return found
 
 
 def find(settings: Settings, name: str) -> Registered:

@@ -1,7 +1,7 @@
 """Trials know how large their model is: throughput is shown against it without reading the whole
 measurements.
 
-Revision 0006, after 0004.
+Revision 0006, after 0005.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

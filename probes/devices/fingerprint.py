@@ -13,11 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probes.devices.base import DeviceFacts, size_text
 from probes.devices.reading import plain
-from probes.devices.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from probes.devices.telemetry import Telemetry
 
 KEY_DIGITS = 16
 

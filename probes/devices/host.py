@@ -211,3 +211,33 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+@dataclass(frozen=True)
+class FileMappings:
+    """What of a process's address space is mapped from files. Bytes."""
+
+    file_bytes: int
+    has_torch: bool
+
+
+_MEMORY_FILES = ("/dev/shm/", "/dev/zero", "/memfd:", "/SYSV")
+"""Names of mappings that are memory in spite of having one."""
+
+
+def file_mappings(maps: str) -> FileMappings:
+    """Sum up a ``/proc/PID/maps``: libraries and data that the page cache holds anyway."""
+    total, has_torch = 0, False
+    for line in maps.splitlines():
+        at = line.find("/")
+        if at < 0 or line.startswith(_MEMORY_FILES, at):
+            continue
+        begin, _, end = line[: line.index(" ")].partition("-")
+        total += int(end, 16) - int(begin, 16)
+        has_torch = has_torch or "libtorch" in line[at:]
+    return FileMappings(total, has_torch)
+
+
+def own_file_mappings(root: Path = ROOT) -> FileMappings:
+    """Of this process."""
+    return file_mappings((root / "proc/self/maps").read_text(errors="replace"))

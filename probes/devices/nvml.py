@@ -99,9 +99,15 @@ class NvmlDevice:
             "memory_clock_mhz": self._get(
                 "nvmlDeviceGetClockInfo", self._constant("NVML_CLOCK_MEM", 2)
             ),
-            "memory_used_bytes": self._attribute("nvmlDeviceGetMemoryInfo", "used"),
             "utilisation_percent": self._attribute("nvmlDeviceGetUtilizationRates", "gpu"),
             "throttle_reasons": self._throttle_reasons(),
+            **self.memory(),
+        }
+
+    def memory(self) -> dict[str, Any]:
+        """Of ``read``, what is in use: of the device, and by process. Bytes."""
+        return {
+            "memory_used_bytes": self._attribute("nvmlDeviceGetMemoryInfo", "used"),
             "process_bytes": self._processes(),
         }
 

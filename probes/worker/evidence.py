@@ -141,7 +141,7 @@ class Evidence:
         return self._stable(cap)
 
     def _stable(self, cap: MemoryCap) -> Judgement:
-        return Verdict.STABLE, f"{len(self.losses)} steps within {mib(cap.cap_bytes)}.", ""
+        return Verdict.STABLE, f"{self.attempted} steps within {mib(cap.cap_bytes)}.", ""
 
     def _rising(self, cap: MemoryCap, peak_bytes: int) -> Judgement | None:
         """What will fail later although it ran: a leak, or a peak that creeps up."""

@@ -21,5 +21,6 @@ def describe_devices() -> dict[str, Any]:
             "python": platform.python_version(),
             "executable": sys.executable,
             "torch": torch.__version__,
+            "torch_file": torch.__file__,
         },
     }

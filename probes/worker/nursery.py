@@ -26,15 +26,27 @@ SWEEPS = 20
 SWEEP_S = 0.05
 
 
-def preload() -> None:
-    """Import what every probe needs. A failure is the job's to report, not ours."""
-    with contextlib.suppress(Exception):
-        import torch
+class Preload:
+    """Imports what jobs need, in two parts: who only asks what there is needs no optimizer. A
+    failure is the job's to report, not ours."""
 
-        # A first optimizer imports torch's compiler, over a second and some 70 MiB. One element:
-        # too little for torch to start its threads, which would not survive a fork.
-        torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
-        import probes.worker.probe  # noqa: F401
+    def __init__(self) -> None:
+        self._is_whole = False
+        with contextlib.suppress(Exception):
+            import torch  # noqa: F401
+
+    def finish(self) -> None:
+        """Import what training brings along. Once; before the first fork that trains."""
+        if self._is_whole:
+            return
+        self._is_whole = True
+        with contextlib.suppress(Exception):
+            import torch
+
+            # A first optimizer imports torch's compiler, over a second and some 70 MiB. One
+            # element: too little for torch to start its threads, which would not survive a fork.
+            torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+            import probes.worker.probe  # noqa: F401
 
 
 def can_fork() -> bool:

@@ -15,6 +15,8 @@ from probes.worker import nursery
 
 Send = Callable[[dict[str, Any]], None]
 PROGRESS_INTERVAL_S = 0.2
+ASKING = ("describe", "devices")
+"""Jobs that train nothing."""
 
 
 class Channel:
@@ -57,16 +59,19 @@ def serve(job_fd: int, message_fd: int) -> None:
     for fd in (job_fd, message_fd):
         os.set_inheritable(fd, False)  # a workload's own child processes must not hold them
     channel.progress("import")
-    nursery.preload()
+    preload = nursery.Preload()
     with os.fdopen(job_fd, "r", encoding="utf-8") as jobs:
         for line in jobs:
             job = json.loads(line)
+            if job["kind"] not in ASKING:
+                preload.finish()
             if nursery.can_fork():
                 returncode = nursery.run_forked(partial(_result, job, channel), closing=job_fd)
                 channel.begin_line()
                 channel.send({"event": "ended", "returncode": returncode})
             else:
                 _result(job, channel, used_up=True)
+            preload.finish()  # while the parent thinks about the answer
 
 
 def _result(job: dict[str, Any], channel: Channel, *, used_up: bool = False) -> None:
@@ -96,6 +101,10 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             from probes.worker.facts import describe_devices
 
             return describe_devices()
+        if job["kind"] == "footprint":
+            from probes.worker.footprint import footprint
+
+            return {"footprint": footprint(job["device"], job["limit_bytes"], job["headroom"])}
         raise InputError(f"Unknown job {job['kind']!r}.")
     except TonnageError as error:
         return {"error": str(error), "exit_code": error.exit_code}

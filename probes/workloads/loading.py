@@ -1,4 +1,4 @@
-"""Find a workload by name, ``path/to/file.py:Class`` or ``package.module:Class``, and describe it.
+"""Find a workload by name, ``path/to/file.py:NAME`` or ``package.module:NAME``, and describe it.
 
 Runs in the worker, in the user's interpreter. Standard library only, Python 3.10 syntax.
 """
@@ -12,7 +12,7 @@ import inspect
 import json
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,25 +27,55 @@ from probes.workloads.interface import REQUIRED, check_interface
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a reference names: a class, a function that makes a workload, or a workload."""
+
+    thing: Any
+    name: str
+    module: ModuleType
+
+    @property
+    def file(self) -> Path | None:
+        """Where a class or function is written, or a workload named."""
+        try:
+            named = inspect.isclass(self.thing) or inspect.isfunction(self.thing)
+            return Path(inspect.getfile(self.thing if named else self.module)).resolve()
+        except (TypeError, OSError):
+            return None
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A workload object and what was learned while loading it."""
 
     workload: Any
     reference: str
     source_hash: str
+    files: tuple[str, ...] = ()
+    """What the hash was taken over, and the files that options and the workload name."""
 
 
 def load_workload(ref: WorkloadRef) -> Loaded:
-    """Import the class and construct it with the options as keyword arguments.
+    """Import the class, or the function that makes a workload, and call it with the options as
+    keyword arguments; or import the workload itself.
 
-    Raises ``InputError`` when the reference, the class or an option is wrong. Exceptions of the
+    Raises ``InputError`` when the reference, what it names or an option is wrong. Exceptions of the
     user's own code (an import that fails, a constructor that raises) pass through unchanged.
     """
-    cls = _find_class(ref.spec)
-    workload = _construct(cls, ref)
+    source = _find(ref.spec)
+    workload = source.thing
+    if inspect.isclass(workload) or inspect.isfunction(workload):
+        workload = _construct(workload, ref)
+    elif ref.options:
+        raise InputError(
+            f"{ref.spec} is a workload already, so it takes no options "
+            f"({', '.join(ref.options)}). Write a function that takes them and returns it."
+        )
     check_interface(workload, ref.spec)
     read = getattr(workload, "data_files", ())
-    return Loaded(workload, ref.spec, source_hash(cls, ref.options, read))
+    named = [str(v) for v in ref.options.values() if isinstance(v, str) and Path(v).is_file()]
+    files = (*map(str, _own_files(source)), *map(str, read), *named)
+    return Loaded(workload, ref.spec, source_hash(source, ref.options, read), files)
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
@@ -60,6 +90,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     return {
         "workload": loaded.reference,
         "source_hash": loaded.source_hash,
+        "files": list(loaded.files),
         "dataset_size": dataset_size,
         "space": {name: dimension_to_dict(d) for name, d in space.items()},
         "evaluates": callable(getattr(loaded.workload, "evaluate", None)),
@@ -67,18 +98,20 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def source_hash(cls: type, options: dict[str, Any], data_files: Sequence[str | Path] = ()) -> str:
+def source_hash(
+    source: Source, options: dict[str, Any], data_files: Sequence[str | Path] = ()
+) -> str:
     """Sixteen hex digits over the workload's own modules, options and the files they name.
 
-    "Own" is every imported module below the directory of the class's file, so that editing a
+    "Own" is every imported module below the directory of the source's file, so that editing a
     helper next to it invalidates earlier results. Installed packages are not looked at (torch is
     part of the device's fingerprint).
     Files that options name, and ``data_files`` that the workload says it reads, are represented by
     size and modification time.
     """
     digest = hashlib.sha256()
-    digest.update(cls.__qualname__.encode())
-    for path in _own_files(cls):
+    digest.update(source.name.encode())
+    for path in _own_files(source):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     facts: dict[str, Any] = {}
@@ -96,13 +129,12 @@ def _file_facts(file: Path) -> list[Any]:
     return [str(file), stat.st_size, stat.st_mtime_ns]
 
 
-def _own_files(cls: type) -> list[Path]:
-    try:
-        home = Path(inspect.getfile(cls)).resolve()
-    except (TypeError, OSError):
+def _own_files(source: Source) -> list[Path]:
+    home = source.file
+    if home is None:
         return []
     installed = [Path(p).resolve() for p in {*sysconfig.get_paths().values()} if p]
-    if cls.__module__.startswith("probes.workloads."):
+    if getattr(source.thing, "__module__", "").startswith("probes.workloads."):
         return sorted(home.parent.glob("*.py"))  # the built-in workloads and what they share
     if any(_below(home, place) for place in installed):
         return [home]
@@ -122,19 +154,19 @@ def _below(path: Path, folder: Path) -> bool:
     return folder == path or folder in path.parents
 
 
-def _find_class(spec: str) -> type:
+def _find(spec: str) -> Source:
     if spec in BUILT_IN:
         place, _, name = BUILT_IN[spec].partition(":")
-        return _class_in(importlib.import_module(place), name, spec)
+        return _named(importlib.import_module(place), name, spec)
     place, separator, name = spec.rpartition(":")
     if not separator:
         place, name = spec, ""
     if place.endswith(".py"):
-        return _class_in(_import_file(Path(place)), name, spec)
+        return _named(_import_file(Path(place)), name, spec)
     if not separator and "." not in spec and "/" not in spec:
         hint = "or give path/to/file.py:Class or package.module:Class."
         raise InputError(f"{unknown_name('workload', spec, BUILT_IN)[:-1]}, {hint}")
-    return _class_in(_import_module(place, spec), name, spec)
+    return _named(_import_module(place, spec), name, spec)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -178,31 +210,44 @@ def _import_module(place: str, spec: str) -> ModuleType:
     return importlib.import_module(place)
 
 
-def _class_in(module: ModuleType, name: str, spec: str) -> type:
+def _named(module: ModuleType, name: str, spec: str) -> Source:
     own = {
         key: value
         for key, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__
     }
-    candidates = sorted(k for k, v in own.items() if all(hasattr(v, m) for m in REQUIRED))
+    candidates = sorted(
+        key
+        for key, value in vars(module).items()
+        if (key in own or not inspect.isclass(value)) and _has_methods(value)
+    )
     if not name:
         if len(candidates) == 1:
-            return own[candidates[0]]
+            return Source(vars(module)[candidates[0]], candidates[0], module)
         listing = ", ".join(candidates) or "none"
-        raise InputError(f"{spec}: name the class, {spec}:CLASS. Workloads there: {listing}.")
+        raise InputError(f"{spec}: name the workload, {spec}:NAME. Workloads there: {listing}.")
     found = getattr(module, name, None)
     if found is None:
-        raise InputError(f"{spec}: {unknown_name('class', name, candidates or own)}")
-    if not inspect.isclass(found):
-        raise InputError(f"{spec}: {name} is a {type(found).__name__}, not a class.")
-    return found
+        raise InputError(f"{spec}: {unknown_name('workload', name, candidates or own)}")
+    if inspect.isclass(found):
+        return Source(found, found.__qualname__, module)
+    if not inspect.isfunction(found) and not _has_methods(found):
+        raise InputError(
+            f"{spec}: {name} is a {type(found).__name__}, neither a class, nor a function that "
+            "makes a workload, nor a workload."
+        )
+    return Source(found, name, module)
 
 
-def _construct(cls: type, ref: WorkloadRef) -> Any:
+def _has_methods(value: Any) -> bool:
+    return all(callable(getattr(value, method, None)) for method in REQUIRED)
+
+
+def _construct(make: Callable[..., Any], ref: WorkloadRef) -> Any:
     try:
-        signature = inspect.signature(cls)
+        signature = inspect.signature(make)
     except (TypeError, ValueError):
-        return cls(**ref.options)
+        return make(**ref.options)
     parameters = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     accepted = [
@@ -216,4 +261,4 @@ def _construct(cls: type, ref: WorkloadRef) -> Any:
     if missing:
         listing = " ".join(f"--option {n}=…" for n in missing)
         raise InputError(f"{ref.spec} needs {listing}")
-    return cls(**ref.options)
+    return make(**ref.options)

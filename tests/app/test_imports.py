@@ -46,7 +46,7 @@ def test_the_command_line_knows_the_service_without_loading_it():
         "app.studies.store",
         "app.measurements.service",
         "app.recommendations.service",
-        "app.recommendations.export",
+        "app.recommendations.exports.export",
     ],
 )
 def test_no_service_needs_torch_or_alembic(module):

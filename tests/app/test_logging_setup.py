@@ -56,6 +56,22 @@ def test_the_file_has_everything_with_level_time_and_place(tmp_path, capsys):
     assert said(capsys) == ""
 
 
+def test_a_full_disk_costs_the_file_its_lines_and_the_console_nothing_else(
+    tmp_path, monkeypatch, capsys
+):
+    configure_logging(0, tmp_path)
+    [handler] = [each for each in logging.getLogger().handlers if hasattr(each, "doRollover")]
+
+    def full(_record: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(handler, "shouldRollover", full)
+    logging.getLogger("app.service").info("a request")
+    err = said(capsys)
+    assert "a request" in err
+    assert "Traceback" not in err
+
+
 def test_the_file_rotates_and_only_five_are_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(logging_setup, "FILE_BYTES", 200)
     configure_logging(-2, tmp_path)

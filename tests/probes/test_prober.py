@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from probes.errors import MeasurementError
+from probes.isolation import Answer
 from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
@@ -66,6 +68,21 @@ def test_a_worker_that_was_killed_is_replaced(prober: Prober) -> None:
     _, parent = pids(prober.probe(job("TellsItsProcess")))
     os.kill(parent, signal.SIGKILL)
     assert pids(prober.probe(job("TellsItsProcess")))[1] != parent
+
+
+def test_a_question_whose_worker_was_killed_is_asked_once_more(monkeypatch) -> None:
+    killed = Answer(returncode=-signal.SIGKILL, last_progress={"phase": "import"})
+    answers = [killed, Answer(result={"devices": []}, returncode=0)]
+    with Prober(sys.executable) as asking:
+        monkeypatch.setattr(asking, "_started", lambda environment: None)
+        monkeypatch.setattr(asking, "_request", lambda worker, job: answers.pop(0))
+        assert asking.devices() == {"devices": []}
+        answers = [killed, killed]
+        with pytest.raises(MeasurementError, match="ended with status -9"):
+            asking.devices()
+        answers = [Answer(returncode=1)]
+        with pytest.raises(MeasurementError, match="ended with status 1"):
+            asking.devices()
 
 
 def test_questions_do_not_spoil_the_worker_that_measures(prober: Prober) -> None:

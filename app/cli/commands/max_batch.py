@@ -9,14 +9,19 @@ import typer
 
 from app.cli import options
 from app.cli.answer import document, show
-from app.cli.context import ask, is_quiet, open_database
+from app.cli.context import What, ask, is_quiet, open_database
+from app.cli.dry_run import show_dry_run
 from app.cli.output import print_json
 from probes.answer import MaxBatch
 from probes.measurement import Verdict
 
 
 def max_batch(
-    workload: options.Workload,
+    workload: options.WorkloadOrCommand = None,
+    command: options.Command = None,
+    space: options.Space = None,
+    step: options.Step = None,
+    dry_run: options.DryRun = False,
     set_: options.Set = None,
     option: options.Option = None,
     device: options.Device = None,
@@ -49,8 +54,21 @@ def max_batch(
 
     Example: tonnage max-batch transformer --set layers=4 --set width=256 --memory-budget 1GiB
     """
+    what = What(workload, command, space, step)
+    if dry_run:
+        show_dry_run(
+            what,
+            set_,
+            option,
+            python,
+            batch_size=None,
+            effective_batch_size=effective_batch_size,
+            every=False,
+            json_=json_,
+        )
+        return
     asked = ask(
-        workload,
+        what,
         device=device,
         memory_budget=memory_budget,
         python=python,
@@ -65,6 +83,7 @@ def max_batch(
 
     from app.cli.progress import Progress, prior_line
     from app.measurements.service import record
+    from app.target import register
     from optimizer.records import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
     from probes.measurement import Measurement
@@ -89,6 +108,7 @@ def max_batch(
             progress.measured(measurement)
             return measurement
 
+        register(store, asked.target)
         progress.doing("estimating memory")
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))

@@ -7,21 +7,26 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import ask, is_quiet, open_database
+from app.cli.context import What, ask, is_quiet, open_database
+from app.cli.dry_run import show_dry_run
 from app.cli.output import facts_table, print_json, stdout
 from app.cli.values import batch_text, size_text
 from probes.measurement import Measurement, Verdict
 
 
 def probe(
-    workload: options.Workload,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.", show_default=False)],
+    workload: options.WorkloadOrCommand = None,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick", help="A few steps only: memory and a rough step time, no stability verdict."
         ),
     ] = False,
+    command: options.Command = None,
+    space: options.Space = None,
+    step: options.Step = None,
+    dry_run: options.DryRun = False,
     set_: options.Set = None,
     option: options.Option = None,
     device: options.Device = None,
@@ -40,8 +45,21 @@ def probe(
 
     Example: tonnage probe transformer --set layers=2 --set width=128 --batch-size 64
     """
+    what = What(workload, command, space, step)
+    if dry_run:
+        show_dry_run(
+            what,
+            set_,
+            option,
+            python,
+            batch_size=batch_size,
+            effective_batch_size=effective_batch_size,
+            every=False,
+            json_=json_,
+        )
+        return
     asked = ask(
-        workload,
+        what,
         device=device,
         memory_budget=memory_budget,
         python=python,
@@ -55,6 +73,7 @@ def probe(
 
     from app.cli.progress import Progress
     from app.measurements.service import record
+    from app.target import register
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
@@ -64,6 +83,7 @@ def probe(
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)
         measurement = bench.measure(bench.config(asked.pinned), wanted)
+        register(store, asked.target)
         record(store, bench.scope, measurement)
     if json_:
         effective = measurement.effective_batch_size
@@ -104,7 +124,8 @@ def show(m: Measurement) -> None:
                 f"warm-up{'' if t.converged else '; not converged'})",
             )
         )
-        rows.append(("waiting for data", f"{t.data_s / t.median_s:.0%} of a step"))
+        if t.data_s:
+            rows.append(("waiting for data", f"{t.data_s / t.median_s:.0%} of a step"))
     if m.parameters:
         rows.append(("parameters", f"{m.parameters:,}"))
     rows += [("tainted", taint) for taint in m.tainted]

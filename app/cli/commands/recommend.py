@@ -11,6 +11,7 @@ from app.cli.context import absolute_spec, open_database, open_settings
 from app.cli.output import print_json, stdout
 
 if TYPE_CHECKING:
+    from app.runs.records import Grades
     from optimizer.records import Recommendation
 
 
@@ -42,6 +43,7 @@ def recommend(
     from app.cli.recommendation import show
     from app.recommendations.check import Checked, check_validity
     from app.recommendations.service import listing
+    from app.runs.service import grades
 
     spec = absolute_spec(workload) if workload else None
     stored = listing(store, workload=spec, budget=budget, device=device)
@@ -49,13 +51,15 @@ def recommend(
     if stored:
         checked = check_validity(settings, store, newest(stored), python)
     valid = [item for item in checked if item.valid]
+    graded = grades(store, [item.recommendation.id for item in checked])
     shown = checked if all_ else valid
     if json_:
-        print_json([document(item) for item in shown])
+        print_json([document(item, graded.get(item.recommendation.id)) for item in shown])
     else:
         console = stdout()
         for item in shown:
             show(item.recommendation)
+            console.print(graded_words(graded.get(item.recommendation.id)), markup=False)
             for reason in item.reasons:
                 console.print(f"  NOT VALID: {reason}", markup=False)
         if not shown:
@@ -75,12 +79,24 @@ def newest(stored: list[Recommendation]) -> list[Recommendation]:
     return list(seen.values())
 
 
-def document(item: Any) -> dict[str, Any]:
+def document(item: Any, grades: Grades | None) -> dict[str, Any]:
     return {
         **item.recommendation.to_dict(),
+        "training_runs": None if grades is None else grades.to_dict(),
         "is_valid": item.valid,
         "invalid_because": item.reasons,
     }
+
+
+def graded_words(grades: Grades | None) -> str:
+    """What training runs made of it."""
+    if grades is None:
+        return "  Trained with:   not yet (tonnage run -- COMMAND reports how it ends)"
+    count = f"{grades.runs} run" if grades.runs == 1 else f"{grades.runs} runs"
+    words = f"{count}, {grades.finished} finished, {grades.out_of_memory} out of memory"
+    if grades.step_time_s is not None:
+        words += f", {grades.step_time_s:.3g} s per step"
+    return f"  Trained with:   {words}"
 
 
 def nothing(workload: str | None, budget: str | None, stale: int) -> str:

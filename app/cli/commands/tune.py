@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import ask, is_quiet, open_database
+from app.cli.context import What, ask, is_quiet, open_database
+from app.cli.dry_run import show_dry_run
 from app.cli.output import print_json, stderr, stdout
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
@@ -18,7 +19,7 @@ ALL_BUDGETS = ("smoke_test", "prototyping", "validation", "production")
 
 
 def tune(
-    workload: options.Workload,
+    workload: options.WorkloadOrCommand = None,
     budget: Annotated[
         str,
         typer.Option(
@@ -27,6 +28,10 @@ def tune(
             "configured."
         ),
     ] = "prototyping",
+    command: options.Command = None,
+    space: options.Space = None,
+    step: options.Step = None,
+    dry_run: options.DryRun = False,
     set_: options.Set = None,
     option: options.Option = None,
     device: options.Device = None,
@@ -110,8 +115,21 @@ def tune(
 
     Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
     """
+    what = What(workload, command, space, step)
+    if dry_run:
+        show_dry_run(
+            what,
+            set_,
+            option,
+            python,
+            batch_size=None,
+            effective_batch_size=effective_batch_size,
+            every=True,
+            json_=json_,
+        )
+        return
     asked = ask(
-        workload,
+        what,
         device=device,
         memory_budget=memory_budget,
         python=python,

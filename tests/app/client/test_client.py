@@ -192,6 +192,14 @@ class TestTryingAgain:
             scripted.transport.json("POST", "/x", body={})
         assert len(scripted.requests) == 1
 
+    def test_cancelling_twice_changes_nothing_so_it_is_repeated(self, monkeypatch):
+        scripted = _Scripted([lost(), httpx.Response(404, json={"type": "x#not-found"})])
+        client = Client()
+        monkeypatch.setattr(client, "_transport", scripted.transport)
+        with pytest.raises(NotFoundError):
+            client.cancel_study("st_1")
+        assert len(scripted.requests) == 2
+
     def test_with_a_key_it_is_repeated_under_the_same_key(self):
         scripted = _Scripted([lost(), httpx.Response(201, json={})])
         scripted.transport.json("POST", "/x", body={}, idempotency_key="k")

@@ -140,7 +140,7 @@ def test_every_page_is_accessible_and_fits_a_phone(browser, server, study_addres
     )
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    found = {}
+    found = []
     own = [*study_address.values()]
     trials = [f"{address}/trials/0" for address in own if "/studies/" in address]
     for path in (*PAGES, *own, *trials):
@@ -149,14 +149,14 @@ def test_every_page_is_accessible_and_fits_a_phone(browser, server, study_addres
         answer = page.evaluate(f"axe.run({{runOnly: {RULES!r}}})")
         for each in answer["violations"]:
             where = [node["target"] for node in each["nodes"]][:3]
-            found[f"{path}: {each['id']}"] = f"{each['help']}: {where}"
+            found.append(f"{path}: {each['id']}: {each['help']}: {where}")
         wider = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         if wider > 0:
-            found[f"{path}: too wide"] = f"{wider} pixels"
+            found.append(f"{path}: {wider} pixels wider than the screen")
     context.close()
-    assert found == {}
+    assert not found, "\n".join(found)
 
 
 def test_no_page_complained(tab, errors, study_address):

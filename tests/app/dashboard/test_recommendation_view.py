@@ -7,7 +7,7 @@ import pytest
 from app.dashboard.recommendation_view import build, exports, view
 from app.database import Database
 from app.measurements.repository import MeasurementRecord
-from app.recommendations.export import FORMATS
+from app.recommendations.exports.formats import FORMATS
 from app.recommendations.standing import Standing
 from optimizer.records import Grade
 from probes.measurement import Purpose, Verdict

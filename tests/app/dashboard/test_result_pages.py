@@ -9,7 +9,8 @@ import re
 import pytest
 
 from app.measurements import service as measurements
-from app.recommendations.export import FORMATS, export
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from app.workloads import repository as workloads
 from tests.app.dashboard.conftest import Elements
 from tests.app.dashboard.results import store
@@ -52,7 +53,7 @@ class TestRecommendation:
         text = pages.get(f"/recommendations/{stored.id}").text
         for name in FORMATS:
             shown = re.search(rf'<pre id="export-text-{name}"[^>]*>(.*?)</pre>', text, re.DOTALL)
-            assert html.unescape(shown[1]).strip() == export(stored, name).strip()
+            assert html.unescape(shown[1]).strip() == export(stored, name).text.strip()
             assert f'data-copy="export-text-{name}"' in text
 
     def test_a_changed_workload_makes_it_stale_with_the_command_to_go_on(

@@ -23,6 +23,7 @@ from app.jobs.place import this_place
 from app.jobs.records import StudyRequest
 from app.keys import service as keys
 from app.measurements import repository as measurements
+from app.runs import service as runs
 from app.service import idempotency
 from app.studies import service as studies
 from app.studies.owner import this_process
@@ -68,6 +69,9 @@ def fill(database) -> None:
         runners.add(session, "run_1", this_process(), this_place(), Offers({}))
     facts = {"workload": "w", "device": "cpu", "fingerprint": "f"}
     checks.record(database, verdict="fits", document={}, recommendation_id="rec_1", **facts)
+    ran = {"outcome": "finished", "exit_status": 0, "budget": "b", "wall_s": 1.0, "document": {}}
+    ran |= {"batch_size": 8, "accumulation": 1, "step_time_s": 0.1, "recommendation_id": "rec_1"}
+    runs.record(database, **facts, **ran)
     keys.create(database, "read")
     request = idempotency.Request("caller", "POST /x", "key", "hash")
     idempotency.once(database, request, lambda session: idempotency.Reply(201, "{}"))

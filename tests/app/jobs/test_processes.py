@@ -89,6 +89,7 @@ class TestOneRunner:
         service.cancel(database, job.id)
         until(lambda: state(database, job) == "cancelled", runner.step)
         assert is_gone(pid)
+        assert studies.get(database, job.id).state == "interrupted"
 
     def test_a_job_that_always_dies_is_given_up_with_the_reason(
         self, database, runner, monkeypatch
@@ -99,6 +100,8 @@ class TestOneRunner:
         ended = service.get(database, job.id)
         assert (ended.state, ended.deaths) == ("failed", 3)
         assert "was killed by SIGKILL" in ended.message
+        left = studies.get(database, job.id)
+        assert (left.state, left.owner) == ("interrupted", None)
         assert kinds(database, job).count("started") == 3
         other = service.submit(database, request())
         until(lambda: service.get(database, other.id).is_over, runner.step)

@@ -137,6 +137,7 @@ class TestSubmitting:
             ({"effective_batch_size": 64, "pinned": {"accumulation": 2}}, "accumulation"),
             ({"levers": ["precisoin"]}, "precision"),
             ({"objective": "speed"}, "throughput"),
+            ({"sampler": "psychic"}, "predictive"),
             ({"timeout_s": -1.0}, "timeout_s"),
         ],
     )

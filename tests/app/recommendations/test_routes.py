@@ -7,7 +7,8 @@ import tomllib
 
 import pytest
 
-from app.recommendations.export import FORMATS
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from app.studies import service as studies
 from tests.app import factories
 from tests.app.serving import problem
@@ -55,7 +56,7 @@ def test_every_export_is_text(api, recommended, to):
     answer = api.get(f"/v1/recommendations/{recommended.id}/exports/{to}")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
-    assert answer.text == FORMATS[to](recommended)
+    assert answer.text == export(recommended, to).text
 
 
 def test_an_export_can_be_read_back(api, recommended):
@@ -66,7 +67,15 @@ def test_an_export_can_be_read_back(api, recommended):
 def test_an_unknown_format_is_told_the_known_ones(api, recommended):
     answer = api.get(f"/v1/recommendations/{recommended.id}/exports/xml")
     document = problem(answer, 422, "invalid-request")
-    assert "'json', 'yaml', 'toml', 'env' or 'args'" in document["detail"]
+    assert all(f"'{name}'" in document["detail"] for name in FORMATS)
+
+
+def test_the_exports_are_listed_with_what_they_cannot_express(api, recommended):
+    listed = api.get(f"/v1/recommendations/{recommended.id}/exports").json()
+    assert [each["format"] for each in listed] == list(FORMATS)
+    assert all(each["impossible"] is None for each in listed)
+    (accelerate,) = [each for each in listed if each["format"] == "accelerate"]
+    assert "give it to your DataLoader" in accelerate["unsaid"][0]
 
 
 class TestLookup:

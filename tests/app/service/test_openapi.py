@@ -40,6 +40,7 @@ def test_every_resource_is_there(document):
         "measurements",
         "recommendations",
         "checks",
+        "runs",
         "predictions",
     }
 
@@ -66,7 +67,7 @@ def test_every_schema_of_ours_has_an_example(document):
     assert lacking == []
 
 
-PARTS = {"StepTimeIn", "GrowthIn", "TraceIn", "ScopeIn", "FingerprintIn", "PriorOut"}
+PARTS = {"StepTimeIn", "GrowthIn", "TraceIn", "ScopeIn", "FingerprintIn", "HereIn", "PriorOut"}
 """Shown as a part of the example of what they belong to."""
 
 

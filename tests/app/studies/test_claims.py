@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
+from app.database.models import ClaimRow
 from app.devices import service as devices
 from app.studies import claims, repository, service
 from app.studies.owner import this_process
@@ -59,6 +61,18 @@ def test_what_a_dead_process_has_claimed_is_taken_over(database, study, store):
     assert store.busy() == []
     assert store.claim(CONFIG)
     assert not claim(database, study, CONFIG, ALIVE_ELSEWHERE)
+
+
+def test_whoever_lets_go_of_the_study_lets_go_of_its_claims(database, study, store):
+    """And of those of the dead, but not of those who work on."""
+    third = {"layers": 1, "activation": "relu"}
+    assert store.claim(CONFIG)
+    assert claim(database, study, OTHER, DEAD)
+    assert claim(database, study, third, ALIVE_ELSEWHERE)
+    service.interrupt(database, study.id)
+    with database.read() as session:
+        left = session.execute(select(ClaimRow)).scalars().all()
+    assert [row.config for row in left] == [third]
 
 
 class TestJoining:

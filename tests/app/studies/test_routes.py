@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 
 import httpx
 import pytest
 
+from app.database.errors import DatabaseUnavailable
 from app.jobs import events, queue
 from app.jobs import repository as jobs
-from app.jobs.records import RUNNING
+from app.jobs import service as jobs_service
+from app.jobs.records import RUNNING, StudyRequest
 from app.studies import service as studies
+from app.studies import stream as stream_module
 from app.studies.store import SqlStudyStore
+from app.studies.stream import stream
 from tests.app import factories
 from tests.app.serving import problem
 
@@ -102,6 +107,7 @@ def test_the_same_question_while_it_waits_is_the_same_study(api):
 
 def test_a_request_takes_what_tune_takes(api):
     asked = {
+        "sampler": "tpe",
         "objective": "pareto",
         "levers": ["precision"],
         "effective_batch_size": 64,
@@ -255,6 +261,29 @@ class TestEvents:
         path = f"/v1/studies/{study_id}/events"
         answer = api.get(path, headers={"Last-Event-ID": "x"})
         problem(answer, 422, "invalid-request")
+
+    def test_a_database_that_is_away_is_waited_for(self, database, monkeypatch):
+        job = jobs_service.submit(database, StudyRequest("transformer"))
+        real, failures = stream_module._look, iter([True, True])
+
+        def look(*arguments):
+            if next(failures, False):
+                raise DatabaseUnavailable("The server does not answer.")
+            return real(*arguments)
+
+        monkeypatch.setattr(stream_module, "_look", look)
+        jobs_service.cancel(database, job.id)
+
+        async def watch() -> list[str]:
+            return [event.event async for event in stream(database, job.id, 0, 0.0)]
+
+        assert asyncio.run(watch()) == ["queued", "cancelled"]
+
+    def test_a_study_that_is_deleted_ends_its_stream(self, database):
+        async def watch() -> list[object]:
+            return [event async for event in stream(database, "st_gone", 0, 0.0)]
+
+        assert asyncio.run(watch()) == []
 
     def test_a_service_that_ends_cuts_the_stream_and_another_goes_on(self, serve, database):
         first, second = httpx.Client(base_url=serve()), httpx.Client(base_url=serve())

@@ -12,7 +12,8 @@ import tomllib
 import pytest
 import yaml
 
-from app.recommendations.export import FORMATS, export
+from app.recommendations.exports.export import export
+from app.recommendations.exports.formats import FORMATS
 from app.settings import load_settings
 from probes.errors import InputError
 from probes.space import parse_value
@@ -39,7 +40,7 @@ LINES = {**AWKWARD, "lines": "first\nsecond\r\n\ttabbed\n"}
 
 
 def exported(to: str, config: dict, **changes) -> str:
-    text = export(factories.recommendation(config=config, **changes), to)
+    text = export(factories.recommendation(config=config, **changes), to).text
     assert text.endswith("\n")
     return text
 
@@ -47,7 +48,7 @@ def exported(to: str, config: dict, **changes) -> str:
 class TestDocuments:
     def test_json_is_the_whole_document(self):
         made = factories.recommendation(config=LINES)
-        assert json.loads(export(made, "json")) == made.to_dict()
+        assert json.loads(export(made, "json").text) == made.to_dict()
 
     def test_json_has_null_for_what_it_has_no_word_for(self):
         text = exported("json", {}, throughput_samples_per_s=math.nan)

@@ -1,0 +1,308 @@
+"""A check from the command line: read the plan, look at the machine, ask the store or a service,
+measure where that is wanted, keep the answer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.checks.asked import Asked, Limits
+from app.checks.evaluate import evaluate, stored_columns
+from app.checks.gather import document_of
+from app.checks.quick_store import QuickStore
+from app.settings.brief import Brief, brief_settings
+from probes.errors import InputError, MeasurementError, TonnageError
+from probes.space import parse_assignments
+
+if TYPE_CHECKING:
+    from app.checks.config_file import Written
+
+UNDECIDED = ("unknown", "stale")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the command line says."""
+
+    config_file: Path | None = None
+    workload: str | None = None
+    batch_size: int | None = None
+    accumulation: int | None = None
+    set_: tuple[str, ...] = ()
+    option: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    budget: str | None = None
+    time_scale: float | None = None
+    device: str | None = None
+    memory_budget: str | None = None
+    headroom: float | None = None
+    probe: str | None = None
+    """``quick`` or ``full``: measure in any case."""
+    probe_unknown: bool = False
+    """Measure in full where nothing valid was measured."""
+    server: str | None = None
+    api_key: str | None = None
+    refresh: bool = False
+    python: str | None = None
+    wait_s: float | None = None
+    database: str | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained, and how a worker finds it."""
+
+    label: str
+    """What its results are kept under."""
+    spec: str
+    options: dict[str, Any]
+    python: str | None
+
+
+def ask(question: Question) -> dict[str, Any]:
+    """The answer (see ``evaluate.document``), with its ``id`` where it could be kept and
+    ``warnings``. Raises ``InputError``, and ``MeasurementError`` where measuring failed."""
+    brief = brief_settings()
+    asked, workload = _asked(question, brief)
+    answer = _answer(question, brief, asked)
+    wanted = question.probe or ("full" if question.probe_unknown else None)
+    if wanted and (question.probe or answer["verdict"] in UNDECIDED):
+        if asked.here is None:
+            raise InputError(
+                f"--probe measures on this machine, and {question.device} is another one's device."
+            )
+        from app.checks.probing import measure
+
+        measure(question, workload, asked.here, answer, quick=wanted == "quick")
+        answer = _answer(question, brief, asked, accept_brackets=wanted == "quick")
+    return answer
+
+
+def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
+    written = _written(question)
+    batch_size = question.batch_size or (written.batch_size if written else None)
+    if batch_size is None:
+        where = f"{question.config_file} says no batch size" if written else "No batch size"
+        raise InputError(f"{where}: give it with --batch-size, or --key batch_size=PATH.IN.FILE.")
+    config = {
+        **(written.levers if written else {}),
+        **parse_assignments(list(question.set_), "--set"),
+    }
+    identity = written.recommendation_id if written else None
+    if question.workload is None and identity is None:
+        raise InputError(
+            "Name what is trained with --workload, or give a file that tonnage export wrote."
+        )
+    asked = Asked(
+        batch_size=batch_size,
+        config=config,
+        offered=written.offered if written else {},
+        accumulation=question.accumulation or (written.accumulation if written else None),
+        recommendation_id=identity,
+        budget=question.budget,
+        time_scale=question.time_scale,
+        memory_budget_bytes=_size(question.memory_budget),
+        headroom=question.headroom,
+        source=str(question.config_file or ""),
+        notes=list(written.notes) if written else [],
+    )
+    workload = _workload(question, brief, asked.recommendation_id)
+    asked = _with_workload(question, brief, asked, workload)
+    return _with_device(question, brief, asked, workload), workload
+
+
+def _written(question: Question) -> Written | None:
+    if question.config_file is None:
+        if question.keys:
+            raise InputError("--key says where a CONFIG_FILE has a value: name the file too.")
+        return None
+    from app.checks.config_file import read_file
+
+    keys = {name: str(v) for name, v in parse_assignments(list(question.keys), "--key").items()}
+    return read_file(question.config_file, keys)
+
+
+def _workload(question: Question, brief: Brief, recommendation_id: str | None) -> Workload:
+    """What is trained, as the command line or else the recommendation says it."""
+    from app.cli.specs import absolute_spec
+
+    options = parse_assignments(list(question.option), "--option")
+    name = question.workload
+    if name is None:
+        name, recommended = _recommended(question, brief, str(recommendation_id))
+        options = {**recommended, **options}
+    known = brief.workloads.get(name)
+    if known is None:
+        spec = absolute_spec(name)
+        return Workload(spec, spec, options, question.python)
+    options = {**known["options"], **options}
+    return Workload(name, known["reference"], options, question.python or known["python"])
+
+
+def _with_workload(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
+    """Its space, and the hash of its source as it is now."""
+    from app.checks.here import workload_here
+
+    asked = replace(asked, workload=workload.label)
+    try:
+        described = workload_here(
+            workload.spec,
+            workload.options,
+            workload.python,
+            brief.timeouts,
+            anew=question.refresh,
+        )
+    except MeasurementError as error:
+        words = str(error).splitlines()[0]
+        return replace(
+            asked, notes=[*asked.notes, f"the workload's source was not compared: {words}"]
+        )
+    return replace(asked, workload_hash=described["source_hash"], space=described["space"])
+
+
+def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, dict[str, Any]]:
+    """The workload of a recommendation, and its options. Raises ``InputError``."""
+    found: dict[str, Any] | None = None
+    if question.server:
+        from app.checks.remote import ServiceAway, recommendation
+
+        try:
+            found = recommendation(question.server, question.api_key, identity)
+        except ServiceAway:
+            found = None
+    if found is None:
+        url = question.database or brief.database_url
+        store = QuickStore.open(url)
+        sql = "SELECT document FROM tonnage_recommendations WHERE id = :id"
+        if store is not None:
+            rows = store.rows(sql, id=identity)
+            store.close()
+        else:
+            rows = read_through_sqlalchemy(url, sql, id=identity)
+        found = document_of(rows[0][0]) if rows else None
+    if found is None:
+        raise InputError(
+            f"Recommendation {identity}, which {question.config_file} names, is not stored here: "
+            "name what is trained with --workload, or the service that has it with --server."
+        )
+    return str(found["workload"]), dict(found["valid"].get("workload_options") or {})
+
+
+def _with_device(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
+    from app.checks.here import device_here, is_name_of_one_here
+
+    if not is_name_of_one_here(question.device):
+        return replace(asked, device=question.device)
+    here = device_here(workload.python, question.device, brief.timeouts, anew=question.refresh)
+    budget = asked.memory_budget_bytes
+    if budget is not None and here.total_bytes is not None and budget > here.total_bytes:
+        from probes.devices.base import size_text
+
+        raise InputError(
+            f"--memory-budget {size_text(budget)} is more than {here.device} has "
+            f"({size_text(here.total_bytes)})."
+        )
+    return replace(asked, here=here)
+
+
+def _answer(
+    question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool = False
+) -> dict[str, Any]:
+    """From the service where one is named, else from the local store; kept in both."""
+    if not question.server:
+        return _from_store(question, brief, asked, accept_brackets=accept_brackets)
+    from app.checks.remote import ServiceAway, ask_service
+
+    try:
+        answer = ask_service(
+            question.server, question.api_key, asked, accept_brackets=accept_brackets
+        )
+    except ServiceAway as error:
+        answer = _from_store(question, brief, asked, accept_brackets=accept_brackets)
+        answer["warnings"].append(f"{error} The answer is from the store here.")
+        return answer
+    return {**answer, "warnings": _kept_locally(question, brief, answer)}
+
+
+def _from_store(
+    question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool
+) -> dict[str, Any]:
+    limits = Limits(brief.headroom, brief.windows)
+    url = question.database or brief.database_url
+    store = QuickStore.open(url)
+    if store is None:
+        return _through_sqlalchemy(
+            url, lambda rows: evaluate(rows, asked, limits, accept_brackets=accept_brackets)
+        )
+    try:
+        answer = evaluate(store.rows, asked, limits, accept_brackets=accept_brackets)
+        return _kept(store, answer)
+    except sqlite3.Error as error:
+        raise MeasurementError(f"Database {url}: {error}. Try again.") from None
+    finally:
+        store.close()
+
+
+def _kept(store: QuickStore, answer: dict[str, Any]) -> dict[str, Any]:
+    """With its id, or with a warning: an answer that cannot be kept is still one."""
+    try:
+        return {**answer, "id": store.add_check(stored_columns(answer)), "warnings": []}
+    except sqlite3.Error as error:
+        return {**answer, "id": None, "warnings": [f"The answer could not be kept: {error}."]}
+
+
+def read_through_sqlalchemy(url: str, sql: str, **parameters: Any) -> Any:
+    from app.checks import service
+    from app.database import open_database
+
+    database = open_database(url)
+    try:
+        with database.read() as session:
+            return service.rows_of(session)(sql, **parameters)
+    finally:
+        database.close()
+
+
+def _through_sqlalchemy(
+    url: str, answered: Callable[[Callable[..., Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    from app.checks import service
+    from app.database import open_database
+
+    database = open_database(url)
+    try:
+        with database.read() as session:
+            answer = answered(service.rows_of(session))
+        record = service.record(database, **stored_columns(answer))
+    finally:
+        database.close()
+    return {**answer, "id": record.id, "warnings": []}
+
+
+def _kept_locally(question: Question, brief: Brief, answer: dict[str, Any]) -> list[str]:
+    """Warnings, where it could not be."""
+    here = {**answer, "recommendation_id": None}  # which is the service's
+    url = question.database or brief.database_url
+    store = QuickStore.open(url)
+    try:
+        if store is None:
+            _through_sqlalchemy(url, lambda rows: here)
+        else:
+            store.add_check({**stored_columns(here), "document": answer})
+    except (TonnageError, sqlite3.Error) as error:
+        return [f"The answer could not be kept here: {error}"]
+    finally:
+        if store is not None:
+            store.close()
+    return []
+
+
+def _size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from app.cli.values import parse_size
+
+    return parse_size(text)

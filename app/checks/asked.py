@@ -1,0 +1,67 @@
+"""What a check is asked: a planned run and where it is to run, as it was written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Here:
+    """The device that a run is planned for."""
+
+    device: str
+    """``cuda:0``; of a device that is not here, what its results call it."""
+    kind: str
+    """``cpu``, ``cuda``, ``rocm``, ``mps`` or ``xpu``."""
+    name: str
+    fingerprint: str
+    """Key of the fingerprint."""
+    document: dict[str, Any] = field(default_factory=dict)
+    """Its groups; empty when only the key is known."""
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    environment: dict[str, str] | None = None
+    """Allocator settings and threads that a probe would have here; ``None``: not compared, because
+    the device is another machine's."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The question. ``None`` where it says nothing."""
+
+    batch_size: int
+    workload: str | None = None
+    """Its label; ``None`` where ``recommendation_id`` says it."""
+    config: dict[str, Any] = field(default_factory=dict)
+    offered: dict[str, Any] = field(default_factory=dict)
+    """Other values of the file that the plan comes from, by name: those that are dimensions of the
+    workload belong to the config."""
+    accumulation: int | None = None
+    workload_hash: str | None = None
+    """Of its source and options as they are now; ``None``: not compared."""
+    space: dict[str, Any] | None = None
+    """Its dimensions as plain data, where they are known here."""
+    recommendation_id: str | None = None
+    """What the plan says it was made from."""
+    budget: str | None = None
+    time_scale: float | None = None
+    memory_budget_bytes: int | None = None
+    headroom: float | None = None
+    here: Here | None = None
+    """The device of this machine; ``None``: it is named by ``device``."""
+    device: str | None = None
+    """A fingerprint's key or a product's name, of a device that has results."""
+    source: str = ""
+    """Where the plan was written: a file, or nothing for the command line."""
+    notes: list[str] = field(default_factory=list)
+    """What was read into it, for ``--explain``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is configured where the check is answered."""
+
+    headroom: float
+    windows: dict[str, tuple[float | None, int]]
+    """By budget: the longest cycle in seconds (``None``: no limit), and its batches."""

@@ -1,0 +1,71 @@
+"""From a question to the answer as it is stored, printed and sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.checks.asked import Asked, Limits
+from app.checks.decide import decide
+from app.checks.gather import Found, Rows, gather
+from app.checks.plan import Answer
+
+
+def evaluate(
+    rows: Rows, asked: Asked, limits: Limits, *, accept_brackets: bool = False
+) -> dict[str, Any]:
+    """The whole answer as plain data. Raises ``InputError`` for a plan that cannot be one."""
+    found = gather(rows, asked, limits)
+    answer = decide(
+        found.plan,
+        found.room,
+        found.runs,
+        accept_brackets=accept_brackets,
+        hints=found.hints,
+    )
+    return document(asked, found, answer)
+
+
+def document(asked: Asked, found: Found, answer: Answer) -> dict[str, Any]:
+    """Plain numbers with the unit in the key."""
+    plan, room, here, window = found.plan, found.room, found.here, found.plan.window
+    return {
+        "verdict": answer.verdict,
+        "reason": answer.reason,
+        "details": answer.details,
+        "changes": answer.changes,
+        "workload": plan.workload,
+        "config": plan.config,
+        "batch_size": plan.batch_size,
+        "accumulation": plan.accumulation,
+        "budget": window.budget if window else None,
+        "time_scale": window.time_scale if window else None,
+        "cycle_batches": window.cycle_batches if window else None,
+        "longest_cycle_s": window.longest_cycle_s if window else None,
+        "cycle_time_s": answer.cycle_time_s,
+        "device": here.device,
+        "device_name": here.name,
+        "fingerprint": here.fingerprint,
+        "limit_bytes": room.limit_bytes,
+        "headroom": room.headroom,
+        "cap_bytes": room.cap_bytes,
+        "free_bytes": room.free_bytes,
+        "peak_bytes": answer.peak_bytes,
+        "spare_bytes": answer.spare_bytes,
+        "short_by_bytes": answer.short_by_bytes,
+        "largest_batch": answer.largest_batch,
+        "lever": answer.lever,
+        "evidence": {
+            "highest_passing": answer.highest_passing,
+            "lowest_failing": answer.lowest_failing,
+        },
+        "compared": answer.compared,
+        "assumed": found.notes,
+        "recommendation_id": found.recommendation_id,
+        "source": asked.source,
+    }
+
+
+def stored_columns(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the table of checks is looked up by, with the answer itself."""
+    names = ("verdict", "workload", "device", "fingerprint", "recommendation_id")
+    return {**{name: answer[name] for name in names}, "document": answer}

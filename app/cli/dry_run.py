@@ -1,0 +1,136 @@
+"""``--dry-run``: the exact commands that would be run, before a device is touched."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from app.cli.context import What, find, open_settings
+from app.cli.output import facts_table, print_json, stdout
+from optimizer.choose import config_text
+from probes.black_box.command import command_of, is_command
+from probes.errors import InputError
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, WorkloadRef
+from probes.max_batch import DEFAULT_START
+from probes.measurement import Config
+from probes.space import Choice, Float, grid
+
+MOST_SHOWN = 20
+RUN_DIR = "/tmp/tonnage-run-…"
+
+
+def show_dry_run(
+    what: What,
+    set_: list[str] | None,
+    option: list[str] | None,
+    python: str | None,
+    *,
+    batch_size: int | None,
+    effective_batch_size: int | None,
+    every: bool,
+    json_: bool,
+) -> None:
+    """Of ``probe``, ``max-batch`` (one config) or ``tune`` (``every`` config).
+
+    Raises ``InputError``.
+    """
+    from probes.prober import resolve_python
+
+    workload, own_python, pinned = find(open_settings(), what, set_, option)
+    show(
+        workload,
+        configs_of(workload, pinned, every=every),
+        python=resolve_python(python or own_python),
+        batch_size=batch_size,
+        effective_batch_size=effective_batch_size,
+        json_=json_,
+    )
+
+
+def show(
+    workload: WorkloadRef,
+    configs: list[Config],
+    *,
+    python: str,
+    batch_size: int | None,
+    effective_batch_size: int | None,
+    json_: bool,
+) -> None:
+    """Print the command of each config, with the first batch size that a search would try, or the
+    one that was asked for. Raises ``InputError`` for what could not be run."""
+    if not is_command(workload):
+        raise InputError("--dry-run shows commands: give one with --command, or a registered one.")
+    command = command_of(workload)
+    batch = batch_size or min(DEFAULT_START, command.dataset_size or DEFAULT_START)
+    batch = min(batch, effective_batch_size or batch)
+    documents = []
+    for config in configs:
+        job = ProbeJob(
+            workload,
+            config,
+            batch,
+            "cpu",
+            CONFIRM_PLAN if batch_size else BRACKET_PLAN,
+            effective_batch_size=effective_batch_size,
+        )
+        values = command.values(job, RUN_DIR, python)
+        documents.append(
+            {
+                "config": config,
+                "batch_size": batch,
+                "argv": command.argv(values),
+                "environment": command.environment(values),
+                "command": command.shown(values),
+            }
+        )
+    if json_:
+        print_json(
+            {
+                "workload": workload.label,
+                "cwd": str(command.folder),
+                "steps": command.log or command.step_pattern,
+                "commands": documents,
+            }
+        )
+        return
+    _print(command.log, command.step_pattern, str(command.folder), documents)
+
+
+def configs_of(workload: WorkloadRef, pinned: dict[str, Any], *, every: bool) -> list[Config]:
+    """The configs that would be tried: every one, or the one that ``max-batch`` would take.
+
+    Raises ``InputError``.
+    """
+    from probes import levers
+
+    if not is_command(workload):
+        return []
+    space = levers.pinned(command_of(workload).space, pinned)
+    if every:
+        ends = {
+            name: Choice([d.low, d.high]) if isinstance(d, Float) else d
+            for name, d in space.items()
+        }
+        return grid(ends) or []
+    return [{n: d.low if isinstance(d, Float) else d.values()[0] for n, d in space.items()}]
+
+
+def _print(log: str, pattern: str, folder: str, documents: list[dict[str, Any]]) -> None:
+    console = stdout()
+    told = f"the log {log}" if log else f"its output, by the pattern {pattern}"
+    rows = [("runs in", folder), ("steps from", told)]
+    if environment := documents[0]["environment"]:
+        words = " ".join(f"{name}={shlex.quote(text)}" for name, text in environment.items())
+        rows.append(("environment", words))
+    console.print(facts_table(rows))
+    console.print(
+        f"\nNothing was run. With batch {documents[0]['batch_size']}, "
+        f"{len(documents)} config{'s' if len(documents) > 1 else ''}:",
+        markup=False,
+    )
+    for document in documents[:MOST_SHOWN]:
+        if document["config"]:
+            console.print(f"# {config_text(document['config'])}", markup=False)
+        console.print(document["command"], markup=False, soft_wrap=True)
+    if len(documents) > MOST_SHOWN:
+        console.print(f"… and {len(documents) - MOST_SHOWN} more, see --json", markup=False)

@@ -1,0 +1,31 @@
+"""Numbers that JSON does not have, in documents that are stored as JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+MARKER = "$float"
+"""The only key of what stands for a number that JSON does not have."""
+
+
+def encoded(value: Any) -> Any:
+    """The JSON that a value of a ``Document`` is stored as."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {MARKER: str(value)}
+    if isinstance(value, dict):
+        return {key: encoded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encoded(item) for item in value]
+    return value
+
+
+def decoded(value: Any) -> Any:
+    """What was stored as a ``Document``, from the JSON that it was stored as."""
+    if isinstance(value, dict):
+        if set(value) == {MARKER}:
+            return float(value[MARKER])
+        return {key: decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    return value

@@ -1,0 +1,80 @@
+"""Documents for programs of your own.
+
+=====  ==========================================================================================
+json   the whole document
+yaml   config, batch size, accumulation, device and environment, with its provenance as a comment
+toml   the same; TOML has no null, so what is ``None`` is left out and named in a comment
+=====  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from app.recommendations.exports.export import Export
+from app.recommendations.exports.provenance import comment, provenance
+from optimizer.records import Recommendation
+
+
+def to_json(recommendation: Recommendation) -> Export:
+    document = _without_non_finite(recommendation.to_dict())
+    return Export(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def to_yaml(recommendation: Recommendation) -> Export:
+    import yaml
+
+    body = yaml.safe_dump(_essence(recommendation), sort_keys=False, allow_unicode=True)
+    return Export(comment(provenance(recommendation)) + body)
+
+
+def to_toml(recommendation: Recommendation) -> Export:
+    import tomlkit
+
+    left_out: list[str] = []
+    essence = _without_none(_essence(recommendation), "", left_out)
+    unsaid = [f"None, which TOML cannot say: {', '.join(left_out)}"] if left_out else []
+    text = comment(provenance(recommendation) + unsaid) + tomlkit.dumps(essence)
+    return Export(text, unsaid)
+
+
+def _essence(recommendation: Recommendation) -> dict[str, Any]:
+    """What a training script needs; single values first, as TOML wants them."""
+    return {
+        "recommendation": recommendation.id,
+        "device": recommendation.device,
+        "batch_size": recommendation.batch_size,
+        "accumulation": recommendation.accumulation,
+        "config": dict(recommendation.config),
+        "environment": dict(recommendation.environment),
+    }
+
+
+def _without_none(value: Any, path: str, left_out: list[str]) -> Any:
+    """A copy without what TOML cannot say; ``left_out`` collects where it was."""
+    if isinstance(value, Mapping):
+        kept = {}
+        for name, item in value.items():
+            where = f"{path}.{name}" if path else str(name)
+            if item is None:
+                left_out.append(where)
+            else:
+                kept[str(name)] = _without_none(item, where, left_out)
+        return kept
+    if isinstance(value, (list, tuple)):
+        return [_without_none(item, path, left_out) for item in value if item is not None]
+    return value
+
+
+def _without_non_finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _without_non_finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_non_finite(item) for item in value]
+    return value

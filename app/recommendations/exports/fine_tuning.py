@@ -1,0 +1,163 @@
+"""Keys for the configs of programs that fine-tune language models.
+
+Each is to be merged into a config of yours, which names the model and the data. Where a program
+does by default what was not measured, the file switches it off. Keys are those of torchtune 0.6,
+Axolotl 0.19 and LLaMA-Factory 0.9.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.recommendations.exports.export import Export
+from app.recommendations.exports.hugging_face import optimizer_key, precision_keys
+from app.recommendations.exports.sheet import ADAPTERS, CAUSAL_LM, Sheet
+from optimizer.records import Recommendation
+
+_CAUSAL_LM_DROPOUT = 0.1
+
+
+def to_torchtune(recommendation: Recommendation) -> Export:
+    """torchtune's recipes hold model and optimizer state in ``dtype``; there is no autocast."""
+    sheet = Sheet(recommendation, "a torchtune recipe")
+    document: dict[str, Any] = {
+        "batch_size": recommendation.batch_size,
+        "gradient_accumulation_steps": recommendation.accumulation,
+        "device": "cuda" if sheet.kind == "rocm" else sheet.kind,
+    }
+    precision = sheet.take("precision")
+    if precision in ("fp32", "tf32"):
+        document["dtype"] = "fp32"
+        sheet.left["precision"] = precision
+    elif precision == "bf16":
+        document["dtype"] = "bf16"
+        sheet.cannot(
+            "precision=bf16: torchtune holds weights and optimizer state in bf16. Measured was "
+            "autocast with fp32 weights, which needs more memory; this was not measured."
+        )
+    elif precision == "fp16":
+        sheet.cannot("precision=fp16: torchtune's recipes refuse it; use bf16 or fp32.")
+    document["enable_activation_checkpointing"] = bool(sheet.take("gradient_checkpointing"))
+    document["compile"] = bool(sheet.take("compile"))
+    impl = sheet.take("optimizer_impl")
+    if impl in ("fused", "foreach", "forloop"):
+        document["optimizer"] = {"fused": impl == "fused", "foreach": impl == "foreach"}
+    strategy, rank = sheet.take_adapter()
+    if rank is not None:
+        document["model"] = {"lora_rank": rank, "lora_alpha": 2 * rank}
+        options = sheet.options()
+        dropout = options.pop("lora_dropout", _dropout(sheet))
+        if dropout is not None:
+            document["model"]["lora_dropout"] = dropout
+        if options.pop("dora", False):
+            document["model"]["use_dora"] = True
+        if options.pop("rslora", False):
+            sheet.cannot("rslora=true: a torchtune recipe has no key for it.")
+    if strategy in ADAPTERS:
+        sheet.cannot(
+            f"strategy={strategy} is a recipe and a model builder of its own: take "
+            f"lora_finetune_single_device with {strategy}_… as model._component_."
+        )
+    length, packing = sheet.take("seq_length"), sheet.take("packing")
+    if length is not None:
+        document["tokenizer"] = {"max_seq_len": length}
+    if packing is not None:
+        document["dataset"] = {"packed": packing}
+    return sheet.yaml(document)
+
+
+def to_axolotl(recommendation: Recommendation) -> Export:
+    sheet = Sheet(recommendation, "an Axolotl config")
+    document: dict[str, Any] = {
+        "micro_batch_size": recommendation.batch_size,
+        "gradient_accumulation_steps": recommendation.accumulation,
+        **_precision_said(sheet),
+    }
+    checkpointing = bool(sheet.take("gradient_checkpointing"))
+    document["gradient_checkpointing"] = checkpointing
+    if checkpointing:
+        document["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+    document["torch_compile"] = bool(sheet.take("compile"))
+    document.update(optimizer_key(sheet, "optimizer"))
+    strategy, rank = sheet.take_adapter()
+    options = sheet.options()
+    if strategy in ADAPTERS:
+        document["adapter"] = strategy
+        document["load_in_4bit"] = strategy == "qlora"
+        document.update(_targets(options, "lora_target_modules", {"lora_target_linear": True}))
+        document.update(_rank("lora_r", rank))
+        dropout = options.get("lora_dropout", _dropout(sheet))
+        if dropout is not None:
+            document["lora_dropout"] = dropout
+        document.update(_switched_on(options, rslora="peft_use_rslora", dora="peft_use_dora"))
+    length, packing = sheet.take("seq_length"), sheet.take("packing")
+    if length is not None:
+        document["sequence_len"] = length
+    if packing is not None:
+        document["sample_packing"] = packing
+    return sheet.yaml(document)
+
+
+def to_llama_factory(recommendation: Recommendation) -> Export:
+    sheet = Sheet(recommendation, "a LLaMA-Factory config")
+    document: dict[str, Any] = {
+        "per_device_train_batch_size": recommendation.batch_size,
+        "gradient_accumulation_steps": recommendation.accumulation,
+        **_precision_said(sheet),
+    }
+    checkpointing = bool(sheet.take("gradient_checkpointing"))
+    document["disable_gradient_checkpointing"] = not checkpointing
+    if checkpointing:
+        document["use_reentrant_gc"] = False
+    document["torch_compile"] = bool(sheet.take("compile"))
+    document.update(optimizer_key(sheet, "optim"))
+    strategy, rank = sheet.take_adapter()
+    options = sheet.options()
+    if strategy is not None:
+        document["finetuning_type"] = "full" if strategy == "full" else "lora"
+    if strategy == "qlora":
+        document.update(quantization_bit=4, quantization_type="nf4", double_quantization=True)
+    if strategy in ADAPTERS:
+        document.update(_targets(options, "lora_target", {"lora_target": "all"}, joined=True))
+        document.update(_rank("lora_rank", rank))
+        dropout = options.get("lora_dropout", _dropout(sheet))
+        if dropout is not None:
+            document["lora_dropout"] = dropout
+        document.update(_switched_on(options, rslora="use_rslora", dora="use_dora"))
+    length, packing = sheet.take("seq_length"), sheet.take("packing")
+    if length is not None:
+        document["cutoff_len"] = length
+    if packing is not None:
+        document["packing"] = packing
+    return sheet.yaml(document)
+
+
+def _precision_said(sheet: Sheet) -> dict[str, Any]:
+    """Precision also where the config does not name it: these programs would choose one."""
+    keys = precision_keys(sheet)
+    if keys:
+        return keys
+    return {"bf16": False, "fp16": False}
+
+
+def _dropout(sheet: Sheet) -> float | None:
+    """What was trained with where no option says it: known of the built-in workload only."""
+    return _CAUSAL_LM_DROPOUT if sheet.recommendation.workload == CAUSAL_LM else None
+
+
+def _rank(key: str, rank: int | None) -> dict[str, Any]:
+    return {} if rank is None else {key: rank, "lora_alpha": 2 * rank}
+
+
+def _targets(
+    options: dict[str, Any], key: str, everywhere: dict[str, Any], *, joined: bool = False
+) -> dict[str, Any]:
+    named = options.get("target_modules", "all-linear")
+    if named == "all-linear":
+        return everywhere
+    names = [name.strip() for name in str(named).split(",") if name.strip()]
+    return {key: ",".join(names) if joined else names}
+
+
+def _switched_on(options: dict[str, Any], **keys: str) -> dict[str, Any]:
+    return {key: True for name, key in keys.items() if options.get(name)}

@@ -1,0 +1,52 @@
+"""Overrides for the command line of a program that uses Hydra, quoted for a shell.
+
+Each is ``key=value`` for a key that the program's config has; Hydra itself names one that it does
+not have. The grammar is that of Hydra 1.1 and later.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from typing import Any
+
+from app.recommendations.exports.export import Export
+from app.recommendations.exports.settings import named_values
+from optimizer.records import Recommendation
+from probes.errors import InputError
+
+_KEY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
+_WORD = re.compile(r"[A-Za-z][\w/.:-]*", re.ASCII)
+"""Text that needs no quotes. What Hydra takes for another type is told apart below."""
+_OTHER_TYPES = ("true", "false", "null", "nan", "inf")
+
+
+def to_hydra(recommendation: Recommendation) -> Export:
+    settings = named_values(recommendation, always_accumulation=False)
+    overrides = [f"{_key(name)}={_value(value)}" for name, value in settings.items()]
+    return Export(" ".join(shlex.quote(override) for override in overrides) + "\n")
+
+
+def _key(name: str) -> str:
+    if not _KEY.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no key that Hydra can override. Export to yaml or json instead."
+        )
+    return name
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value) if math.isfinite(value) else str(value)
+    text = str(value)
+    if _WORD.fullmatch(text) and text.lower() not in _OTHER_TYPES:
+        return text
+    # Inside quotes only quotes, and backslashes before them, mean more than themselves.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"'{escaped}'"

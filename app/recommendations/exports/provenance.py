@@ -1,0 +1,43 @@
+"""Where the numbers of an export come from, and what must be set beside them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from optimizer.records import Recommendation
+
+
+def provenance(recommendation: Recommendation) -> list[str]:
+    """Where the numbers come from, in two lines."""
+    r = recommendation
+    minutes = {name: seconds / 60 for name, seconds in r.cycle_time_s.items()}
+    gib = 2**30
+    lines = [
+        f"Tonnage recommendation {r.id}: {r.workload}, {r.budget}, {r.device}",
+        f"Measured {r.valid.get('created_at', 'at an unknown time')}, "
+        f"fingerprint {r.valid.get('fingerprint', 'unknown')}; "
+        f"cycle {minutes.get('median', math.nan):.2f} min "
+        f"({minutes.get('low', math.nan):.2f} to {minutes.get('high', math.nan):.2f}), "
+        f"peak {r.peak_bytes / gib:.2f} of {r.limit_bytes / gib:.2f} GiB, bound by {r.binding}",
+    ]
+    return [" ".join(line.split()) for line in lines]
+
+
+def allocator_variables(recommendation: Recommendation) -> dict[str, str]:
+    """The environment variables that training must set to get what was measured."""
+    environment = recommendation.environment
+    nested = environment.get("allocator")
+    found = {**environment, **(nested if isinstance(nested, Mapping) else {})}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, str) and re.fullmatch(r"[A-Z][A-Z0-9_]*", name)
+    }
+
+
+def comment(lines: list[str]) -> str:
+    """Lines behind ``#``, which YAML, TOML and shells leave out; one line each, whatever is in
+    them."""
+    return "".join(f"# {' '.join(line.split())}\n" for line in lines)

@@ -1,0 +1,122 @@
+"""A recommendation on its way into another program's file: what has found a key, and what has not.
+
+A target takes the values that it has keys for. Whatever is left at the end is said: nothing is
+dropped in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from app.recommendations.exports.export import Export
+from app.recommendations.exports.provenance import allocator_variables, comment, provenance
+from app.recommendations.exports.settings import plain
+from optimizer.records import Recommendation
+from probes.levers import LEVERS
+
+CAUSAL_LM = "causal-lm"
+ADAPTERS = ("lora", "qlora")
+MODEL_ONLY = "They describe your model and data, which your own code builds"
+
+IN_CODE: dict[str, Mapping[Any, str]] = {
+    "precision": {
+        "fp32": "set torch.backends.cudnn.allow_tf32 = False",
+        "tf32": "set allow_tf32 = True in torch.backends.cuda.matmul and torch.backends.cudnn",
+        "bf16": "run forward and loss under torch.autocast(…, dtype=torch.bfloat16)",
+        "fp16": "run forward and loss under torch.autocast(…, dtype=torch.float16), with a "
+        "torch.amp.GradScaler",
+    },
+    "gradient_checkpointing": {
+        True: "call model.gradient_checkpointing_enable(), or wrap each block in "
+        "torch.utils.checkpoint"
+    },
+    "compile": {True: "train torch.compile(model)"},
+    "optimizer_impl": {
+        "fused": "give your optimizer fused=True",
+        "foreach": "give your optimizer foreach=True",
+        "forloop": "give your optimizer foreach=False, fused=False",
+    },
+    "channels_last": {
+        True: "call model.to(memory_format=torch.channels_last), and the same for the images"
+    },
+}
+"""What a training script does for the value of a lever that its configuration has no key for. A
+value that is not here needs nothing."""
+
+
+class Sheet:
+    """What one target says of a recommendation."""
+
+    def __init__(self, recommendation: Recommendation, target: str) -> None:
+        self.recommendation = recommendation
+        self.target = target
+        self.left = dict(recommendation.config)
+        self.left.pop("accumulation", None)  # the recommendation's own field says it
+        self.unsaid: list[str] = []
+        self.kind = recommendation.device.partition(":")[0]
+
+    def take(self, name: str) -> Any:
+        """A value of the config that the target has a key for; ``None`` where it is not named."""
+        return self.left.pop(name, None)
+
+    def take_adapter(self) -> tuple[str | None, int | None]:
+        """(``full``, ``lora`` or ``qlora``; the rank of the adapters), each if it is said."""
+        strategy, rank = self.take("strategy"), self.take("lora_rank")
+        if strategy is None and rank is not None:
+            strategy = "lora"
+        return strategy, rank if strategy in ADAPTERS else None
+
+    def options(self) -> dict[str, Any]:
+        """The workload's fixed options where they are those of ``causal-lm``."""
+        given = self.recommendation.valid.get("workload_options") or {}
+        return dict(given) if self.recommendation.workload == CAUSAL_LM else {}
+
+    def by_code(self, name: str) -> None:
+        """Say what the training script has to do for a lever, if it is named and does something."""
+        value = self.take(name)
+        todo = IN_CODE[name].get(value)
+        if value in ("fp32", "tf32") and self.kind != "cuda":
+            todo = None  # no other device has TF32
+        if todo is not None:
+            self.unsaid.append(f"{_text({name: value})}: {self.target} has no key for it; {todo}.")
+
+    def cannot(self, sentence: str) -> None:
+        """Add a sentence about what the file does not say, or says only in part."""
+        self.unsaid.append(sentence)
+
+    def close(self) -> None:
+        """Say what nothing was taken for."""
+        for name in [name for name in self.left if name in LEVERS]:
+            self.by_code(name)
+        if self.left:
+            self.unsaid.append(f"No key of {self.target} for {_text(self.left)}. {MODEL_ONLY}.")
+            self.left.clear()
+        variables = allocator_variables(self.recommendation)
+        if variables:
+            text = " ".join(f"{name}={value}" for name, value in variables.items())
+            self.unsaid.append(f"Measured with, so train with, the environment {text}")
+
+    def yaml(self, document: Mapping[str, Any]) -> Export:
+        """The document as YAML, with everything that it does not say in the comment."""
+        import yaml
+
+        self.close()
+        body = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+        head = comment([*provenance(self.recommendation), *self.unsaid])
+        return Export(head + body, self.unsaid)
+
+    def json(self, document: Mapping[str, Any], note_key: str | None = None) -> Export:
+        """The document as JSON, with what it does not say under ``note_key`` where a reader allows
+        for one."""
+        self.close()
+        noted = dict(document)
+        if note_key is not None:
+            noted[note_key] = {"from": provenance(self.recommendation), "unsaid": self.unsaid}
+        text = json.dumps(noted, indent=2, ensure_ascii=False) + "\n"
+        return Export(text, self.unsaid, says_so=note_key is not None)
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={plain(value)}" for name, value in values.items())

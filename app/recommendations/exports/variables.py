@@ -1,0 +1,63 @@
+"""``KEY=value`` lines for ``set -a; . FILE`` and ``docker run --env-file``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from app.recommendations.exports.export import Export
+from app.recommendations.exports.provenance import allocator_variables, comment, provenance
+from app.recommendations.exports.settings import named_values, plain, put, without_value
+from app.settings.environment import CONFIG_VARIABLE, PREFIX, RECOMMENDATION_VARIABLE
+from app.settings.model import Settings
+from optimizer.records import Recommendation
+from probes.errors import InputError
+
+_BARE = frozenset("_@%+=:,./-")
+"""Besides letters and digits, what neither a shell nor docker reads as more than itself."""
+
+
+def to_env(recommendation: Recommendation) -> Export:
+    variables: dict[str, str] = {RECOMMENDATION_VARIABLE: recommendation.id}
+    settings = named_values(recommendation, always_accumulation=True)
+    for name, value in settings.items():
+        if value is not None:
+            put(variables, _variable(name), plain(value))
+    for name, value in allocator_variables(recommendation).items():
+        put(variables, name, value)
+    quoted = [name for name, value in variables.items() if not _is_bare(value)]
+    unsaid = without_value(settings)
+    lines = provenance(recommendation) + unsaid
+    if quoted:
+        lines.append(
+            "Quoted for shells and docker compose (docker run --env-file keeps the quotes): "
+            + ", ".join(quoted)
+        )
+    body = "".join(f"{name}={_quoted(name, value)}\n" for name, value in variables.items())
+    return Export(comment(lines) + body, unsaid)
+
+
+def _variable(name: str) -> str:
+    """``hidden_channels`` to ``TONNAGE_HIDDEN_CHANNELS``.
+
+    A dimension named as one of Tonnage's own settings must not change them in whoever reads the
+    file: ``headroom`` becomes ``TONNAGE_CONFIG_HEADROOM``.
+    """
+    plain_name = re.sub(r"\W", "_", name, flags=re.ASCII).upper()
+    taken = {PREFIX + field.upper() for field in Settings.model_fields}
+    taken |= {CONFIG_VARIABLE, RECOMMENDATION_VARIABLE}
+    variable = PREFIX + plain_name
+    return f"{CONFIG_VARIABLE}_{plain_name}" if variable in taken else variable
+
+
+def _is_bare(value: str) -> bool:
+    return all(character.isalnum() or character in _BARE for character in value)
+
+
+def _quoted(name: str, value: str) -> str:
+    if any(character in value for character in "\n\r\0"):
+        raise InputError(
+            f"{name}: an environment file has one line per variable and cannot carry {value!r}. "
+            "Export to json, yaml or toml instead."
+        )
+    return value if _is_bare(value) else shlex.quote(value)

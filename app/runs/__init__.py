@@ -1,0 +1,1 @@
+"""Training runs that were started with a recommendation, and how they ended: what grades it."""

@@ -1,0 +1,49 @@
+"""``/v1/runs``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+
+from app.runs import service as runs
+from app.runs.schemas import RunOut, RunPost, RunQuery
+from app.service import problem_types as types
+from app.service.declared import problems
+from app.service.paging import Page, page_of
+from app.service.resource import resource
+from app.service.runtime import ServiceDep
+from app.service.security import Reader, Runner
+
+router = resource("runs", "/v1/runs")
+
+RunId = Annotated[
+    str,
+    Path(
+        pattern="^[0-9A-Za-z_]{1,40}$",
+        description="Id of the training run.",
+        examples=["trn_1k0rr48nvttvb71401qp"],
+    ),
+]
+
+
+@router.get("", summary="List training runs")
+def list_runs(
+    service: ServiceDep, caller: Reader, query: Annotated[RunQuery, Query()]
+) -> Page[RunOut]:
+    """What was trained with recommendations and how it ended, the newest first."""
+    wanted = query.model_dump(exclude={"limit", "cursor"})
+    rows = runs.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
+    return page_of(rows, query.limit, lambda row: row.id, RunOut.of)
+
+
+@router.get("/{run_id}", summary="Read a training run", responses=problems(types.NOT_FOUND))
+def read_run(service: ServiceDep, caller: Reader, run_id: RunId) -> RunOut:
+    """One training run with what was expected of it."""
+    return RunOut.of(runs.get(service.database, run_id))
+
+
+@router.post("", summary="Report a training run", status_code=201)
+def add_run(service: ServiceDep, caller: Runner, body: RunPost) -> RunOut:
+    """How a run ended that was started with a recommendation, so that this is graded by it."""
+    return RunOut.of(runs.record(service.database, **body.model_dump()))

@@ -1,0 +1,301 @@
+"""What a black-box command is: its template, its space, how its steps are recognised.
+
+It travels as a ``WorkloadRef`` whose ``spec`` begins with ``command:`` and whose options are the
+fields here, so that everything that stores, compares or resumes workloads takes it as one.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from probes import levers
+from probes.black_box import template
+from probes.black_box.steps import DEFAULT_STEP, as_pattern
+from probes.errors import InputError
+from probes.job import ProbeJob, WorkloadRef
+from probes.space import Choice, Space, as_space, dimension_to_dict, parse_dimension
+
+SPEC = "command:"
+"""How the ``spec`` of a command begins; what follows is a name for people."""
+
+RESERVED = {
+    "batch_size": "samples per batch",
+    "accumulation": "batches per optimizer step",
+    "steps": "optimizer steps that a probe takes at most",
+    "run_dir": "an empty folder, removed after the probe",
+    "python": "the interpreter given with --python",
+}
+"""Placeholders that are not dimensions, and what they stand for."""
+
+SOURCES = {".py", ".sh", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini"}
+MOST_SOURCES = 2000
+SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "venv"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A training command with placeholders. Raises ``InputError`` for what cannot be right."""
+
+    name: str
+    template: str
+    space: Space = field(default_factory=dict)
+    step: str = ""
+    """Regular expression on the output, or, with a ``log``, the key of the step's number."""
+    log: str = ""
+    """File of JSON lines, or folder of TensorBoard event files, that tells of steps instead."""
+    cwd: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    shell: bool = False
+    dataset_size: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Every placeholder, those of ``env`` and ``log`` included."""
+        texts = [self.template, self.log, *self.env.values()]
+        return list(dict.fromkeys(name for text in texts for name in template.placeholders(text)))
+
+    @property
+    def step_pattern(self) -> str:
+        return self.step or DEFAULT_STEP
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.cwd) if self.cwd else Path.cwd()
+
+    @property
+    def program(self) -> str:
+        """The word that names what is run; empty with a shell."""
+        return "" if self.shell else template.split(self.template)[0]
+
+    def check(self) -> None:
+        """Everything that can be told without running it. Raises ``InputError``."""
+        if "\0" in self.template:
+            raise InputError("The command contains a NUL character.")
+        if self.shell:
+            template.check_shell_quoting(self.template)
+        else:
+            template.split(self.template)
+        if not self.log:
+            as_pattern(self.step_pattern)
+        self._check_placeholders()
+        self._check_files()
+
+    def _check_placeholders(self) -> None:
+        named = self.names
+        if "batch_size" not in named:
+            raise InputError(
+                f"The command has no placeholder {{batch_size}}: {self.template}\nWrite it where "
+                "the batch size goes, for example --batch-size {batch_size}."
+            )
+        for name in named:
+            if name not in RESERVED and name not in self.space:
+                raise InputError(
+                    f"The placeholder {{{name}}} has no dimension. Say which values it may have: "
+                    f"--space {name}=2..12 or --space {name}=64,128, one with --set {name}=4, or "
+                    f"[commands.NAME.space] in tonnage.toml. Known: "
+                    f"{', '.join([*self.space, *RESERVED])}. For the text itself write "
+                    f"{{{{{name}}}}}."
+                )
+        for name in self.space:
+            if name in RESERVED and name != "accumulation":
+                raise InputError(
+                    f"{name} is not a dimension: {{{name}}} stands for {RESERVED[name]}."
+                )
+            if name not in named:
+                raise InputError(
+                    f"The command has no placeholder {{{name}}}, so the dimension {name} would "
+                    f"change nothing: {self.template}"
+                )
+
+    def _check_files(self) -> None:
+        if not self.folder.is_dir():
+            raise InputError(f"The command is to run in {self.folder}, which is not a folder.")
+        if self.shell:
+            return
+        program = self.program
+        if program != "{python}" and not _find_program(program, self.folder):
+            raise InputError(
+                f"There is no program {program!r}: neither in {self.folder} nor on the PATH. "
+                "Correct the command; {python} stands for the interpreter of --python."
+            )
+        for word in template.split(self.template)[1:]:
+            if word.endswith(".py") and not word.startswith("-") and "{" not in word:
+                if not (self.folder / word).is_file():
+                    raise InputError(f"There is no file {word} in {self.folder}.")
+                return
+
+    def values(self, job: ProbeJob, run_dir: str, python: str) -> dict[str, Any]:
+        """What each placeholder stands for in one probe. Raises ``InputError`` for a value that
+        the command has no place for, and for a text that is not among its dimension's."""
+        named = self.names
+        for name, value in job.config.items():
+            if name not in named:
+                raise InputError(
+                    f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
+                    "What Tonnage does to a model of its own, it cannot do to a command."
+                )
+            dimension = self.space.get(name)
+            listed = dimension.values() if isinstance(dimension, Choice) else []
+            if isinstance(value, str) and value not in listed:
+                raise InputError(
+                    f"{name}={value}: a text must be one of those that the command's space lists "
+                    f"({', '.join(map(str, listed)) or 'none'}); it becomes a part of a command."
+                )
+        if job.accumulation > 1 and "accumulation" not in named:
+            raise InputError(
+                "An effective batch size needs a placeholder {accumulation} in the command: "
+                "batches per optimizer step."
+            )
+        return {
+            **job.config,
+            "batch_size": job.batch_size,
+            "accumulation": job.accumulation,
+            "steps": job.plan.max_steps + 1,
+            "run_dir": run_dir,
+            "python": python,
+        }
+
+    def argv(self, values: Mapping[str, Any]) -> list[str]:
+        make = template.shell_arguments if self.shell else template.arguments
+        return make(self.template, values)
+
+    def environment(self, values: Mapping[str, Any]) -> dict[str, str]:
+        return {name: template.fill(text, values) for name, text in self.env.items()}
+
+    def shown(self, values: Mapping[str, Any]) -> str:
+        """The command as a person would type it."""
+        argv = self.argv(values)
+        return argv[2] if self.shell else shlex.join(argv)
+
+
+def is_command(workload: WorkloadRef) -> bool:
+    return workload.spec.startswith(SPEC)
+
+
+def reference(name: str, options: Mapping[str, Any], registered: str = "") -> WorkloadRef:
+    """A command as a workload; ``registered`` is the name it is registered under."""
+    return WorkloadRef(f"{SPEC}{name}", dict(options), registered)
+
+
+def name_of(text: str) -> str:
+    """A short name for a command: its script, else its program."""
+    words = template.split(text)
+    script = next((w for w in words[1:] if w.endswith((".py", ".sh")) and "{" not in w), words[0])
+    return Path(script).name[:100]
+
+
+def command_of(workload: WorkloadRef) -> Command:
+    """The command that a workload is. Raises ``InputError``."""
+    options = dict(workload.options)
+    known = {f.name for f in fields(Command)} - {"name", "template"} | {"command"}
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"A command has no option {name!r}. Known: {', '.join(sorted(known))}."
+            )
+    text = options.pop("command", "")
+    if not isinstance(text, str):
+        raise InputError("The command must be a text.")
+    space = options.pop("space", {})
+    command = Command(
+        name=workload.spec.removeprefix(SPEC),
+        template=text.strip(),
+        space=levers.checked(as_space({name: parse_dimension(d) for name, d in space.items()})),
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    command.check()
+    return command
+
+
+def describe(workload: WorkloadRef) -> dict[str, Any]:
+    """As ``probes.workloads.loading.describe``: what a study is planned with."""
+    command = command_of(workload)
+    return {
+        "workload": workload.spec,
+        "source_hash": source_hash(command),
+        "dataset_size": command.dataset_size,
+        "space": {name: dimension_to_dict(d) for name, d in command.space.items()},
+        "evaluates": False,
+        "notes": [],
+    }
+
+
+def source_hash(command: Command) -> str:
+    """Sixteen hex digits over the command and the sources it names.
+
+    Those are the files in its words that are programs or configurations, and every ``.py`` file
+    below the folder of a script. Data and what the command writes itself are not looked at.
+    """
+    digest = hashlib.sha256()
+    facts = [
+        command.template,
+        command.step_pattern,
+        command.log,
+        sorted(command.env.items()),
+        command.shell,
+        {name: dimension_to_dict(d) for name, d in command.space.items()},
+    ]
+    digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    for path in sorted(_sources(command)):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sources(command: Command) -> set[Path]:
+    found: set[Path] = set()
+    words = command.template.split() if command.shell else template.split(command.template)
+    for word in words:
+        path = command.folder / word.rpartition("=")[2]
+        if path.suffix not in SOURCES or not path.is_file():
+            continue
+        found.add(path.resolve())
+        if path.suffix == ".py":
+            beside = list(_python_files(path.resolve().parent))
+            found.update(beside if len(beside) <= MOST_SOURCES else [])
+    return found
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    seen = 0
+    for here, folders, files in os.walk(folder):
+        folders[:] = [
+            f
+            for f in folders
+            if f not in SKIPPED_FOLDERS
+            and not f.startswith(".")
+            and not Path(here, f, "pyvenv.cfg").exists()
+        ]
+        for name in files:
+            if name.endswith(".py"):
+                yield Path(here, name)
+        seen += len(files)
+        if seen > 50 * MOST_SOURCES:  # a home folder, not a project
+            return
+
+
+def interpreter_of(command: Command) -> str | None:
+    """The Python that the command starts, if that can be told from its first word."""
+    program = command.program
+    if not re.fullmatch(r"python[\d.]*", Path(program).name):
+        return None
+    return _find_program(program, command.folder)
+
+
+def _find_program(program: str, folder: Path) -> str | None:
+    """As ``execvp`` finds it once it is in ``folder``."""
+    if "/" in program:
+        path = folder / Path(program).expanduser()
+        return str(path) if path.is_file() and os.access(path, os.X_OK) else None
+    return shutil.which(program) or (sys.executable if program == sys.executable else None)

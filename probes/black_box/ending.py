@@ -1,0 +1,101 @@
+"""What a command's exit status and its last output mean. Pure functions on text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from probes.classify import Classified, classify_death, classify_exception
+from probes.measurement import Verdict
+
+_EXCEPTION = re.compile(
+    r"^(?:\[?rank\d+\]?: ?)?(?P<name>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (?P<message>.*))?$"
+)
+_TRACEBACK = "Traceback (most recent call last)"
+_BY_ITSELF = "Run the command by itself to see where it goes wrong."
+SHOWN_TAIL = 2000
+
+
+def classify_ending(
+    returncode: int,
+    stdout_tail: str,
+    stderr_tail: str,
+    *,
+    batch_size: int,
+    near_cap: bool,
+    cgroup_oom_kills: int,
+) -> Classified:
+    """Why a command ended with a status other than 0.
+
+    What it said in a traceback decides first, then what native libraries write before they die,
+    then the signal. A launcher's own traceback (torchrun's) comes after that of the process that
+    failed, so every traceback is looked at, the first verdict but ``crash`` counts.
+    """
+    if cgroup_oom_kills == 0:
+        first: Classified | None = None
+        for name, message in [*exceptions_in(stderr_tail), *exceptions_in(stdout_tail)]:
+            found = classify_exception(
+                _bases(name), message, batch_size=batch_size, near_cap=near_cap or None
+            )
+            if found.verdict is not Verdict.CRASH:
+                return found
+            first = first or found
+        if first is not None:
+            return replace(first, hint=_BY_ITSELF)
+    death = classify_death(
+        returncode,
+        stderr_tail or stdout_tail,
+        near_cap=near_cap,
+        cgroup_oom_kills=cgroup_oom_kills,
+    )
+    reason = death.reason.replace("the worker", "the command")
+    reason = reason.replace(" before it could report", "")
+    hint = death.hint
+    if death.verdict is Verdict.CRASH and returncode > 0:
+        hint = _BY_ITSELF
+    return replace(death, reason=reason, hint=hint)
+
+
+def exceptions_in(text: str) -> list[tuple[str, str]]:
+    """(class, message) of every Python traceback that ends in a text, in order.
+
+    The tail of an output may begin in the middle of a traceback: its end counts all the same.
+    """
+    found: list[tuple[str, str]] = []
+    lines = text.splitlines()
+    inside = bool(lines) and lines[0].startswith("  ")
+    for index, line in enumerate(lines):
+        if _TRACEBACK in line:
+            inside = True
+            continue
+        bare = re.sub(r"^\[?rank\d+\]?: ?", "", line)
+        if not inside or not bare or bare[0] in " \t+|":
+            continue
+        match = _EXCEPTION.match(bare)
+        if match:
+            more = [m for m in lines[index + 1 : index + 8] if m and _TRACEBACK not in m]
+            message = "\n".join([match["message"] or "", *more])
+            found.append((match["name"].rpartition(".")[2], message))
+        inside = False
+    return found
+
+
+def _bases(name: str) -> list[str]:
+    """The class and the well-known ones that it is probably derived from, by its name."""
+    known = {
+        "ModuleNotFoundError": "ImportError",
+        "_ArrayMemoryError": "MemoryError",
+        "OutOfMemoryError": "RuntimeError",
+        "AcceleratorError": "RuntimeError",
+    }
+    return [name, known[name]] if name in known else [name]
+
+
+def last_lines(stdout_tail: str, stderr_tail: str) -> str:
+    """What a command printed last, to quote in an error."""
+    parts = [
+        f"its last {name}:\n{tail.strip()[-SHOWN_TAIL:]}"
+        for name, tail in (("stdout", stdout_tail), ("stderr", stderr_tail))
+        if tail.strip()
+    ]
+    return "\n".join(parts) or "It printed nothing at all."

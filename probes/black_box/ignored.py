@@ -1,0 +1,52 @@
+"""Does the command use the batch size at all? Told from what much larger batches take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from probes.devices.base import size_text
+from probes.errors import InputError
+from probes.measurement import Measurement
+
+CERTAIN_RATIO = 256
+"""A batch so many times as large takes more memory or time, however small the samples are."""
+SUSPICIOUS_RATIO = 8
+SAME_BYTES = 2**20
+SAME_TIME = 2.0
+
+
+def same_as_smaller(
+    measurement: Measurement, others: Sequence[Measurement], shown: str
+) -> Measurement:
+    """The measurement, with a note where a batch of another size took the same memory and time.
+
+    Raises ``InputError`` where the sizes are so far apart that the command must be ignoring them.
+    """
+    for other in others:
+        small, large = sorted((measurement, other), key=lambda m: m.batch_size)
+        ratio = large.batch_size / small.batch_size
+        if ratio < SUSPICIOUS_RATIO or not _is_same(small, large):
+            continue
+        assert small.step_time is not None and large.step_time is not None
+        words = (
+            f"batches of {small.batch_size} and {large.batch_size} took the same memory "
+            f"({size_text(small.peak_bytes or 0)} and {size_text(large.peak_bytes or 0)}) and time "
+            f"({small.step_time.mean_s:.3g} and {large.step_time.mean_s:.3g} s per step)"
+        )
+        if ratio >= CERTAIN_RATIO:
+            raise InputError(
+                f"The command does not use {{batch_size}}: {words}.\nCommand: {shown}\nDoes the "
+                "program read this option, or does a configuration file win over it?"
+            )
+        note = f"{words}: does the command use {{batch_size}}?"
+        return replace(measurement, notes=[*measurement.notes, note])
+    return measurement
+
+
+def _is_same(small: Measurement, large: Measurement) -> bool:
+    if None in (small.peak_bytes, large.peak_bytes, small.step_time, large.step_time):
+        return False
+    assert small.step_time is not None and large.step_time is not None
+    grown = (large.peak_bytes or 0) - (small.peak_bytes or 0)
+    return grown < SAME_BYTES and large.step_time.mean_s < SAME_TIME * small.step_time.mean_s

@@ -1,0 +1,154 @@
+"""Steps as a command's own output tells of them: lines that match, and what they count.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from probes.errors import InputError
+
+DEFAULT_STEP = r"tonnage step|\bstep\b[\"']?\s*[:=#\[]?\s*(?P<step>\d+)"
+"""``print("tonnage step", flush=True)``, or a line with ``step 12``, ``Step: 12/450``,
+``{"step": 12}``. Case does not matter."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_LINE_END = re.compile(rb"[\r\n]+")
+LONGEST_LINE = 65_536
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A sign that a step has ended."""
+
+    at_s: float
+    """On the monotonic clock."""
+    number: int | None = None
+    """The step's own number, where the sign has one."""
+    loss: float | None = None
+
+
+def as_pattern(text: str) -> re.Pattern[str]:
+    """Raises ``InputError`` for what is not a regular expression."""
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise InputError(
+            f"The step pattern is not a regular expression: {error}: {text}\nExample: "
+            r"--step 'iter (?P<step>\d+).*loss (?P<loss>\S+)'"
+        ) from None
+
+
+class OutputSteps:
+    """Finds steps in one stream. A progress bar's carriage return ends a line too.
+
+    A group named ``step`` (or the only group there is) is the step's number, one named ``loss`` the
+    loss.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = as_pattern(pattern)
+        self._number: str | int | None = "step" if "step" in self._pattern.groupindex else None
+        if self._number is None and self._pattern.groups == 1 and not self._pattern.groupindex:
+            self._number = 1
+        self._rest = b""
+
+    def read(self, data: bytes, now_s: float) -> list[Seen]:
+        """The steps that end in this piece of output, which arrived now."""
+        *lines, self._rest = _LINE_END.split(self._rest + data)
+        self._rest = self._rest[-LONGEST_LINE:]
+        found = []
+        for line in lines:
+            text = _ESCAPES.sub("", line[:LONGEST_LINE].decode(errors="replace"))
+            match = self._pattern.search(text)
+            if match:
+                found.append(Seen(now_s, self._number_in(match), self._loss_in(match)))
+        return found
+
+    def _number_in(self, match: re.Match[str]) -> int | None:
+        text = match[self._number] if self._number is not None else None
+        return int(text) if text and text.isdecimal() and len(text) < 16 else None
+
+    def _loss_in(self, match: re.Match[str]) -> float | None:
+        text = match["loss"] if "loss" in self._pattern.groupindex else None
+        return as_loss(text)
+
+
+def as_loss(value: object) -> float | None:
+    """A number, NaN and infinity included; ``None`` for anything else."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+class StepCounter:
+    """How many steps each sign stands for.
+
+    Numbers tell, so that a log of every tenth step counts ten. A number that falls (another epoch)
+    counts as many as the last one did, one that stays (two lines of one step) none.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._stride = 1
+
+    def count(self, number: int | None) -> int:
+        if number is None:
+            return 1
+        last, self._last = self._last, number
+        if last is None or number < last:
+            return self._stride
+        if number > last:
+            self._stride = number - last
+            return self._stride
+        return 0
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Steps that have ended, at equal distances as far as can be told."""
+
+    count: int
+    each_s: float
+    """Time from one to the next."""
+    at_s: float
+    loss: float | None = None
+
+
+class StepClock:
+    """From signs to steps with durations. The first sign only starts the clock."""
+
+    def __init__(self) -> None:
+        self._counter = StepCounter()
+        self._last_s: float | None = None
+        self.first: Seen | None = None
+
+    def passed(self, seen: list[Seen]) -> list[Passed]:
+        """What the signs that came together say. Those of one moment share the time since the one
+        before them: they were printed one by one and arrived as one piece."""
+        found: list[Passed] = []
+        waiting: list[tuple[int, float | None]] = []
+        for index, sign in enumerate(seen):
+            count = self._counter.count(sign.number)
+            if self.first is None:
+                self.first, self._last_s = sign, sign.at_s
+                continue
+            if count:
+                waiting.append((count, sign.loss))
+            is_last = index + 1 == len(seen)
+            if waiting and (is_last or seen[index + 1].at_s > sign.at_s):
+                assert self._last_s is not None
+                steps = sum(n for n, _ in waiting)
+                each_s = max(0.0, sign.at_s - self._last_s) / steps
+                found += [Passed(n, each_s, sign.at_s, loss) for n, loss in waiting]
+                self._last_s = sign.at_s
+                waiting = []
+        return found
+
+
+def is_finite(loss: float | None) -> bool:
+    return loss is None or math.isfinite(loss)

@@ -1,0 +1,198 @@
+"""Memory of a command's process tree on the CPU, as the kernel counts it. Linux.
+
+The unit is that of the CPU as a device: address space. Of each process that began by itself,
+what is mapped from files (libraries, data) does not count, nor what torch takes to start, nor the
+stacks of threads; of one that was forked, what it inherited does not. ``VmPeak`` catches every
+peak, however short.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes.black_box.process import limit_addresses
+from probes.devices.host import FileMappings, file_mappings
+
+ROOM_BEFORE_STEPS = 8 * 2**30
+"""While libraries are still being loaded the kernel's limit is so much higher, and the cap is
+watched instead: how much of the address space will be libraries is not known before."""
+
+
+USUAL_STACK_BYTES = 2 * 2**20
+"""Of a thread where stacks have no limit (glibc on x86-64)."""
+
+
+NOTHING_MAPPED = FileMappings(0, has_torch=False)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Of one process. Bytes, and a number of threads."""
+
+    size: int
+    peak: int
+    swap: int
+    threads: int = 1
+
+
+@dataclass
+class _Process:
+    """What is known of one process of the tree."""
+
+    first: Status
+    is_fork: bool
+    mapped: FileMappings = NOTHING_MAPPED
+    looked_at: int = -1
+    """``VmSize`` when the mappings were read."""
+
+
+class CpuTree:
+    """The processes below ``root``, watched against a cap in bytes.
+
+    ``start_bytes`` is what a process that has torch maps, files aside, before it trains.
+    """
+
+    def __init__(self, root: int, cap_bytes: int, start_bytes: int, proc: Path = Path("/proc")):
+        self.root = root
+        self.cap_bytes = cap_bytes
+        self.start_bytes = start_bytes
+        self.peak_bytes = 0
+        self.swap_bytes = 0
+        self._proc = proc
+        self._known: dict[int, _Process] = {}
+        self._exact = False
+        self._stack_bytes = _stack_bytes()
+
+    def find(self) -> None:
+        """Look for processes that have begun or ended since. Call it a few times a second."""
+        pids = self._descendants()
+        for pid in set(self._known) - set(pids):
+            del self._known[pid]
+        for pid, parent in pids.items():
+            known = self._known.get(pid)
+            # Between fork and exec a program looks like a copy of who started it.
+            if known is None or (known.is_fork and not self._is_fork(pid, parent)):
+                status = self._status(pid)
+                if status is not None:
+                    self._known[pid] = _Process(status, self._is_fork(pid, parent))
+                    if self._exact:
+                        self._limit(pid)
+
+    def held_bytes(self) -> int:
+        """What the tree has in use now, and take note of its peak and its swap."""
+        held, peak, swap = 0, 0, 0
+        for pid, process in self._known.items():
+            status = self._status(pid)
+            if status is None:
+                continue
+            swap += status.swap
+            held += self._own(pid, process, status.size, status)
+            peak += self._own(pid, process, status.peak, status)
+        self.peak_bytes = max(self.peak_bytes, peak)
+        self.swap_bytes = max(self.swap_bytes, swap)
+        return held
+
+    def enforce(self) -> None:
+        """From now on the kernel holds every process to the cap: what is not the command's own
+        memory is known."""
+        self._exact = True
+        for pid in self._known:
+            self._limit(pid)
+
+    def _limit(self, pid: int) -> None:
+        process = self._known[pid]
+        status = self._status(pid)
+        if status is not None:
+            self._look(pid, process, status)
+            limit_addresses(pid, self.cap_bytes + self._base(process, status))
+
+    def _own(self, pid: int, process: _Process, bytes_: int, status: Status) -> int:
+        own = bytes_ - self._base(process, status)
+        # Reading the mappings takes a while, so it is done only where it may matter.
+        if (
+            not process.is_fork
+            and own > 0
+            and (own > self.cap_bytes or self._may_have_grown(process, status))
+        ):
+            self._look(pid, process, status)
+            own = bytes_ - self._base(process, status)
+        return max(0, own)
+
+    def _may_have_grown(self, process: _Process, status: Status) -> bool:
+        """Whether libraries may have been loaded since: not any more once there are steps."""
+        return not self._exact and status.size != process.looked_at
+
+    def _look(self, pid: int, process: _Process, status: Status) -> None:
+        if process.is_fork:
+            return
+        try:
+            text = (self._proc / str(pid) / "maps").read_text(errors="replace")
+        except OSError:
+            return
+        process.mapped, process.looked_at = file_mappings(text), status.size
+
+    def _base(self, process: _Process, status: Status) -> int:
+        """What of its address space is not the command's own."""
+        if process.is_fork:
+            return process.first.size + (status.threads - 1) * self._stack_bytes
+        start = self.start_bytes if process.mapped.has_torch else 0
+        return process.mapped.file_bytes + start + (status.threads - 1) * self._stack_bytes
+
+    def _status(self, pid: int) -> Status | None:
+        try:
+            text = (self._proc / str(pid) / "status").read_text(errors="replace")
+        except OSError:
+            return None
+        values = {}
+        for line in text.splitlines():
+            name, _, rest = line.partition(":")
+            if name in ("VmSize", "VmPeak", "VmSwap", "Threads"):
+                values[name] = int(rest.split()[0])
+        if "VmSize" not in values:  # a zombie has no memory
+            return None
+        size, peak, swap = (values.get(n, 0) * 1024 for n in ("VmSize", "VmPeak", "VmSwap"))
+        return Status(size, peak, swap, values.get("Threads", 1))
+
+    def _descendants(self) -> dict[int, int]:
+        """Process to parent, of everything below the root."""
+        found: dict[int, int] = {}
+        open_ = [self.root]
+        while open_:
+            parent = open_.pop()
+            for pid in self._children(parent):
+                if pid not in found:
+                    found[pid] = parent
+                    open_.append(pid)
+        return found
+
+    def _children(self, pid: int) -> list[int]:
+        children: list[int] = []
+        try:
+            for task in (self._proc / str(pid) / "task").iterdir():
+                text = (task / "children").read_text()
+                children += [int(child) for child in text.split()]
+        except OSError:
+            return children
+        return children
+
+    def _is_fork(self, pid: int, parent: int) -> bool:
+        """Whether it is a copy of its parent rather than a program of its own: the addresses of a
+        program are drawn anew."""
+        return parent != self.root and self._stack(pid) == self._stack(parent) != ""
+
+    def _stack(self, pid: int) -> str:
+        """Where the stack of a process begins."""
+        try:
+            stat = (self._proc / str(pid) / "stat").read_text(errors="replace")
+        except OSError:
+            return ""
+        fields = stat.rpartition(")")[2].split()
+        return fields[25] if len(fields) > 25 and fields[25] != "0" else ""
+
+
+def _stack_bytes() -> int:
+    """Address space that a thread's stack takes."""
+    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return USUAL_STACK_BYTES if soft == resource.RLIM_INFINITY else soft

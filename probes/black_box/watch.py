@@ -1,0 +1,78 @@
+"""When a command has shown enough: the plan of a probe, step by step as the steps come in. Pure.
+
+The rules are those of a probe of Tonnage's own (``probes.worker.probe``): warm-up until the steps
+are steady, then measured steps until the time is precise and nothing about memory is open.
+"""
+
+from __future__ import annotations
+
+from probes.black_box.steps import Passed
+from probes.devices.base import MemoryCap
+from probes.job import Plan
+from probes.stability import is_leak
+from probes.timing import is_steady
+from probes.worker.evidence import Evidence
+
+
+class Watch:
+    """Takes steps as they pass; ``add`` returns whether the command may be ended."""
+
+    def __init__(self, plan: Plan, cap: MemoryCap) -> None:
+        self.plan = plan
+        self.cap = cap
+        self.evidence = Evidence()
+        self.is_warm = False
+        self._warm_s = 0.0
+        self._window = max(2, plan.measure_steps // 4)
+        self._next_look = self._window
+
+    @property
+    def least_steps(self) -> int:
+        """Steps that a run has at least, the one before the first sign included."""
+        return self.plan.warmup_steps + self.plan.measure_steps
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether what has been measured is as much as the plan wants at least."""
+        return self.is_warm and self.evidence.measured >= self.plan.measure_steps
+
+    def begin(self, first_steps: int = 1) -> None:
+        """The first sign: so many steps have ended, and nobody knows when they began."""
+        self.evidence.attempted += first_steps
+
+    def add(self, passed: Passed, held_bytes: int, peak_bytes: int) -> bool:
+        evidence, plan = self.evidence, self.plan
+        evidence.attempted += passed.count
+        evidence.step_s += [passed.each_s] * passed.count
+        evidence.held_bytes += [held_bytes] * passed.count
+        evidence.peaks.append((len(evidence.step_s), peak_bytes))
+        evidence.saw_phase("train", peak_bytes)
+        if passed.loss is not None:
+            evidence.losses.append(passed.loss)
+        if evidence.static_bytes is None:
+            evidence.static_bytes = held_bytes
+        if evidence.non_finite() is not None:
+            return True
+        if not self.is_warm:
+            steps = len(evidence.step_s) + 1
+            if steps < plan.warmup_steps:
+                return False
+            if steps >= plan.max_warmup_steps or is_steady(evidence.step_s):
+                evidence.end_warm_up()
+                self.is_warm, self._warm_s = True, passed.at_s
+            return False
+        return self._is_done(passed.at_s, peak_bytes)
+
+    def _is_done(self, now_s: float, peak_bytes: int) -> bool:
+        evidence, plan = self.evidence, self.plan
+        if evidence.measured >= plan.max_measure_steps:
+            return True
+        if evidence.measured < max(plan.measure_steps, self._next_look):
+            return False
+        self._next_look = evidence.measured + self._window
+        late = now_s - self._warm_s > plan.measure_budget_s
+        if (late or evidence.is_precise(plan.half_width)) and evidence.has_settled(
+            self.cap, peak_bytes
+        ):
+            return True
+        return is_leak(evidence.growth(self.cap.cap_bytes, peak_bytes))

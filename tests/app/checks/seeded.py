@@ -1,0 +1,149 @@
+"""A user's folder where checks are answered without torch: what tonnage would have kept of the
+device and the workload, and a store with what was measured on it.
+
+The workload is the built-in ``transformer``. Batch 96 passed and batch 200 did not, in 2000 MiB.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from app.checks.here import device_here, remember_devices, remember_workload
+from app.database import open_database
+from app.devices import service as devices
+from app.recommendations import repository as recommendations
+from app.settings import load_settings
+from app.studies import service as studies
+from app.studies.store import SqlStudyStore
+from app.workloads import service as workloads
+from optimizer.scope import Scope
+from probes.devices.fingerprint import Fingerprint
+from probes.job import WorkloadRef
+from probes.measurement import Purpose, Verdict
+from probes.space import dimension_to_dict
+from tests.app import factories
+
+MIB = 2**20
+RECOMMENDATION = "rec_1k0rr48nvttvb71401qp"
+CONFIG = {"layers": 2, "activation": "relu"}
+TIMEOUTS = (60.0, 60.0, 60.0)
+TONNAGE = f"#!/bin/sh\nexec {sys.executable} -c 'from app.cli import main; main()' \"$@\"\n"
+PYTHON = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+ROOT = Path(__file__).resolve().parents[3]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Of a user whose home this folder is, with ``tonnage`` on the path."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    for name, script in (("tonnage", TONNAGE), ("python", PYTHON)):
+        if not (programs / name).exists():
+            (programs / name).write_text(script)
+            (programs / name).chmod(0o755)
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("TONNAGE_", "GIT_", "XDG_"))}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "TONNAGE_DATA_DIR": str(folder / "data"),
+    }
+
+
+def seed_in(folder: Path) -> Run:
+    """Make the folder such a one. The result runs a command in it."""
+
+    def run(*command: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            list(command),
+            cwd=folder,
+            env={**environment(folder), **extra},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    code = "from tests.app.checks.seeded import seed; seed()"
+    made = run(sys.executable, "-c", code)
+    assert made.returncode == 0, made.stderr
+    return run
+
+
+def facts(torch: str = "2.13.0") -> dict[str, object]:
+    """What a worker would say of this machine's devices."""
+    device = {
+        "device": "cpu",
+        "kind": "cpu",
+        "name": "Test CPU",
+        "total_bytes": 2**33,
+        "free_bytes": 2**33,
+        "identity": {"vendor": "Test", "model": "Test CPU", "machine": "m", "torch": torch},
+        "device_class": {"name": "Test CPU", "total_bytes": 2**33},
+        "environment": {"threads": 2},
+    }
+    interpreter = {"python": "3.11.7", "executable": sys.executable, "torch": torch}
+    return {
+        "devices": [device],
+        "unavailable": {},
+        "interpreter": {**interpreter, "torch_file": "/nowhere/torch/__init__.py"},
+    }
+
+
+def seed() -> None:
+    """In the process of whoever will ask."""
+    remember_devices(None, facts())  # type: ignore[arg-type]
+    here = device_here(None, None, TIMEOUTS, anew=False)
+    spec = factories.spec("prototyping")
+    space = {name: dimension_to_dict(dimension) for name, dimension in spec.space.items()}
+    described = {"source_hash": "abc123", "space": space, "files": [__file__]}
+    remember_workload(WorkloadRef("transformer"), None, described)
+    environment = dict(here.environment or {})
+    scope = Scope(
+        "transformer", "abc123", here.fingerprint, "cpu", 2000 * MIB, 0.05,
+        environment=environment,
+    )  # fmt: skip
+    spec = replace(spec, scope=scope)
+    database = open_database(load_settings().database_url)
+    devices.register(database, Fingerprint.from_dict(here.document), kind="cpu", name="Test CPU")
+    workloads.register(database, "transformer", "abc123", spec.space, dataset_size=None, options={})
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    threads = environment.pop("threads")
+    measured = {
+        "workload": "transformer",
+        "config": CONFIG,
+        "environment": {"threads": int(threads), "allocator": environment},
+        "limit_bytes": 2000 * MIB,
+        "cap_bytes": 1900 * MIB,
+        "static_bytes": 100 * MIB,
+    }
+    store.add_measurement(0, factories.measurement(96, peak_bytes=1060 * MIB, **measured), [])
+    failing = factories.measurement(
+        200, Verdict.OOM, Purpose.BRACKET, peak_bytes=1800 * MIB, **measured
+    )
+    store.add_measurement(0, failing, [])
+    made = factories.recommendation(
+        RECOMMENDATION,
+        CONFIG,
+        workload="transformer",
+        budget="prototyping",
+        limit_bytes=2000 * MIB,
+        environment={"threads": 2, "allocator": {"MALLOC_ARENA_MAX": "1"}},
+        valid={
+            "fingerprint": here.fingerprint,
+            "workload_hash": "abc123",
+            "workload_options": {},
+            "created_at": "2026-01-02T03:04:05+00:00",
+        },
+    )
+    with database.write() as session:
+        recommendations.save(session, made, study.id, scope.key)
+    database.close()

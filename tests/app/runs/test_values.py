@@ -1,0 +1,56 @@
+"""What a training command gets from a recommendation."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.runs.values import environment_of, fill, values_of
+from probes.errors import InputError
+from tests.app import factories
+
+R = factories.recommendation(
+    "rec_1k0rr48nvttvb71401qp",
+    {"layers": 4, "compile": True, "note": "a b; rm -rf /", "none": None},
+)
+VALUES = values_of(R)
+
+FILLED = [
+    ("--batch-size={batch_size}", "--batch-size=96"),
+    ("{layers}x{batch_size}", "4x96"),
+    ("{compile}", "true"),
+    ("{none}", "none"),
+    ("{note}", "a b; rm -rf /"),
+    ("{recommendation}@{device}", "rec_1k0rr48nvttvb71401qp@cpu"),
+    ("{layers:2}", "4"),
+    ("{epochs:3}", "3"),
+    ("{epochs:}", ""),
+    ("{{batch_size}}", "{batch_size}"),
+    ('{"batch": 3}', '{"batch": 3}'),
+    ("${HOME}", "${HOME}"),
+    ("{}", "{}"),
+]
+
+
+@pytest.mark.parametrize(("word", "filled"), FILLED)
+def test_placeholders(word, filled):
+    assert fill(["python", word], VALUES) == ["python", filled]
+
+
+def test_a_name_that_is_not_recommended_suggests_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'layers'"):
+        fill(["{layrs}"], VALUES)
+
+
+def test_without_a_recommendation_only_defaults_can_be_taken():
+    assert fill(["train", "{batch_size:64}", "{x"], None) == ["train", "64", "{x"]
+    with pytest.raises(InputError, match=r"Write \{batch_size:64\}"):
+        fill(["{batch_size}"], None)
+
+
+def test_the_environment_is_that_of_the_export():
+    found = environment_of(R)
+    assert found["TONNAGE_BATCH_SIZE"] == "96"
+    assert found["TONNAGE_LAYERS"] == "4"
+    assert found["TONNAGE_NOTE"] == "a b; rm -rf /"
+    assert found["TONNAGE_RECOMMENDATION"] == R.id
+    assert found["MALLOC_ARENA_MAX"] == "1"

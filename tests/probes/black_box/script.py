@@ -1,0 +1,58 @@
+"""A training script without a framework: it allocates, prints steps, and goes wrong as asked."""
+
+from __future__ import annotations
+
+import argparse
+import mmap
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MIB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--mode", default="healthy")
+    parser.add_argument("--sample-mib", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--log", default="")
+    parser.add_argument("--note", default="")
+    asked = parser.parse_args()
+    batch = 4 if asked.mode == "ignores" else asked.batch_size
+    if asked.mode == "crashes":
+        raise ValueError("labels are missing")
+    if asked.mode == "killed":
+        os.kill(os.getpid(), 9)
+    if asked.mode == "starts-others":
+        sleep = "import time; time.sleep(600)"
+        for new_session in (False, True):
+            other = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=new_session)
+            print("started", other.pid)
+    kept = []
+    for step in range(1, asked.steps + 1):
+        began_s = time.perf_counter()
+        data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
+        if asked.mode == "leaks":
+            kept.append(mmap.mmap(-1, MIB))
+        if asked.mode == "hangs" and step == 5:
+            time.sleep(600)
+        while time.perf_counter() - began_s < 0.002 + 0.0001 * batch:
+            pass
+        data.close()
+        if asked.mode == "silent":
+            print("training...")
+            time.sleep(0.01)
+        elif asked.log:
+            with Path(asked.log).open("a") as log:
+                log.write(f'{{"step": {step}, "loss": {1 / step}}}\n')
+        else:
+            loss = "nan" if asked.mode == "diverges" and step > 3 else f"{1 / step:.3f}"
+            print(f"step {step} loss {loss} {asked.note}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Commands that are really run: a script that needs nothing but the standard library."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from probes.black_box.command import reference
+from probes.black_box.probe import CommandProber, Footprint
+from probes.errors import InputError, MeasurementError
+from probes.isolation import Timeouts
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob
+from probes.measurement import Measurement, Verdict
+
+SCRIPT = Path(__file__).with_name("script.py")
+MIB = 2**20
+CONFIRM = replace(CONFIRM_PLAN, measure_budget_s=0.2, half_width=0.5, max_measure_steps=40)
+PATIENT = Timeouts(startup_s=20.0, step_s=20.0, probe_s=60.0)
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the budget is enforced on Linux"
+)
+
+
+def no_torch(job: ProbeJob) -> Footprint:
+    limit = job.limit_bytes or 2**30
+    return Footprint(limit, 0, 0, 2**34, torch="none", python="3")
+
+
+def prober(timeouts: Timeouts = PATIENT) -> CommandProber:
+    return CommandProber(sys.executable, timeouts, no_torch)
+
+
+def job(
+    rest: str = "", batch_size: int = 8, plan: Plan = BRACKET_PLAN, limit_mib: int = 128, **options
+) -> ProbeJob:
+    command = f"{sys.executable} {SCRIPT} --batch-size {{batch_size}} {rest}".strip()
+    workload = reference("script.py", {"command": command, **options})
+    return ProbeJob(workload, {}, batch_size, "cpu", plan, limit_mib * MIB, 0.0)
+
+
+def probe(rest: str = "", **given) -> Measurement:
+    return prober().probe(job(rest, **given))
+
+
+def test_memory_is_what_the_batch_takes_and_the_interpreter_not_much() -> None:
+    small, large = probe(batch_size=10), probe(batch_size=60)
+    assert small.passed and large.passed, (small.reason, large.reason)
+    assert small.peak_bytes and large.peak_bytes
+    assert large.peak_bytes - small.peak_bytes == pytest.approx(50 * MIB, abs=2 * MIB)
+    assert small.peak_bytes < 30 * MIB
+    assert large.step_time is not None and large.step_time.low_s <= large.step_time.mean_s
+    assert large.environment["command"].endswith("script.py --batch-size 60")
+
+
+def test_a_confirmation_passes_and_says_on_what_it_rests() -> None:
+    m = probe(plan=CONFIRM)
+    assert m.verdict is Verdict.STABLE, m.reason
+    assert m.steps >= 28 and len(m.trace.step_s) == len(m.trace.held_bytes) == m.steps - 1
+    assert m.growth is not None and m.phase == "done" and m.samples == 8 * m.steps
+
+
+def test_the_kernel_refuses_what_goes_beyond_the_budget() -> None:
+    grows = job("--mode leaks", batch_size=40, limit_mib=100)
+    m = prober().probe(replace(grows, plan=replace(CONFIRM, max_measure_steps=200)))
+    assert m.verdict in (Verdict.OOM, Verdict.LEAK)
+    assert m.cap_bytes is not None and m.peak_bytes is not None
+    assert m.peak_bytes <= m.cap_bytes + MIB
+
+
+def test_the_first_step_beyond_the_budget_is_out_of_memory_too() -> None:
+    m = probe(batch_size=300)
+    assert m.verdict is Verdict.OOM, m.reason
+    assert "than the cap" in m.reason or "memory" in m.reason
+
+
+def test_a_leak_says_how_much_per_step() -> None:
+    m = probe("--mode leaks", plan=CONFIRM, batch_size=4, limit_mib=512)
+    assert m.verdict is Verdict.LEAK, m.reason
+    assert m.growth is not None and m.growth.bytes_per_step == pytest.approx(MIB, rel=0.1)
+
+
+def test_a_crash_is_quoted() -> None:
+    m = probe("--mode crashes")
+    assert (m.verdict, m.phase) == (Verdict.CRASH, "start")
+    assert "ValueError: labels are missing" in m.reason and "by itself" in m.hint
+
+
+def test_a_kill_from_outside_is_not_taken_for_memory() -> None:
+    m = probe("--mode killed")
+    assert m.verdict is Verdict.CRASH and "SIGKILL" in m.reason
+
+
+def test_a_loss_that_is_not_a_number_ends_it() -> None:
+    m = probe("--mode diverges", step=r"step (?P<step>\d+) loss (?P<loss>\S+)")
+    assert m.verdict is Verdict.NON_FINITE
+
+
+def test_a_hang_is_a_time_out_and_names_the_step() -> None:
+    m = prober(Timeouts(startup_s=20.0, step_s=0.3, probe_s=60.0)).probe(
+        job("--mode hangs", plan=CONFIRM)
+    )
+    assert m.verdict is Verdict.TIMEOUT and "in step 5" in m.reason
+
+
+def test_a_command_that_never_makes_a_step_is_an_error_with_its_last_words() -> None:
+    with pytest.raises(MeasurementError, match=r"(?s)no step was recognised.*training\.\.\."):
+        prober(Timeouts(startup_s=0.3, step_s=0.1, probe_s=60.0)).probe(job("--mode silent"))
+
+
+def test_one_that_ends_without_a_step_too() -> None:
+    with pytest.raises(InputError, match="ended with status 0, and no step"):
+        probe("--steps 0")
+
+
+def test_one_that_ends_early_says_that_the_data_set_is_too_small() -> None:
+    m = probe("--steps 5", plan=CONFIRM)
+    assert (m.verdict, m.phase) == (Verdict.CRASH, "data")
+    assert "after 5 steps" in m.reason and "shorter" in m.reason and "{steps}" in m.hint
+
+
+def test_one_that_takes_the_steps_it_is_told_to_is_enough() -> None:
+    assert probe("--steps {steps}", plan=CONFIRM).passed
+
+
+def test_a_command_that_ignores_the_batch_is_an_error() -> None:
+    commands = prober()
+    assert commands.probe(job("--mode ignores", batch_size=8)).passed
+    with pytest.raises(InputError, match=r"does not use {batch_size}"):
+        commands.probe(job("--mode ignores", batch_size=4096))
+
+
+def test_a_program_that_cannot_be_run() -> None:
+    with pytest.raises(InputError, match="no program 'no-such-program'"):
+        prober().probe(
+            ProbeJob(
+                reference("x", {"command": "no-such-program {batch_size}"}),
+                {}, 8, "cpu", BRACKET_PLAN, 128 * MIB,
+            )
+        )  # fmt: skip
+    with pytest.raises(InputError, match="shell cannot run"):
+        prober().probe(
+            ProbeJob(
+                reference("x", {"command": "no-such-program {batch_size}", "shell": True}),
+                {}, 8, "cpu", BRACKET_PLAN, 128 * MIB,
+            )
+        )  # fmt: skip
+
+
+def test_steps_from_a_log_in_the_folder_of_the_probe() -> None:
+    m = probe("--log {run_dir}/log.jsonl", log="{run_dir}/log.jsonl")
+    assert m.passed and m.first_loss is not None and m.last_loss is not None
+    assert not list(Path("/tmp").glob("tonnage-run-*/log.jsonl"))
+
+
+def test_a_hostile_value_stays_one_argument(tmp_path: Path) -> None:
+    hostile = f"'; touch {tmp_path}/made; echo $(id) `id` \""
+    for shell in (False, True):
+        wanted = job("--note {note}", space={"note": [hostile]}, shell=shell)
+        m = prober().probe(replace(wanted, config={"note": hostile}))
+        assert m.passed, m.reason
+        assert hostile in m.stdout_tail
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="must be one of those"):
+        prober().probe(replace(wanted, config={"note": "another"}))
+
+
+def _others(stdout: str) -> list[int]:
+    return [int(line.split()[1]) for line in stdout.splitlines() if line.startswith("started ")]
+
+
+def test_what_the_command_started_ends_with_it() -> None:
+    m = probe("--mode starts-others")
+    assert m.passed
+    others = _others(m.stdout_tail)
+    assert len(others) == 2 and not any(psutil.pid_exists(pid) for pid in others)
+
+
+def test_a_kill_of_tonnage_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tests.probes.black_box.test_command_probe import *\n"
+        "from probes.black_box.process import CommandProcess\n"
+        f"p = CommandProcess([sys.executable, {str(SCRIPT)!r}, '--batch-size', '4', '--mode',"
+        " 'starts-others'], cwd=Path('.'), environ=dict(os.environ, PYTHONUNBUFFERED='1'))\n"
+        "print(p.guardian_pid, flush=True)\n"
+        "while True:\n"
+        "    for piece in p.wait(1.0): print(piece.data.decode(), end='', flush=True)\n"
+    )
+    root = Path(__file__).parents[3]
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=root, env=environ
+    )
+    assert parent.stdout is not None
+    guardian = int(parent.stdout.readline())
+    lines = [parent.stdout.readline() for _ in range(3)]
+    others = [*_others("".join(lines)), *_family(guardian)]
+    assert len(others) >= 4
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline_s = time.monotonic() + 10
+    while any(_lives(pid) for pid in others) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not [pid for pid in others if _lives(pid)]
+
+
+def _family(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

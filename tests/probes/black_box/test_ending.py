@@ -1,0 +1,86 @@
+"""What a command's status and last words mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.black_box.ending import classify_ending, exceptions_in, last_lines
+from probes.classify import Classified
+from probes.measurement import Verdict
+
+TRACE = 'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n    step()\n'
+CPU_OOM = (
+    "RuntimeError: [enforce fail at alloc_cpu.cpp:119] err == 0. DefaultCPUAllocator: can't "
+    "allocate memory: you tried to allocate 33554432 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+def ending(
+    returncode: int, stderr: str = "", *, stdout: str = "", near_cap: bool = False, kills: int = 0
+) -> Classified:
+    return classify_ending(
+        returncode, stdout, stderr, batch_size=8, near_cap=near_cap, cgroup_oom_kills=kills
+    )
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        CPU_OOM,
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …",
+        "torch.cuda.OutOfMemoryError: HIP out of memory. Tried to allocate 20.00 MiB",
+        "MemoryError",
+        "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.63 MiB for an array",
+        "RuntimeError: CUDA error: out of memory\nCUDA kernel errors might be asynchronously",
+    ],
+)
+def test_out_of_memory_in_a_traceback(last: str) -> None:
+    found = ending(1, TRACE + last + "\n")
+    assert found.verdict is Verdict.OOM and found.hint
+
+
+def test_the_allocation_that_failed_is_known() -> None:
+    assert ending(1, TRACE + CPU_OOM).requested_bytes == 33_554_432
+
+
+def test_a_launchers_own_traceback_does_not_hide_that_of_the_training() -> None:
+    launcher = (
+        f"[rank0]: {TRACE.replace(chr(10), chr(10) + '[rank0]: ').rstrip('[rank0]: ')}"
+        "[rank0]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.00 GiB.\n"
+        f"{TRACE}torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n"
+    )
+    assert ending(1, launcher).verdict is Verdict.OOM
+
+
+def test_a_traceback_whose_beginning_was_cut_off() -> None:
+    assert exceptions_in("    step()\nValueError: no labels\n") == [("ValueError", "no labels")]
+
+
+def test_another_error_is_quoted_and_leads_to_the_command_itself() -> None:
+    found = ending(1, TRACE + "KeyError: 'labels'\n")
+    assert found.verdict is Verdict.CRASH and "KeyError: 'labels'" in found.reason
+    assert "by itself" in found.hint
+
+
+def test_a_module_that_is_missing_is_unsupported() -> None:
+    found = ending(1, TRACE + "ModuleNotFoundError: No module named 'flash_attn'\n")
+    assert found.verdict is Verdict.UNSUPPORTED and "flash_attn" in found.reason
+
+
+def test_wrong_options_are_quoted() -> None:
+    found = ending(2, "usage: train.py\ntrain.py: error: unrecognized arguments: --layers 4\n")
+    assert found.verdict is Verdict.CRASH
+    assert "status 2" in found.reason and "unrecognized arguments: --layers 4" in found.reason
+    assert "worker" not in found.reason
+
+
+def test_signals() -> None:
+    assert ending(-9, kills=1).verdict is Verdict.OOM
+    assert ending(-9).verdict is Verdict.CRASH
+    assert ending(-11, near_cap=True).verdict is Verdict.OOM
+    assert ending(-6, "terminate called after throwing: std::bad_alloc").verdict is Verdict.OOM
+
+
+def test_last_lines_say_that_there_are_none() -> None:
+    assert "nothing at all" in last_lines("", " \n")
+    assert last_lines("a\n", "b\n") == "its last stdout:\na\nits last stderr:\nb"
