@@ -36,7 +36,7 @@ CHROMIUM = os.environ.get("TONNAGE_TEST_CHROMIUM", "/usr/bin/chromium")
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 THEMES = ("light", "dark")
 WIDTHS = (390, 1280, 1920)
-COLOURS = 96
+COLOURS = 256
 """Of a picture in the documentation: more would only show in the file's size."""
 SMALL = ("--option", "vocabulary=128", "--option", "length=32", "--memory-budget", "192MiB")
 STUDIES = (
@@ -79,7 +79,7 @@ def pages(database: Database) -> list[Shot]:
         shots += [
             Shot("study", f"/studies/{newest.study['id']}", ("light",), 1000),
             Shot("trial", f"/studies/{newest.study['id']}/trials/0"),
-            Shot("recommendation", f"/recommendations/{newest.id}", THEMES, 1150),
+            Shot("recommendation", f"/recommendations/{newest.id}", THEMES, 1290),
             Shot("recommendation-older", f"/recommendations/{known[-1].id}"),
             Shot("compare", compared(database, newest, known[-1]), ("light",), 1000),
             Shot("device", f"/devices/{newest.valid['fingerprint']}"),
@@ -155,7 +155,9 @@ def shrunk(png: bytes) -> bytes:
     """The same picture in few colours."""
     small = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    # By coverage, not by count: the few pixels of a mark keep their colour.
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(small, "PNG", optimize=True)
     return small.getvalue()
 
 

@@ -46,6 +46,11 @@ def minutes(seconds: float | None) -> str:
     return f"{value:.2f} min" if value < 10 else f"{value:,.1f} min"
 
 
+def minutes_up(seconds: float) -> str:
+    """Whole minutes, never too few: ``3``."""
+    return f"{math.ceil(seconds / 60):,}"
+
+
 def number(value: float | None) -> str:
     """``1,234``, ``12.3``, ``0.0123``: three digits that mean something, never an exponent."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -131,6 +136,7 @@ FILTERS = {
     "document": document,
     "duration": duration,
     "minutes": minutes,
+    "minutes_up": minutes_up,
     "moment": moment,
     "number": number,
     "percent": percent,

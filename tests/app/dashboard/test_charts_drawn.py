@@ -17,7 +17,7 @@ from tests.app.serving import serving
 
 THEMES = ["light", "dark"]
 INK = """
-(wanted) => Object.fromEntries([...document.querySelectorAll("figure[data-chart]")].map((figure) => {
+(wanted) => Object.fromEntries([...document.querySelectorAll(".chart")].map((figure) => {
   const canvas = figure.querySelector("canvas");
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   let found = 0;
