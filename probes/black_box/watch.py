@@ -71,7 +71,7 @@ class Watch:
             return False
         self._next_look = evidence.measured + self._window
         late = now_s - self._warm_s > plan.measure_budget_s
-        if (late or evidence.is_precise(plan.half_width)) and evidence.has_settled(
+        if (late or evidence.is_precise(plan)) and evidence.has_settled(
             self.cap, peak_bytes
         ):
             return True

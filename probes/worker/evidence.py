@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 from probes.devices.base import MemoryCap
+from probes.job import Plan
 from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
 from probes.stability import (
     has_settled,
@@ -60,8 +61,10 @@ class Evidence:
         self.steady = is_steady(self.step_s)
         self.warmup_steps = len(self.step_s)
 
-    def is_precise(self, half_width: float) -> bool:
-        return is_precise(self.measured_s, half_width)
+    def is_precise(self, plan: Plan) -> bool:
+        """Whether the mean step is known as well as the plan asks."""
+        spans_s = sum(self.measured_s)
+        return spans_s >= plan.least_measure_s and is_precise(self.measured_s, plan.half_width)
 
     def step_time(self, half_width: float, device_kind: str) -> StepTime | None:
         if not self.measured_s:
