@@ -162,6 +162,7 @@ def figure(found: Progress) -> Figure:
                 batch_size=each.batch_size,
                 parameters=each.parameters,
                 throughput_samples_per_s=each.throughput_samples_per_s,
+                fits_window=each.fits_window,
                 is_incumbent=each.number == found.incumbent,
             )
             for each in found.points

@@ -13,15 +13,13 @@ from app.jobs.records import ACTIVE, JobEvent
 from app.recommendations import repository as recommendations
 from app.studies import repository, trial_repository, view, view_repository
 from app.studies.repository import StudyRecord
-from app.studies.trial_repository import TrialPoint, TrialQuery
+from app.studies.trial_repository import Tally, TrialPoint, TrialQuery
 from app.studies.view import StudyView
 from optimizer.budgets import Objective
 from optimizer.records import Recommendation, Trial
 from probes.space import dimension_from_dict, size
 
 LOG_LINES = 40
-MOST_POINTS = 600
-"""Trials that are drawn: with more, the weakest are thinned out."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Outline:
     """A study in one line."""
 
     view: StudyView
-    settled: int
+    tally: Tally
     planned: int | None
     elapsed_s: float
 
@@ -64,7 +62,6 @@ class Progress:
     left_s: float | None
     """As long as all that are planned are measured; a study often knows enough before."""
     points: list[TrialPoint]
-    undrawn: int
     incumbent: int | None
     """Number of the trial that would be recommended now."""
     recommendation: Recommendation | None
@@ -107,7 +104,6 @@ def progress(database: Database, study_id: str) -> Progress:
     planned = _planned(study)
     elapsed_s = _elapsed_s(found)
     incumbent = _incumbent(points, study, recommendation)
-    drawn = _thinned(points, incumbent)
     return Progress(
         view=found,
         study=study,
@@ -117,8 +113,7 @@ def progress(database: Database, study_id: str) -> Progress:
         probes=probes,
         elapsed_s=elapsed_s,
         left_s=_left_s(found, measured, planned, spent_s),
-        points=drawn,
-        undrawn=len(points) - len(drawn),
+        points=points,
         incumbent=incumbent,
         recommendation=recommendation,
         log=log,
@@ -132,11 +127,11 @@ def outline(database: Database, views: Sequence[StudyView]) -> list[Outline]:
         studies = view_repository.studies_of(
             session, {each.answered_by for each in views if each.answered_by}
         )
-        settled = trial_repository.settled(session, list(studies))
+        tallies = trial_repository.tallies(session, list(studies))
     return [
         Outline(
             each,
-            settled.get(each.answered_by or "", 0),
+            tallies.get(each.answered_by or "", Tally(0, 0)),
             _planned(studies.get(each.answered_by or "")),
             _elapsed_s(each),
         )
@@ -216,27 +211,12 @@ def _incumbent(
     if made is not None:
         same = [p for p in points if p.config == made.config and p.batch_size == made.batch_size]
         return same[-1].number if same else None
-    if study is None or not points:
+    among = [p for p in points if p.fits_window]
+    if study is None or not among:
         return None
     budget = study.spec["budget"]
-    if budget["objective"] == Objective.CAPACITY:
-        among = list(points)
-    else:
-        fastest = max(p.throughput_samples_per_s for p in points)
+    if budget["objective"] != Objective.CAPACITY:
+        fastest = max(p.throughput_samples_per_s for p in among)
         enough = fastest * (1 - budget["throughput_loss"])
-        among = [p for p in points if p.throughput_samples_per_s >= enough]
+        among = [p for p in among if p.throughput_samples_per_s >= enough]
     return max(among, key=lambda p: (p.parameters or 0, p.throughput_samples_per_s)).number
-
-
-def _thinned(points: list[TrialPoint], incumbent: int | None) -> list[TrialPoint]:
-    """The incumbent and the Pareto front stay; of the others an even selection."""
-    if len(points) <= MOST_POINTS:
-        return points
-    front, most = {incumbent}, -1
-    for p in sorted(points, key=lambda p: (-p.throughput_samples_per_s, -(p.parameters or 0))):
-        if (p.parameters or 0) > most:
-            front.add(p.number)
-            most = p.parameters or 0
-    stride = len(points) / (MOST_POINTS - min(len(front), MOST_POINTS // 2))
-    kept = {points[int(i * stride)].number for i in range(int(len(points) / stride))}
-    return [p for p in points if p.number in front or p.number in kept]

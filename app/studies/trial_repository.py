@@ -43,6 +43,15 @@ class TrialPoint(NamedTuple):
     batch_size: int
     parameters: int | None
     throughput_samples_per_s: float
+    fits_window: bool = True
+    """Whether its cycle is within the time window: one that is only a little longer is kept too."""
+
+
+class Tally(NamedTuple):
+    """How many trials a study has, and how many of them took a measurement."""
+
+    settled: int
+    measured: int
 
 
 class TrialCosts(NamedTuple):
@@ -89,14 +98,14 @@ def counts_by_state(session: Session, study_id: str) -> dict[str, int]:
     return dict(rows.all())
 
 
-def settled(session: Session, study_ids: Collection[str]) -> dict[str, int]:
-    """How many trials each of these studies has."""
+def tallies(session: Session, study_ids: Collection[str]) -> dict[str, Tally]:
+    """Of each of these studies that has trials."""
     rows = session.execute(
-        select(TrialRow.study_id, func.count())
+        select(TrialRow.study_id, func.count(), func.count().filter(TrialRow.probes > 0))
         .where(TrialRow.study_id.in_(list(study_ids)))
         .group_by(TrialRow.study_id)
     )
-    return dict(rows.all())
+    return {study_id: Tally(settled, measured) for study_id, settled, measured in rows}
 
 
 def totals(session: Session, study_id: str) -> tuple[int, int, float]:
@@ -120,6 +129,7 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
             TrialRow.batch_size,
             TrialRow.parameters,
             TrialRow.throughput_samples_per_s,
+            TrialRow.violation,
         )
         .where(
             TrialRow.study_id == study_id,
@@ -128,7 +138,7 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
         )
         .order_by(TrialRow.number)
     )
-    return [TrialPoint(*row) for row in rows]
+    return [TrialPoint(*known, over.get("time", 0.0) <= 0) for *known, over in rows]
 
 
 def get(session: Session, study_id: str, number: int) -> Trial | None:

@@ -13,7 +13,8 @@ from app.dashboard.charts.units import count_unit
 from optimizer.choose import config_text, duration
 from probes.measurement import Config
 
-MOST_POINTS = 1200
+MOST_POINTS = 600
+"""Of more, an even selection is drawn, and the whole front."""
 WIDE = 20.0
 """From this ratio of largest to smallest on, an axis is logarithmic."""
 
@@ -38,7 +39,8 @@ def capacity_figure(
     ``None`` where capacity alone decides. ``chosen_name`` is what the incumbent is called."""
     inside = [s for s in spots if s.fits_window]
     front = _front(inside)
-    others = [s for s in inside if s not in front and not s.is_incumbent]
+    on_front = {id(s) for s in front}
+    others = [s for s in inside if id(s) not in on_front and not s.is_incumbent]
     outside = [s for s in spots if not s.fits_window]
     chosen = [s for s in spots if s.is_incumbent]
     kept, left_out = _thinned(others)
@@ -81,7 +83,6 @@ def capacity_figure(
             Series(chosen_name, "chosen", [place(s) for s in chosen]),
         ],
         zones=zones,
-        unlisted=left_out,
     )
 
 
@@ -117,5 +118,5 @@ def _caption(throughput_loss: float | None, left_out: int) -> str:
             "capable one is recommended. "
         )
     if left_out:
-        words += f"{left_out} more points are not drawn. "
+        words += f"{left_out:,} more configs are not drawn. "
     return words

@@ -67,7 +67,7 @@ def ask(tab, layers: str) -> str:
         " && /of 12 configs/.test(document.querySelector('#plan').textContent)"
     )
     tab.select_option("select[name='pin.layers']", label=layers)
-    tab.wait_for_selector("text=of 1 configs")
+    tab.wait_for_selector("text=one config to measure")
     tab.click("text=Start the study")
     tab.wait_for_url(re.compile("/studies/st_"))
     return tab.url

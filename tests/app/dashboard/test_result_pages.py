@@ -59,7 +59,9 @@ class TestRecommendation:
     def test_what_an_export_cannot_express_stands_below_it(self, pages, database):
         made = store(database, config={"compile": True})
         text = html.unescape(pages.get(f"/recommendations/{made.id}").text)
-        panels = dict(re.findall(r'<input [^>]*id="export-([\w-]+)"(.*?)\n  </div>', text, re.DOTALL))
+        panels = dict(
+            re.findall(r'<input [^>]*id="export-([\w-]+)"(.*?)\n  </div>', text, re.DOTALL)
+        )
         assert list(panels) == list(FORMATS)
         for name, panel in panels.items():
             said = re.findall("<li>(.*?)</li>", panel)

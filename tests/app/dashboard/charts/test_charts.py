@@ -189,7 +189,7 @@ class TestCapacity:
         figure = capacity_figure(spots)
         assert len(series(figure, "passed").points) == MOST_POINTS
         assert len(series(figure, "front").points) == 3
-        assert "3800 more points" in figure.caption
+        assert "4,400 more configs" in figure.caption
         assert len(figure.to_json()) < 150_000
 
     def test_wide_ranges_are_logarithmic(self):
