@@ -10,10 +10,11 @@ import pytest
 from app.dashboard.recommendation_view import view
 from app.dashboard.report import report
 from app.database import Database, open_database
-from tests.app.dashboard.browser import THEMES, chromium
+from tests.app.dashboard.browser import chromium
 from tests.app.dashboard.results import store
 from tests.app.serving import serving
 
+THEMES = ("light", "dark")
 pytestmark = pytest.mark.xdist_group("browser")  # they share what takes seconds to start
 
 INK = """
