@@ -70,7 +70,7 @@ def pages(database: Database) -> list[Shot]:
     """Every page there is something to show on."""
     shots = [
         Shot("overview", "/", ("light",)),
-        Shot("start", "/start"),
+        Shot("start", "/start?workload=transformer&budget=prototyping"),
         Shot("studies", "/studies"),
         Shot("recommendations", "/recommendations"),
         Shot("checks", "/checks"),
@@ -141,7 +141,7 @@ def take(
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(address)
     page.wait_for_load_state("load")
-    _wait_for_charts(page)
+    _wait_until_complete(page)
     if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
         said.append("wider than the window")
     taken = page.screenshot(full_page=not height)
@@ -150,7 +150,10 @@ def take(
     return taken, [f"{address} at {width}, {theme}: {text}" for text in wrong]
 
 
-def _wait_for_charts(page: Page) -> None:
+def _wait_until_complete(page: Page) -> None:
+    page.wait_for_function(
+        "!document.querySelector('#plan')?.textContent.includes('Asking the workload')"
+    )
     page.wait_for_function(
         "[...document.querySelectorAll('figure[data-chart] .chart-plot')]"
         ".every((plot) => plot.querySelector('canvas'))"

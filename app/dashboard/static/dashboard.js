@@ -80,7 +80,11 @@ function say(text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 
-document.addEventListener("DOMContentLoaded", watch);
+document.addEventListener("DOMContentLoaded", () => {
+  watch();
+  // On a phone the navigation is wider than the screen.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+});
 document.addEventListener("htmx:after:swap", watch);
 // A page that the browser kept shows what was true when it was left.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
