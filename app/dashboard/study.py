@@ -158,7 +158,7 @@ def figure(found: Progress) -> Figure:
     return capacity_figure(
         [
             Spot(
-                config=each.config,
+                config=found.configs[each.number],
                 batch_size=each.batch_size,
                 parameters=each.parameters,
                 throughput_samples_per_s=each.throughput_samples_per_s,
@@ -170,4 +170,5 @@ def figure(found: Progress) -> Figure:
         ],
         loss,
         "best so far" if found.is_active else "best",
+        left_out=found.undrawn,
     )

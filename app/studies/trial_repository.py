@@ -36,14 +36,13 @@ class TrialQuery:
 
 
 class TrialPoint(NamedTuple):
-    """What is drawn of a trial that fits."""
+    """What is drawn of a trial that fits, without its config: there may be thousands."""
 
     number: int
-    config: dict[str, Any]
     batch_size: int
     parameters: int | None
     throughput_samples_per_s: float
-    fits_window: bool = True
+    fits_window: bool
     """Whether its cycle is within the time window: one that is only a little longer is kept too."""
 
 
@@ -70,11 +69,13 @@ def page(
 ) -> list[Trial]:
     """Trials without the sorted number come last."""
     column = _COLUMNS[query.sort]
-    ordered = column.desc() if query.descending else column.asc()
+    ordered = [column.desc() if query.descending else column.asc()]
+    if query.sort != "number":  # which is the key: as it stands, the index has the order
+        ordered = [column.is_(None), *ordered, TrialRow.number.desc()]
     rows = session.execute(
         select(TrialRow)
         .where(TrialRow.study_id == study_id, *_matching(query))
-        .order_by(column.is_(None), ordered, TrialRow.number.desc())
+        .order_by(*ordered)
         .offset(offset)
         .limit(limit)
     )
@@ -125,11 +126,10 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
     rows = session.execute(
         select(
             TrialRow.number,
-            TrialRow.config,
             TrialRow.batch_size,
             TrialRow.parameters,
             TrialRow.throughput_samples_per_s,
-            TrialRow.violation,
+            func.coalesce(TrialRow.violation["time"].as_float(), 0.0) <= 0,
         )
         .where(
             TrialRow.study_id == study_id,
@@ -138,7 +138,17 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
         )
         .order_by(TrialRow.number)
     )
-    return [TrialPoint(*known, over.get("time", 0.0) <= 0) for *known, over in rows]
+    return [TrialPoint(*row) for row in rows]
+
+
+def configs(session: Session, study_id: str, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Of these trials, by number."""
+    rows = session.execute(
+        select(TrialRow.number, TrialRow.config).where(
+            TrialRow.study_id == study_id, TrialRow.number.in_(list(numbers))
+        )
+    )
+    return dict(rows.all())
 
 
 def get(session: Session, study_id: str, number: int) -> Trial | None:

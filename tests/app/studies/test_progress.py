@@ -6,7 +6,7 @@ from app.database import Database
 from app.errors import NotFound
 from app.studies import service as studies
 from app.studies import view
-from app.studies.progress import last_event, outline, progress
+from app.studies.progress import MOST_POINTS, last_event, outline, progress
 from app.studies.store import SqlStudyStore
 from tests.app import factories
 
@@ -56,11 +56,28 @@ def test_what_takes_longer_than_the_window_is_not_the_best(database, half_done):
 
 
 def test_of_a_finished_study_the_best_is_what_was_recommended(database, half_done):
-    config = progress(database, half_done).points[0].config
+    config = progress(database, half_done).configs[0]
     made = factories.recommendation(config=config, batch_size=64, study={"id": half_done})
     studies.finish(database, half_done, made)
     found = progress(database, half_done)
     assert (found.incumbent, found.left_s, found.is_active) == (0, None, False)
+
+
+def test_thousands_of_configs_are_thinned_and_the_front_is_not(database):
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    for number in range(MOST_POINTS + 200):
+        store.add_trial(
+            factories.trial(number, throughput_samples_per_s=1.0 + number / 1e4, parameters=10)
+        )
+    best = {"throughput_samples_per_s": 99.0, "parameters": 5}
+    store.add_trial(factories.trial(9000, **best))
+    found = progress(database, study.id)
+    assert len(found.points) + found.undrawn == MOST_POINTS + 201
+    assert len(found.points) <= MOST_POINTS
+    assert {9000, MOST_POINTS + 199} <= {p.number for p in found.points} == found.configs.keys()
+    assert found.incumbent == 9000
 
 
 def test_before_the_first_config_nothing_is_said_of_the_time_left(database):
