@@ -255,7 +255,8 @@ def _short_by(plan: Plan, room: Room, evidence: _Evidence, failed: Run) -> tuple
             return failed.peak_bytes - cap, True
         if failed.requested_bytes is not None and failed.peak_bytes is not None:
             return max(1, failed.peak_bytes + failed.requested_bytes - cap), True
-    points = sorted((r.batch_size, r) for r in evidence.runs if r.passed and r.peak_bytes)
+    best = sorted((r for r in evidence.runs if r.passed and r.peak_bytes), key=worth)
+    points = sorted({r.batch_size: r for r in best}.items())
     if not points:
         return None, False
     high_batch, high = points[-1]
