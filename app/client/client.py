@@ -28,6 +28,7 @@ from app.runs.schemas import RunOut
 from app.studies.schemas import StudyOut, TrialOut
 from app.workloads.schemas import RegisteredOut, WorkloadOut
 from probes.devices.fingerprint import Fingerprint
+from probes.errors import InputError
 from probes.measurement import Measurement
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -49,7 +50,12 @@ class Client:
         attempts: int = ATTEMPTS,
     ) -> None:
         """``key`` is what ``tonnage keys create`` printed; ``timeout_s`` is for one answer;
-        ``attempts`` is how often what may be sent twice is sent at most."""
+        ``attempts`` is how often what may be sent twice is sent at most. Raises ``InputError`` for
+        an address that is none."""
+        if not base_url.startswith(("http://", "https://")):
+            raise InputError(
+                f"{base_url!r} is no address of a service: it begins with http:// or https://."
+            )
         self._transport = Transport(base_url, key, timeout_s, attempts=attempts)
 
     def __enter__(self) -> Client:

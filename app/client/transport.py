@@ -54,7 +54,10 @@ class Transport:
         """The body of the answer; ``None`` when it has none. ``repeatable`` says of a POST without
         a key that doing it twice changes nothing. Raises ``ProblemError``."""
         answer = self._send(method, path, query, body, idempotency_key, repeatable)
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise unreachable(self.base_url, "what answers there is no Tonnage service") from None
 
     def text(self, path: str) -> str:
         """The body of an answer to GET as text. Raises ``ProblemError``."""

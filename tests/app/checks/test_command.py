@@ -21,7 +21,7 @@ from app.keys import service as keys
 from app.service.runtime import Service
 from app.settings import load_settings
 from tests.app.checks.seeded import CONFIG, MIB, RECOMMENDATION, facts, seed
-from tests.app.serving import running
+from tests.app.serving import answering, running
 
 PLAN = ("--workload", "transformer", "--set", "layers=2", "--set", "activation=relu")
 FITS, TOO_LARGE, BETWEEN = ("--batch-size", "96"), ("--batch-size", "400"), ("--batch-size", "150")
@@ -177,7 +177,7 @@ def test_a_value_that_stands_elsewhere(check, tmp_path):
 def test_less_memory_is_another_question(check):
     ran = check(*PLAN, *FITS, "--memory-budget", "1GiB")
     assert ran.status == 1
-    assert "at least 88 MiB more than the 972 MiB there are" in ran.out
+    assert "at least 87 MiB more than the 973 MiB there are" in ran.out
     assert check(*PLAN, *FITS, "--headroom", "0.5").status == 1
 
 
@@ -201,7 +201,7 @@ BAD = [
     ((*PLAN, *FITS, "--report", "junti=a.xml"), "Did you mean 'junit'"),
     ((*PLAN, *FITS, "--output", "no/such/folder"), "cannot be written: No such file"),
     ((*PLAN, *FITS, "--workloat", "x"), "Did you mean '--workload'"),
-    ((*PLAN, *FITS, "--server", "nonsense"), "nonsense"),
+    ((*PLAN, *FITS, "--server", "db:8765"), "it begins with http:// or https://"),
 ]
 
 
@@ -298,10 +298,20 @@ def test_a_service_that_is_away_is_replaced_by_the_store_here(check):
 
 
 def test_one_that_never_answers_is_waited_for_only_so_long(check, monkeypatch):
-    monkeypatch.setattr(remote, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(remote, "TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ran = check(*PLAN, *FITS, "--server", f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert (ran.status, ran.out[:5]) == (0, "fits:")
+    assert "The answer is from the store here." in ran.err
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b"<html>A shop.</html>"), (200, b"{}"), (429, b""), (500, b"{}")]
+)
+def test_neither_is_something_else_at_its_address_an_answer(check, status, body):
+    with answering(status, body) as url:
+        ran = check(*PLAN, *FITS, "--server", url)
+    assert (ran.status, ran.out[:5]) == (0, "fits:"), ran.err
     assert "The answer is from the store here." in ran.err
 
 
