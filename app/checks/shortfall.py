@@ -68,18 +68,30 @@ def _short_by(plan: Plan, room: Room, evidence: Evidence, failed: Run) -> tuple[
             return failed.peak_bytes - cap, True
         if failed.requested_bytes is not None and failed.peak_bytes is not None:
             return max(1, failed.peak_bytes + failed.requested_bytes - cap), True
-    points = sorted((r.batch_size, r) for r in evidence.runs if r.passed and r.peak_bytes)
-    if not points:
+    line = _line_through(evidence.runs)
+    if line is None:
         return None, False
-    high_batch, high = points[-1]
-    low_batch, low_peak = (
-        (points[0][0], points[0][1].peak_bytes) if len(points) > 1 else (0, high.static_bytes)
-    )
-    if low_peak is None or high.peak_bytes is None or high_batch == low_batch:
-        return None, False
-    slope = (high.peak_bytes - low_peak) / (high_batch - low_batch)
-    needed = high.peak_bytes + slope * (plan.batch_size - high_batch)
+    at_none, per_sample = line
+    needed = at_none + per_sample * plan.batch_size
     return (int(needed - cap), False) if needed > cap else (None, False)
+
+
+def _line_through(runs: Sequence[Run]) -> tuple[float, float] | None:
+    """Bytes without a batch and per sample, from the smallest and the largest batch that ran, or
+    from the largest and what was there before it."""
+    peaks: dict[int, int] = {}
+    for run in runs:
+        if run.passed and run.peak_bytes is not None:
+            peaks[run.batch_size] = max(run.peak_bytes, peaks.get(run.batch_size, 0))
+            if run.static_bytes is not None:
+                peaks.setdefault(0, run.static_bytes)
+    if len(peaks) > 2:
+        peaks.pop(0, None)
+    if len(peaks) < 2:
+        return None
+    low, high = min(peaks), max(peaks)
+    per_sample = (peaks[high] - peaks[low]) / (high - low)
+    return peaks[low] - per_sample * low, per_sample
 
 
 def _lever(plan: Plan, largest: int | None, hints: Sequence[str]) -> str:

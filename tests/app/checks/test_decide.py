@@ -46,6 +46,8 @@ MEMORY = [
     (64, [passed(96), failed(104)], "fits", "below batch 96"),
     (104, [passed(96), failed(104)], "does_not_fit", "the largest batch that fits is 96"),
     (192, [passed(96), failed(104)], "does_not_fit", "about 736 MiB more than the 900 MiB"),
+    (192, [passed(64), passed(96), passed(96)], "unknown", "192 was not measured"),
+    (192, [passed(64), passed(96, 880), passed(96), failed(104)], "does_not_fit", "about 784 MiB"),
     (100, [passed(96), failed(104)], "unknown", "96 is the largest that passed, 104 the smallest"),
     (97, [passed(96)], "unknown", "96 is the largest that passed a stability run"),
     (8, [failed(8)], "does_not_fit", "no batch of this config is known to fit"),
