@@ -121,6 +121,7 @@ class Bench:
         return replace(
             plan,
             half_width=ROUGH_HALF_WIDTH,
+            least_measure_s=0.0,
             measure_budget_s=min(plan.measure_budget_s, ROUGH_BUDGET_S),
         )
 

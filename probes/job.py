@@ -45,6 +45,9 @@ class Plan:
     max_measure_steps: int
     measure_budget_s: float
     """Stop measuring after so long (never before ``measure_steps``)."""
+    least_measure_s: float
+    """A mean is not precise before it spans so long: steps within a fraction of a second agree with
+    each other while the machine's own speed drifts over seconds."""
     half_width: float
     """Satisfied when the interval of the mean step time is this narrow, relative to it."""
     phases: bool
@@ -63,6 +66,7 @@ BRACKET_PLAN = Plan(
     measure_steps=2,
     max_measure_steps=4,
     measure_budget_s=2.0,
+    least_measure_s=0.0,
     half_width=0.05,
     phases=True,
 )
@@ -74,6 +78,7 @@ CONFIRM_PLAN = Plan(
     measure_steps=24,
     max_measure_steps=200,
     measure_budget_s=20.0,
+    least_measure_s=1.0,
     half_width=0.01,
     phases=True,
 )

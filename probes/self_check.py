@@ -12,7 +12,9 @@ from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 
-QUICK_CONFIRM = replace(CONFIRM_PLAN, measure_budget_s=2.0, half_width=0.05, max_measure_steps=60)
+QUICK_CONFIRM = replace(
+    CONFIRM_PLAN, measure_budget_s=2.0, least_measure_s=0.0, half_width=0.05, max_measure_steps=60
+)
 SMALL = {"layers": 2, "width": 128}
 MIB = 2**20
 REPEATS_WITHIN = 0.01

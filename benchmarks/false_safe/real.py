@@ -29,7 +29,7 @@ HEADROOM = 0.05
 START = 8
 LONGER = 10
 LARGEST = 32_768
-CONFIRM = replace(CONFIRM_PLAN, half_width=1.0)
+CONFIRM = replace(CONFIRM_PLAN, half_width=1.0, least_measure_s=0.0)
 """A confirmation goes on until the step time is precise; here every time is precise enough, so
 that an answer rests on the fewest steps with which ``tonnage max-batch`` would ever give it."""
 

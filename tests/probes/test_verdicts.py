@@ -20,9 +20,9 @@ from probes.prober import Prober
 
 FAULTY = Path(__file__).with_name("faulty.py")
 MIB = 2**20
-SHORT = replace(CONFIRM_PLAN, half_width=1.0)
+SHORT = replace(CONFIRM_PLAN, half_width=1.0, least_measure_s=0.0)
 """As few steps as a confirmation may have."""
-CONFIRM = replace(CONFIRM_PLAN, measure_budget_s=1.0, half_width=0.5, max_measure_steps=60)
+CONFIRM = replace(SHORT, measure_budget_s=1.0, half_width=0.5, max_measure_steps=60)
 
 
 def probe(

@@ -44,6 +44,14 @@ def test_a_steady_confirmation_ends_after_its_least_steps() -> None:
     assert judge(watch, 500) is Verdict.STABLE
 
 
+def test_quick_steps_are_measured_over_a_second_at_least() -> None:
+    """Within a fraction of one they agree with each other, whatever the machine's own pace."""
+    watch = Watch(CONFIRM_PLAN, CAP)
+    assert CONFIRM_PLAN.least_measure_s == 1.0
+    run(watch, lambda i: 100, step_s=lambda i: 0.02)
+    assert 50 <= watch.evidence.measured <= 50 + watch.least_steps
+
+
 def test_a_slow_start_is_warm_up() -> None:
     watch = Watch(CONFIRM_PLAN, CAP)
     run(watch, lambda i: 100, step_s=lambda i: 2.0 if i < 5 else 0.1)
