@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from app.checks.schemas import CheckOut
 from app.client import events as streams
+from app.client.errors import foreign
 from app.client.events import StudyEvent
 from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
@@ -291,6 +292,8 @@ class Client:
             page = self._transport.json(
                 "GET", path, query={**query, "limit": PAGE, "cursor": cursor}
             )
+            if not isinstance(page, dict) or "items" not in page:
+                raise foreign(self._transport.base_url)
             yield from (kind.model_validate(item) for item in page["items"])
             cursor = page["next_cursor"]
             if cursor is None:

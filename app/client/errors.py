@@ -99,3 +99,8 @@ def unreachable(url: str, why: str) -> UnavailableError:
         detail=f"{url}: {why}.",
         what_to_do="Check the address, and that tonnage serve runs there.",
     )
+
+
+def foreign(url: str) -> UnavailableError:
+    """Something else answers there."""
+    return unreachable(url, "what answers there is no Tonnage service")

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from app.client.errors import problem_from, unreachable
+from app.client.errors import foreign, problem_from, unreachable
 
 ATTEMPTS = 4
 FIRST_PAUSE_S = 0.25
@@ -57,7 +57,7 @@ class Transport:
         try:
             return answer.json() if answer.content else None
         except ValueError:
-            raise unreachable(self.base_url, "what answers there is no Tonnage service") from None
+            raise foreign(self.base_url) from None
 
     def text(self, path: str) -> str:
         """The body of an answer to GET as text. Raises ``ProblemError``."""

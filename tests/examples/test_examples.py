@@ -59,8 +59,8 @@ EACH = {
         ("transformers", "accelerate"),
     ),
     "lightning": Example(
-        "64MiB",
-        ("layers=1", "channels=8", "precision=fp32"),
+        "16MiB",
+        ("layers=2", "channels=32", "precision=fp32"),
         "lightning",
         "lightning.yaml",
         lambda _: ["train_lightning.py", "fit", "--config", "lightning.yaml",
