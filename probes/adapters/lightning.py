@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -79,9 +79,8 @@ class LightningWorkload(Adapter):
                 f"make(config) returned a {type(made).__name__}; it must return two things: a "
                 "LightningModule, and a LightningDataModule or a DataLoader."
             )
-        module: Any = made[0]
-        data: Any = made[1]
-        if not isinstance(module, tuple(p.LightningModule for p in self._packages)):
+        module, data = made
+        if not self._is_module(module):
             raise InputError(
                 f"make(config) returned a {type(module).__name__} first; it must be a "
                 "LightningModule."
@@ -143,7 +142,7 @@ class LightningWorkload(Adapter):
             step: Callable[..., Any] = module.training_step
             return step
         if self._compiled is None or self._compiled[0] is not module:
-            compiled: Any = torch.compile(module.training_step)
+            compiled = cast("Callable[..., Any]", torch.compile(module.training_step))
             self._compiled = (module, compiled)
         return self._compiled[1]
 
@@ -161,6 +160,9 @@ class LightningWorkload(Adapter):
                 return hook
         own: Callable[[Any, int], Any] = getattr(module, name)
         return own
+
+    def _is_module(self, module: Any) -> bool:
+        return isinstance(module, tuple(p.LightningModule for p in self._packages))
 
     def _is_data_module(self, data: Any) -> bool:
         return isinstance(data, tuple(p.LightningDataModule for p in self._packages))

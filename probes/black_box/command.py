@@ -135,11 +135,11 @@ class Command:
                     raise InputError(f"There is no file {word} in {self.folder}.")
                 return
 
-    def values(self, job: ProbeJob, run_dir: str, python: str) -> dict[str, Any]:
-        """What each placeholder stands for in one probe. Raises ``InputError`` for a value that
-        the command has no place for, and for a text that is not among its dimension's."""
+    def check_values(self, config: Mapping[str, Any]) -> None:
+        """Raises ``InputError`` for a value that the command has no place for, and for a text that
+        is not among its dimension's."""
         named = self.names
-        for name, value in job.config.items():
+        for name, value in config.items():
             if name not in named:
                 raise InputError(
                     f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
@@ -152,7 +152,11 @@ class Command:
                     f"{name}={value}: a text must be one of those that the command's space lists "
                     f"({', '.join(map(str, listed)) or 'none'}); it becomes a part of a command."
                 )
-        if job.accumulation > 1 and "accumulation" not in named:
+
+    def values(self, job: ProbeJob, run_dir: str, python: str) -> dict[str, Any]:
+        """What each placeholder stands for in one probe. Raises ``InputError``."""
+        self.check_values(job.config)
+        if job.accumulation > 1 and "accumulation" not in self.names:
             raise InputError(
                 "An effective batch size needs a placeholder {accumulation} in the command: "
                 "batches per optimizer step."

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from probes.errors import InputError
 
-DEFAULT_STEP = r'''tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)'''
+DEFAULT_STEP = r"""tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)"""
 """``print("tonnage step", flush=True)``, or a line with ``step 12``, ``Step: 12/450``,
 ``{"step": 12}``. Case does not matter."""
 

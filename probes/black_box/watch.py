@@ -71,8 +71,6 @@ class Watch:
             return False
         self._next_look = evidence.measured + self._window
         late = now_s - self._warm_s > plan.measure_budget_s
-        if (late or evidence.is_precise(plan)) and evidence.has_settled(
-            self.cap, peak_bytes
-        ):
+        if (late or evidence.is_precise(plan)) and evidence.has_settled(self.cap, peak_bytes):
             return True
         return is_leak(evidence.growth(self.cap.cap_bytes, peak_bytes))

@@ -254,9 +254,7 @@ class _Run:
                 continue
             peak_bytes = backend.peak_bytes()
             late = time.monotonic() - began_s > plan.measure_budget_s
-            if (late or evidence.is_precise(plan)) and evidence.has_settled(
-                cap, peak_bytes
-            ):
+            if (late or evidence.is_precise(plan)) and evidence.has_settled(cap, peak_bytes):
                 return
             if is_leak(evidence.growth(cap.cap_bytes, peak_bytes)):
                 return
