@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
@@ -138,12 +138,11 @@ class LightningWorkload(Adapter):
     def _training_step(self, model: torch.nn.Module) -> Callable[..., Any]:
         """Of the module; compiled where the probe compiled it, as Lightning does."""
         module = self.first().module
+        step: Callable[..., Any] = module.training_step
         if model is module:
-            step: Callable[..., Any] = module.training_step
             return step
         if self._compiled is None or self._compiled[0] is not module:
-            compiled = cast("Callable[..., Any]", torch.compile(module.training_step))
-            self._compiled = (module, compiled)
+            self._compiled = (module, torch.compile(step))
         return self._compiled[1]
 
     def _hook(self, name: str) -> Callable[[Any, int], Any]:

@@ -89,10 +89,8 @@ def test_a_dry_run_shows_the_exact_commands_and_starts_nothing(
 
 
 def test_the_maximum_batch_of_a_command(tonnage: Run) -> None:
-    ran = tonnage(
-        "max-batch", "--command", f"{TRAIN} --sample-mib {{mib}}", "--set", "mib=1", *TINY, "--json",
-        TONNAGE_PROBE__MAX_BATCH="4096",
-    )  # fmt: skip
+    command = ("--command", f"{TRAIN} --sample-mib {{mib}}", "--set", "mib=1")
+    ran = tonnage("max-batch", *command, *TINY, "--json", TONNAGE_PROBE__MAX_BATCH="4096")
 
     assert ran.returncode == 0, ran.stderr
     answer = json.loads(ran.stdout)
