@@ -10,7 +10,6 @@ from benchmarks.false_safe.simulation import OutOfMemoryError, Process, Training
 from probes.devices.base import MemoryCap
 from probes.job import Plan
 from probes.measurement import Measurement, Purpose, Verdict
-from probes.stability import is_leak
 from probes.timing import is_steady
 from probes.worker.evidence import Evidence, Judgement
 
@@ -97,13 +96,8 @@ class Replay:
                 return
             if evidence.measured < plan.measure_steps:
                 continue
-            peak_bytes = self.process.peak_bytes
-            late = sum(evidence.measured_s) > plan.measure_budget_s
-            if (late or evidence.is_precise(plan.half_width)) and evidence.has_settled(
-                cap, peak_bytes
-            ):
-                return
-            if is_leak(evidence.growth(cap.cap_bytes, peak_bytes)):
+            spent_s = sum(evidence.measured_s)
+            if evidence.is_enough(plan, cap, self.process.peak_bytes, spent_s):
                 return
 
     def _measurement(

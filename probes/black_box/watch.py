@@ -9,7 +9,6 @@ from __future__ import annotations
 from probes.black_box.steps import Passed
 from probes.devices.base import MemoryCap
 from probes.job import Plan
-from probes.stability import is_leak
 from probes.timing import is_steady
 from probes.worker.evidence import Evidence
 
@@ -70,7 +69,4 @@ class Watch:
         if evidence.measured < max(plan.measure_steps, self._next_look):
             return False
         self._next_look = evidence.measured + self._window
-        late = now_s - self._warm_s > plan.measure_budget_s
-        if (late or evidence.is_precise(plan)) and evidence.has_settled(self.cap, peak_bytes):
-            return True
-        return is_leak(evidence.growth(self.cap.cap_bytes, peak_bytes))
+        return evidence.is_enough(plan, self.cap, peak_bytes, now_s - self._warm_s)

@@ -61,10 +61,16 @@ class Evidence:
         self.steady = is_steady(self.step_s)
         self.warmup_steps = len(self.step_s)
 
-    def is_precise(self, plan: Plan) -> bool:
-        """Whether the mean step is known as well as the plan asks."""
-        spans_s = sum(self.measured_s)
-        return spans_s >= plan.least_measure_s and is_precise(self.measured_s, plan.half_width)
+    def is_enough(self, plan: Plan, cap: MemoryCap, peak_bytes: int, spent_s: float) -> bool:
+        """Whether a run may end that has measured for ``spent_s`` seconds: the mean step is known
+        as well as the plan asks, or its time is up, and memory has settled; or it surely leaks."""
+        timed = spent_s > plan.measure_budget_s or (
+            sum(self.measured_s) >= plan.least_measure_s
+            and is_precise(self.measured_s, plan.half_width)
+        )
+        if timed and self.has_settled(cap, peak_bytes):
+            return True
+        return is_leak(self.growth(cap.cap_bytes, peak_bytes))
 
     def step_time(self, half_width: float, device_kind: str) -> StepTime | None:
         if not self.measured_s:

@@ -27,7 +27,6 @@ from probes.errors import TonnageError
 from probes.job import Plan, ProbeJob
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
-from probes.stability import is_leak
 from probes.timing import is_steady
 from probes.worker.evidence import Evidence, Judgement, mib
 from probes.worker.training import DataEndedError, Training
@@ -252,11 +251,8 @@ class _Run:
                 return
             if evidence.measured < plan.measure_steps:
                 continue
-            peak_bytes = backend.peak_bytes()
-            late = time.monotonic() - began_s > plan.measure_budget_s
-            if (late or evidence.is_precise(plan)) and evidence.has_settled(cap, peak_bytes):
-                return
-            if is_leak(evidence.growth(cap.cap_bytes, peak_bytes)):
+            spent_s = time.monotonic() - began_s
+            if evidence.is_enough(plan, cap, backend.peak_bytes(), spent_s):
                 return
 
     def measurement(self, verdict: Verdict, reason: str, hint: str) -> Measurement:
