@@ -208,9 +208,8 @@ def command_of(workload: WorkloadRef) -> Command:
             raise InputError(
                 f"A command has no option {name!r}. Known: {', '.join(sorted(known))}."
             )
+        _check_type(name, options[name])
     text = options.pop("command", "")
-    if not isinstance(text, str):
-        raise InputError("The command must be a text.")
     space = options.pop("space", {})
     command = Command(
         name=workload.spec.removeprefix(SPEC),
@@ -220,6 +219,27 @@ def command_of(workload: WorkloadRef) -> Command:
     )
     command.check()
     return command
+
+
+def _check_type(name: str, value: Any) -> None:
+    """Raise ``InputError`` for an option of a command that is something else than it must be."""
+    if name in ("env", "space"):
+        right = isinstance(value, Mapping) and all(
+            name == "space" or isinstance(each, str) for each in value.values()
+        )
+        if not right:
+            how = "--space NAME=VALUES, or" if name == "space" else "a command inherits yours, or"
+            raise InputError(
+                f"{name} is a table: {how} [commands.NAME.{name}] in tonnage.toml; not {value!r}."
+            )
+    elif name == "shell":
+        if not isinstance(value, bool):
+            raise InputError(f"shell is true or false, not {value!r}.")
+    elif name == "dataset_size":
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise InputError(f"dataset_size is a number of samples, not {value!r}.")
+    elif value is not None and not isinstance(value, str):
+        raise InputError(f"{name} is a text, not {value!r}.")
 
 
 def describe(workload: WorkloadRef) -> dict[str, Any]:
