@@ -203,12 +203,12 @@ def command_of(workload: WorkloadRef) -> Command:
     """The command that a workload is. Raises ``InputError``."""
     options = dict(workload.options)
     known = {f.name for f in fields(Command)} - {"name", "template"} | {"command"}
-    for name in options:
+    for name, value in options.items():
         if name not in known:
             raise InputError(
                 f"A command has no option {name!r}. Known: {', '.join(sorted(known))}."
             )
-        _check_type(name, options[name])
+        _check_type(name, value)
     text = options.pop("command", "")
     space = options.pop("space", {})
     command = Command(
