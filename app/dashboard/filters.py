@@ -46,9 +46,14 @@ def minutes(seconds: float | None) -> str:
     return f"{value:.2f} min" if value < 10 else f"{value:,.1f} min"
 
 
-def minutes_up(seconds: float) -> str:
-    """Whole minutes, never too few: ``3``."""
-    return f"{math.ceil(seconds / 60):,}"
+def minutes_up(seconds: float) -> int:
+    """Whole minutes, never too few."""
+    return math.ceil(seconds / 60)
+
+
+def plural(value: int, name: str) -> str:
+    """``1 probe``, ``1,234 probes``."""
+    return f"{value:,} {name}{'' if value == 1 else 's'}"
 
 
 def number(value: float | None) -> str:
@@ -146,6 +151,7 @@ FILTERS = {
     "moment": moment,
     "number": number,
     "percent": percent,
+    "plural": plural,
     "sentence": sentence,
     "settings": settings,
     "size": size,

@@ -61,6 +61,8 @@ def _incumbent(data: Data) -> str:
 
 
 _WORDS: dict[str, Callable[[Data], str]] = {
+    "queued": lambda data: "it waits for a runner",
+    "started": lambda data: "a runner began it",
     "trial": lambda data: f"config {data['trial']}: {settings(data['config'])}",
     "probe": _probe,
     "measured": _measured,

@@ -22,6 +22,7 @@ from app.service.runtime import ServiceDep
 from app.service.security import Reader
 from app.workloads import service as workloads
 from app.workloads.registry import registered
+from app.workloads.repository import WorkloadRecord
 from probes.space import dimension_from_dict
 
 PER_PAGE = 25
@@ -31,7 +32,7 @@ router = resource("workload-pages")
 
 @router.get("/workloads", include_in_schema=False)
 def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
-    newest = {}
+    newest: dict[str, WorkloadRecord] = {}
     for record in workloads.listing(service.database):  # last seen first
         newest.setdefault(record.reference, record)
     known = registered(service.settings)

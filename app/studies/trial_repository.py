@@ -69,7 +69,7 @@ def page(
 ) -> list[Trial]:
     """Trials without the sorted number come last."""
     column = _COLUMNS[query.sort]
-    ordered = [column.desc() if query.descending else column.asc()]
+    ordered: list[ColumnElement[Any]] = [column.desc() if query.descending else column.asc()]
     if query.sort != "number":  # which is the key: as it stands, the index has the order
         ordered = [column.is_(None), *ordered, TrialRow.number.desc()]
     rows = session.execute(
@@ -138,7 +138,7 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
         )
         .order_by(TrialRow.number)
     )
-    return [TrialPoint(*row) for row in rows]
+    return [TrialPoint._make(row) for row in rows]
 
 
 def configs(session: Session, study_id: str, numbers: Collection[int]) -> dict[int, dict[str, Any]]:

@@ -60,7 +60,7 @@ def ask(tab, layers: str) -> str:
     tab.select_option("#budget", "smoke_test")
     tab.fill("#memory", "1GiB")
     tab.locator("#memory").press("Tab")
-    tab.wait_for_selector("text=device minutes")
+    tab.wait_for_selector("text=device minute")
     tab.select_option("select[name='pin.width']", label="32")
     tab.wait_for_function(
         "() => document.querySelector(\"select[name='pin.width']\").value === '32'"

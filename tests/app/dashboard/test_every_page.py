@@ -153,7 +153,7 @@ def test_every_page_is_for_everybody_in_both_themes(browser, request, which):
         said.clear()
         page.goto(address)
         if name == "/start" and which == "everything":
-            page.wait_for_selector("text=device minutes")
+            page.wait_for_selector("text=device minute")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             said += too_wide(page)

@@ -38,6 +38,11 @@ def test_numbers():
     assert filters.percent(0.153) == "15.3 %"
     assert filters.percent(1.0) == "100 %"
     assert filters.minutes(600) == "10.0 min"
+    assert (filters.minutes_up(61.0), filters.minutes_up(0.1)) == (2, 1)
+    assert (filters.plural(1, "probe"), filters.plural(1234, "probe")) == (
+        "1 probe",
+        "1,234 probes",
+    )
     assert filters.size(3 * 2**29) == "1.50 GiB"
 
 

@@ -4,9 +4,10 @@ import pytest
 
 from app.database import Database
 from app.errors import NotFound
+from app.studies import progress as progress_module
 from app.studies import service as studies
 from app.studies import view
-from app.studies.progress import MOST_POINTS, last_event, outline, progress
+from app.studies.progress import last_event, outline, progress
 from app.studies.store import SqlStudyStore
 from tests.app import factories
 
@@ -63,20 +64,21 @@ def test_of_a_finished_study_the_best_is_what_was_recommended(database, half_don
     assert (found.incumbent, found.left_s, found.is_active) == (0, None, False)
 
 
-def test_thousands_of_configs_are_thinned_and_the_front_is_not(database):
+def test_very_many_configs_are_thinned_and_the_front_is_not(database, monkeypatch):
+    monkeypatch.setattr(progress_module, "MOST_POINTS", 20)
     spec = factories.spec()
     study, _ = studies.open_study(database, spec)
     store = SqlStudyStore(database, study.id, spec)
-    for number in range(MOST_POINTS + 200):
+    for number in range(70):
         store.add_trial(
             factories.trial(number, throughput_samples_per_s=1.0 + number / 1e4, parameters=10)
         )
     best = {"throughput_samples_per_s": 99.0, "parameters": 5}
     store.add_trial(factories.trial(9000, **best))
     found = progress(database, study.id)
-    assert len(found.points) + found.undrawn == MOST_POINTS + 201
-    assert len(found.points) <= MOST_POINTS
-    assert {9000, MOST_POINTS + 199} <= {p.number for p in found.points} == found.configs.keys()
+    assert len(found.points) + found.undrawn == 71
+    assert len(found.points) <= 20
+    assert {9000, 69} <= {p.number for p in found.points} == found.configs.keys()
     assert found.incumbent == 9000
 
 
