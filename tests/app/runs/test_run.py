@@ -276,6 +276,8 @@ def test_a_service_is_asked_and_told_and_not_missed(folder, run, service):
     refused = run(*asked[:4], "--api-key", "wrong", *asked[6:], *command)
     assert refused.returncode == 0
     assert f"Going on with the last known value ({RECOMMENDATION})" in refused.stderr
+    assert "how it ended could not be sent to the service" in refused.stderr
+    assert "kept here" not in refused.stderr
     assert json.loads(refused.stdout)[0] == ["96"]
 
 
