@@ -51,6 +51,7 @@ def main():
     model = build(given.layers, given.width).to(device)
     optimizer = torch.optim.AdamW(model.parameters())
     loader = DataLoader(digits(), batch_size=given.batch_size, shuffle=True)
+    steps = 0
     for epoch in range(given.epochs):
         total = 0.0
         for number, batch in enumerate(loader, start=1):
@@ -59,6 +60,9 @@ def main():
             if number % given.accumulation == 0 or number == len(loader):
                 optimizer.step()
                 optimizer.zero_grad()
+                steps += 1
+                if steps % 10 == 0:
+                    print(f"step {steps}: loss {loss.item():.4f}", flush=True)
             total += loss.item()
         print(f"epoch {epoch + 1}: loss {total / len(loader):.4f}", flush=True)
 

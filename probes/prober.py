@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from probes.black_box import command as commands
-from probes.black_box.probe import CommandProber, Footprint
+from probes.black_box.footprint import Footprint
+from probes.black_box.probe import CommandProber
 from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
@@ -103,15 +104,8 @@ class Prober:
         finally:
             window = telemetry.end() if telemetry is not None else None
         measurement = _measurement(job, answer)
-        if window is not None:
-            measurement = replace(
-                measurement,
-                tainted=[*measurement.tainted, *window.taints],
-                notes=[*measurement.notes, *window.notes],
-                state=window.to_dict(),
-            )
         return replace(
-            measurement,
+            measurement if window is None else window.beside(measurement),
             wall_s=answer.wall_s,
             started_at=started_at.isoformat(timespec="seconds"),
             stdout_tail=answer.stdout_tail,

@@ -147,7 +147,7 @@ def find(
 ) -> tuple[WorkloadRef, str | None, dict[str, Any]]:
     """The workload or command, its interpreter, and what is pinned. Raises ``InputError``."""
     from app.workloads import commands
-    from probes.black_box.command import is_command
+    from probes.black_box.command import command_of, is_command
 
     pinned = parse_assignments(set_ or [], "--set")
     options = parse_assignments(option or [], "--option")
@@ -159,9 +159,12 @@ def find(
         )
     if what.command is not None:
         reference = commands.ad_hoc(what.command, {**options, **own}, pinned, Path.cwd())
-        return reference, commands.interpreter(reference), pinned
-    reference, python = find_workload(settings, str(what.workload), {**options, **own})
-    if own and not is_command(reference):
+        python = commands.interpreter(reference)
+    else:
+        reference, python = find_workload(settings, str(what.workload), {**options, **own})
+    if is_command(reference):
+        command_of(reference).check_values(pinned)
+    elif own:
         raise InputError(f"--{next(iter(own))} is for commands; {what.workload} is none.")
     return reference, python, pinned
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from typing import Any
 
 from app.cli.context import What, find, open_settings
 from app.cli.output import facts_table, print_json, stdout
-from optimizer.choose import config_text
+from optimizer.words import config_text
 from probes.black_box.command import command_of, is_command
 from probes.errors import InputError
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, WorkloadRef
@@ -16,7 +17,6 @@ from probes.measurement import Config
 from probes.space import Choice, Float, grid
 
 MOST_SHOWN = 20
-RUN_DIR = "/tmp/tonnage-run-…"
 
 
 def show_dry_run(
@@ -63,6 +63,7 @@ def show(
     command = command_of(workload)
     batch = batch_size or min(DEFAULT_START, command.dataset_size or DEFAULT_START)
     batch = min(batch, effective_batch_size or batch)
+    run_dir = f"{tempfile.gettempdir()}/tonnage-run-XXXXXXXX"
     documents = []
     for config in configs:
         job = ProbeJob(
@@ -73,7 +74,7 @@ def show(
             CONFIRM_PLAN if batch_size else BRACKET_PLAN,
             effective_batch_size=effective_batch_size,
         )
-        values = command.values(job, RUN_DIR, python)
+        values = command.values(job, run_dir, python)
         documents.append(
             {
                 "config": config,

@@ -79,9 +79,8 @@ class LightningWorkload(Adapter):
                 f"make(config) returned a {type(made).__name__}; it must return two things: a "
                 "LightningModule, and a LightningDataModule or a DataLoader."
             )
-        module: Any = made[0]
-        data: Any = made[1]
-        if not isinstance(module, tuple(p.LightningModule for p in self._packages)):
+        module, data = made
+        if not self._is_module(module):
             raise InputError(
                 f"make(config) returned a {type(module).__name__} first; it must be a "
                 "LightningModule."
@@ -139,12 +138,11 @@ class LightningWorkload(Adapter):
     def _training_step(self, model: torch.nn.Module) -> Callable[..., Any]:
         """Of the module; compiled where the probe compiled it, as Lightning does."""
         module = self.first().module
+        step: Callable[..., Any] = module.training_step
         if model is module:
-            step: Callable[..., Any] = module.training_step
             return step
         if self._compiled is None or self._compiled[0] is not module:
-            compiled: Any = torch.compile(module.training_step)
-            self._compiled = (module, compiled)
+            self._compiled = (module, torch.compile(step))
         return self._compiled[1]
 
     def _hook(self, name: str) -> Callable[[Any, int], Any]:
@@ -161,6 +159,9 @@ class LightningWorkload(Adapter):
                 return hook
         own: Callable[[Any, int], Any] = getattr(module, name)
         return own
+
+    def _is_module(self, module: Any) -> bool:
+        return isinstance(module, tuple(p.LightningModule for p in self._packages))
 
     def _is_data_module(self, data: Any) -> bool:
         return isinstance(data, tuple(p.LightningDataModule for p in self._packages))

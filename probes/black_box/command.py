@@ -135,11 +135,11 @@ class Command:
                     raise InputError(f"There is no file {word} in {self.folder}.")
                 return
 
-    def values(self, job: ProbeJob, run_dir: str, python: str) -> dict[str, Any]:
-        """What each placeholder stands for in one probe. Raises ``InputError`` for a value that
-        the command has no place for, and for a text that is not among its dimension's."""
+    def check_values(self, config: Mapping[str, Any]) -> None:
+        """Raises ``InputError`` for a value that the command has no place for, and for a text that
+        is not among its dimension's."""
         named = self.names
-        for name, value in job.config.items():
+        for name, value in config.items():
             if name not in named:
                 raise InputError(
                     f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
@@ -152,7 +152,11 @@ class Command:
                     f"{name}={value}: a text must be one of those that the command's space lists "
                     f"({', '.join(map(str, listed)) or 'none'}); it becomes a part of a command."
                 )
-        if job.accumulation > 1 and "accumulation" not in named:
+
+    def values(self, job: ProbeJob, run_dir: str, python: str) -> dict[str, Any]:
+        """What each placeholder stands for in one probe. Raises ``InputError``."""
+        self.check_values(job.config)
+        if job.accumulation > 1 and "accumulation" not in self.names:
             raise InputError(
                 "An effective batch size needs a placeholder {accumulation} in the command: "
                 "batches per optimizer step."
@@ -199,14 +203,13 @@ def command_of(workload: WorkloadRef) -> Command:
     """The command that a workload is. Raises ``InputError``."""
     options = dict(workload.options)
     known = {f.name for f in fields(Command)} - {"name", "template"} | {"command"}
-    for name in options:
+    for name, value in options.items():
         if name not in known:
             raise InputError(
                 f"A command has no option {name!r}. Known: {', '.join(sorted(known))}."
             )
+        _check_type(name, value)
     text = options.pop("command", "")
-    if not isinstance(text, str):
-        raise InputError("The command must be a text.")
     space = options.pop("space", {})
     command = Command(
         name=workload.spec.removeprefix(SPEC),
@@ -216,6 +219,27 @@ def command_of(workload: WorkloadRef) -> Command:
     )
     command.check()
     return command
+
+
+def _check_type(name: str, value: Any) -> None:
+    """Raise ``InputError`` for an option of a command that is something else than it must be."""
+    if name in ("env", "space"):
+        right = isinstance(value, Mapping) and all(
+            name == "space" or isinstance(each, str) for each in value.values()
+        )
+        if not right:
+            how = "--space NAME=VALUES, or" if name == "space" else "a command inherits yours, or"
+            raise InputError(
+                f"{name} is a table: {how} [commands.NAME.{name}] in tonnage.toml; not {value!r}."
+            )
+    elif name == "shell":
+        if not isinstance(value, bool):
+            raise InputError(f"shell is true or false, not {value!r}.")
+    elif name == "dataset_size":
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise InputError(f"dataset_size is a number of samples, not {value!r}.")
+    elif value is not None and not isinstance(value, str):
+        raise InputError(f"{name} is a text, not {value!r}.")
 
 
 def describe(workload: WorkloadRef) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Does the command use the batch size at all? Told from what much larger batches take. Pure."""
+"""Does a larger batch reach the device at all? Told from what batches of other sizes take. Pure.
+
+A command may ignore the batch size; where samples are fewer than it says, its batches are smaller.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from probes.measurement import Measurement
 CERTAIN_RATIO = 256
 """A batch so many times as large takes more memory or time, however small the samples are."""
 SUSPICIOUS_RATIO = 8
+GROWN_RATIO = 4
+"""Where memory did grow with smaller batches, so many times are certain too."""
 SAME_BYTES = 2**20
+CLEAR_BYTES = 16 * SAME_BYTES
 SAME_TIME = 2.0
 
 
@@ -21,12 +27,13 @@ def same_as_smaller(
 ) -> Measurement:
     """The measurement, with a note where a batch of another size took the same memory and time.
 
-    Raises ``InputError`` where the sizes are so far apart that the command must be ignoring them.
+    Raises ``InputError`` where the sizes are so far apart that the command must be ignoring them,
+    or its data set be smaller than they are.
     """
     for other in others:
         small, large = sorted((measurement, other), key=lambda m: m.batch_size)
         ratio = large.batch_size / small.batch_size
-        if ratio < SUSPICIOUS_RATIO or not _is_same(small, large):
+        if ratio < GROWN_RATIO or not _is_same(small, large):
             continue
         assert small.step_time is not None and large.step_time is not None
         words = (
@@ -34,13 +41,22 @@ def same_as_smaller(
             f"({size_text(small.peak_bytes or 0)} and {size_text(large.peak_bytes or 0)}) and time "
             f"({small.step_time.mean_s:.3g} and {large.step_time.mean_s:.3g} s per step)"
         )
+        less = next((m for m in others if _should_have_grown(m, small, large)), None)
+        if less is not None:
+            raise InputError(
+                f"The data set seems to have no more than {small.batch_size} samples: {words}, and "
+                f"one of {less.batch_size} took less.\nCommand: {shown}\nSay how many it has, so "
+                "that no larger batch is tried: --option dataset_size=N, or dataset_size in "
+                "tonnage.toml."
+            )
         if ratio >= CERTAIN_RATIO:
             raise InputError(
                 f"The command does not use {{batch_size}}: {words}.\nCommand: {shown}\nDoes the "
                 "program read this option, or does a configuration file win over it?"
             )
-        note = f"{words}: does the command use {{batch_size}}?"
-        return replace(measurement, notes=[*measurement.notes, note])
+        if ratio >= SUSPICIOUS_RATIO:
+            note = f"{words}: does the command use {{batch_size}}?"
+            return replace(measurement, notes=[*measurement.notes, note])
     return measurement
 
 
@@ -50,3 +66,11 @@ def _is_same(small: Measurement, large: Measurement) -> bool:
     assert small.step_time is not None and large.step_time is not None
     grown = (large.peak_bytes or 0) - (small.peak_bytes or 0)
     return grown < SAME_BYTES and large.step_time.mean_s < SAME_TIME * small.step_time.mean_s
+
+
+def _should_have_grown(less: Measurement, small: Measurement, large: Measurement) -> bool:
+    """Whether memory grew from a still smaller batch so fast that ``large`` would have shown it."""
+    if less.batch_size >= small.batch_size or not less.peak_bytes or not small.peak_bytes:
+        return False
+    grown = (small.peak_bytes - less.peak_bytes) / (small.batch_size - less.batch_size)
+    return grown * (large.batch_size - small.batch_size) > CLEAR_BYTES

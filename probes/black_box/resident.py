@@ -13,6 +13,7 @@ class ResidentTree:
     def __init__(self, family: Callable[[], set[int]]) -> None:
         self.peak_bytes = 0
         self.swap_bytes = 0
+        self.notes: list[str] = []
         self._family = family
         self._pids: set[int] = set()
 

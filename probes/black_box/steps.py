@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from probes.errors import InputError
 
-DEFAULT_STEP = r'''tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)'''
+DEFAULT_STEP = r"""tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)"""
 """``print("tonnage step", flush=True)``, or a line with ``step 12``, ``Step: 12/450``,
 ``{"step": 12}``. Case does not matter."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LINE_END = re.compile(rb"[\r\n]+")
 LONGEST_LINE = 65_536
+PROGRESS_BAR = r"%\|.*\| *(?P<step>\d+)/\d+ \["
+"""As tqdm draws them. Not among what is recognised unasked: there are bars for loading, too."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,19 @@ def as_pattern(text: str) -> re.Pattern[str]:
             f"The step pattern is not a regular expression: {error}: {text}\nExample: "
             r"--step 'iter (?P<step>\d+).*loss (?P<loss>\S+)'"
         ) from None
+
+
+def advice(printed: str) -> str:
+    """What to do where no step was recognised in this output."""
+    if re.search(PROGRESS_BAR, printed):
+        return (
+            "There is a progress bar in it. If it counts optimizer steps, say so: --step "
+            f"'{PROGRESS_BAR}'. Where there are several, begin with a word of the right one."
+        )
+    return (
+        'Print a line after each optimizer step, print("tonnage step", flush=True), or say how its '
+        r"own lines look: --step 'iter (?P<step>\d+)'. A line per epoch tells of no steps."
+    )
 
 
 class OutputSteps:

@@ -60,6 +60,7 @@ class CpuTree:
         self.start_bytes = start_bytes
         self.peak_bytes = 0
         self.swap_bytes = 0
+        self.notes: list[str] = []
         self._proc = proc
         self._known: dict[int, _Process] = {}
         self._exact = False

@@ -19,6 +19,7 @@ from probes.devices.base import DeviceFacts, size_text
 from probes.devices.machine import CpuUse, Machine, other_cores
 from probes.devices.nvml import HARMLESS_THROTTLING, NvmlDevice
 from probes.devices.reading import NOT_READ, Maybe, Missing, Reading, plain
+from probes.measurement import Measurement
 
 SAMPLE_INTERVAL_S = 0.15
 FOREIGN_CPU_SHARE = 0.2
@@ -55,6 +56,15 @@ class Window:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; a value that could not be read is ``{"missing": reason}``."""
         return {name: plain(value) for name, value in self.__dict__.items()}
+
+    def beside(self, measurement: Measurement) -> Measurement:
+        """The measurement with what was seen of the machine while it was made."""
+        return replace(
+            measurement,
+            tainted=[*measurement.tainted, *self.taints],
+            notes=[*measurement.notes, *self.notes],
+            state=self.to_dict(),
+        )
 
 
 class Telemetry:

@@ -16,7 +16,7 @@ from probes.devices import backend_for, host
 
 
 def footprint(device: str, limit_bytes: int | None, headroom: float) -> dict[str, Any]:
-    """Fields of ``probes.black_box.probe.Footprint``. Raises what applying a cap does."""
+    """Fields of ``probes.black_box.footprint.Footprint``. Raises what applying a cap does."""
     start = 0
     if device == "cpu" and sys.platform.startswith("linux"):
         start = host.address_space_bytes() - host.own_file_mappings().file_bytes

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import math
 import os
 import sys
 import time
@@ -29,6 +28,7 @@ from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.evidence import Evidence, Judgement, mib
+from probes.worker.outcome import outcome
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
 
@@ -256,39 +256,16 @@ class _Run:
                 return
 
     def measurement(self, verdict: Verdict, reason: str, hint: str) -> Measurement:
-        job, cap, evidence = self.job, self.cap, self.evidence
-        peak_bytes = self.backend.peak_bytes() if self.backend and cap else None
-        growth = None
-        if peak_bytes is not None and cap is not None and job.plan.purpose is Purpose.CONFIRM:
-            growth = evidence.growth(cap.cap_bytes, peak_bytes) if evidence.has_trend() else None
-        return Measurement(
-            workload=job.workload.label,
-            config=job.config,
-            batch_size=job.batch_size,
-            device=job.device,
-            purpose=job.plan.purpose,
-            verdict=verdict,
-            reason=reason,
-            hint=hint,
-            limit_bytes=cap.limit_bytes if cap else job.limit_bytes,
-            headroom=job.headroom,
-            cap_bytes=cap.cap_bytes if cap else None,
-            overhead_bytes=cap.overhead_bytes if cap else 0,
-            peak_bytes=peak_bytes,
-            static_bytes=evidence.static_bytes,
-            phase_peak_bytes=evidence.phase_peaks,
-            step_time=evidence.step_time(job.plan.half_width, job.device.partition(":")[0]),
-            growth=growth,
-            trace=evidence.trace(),
-            steps=evidence.attempted,
-            samples=evidence.attempted * job.batch_size * job.accumulation,
-            accumulation=job.accumulation,
+        return outcome(
+            self.job,
+            self.evidence,
+            self.cap,
+            self.backend.peak_bytes() if self.backend and self.cap else None,
+            (verdict, reason, hint),
+            phase=self.phase,
             parameters=self.parameters,
-            first_loss=_finite(evidence.losses[0]) if evidence.losses else None,
-            last_loss=_finite(evidence.losses[-1]) if evidence.losses else None,
             notes=self.notes,
             environment=_environment(),
-            phase=self.phase if verdict is not Verdict.STABLE else "done",
         )
 
 
@@ -300,7 +277,3 @@ def _environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "allocator": allocator_settings(dict(os.environ)),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

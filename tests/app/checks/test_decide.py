@@ -164,6 +164,12 @@ def test_how_much_is_short_is_measured_where_the_error_named_it():
     assert decide(plan(104), ROOM, [passed(96), run]).short_by_bytes == 280 * MIB
 
 
+def test_how_much_is_short_is_told_from_the_best_run_of_each_batch():
+    """A batch that was measured twice, as every confirmed one is."""
+    runs = [quick(96, peak_mib=700), passed(96), quick(48), passed(48), failed(104)]
+    assert decide(plan(192), ROOM, runs).short_by_bytes == (100 + 8 * 192 - 900) * MIB
+
+
 def test_stale_says_what_it_was_before():
     answer = decide(plan(96), ROOM, [passed(96, changes=DRIVER)])
     assert answer.changes == list(DRIVER)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.cli.context import What, find
 from app.cli.dry_run import configs_of, show
 from app.errors import NotAllowed, NotRegistered
+from app.service.runtime import Service
 from app.settings import Settings, load_settings
 from app.workloads import registry
 from probes.black_box.command import command_of, describe
 from probes.errors import InputError
+from probes.job import BRACKET_PLAN, ProbeJob
 
 TABLE = """
 [commands.net]
@@ -61,6 +64,33 @@ def test_a_request_may_change_nothing_of_it(configured: Any, name: str) -> None:
 def test_a_request_can_name_no_command_that_is_not_registered(configured: Any, name: str) -> None:
     with pytest.raises(NotRegistered):
         registry.find(configured(), name)
+
+
+def test_over_http_a_registered_command_is_studied_and_no_other_is(
+    configured: Any, database: Any, start_service: Any
+) -> None:
+    service = Service(database, configured(), needs_keys=False)
+    with httpx.Client(base_url=start_service(service)) as api:
+
+        def status(workload: str, **more: Any) -> int:
+            answer = api.post("/v1/studies", json={"workload": workload, **more})
+            code: int = answer.status_code
+            return code
+
+        assert status("net", pinned={"layers": 3}) == 202
+        for options in ({"command": "id"}, {"shell": True}, {"log": "/etc"}, {"cwd": "/"}):
+            assert status("net", options=options) == 403, options
+        for name in ("command:net", "command:train.py", "{python} train.py {batch_size}"):
+            assert status(name) == 403, name
+        assert len(api.get("/v1/studies").json()["items"]) == 1
+
+
+def test_a_text_that_a_request_pins_must_be_one_of_the_spaces(configured: Any) -> None:
+    workload = registry.find(configured(), "net").asked({})
+    with pytest.raises(InputError, match="must be one of those"):
+        configs = configs_of(workload, {"flag": "--output=/etc/passwd"}, every=False)
+        job = ProbeJob(workload, configs[0], 8, "cpu", BRACKET_PLAN)
+        command_of(workload).values(job, "", "python")
 
 
 def test_a_name_stands_for_one_thing(configured: Any) -> None:

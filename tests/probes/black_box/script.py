@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--log", default="")
     parser.add_argument("--note", default="")
     asked = parser.parse_args()
-    batch = 4 if asked.mode == "ignores" else asked.batch_size
+    batch = {"ignores": 4, "few-samples": min(32, asked.batch_size)}.get(
+        asked.mode, asked.batch_size
+    )
     if asked.mode == "crashes":
         raise ValueError("labels are missing")
     if asked.mode == "killed":

@@ -72,6 +72,23 @@ def test_unknown_options_and_folders(project: Path) -> None:
         check(project / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("env", "A=b", r"env is a table.*\[commands\.NAME\.env\]"),
+        ("env", {"A": 1}, "env is a table"),
+        ("space", "layers=2", "--space NAME=VALUES"),
+        ("shell", "yes", "shell is true or false, not 'yes'"),
+        ("dataset_size", "many", "number of samples, not 'many'"),
+        ("dataset_size", 0, "number of samples, not 0"),
+        ("log", 3, "log is a text, not 3"),
+    ],
+)
+def test_options_of_the_wrong_kind(project: Path, option: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check(project, **{option: value})
+
+
 def job(project: Path, config: dict[str, Any], **more: Any) -> ProbeJob:
     return ProbeJob(reference("x", options(project, **more)), config, 8, "cpu", BRACKET_PLAN)
 

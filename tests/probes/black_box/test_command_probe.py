@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from probes.black_box.command import reference
-from probes.black_box.probe import CommandProber, Footprint
+from probes.black_box.footprint import Footprint
+from probes.black_box.probe import CommandProber
 from probes.errors import InputError, MeasurementError
 from probes.isolation import Timeouts
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob
@@ -114,6 +115,14 @@ def test_a_hang_is_a_time_out_and_names_the_step() -> None:
 def test_a_command_that_never_makes_a_step_is_an_error_with_its_last_words() -> None:
     with pytest.raises(MeasurementError, match=r"(?s)no step was recognised.*training\.\.\."):
         prober(Timeouts(startup_s=0.3, step_s=0.1, probe_s=60.0)).probe(job("--mode silent"))
+
+
+def test_a_data_set_that_is_smaller_than_the_batch_is_not_taken_for_a_batch() -> None:
+    commands, rest = prober(), "--mode few-samples"
+    assert commands.probe(job(rest, batch_size=4)).passed
+    assert commands.probe(job(rest, batch_size=64)).passed
+    with pytest.raises(InputError, match=r"(?s)no more than 64 samples.*--option dataset_size=N"):
+        commands.probe(job(rest, batch_size=1024))
 
 
 def test_one_that_ends_without_a_step_too() -> None:

@@ -39,6 +39,14 @@ def test_out_of_memory_in_a_traceback(last: str) -> None:
     assert found.verdict is Verdict.OOM and found.hint
 
 
+@pytest.mark.parametrize("near_cap", [True, False])
+def test_onednn_cannot_say_that_it_was_memory_so_how_full_it_was_decides(near_cap: bool) -> None:
+    said = f"{TRACE}RuntimeError: could not create a primitive\n"
+    found = ending(1, said, near_cap=near_cap)
+    assert found.verdict is Verdict.OOM
+    assert found.ambiguous is not near_cap
+
+
 def test_the_allocation_that_failed_is_known() -> None:
     assert ending(1, TRACE + CPU_OOM).requested_bytes == 33_554_432
 

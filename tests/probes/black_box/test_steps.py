@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from probes.black_box.logs import EventFiles, JsonLines, open_log, parse_events
-from probes.black_box.steps import DEFAULT_STEP, OutputSteps, Seen, StepClock, StepCounter
+from probes.black_box.steps import (
+    DEFAULT_STEP,
+    PROGRESS_BAR,
+    OutputSteps,
+    Seen,
+    StepClock,
+    StepCounter,
+    advice,
+)
 from probes.errors import InputError
 
 
@@ -40,6 +48,14 @@ def test_a_line_may_arrive_in_pieces_and_a_progress_bar_ends_it_with_a_return() 
     steps = OutputSteps(r"(\d+)/\d+ \[")
     assert steps.read(b"  3/450 [00:0", 1.0) == []
     assert [seen.number for seen in steps.read(b"1<00:20]\r  4/450 [00:02]\r  5/", 2.0)] == [3, 4]
+
+
+def test_a_bar_of_tqdm_is_read_by_the_pattern_that_the_error_gives() -> None:
+    bar = "\rtrain:   3%|▎         | 12/450 [00:01<00:40, 10.9it/s, loss=0.3]\r"
+    assert OutputSteps(PROGRESS_BAR).read(bar.encode(), 1.0) == [Seen(1.0, 12)]
+    assert OutputSteps(DEFAULT_STEP).read(bar.encode(), 1.0) == []
+    assert f"--step '{PROGRESS_BAR}'" in advice(bar)
+    assert "tonnage step" in advice("epoch 1: loss 0.3")
 
 
 def test_a_pattern_of_ones_own_names_the_number_and_the_loss() -> None:

@@ -1,0 +1,113 @@
+"""What a run of a command means: its measurement, or an error where it shows that the command
+cannot be measured at all. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from probes.black_box.command import Command
+from probes.black_box.ending import classify_ending, last_lines
+from probes.black_box.run import Observed
+from probes.black_box.steps import advice
+from probes.errors import InputError, MeasurementError
+from probes.job import ProbeJob
+from probes.measurement import NEAR_CAP, Measurement, Verdict
+from probes.worker.evidence import Judgement
+from probes.worker.outcome import outcome
+
+
+def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool) -> Measurement:
+    """The measurement. ``has_stepped``: an earlier run of this command has made steps, so that one
+    without any is a finding and no mistake.
+
+    Raises ``InputError`` and ``MeasurementError`` for a command that never makes a step.
+    """
+    watch, attempted = seen.watch, seen.watch.evidence.attempted
+    never = attempted == 0 and not has_stepped
+    if seen.why == "timeout":
+        if never:
+            raise MeasurementError(_no_step(f"It was {seen.late}", command, seen))
+        return _measurement(
+            job,
+            seen,
+            (
+                Verdict.TIMEOUT,
+                f"It was {seen.late}, and was ended.",
+                "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s.",
+            ),
+        )
+    if seen.why == "ended" and seen.returncode != 0:
+        return _failed(job, command, seen)
+    if seen.why == "ended" and not watch.has_enough:
+        if never:
+            raise InputError(_no_step("It ended with status 0", command, seen))
+        return _measurement(job, seen, _too_short(job, seen), phase="data")
+    if found := watch.evidence.non_finite():
+        return _measurement(job, seen, found)
+    judgement = watch.evidence.judge(
+        job.plan.purpose,
+        seen.cap,
+        seen.peak_bytes,
+        spilled_bytes=seen.swap_bytes,
+        allocator_retries=0,
+    )
+    return _measurement(job, seen, judgement)
+
+
+def _failed(job: ProbeJob, command: Command, seen: Observed) -> Measurement:
+    attempted, stdout, stderr = seen.watch.evidence.attempted, seen.stdout_tail, seen.stderr_tail
+    if command.shell and seen.returncode in (126, 127) and not attempted:
+        words = last_lines(stdout, stderr)
+        raise InputError(f"The shell cannot run the command: {seen.shown}\n{words}")
+    failure = classify_ending(
+        seen.returncode or -1,
+        stdout,
+        stderr,
+        batch_size=job.batch_size,
+        near_cap=seen.peak_bytes >= NEAR_CAP * seen.cap.cap_bytes,
+        cgroup_oom_kills=seen.cgroup_oom_kills,
+    )
+    where = "While training: " if attempted else "Before the first step: "
+    measurement = _measurement(job, seen, (failure.verdict, where + failure.reason, failure.hint))
+    return replace(measurement, requested_bytes=failure.requested_bytes)
+
+
+def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
+    steps, least = seen.watch.evidence.attempted, seen.watch.least_steps
+    return (
+        Verdict.CRASH,
+        f"It ended by itself after {steps} steps; a {job.plan.purpose} probe needs {least} at "
+        f"least: the data set seems to be shorter than that many batches of {job.batch_size}.",
+        "Let it train for longer (more epochs, a larger --max-steps: {steps} stands for what a "
+        "probe takes at most), or give it more data; Tonnage ends it when it has seen enough.",
+    )
+
+
+def _no_step(how: str, command: Command, seen: Observed) -> str:
+    where = (
+        f"the log {command.log}"
+        if command.log
+        else f"its output, by the pattern {command.step_pattern}"
+    )
+    return (
+        f"{how}, and no step was recognised in {where}.\nCommand: {seen.shown}\n"
+        f"{last_lines(seen.stdout_tail, seen.stderr_tail)}\n"
+        f"{advice(seen.stdout_tail + seen.stderr_tail)}"
+    )
+
+
+def _measurement(
+    job: ProbeJob, seen: Observed, judgement: Judgement, phase: str = ""
+) -> Measurement:
+    phase = phase or ("train" if seen.watch.evidence.attempted else "start")
+    return outcome(
+        job,
+        seen.watch.evidence,
+        seen.cap,
+        seen.peak_bytes,
+        judgement,
+        phase=phase,
+        notes=seen.notes,
+        stdout_tail=seen.stdout_tail,
+        stderr_tail=seen.stderr_tail,
+    )

@@ -1,0 +1,259 @@
+"""One run of a command under way: started, watched step by step, and ended. What it means is said
+in ``judge``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from probes.black_box import gpu, template
+from probes.black_box.command import Command
+from probes.black_box.footprint import Footprint
+from probes.black_box.logs import StepLog, open_log
+from probes.black_box.process import CommandProcess, Output
+from probes.black_box.resident import ResidentTree
+from probes.black_box.steps import OutputSteps, Passed, Seen, StepClock
+from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
+from probes.black_box.watch import Watch
+from probes.devices import host
+from probes.devices.base import MemoryCap, checked_limit, size_text
+from probes.devices.environment import worker_environment
+from probes.devices.machine import Machine
+from probes.devices.nvml import NvmlDevice
+from probes.devices.reading import Missing
+from probes.devices.telemetry import Telemetry, Window
+from probes.errors import MeasurementError
+from probes.isolation import STEP_PATIENCE, Progress, Timeouts, worker_environ
+from probes.job import ProbeJob
+
+POLL_BEFORE_STEPS_S = 0.02
+POLL_S = 0.05
+FIND_S = 0.2
+"""Processes that have begun since are looked for so often."""
+
+
+class Tree(Protocol):
+    """Memory of a process tree, in bytes."""
+
+    peak_bytes: int
+    swap_bytes: int
+    notes: list[str]
+
+    def find(self) -> None: ...
+
+    def held_bytes(self) -> int: ...
+
+    def enforce(self) -> None: ...
+
+
+@dataclass
+class Observed:
+    """What was seen of a run, from outside."""
+
+    shown: str
+    """The command as a person would type it."""
+    environ: dict[str, str]
+    cap: MemoryCap
+    watch: Watch
+    why: str = ""
+    """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``."""
+    late: str = ""
+    """With a time-out: what it was, in words."""
+    peak_bytes: int = 0
+    swap_bytes: int = 0
+    cgroup_oom_kills: int = 0
+    returncode: int | None = None
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    notes: list[str] = field(default_factory=list)
+    window: Window | None = None
+    """The machine meanwhile."""
+
+
+class Run:
+    """Starts a command for a job and watches it to its end; ``observe`` once."""
+
+    def __init__(
+        self,
+        job: ProbeJob,
+        command: Command,
+        python: str,
+        timeouts: Timeouts,
+        footprint: Footprint,
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.job = job
+        self.command = command
+        self.python = python
+        self.timeouts = timeouts
+        self.footprint = footprint
+        self.on_progress = on_progress
+        self.clock = StepClock()
+        self.notes: list[str] = []
+        self.cap = self._cap()
+        self.watch = Watch(job.plan, self.cap)
+
+    def observe(self, telemetry: Telemetry | None = None) -> Observed:
+        """Raises ``InputError`` where the command cannot be started, ``MeasurementError`` where
+        its memory cannot be read."""
+        with tempfile.TemporaryDirectory(
+            prefix="tonnage-run-", ignore_cleanup_errors=True
+        ) as run_dir:
+            values = self.command.values(self.job, run_dir, self.python)
+            environ = self._environ(values)
+            seen = Observed(self.command.shown(values), environ, self.cap, self.watch)
+            limit = self.cap.cap_bytes + self.footprint.start_bytes + ROOM_BEFORE_STEPS
+            with CommandProcess(
+                self.command.argv(values),
+                cwd=self.command.folder,
+                environ=environ,
+                address_limit=limit if self._is_limited() else 0,
+            ) as process:
+                tree = self._tree(process)
+                if telemetry is not None:
+                    telemetry.begin(process.guardian_pid)
+                kills_before = host.cgroup_oom_kills()
+                try:
+                    seen.why, seen.late = self._watch(process, tree, self._log(values))
+                finally:
+                    seen.window = telemetry.end() if telemetry is not None else None
+                seen.cgroup_oom_kills = host.cgroup_oom_kills() - kills_before
+                process.end()
+                seen.stdout_tail, seen.stderr_tail = process.tails()
+        seen.returncode = process.returncode
+        seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
+        seen.notes = [*self.notes, *tree.notes]
+        return seen
+
+    # -- before ----------------------------------------------------------------------------
+
+    def _is_limited(self) -> bool:
+        return self.job.device == "cpu" and sys.platform.startswith("linux")
+
+    def _cap(self) -> MemoryCap:
+        job, limit = self.job, self.footprint.limit_bytes
+        if job.device != "cpu":
+            cap = int(limit * (1 - job.headroom))
+            return MemoryCap(limit, cap, self.footprint.overhead_bytes, enforced=True)
+        limit = checked_limit(
+            "the CPU's memory", job.limit_bytes, job.headroom, host.memory_total_bytes()
+        )
+        cap = int(limit * (1 - job.headroom))
+        free = host.memory_free_bytes()
+        if free is not None and free < cap:
+            self.notes.append(
+                f"the cap was lowered from {size_text(cap)} to {size_text(free)}: "
+                "no more memory is free on this machine"
+            )
+            cap = free
+        return MemoryCap(limit, cap, overhead_bytes=0, enforced=self._is_limited())
+
+    def _environ(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """As a worker's environment, with what the command asks for itself on top."""
+        kind = self.job.device.partition(":")[0]
+        environ = worker_environ(worker_environment(kind))
+        environ.update(gpu.visible_devices(self.job.device, environ))
+        if kind == "cuda" and self.footprint.torch_version >= (2, 10):
+            free = self.cap.cap_bytes - self.cap.overhead_bytes
+            environ.update(gpu.torch_cap(environ, free / self.footprint.total_bytes))
+        environ.update(self.command.environment(values))
+        return environ
+
+    def _log(self, values: Mapping[str, Any]) -> StepLog | None:
+        if not self.command.log:
+            return None
+        path = self.command.folder / template.fill(self.command.log, values)
+        return open_log(path, self.command.step)
+
+    def _tree(self, process: CommandProcess) -> Tree:
+        if self._is_limited():
+            return CpuTree(process.guardian_pid, self.cap.cap_bytes, self.footprint.start_bytes)
+        machine = Machine()
+
+        def family() -> set[int]:
+            return machine.family([process.guardian_pid]) - {process.guardian_pid}
+
+        if self.job.device == "cpu":
+            return ResidentTree(family)
+        device = NvmlDevice.find(str(self.footprint.uuid))
+        if isinstance(device, Missing):
+            raise MeasurementError(
+                f"The memory of a command on {self.job.device} cannot be read: {device.reason}. "
+                "Commands are measured on the CPU and on NVIDIA GPUs; write a workload for others."
+            )
+        return gpu.GpuTree(device, family)
+
+    # -- while it runs ---------------------------------------------------------------------
+
+    def _watch(self, process: CommandProcess, tree: Tree, log: StepLog | None) -> tuple[str, str]:
+        """Why it is enough (see ``Observed.why``), and what is late."""
+        readers = {name: OutputSteps(self.command.step_pattern) for name in ("stdout", "stderr")}
+        began_s = heard_s = time.monotonic()
+        find_s, gap_s = 0.0, 0.0
+        self._say("start")
+        while True:
+            stepping = self.clock.first is not None
+            pieces = process.wait(POLL_S if stepping else POLL_BEFORE_STEPS_S)
+            ended = not process.running
+            if ended:
+                pieces += process.drain()
+            now_s = time.monotonic()
+            if not stepping or now_s - find_s > FIND_S:
+                tree.find()
+                find_s = now_s
+            held_bytes = tree.held_bytes()
+            seen = _read(readers, pieces) if log is None else log.read()
+            done = False
+            for passed in self._passed(seen, tree):
+                gap_s = passed.each_s * passed.count
+                done = self.watch.add(passed, held_bytes, tree.peak_bytes)
+                if done:
+                    break
+            if seen:
+                heard_s = now_s
+                self._say("train")
+            if tree.peak_bytes > self.cap.cap_bytes and not ended:
+                return "over", ""
+            if done:
+                return "done", ""
+            if ended:
+                return "ended", ""
+            if late := self._late(now_s - began_s, now_s - heard_s, gap_s):
+                return "timeout", late
+
+    def _passed(self, seen: list[Seen], tree: Tree) -> list[Passed]:
+        before = self.clock.first
+        passed = self.clock.passed(seen)
+        if before is None and self.clock.first is not None:
+            self.watch.begin()
+            tree.find()
+            tree.enforce()
+            tree.held_bytes()
+        return passed
+
+    def _late(self, ran_s: float, silent_s: float, gap_s: float) -> str:
+        """Why no longer to wait; empty while there is hope."""
+        times = self.timeouts
+        if self.clock.first is None:
+            allowed_s = times.startup_s + times.step_s
+            return f"without a step for {allowed_s:.0f} s" if ran_s > allowed_s else ""
+        allowed_s = max(times.step_s, STEP_PATIENCE * gap_s)
+        if silent_s > allowed_s:
+            step = self.watch.evidence.attempted + 1
+            return f"silent for {allowed_s:.0f} s in step {step}"
+        if ran_s > times.probe_s:
+            return f"still running after {times.probe_s:.0f} s"
+        return ""
+
+    def _say(self, phase: str) -> None:
+        if self.on_progress is not None:
+            step, of = self.watch.evidence.attempted, self.watch.least_steps
+            self.on_progress({"phase": phase, "step": step, "of": max(step, of)})
+
+
+def _read(readers: Mapping[str, OutputSteps], pieces: list[Output]) -> list[Seen]:
+    return [seen for p in pieces for seen in readers[p.stream].read(p.data, p.at_s)]

@@ -1,0 +1,124 @@
+"""A training command from the outside: what is refused, what is shown, what is run and kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.app.cli.conftest import Run
+from tests.probes.black_box import script
+
+TRAIN = "{python} train.py --batch-size {batch_size}"
+TINY = ("--device", "cpu", "--memory-budget", "128MiB")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder with a training script, which is never changed."""
+    shutil.copyfile(script.__file__, tmp_path / "train.py")
+    (tmp_path / "tonnage.toml").write_text(
+        f"""
+        [commands.net]
+        command = "{TRAIN} --sample-mib {{mib}} {{note}}"
+        dataset_size = 400
+        [commands.net.space]
+        mib = "1,2"
+        note = ["", "--note=x"]
+        """
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["probe", "--command", "{python} train.py", "--batch-size", "4"], "no placeholder {batch"),
+        (["max-batch", "--command", TRAIN + " --layers {layers}"], "{layers} has no dimension"),
+        (["max-batch", "--command", TRAIN, "--space", "layers=2..4"], "would change nothing"),
+        (["max-batch", "--command", TRAIN, "--set", "layers=2"], "no placeholder {layers}"),
+        (["tune", "--command", TRAIN + " {layers}", "--space", "layers=2..x"], "not a range"),
+        (["tune", "--command", "{python} trian.py {batch_size}"], "There is no file trian.py"),
+        (["tune", "--command", "no-such-program {batch_size}"], "no program 'no-such-program'"),
+        (["tune", "--command", TRAIN, "--step", "("], "not a regular expression"),
+        (["tune", "--command", TRAIN, "--option", "logs=x"], "no option 'logs'"),
+        (["tune", "net", "--command", TRAIN], "and not both"),
+        (["max-batch", "net", "--set", "precision=bf16"], "no placeholder {precision}"),
+        (["tune", "visnet", "--step", "x"], "--step is for commands"),
+        (["probe", "net", "--batch-size", "4", "--dry-run", "--set", "note=; id"], "note"),
+        (["probe", "visnet", "--batch-size", "4", "--dry-run"], "shows commands"),
+    ],
+)
+def test_what_cannot_be_right_is_said_before_a_device_is_looked_for(
+    tonnage: Run, arguments: list[str], words: str
+) -> None:
+    ran = tonnage(*arguments, TONNAGE_PROBE__STARTUP_TIMEOUT_S="0.001")  # nothing may be started
+
+    assert ran.returncode == 2, ran.stderr
+    assert words in ran.stderr
+    assert ran.stdout == "" and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["probe", "net", "--batch-size", "64", "--set", "mib=2"], ["64 --sample-mib 2"]),
+        (["max-batch", "net", "--set", "note=--note=x"], ["8 --sample-mib 1 --note=x"]),
+        (
+            ["tune", "net", "--set", "mib=2"],
+            ["8 --sample-mib 2", "8 --sample-mib 2 --note=x"],
+        ),
+    ],
+)
+def test_a_dry_run_shows_the_exact_commands_and_starts_nothing(
+    tonnage: Run, folder: Path, arguments: list[str], shown: list[str]
+) -> None:
+    before = sorted(folder.iterdir())
+
+    ran = tonnage(*arguments, "--dry-run", "--python", "/bin/true")
+
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert [line for line in lines if line.startswith("/bin/true")] == [
+        f"/bin/true train.py --batch-size {rest}" for rest in shown
+    ]
+    made = set(folder.iterdir()) - set(before)
+    assert not [path for path in made if any(path.rglob("*.db"))]
+
+
+def test_the_maximum_batch_of_a_command(tonnage: Run) -> None:
+    command = ("--command", f"{TRAIN} --sample-mib {{mib}}", "--set", "mib=1")
+    ran = tonnage("max-batch", *command, *TINY, "--json", TONNAGE_PROBE__MAX_BATCH="4096")
+
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert answer["binding"] == "memory"
+    assert 80 <= answer["max_batch"] <= 121  # 121.6 MiB less the interpreter, a MiB per sample
+    assert answer["evidence"]["lowest_failing"]["verdict"] == "oom"
+    assert (answer["workload"], answer["config"]) == ("command:train.py", {"mib": 1})
+
+
+def test_a_study_of_a_registered_command_is_kept_like_any(tonnage: Run) -> None:
+    tune = (
+        "tune",
+        "net",
+        "--budget",
+        "smoke_test",
+        "--set",
+        "note=",
+        "--set",
+        "mib=2",
+        *TINY,
+        "--json",
+    )
+    first = tonnage(*tune)
+
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert (found["workload"], found["batch_size"], found["binding"]) == ("net", 8, "cap")
+    again = tonnage(*tune)
+    assert json.loads(again.stdout) == found and "Answered from the store" in again.stderr
+    exported = tonnage("export", "latest", "--to", "args")
+    assert "--batch-size 8" in exported.stdout and "--mib" in exported.stdout
