@@ -4,7 +4,8 @@
     python -m benchmarks.screenshots --all --output DIR  every page at three widths, to be looked at
 
 Without ``--database`` two small studies of the built-in transformer are run on the CPU first, with
-a small memory budget and a scaled window: minutes of real training, once.
+a small memory budget and a scaled window: minutes of real training, once. Ends with status 1 where
+a page is wider than its window or the browser complains.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from urllib.parse import quote
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from app.checks import service as checks
 from app.database import Database, open_database
+from app.keys import service as keys
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.workloads import service as workloads
@@ -43,6 +46,8 @@ STUDIES = (
     ("--budget", "prototyping", "--time-scale", "0.05"),
     ("--budget", "smoke_test", "--set", "width=64"),
 )
+PLANNED = ("64", "100000")
+"""Batch sizes that a check is asked of: one that fits, one that does not."""
 QUICK = {
     "TONNAGE_PROBE__MEASURE_BUDGET_S": "1",
     "TONNAGE_PROBE__REPEATS_WHEN_DISTURBED": "0",
@@ -65,7 +70,7 @@ def pages(database: Database) -> list[Shot]:
     """Every page there is something to show on."""
     shots = [
         Shot("overview", "/", ("light",)),
-        Shot("start", "/start"),
+        Shot("start", "/start?workload=transformer&budget=prototyping"),
         Shot("studies", "/studies"),
         Shot("recommendations", "/recommendations"),
         Shot("checks", "/checks"),
@@ -92,6 +97,7 @@ def pages(database: Database) -> list[Shot]:
         Shot("measurement", f"/measurements/{each.id}")
         for each in measurements.page(database, limit=1)
     ]
+    shots += [Shot("check", f"/checks/{each.id}") for each in checks.page(database, limit=1)]
     return shots
 
 
@@ -121,8 +127,10 @@ def serving(url: str) -> Iterator[str]:
             process.terminate()
 
 
-def take(browser: Browser, address: str, width: int, height: int, theme: str) -> bytes:
-    """The page's picture as PNG; with ``height`` 0 all of it. Fails if the page complains."""
+def take(
+    browser: Browser, address: str, width: int, height: int, theme: str
+) -> tuple[bytes, list[str]]:
+    """The page's picture as PNG, with ``height`` 0 all of it; and what is wrong with it."""
     page = browser.new_page(
         viewport={"width": width, "height": height or 900},
         color_scheme=theme,
@@ -133,17 +141,19 @@ def take(browser: Browser, address: str, width: int, height: int, theme: str) ->
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(address)
     page.wait_for_load_state("load")
-    _wait_for_charts(page)
-    wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    expected = [text for text in said if "status of 404" not in text]
-    if expected or wide:
-        print(f"{address} at {width}: {expected or 'wider than the window'}", file=sys.stderr)
+    _wait_until_complete(page)
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        said.append("wider than the window")
     taken = page.screenshot(full_page=not height)
     page.close()
-    return taken
+    wrong = [text for text in said if "status of 404" not in text]
+    return taken, [f"{address} at {width}, {theme}: {text}" for text in wrong]
 
 
-def _wait_for_charts(page: Page) -> None:
+def _wait_until_complete(page: Page) -> None:
+    page.wait_for_function(
+        "!document.querySelector('#plan')?.textContent.includes('Asking the workload')"
+    )
     page.wait_for_function(
         "[...document.querySelectorAll('figure[data-chart] .chart-plot')]"
         ".every((plot) => plot.querySelector('canvas'))"
@@ -162,18 +172,53 @@ def shrunk(png: bytes) -> bytes:
 
 
 def measure(url: str) -> None:
-    """Run the studies that are shown; what is stored already is not measured again."""
+    """Run the studies that are shown, and ask the checks; what is stored is not measured again."""
+    environment = {**QUICK, **os.environ}
     for study in STUDIES:
         command = [*TONNAGE, "tune", "transformer", "--device", "cpu", *SMALL, *study]
         subprocess.run(
-            [*command, "--database", url],
-            env={**QUICK, **os.environ},
-            check=True,
-            stdout=sys.stderr,
+            [*command, "--database", url], env=environment, check=True, stdout=sys.stderr
         )
+    database = open_database(url)
+    config = recommendations.listing(database, limit=1)[0].config
+    database.close()
+    pinned = [part for name, value in config.items() for part in ("--set", f"{name}={value}")]
+    for batch_size in PLANNED:
+        command = [*TONNAGE, "check", "--workload", "transformer", "--device", "cpu", *SMALL]
+        command += [*pinned, "--batch-size", batch_size, "--database", url]
+        subprocess.run(command, env=environment, check=False, stdout=sys.stderr)
 
 
-def main() -> None:
+def save(browser: Browser, service: str, shots: list[Shot], asked: argparse.Namespace) -> list[str]:
+    """Every picture that was asked for, in its file; what is wrong with the pages."""
+    wrong = []
+    for shot in shots:
+        if not shot.name.startswith(asked.only or ""):
+            continue
+        for theme in THEMES if asked.all else shot.documented:
+            for width in WIDTHS if asked.all else (1280,):
+                height = 0 if asked.all else shot.height
+                picture, found = take(browser, service + shot.path, width, height, theme)
+                wrong += found
+                name = f"{shot.name}-{width}-{theme}" if asked.all else f"{shot.name}-{theme}"
+                kept = picture if asked.all else shrunk(picture)
+                (asked.output / f"{name}.png").write_bytes(kept)
+    return wrong
+
+
+def save_bare(browser: Browser, url: str, asked: argparse.Namespace) -> list[str]:
+    """What a first visitor sees: nothing known yet, and with a key, the login."""
+    database = open_database(url)
+    with serving(url) as service:
+        wrong = save(browser, service, [Shot("overview-empty", "/")], asked)
+    keys.create(database, "read")
+    with serving(url) as service:
+        wrong += save(browser, service, [Shot("login", "/login")], asked)
+    database.close()
+    return wrong
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", help="whose results to show (default: fresh ones)")
     parser.add_argument("--output", type=Path, default=IMAGES)
@@ -181,30 +226,23 @@ def main() -> None:
     parser.add_argument("--only", help="pages whose name starts so")
     asked = parser.parse_args()
     asked.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         url = asked.database or f"sqlite:///{folder}/tonnage.db"
         if asked.database is None:
             measure(url)
         database = open_database(url)
-        shots = [each for each in pages(database) if each.name.startswith(asked.only or "")]
-        with serving(url) as service, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-            )
-            for shot in shots:
-                for theme in THEMES if asked.all else shot.documented:
-                    for width in WIDTHS if asked.all else (1280,):
-                        height = 0 if asked.all else shot.height
-                        picture = take(browser, service + shot.path, width, height, theme)
-                        name = (
-                            f"{shot.name}-{width}-{theme}" if asked.all else f"{shot.name}-{theme}"
-                        )
-                        (asked.output / f"{name}.png").write_bytes(
-                            picture if asked.all else shrunk(picture)
-                        )
-            browser.close()
+        with serving(url) as service:
+            wrong = save(browser, service, pages(database), asked)
         database.close()
+        if asked.all:
+            wrong += save_bare(browser, f"sqlite:///{folder}/bare.db", asked)
+        browser.close()
+    print("\n".join(wrong), file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MEASURING = (
+    "app/checks/test_probing.py",
     "app/cli",
     "benchmarks",
     "examples",

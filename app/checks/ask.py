@@ -3,18 +3,14 @@ measure where that is wanted, keep the answer."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.checks import local
 from app.checks.asked import Asked, Limits
-from app.checks.evaluate import evaluate, stored_columns
-from app.checks.gather import document_of
-from app.checks.quick_store import QuickStore
 from app.settings.brief import Brief, brief_settings
-from probes.errors import InputError, MeasurementError, TonnageError
+from probes.errors import InputError, MeasurementError
 from probes.space import parse_assignments
 
 if TYPE_CHECKING:
@@ -174,15 +170,7 @@ def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, 
         except ServiceAway:
             found = None
     if found is None:
-        url = question.database or brief.database_url
-        store = QuickStore.open(url)
-        sql = "SELECT document FROM tonnage_recommendations WHERE id = :id"
-        if store is not None:
-            rows = store.rows(sql, id=identity)
-            store.close()
-        else:
-            rows = read_through_sqlalchemy(url, sql, id=identity)
-        found = document_of(rows[0][0]) if rows else None
+        found = local.recommendation(question.database or brief.database_url, identity)
     if found is None:
         raise InputError(
             f"Recommendation {identity}, which {question.config_file} names, is not stored here: "
@@ -212,8 +200,10 @@ def _answer(
     question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
     """From the service where one is named, else from the local store; kept in both."""
+    url = question.database or brief.database_url
+    limits = Limits(brief.headroom, brief.windows)
     if not question.server:
-        return _from_store(question, brief, asked, accept_brackets=accept_brackets)
+        return local.ask_store(url, asked, limits, accept_brackets=accept_brackets)
     from app.checks.remote import ServiceAway, ask_service
 
     try:
@@ -221,83 +211,10 @@ def _answer(
             question.server, question.api_key, asked, accept_brackets=accept_brackets
         )
     except ServiceAway as error:
-        answer = _from_store(question, brief, asked, accept_brackets=accept_brackets)
+        answer = local.ask_store(url, asked, limits, accept_brackets=accept_brackets)
         answer["warnings"].append(f"{error} The answer is from the store here.")
         return answer
-    return {**answer, "warnings": _kept_locally(question, brief, answer)}
-
-
-def _from_store(
-    question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool
-) -> dict[str, Any]:
-    limits = Limits(brief.headroom, brief.windows)
-    url = question.database or brief.database_url
-    store = QuickStore.open(url)
-    if store is None:
-        return _through_sqlalchemy(
-            url, lambda rows: evaluate(rows, asked, limits, accept_brackets=accept_brackets)
-        )
-    try:
-        answer = evaluate(store.rows, asked, limits, accept_brackets=accept_brackets)
-        return _kept(store, answer)
-    except sqlite3.Error as error:
-        raise MeasurementError(f"Database {url}: {error}. Try again.") from None
-    finally:
-        store.close()
-
-
-def _kept(store: QuickStore, answer: dict[str, Any]) -> dict[str, Any]:
-    """With its id, or with a warning: an answer that cannot be kept is still one."""
-    try:
-        return {**answer, "id": store.add_check(stored_columns(answer)), "warnings": []}
-    except sqlite3.Error as error:
-        return {**answer, "id": None, "warnings": [f"The answer could not be kept: {error}."]}
-
-
-def read_through_sqlalchemy(url: str, sql: str, **parameters: Any) -> Any:
-    from app.checks import service
-    from app.database import open_database
-
-    database = open_database(url)
-    try:
-        with database.read() as session:
-            return service.rows_of(session)(sql, **parameters)
-    finally:
-        database.close()
-
-
-def _through_sqlalchemy(
-    url: str, answered: Callable[[Callable[..., Any]], dict[str, Any]]
-) -> dict[str, Any]:
-    from app.checks import service
-    from app.database import open_database
-
-    database = open_database(url)
-    try:
-        with database.read() as session:
-            answer = answered(service.rows_of(session))
-        record = service.record(database, **stored_columns(answer))
-    finally:
-        database.close()
-    return {**answer, "id": record.id, "warnings": []}
-
-
-def _kept_locally(question: Question, brief: Brief, answer: dict[str, Any]) -> list[str]:
-    """Warnings, where it could not be."""
-    here = {**answer, "recommendation_id": None}  # which is the service's
-    url = question.database or brief.database_url
-    store = QuickStore.open(url)
-    try:
-        if store is None:
-            _through_sqlalchemy(url, lambda rows: here)
-        else:
-            store.add_check({**stored_columns(here), "document": answer})
-    except (TonnageError, sqlite3.Error) as error:
-        return [f"The answer could not be kept here: {error}"]
-    finally:
-        if store is not None:
-            store.close()
-    return []
+    return {**answer, "warnings": local.keep_here(url, answer)}
 
 
 def _size(text: str | None) -> int | None:

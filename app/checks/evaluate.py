@@ -6,8 +6,9 @@ from typing import Any
 
 from app.checks.asked import Asked, Limits
 from app.checks.decide import decide
-from app.checks.gather import Found, Rows, gather
+from app.checks.gather import Found, gather
 from app.checks.plan import Answer
+from app.checks.rows import Rows
 
 
 def evaluate(

@@ -97,6 +97,12 @@ class Run:
     def passed(self) -> bool:
         return self.verdict == "stable"
 
+    @property
+    def why(self) -> str:
+        """Its reason as one line, to put into a sentence."""
+        text = self.reason.strip()
+        return text.splitlines()[0].rstrip(".") if text else "no reason was given"
+
     def needed_more_than(self, cap_bytes: int) -> bool:
         """Whether it shows that a run like it does not get by with so much memory."""
         if self.verdict in FAILED_WHATEVER_THE_MEMORY:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from app.checks.schemas import CheckOut
 from app.client import events as streams
+from app.client.errors import foreign
 from app.client.events import StudyEvent
 from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
@@ -28,6 +29,7 @@ from app.runs.schemas import RunOut
 from app.studies.schemas import StudyOut, TrialOut
 from app.workloads.schemas import RegisteredOut, WorkloadOut
 from probes.devices.fingerprint import Fingerprint
+from probes.errors import InputError
 from probes.measurement import Measurement
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -49,7 +51,12 @@ class Client:
         attempts: int = ATTEMPTS,
     ) -> None:
         """``key`` is what ``tonnage keys create`` printed; ``timeout_s`` is for one answer;
-        ``attempts`` is how often what may be sent twice is sent at most."""
+        ``attempts`` is how often what may be sent twice is sent at most. Raises ``InputError`` for
+        an address that is none."""
+        if not base_url.startswith(("http://", "https://")):
+            raise InputError(
+                f"{base_url!r} is no address of a service: it begins with http:// or https://."
+            )
         self._transport = Transport(base_url, key, timeout_s, attempts=attempts)
 
     def __enter__(self) -> Client:
@@ -285,6 +292,8 @@ class Client:
             page = self._transport.json(
                 "GET", path, query={**query, "limit": PAGE, "cursor": cursor}
             )
+            if not isinstance(page, dict) or "items" not in page:
+                raise foreign(self._transport.base_url)
             yield from (kind.model_validate(item) for item in page["items"])
             cursor = page["next_cursor"]
             if cursor is None:

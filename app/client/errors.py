@@ -33,7 +33,8 @@ class ProblemError(TonnageError):
 
     def __str__(self) -> str:
         where = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.status} {self.title}: {self.detail} {self.what_to_do}".strip() + where
+        title = f"{self.status} {self.title}" if self.status else self.title
+        return f"{title}: {self.detail} {self.what_to_do}".strip() + where
 
 
 class NotFoundError(ProblemError):
@@ -95,6 +96,11 @@ def unreachable(url: str, why: str) -> UnavailableError:
         kind="unreachable",
         status=0,
         title="The service does not answer",
-        detail=f"{url}: {why}",
+        detail=f"{url}: {why}.",
         what_to_do="Check the address, and that tonnage serve runs there.",
     )
+
+
+def foreign(url: str) -> UnavailableError:
+    """Something else answers there."""
+    return unreachable(url, "what answers there is no Tonnage service")

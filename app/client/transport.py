@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from app.client.errors import problem_from, unreachable
+from app.client.errors import foreign, problem_from, unreachable
 
 ATTEMPTS = 4
 FIRST_PAUSE_S = 0.25
@@ -54,7 +54,10 @@ class Transport:
         """The body of the answer; ``None`` when it has none. ``repeatable`` says of a POST without
         a key that doing it twice changes nothing. Raises ``ProblemError``."""
         answer = self._send(method, path, query, body, idempotency_key, repeatable)
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise foreign(self.base_url) from None
 
     def text(self, path: str) -> str:
         """The body of an answer to GET as text. Raises ``ProblemError``."""

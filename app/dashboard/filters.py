@@ -123,6 +123,12 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def sentence(text: str | None) -> str:
+    """What stands behind a colon in a terminal, as a sentence of its own."""
+    text = (text or "").strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
+
+
 def _three_digits(value: float) -> str:
     if value == 0:
         return "0"
@@ -140,6 +146,7 @@ FILTERS = {
     "moment": moment,
     "number": number,
     "percent": percent,
+    "sentence": sentence,
     "settings": settings,
     "size": size,
     "value": value_text,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.dashboard.charts.capacity import Spot, capacity_figure
@@ -34,12 +34,17 @@ BINDINGS = {
 
 
 @dataclass(frozen=True)
-class Export:
-    """The recommendation in one format; ``problem`` where that cannot carry it."""
+class ExportTab:
+    """The recommendation in one format."""
 
     name: str
+    reader: str
+    """Who reads it, in a few words."""
     text: str = ""
+    unsaid: list[str] = field(default_factory=list)
+    """What of the recommendation the format cannot express, as sentences."""
     problem: str = ""
+    """Why it cannot be had in this format at all."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class RecommendationView:
     capacity: Figure | None
     predictions: list[Figure]
     alternatives: list[Alternative]
-    exports: list[Export]
+    exports: list[ExportTab]
 
     @property
     def sentence(self) -> str:
@@ -137,14 +142,15 @@ def build(
     )
 
 
-def exports(recommendation: Recommendation) -> list[Export]:
+def exports(recommendation: Recommendation) -> list[ExportTab]:
     """In every format there is."""
     found = []
-    for name in FORMATS:
+    for name, about in FORMATS.items():
         try:
-            found.append(Export(name, export(recommendation, name).text))
+            made = export(recommendation, name)
+            found.append(ExportTab(name, about.reader, made.text, made.unsaid))
         except InputError as error:
-            found.append(Export(name, problem=str(error)))
+            found.append(ExportTab(name, about.reader, problem=str(error)))
     return found
 
 

@@ -18,6 +18,7 @@ from app.service.fields import Id
 from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader
+from app.workloads.registry import registered
 from optimizer.records import Recommendation
 
 PER_PAGE = 50
@@ -68,7 +69,11 @@ def recommendation(
     request: Request, service: ServiceDep, caller: Reader, recommendation_id: RecommendationId
 ) -> Response:
     found = recommendations.exactly(service.database, recommendation_id)
-    return page(request, "recommendation.html", {"view": view(service.database, found)})
+    context = {
+        "view": view(service.database, found),
+        "is_registered": found.workload in registered(service.settings),
+    }
+    return page(request, "recommendation.html", context)
 
 
 def _address(query: dict[str, str]) -> str:

@@ -158,10 +158,11 @@ def figure(found: Progress) -> Figure:
     return capacity_figure(
         [
             Spot(
-                config=each.config,
+                config=found.configs[each.number],
                 batch_size=each.batch_size,
                 parameters=each.parameters,
                 throughput_samples_per_s=each.throughput_samples_per_s,
+                fits_window=each.fits_window,
                 is_incumbent=each.number == found.incumbent,
             )
             for each in found.points
@@ -169,4 +170,5 @@ def figure(found: Progress) -> Figure:
         ],
         loss,
         "best so far" if found.is_active else "best",
+        left_out=found.undrawn,
     )

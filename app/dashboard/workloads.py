@@ -8,6 +8,7 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.dashboard.charts.stability import stability_figures
 from app.dashboard.page import page
 from app.dashboard.space import rows_of
 from app.errors import NotFound
@@ -78,4 +79,5 @@ def measurement(
     measurement_id: Annotated[int, Path(ge=1, le=LARGEST)],
 ) -> Response:
     summary, found = measurements.get(service.database, measurement_id)
-    return page(request, "measurement.html", {"summary": summary, "run": found})
+    context = {"summary": summary, "run": found, "figures": stability_figures(found)}
+    return page(request, "measurement.html", context)

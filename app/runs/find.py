@@ -7,18 +7,23 @@ import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.checks.asked import Here
 from app.kept import folder
+from app.patience import within
 from optimizer.records import Recommendation
 from optimizer.scope import short_hash
 from probes.errors import MeasurementError, TonnageError
+
+if TYPE_CHECKING:
+    from app.recommendations.schemas import RecommendationOut
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
 """How long a service has to answer before the last known value is taken."""
+UNLIKE_OURS = "answered as no Tonnage service of this version does."
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,11 @@ def find(wanted: Wanted) -> Found:
     if wanted.server:
         try:
             found = _from_service(wanted)
-        except TonnageError as error:
+        except (TonnageError, ValueError) as error:
             found = _last_known(wanted)
             then = f"the last known value ({found.id})" if found else "what is stored here"
-            warnings.append(f"{error} Going on with {then}.")
+            why = error if isinstance(error, TonnageError) else f"{wanted.server} {UNLIKE_OURS}"
+            warnings.append(f"{why} Going on with {then}.")
     if found is None:
         try:
             found = _from_store(wanted)
@@ -85,22 +91,24 @@ def _from_service(wanted: Wanted) -> Recommendation | None:
     """What it has for this device; kept for when it is away."""
     from app.client import Client, NotFoundError
 
-    assert wanted.server is not None
-    fingerprint = wanted.here.fingerprint if wanted.here else None
-    with Client(wanted.server, wanted.api_key, PATIENCE_S, attempts=1) as tonnage:
-        try:
+    def ask() -> RecommendationOut | None:
+        assert wanted.server is not None
+        with Client(wanted.server, wanted.api_key, PATIENCE_S, attempts=1) as tonnage:
             if wanted.recommendation_id:
-                out = tonnage.recommendation(wanted.recommendation_id)
-            else:
-                listed = tonnage.recommendations(
-                    workload=wanted.workload, budget=wanted.budget, fingerprint=fingerprint
-                )
-                first = next(iter(listed), None)
-                if first is None:
-                    return None
-                out = first
-        except NotFoundError:
-            return None
+                return tonnage.recommendation(wanted.recommendation_id)
+            listed = tonnage.recommendations(
+                workload=wanted.workload,
+                budget=wanted.budget,
+                fingerprint=wanted.here.fingerprint if wanted.here else None,
+            )
+            return next(iter(listed), None)
+
+    try:
+        out = within(PATIENCE_S, f"The service at {wanted.server}", ask)
+    except NotFoundError:
+        return None
+    if out is None:
+        return None
     found = Recommendation.from_dict(out.model_dump())
     _remember(wanted, found)
     return found

@@ -13,15 +13,16 @@ from app.jobs.records import ACTIVE, JobEvent
 from app.recommendations import repository as recommendations
 from app.studies import repository, trial_repository, view, view_repository
 from app.studies.repository import StudyRecord
-from app.studies.trial_repository import TrialPoint, TrialQuery
+from app.studies.trial_repository import Tally, TrialPoint, TrialQuery
 from app.studies.view import StudyView
 from optimizer.budgets import Objective
 from optimizer.records import Recommendation, Trial
+from probes.measurement import Config
 from probes.space import dimension_from_dict, size
 
 LOG_LINES = 40
-MOST_POINTS = 600
-"""Trials that are drawn: with more, the weakest are thinned out."""
+MOST_POINTS = 400
+"""Trials that are drawn: the incumbent, the Pareto front, and of the others an even selection."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Outline:
     """A study in one line."""
 
     view: StudyView
-    settled: int
+    tally: Tally
     planned: int | None
     elapsed_s: float
 
@@ -64,7 +65,10 @@ class Progress:
     left_s: float | None
     """As long as all that are planned are measured; a study often knows enough before."""
     points: list[TrialPoint]
+    """That are drawn."""
     undrawn: int
+    configs: dict[int, Config]
+    """Of the points, by the number of the trial."""
     incumbent: int | None
     """Number of the trial that would be recommended now."""
     recommendation: Recommendation | None
@@ -106,8 +110,12 @@ def progress(database: Database, study_id: str) -> Progress:
         log = jobs.last_events(session, job.id, LOG_LINES) if job is not None else []
     planned = _planned(study)
     elapsed_s = _elapsed_s(found)
-    incumbent = _incumbent(points, study, recommendation)
+    incumbent = _incumbent(points, study)
+    if recommendation is not None and answered_by is not None:
+        incumbent = _number_of(database, answered_by, points, recommendation)
     drawn = _thinned(points, incumbent)
+    with database.read() as session:
+        configs = trial_repository.configs(session, answered_by or "", {p.number for p in drawn})
     return Progress(
         view=found,
         study=study,
@@ -119,6 +127,7 @@ def progress(database: Database, study_id: str) -> Progress:
         left_s=_left_s(found, measured, planned, spent_s),
         points=drawn,
         undrawn=len(points) - len(drawn),
+        configs=configs,
         incumbent=incumbent,
         recommendation=recommendation,
         log=log,
@@ -132,11 +141,11 @@ def outline(database: Database, views: Sequence[StudyView]) -> list[Outline]:
         studies = view_repository.studies_of(
             session, {each.answered_by for each in views if each.answered_by}
         )
-        settled = trial_repository.settled(session, list(studies))
+        tallies = trial_repository.tallies(session, list(studies))
     return [
         Outline(
             each,
-            settled.get(each.answered_by or "", 0),
+            tallies.get(each.answered_by or "", Tally(0, 0)),
             _planned(studies.get(each.answered_by or "")),
             _elapsed_s(each),
         )
@@ -209,32 +218,35 @@ def _left_s(found: StudyView, measured: int, planned: int | None, spent_s: float
     return max(planned - measured, 0) * spent_s / measured
 
 
-def _incumbent(
-    points: Sequence[TrialPoint], study: StudyRecord | None, made: Recommendation | None
+def _number_of(
+    database: Database, study_id: str, points: Sequence[TrialPoint], made: Recommendation
 ) -> int | None:
-    """By the rule that will choose (``optimizer.choose``); of a finished study, what was chosen."""
-    if made is not None:
-        same = [p for p in points if p.config == made.config and p.batch_size == made.batch_size]
-        return same[-1].number if same else None
-    if study is None or not points:
+    """Of the trial that was chosen."""
+    near = [p.number for p in points if p.batch_size == made.batch_size]
+    with database.read() as session:
+        found = trial_repository.configs(session, study_id, near)
+    return max((number for number, config in found.items() if config == made.config), default=None)
+
+
+def _incumbent(points: Sequence[TrialPoint], study: StudyRecord | None) -> int | None:
+    """By the rule that will choose (``optimizer.choose``)."""
+    among = [p for p in points if p.fits_window]
+    if study is None or not among:
         return None
     budget = study.spec["budget"]
-    if budget["objective"] == Objective.CAPACITY:
-        among = list(points)
-    else:
-        fastest = max(p.throughput_samples_per_s for p in points)
+    if budget["objective"] != Objective.CAPACITY:
+        fastest = max(p.throughput_samples_per_s for p in among)
         enough = fastest * (1 - budget["throughput_loss"])
-        among = [p for p in points if p.throughput_samples_per_s >= enough]
+        among = [p for p in among if p.throughput_samples_per_s >= enough]
     return max(among, key=lambda p: (p.parameters or 0, p.throughput_samples_per_s)).number
 
 
 def _thinned(points: list[TrialPoint], incumbent: int | None) -> list[TrialPoint]:
-    """The incumbent and the Pareto front stay; of the others an even selection."""
     if len(points) <= MOST_POINTS:
         return points
     front, most = {incumbent}, -1
     for p in sorted(points, key=lambda p: (-p.throughput_samples_per_s, -(p.parameters or 0))):
-        if (p.parameters or 0) > most:
+        if p.fits_window and (p.parameters or 0) > most:
             front.add(p.number)
             most = p.parameters or 0
     stride = len(points) / (MOST_POINTS - min(len(front), MOST_POINTS // 2))

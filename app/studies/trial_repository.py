@@ -36,13 +36,21 @@ class TrialQuery:
 
 
 class TrialPoint(NamedTuple):
-    """What is drawn of a trial that fits."""
+    """What is drawn of a trial that fits, without its config: there may be thousands."""
 
     number: int
-    config: dict[str, Any]
     batch_size: int
     parameters: int | None
     throughput_samples_per_s: float
+    fits_window: bool
+    """Whether its cycle is within the time window: one that is only a little longer is kept too."""
+
+
+class Tally(NamedTuple):
+    """How many trials a study has, and how many of them took a measurement."""
+
+    settled: int
+    measured: int
 
 
 class TrialCosts(NamedTuple):
@@ -61,11 +69,13 @@ def page(
 ) -> list[Trial]:
     """Trials without the sorted number come last."""
     column = _COLUMNS[query.sort]
-    ordered = column.desc() if query.descending else column.asc()
+    ordered = [column.desc() if query.descending else column.asc()]
+    if query.sort != "number":  # which is the key: as it stands, the index has the order
+        ordered = [column.is_(None), *ordered, TrialRow.number.desc()]
     rows = session.execute(
         select(TrialRow)
         .where(TrialRow.study_id == study_id, *_matching(query))
-        .order_by(column.is_(None), ordered, TrialRow.number.desc())
+        .order_by(*ordered)
         .offset(offset)
         .limit(limit)
     )
@@ -89,14 +99,14 @@ def counts_by_state(session: Session, study_id: str) -> dict[str, int]:
     return dict(rows.all())
 
 
-def settled(session: Session, study_ids: Collection[str]) -> dict[str, int]:
-    """How many trials each of these studies has."""
+def tallies(session: Session, study_ids: Collection[str]) -> dict[str, Tally]:
+    """Of each of these studies that has trials."""
     rows = session.execute(
-        select(TrialRow.study_id, func.count())
+        select(TrialRow.study_id, func.count(), func.count().filter(TrialRow.probes > 0))
         .where(TrialRow.study_id.in_(list(study_ids)))
         .group_by(TrialRow.study_id)
     )
-    return dict(rows.all())
+    return {study_id: Tally(settled, measured) for study_id, settled, measured in rows}
 
 
 def totals(session: Session, study_id: str) -> tuple[int, int, float]:
@@ -116,10 +126,10 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
     rows = session.execute(
         select(
             TrialRow.number,
-            TrialRow.config,
             TrialRow.batch_size,
             TrialRow.parameters,
             TrialRow.throughput_samples_per_s,
+            func.coalesce(TrialRow.violation["time"].as_float(), 0.0) <= 0,
         )
         .where(
             TrialRow.study_id == study_id,
@@ -129,6 +139,16 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
         .order_by(TrialRow.number)
     )
     return [TrialPoint(*row) for row in rows]
+
+
+def configs(session: Session, study_id: str, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Of these trials, by number."""
+    rows = session.execute(
+        select(TrialRow.number, TrialRow.config).where(
+            TrialRow.study_id == study_id, TrialRow.number.in_(list(numbers))
+        )
+    )
+    return dict(rows.all())
 
 
 def get(session: Session, study_id: str, number: int) -> Trial | None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from app.database import Database, open_database
-from benchmarks.dashboard.fill import long_study
+from app.database import open_database
+from benchmarks.dashboard.fill import full_recommendation, long_study
 from benchmarks.dashboard.look import look
 from benchmarks.record import write
-from benchmarks.service.fill import fill, recommend
-from benchmarks.service.servers import RECOMMENDATION, running
+from benchmarks.service.fill import fill
+from benchmarks.service.servers import running
 
 MEASUREMENTS = 1_000_000
 TRIALS = 5_000
@@ -33,10 +33,10 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="tonnage-benchmark-") as folder:
         url = f"sqlite:///{Path(folder)}/dashboard.db"
         database = open_database(url)
-        recommend(database)
+        recommendation_id = full_recommendation(database)
         study_id = long_study(database, given.trials)
         fill(database, given.measurements)
-        pages = _pages(database, study_id)
+        pages = _pages(recommendation_id, study_id)
         database.close()
         with running("tonnage", url) as (host, port):
             address = f"http://{host}:{port}"
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"written to {write('dashboard', result)}")
 
 
-def _pages(database: Database, study_id: str) -> dict[str, str]:
+def _pages(recommendation_id: str, study_id: str) -> dict[str, str]:
     return {
         "overview": "/",
         "studies": "/studies",
@@ -65,8 +65,12 @@ def _pages(database: Database, study_id: str) -> dict[str, str]:
             f"/studies/{study_id}?sort=throughput&state=feasible&q=width&page=9"
         ),
         "study, what a change fetches": f"/studies/{study_id}/live",
-        "recommendation": f"/recommendations/{RECOMMENDATION}",
+        "start": "/start",
+        "recommendations": "/recommendations",
+        "recommendation": f"/recommendations/{recommendation_id}",
         "workload": "/workloads/transformer",
+        "compare": f"/compare?a={recommendation_id}&b={recommendation_id}",
+        "checks": "/checks",
         "devices": "/devices",
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from sqlalchemy import func, insert, select, text
 
 from app.clock import utc_now
@@ -36,10 +39,8 @@ def measurement(batch_size: int) -> Measurement:
     )
 
 
-def recommend(database: Database) -> None:
-    """One study that ended in a recommendation of the usual size."""
-    spec = StudySpec(SCOPE, Budget("prototyping", None, 0.0, trials=4), {"layers": Choice([1, 2])})
-    study, _ = studies.open_study(database, spec)
+def recommendation(**changes: Any) -> Recommendation:
+    """Of the usual size."""
     run = measurement(96).to_dict()
     made = Recommendation(
         id=RECOMMENDATION,
@@ -62,10 +63,18 @@ def recommend(database: Database) -> None:
         ruled_out=[{"config": {"layers": 8}, "state": "pruned", "reason": "Too slow."}] * 5,
         evidence={"highest_passing": run, "lowest_failing": run},
         environment={"torch": "2.13.0"},
-        study={"id": study.id, "trials": 4, "pruned": 1, "probes": 9, "wall_s": 60.0},
+        study={},
         valid={"fingerprint": "f" * 16, "workload_hash": "abc123", "created_at": "2026-01-02"},
     )
-    studies.finish(database, study.id, made)
+    return replace(made, **changes)
+
+
+def recommend(database: Database) -> None:
+    """One study that ended in a recommendation."""
+    spec = StudySpec(SCOPE, Budget("prototyping", None, 0.0, trials=4), {"layers": Choice([1, 2])})
+    study, _ = studies.open_study(database, spec)
+    statistics = {"id": study.id, "trials": 4, "pruned": 1, "probes": 9, "wall_s": 60.0}
+    studies.finish(database, study.id, recommendation(study=statistics))
 
 
 def fill(database: Database, count: int) -> None:

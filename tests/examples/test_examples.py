@@ -4,26 +4,71 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from app.recommendations.exports.export import export
-from probes.job import WorkloadRef
-from probes.prober import Prober
-from tests.app import factories
 from tests.app.cli.conftest import QUICK, TONNAGE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WORKLOAD = "argparse_workload.py:workload"
-WHERE = ("--device", "cpu", "--memory-budget", "32MiB")
+
+
+@dataclass(frozen=True)
+class Example:
+    """How one is measured, trained and checked."""
+
+    memory: str
+    pinned: tuple[str, ...]
+    """The config that is measured, so that it takes no longer than it must."""
+    form: str
+    file: str
+    """Of the export, which is what is checked too."""
+    train: Callable[[str], list[str]]
+    """The command, from the text of the export."""
+    trained: str
+    """What it says at its end."""
+    needs: tuple[str, ...] = ()
+
+
+QUIETLY = ["--trainer.logger", "false", "--trainer.enable_checkpointing", "false"]
+EACH = {
+    "argparse": Example(
+        "32MiB",
+        ("layers=4", "width=128"),
+        "args",
+        "options.txt",
+        lambda text: ["train_argparse.py", *shlex.split(text), "--epochs", "1"],
+        "epoch 1: loss",
+    ),
+    "trainer": Example(
+        "64MiB",
+        ("layers=1", "hidden_size=32"),
+        "transformers",
+        "training_args.yaml",
+        lambda _: ["train_trainer.py", "training_args.yaml", "--layers", "1",
+                   "--hidden-size", "32", "--max-steps", "1"],
+        "train_loss",
+        ("transformers", "accelerate"),
+    ),
+    "lightning": Example(
+        "16MiB",
+        ("layers=2", "channels=32", "precision=fp32"),
+        "lightning",
+        "lightning.yaml",
+        lambda _: ["train_lightning.py", "fit", "--config", "lightning.yaml",
+                   "--trainer.max_steps", "1", *QUIETLY],
+        "`Trainer.fit` stopped: `max_steps=1` reached.",
+        ("lightning.pytorch", "jsonargparse"),
+    ),
+}  # fmt: skip
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -65,48 +110,56 @@ def run(folder: Path) -> Run:
     return run
 
 
-def exported(to: str, folder: Path, config: dict[str, Any]) -> str:
-    """A file as ``tonnage export`` writes it, without measuring first."""
-    made = factories.recommendation(config=config, batch_size=256)
-    (folder / "exported.yaml").write_text(export(made, to).text)
-    return "exported.yaml"
+@pytest.mark.parametrize("name", EACH)
+def test_measure_export_train_and_check(name: str, run: Run, folder: Path) -> None:
+    example = EACH[name]
+    for library in example.needs:
+        pytest.importorskip(library)
+    workload = f"{name}_workload.py:workload"
+    pinned = [word for value in example.pinned for word in ("--set", value)]
+    run(*TONNAGE, "tune", workload, "--device", "cpu", "--memory-budget", example.memory,
+        "--budget", "smoke_test", *pinned)  # fmt: skip
+    file = folder / example.file
+    text = run(*TONNAGE, "export", "latest", "--to", example.form).stdout
+    file.write_text(text)
+    best = batch_in(text)
 
+    trained = run(sys.executable, *example.train(text))
+    assert example.trained in trained.stdout + trained.stderr
 
-def test_measure_export_train_and_check(run: Run, folder: Path) -> None:
-    run(*TONNAGE, "tune", WORKLOAD, *WHERE, "--budget", "smoke_test",
-        "--set", "layers=4", "--set", "width=128")  # fmt: skip
-    plan = yaml.safe_load(run(*TONNAGE, "export", "latest", "--to", "yaml").stdout)
-    best = plan["batch_size"]
-    assert 100 < best < 1797
+    fits = checked(run, example, workload, status=0)
+    assert (fits["verdict"], fits["batch_size"]) == ("fits", best)
 
-    arguments = run(*TONNAGE, "export", "latest", "--to", "args").stdout
-    trained = run(sys.executable, "train_argparse.py", *shlex.split(arguments), "--epochs", "1")
-    assert "epoch 1: loss" in trained.stdout
+    file.write_text(BATCH.sub(rf"\g<1>{2 * best}", text))
+    doubled = checked(run, example, workload, status=1)
+    assert (doubled["verdict"], doubled["batch_size"]) == ("does_not_fit", 2 * best)
+    assert doubled["reason"].endswith(f"the largest batch that fits is {best}")
 
-    fits = checked(run, folder, plan, status=0)
-    assert fits["verdict"] == "fits"
-
-    twice = checked(run, folder, {**plan, "batch_size": 2 * best}, status=1)
-    assert twice["verdict"] == "does_not_fit"
-    assert twice["largest_batch"] == best
-
+    file.write_text(text)
     another_torch(folder)
-    stale = checked(run, folder, plan, status=3)
+    stale = checked(run, example, workload, status=3)
     assert stale["verdict"] == "stale"
     assert any("torch" in change and "-> 9.9.9" in change for change in stale["changes"])
-    warned = run(*TONNAGE, "export", "latest", "--to", "args")
-    assert warned.stdout == arguments
-    assert "does not hold here any more" in warned.stderr
-    assert "-> 9.9.9" in warned.stderr
-    assert run(*TONNAGE, "export", "latest", "--to", "args", "--no-check").stderr == ""
+    if name == "argparse":
+        warned = run(*TONNAGE, "export", "latest", "--to", "args")
+        assert warned.stdout == text
+        assert "does not hold here any more" in warned.stderr
+        assert "-> 9.9.9" in warned.stderr
+        assert run(*TONNAGE, "export", "latest", "--to", "args", "--no-check").stderr == ""
 
 
-def checked(run: Run, folder: Path, plan: dict[str, Any], status: int) -> dict[str, Any]:
-    """What ``tonnage check`` answers about a planned run."""
-    (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
-    done = run(*TONNAGE, "check", "plan.yaml", "--workload", WORKLOAD, *WHERE,
-               "--format", "json", status=status)  # fmt: skip
-    assert done.stdout, done.stderr
+BATCH = re.compile(r"(batch[-_]size:?\s+)(\d+)")
+
+
+def batch_in(text: str) -> int:
+    (found,) = BATCH.findall(text)
+    return int(found[1])
+
+
+def checked(run: Run, example: Example, workload: str, status: int) -> dict[str, Any]:
+    """What ``tonnage check`` answers about the exported file as it is now."""
+    named = ("--workload", workload) if example.form == "args" else ()  # others name theirs
+    done = run(*TONNAGE, "check", example.file, *named, "--device", "cpu", "--json", status=status)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -118,33 +171,3 @@ def another_torch(folder: Path) -> None:
     for device in entry["value"]["devices"]:
         device["identity"]["torch"] = "9.9.9"
     known.write_text(json.dumps(entry))
-
-
-def test_the_trainer_reads_its_file_and_trains(run: Run, folder: Path) -> None:
-    pytest.importorskip("transformers")
-    pytest.importorskip("accelerate")
-    file = exported("transformers", folder, {"layers": 1, "hidden_size": 32, "precision": "bf16"})
-    done = run(sys.executable, "train_trainer.py", file,
-               "--layers", "1", "--hidden-size", "32", "--max-steps", "1")  # fmt: skip
-    assert "train_loss" in done.stdout
-
-
-def test_lightning_reads_its_file_and_trains(run: Run, folder: Path) -> None:
-    pytest.importorskip("lightning.pytorch")
-    file = exported("lightning", folder, {"layers": 2, "channels": 8})
-    quiet = ("--trainer.logger", "false", "--trainer.enable_checkpointing", "false")
-    done = run(sys.executable, "train_lightning.py", "fit", "--config", file,
-               "--trainer.max_epochs", "1", *quiet)  # fmt: skip
-    assert "`Trainer.fit` stopped: `max_epochs=1` reached." in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("file", "samples", "largest"), [("trainer", None, "128"), ("lightning", 1797, "65")]
-)
-def test_the_others_are_workloads_too(file: str, samples: int | None, largest: str) -> None:
-    pytest.importorskip("transformers")
-    pytest.importorskip("lightning.pytorch")
-    with Prober(sys.executable) as prober:
-        told = prober.describe(WorkloadRef(f"{EXAMPLES / file}_workload.py:workload"))
-    assert told["dataset_size"] == samples or (samples is None and told["dataset_size"] > 1000)
-    assert f"{largest} elements" in told["notes"][0]

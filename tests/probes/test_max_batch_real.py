@@ -31,7 +31,7 @@ def prober() -> Iterator[Prober]:
 
 def run(prober: Prober, name: str, batch: int, plan: Plan, headroom: float = 0.05) -> Measurement:
     job = ProbeJob(
-        WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, 200 * MIB, headroom
+        WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, 128 * MIB, headroom
     )
     return prober.probe(job)
 
@@ -42,7 +42,7 @@ def search(prober: Prober, name: str, **bounds: int) -> MaxBatch:
         return run(prober, name, ask.batch_size, plan)
 
     limits = Bounds(**{"cap": 4096, **bounds})  # type: ignore[arg-type]
-    job = ProbeJob(WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, 1, "cpu", CONFIRM, 200 * MIB)
+    job = ProbeJob(WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, 1, "cpu", CONFIRM, 128 * MIB)
     prior = prober.estimate(job, limits.ceiling)
     return run_search(MaxBatchSearch(limits, prior=prior), probe)
 

@@ -190,7 +190,7 @@ def _reported(
         _keep(database_url, facts)
         if given.server:
             _send(given.server, given.api_key, facts)
-    except TonnageError as error:
+    except (TonnageError, ValueError) as error:
         _say(f"Warning: how it ended could not be reported: {_line(error)}")
     return status
 
@@ -208,10 +208,14 @@ def _keep(database_url: str, facts: dict[str, Any]) -> None:
 
 def _send(server: str, key: str | None, facts: dict[str, Any]) -> None:
     from app.client import Client
+    from app.patience import within
     from app.runs.find import PATIENCE_S
 
-    with Client(server, key, PATIENCE_S) as tonnage:
-        tonnage.add_run(**facts)
+    def send() -> None:
+        with Client(server, key, PATIENCE_S, attempts=1) as tonnage:
+            tonnage.add_run(**facts)
+
+    within(PATIENCE_S, f"The service at {server}", send)
 
 
 def _values(recommendation: Recommendation) -> str:

@@ -13,7 +13,6 @@ from app.dashboard.charts.units import count_unit
 from optimizer.choose import config_text, duration
 from probes.measurement import Config
 
-MOST_POINTS = 1200
 WIDE = 20.0
 """From this ratio of largest to smallest on, an axis is logarithmic."""
 
@@ -32,16 +31,20 @@ class Spot:
 
 
 def capacity_figure(
-    spots: Sequence[Spot], throughput_loss: float | None = None, chosen_name: str = "recommended"
+    spots: Sequence[Spot],
+    throughput_loss: float | None = None,
+    chosen_name: str = "recommended",
+    left_out: int = 0,
 ) -> Figure:
     """``throughput_loss`` is the budget's: how much throughput a more capable model may cost.
-    ``None`` where capacity alone decides. ``chosen_name`` is what the incumbent is called."""
+    ``None`` where capacity alone decides. ``chosen_name`` is what the incumbent is called.
+    ``left_out`` are configs that are too many to be among the spots."""
     inside = [s for s in spots if s.fits_window]
     front = _front(inside)
-    others = [s for s in inside if s not in front and not s.is_incumbent]
+    on_front = {id(s) for s in front}
+    others = [s for s in inside if id(s) not in on_front and not s.is_incumbent]
     outside = [s for s in spots if not s.fits_window]
     chosen = [s for s in spots if s.is_incumbent]
-    kept, left_out = _thinned(others)
     unit = count_unit([float(s.parameters) for s in spots])
     name = f"parameters [{unit.symbol}]" if unit.symbol else "parameters"
 
@@ -75,13 +78,12 @@ def capacity_figure(
             scale=_scale([s.throughput_samples_per_s for s in spots]),
         ),
         series=[
-            Series("confirmed", "passed", [place(s) for s in kept]),
+            Series("confirmed", "passed", [place(s) for s in others]),
             Series("longer than the window", "outside", [place(s) for s in outside]),
             Series("Pareto front", "front", [place(s) for s in front], line=True),
             Series(chosen_name, "chosen", [place(s) for s in chosen]),
         ],
         zones=zones,
-        unlisted=left_out,
     )
 
 
@@ -92,15 +94,6 @@ def _front(spots: Sequence[Spot]) -> list[Spot]:
         if not front or spot.parameters > front[-1].parameters:
             front.append(spot)
     return front
-
-
-def _thinned(spots: Sequence[Spot]) -> tuple[list[Spot], int]:
-    """An even selection of very many."""
-    if len(spots) <= MOST_POINTS:
-        return list(spots), 0
-    stride = len(spots) / MOST_POINTS
-    kept = [spots[int(i * stride)] for i in range(MOST_POINTS)]
-    return kept, len(spots) - len(kept)
 
 
 def _scale(values: Sequence[float]) -> Scale:
@@ -117,5 +110,5 @@ def _caption(throughput_loss: float | None, left_out: int) -> str:
             "capable one is recommended. "
         )
     if left_out:
-        words += f"{left_out} more points are not drawn. "
+        words += f"{left_out:,} more configs are in the table and not drawn. "
     return words

@@ -127,8 +127,6 @@ class Figure:
     height: Literal["normal", "low"] = "normal"
     together: str = ""
     """Charts of one name share the position along x."""
-    unlisted: int = 0
-    """Points that are left out of the table and of the chart because there are too many."""
     also: Sequence[Rule] = field(default=())
     """Rules too far away to be drawn, for the table."""
 

@@ -57,7 +57,6 @@ def _figure(
             Series("exact", "identity", [Point(low, low), Point(high, high)], True, listed=False),
             Series("prediction with its interval", "passed", points),
         ],
-        unlisted=len(graded) - len(drawn),
     )
 
 
@@ -65,7 +64,8 @@ def _caption(graded: Sequence[Grade]) -> str:
     errors = [abs(g.error) for g in graded if g.error is not None]
     inside = sum(g.low <= (g.measured or 0.0) <= g.high for g in graded)
     count = "One prediction" if len(graded) == 1 else f"{len(graded)} predictions"
+    newest = f" The newest {MOST_POINTS} are drawn." if len(graded) > MOST_POINTS else ""
     return (
         f"{count}, off by {statistics.median(errors):.1%} in the median; {inside} of "
-        f"{len(graded)} measurements fell into the predicted interval."
+        f"{len(graded)} measurements fell into the predicted interval.{newest}"
     )

@@ -16,9 +16,6 @@ class Unit(NamedTuple):
     def of(self, value: float) -> float:
         return value / self.size
 
-    def maybe(self, value: float | None) -> float | None:
-        return None if value is None else value / self.size
-
 
 BYTES = (Unit("KiB", 2**10), Unit("MiB", 2**20), Unit("GiB", 2**30))
 SECONDS = (Unit("µs", 1e-6), Unit("ms", 1e-3), Unit("s", 1.0), Unit("min", 60.0), Unit("h", 3600.0))

@@ -31,14 +31,17 @@ document.addEventListener("click", async (event) => {
 });
 
 async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Over plain HTTP from another machine a browser has no clipboard for scripts.
-  const field = document.createElement("textarea");
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  document.execCommand("copy");
-  field.remove();
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Over plain HTTP from another machine a browser has no clipboard for scripts, or it refuses.
+    const field = document.createElement("textarea");
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
 }
 
 // <div data-events="URL">: a stream that says when something has changed. The element is then sent
@@ -77,7 +80,11 @@ function say(text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 
-document.addEventListener("DOMContentLoaded", watch);
+document.addEventListener("DOMContentLoaded", () => {
+  watch();
+  // On a phone the navigation is wider than the screen.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+});
 document.addEventListener("htmx:after:swap", watch);
 // A page that the browser kept shows what was true when it was left.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

@@ -9,7 +9,7 @@ import pytest
 from app.checks import service as checks
 from app.checks.asked import Asked, Here, Limits
 from app.checks.evaluate import evaluate, stored_columns
-from app.checks.gather import config_hashes
+from app.checks.measured import config_hashes
 from app.checks.quick_store import QuickStore
 from app.devices import service as devices
 from app.measurements import service as measurements

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -22,7 +24,9 @@ CHROMIUM = next(
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+COLOUR_RULES = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+WIDTHS = (1920, 1280, 390)
 PATIENCE_S = 240.0
 
 
@@ -36,6 +40,30 @@ def chromium() -> Iterator[object]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def violations(page: Any) -> list[str]:
+    """Of WCAG 2.2 AA, as far as a program can tell, with everything opened that can be: every rule
+    in the light, and in the dark those that a colour can break."""
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    if not page.evaluate("Boolean(window.axe)"):
+        page.evaluate(AXE.read_text())
+    found = []
+    for theme, rules in (("light", TAGS), ("dark", COLOUR_RULES)):
+        page.emulate_media(color_scheme=theme)
+        wanted = json.dumps({"runOnly": rules, "resultTypes": ["violations"]})
+        for each in page.evaluate(f"axe.run({wanted})")["violations"]:
+            where = [node["target"] for node in each["nodes"]][:3]
+            found.append(f"{theme}: {each['id']}: {each['help']}: {where}")
+    return found
+
+
+def too_wide(page: Any) -> list[str]:
+    """Whether the page is wider than the screen."""
+    over = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    return [f"{over} pixels wider than the screen"] if over > 0 else []
 
 
 class Server:

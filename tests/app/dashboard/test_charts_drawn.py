@@ -10,12 +10,13 @@ import pytest
 from app.dashboard.recommendation_view import view
 from app.dashboard.report import report
 from app.database import Database, open_database
-from app.measurements import service as measurements
-from tests.app.dashboard.browser import AXE, RULES, chromium
+from tests.app.dashboard.browser import chromium
 from tests.app.dashboard.results import store
 from tests.app.serving import serving
 
-THEMES = ["light", "dark"]
+THEMES = ("light", "dark")
+pytestmark = pytest.mark.xdist_group("browser")  # they share what takes seconds to start
+
 INK = """
 (wanted) => Object.fromEntries([...document.querySelectorAll(".chart")].map((figure) => {
   const canvas = figure.querySelector("canvas");
@@ -42,17 +43,15 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def places(browser, tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]]:
-    """Addresses of a page, a comparison and a report of one stored study."""
+    """Addresses of a page and a report of one stored study."""
     folder = tmp_path_factory.mktemp("charts")
     (folder / "tonnage.db").write_bytes(migrated_file.read_bytes())
     database: Database = open_database(f"sqlite:///{folder / 'tonnage.db'}")
     made = store(database)
     (folder / "report.html").write_text(report(view(database, made)), encoding="utf-8")
-    run = next(each.id for each in measurements.page(database, limit=9) if each.batch_size == 64)
     with serving(database) as url:
         yield {
             "page": f"{url}/recommendations/{made.id}",
-            "compare": f"{url}/compare?a={made.id}&b=m{run}",
             "report": (folder / "report.html").as_uri(),
         }
     database.close()
@@ -143,15 +142,3 @@ def test_an_export_is_chosen_without_a_script(open_page, places):
     page.locator("label[for=export-toml]").click()
     assert page.locator("#export-text-toml").is_visible()
     assert not page.locator("#export-text-json").is_visible()
-
-
-@pytest.mark.parametrize("place", ["report", "compare"])
-@pytest.mark.parametrize("theme", THEMES)
-def test_nothing_stands_in_the_way_of_anybody(open_page, places, place, theme):
-    """WCAG 2.2 AA, as far as a program can tell; the other pages are in ``test_browser``."""
-    page = open_page(places[place], theme=theme, width=390)
-    page.evaluate(AXE.read_text())
-    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    violations = page.evaluate(f"axe.run({{runOnly: {RULES!r}}})")["violations"]
-    found = {each["id"]: [node["target"] for node in each["nodes"]] for each in violations}
-    assert found == {}

@@ -45,6 +45,9 @@ def test_values_and_configs():
     config = {"layers": 4, "norm": "rms", "bias": True, "rate": 0.1234567891}
     assert filters.settings(config) == "layers=4 norm=rms bias=true rate=0.123457"
     assert filters.words("does_not_fit") == "does not fit"
+    assert filters.sentence("batch 8 needs 2 GiB") == "Batch 8 needs 2 GiB."
+    assert filters.sentence("It fits.") == "It fits."
+    assert filters.sentence(None) == ""
 
 
 def test_moments():

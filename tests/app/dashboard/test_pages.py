@@ -208,6 +208,8 @@ def test_configs_are_sorted_filtered_and_paged_on_the_server(pages, database):
     assert numbers("") == list(range(119, 69, -1))
     assert numbers("?page=3") == list(range(19, -1, -1))
     assert numbers("?page=99") == numbers("?page=3")
+    assert numbers("/live?page=2") == numbers("?page=2"), "a change leaves the reader where he is"
+    assert '<input type="hidden" name="page" value="2">' in pages.get(f"{address}?page=2").text
     assert numbers("?sort=throughput&order=asc")[:3] == [1, 3, 5]
     assert numbers("?sort=throughput")[:2] == [119, 117]
     assert numbers("?state=pruned")[:2] == [118, 116]

@@ -80,6 +80,12 @@ class TestExports:
     def test_every_format_there_is(self):
         assert [each.name for each in exports(document())] == list(FORMATS)
 
+    def test_what_a_format_cannot_express_is_said_beside_it(self):
+        found = {each.name: each for each in exports(document(config={"compile": True}))}
+        assert found["deepspeed"].reader == "DeepSpeed's JSON"
+        assert any("engine.compile()" in sentence for sentence in found["deepspeed"].unsaid)
+        assert found["json"].unsaid == []
+
     def test_one_that_cannot_carry_it_says_so(self):
         found = exports(recommendation(config={"text": "two\nlines"}))
         env = next(each for each in found if each.name == "env")

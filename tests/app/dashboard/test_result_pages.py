@@ -56,6 +56,24 @@ class TestRecommendation:
             assert html.unescape(shown[1]).strip() == export(stored, name).text.strip()
             assert f'data-copy="export-text-{name}"' in text
 
+    def test_what_an_export_cannot_express_stands_below_it(self, pages, database):
+        made = store(database, config={"compile": True})
+        text = html.unescape(pages.get(f"/recommendations/{made.id}").text)
+        panels = dict(
+            re.findall(r'<input [^>]*id="export-([\w-]+)"(.*?)\n  </div>', text, re.DOTALL)
+        )
+        assert list(panels) == list(FORMATS)
+        for name, panel in panels.items():
+            said = re.findall("<li>(.*?)</li>", panel)
+            assert said == export(made, name).unsaid
+        assert "engine.compile()" in panels["deepspeed"]
+
+    def test_a_format_that_cannot_carry_it_says_why(self, pages, database):
+        made = store(database, config={"text": "two\nlines"})
+        panel = pages.get(f"/recommendations/{made.id}").text.partition('id="export-env"')[2]
+        assert "cannot be had like that" in panel.partition("<input")[0]
+        assert "one line per variable" in panel.partition("<input")[0]
+
     def test_a_changed_workload_makes_it_stale_with_the_command_to_go_on(
         self, pages, database, stored
     ):

@@ -249,27 +249,6 @@ def test_a_service_is_asked_and_told_and_not_missed(folder, run, service):
     assert json.loads(refused.stdout)[0] == ["96"]
 
 
-def test_a_check_by_the_service(folder, run, service):
-    url, token = service
-    elsewhere = f"sqlite:///{folder}/elsewhere.db"
-    asked = ("tonnage", "check", "--server", url, "--api-key", token, "--database", elsewhere)
-    plan = ("--workload", "transformer", "--batch-size")
-    fits, large = run(*asked, *plan, "96"), run(*asked, *plan, "400", "--json")
-    assert (fits.returncode, fits.stdout[:14]) == (0, "fits: batch 96"), fits.stderr
-    assert large.returncode == 1
-    answer = json.loads(large.stdout)
-    assert answer["largest_batch"] == 96
-    with sqlite3.connect(folder / "elsewhere.db") as connection:
-        kept = connection.execute("SELECT verdict FROM tonnage_checks ORDER BY id").fetchall()
-    assert kept == [("fits",), ("does_not_fit",)]
-    away = run(*asked[:3], "http://127.0.0.1:9", *plan, "96")
-    assert away.returncode == 0
-    assert "The service does not answer" in away.stderr
-    assert "The answer is from the store here" in away.stderr
-    refused = run(*asked[:4], "--api-key", "wrong", *plan, "96")
-    assert refused.returncode == 2
-
-
 def test_runs_over_http(folder, run, service):
     import httpx
 

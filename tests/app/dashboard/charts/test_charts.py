@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.dashboard.charts.capacity import MOST_POINTS, Spot, capacity_figure
+from app.dashboard.charts.capacity import Spot, capacity_figure
 from app.dashboard.charts.figure import Figure, Series
 from app.dashboard.charts.intervals import Side, intervals_figure
 from app.dashboard.charts.memory import memory_figure
@@ -183,14 +183,9 @@ class TestCapacity:
         assert [p.x for p in series(figure, "front").points] == [10]
         assert [p.x for p in series(figure, "outside").points] == [99]
 
-    def test_thousands_of_points_are_thinned_and_the_front_is_not(self):
-        spots = [self.spot(i, 1e4 / i) for i in (1, 10, 100)]
-        spots += [self.spot(1, 1.0 + i / 1e4) for i in range(5000)]
-        figure = capacity_figure(spots)
-        assert len(series(figure, "passed").points) == MOST_POINTS
-        assert len(series(figure, "front").points) == 3
-        assert "3800 more points" in figure.caption
-        assert len(figure.to_json()) < 150_000
+    def test_what_is_left_out_is_counted(self):
+        figure = capacity_figure([self.spot(10, 1.0)], left_out=4400)
+        assert "4,400 more configs are in the table" in figure.caption
 
     def test_wide_ranges_are_logarithmic(self):
         figure = capacity_figure([self.spot(10, 1.0), self.spot(10_000, 2.0)])

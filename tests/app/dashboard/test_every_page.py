@@ -1,0 +1,172 @@
+"""Every page in a real browser, light and dark, with results and without: accessible, as narrow as
+a phone, and without a word of complaint."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.checks import service as checks
+from app.checks.asked import Asked
+from app.dashboard.page import NAVIGATION
+from app.dashboard.recommendation_view import view
+from app.dashboard.report import report
+from app.dashboard.routes import DASHBOARD
+from app.dashboard.study import TRIAL_STATES
+from app.database import Database, open_database
+from app.devices import repository as devices
+from app.jobs import service as jobs
+from app.jobs.records import StudyRequest
+from app.service.runtime import Service
+from app.settings import load_settings
+from app.studies import service as studies
+from app.studies.store import SqlStudyStore
+from app.workloads import repository as workloads
+from app.workloads.space import Described, Describer
+from probes.measurement import Verdict
+from probes.space import Choice, Int, dimension_to_dict
+from tests.app import factories
+from tests.app.dashboard.browser import AXE, WIDTHS, chromium, too_wide, violations
+from tests.app.dashboard.results import store
+from tests.app.serving import running, serving
+
+pytestmark = pytest.mark.xdist_group("browser")  # they share what takes seconds to start
+
+WORKLOAD, KEY = "train.py:Net", "f" * 16
+SPACE = {"layers": Int(1, 12), "activation": Choice(["relu", "gelu"])}
+DEVICE = {
+    "identity": {"uuid": "abc", "torch": "2.13.0", "driver": {"missing": "it has none"}},
+    "device_class": {"name": "A processor", "total_bytes": 2**33},
+    "environment": {"MALLOC_ARENA_MAX": "1"},
+    "state": {"temperature_c": 41.0, "memory_used_bytes": {"missing": "not read"}},
+}
+NO_PAGES = {"/assets/{rest:path}", "/studies/{study_id}/changes"}
+PARTS_OF_PAGES = {"/now", "/devices/now", "/start/plan", "/studies/{study_id}/live"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]]:
+    """Page to its address, on a service that has something to show on each of them."""
+    folder = tmp_path_factory.mktemp("everything")
+    with stored_in(folder, migrated_file) as database:
+        made = store(database)
+        (folder / "report.html").write_text(report(view(database, made)), encoding="utf-8")
+        other = store(database, workload="other.py:Net", budget="prototyping")
+        running_id = half_done(database)
+        waiting_id = jobs.submit(database, StudyRequest("transformer")).id
+        check_id = surroundings(database)
+        with running(offline(database)) as url:
+            study_id = made.study["id"]
+            yield {
+                "/": f"{url}/",
+                "/studies": f"{url}/studies",
+                "/studies/{study_id}": f"{url}/studies/{study_id}",
+                "/studies/{study_id} that runs": f"{url}/studies/{running_id}?sort=throughput&q=r",
+                "/studies/{study_id} that waits": f"{url}/studies/{waiting_id}",
+                "/studies/{study_id}/trials/{number}": f"{url}/studies/{running_id}/trials/1",
+                "/start": f"{url}/start?workload=transformer&budget=smoke_test",
+                "/recommendations": f"{url}/recommendations",
+                "/recommendations/{recommendation_id}": f"{url}/recommendations/{made.id}",
+                "/compare": f"{url}/compare?a={made.id}&b={other.id}",
+                "/checks": f"{url}/checks",
+                "/checks/{check_id}": f"{url}/checks/{check_id}",
+                "/workloads": f"{url}/workloads",
+                "/workloads/{name:path}": f"{url}/workloads/{WORKLOAD}",
+                "/measurements/{measurement_id}": f"{url}/measurements/1",
+                "/devices": f"{url}/devices",
+                "/devices/{key}": f"{url}/devices/{KEY}",
+                "report": (folder / "report.html").as_uri(),
+            }
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]]:
+    """Page to its address, where nothing is stored; and those that an error makes."""
+    paths = [link.path for link in NAVIGATION] + ["/workloads/visnet", "/studies/st_none"]
+    with (
+        stored_in(tmp_path_factory.mktemp("nothing"), migrated_file) as database,
+        running(offline(database)) as url,
+        serving(database, needs_keys=True) as locked,
+    ):
+        yield {path: f"{url}{path}" for path in paths} | {"/login": f"{locked}/"}
+
+
+@contextlib.contextmanager
+def stored_in(folder: Path, migrated_file: Path) -> Iterator[Database]:
+    (folder / "tonnage.db").write_bytes(migrated_file.read_bytes())
+    database = open_database(f"sqlite:///{folder / 'tonnage.db'}")
+    yield database
+    database.close()
+
+
+def offline(database: Database) -> Service:
+    """A service whose workloads are described without a worker."""
+    describer = Describer(lambda settings, name: Described(SPACE, 1000))
+    return Service(database, load_settings(environ={}), needs_keys=False, describer=describer)
+
+
+def half_done(database: Database) -> str:
+    """The id of a study that runs, with configs of every state."""
+    spec = factories.spec(workload="third.py:Net")
+    study, _ = studies.open_study(database, spec)
+    keeper = SqlStudyStore(database, study.id, spec)
+    for number, state in enumerate(TRIAL_STATES * 2):
+        keeper.add_trial(factories.trial(number, state=state, parameters=1000 * (number + 1)))
+    failed = factories.measurement(
+        64, Verdict.OOM, stderr_tail="the last words", notes=["a note"], tainted=["a busy machine"]
+    )
+    keeper.add_measurement(1, failed, [])
+    return study.id
+
+
+def surroundings(database: Database) -> str:
+    """The device, the workload and a check, whose id it gives."""
+    space = {name: dimension_to_dict(each) for name, each in SPACE.items()}
+    with database.write() as session:
+        devices.save(
+            session, key=KEY, class_key="c", kind="cpu", name="A processor", document=DEVICE
+        )
+        workloads.save(
+            session, reference=WORKLOAD, source_hash="abc123", dataset_size=60_000, space=space
+        )
+    asked = Asked(workload=WORKLOAD, config={"layers": 4}, batch_size=512, device=KEY)
+    return checks.check(database, load_settings(environ={}), asked).id
+
+
+@pytest.mark.parametrize("which", ["everything", "nothing"])
+def test_every_page_is_for_everybody_in_both_themes(browser, request, which):
+    found, said = [], []
+    page = browser.new_page()
+    page.add_init_script(path=AXE)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: said.append(message.text))
+    for name, address in request.getfixturevalue(which).items():
+        said.clear()
+        page.goto(address)
+        if name == "/start" and which == "everything":
+            page.wait_for_selector("text=device minutes")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            said += too_wide(page)
+        found += [f"{name}: {each}" for each in violations(page)]
+        found += [f"{name}: {each}" for each in said if "status of 404" not in each]
+    page.close()
+    assert not found, "\n".join(found)
+
+
+def test_no_page_is_left_out(everything, nothing):
+    """A new one must come into the fixtures above."""
+    there = {
+        route.path for router in DASHBOARD for route in router.routes if "GET" in route.methods
+    }
+    seen = {name.partition(" ")[0] for name in (*everything, *nothing)}
+    assert there - NO_PAGES - PARTS_OF_PAGES == seen & there

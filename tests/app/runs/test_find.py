@@ -1,0 +1,143 @@
+"""Which recommendation a run starts with, and that nothing that is away keeps it from starting."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app import patience
+from app.database import Database
+from app.patience import Late, within
+from app.recommendations import repository as recommendations
+from app.runs import find as finding
+from app.runs.find import Wanted, find
+from app.studies import service as studies
+from probes.errors import InputError
+from tests.app import factories
+from tests.app.serving import answering, serving
+
+RECOMMENDATION = "rec_1k0rr48nvttvb71401qp"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def empty(tmp_path: Path, migrated_file: Path) -> str:
+    """A store here with nothing in it."""
+    file = tmp_path / "empty.db"
+    file.write_bytes(migrated_file.read_bytes())
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def url(database: Database) -> Iterator[str]:
+    """A service that has a recommendation."""
+    study, _ = studies.open_study(database, factories.spec())
+    made = factories.recommendation(RECOMMENDATION)
+    with database.write() as session:
+        recommendations.save(session, made, study.id, "scope")
+    with serving(database) as at:
+        yield at
+
+
+def wanted(server: str, store: str) -> Wanted:
+    return Wanted(
+        workload=factories.recommendation().workload,
+        budget=None,
+        recommendation_id=None,
+        here=None,
+        workload_hash=None,
+        server=server,
+        api_key=None,
+        database_url=store,
+    )
+
+
+def away(question: Wanted, monkeypatch: pytest.MonkeyPatch) -> Wanted:
+    """The same question, kept under the same name, to a service that is gone."""
+    file = finding._last_known_file(question)
+    monkeypatch.setattr(finding, "_last_known_file", lambda _: file)
+    return replace(question, server="http://127.0.0.1:9")
+
+
+def test_the_service_is_asked_first(url: str, empty: str) -> None:
+    found = find(wanted(url, empty))
+    assert found.recommendation is not None
+    assert (found.recommendation.id, found.warnings) == (RECOMMENDATION, [])
+
+
+def test_what_it_said_last_counts_while_it_is_away(url, empty, monkeypatch) -> None:
+    question = wanted(url, empty)
+    find(question)
+    found = find(away(question, monkeypatch))
+    assert found.recommendation is not None
+    assert found.recommendation.id == RECOMMENDATION
+    (warning,) = found.warnings
+    assert f"Going on with the last known value ({RECOMMENDATION})." in warning
+
+
+def test_else_the_store_here(url, database, empty) -> None:
+    stored = find(wanted("http://127.0.0.1:9", database.full_url))
+    assert stored.recommendation is not None
+    assert stored.recommendation.id == RECOMMENDATION
+    nothing = find(wanted("http://127.0.0.1:9", empty))
+    assert nothing.recommendation is None
+    assert "Going on with what is stored here." in nothing.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b"<html>A shop.</html>"), (200, b"{}"), (302, b""), (503, b"")]
+)
+def test_whatever_answers_instead_never_stops_a_run(status, body, empty) -> None:
+    with answering(status, body) as url:
+        found = find(wanted(url, empty))
+    assert found.recommendation is None
+    assert "Going on with what is stored here." in found.warnings[0]
+
+
+def test_silence_is_waited_for_only_so_long(empty, monkeypatch) -> None:
+    monkeypatch.setattr(finding, "PATIENCE_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = find(wanted(f"http://127.0.0.1:{silent.getsockname()[1]}", empty))
+    assert found.recommendation is None
+    assert "Going on with what is stored here." in found.warnings[0]
+
+
+def test_so_is_whatever_has_no_time_out_of_its_own(monkeypatch) -> None:
+    monkeypatch.setattr(patience.threading.Thread, "join", lambda thread, seconds: None)
+    with pytest.raises(Late, match=r"The service did not answer within 3 s\."):
+        within(3.0, "The service", patience.threading.Event().wait)
+
+
+def test_what_a_call_says_in_time_is_passed_on() -> None:
+    assert within(60.0, "It", lambda: 42) == 42
+    with pytest.raises(ZeroDivisionError):
+        within(60.0, "It", lambda: 1 // 0)
+
+
+def test_a_store_that_is_none_is_bad_input(tmp_path) -> None:
+    (tmp_path / "not.db").write_text("hello")
+    with pytest.raises(InputError, match=r"not\.db.*is not an SQLite database"):
+        find(wanted("http://127.0.0.1:9", f"sqlite:///{tmp_path}/not.db"))
+
+
+DOUBTS = [
+    ({}, ""),
+    ({"study": {"time_scale": 0.1}}, "scaled by 0.1"),
+    ({"valid": {"fingerprint": "f1", "workload_hash": "old"}}, "source or the options"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), DOUBTS)
+def test_what_makes_it_doubtful(changes, words) -> None:
+    made = factories.recommendation(**changes)
+    question = replace(wanted("", ""), workload_hash="new" if "valid" in changes else None)
+    found = finding.doubts(made, question)
+    assert [words in doubt for doubt in found] == ([True] if words else [])

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from app.database import Database
+from app.errors import NotFound
+from app.studies import service as studies
+from app.studies import view
+from app.studies.progress import MOST_POINTS, last_event, outline, progress
+from app.studies.store import SqlStudyStore
+from tests.app import factories
+
+
+@pytest.fixture
+def half_done(database: Database) -> str:
+    """Three of at most four configs: two that fit, one that was ruled out without a probe."""
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    fits = {"probes": 3, "wall_s": 30.0}
+    store.add_trial(
+        factories.trial(0, throughput_samples_per_s=100.0, parameters=1000, batch_size=64, **fits)
+    )
+    store.add_trial(
+        factories.trial(1, throughput_samples_per_s=90.0, parameters=9000, batch_size=8, **fits)
+    )
+    nothing = {"batch_size": None, "throughput_samples_per_s": None, "probes": 0, "wall_s": 0.0}
+    store.add_trial(factories.trial(2, state="pruned", **nothing))
+    return study.id
+
+
+def test_what_is_left_is_the_pace_so_far_times_what_is_planned(database, half_done):
+    found = progress(database, half_done)
+    assert (found.settled, found.measured, found.planned, found.probes) == (3, 2, 4, 6)
+    assert found.left_s == pytest.approx(2 * 30.0)
+    assert found.is_active
+
+
+def test_the_best_so_far_is_what_would_be_recommended(database, half_done):
+    """Of those that lose little throughput, the most capable one."""
+    found = progress(database, half_done)
+    assert found.best is not None
+    assert found.best.parameters == 9000
+
+
+def test_what_takes_longer_than_the_window_is_not_the_best(database, half_done):
+    spec = factories.spec()
+    SqlStudyStore(database, half_done, spec).add_trial(
+        factories.trial(
+            3, throughput_samples_per_s=99.0, parameters=99_000, violation={"time": 0.02}
+        )
+    )
+    found = progress(database, half_done)
+    assert [p.fits_window for p in found.points] == [True, True, False]
+    assert found.incumbent == 1
+
+
+def test_of_a_finished_study_the_best_is_what_was_recommended(database, half_done):
+    config = progress(database, half_done).configs[0]
+    made = factories.recommendation(config=config, batch_size=64, study={"id": half_done})
+    studies.finish(database, half_done, made)
+    found = progress(database, half_done)
+    assert (found.incumbent, found.left_s, found.is_active) == (0, None, False)
+
+
+def test_thousands_of_configs_are_thinned_and_the_front_is_not(database):
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    for number in range(MOST_POINTS + 200):
+        store.add_trial(
+            factories.trial(number, throughput_samples_per_s=1.0 + number / 1e4, parameters=10)
+        )
+    best = {"throughput_samples_per_s": 99.0, "parameters": 5}
+    store.add_trial(factories.trial(9000, **best))
+    found = progress(database, study.id)
+    assert len(found.points) + found.undrawn == MOST_POINTS + 201
+    assert len(found.points) <= MOST_POINTS
+    assert {9000, MOST_POINTS + 199} <= {p.number for p in found.points} == found.configs.keys()
+    assert found.incumbent == 9000
+
+
+def test_before_the_first_config_nothing_is_said_of_the_time_left(database):
+    study, _ = studies.open_study(database, factories.spec())
+    found = progress(database, study.id)
+    assert (found.left_s, found.best, found.points) == (None, None, [])
+
+
+def test_an_outline_counts_what_was_settled_and_what_was_measured(database, half_done):
+    (line,) = outline(database, view.page(database, limit=5))
+    assert line.tally == (3, 2)
+    assert line.planned == 4
+
+
+def test_a_study_of_the_command_line_changes_with_its_trials(database, half_done):
+    assert last_event(database, half_done) == (3, False)
+    with pytest.raises(NotFound, match="st_none"):
+        last_event(database, "st_none")
