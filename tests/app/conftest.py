@@ -125,9 +125,10 @@ def _empty_tables(url: URL) -> None:
             )
         )
         names = set(inspect(connection).get_table_names())
-        is_ours = names >= {*Base.metadata.tables, migrate.VERSION_TABLE} and (
-            connection.scalar(text(f"SELECT version_num FROM {migrate.VERSION_TABLE}"))
-        ) == migrations.HEAD
+        is_ours = names >= {*Base.metadata.tables, migrate.VERSION_TABLE}
+        if is_ours:
+            version = connection.scalar(text(f"SELECT version_num FROM {migrate.VERSION_TABLE}"))
+            is_ours = version == migrations.HEAD
         if is_ours:
             emptied = names - {migrate.VERSION_TABLE, "alembic_version", "version_info"}
             connection.execute(text(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY CASCADE"))
