@@ -19,6 +19,7 @@ from typing import Any
 from probes.black_box import command as commands
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
+from probes.black_box.sources import describe as describe_command
 from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
@@ -60,7 +61,7 @@ class Prober:
     def describe(self, workload: WorkloadRef) -> dict[str, Any]:
         """Space, dataset size and source hash of a workload. Raises ``InputError``."""
         if commands.is_command(workload):
-            return commands.describe(workload)
+            return describe_command(workload)
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
         result: dict[str, Any] = self._ask(job)["workload"]
         return result

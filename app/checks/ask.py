@@ -89,6 +89,11 @@ def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
     }
     identity = written.recommendation_id if written else None
     if question.workload is None and identity is None:
+        if written is not None:
+            raise InputError(
+                f"{question.config_file} names no recommendation (of the exports, args, hydra and "
+                "transformers-json have no place for it): say what is trained with --workload."
+            )
         raise InputError(
             "Name what is trained with --workload, or give a file that tonnage export wrote."
         )

@@ -48,18 +48,19 @@ def headline(answer: Document) -> str:
 
 def text(answer: Document, explain: bool) -> str:
     lines = [headline(answer), f"  {_planned(answer)}"]
-    lines += [f"  {line}" for line in more_lines(answer)]
+    lines += [f"  {line}" for line in more_lines(answer, notes=False)]  # they are on stderr
     if explain:
         lines += ["", *explanation(answer)]
     return "\n".join(lines) + "\n"
 
 
-def more_lines(answer: Document) -> list[str]:
+def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
     """What follows the headline."""
     lines = list(answer["details"])
     if answer["verdict"] in NO and answer["lever"]:
         lines.append(f"What would help: {answer['lever']}.")
-    lines += [f"Note: {note}" for note in answer.get("warnings", [])]
+    if notes:
+        lines += [f"Note: {note}" for note in answer.get("warnings", [])]
     if answer["verdict"] in ("unknown", "stale"):
         lines.append(
             "Measure it where it is to run: the same check with --probe full, or tonnage tune "

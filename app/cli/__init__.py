@@ -34,6 +34,8 @@ def run(arguments: list[str]) -> int:
     except SystemExit as ended:  # how the command line library ends every command
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return _interrupted() if status == EXIT_INTERRUPTED else status
+    except KeyboardInterrupt:  # of a quick command, which no library runs
+        return _interrupted()
     except TonnageError as error:
         logging.getLogger(__name__).debug("failed", exc_info=error)
         print(f"Error: {error}", file=sys.stderr)

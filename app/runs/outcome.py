@@ -25,6 +25,13 @@ _STEP_TIMES = (
     re.compile(r"train_steps_per_second[\"']?\s*[:=]\s*(?P<value>\d+(?:\.\d+)?)(?P<unit>)"),
 )
 
+_WORDS = {
+    "the worker": "the run",
+    " before it could report": "",
+    "memory cap was exceeded": "memory was not enough",
+}
+"""What is said of a probe, and what of a run, which has no cap and reports to nobody."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -41,7 +48,9 @@ def ending(returncode: int, tail: str, cgroup_oom_kills: int, *, stopped_by_us: 
     if returncode == 0:
         return Ending("finished", "")
     death = classify_death(returncode, tail, near_cap=False, cgroup_oom_kills=cgroup_oom_kills)
-    reason = death.reason.replace("the worker", "the run").replace(" before it could report", "")
+    reason = death.reason
+    for of_a_worker, of_a_run in _WORDS.items():
+        reason = reason.replace(of_a_worker, of_a_run)
     if death.verdict is Verdict.OOM:
         return Ending("out_of_memory", reason)
     number = -returncode if returncode < 0 else returncode - 128

@@ -7,14 +7,12 @@ Standard library only.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from probes.black_box import template
 from probes.black_box.steps import DEFAULT_STEP, as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
-from probes.space import Choice, Space, as_space, dimension_to_dict, parse_dimension
+from probes.space import Choice, Space, as_space, parse_dimension
 
 SPEC = "command:"
 """How the ``spec`` of a command begins; what follows is a name for people."""
@@ -37,10 +35,6 @@ RESERVED = {
     "python": "the interpreter given with --python",
 }
 """Placeholders that are not dimensions, and what they stand for."""
-
-SOURCES = {".py", ".sh", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini"}
-MOST_SOURCES = 2000
-SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "venv"}
 
 
 @dataclass(frozen=True)
@@ -240,73 +234,6 @@ def _check_type(name: str, value: Any) -> None:
             raise InputError(f"dataset_size is a number of samples, not {value!r}.")
     elif value is not None and not isinstance(value, str):
         raise InputError(f"{name} is a text, not {value!r}.")
-
-
-def describe(workload: WorkloadRef) -> dict[str, Any]:
-    """As ``probes.workloads.loading.describe``: what a study is planned with."""
-    command = command_of(workload)
-    return {
-        "workload": workload.spec,
-        "source_hash": source_hash(command),
-        "dataset_size": command.dataset_size,
-        "space": {name: dimension_to_dict(d) for name, d in command.space.items()},
-        "evaluates": False,
-        "notes": [],
-    }
-
-
-def source_hash(command: Command) -> str:
-    """Sixteen hex digits over the command and the sources it names.
-
-    Those are the files in its words that are programs or configurations, and every ``.py`` file
-    below the folder of a script. Data and what the command writes itself are not looked at.
-    """
-    digest = hashlib.sha256()
-    facts = [
-        command.template,
-        command.step_pattern,
-        command.log,
-        sorted(command.env.items()),
-        command.shell,
-        {name: dimension_to_dict(d) for name, d in command.space.items()},
-    ]
-    digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
-    for path in sorted(_sources(command)):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _sources(command: Command) -> set[Path]:
-    found: set[Path] = set()
-    words = command.template.split() if command.shell else template.split(command.template)
-    for word in words:
-        path = command.folder / word.rpartition("=")[2]
-        if path.suffix not in SOURCES or not path.is_file():
-            continue
-        found.add(path.resolve())
-        if path.suffix == ".py":
-            beside = list(_python_files(path.resolve().parent))
-            found.update(beside if len(beside) <= MOST_SOURCES else [])
-    return found
-
-
-def _python_files(folder: Path) -> Iterator[Path]:
-    seen = 0
-    for here, folders, files in os.walk(folder):
-        folders[:] = [
-            f
-            for f in folders
-            if f not in SKIPPED_FOLDERS
-            and not f.startswith(".")
-            and not Path(here, f, "pyvenv.cfg").exists()
-        ]
-        for name in files:
-            if name.endswith(".py"):
-                yield Path(here, name)
-        seen += len(files)
-        if seen > 50 * MOST_SOURCES:  # a home folder, not a project
-            return
 
 
 def interpreter_of(command: Command) -> str | None:

@@ -17,8 +17,9 @@ CERTAIN_RATIO = 256
 SUSPICIOUS_RATIO = 8
 GROWN_RATIO = 4
 """Where memory did grow with smaller batches, so many times are certain too."""
-SAME_BYTES = 2**20
-CLEAR_BYTES = 16 * SAME_BYTES
+SAME_BYTES = 4 * 2**20
+"""Address space of the same command differs by some 2 MiB from run to run."""
+CLEAR_BYTES = 4 * SAME_BYTES
 SAME_TIME = 2.0
 
 

@@ -1,7 +1,7 @@
 """Real databases for the tests of ``app``: SQLite files, and PostgreSQL where one is named.
 
-``TONNAGE_TEST_POSTGRES_URL`` names a server on which databases may be created; each test gets a
-fresh one.
+``TONNAGE_TEST_POSTGRES_URL`` names a server on which databases may be created; each test gets an
+empty one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, create_engine, inspect, make_url, text
 
 import migrations
 from app.database import Database, migrate, open_database
@@ -41,31 +41,55 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
+def kind(request: pytest.FixtureRequest) -> str:
+    """``sqlite``, then ``postgresql`` where there is one."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(kind: str, sqlite_url: str) -> Iterator[str]:
     """An empty database of each kind there is."""
-    if request.param == "sqlite":
+    if kind == "sqlite":
         yield sqlite_url
         return
-    name = f"tonnage_test_{uuid.uuid4().hex[:12]}"
+    name = new_name()
     on_server(f"CREATE DATABASE {name}")
-    yield server().set(database=name).render_as_string(hide_password=False)
+    yield on_this_server(name)
     on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def database(database_url: str, migrated_file: Path) -> Iterator[Database]:
+def database(
+    kind: str, sqlite_url: str, migrated_file: Path, request: pytest.FixtureRequest
+) -> Iterator[Database]:
     """The database, opened, with every table. Migrating anew for each test would take longest, so
     it gets what the migrations end in, which ``database/test_migrate.py`` shows to be the same."""
-    url = make_url(database_url)
-    if url.drivername.startswith("sqlite"):
-        file = Path(str(url.database))
+    if kind == "sqlite":
+        file = Path(str(make_url(sqlite_url).database))
         file.parent.mkdir(parents=True)
         shutil.copyfile(migrated_file, file)
+        url = sqlite_url
+    elif "database_url" in request.fixturenames:
+        url = request.getfixturevalue("database_url")
+        _create_tables(make_url(url))
     else:
-        _create_tables(url)
-    opened = open_database(database_url)
+        url = request.getfixturevalue("shared_server_url")
+        _empty_tables(make_url(url))
+    opened = open_database(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def shared_server_url() -> Iterator[str]:
+    """A PostgreSQL database with every table, emptied for each test that needs no other: making a
+    new one takes longer than most tests."""
+    name = new_name()
+    on_server(f"CREATE DATABASE {name}")
+    url = on_this_server(name)
+    _create_tables(make_url(url))
+    yield url
+    on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +111,40 @@ def _create_tables(url: URL) -> None:
             text(f"INSERT INTO {migrate.VERSION_TABLE} VALUES ('{migrations.HEAD}')")
         )
     engine.dispose()
+
+
+def _empty_tables(url: URL) -> None:
+    """Whoever is still connected, such as a process that a test has killed, is thrown out. Where a
+    test has left other tables than it found, they are made again."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        names = set(inspect(connection).get_table_names())
+        is_ours = names >= {*Base.metadata.tables, migrate.VERSION_TABLE} and migrations.HEAD == (
+            connection.scalar(text(f"SELECT version_num FROM {migrate.VERSION_TABLE}"))
+        )
+        if is_ours:
+            emptied = names - {migrate.VERSION_TABLE, "alembic_version", "version_info"}
+            connection.execute(text(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY CASCADE"))
+        else:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    if not is_ours:
+        _create_tables(url)
+
+
+def new_name() -> str:
+    return f"tonnage_test_{uuid.uuid4().hex[:12]}"
+
+
+def on_this_server(name: str) -> str:
+    return server().set(database=name).render_as_string(hide_password=False)
 
 
 def server() -> URL:

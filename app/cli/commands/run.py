@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from app.cli.arguments import Parser
@@ -186,13 +187,17 @@ def _reported(
             / recommendation.cycle_batches,
         },
     }
-    try:
-        _keep(database_url, facts)
-        if given.server:
-            _send(given.server, given.api_key, facts)
-    except (TonnageError, ValueError) as error:
-        _say(f"Warning: how it ended could not be reported: {_line(error)}")
+    _attempt("kept here", lambda: _keep(database_url, facts))
+    if given.server:
+        _attempt("sent to the service", lambda: _send(given.server, given.api_key, facts))
     return status
+
+
+def _attempt(what: str, action: Callable[[], None]) -> None:
+    try:
+        action()
+    except (TonnageError, ValueError) as error:
+        _say(f"Warning: how it ended could not be {what}: {_line(error)}")
 
 
 def _keep(database_url: str, facts: dict[str, Any]) -> None:

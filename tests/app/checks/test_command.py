@@ -220,6 +220,24 @@ def test_a_recommendation_that_nobody_has(check, tmp_path):
     assert "Recommendation rec_gone, which train.yaml names, is not stored here" in ran.err
 
 
+def test_an_export_that_has_no_place_for_its_recommendation(check, tmp_path):
+    (tmp_path / "options.txt").write_text("--batch-size 96 --layers 2\n")
+    ran = check("options.txt")
+    assert ran.status == 2
+    assert "options.txt names no recommendation" in ran.err
+    assert check("options.txt", "--workload", "transformer").status == 0
+
+
+def test_an_interrupted_one_has_no_answer(check, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.checks.ask._asked", interrupted)
+    ran = check(*PLAN, *FITS)
+    assert (ran.status, ran.out) == (130, "")
+    assert "Traceback" not in ran.err
+
+
 def test_a_database_that_is_none(check, tmp_path):
     (tmp_path / "not.db").write_text("hello")
     ran = check(*PLAN, *FITS, "--database", f"sqlite:///{tmp_path}/not.db")
@@ -295,6 +313,7 @@ def test_a_service_that_is_away_is_replaced_by_the_store_here(check):
     assert (ran.status, ran.out[:5]) == (0, "fits:")
     assert "The service does not answer" in ran.err
     assert "The answer is from the store here." in ran.err
+    assert "The answer is from the store here." not in ran.out, "it is said once"
 
 
 def test_one_that_never_answers_is_waited_for_only_so_long(check, monkeypatch):

@@ -50,5 +50,22 @@ def test_a_check_outlives_what_it_was_compared_with(api, database, kept):
     assert api.get(f"/v1/checks/{kept.id}").json()["recommendation_id"] is None
 
 
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"device": "f1"}, "batch_size"),
+        ({"batch_size": 0, "device": "f1"}, "batch_size"),
+        ({"batch_size": 8, "workload": "net", "device": "H200"}, "Unknown device 'H200'"),
+        ({"batch_size": 8, "workload": "net"}, "name one that has results"),
+        ({"batch_size": 8, "batchsize": 8, "device": "f1"}, "batchsize"),
+    ],
+)
+def test_a_plan_that_cannot_be_one_is_refused_with_what_is_wrong(api, plan, words):
+    answer = api.post("/v1/checks", json=plan)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert api.get("/v1/checks").json()["items"] == []
+
+
 def test_an_unknown_check(api):
     problem(api.get("/v1/checks/chk_none"), 404, "not-found")

@@ -102,7 +102,7 @@ def test_assets_may_be_kept_for_ever_and_nothing_else_is_there(pages):
 
 
 def test_names_from_outside_are_shown_as_text(pages, database):
-    spec = factories.spec(workload=HOSTILE, device=HOSTILE)
+    spec = factories.spec(workload=HOSTILE, device=f"cpu:{HOSTILE}")
     study, _ = studies.open_study(database, spec)
     store = SqlStudyStore(database, study.id, spec)
     store.add_measurement(

@@ -40,6 +40,13 @@ def empty(database_url):
     opened.close()
 
 
+@pytest.fixture
+def database(empty):
+    """What the migrations really end in."""
+    migrate.upgrade(empty)
+    return empty
+
+
 def tables(database) -> set[str]:
     return set(inspect(database.engine).get_table_names())
 

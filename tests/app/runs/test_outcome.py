@@ -31,6 +31,7 @@ def test_endings(returncode, tail, kills, stopped, outcome):
     found = ending(returncode, tail, kills, stopped_by_us=stopped)
     assert found.outcome == outcome
     assert "worker" not in found.reason
+    assert "cap" not in found.reason.split()
     assert bool(found.reason) == (outcome not in ("finished", "interrupted") or returncode < 0) or (
         outcome == "interrupted"
     )

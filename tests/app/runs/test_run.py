@@ -8,6 +8,7 @@ import pty
 import signal
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ if mode == "oom":
 if mode == "bytes":
     sys.stdout.buffer.write(bytes(range(256)) * 1000)
     sys.exit()
+if mode == "fifo":
+    last_words = open(sys.argv[2], "w")
+    signal.signal(signal.SIGTERM, lambda *_: (last_words.write("saved"), last_words.close(),
+        os._exit(0)))
+    signal.alarm(60)
+    print("ready", flush=True)
+    while True:
+        signal.pause()
 if mode == "wait":
     if len(sys.argv) > 2:
         handled = getattr(signal, sys.argv[2])
@@ -133,6 +142,27 @@ def test_a_run_that_handles_a_signal_decides_itself(folder, run, name):
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 5
     assert out == b"got it\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel has to tell the run")
+def test_killed_it_leaves_no_run_behind(folder, run):
+    before = len(runs(folder))
+    os.mkfifo(folder / "fifo")
+    process = subprocess.Popen(
+        [*PLAN, "python", "train.py", "fifo", "fifo"],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with (folder / "fifo").open() as last_words:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+        assert last_words.read() == "saved"
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(runs(folder)) == before, "nobody knows how it ended"
 
 
 def _waiting(folder: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -246,6 +276,8 @@ def test_a_service_is_asked_and_told_and_not_missed(folder, run, service):
     refused = run(*asked[:4], "--api-key", "wrong", *asked[6:], *command)
     assert refused.returncode == 0
     assert f"Going on with the last known value ({RECOMMENDATION})" in refused.stderr
+    assert "how it ended could not be sent to the service" in refused.stderr
+    assert "kept here" not in refused.stderr
     assert json.loads(refused.stdout)[0] == ["96"]
 
 

@@ -14,7 +14,8 @@ from app.errors import NotAllowed, NotRegistered
 from app.service.runtime import Service
 from app.settings import Settings, load_settings
 from app.workloads import registry
-from probes.black_box.command import command_of, describe
+from probes.black_box.command import command_of
+from probes.black_box.sources import describe
 from probes.errors import InputError
 from probes.job import BRACKET_PLAN, ProbeJob
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from probes.black_box.command import command_of, describe, interpreter_of, name_of, reference
+from probes.black_box.command import command_of, interpreter_of, name_of, reference
 from probes.black_box.ignored import same_as_smaller
+from probes.black_box.sources import describe
 from probes.errors import InputError
 from probes.job import BRACKET_PLAN, ProbeJob
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
@@ -171,7 +172,14 @@ def test_a_batch_that_changes_nothing_is_noted_and_then_an_error() -> None:
         same_as_smaller(measured(4096, 50.5, 0.12), [small], "train 4096")
 
 
-@pytest.mark.parametrize(("peak_mib", "step_s"), [(52.0, 0.1), (50.0, 0.3)])
+def test_memory_that_grew_and_does_not_any_more_means_that_there_are_no_more_samples() -> None:
+    known = [measured(8, 20.0, 0.1), measured(256, 50.0, 0.1)]
+    with pytest.raises(InputError, match=r"no more than 256 samples.*one of 8 took less"):
+        same_as_smaller(measured(1024, 50.0, 0.1), known, "train 1024")
+    assert same_as_smaller(measured(512, 50.0, 0.1), known, "train").notes == []
+
+
+@pytest.mark.parametrize(("peak_mib", "step_s"), [(56.0, 0.1), (50.0, 0.3)])
 def test_one_that_takes_more_memory_or_more_time_is_used(peak_mib: float, step_s: float) -> None:
     large = measured(4096, peak_mib, step_s)
     assert same_as_smaller(large, [measured(8, 50.0, 0.1)], "train") == large

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from probes.black_box import ignored
 from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
@@ -117,6 +119,13 @@ def test_a_command_that_never_makes_a_step_is_an_error_with_its_last_words() -> 
         prober(Timeouts(startup_s=0.3, step_s=0.1, probe_s=60.0)).probe(job("--mode silent"))
 
 
+@pytest.fixture
+def memory_alone_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests need not sit still: times are compared in ``test_command``."""
+    monkeypatch.setattr(ignored, "SAME_TIME", math.inf)
+
+
+@pytest.mark.usefixtures("memory_alone_tells")
 def test_a_data_set_that_is_smaller_than_the_batch_is_not_taken_for_a_batch() -> None:
     commands, rest = prober(), "--mode few-samples"
     assert commands.probe(job(rest, batch_size=4)).passed
@@ -140,6 +149,7 @@ def test_one_that_takes_the_steps_it_is_told_to_is_enough() -> None:
     assert probe("--steps {steps}", plan=CONFIRM).passed
 
 
+@pytest.mark.usefixtures("memory_alone_tells")
 def test_a_command_that_ignores_the_batch_is_an_error() -> None:
     commands = prober()
     assert commands.probe(job("--mode ignores", batch_size=8)).passed
