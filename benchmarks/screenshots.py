@@ -152,10 +152,10 @@ def take(
 
 def _wait_until_complete(page: Page) -> None:
     page.wait_for_function(
-        "!document.querySelector('#plan')?.textContent.includes('Asking the workload')"
+        "() => !document.querySelector('#plan')?.textContent.includes('Asking the workload')"
     )
     page.wait_for_function(
-        "[...document.querySelectorAll('figure[data-chart] .chart-plot')]"
+        "() => [...document.querySelectorAll('figure[data-chart] .chart-plot')]"
         ".every((plot) => plot.querySelector('canvas'))"
     )
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -57,6 +57,7 @@ function watch() {
   if (key === streamOf) return;
   stream?.close();
   stream = null;
+  say("");
   streamOf = key;
   if (element) listen(element.id, element.dataset.events);
 }
@@ -67,9 +68,13 @@ function listen(id, url) {
   const refresh = () => document.getElementById(id)?.dispatchEvent(new CustomEvent("tonnage:changed"));
   source.addEventListener("open", () => say(""));
   source.addEventListener("changed", refresh);
-  source.addEventListener("over", () => { source.close(); refresh(); });
+  // The server ends the stream then. It is taken up until the page has been fetched without it: the
+  // server may be gone at this very moment.
+  let isOver = false;
+  source.addEventListener("over", () => { isOver = true; refresh(); });
   source.addEventListener("error", () => {
-    say("Reconnecting …");
+    if (!isOver) say("Reconnecting …");
+    isOver = false;
     if (source.readyState !== EventSource.CLOSED || stream !== source) return;
     setTimeout(() => { if (stream === source) { refresh(); listen(id, url); } }, RETRY_MS);
   });

@@ -122,7 +122,7 @@ def test_a_chart_follows_the_width_of_its_place(open_page, places):
     page = open_page(places["report"])
     page.set_viewport_size({"width": 390, "height": 800})
     page.wait_for_function(
-        "[...document.querySelectorAll('.chart-plot')].every((plot) =>"
+        "() => [...document.querySelectorAll('.chart-plot')].every((plot) =>"
         " plot.querySelector('.uplot').offsetWidth <= plot.clientWidth)"
     )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
