@@ -34,9 +34,9 @@ class Evidence:
         self.exact = [run for run in runs if run.batch_size == plan.batch_size]
 
     def at_or_below(self, batch_size: int) -> Run | None:
-        """The highest that fails at or below a batch."""
+        """The highest that fails at or below a batch; first of all one that refused every batch."""
         below = [r for r in self.failing if r.refused or r.batch_size <= batch_size]
-        return max(below, key=lambda r: r.batch_size, default=None)
+        return max(below, key=lambda r: (r.refused, r.batch_size), default=None)
 
     def above(self, batch_size: int) -> Run | None:
         """The lowest that passes above a batch."""

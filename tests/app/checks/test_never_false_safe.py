@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.checks.decide import decide
@@ -56,11 +56,13 @@ RUNS = st.builds(made, st.sampled_from(KINDS), BATCHES, st.sampled_from([None, 2
 """Of small numbers, so that they meet."""
 
 
+def numbered(runs: list[Run]) -> list[Run]:
+    return [replace(run, id=len(runs) - n) for n, run in enumerate(runs)]
+
+
 def histories() -> st.SearchStrategy[list[Run]]:
     """Any measurements of one config, the newest first."""
-    return st.lists(RUNS, max_size=8).map(
-        lambda runs: [replace(run, id=len(runs) - n) for n, run in enumerate(runs)]
-    )
+    return st.lists(RUNS, max_size=8).map(numbered)
 
 
 PLANS = st.builds(
@@ -93,8 +95,16 @@ def shows_that_it_fails(run: Run, batch_size: int) -> bool:
     return of_memory or run.verdict in ("shape_limit", "unsupported")
 
 
+REFUSED_BELOW_A_FAILURE = [
+    made(FULL, 3, 60),
+    made({"verdict": "oom"}, 2, 60),
+    made({"verdict": "unsupported", "refused": True}, 1, None),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(PLANS, histories())
+@example(Plan("net", {"layers": 2}, 3, 1), numbered(REFUSED_BELOW_A_FAILURE))
 def test_fits_rests_on_a_full_run_that_nothing_speaks_against(plan: Plan, runs: list[Run]) -> None:
     answer = decide(plan, ROOM, runs)
     if answer.verdict != "fits":
