@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.database.errors import explained
 from app.database.unchanged import Unchanged
-from app.database.url import is_sqlite, parse_url, shown, sqlite_file
+from app.database.url import connectable, is_sqlite, parse_url, shown, sqlite_file
 from probes.errors import InputError, MeasurementError
 
 BUSY_TIMEOUT_S = 30.0
@@ -54,7 +54,7 @@ class Database:
     @property
     def full_url(self) -> str:
         """With the password: for handing to another engine (Optuna's), never for showing."""
-        return self.url.render_as_string(hide_password=False)
+        return connectable(self.url).render_as_string(hide_password=False)
 
     @cached_property
     def _readers(self) -> sessionmaker[Session]:
@@ -173,7 +173,7 @@ def _engine(url: URL) -> Engine:
         options = {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
     options |= {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE}
     try:
-        engine = create_engine(url, **options)
+        engine = create_engine(connectable(url), **options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise InputError(
             f"Database {shown(url)}: the driver for PostgreSQL is not installed ({error}). "

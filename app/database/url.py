@@ -50,6 +50,12 @@ def sqlite_file(url: URL) -> Path | None:
     return Path(url.database).expanduser()
 
 
+def connectable(url: URL) -> URL:
+    """With what a connection needs: a server that was set up without a locale has the encoding
+    SQL_ASCII, and would send bytes instead of text."""
+    return url if is_sqlite(url) else url.update_query_dict({"client_encoding": "utf8"})
+
+
 def shown(url: URL) -> str:
     """The URL without its password, for messages and logs."""
     return url.render_as_string(hide_password=True)

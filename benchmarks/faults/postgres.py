@@ -33,7 +33,7 @@ class Postgres:
         folder.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
-        self._do("initdb", "-D", str(self._data), "-U", "tonnage", "-A", "trust")
+        self._do("initdb", "-D", str(self._data), "-U", "tonnage", "-A", "trust", "-E", "UTF8")
         self.start()
         self._do("createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "tonnage", "tonnage")
 

@@ -18,6 +18,7 @@ from sqlalchemy import URL, create_engine, inspect, make_url, text
 import migrations
 from app.database import Database, migrate, open_database
 from app.database.models import Base
+from app.database.url import connectable, parse_url
 from tests.app.serving import api, serve, start_service, with_key
 
 __all__ = ["api", "serve", "start_service", "with_key"]  # fixtures for every folder
@@ -149,7 +150,7 @@ def on_this_server(name: str) -> str:
 
 
 def server() -> URL:
-    return make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    return connectable(parse_url(POSTGRES))
 
 
 def on_server(statement: str) -> None:

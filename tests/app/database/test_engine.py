@@ -6,12 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import optuna
 import pytest
 from sqlalchemy import text
 
 from app.database import open_database
 from app.devices import repository as devices
 from probes.errors import InputError, MeasurementError
+from tests.app.conftest import POSTGRES, new_name, on_server, on_this_server
 
 
 def refused(url: str, kind: type[Exception] = InputError) -> str:
@@ -131,6 +133,27 @@ class TestUrls:
         monkeypatch.setitem(sys.modules, "psycopg", None)
         message = refused("postgresql://me@127.0.0.1:1/none")
         assert "pip install 'tonnage[postgres]'" in message
+
+
+@pytest.mark.skipif(not POSTGRES, reason="needs a PostgreSQL server")
+def test_a_server_without_an_encoding_takes_every_name():
+    """What ``initdb`` makes where no locale is set, as in a bare container."""
+    name = new_name()
+    on_server(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        database = open_database(on_this_server(name))
+        with database.write() as session:
+            devices.save(
+                session, key="k", class_key="c", kind="cpu", name="Prüfstand 7 μ", document={}
+            )
+        with database.read() as session:
+            assert session.execute(text("SELECT name FROM tonnage_devices")).all() == [
+                ("Prüfstand 7 μ",)
+            ]
+        assert optuna.storages.RDBStorage(database.full_url).get_all_studies() == []
+        database.close()
+    finally:
+        on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class TestUnitsOfWork:
