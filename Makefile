@@ -26,7 +26,7 @@ demo: setup ## Tune the built-in workload visnet, end to end, in under five minu
 	@$(BIN)/python -m app.demo
 
 test: setup ## Run every test; those that train run one after the other
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(TESTS)
 
 format: setup ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .

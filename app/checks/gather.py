@@ -11,6 +11,7 @@ from app.checks.asked import Asked, Here, Limits
 from app.checks.measured import runs_of
 from app.checks.plan import Plan, Room, Run, Window
 from app.checks.rows import Rows, document_of
+from app.errors import NotFound
 from probes.errors import InputError
 from probes.levers import LEVERS, pinned
 from probes.space import Choice, Int, dimension_from_dict, unknown_name
@@ -71,7 +72,7 @@ def _named_device(rows: Rows, device: str | None) -> Here:
             groups = document_of(document)
             total = groups.get("device_class", {}).get("total_bytes")
             return Here(name, kind, name, key, groups, total if isinstance(total, int) else None)
-    raise InputError(
+    raise NotFound(
         unknown_name("device", device, [f"{name} ({key})" for key, _, name, _ in known])
         + " These have results; leave --device out for the one here."
     )

@@ -37,7 +37,12 @@ def list_checks(
     return page_of(rows, query.limit, lambda row: row.id, CheckOut.of)
 
 
-@router.post("", summary="Ask whether a planned run fits", status_code=201)
+@router.post(
+    "",
+    summary="Ask whether a planned run fits",
+    status_code=201,
+    responses=problems(types.NOT_FOUND),
+)
 def ask_check(service: ServiceDep, caller: Runner, body: CheckPost) -> CheckOut:
     """Compares the plan with what is stored: will it fit into the memory there, and finish a cycle
     in time? `unknown` and `stale` are answers too. Nothing is measured, and the answer is kept."""

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 
 from app.runs.records import Outcome, RunRecord
 from app.service.fields import (
+    ExitStatus,
     Id,
     Json,
     Key,
@@ -76,7 +77,7 @@ class RunPost(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     outcome: Outcome
-    exit_status: Annotated[int, Field(ge=0, le=255)]
+    exit_status: ExitStatus
     workload: WorkloadText
     budget: Short
     device: Short

@@ -39,6 +39,7 @@ MemoryBudget = Annotated[int, Field(ge=2**20, le=LARGEST), BeforeValidator(_whol
 Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_whole)]
 CycleBatches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 EffectiveBatch = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
+ExitStatus = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
 """Bounds stand before the validator, or the description of the interface does not show them."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)]

@@ -126,13 +126,19 @@ class FakeTrainee:
             raise RuntimeError("can't allocate memory")
 
 
-def test_plain_methods_find_what_they_are_known_to_find() -> None:
+@pytest.fixture
+def nothing_to_collect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collecting garbage after each trial takes a second in a process that has run many tests."""
+    monkeypatch.setattr("gc.collect", lambda: 0)
+
+
+def test_plain_methods_find_what_they_are_known_to_find(nothing_to_collect: None) -> None:
     assert doubling(FakeTrainee(300, 300)) == 256  # type: ignore[arg-type]
     assert bisection(FakeTrainee(300, 300)) == 300  # type: ignore[arg-type]
     assert bisection(FakeTrainee(0, 0)) == 0  # type: ignore[arg-type]
 
 
-def test_the_origin_goes_on_below_an_answer_that_does_not_last() -> None:
+def test_the_origin_goes_on_below_an_answer_that_does_not_last(nothing_to_collect: None) -> None:
     trainee = FakeTrainee(300, 280)
     assert origin(trainee) == 280  # type: ignore[arg-type]
     assert trainee.asked[0] == (16, 5)

@@ -23,7 +23,7 @@ from tests.app import factories
 from tests.app.serving import serving
 
 LEAST_CASES = 2000
-CASES_PER_OPERATION = 25
+CASES_PER_OPERATION = 15
 TIMEOUT_S = 1800
 
 
