@@ -15,27 +15,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and the commands under test inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-MEASURING = (
-    "app/checks/test_probing.py",
-    "app/cli",
-    "benchmarks",
-    "examples",
-    "probes/adapters",
-    "probes/black_box/test_command_probe.py",
-    "probes/devices/test_cpu.py",
-    "probes/levers/test_in_a_worker.py",
-    "probes/test_max_batch_real.py",
-    "probes/test_prober.py",
-    "probes/test_verdicts.py",
-    "probes/workloads",
-    "test_first_gate.py",
-)
-"""Tests that train for real. They run one after the other, whatever runs beside them: two trainings
-at once are many times slower on a small machine."""
+GROUPS = {
+    "commands": (
+        "app/checks/test_probing.py",
+        "app/cli",
+        "app/dashboard/test_browser.py",
+        "examples",
+        "test_first_gate.py",
+    ),
+    "workers": (
+        "benchmarks",
+        "probes/adapters",
+        "probes/black_box/test_command_probe.py",
+        "probes/devices/test_cpu.py",
+        "probes/levers/test_in_a_worker.py",
+        "probes/test_max_batch_real.py",
+        "probes/test_prober.py",
+        "probes/test_verdicts.py",
+        "probes/workloads",
+    ),
+}
+"""Tests that train for real. Those of a group run one after the other: no more than two trainings
+at once, with one thread each, whatever else runs beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(tests).as_posix().startswith(MEASURING):
-            item.add_marker(pytest.mark.xdist_group("device"))
+        path = item.path.relative_to(tests).as_posix()
+        for group, paths in GROUPS.items():
+            if path.startswith(paths):
+                item.add_marker(pytest.mark.xdist_group(group))

@@ -12,8 +12,6 @@ import pytest
 
 from tests.app.dashboard.browser import PATIENCE_S, Server, chromium
 
-pytestmark = pytest.mark.xdist_group("device")  # it trains
-
 PATIENCE_MS = PATIENCE_S * 1000
 
 
