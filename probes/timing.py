@@ -18,8 +18,8 @@ STEADY_RATIO = 1.05
 1.10 over three windows, here tighter because a step is longer than a request)."""
 REPEATABILITY = {"cpu": 0.10}
 """Relative half-width that an interval has at least, by kind of device: two fresh processes differ
-by more than the steps of either would tell, on a machine that others use by 9 to 13 % in one case of
-twenty (``benchmarks/step_time``)."""
+by more than the steps of either would tell, in one case of twenty by 9 to 13 % on a machine that
+others use (``benchmarks/step_time``)."""
 USUAL_REPEATABILITY = 0.01
 RESAMPLES = 400
 CONFIDENCE = 0.90
