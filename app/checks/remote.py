@@ -30,9 +30,12 @@ def ask_service(
 ) -> dict[str, Any]:
     """The answer with its id there. Raises ``ServiceAway`` and ``InputError``."""
     plan = {name: value for name, value in asdict(asked).items() if name != "space"}
-    found = _ask(
-        url, key, lambda tonnage: tonnage.ask_check(**plan, accept_brackets=accept_brackets)
-    )
+    try:
+        found = _ask(
+            url, key, lambda tonnage: tonnage.ask_check(**plan, accept_brackets=accept_brackets)
+        )
+    except NotFoundError as error:
+        raise (InputError if error.kind == "not-found" else ServiceAway)(f"{url}: {error}") from None
     return {**found.document, "id": found.id}
 
 

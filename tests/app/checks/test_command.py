@@ -325,13 +325,24 @@ def test_one_that_never_answers_is_waited_for_only_so_long(check, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(200, b"<html>A shop.</html>"), (200, b"{}"), (429, b""), (500, b"{}")]
+    ("status", "body"),
+    [(200, b"<html>A shop.</html>"), (200, b"{}"), (404, b"<html>"), (429, b""), (500, b"{}")],
 )
 def test_neither_is_something_else_at_its_address_an_answer(check, status, body):
     with answering(status, body) as url:
         ran = check(*PLAN, *FITS, "--server", url)
     assert (ran.status, ran.out[:5]) == (0, "fits:"), ran.err
     assert "The answer is from the store here." in ran.err
+
+
+def test_a_device_that_the_service_does_not_know_is_a_mistake(check, service, elsewhere):
+    url, token = service
+    ran = check(
+        *PLAN, *FITS, "--server", url, "--api-key", token, "--device", "cuda:7",
+        "--database", elsewhere,
+    )  # fmt: skip
+    assert (ran.status, ran.out) == (2, "")
+    assert "Unknown device 'cuda:7'" in ran.err and "Traceback" not in ran.err
 
 
 def test_a_key_that_is_refused_is_said_and_nothing_else_is_tried(check, service):
