@@ -63,7 +63,7 @@ def gather(rows: Rows, asked: Asked, limits: Limits) -> Found:
 
 def _named_device(rows: Rows, device: str | None) -> Here:
     if device is None:
-        raise InputError("A check needs a device: name one that has results with --device.")
+        raise NotFound("A check needs a device: name one that has results with --device.")
     known = rows(
         "SELECT key, kind, name, document FROM tonnage_devices ORDER BY last_seen_at DESC, id DESC"
     )

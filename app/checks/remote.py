@@ -35,7 +35,9 @@ def ask_service(
             url, key, lambda tonnage: tonnage.ask_check(**plan, accept_brackets=accept_brackets)
         )
     except NotFoundError as error:
-        raise (InputError if error.kind == "not-found" else ServiceAway)(f"{url}: {error}") from None
+        raise (InputError if error.kind == "not-found" else ServiceAway)(
+            f"{url}: {error}"
+        ) from None
     return {**found.document, "id": found.id}
 
 
