@@ -168,7 +168,7 @@ def _window(asked: Asked, base: Mapping[str, Any] | None, limits: Limits) -> Win
             str(base["budget"]), int(base["cycle_batches"]), longest, study.get("time_scale", 1.0)
         )
     if asked.budget not in limits.windows:
-        raise InputError(unknown_name("budget", asked.budget, limits.windows))
+        raise NotFound(unknown_name("budget", asked.budget, limits.windows))
     longest, batches = limits.windows[asked.budget]
     if scale is None:
         scale = study.get("time_scale", 1.0) if named else 1.0
