@@ -8,12 +8,15 @@ from fastapi import Path, Query
 
 from app.checks import service as checks
 from app.checks.schemas import CheckOut, CheckPost, CheckQuery
+from app.errors import NotFound
 from app.service import problem_types as types
 from app.service.declared import problems
 from app.service.paging import Page, page_of
+from app.service.problems import ProblemError
 from app.service.resource import resource
 from app.service.runtime import ServiceDep
 from app.service.security import Reader, Runner
+from probes.errors import InputError
 
 router = resource("checks", "/v1/checks")
 
@@ -41,13 +44,19 @@ def list_checks(
     "",
     summary="Ask whether a planned run fits",
     status_code=201,
-    responses=problems(types.NOT_FOUND),
+    responses=problems(types.NOT_FOUND, types.PLAN_REFUSED),
 )
 def ask_check(service: ServiceDep, caller: Runner, body: CheckPost) -> CheckOut:
     """Compares the plan with what is stored: will it fit into the memory there, and finish a cycle
     in time? `unknown` and `stale` are answers too. Nothing is measured, and the answer is kept."""
     asked, few = body.asked(), body.accept_brackets
-    return CheckOut.of(checks.check(service.database, service.settings, asked, accept_brackets=few))
+    try:
+        found = checks.check(service.database, service.settings, asked, accept_brackets=few)
+    except NotFound:
+        raise
+    except InputError as error:
+        raise ProblemError(types.PLAN_REFUSED, str(error)) from None
+    return CheckOut.of(found)
 
 
 @router.get("/{check_id}", summary="Read a check", responses=problems(types.NOT_FOUND))

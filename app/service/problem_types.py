@@ -107,6 +107,13 @@ IDEMPOTENCY_CONFLICT = ProblemType(
     "This Idempotency-Key stands for another request",
     "Use a new key for a new request, and the same key only for the same body.",
 )
+PLAN_REFUSED = ProblemType(
+    "plan-refused",
+    409,
+    "The plan does not agree with what is stored",
+    "Correct what detail names: a dimension or value that the workload does not have, or something "
+    "that is not stored and the plan has to say itself.",
+)
 BODY_TOO_LARGE = ProblemType(
     "body-too-large",
     413,
@@ -156,6 +163,7 @@ TYPES = {
         REQUEST_TIMEOUT,
         CONFLICT,
         IDEMPOTENCY_CONFLICT,
+        PLAN_REFUSED,
         BODY_TOO_LARGE,
         WRONG_HOST,
         TOO_MANY_REQUESTS,

@@ -74,5 +74,19 @@ def test_a_device_that_nothing_is_known_of(api, device, words):
     assert words in problem(answer, 404, "not-found")["detail"]
 
 
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"recommendation_id": "rec_none"}, "rec_none is not stored here"),
+        ({"workload": "train.py:Net", "config": {"depht": 2}}, "depht"),
+    ],
+)
+def test_a_plan_that_contradicts_what_is_stored(api, kept, plan, words):
+    device = api.get("/v1/devices").json()["items"][0]["key"]
+    answer = api.post("/v1/checks", json={"batch_size": 8, "device": device, **plan})
+    assert words in problem(answer, 409, "plan-refused")["detail"]
+    assert len(api.get("/v1/checks").json()["items"]) == 1
+
+
 def test_an_unknown_check(api):
     problem(api.get("/v1/checks/chk_none"), 404, "not-found")
