@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
+# Tests and commands start hundreds of interpreters: none may have to compile our code again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo test lint format types bench gpu-check lock docs
 
 help: ## Show what can be made

@@ -13,6 +13,7 @@ process, which the parent then replaces. Standard library only, Python 3.10 synt
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -46,7 +47,11 @@ class Preload:
             # A first optimizer imports torch's compiler, over a second and some 70 MiB. One
             # element: too little for torch to start its threads, which would not survive a fork.
             torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+            import probes.worker.estimate
             import probes.worker.probe  # noqa: F401
+        # No fork shall look through half a million objects, nor copy their pages doing so.
+        gc.collect()
+        gc.freeze()
 
 
 def can_fork() -> bool:

@@ -10,8 +10,10 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 import sysconfig
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +76,9 @@ def load_workload(ref: WorkloadRef) -> Loaded:
     check_interface(workload, ref.spec)
     read = getattr(workload, "data_files", ())
     named = [str(v) for v in ref.options.values() if isinstance(v, str) and Path(v).is_file()]
-    files = (*map(str, _own_files(source)), *map(str, read), *named)
-    return Loaded(workload, ref.spec, source_hash(source, ref.options, read), files)
+    own = _own_files(source)
+    files = (*map(str, own), *map(str, read), *named)
+    return Loaded(workload, ref.spec, _source_hash(source, own, ref.options, read), files)
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
@@ -98,20 +101,17 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def source_hash(
-    source: Source, options: dict[str, Any], data_files: Sequence[str | Path] = ()
+def _source_hash(
+    source: Source, own: Sequence[Path], options: dict[str, Any], data_files: Sequence[str | Path]
 ) -> str:
     """Sixteen hex digits over the workload's own modules, options and the files they name.
 
-    "Own" is every imported module below the directory of the source's file, so that editing a
-    helper next to it invalidates earlier results. Installed packages are not looked at (torch is
-    part of the device's fingerprint).
     Files that options name, and ``data_files`` that the workload says it reads, are represented by
     size and modification time.
     """
     digest = hashlib.sha256()
     digest.update(source.name.encode())
-    for path in _own_files(source):
+    for path in own:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     facts: dict[str, Any] = {}
@@ -130,24 +130,31 @@ def _file_facts(file: Path) -> list[Any]:
 
 
 def _own_files(source: Source) -> list[Path]:
+    """Every imported module below the directory of the source's file, so that editing a helper
+    next to it invalidates earlier results. Installed packages are not looked at (torch is part of
+    the device's fingerprint)."""
     home = source.file
     if home is None:
         return []
-    installed = [Path(p).resolve() for p in {*sysconfig.get_paths().values()} if p]
     if getattr(source.thing, "__module__", "").startswith("probes.workloads."):
         return sorted(home.parent.glob("*.py"))  # the built-in workloads and what they share
+    installed = [Path(p).resolve() for p in {*sysconfig.get_paths().values()} if p]
     if any(_below(home, place) for place in installed):
         return [home]
-    files = set()
+    ours = Path(__file__).resolve().parents[1]
+    names: defaultdict[str, list[str]] = defaultdict(list)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py") or not Path(file).is_absolute():
-            continue  # torch has modules that claim a relative file which does not exist
-        path = Path(file).resolve()
-        if _below(path, home.parent) and not any(_below(path, p) for p in installed):
-            files.add(path)
-    ours = Path(__file__).resolve().parents[1]
-    return sorted(path for path in files | {home} if not _below(path, ours))
+        # torch has modules that claim a relative file which does not exist.
+        if isinstance(file, str) and file.endswith(".py") and Path(file).is_absolute():
+            folder, name = os.path.split(file)
+            names[folder].append(name)
+    files = {home}
+    for folder in names:  # thousands of modules lie in hundreds of folders
+        place = Path(folder).resolve()
+        if _below(place, home.parent) and not any(_below(place, p) for p in (*installed, ours)):
+            files |= {(place / name).resolve() for name in names[folder]}
+    return sorted(files)
 
 
 def _below(path: Path, folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,6 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-pytest.importorskip("transformers")
-pytest.importorskip("lightning.pytorch")
-
 from probes.adapters import from_dataloader, from_lightning, from_trainer
 from probes.adapters.data import LoaderData
 from probes.errors import InputError
@@ -25,6 +23,10 @@ from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 from probes.workloads.loading import describe, load_workload
 
+pytestmark = pytest.mark.skipif(
+    not (find_spec("transformers") and find_spec("lightning")),
+    reason="transformers or lightning is not installed",
+)
 HERE = Path(__file__).parent
 MIB = 2**20
 ALL = ("with_trainer", "with_lightning", "with_loader")

@@ -1,5 +1,6 @@
 """The CPU backend on real memory. An address-space limit cannot be shared with other tests, so
-each runs in a process of its own, started as a worker is: with the pinned allocator."""
+each runs in a process of its own, made as a probe's is: with the pinned allocator, and forked from
+one that has torch imported."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,16 @@ from probes.devices.base import MIB
 from probes.devices.environment import worker_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces a limit")
+
+NURSERY = """
+import json, sys
+from probes.worker import nursery
+nursery.Preload().finish()
+for line in sys.stdin:
+    script = json.loads(line)
+    status = nursery.run_forked(lambda: exec(script, {}), closing=0)
+    print(json.dumps({"status": status}), flush=True)
+"""
 
 PRELUDE = """
 import json, torch
@@ -42,30 +54,50 @@ for _ in range(4):
 """
 
 
-def run(body: str, *, expect_exit: int = 0) -> dict[str, Any]:
-    """Run a script in a fresh process; what it told."""
-    script = PRELUDE + textwrap.dedent(body)
-    environment = {**os.environ, **worker_environment("cpu"), "PYTHONPATH": str(Path.cwd())}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == expect_exit, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+class Nursery:
+    """Runs scripts, each in a fresh fork."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            env={**os.environ, **worker_environment("cpu"), "PYTHONPATH": str(Path.cwd())},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, body: str) -> dict[str, Any]:
+        """What a script told."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(PRELUDE + textwrap.dedent(body)) + "\n")
+        self._process.stdin.flush()
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert "status" not in told, f"it ended with status {told['status']} and told nothing"
+        assert json.loads(self._process.stdout.readline()) == {"status": 0}
+        return told
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        assert self._process.wait(timeout=30) == 0
 
 
-def train(batch: int) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    opened = Nursery()
+    yield opened
+    opened.close()
+
+
+def train(nursery: Nursery, batch: int) -> dict[str, Any]:
     body = TRAINING.replace("BATCH", str(batch))
-    return run(body + "\ntell(peak=backend.peak_bytes(), held=backend.held_bytes())")
+    return nursery.run(body + "\ntell(peak=backend.peak_bytes(), held=backend.held_bytes())")
 
 
-def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator() -> None:
-    told = run("""
+def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator(nursery: Nursery) -> None:
+    told = nursery.run("""
         from probes.classify import classify
         backend.initialise()
         backend.apply_cap(256 * MIB, 0.0)
@@ -82,9 +114,9 @@ def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator() -> None:
     assert told["requested"] == 200 * MIB
 
 
-def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not() -> None:
+def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not(nursery: Nursery) -> None:
     """The cap means what it says, to within a few MiB."""
-    told = run("""
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(256 * MIB, 0.0)
         torch.empty(250 * MIB, dtype=torch.uint8)
@@ -98,21 +130,23 @@ def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not() -> None:
     assert told == {"larger": False}
 
 
-def test_the_peak_of_the_same_step_repeats_between_processes() -> None:
-    first, second = train(256), train(256)
+def test_the_peak_of_the_same_step_repeats_between_processes(nursery: Nursery) -> None:
+    another = Nursery()
+    first, second = train(nursery, 256), train(another, 256)
+    another.close()
 
     assert abs(first["peak"] - second["peak"]) <= MIB
 
 
-def test_the_peak_grows_linearly_with_the_batch() -> None:
-    small, middle, large = (train(batch)["peak"] for batch in (1024, 2048, 3072))
+def test_the_peak_grows_linearly_with_the_batch(nursery: Nursery) -> None:
+    small, middle, large = (train(nursery, batch)["peak"] for batch in (1024, 2048, 3072))
 
     assert middle - small > 5 * MIB
     assert abs((large - middle) - (middle - small)) <= 3 * MIB
 
 
-def test_a_peak_between_two_looks_is_not_missed() -> None:
-    told = run("""
+def test_a_peak_between_two_looks_is_not_missed(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         torch.empty(300 * MIB, dtype=torch.uint8)
@@ -123,8 +157,8 @@ def test_a_peak_between_two_looks_is_not_missed() -> None:
     assert told["held"] < 3 * MIB
 
 
-def test_each_phase_has_its_own_peak_and_the_largest_is_kept() -> None:
-    told = run("""
+def test_each_phase_has_its_own_peak_and_the_largest_is_kept(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         backend.reset_phase_peak()
@@ -141,8 +175,8 @@ def test_each_phase_has_its_own_peak_and_the_largest_is_kept() -> None:
     assert told["peak"] == told["first"]
 
 
-def test_starting_a_phase_neither_grants_nor_takes_memory() -> None:
-    told = run("""
+def test_starting_a_phase_neither_grants_nor_takes_memory(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(256 * MIB, 0.0)
         for _ in range(5):
@@ -158,8 +192,8 @@ def test_starting_a_phase_neither_grants_nor_takes_memory() -> None:
     assert told == {"larger": False}
 
 
-def test_memory_kept_between_steps_is_held() -> None:
-    told = run("""
+def test_memory_kept_between_steps_is_held(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         before = backend.held_bytes()
@@ -170,8 +204,8 @@ def test_memory_kept_between_steps_is_held() -> None:
     assert abs(told["grown"] - 64 * MIB) < MIB
 
 
-def test_no_tensor_hides_in_a_hole_of_the_heap() -> None:
-    told = run("""
+def test_no_tensor_hides_in_a_hole_of_the_heap(nursery: Nursery) -> None:
+    told = nursery.run("""
         holes = [bytearray(120_000) for _ in range(500)]
         del holes
         backend.initialise()
@@ -184,8 +218,8 @@ def test_no_tensor_hides_in_a_hole_of_the_heap() -> None:
     assert MIB + 4096 <= told["each"] < MIB + 8192  # with what comes along from the heap
 
 
-def test_small_objects_of_python_do_not_move_the_peak() -> None:
-    told = run("""
+def test_small_objects_of_python_do_not_move_the_peak(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         kept = [(number, str(number)) for number in range(10_000)]
@@ -195,8 +229,8 @@ def test_small_objects_of_python_do_not_move_the_peak() -> None:
     assert told["peak"] <= 2 * MIB  # the heap grows by whole pages, and a huge page is 2 MiB
 
 
-def test_a_thread_of_the_workload_costs_its_stack_and_no_arena() -> None:
-    told = run("""
+def test_a_thread_of_the_workload_costs_its_stack_and_no_arena(nursery: Nursery) -> None:
+    told = nursery.run("""
         import threading
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
@@ -208,8 +242,8 @@ def test_a_thread_of_the_workload_costs_its_stack_and_no_arena() -> None:
     assert told["peak"] < 24 * MIB
 
 
-def test_the_cap_keeps_the_headroom_free() -> None:
-    told = run("""
+def test_the_cap_keeps_the_headroom_free(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         cap = backend.apply_cap(400 * MIB, 0.25)
         tell(limit=cap.limit_bytes, cap=cap.cap_bytes, overhead=cap.overhead_bytes,
@@ -221,8 +255,8 @@ def test_the_cap_keeps_the_headroom_free() -> None:
     assert (told["overhead"], told["enforced"], told["notes"]) == (0, True, [])
 
 
-def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes() -> None:
-    told = run("""
+def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes(nursery: Nursery) -> None:
+    told = nursery.run("""
         try:
             backend.apply_cap(2**60, 0.0)
         except MeasurementError as error:
@@ -233,8 +267,8 @@ def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes() -> None:
     assert told["code"] == 3
 
 
-def test_the_cap_is_lowered_to_what_is_free_and_says_so() -> None:
-    told = run("""
+def test_the_cap_is_lowered_to_what_is_free_and_says_so(nursery: Nursery) -> None:
+    told = nursery.run("""
         from probes.devices import host
         host.memory_free_bytes = lambda: 200 * MIB
         backend.initialise()
@@ -246,8 +280,8 @@ def test_the_cap_is_lowered_to_what_is_free_and_says_so() -> None:
     assert "from 400 MiB to 200 MiB" in told["notes"][0]
 
 
-def test_a_full_machine_is_reported_not_probed() -> None:
-    told = run("""
+def test_a_full_machine_is_reported_not_probed(nursery: Nursery) -> None:
+    told = nursery.run("""
         from probes.devices import host
         host.memory_free_bytes = lambda: 0
         try:
@@ -259,8 +293,8 @@ def test_a_full_machine_is_reported_not_probed() -> None:
     assert "no memory is left" in told["text"]
 
 
-def test_an_outer_address_space_limit_lowers_the_cap() -> None:
-    told = run("""
+def test_an_outer_address_space_limit_lowers_the_cap(nursery: Nursery) -> None:
+    told = nursery.run("""
         import resource
         from probes.devices import host
         backend.initialise()
@@ -276,8 +310,8 @@ def test_an_outer_address_space_limit_lowers_the_cap() -> None:
     assert "ulimit -v" in told["notes"][0]
 
 
-def test_lifting_the_cap_leaves_room_to_report() -> None:
-    told = run("""
+def test_lifting_the_cap_leaves_room_to_report(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(64 * MIB, 0.0)
         backend.lift_cap()
@@ -287,8 +321,8 @@ def test_lifting_the_cap_leaves_room_to_report() -> None:
     assert told["bytes"] == 128 * MIB
 
 
-def test_initialising_leaves_the_random_state_alone() -> None:
-    told = run("""
+def test_initialising_leaves_the_random_state_alone(nursery: Nursery) -> None:
+    told = nursery.run("""
         torch.manual_seed(7)
         before = torch.get_rng_state()
         backend.initialise()
@@ -298,9 +332,9 @@ def test_initialising_leaves_the_random_state_alone() -> None:
     assert told == {"same": True}
 
 
-def test_a_first_optimizer_after_initialising_maps_no_modules() -> None:
+def test_a_first_optimizer_after_initialising_maps_no_modules(nursery: Nursery) -> None:
     """AdamW imports 70 MiB of torch when first made: that is the runtime's, not the workload's."""
-    told = run("""
+    told = nursery.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         layer = torch.nn.Linear(8, 8)
@@ -311,15 +345,15 @@ def test_a_first_optimizer_after_initialising_maps_no_modules() -> None:
     assert told["peak"] < 4 * MIB
 
 
-def test_marks_are_seconds_apart() -> None:
-    told = run("tell(elapsed=backend.elapsed_s(1.5, 2.0), spilled=backend.spilled_bytes())")
+def test_marks_are_seconds_apart(nursery: Nursery) -> None:
+    told = nursery.run("tell(elapsed=backend.elapsed_s(1.5, 2.0), spilled=backend.spilled_bytes())")
 
     assert told["elapsed"] == 0.5
     assert told["spilled"] >= 0
 
 
-def test_elsewhere_a_budget_is_refused_and_none_is_run_unenforced() -> None:
-    told = run("""
+def test_elsewhere_a_budget_is_refused_and_none_is_run_unenforced(nursery: Nursery) -> None:
+    told = nursery.run("""
         backend._linux = False
         cap = backend.apply_cap(None, 0.1)
         try:
