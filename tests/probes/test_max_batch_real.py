@@ -16,9 +16,14 @@ from probes.measurement import Measurement, Purpose, Verdict
 from probes.prober import Prober
 
 FAULTY = Path(__file__).with_name("faulty.py")
-MIB = 2**20
+BUDGET = 64 * 2**20
 CONFIRM = replace(
-    CONFIRM_PLAN, measure_steps=12, max_measure_steps=24, measure_budget_s=0.5, half_width=0.5
+    CONFIRM_PLAN,
+    measure_steps=12,
+    max_measure_steps=24,
+    measure_budget_s=0.5,
+    half_width=0.5,
+    least_measure_s=0.0,
 )
 SURVIVE = replace(CONFIRM, measure_steps=100, max_measure_steps=100, warmup_steps=4)
 
@@ -29,20 +34,22 @@ def prober() -> Iterator[Prober]:
         yield opened
 
 
-def run(prober: Prober, name: str, batch: int, plan: Plan, headroom: float = 0.05) -> Measurement:
+def run(
+    prober: Prober, name: str, batch: int, plan: Plan, headroom: float = 0.05, limit: int = BUDGET
+) -> Measurement:
     job = ProbeJob(
-        WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, 128 * MIB, headroom
+        WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, limit, headroom
     )
     return prober.probe(job)
 
 
-def search(prober: Prober, name: str, **bounds: int) -> MaxBatch:
+def search(prober: Prober, name: str, limit: int = BUDGET, **bounds: int) -> MaxBatch:
     def probe(ask: Ask) -> Measurement:
         plan = CONFIRM if ask.purpose is Purpose.CONFIRM else BRACKET_PLAN
-        return run(prober, name, ask.batch_size, plan)
+        return run(prober, name, ask.batch_size, plan, limit=limit)
 
     limits = Bounds(**{"cap": 4096, **bounds})  # type: ignore[arg-type]
-    job = ProbeJob(WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, 1, "cpu", CONFIRM, 128 * MIB)
+    job = ProbeJob(WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, 1, "cpu", CONFIRM, limit)
     prior = prober.estimate(job, limits.ceiling)
     return run_search(MaxBatchSearch(limits, prior=prior), probe)
 
@@ -62,7 +69,7 @@ def test_what_is_found_survives_a_hundred_steps_and_little_more_does_not(
 
 
 def test_a_shape_limit_is_what_binds(prober: Prober) -> None:
-    answer = search(prober, "ShapeLimit", cap=96)
+    answer = search(prober, "ShapeLimit", limit=2 * BUDGET, cap=96)
     assert (answer.max_batch, answer.binding) == (64, "shape"), answer.reason
 
 
