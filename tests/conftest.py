@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.warm import WarmEnvironment
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """More threads than cores wait for one another, and tests run beside each other."""
@@ -46,3 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for group, paths in GROUPS.items():
             if path.startswith(paths):
                 item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEnvironment]:
+    """Workers start quickly in here."""
+    opened = WarmEnvironment(tmp_path_factory.mktemp("warm"))
+    yield opened
+    opened.close()

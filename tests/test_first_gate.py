@@ -26,13 +26,18 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("empty")
 
 
-def test_every_command_does_what_the_page_says(folder):
+def test_every_command_does_what_the_page_says(folder, warm):
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     commands = [line for block in blocks for line in block.strip().splitlines()]
     assert len(commands) == 9
     home = folder / "home"
     home.mkdir()
-    environ = {**environment(home), **QUICK, "TONNAGE_PROBE__LEASE_DIR": str(home)}
+    environ = {
+        **environment(home),
+        **QUICK,
+        "TONNAGE_PROBE__LEASE_DIR": str(home),
+        "VIRTUAL_ENV": str(warm.folder),
+    }
     work = folder / "work"
     work.mkdir()
     said = {}

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.app.cli.conftest import QUICK, TONNAGE
+from tests.warm import WarmEnvironment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -80,7 +81,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Run:
+def run(folder: Path, warm: WarmEnvironment) -> Run:
     """Run a command to its end, in a copy of the examples."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TONNAGE_")}
     environment = {
@@ -92,6 +93,7 @@ def run(folder: Path) -> Run:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PYTHONPATH": str(EXAMPLES.parent),
+        "VIRTUAL_ENV": str(warm.folder),
     }
 
     def run(*command: str, status: int = 0) -> subprocess.CompletedProcess[str]:

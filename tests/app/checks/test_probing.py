@@ -12,12 +12,13 @@ import pytest
 
 from tests.app.checks.seeded import environment
 from tests.app.cli.conftest import QUICK, WORKLOAD
+from tests.warm import WarmEnvironment
 
 Check = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
+def check(tmp_path_factory: pytest.TempPathFactory, warm: WarmEnvironment) -> Check:
     folder: Path = tmp_path_factory.mktemp("user")
     (folder / "train.py").write_text(WORKLOAD)
     environ = {
@@ -25,6 +26,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
         **QUICK,
         "TONNAGE_PROBE__MAX_BATCH": "100000000",
         "TONNAGE_PROBE__LEASE_DIR": str(folder),
+        "VIRTUAL_ENV": str(warm.folder),
     }
     plan = ("--workload", "train.py:Tiny", "--set", "layers=1", "--memory-budget", "64MiB")
 

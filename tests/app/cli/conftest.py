@@ -15,6 +15,7 @@ import pytest
 
 from probes.devices.base import DeviceFacts
 from probes.devices.lease import holder_of, lease
+from tests.warm import WarmEnvironment
 
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 QUICK = {
@@ -59,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, warm: WarmEnvironment) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TONNAGE_")}
     return {
         **kept,
@@ -68,6 +69,7 @@ def environment(folder: Path) -> dict[str, str]:
         "TONNAGE_PROBE__LEASE_DIR": str(leases(folder)),
         "TONNAGE_TEST_MARK": str(folder),
         "XDG_CONFIG_HOME": str(folder / "config"),
+        "VIRTUAL_ENV": str(warm.folder),
     }
 
 

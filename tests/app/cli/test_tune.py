@@ -113,10 +113,11 @@ def test_fresh_measures_again(tonnage: Run, folder: Path) -> None:
 
 
 def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """With a worker of its own, which is to end with it."""
     return subprocess.Popen(
         [*TONNAGE, *TUNE, "--json"],
         cwd=folder,
-        env=environment,
+        env={name: value for name, value in environment.items() if name != "VIRTUAL_ENV"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
