@@ -46,6 +46,8 @@ class Prober:
         self.timeouts = timeouts or Timeouts()
         self._worker: Worker | None = None
         self._environment: dict[str, str] = {}
+        self._libraries: dict[str, Any] = {}
+        self._prepared: Worker | None = None
         self._commands = CommandProber(python, self.timeouts, self._footprint)
 
     def __enter__(self) -> Prober:
@@ -63,7 +65,9 @@ class Prober:
         if commands.is_command(workload):
             return describe_command(workload)
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
-        result: dict[str, Any] = self._ask(job)["workload"]
+        answer = self._ask(job)
+        self._libraries, self._prepared = answer["libraries"], None
+        result: dict[str, Any] = answer["workload"]
         return result
 
     def model_sizes(self, workload: WorkloadRef, configs: Sequence[Config]) -> list[ModelSize]:
@@ -79,7 +83,7 @@ class Prober:
         for a config that cannot be estimated: the prior then has no points, and says why."""
         if commands.is_command(job.workload):
             return Prior(reason="nobody can look into a command")
-        worker = self._started(worker_environment(job.device.partition(":")[0]))
+        worker = self._ready(worker_environment(job.device.partition(":")[0]))
         asked = {"kind": "estimate", "job": job.to_dict(), "ceiling": ceiling}
         answer = self._request(worker, asked)
         if answer.result is None or "prior" not in answer.result:
@@ -97,7 +101,7 @@ class Prober:
         if commands.is_command(job.workload):
             return self._commands.probe(job, telemetry, on_progress)
         started_at = datetime.now(timezone.utc)
-        worker = self._started(worker_environment(job.device.partition(":")[0]))
+        worker = self._ready(worker_environment(job.device.partition(":")[0]))
         if telemetry is not None:
             telemetry.begin(worker.pid)
         try:
@@ -134,6 +138,16 @@ class Prober:
             self._worker, self._environment = Worker(self.python, environment), environment
         return self._worker
 
+    def _ready(self, environment: dict[str, str]) -> Worker:
+        """A worker that has imported what the workload that was last described imports."""
+        worker = self._started(environment)
+        if self._libraries and self._prepared is not worker:
+            answer = self._request(worker, {"kind": "prepare", "libraries": self._libraries})
+            if not answer.reusable:
+                self._libraries = {}  # one of them is nothing to be forked: import it in each fork
+            worker = self._prepared = self._started(environment)
+        return worker
+
     def _request(
         self, worker: Worker, job: dict[str, Any], on_progress: Progress | None = None
     ) -> Answer:
@@ -154,8 +168,9 @@ class Prober:
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         # Most machines without an accelerator will go on to measure the CPU: ask in its terms.
         environment = self._environment if self._worker else worker_environment("cpu")
+        start = self._ready if job["kind"] == "sizes" else self._started
         for _ in range(ATTEMPTS):
-            answer = self._request(self._started(environment), job)
+            answer = self._request(start(environment), job)
             result = _result(answer)
             if result is not None:
                 return result

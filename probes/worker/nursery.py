@@ -6,20 +6,22 @@ in an allocator, no context on a device. And because all of them start from the 
 their peaks repeat better than those of processes that each imported anew.
 
 A device cannot be used after a fork if its driver was initialised before, so the user's code is
-only ever imported in the fork, and where an import alone opens the driver, jobs run in this
-process, which the parent then replaces. Standard library only, Python 3.10 syntax.
+only ever imported in the fork; the libraries that it imports are imported here once they are known.
+Where an import alone opens the driver, jobs run in this process, which the parent then replaces.
+Standard library only, Python 3.10 syntax.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 DRIVER_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel")
@@ -52,6 +54,31 @@ class Preload:
         # No fork shall look through half a million objects, nor copy their pages doing so.
         gc.collect()
         gc.freeze()
+
+    def add(self, modules: Iterable[str], variables: dict[str, str | None]) -> bool:
+        """Import what the workload will import. Returns whether a fork will be as if it had done
+        so itself.
+
+        Not so where a library has started threads, which a fork lacks, or opened a driver; nor
+        where the environment is another than the workload made it (``variables``): then its code
+        changes it too, perhaps before it imports the library that reads it.
+        """
+        self.finish()
+        from probes.worker.libraries import BeforeLoading
+
+        before, threads = BeforeLoading(), _thread_count()
+        for name in modules:
+            with contextlib.suppress(Exception, SystemExit):
+                importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
+        same = all(os.environ.get(name) == value for name, value in variables.items())
+        same = same and before.changed_variables().keys() <= variables.keys()
+        return same and _thread_count() == threads and can_fork()
+
+
+def _thread_count() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
 
 
 def can_fork() -> bool:

@@ -63,6 +63,9 @@ def serve(job_fd: int, message_fd: int) -> None:
     with os.fdopen(job_fd, "r", encoding="utf-8") as jobs:
         for line in jobs:
             job = json.loads(line)
+            if job["kind"] == "prepare":
+                _prepare(job, channel, preload)
+                continue
             if job["kind"] not in ASKING:
                 preload.finish()
             if nursery.can_fork():
@@ -72,6 +75,14 @@ def serve(job_fd: int, message_fd: int) -> None:
             else:
                 _result(job, channel, used_up=True)
             preload.finish()  # while the parent thinks about the answer
+
+
+def _prepare(job: dict[str, Any], channel: Channel, preload: nursery.Preload) -> None:
+    """The one job that is done in this process: it changes what the forks start with."""
+    fit = nursery.can_fork() and preload.add(**job["libraries"])
+    channel.send({"event": "result", "used_up": not fit})
+    if fit:
+        channel.send({"event": "ended", "returncode": 0})
 
 
 def _result(job: dict[str, Any], channel: Channel, *, used_up: bool = False) -> None:
@@ -94,9 +105,13 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
             return {"sizes": model_sizes(WorkloadRef(**job["workload"]), job["configs"])}
         if job["kind"] == "describe":
+            from probes.worker.libraries import BeforeLoading
             from probes.workloads.loading import describe, load_workload
 
-            return {"workload": describe(load_workload(WorkloadRef(**job["workload"])))}
+            before = BeforeLoading()
+            loaded = load_workload(WorkloadRef(**job["workload"]))
+            libraries = before.libraries(own=loaded.module) if nursery.can_fork() else {}
+            return {"workload": describe(loaded), "libraries": libraries}
         if job["kind"] == "devices":
             from probes.worker.facts import describe_devices
 

@@ -55,6 +55,8 @@ class Loaded:
     source_hash: str
     files: tuple[str, ...] = ()
     """What the hash was taken over, and the files that options and the workload name."""
+    module: str = ""
+    """Where it is defined."""
 
 
 def load_workload(ref: WorkloadRef) -> Loaded:
@@ -78,7 +80,8 @@ def load_workload(ref: WorkloadRef) -> Loaded:
     named = [str(v) for v in ref.options.values() if isinstance(v, str) and Path(v).is_file()]
     own = _own_files(source)
     files = (*map(str, own), *map(str, read), *named)
-    return Loaded(workload, ref.spec, _source_hash(source, own, ref.options, read), files)
+    hashed = _source_hash(source, own, ref.options, read)
+    return Loaded(workload, ref.spec, hashed, files, source.module.__name__)
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:

@@ -326,3 +326,13 @@ class Creeps(Healthy):
         self.steps += 1
         torch.ones(self.steps * 2**18)
         return super().loss(model, batch)
+
+
+class ImportsALibrary(Healthy):
+    """Says whether somebody has imported it before."""
+
+    def __init__(self, variable: str = ""):
+        if variable:
+            os.environ[variable] = "set before the library reads it"
+        print("imported before" if "wave" in sys.modules else "imported now")
+        import wave  # noqa: F401

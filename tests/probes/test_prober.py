@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,26 @@ def test_questions_do_not_spoil_the_worker_that_measures(prober: Prober) -> None
     assert prober.probe(job("Healthy")).verdict is Verdict.STABLE
 
 
+def test_a_library_is_imported_once_for_all_probes_of_a_workload() -> None:
+    library = job("ImportsALibrary")
+    with Prober(sys.executable) as prober:
+        assert "imported now" in prober.probe(library).stdout_tail
+        prober.describe(library.workload)
+        assert "imported before" in prober.probe(library).stdout_tail
+        prober.close()
+        assert "imported before" in prober.probe(library).stdout_tail, "a new worker knows too"
+
+
+def test_a_library_is_left_to_each_probe_where_the_workload_prepares_its_import() -> None:
+    changed = replace(
+        job("ImportsALibrary"),
+        workload=WorkloadRef(f"{FAULTY}:ImportsALibrary", {"variable": "READ_BY_THE_LIBRARY"}),
+    )
+    with Prober(sys.executable) as prober:
+        prober.describe(changed.workload)
+        assert "imported now" in prober.probe(changed).stdout_tail
+
+
 def test_equal_probes_of_one_worker_peak_at_the_same_memory(prober: Prober) -> None:
     peaks = [prober.probe(job("Hungry", 64)).peak_bytes or 0 for _ in range(3)]
     assert min(peaks) > 64 * MIB
@@ -136,3 +157,24 @@ def test_a_model_larger_than_the_budget_has_no_prior(prober: Prober) -> None:
     prior = prober.estimate(job("HugeModel"), ceiling=1000)
     assert not prior
     assert "memory" in prior.reason
+
+
+def test_no_fork_is_made_of_a_process_in_which_a_library_has_started_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib_quiet.py").write_text("")
+    (tmp_path / "lib_threads.py").write_text(
+        "import threading\nstop = threading.Event()\n"
+        "thread = threading.Thread(target=stop.wait)\nthread.start()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(nursery.Preload, "finish", lambda self: None)
+    monkeypatch.setattr(nursery.gc, "freeze", lambda: None)
+    preload = nursery.Preload()
+    assert preload.add(["lib_quiet", "lib_that_is_missing"], {})
+    assert not preload.add(["lib_quiet"], {"SET_BY_THE_WORKLOAD": "1"})
+    try:
+        assert not preload.add(["lib_threads"], {})
+    finally:
+        sys.modules["lib_threads"].stop.set()
+        sys.modules["lib_threads"].thread.join()
