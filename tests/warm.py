@@ -1,39 +1,48 @@
-"""A virtual environment whose interpreter has torch imported before it is started.
+"""A virtual environment whose interpreter has imported what it needs before it is started.
 
-Each command under test starts a worker, and importing torch takes most of its time. The
-interpreter here hands a worker's start over to a process that has torch imported already, which
-forks it; whatever else it is asked to run, the real interpreter runs. Such a worker is no child of
-the command that starts it: tests that look for a command's processes need the real one.
+Each command under test, and the worker that it starts, imports for a second or more; most of a
+command's time is that. The interpreter here hands their start over to a process that has imported
+everything already, which forks it; whatever else it is asked to run, the real interpreter runs.
+What is started so is no child of who starts it: tests that send signals to a command, or look for
+its processes, need the real one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import app
 from probes.devices.environment import worker_environment
 
+COMMAND = "from app.cli import main; main()"
 LAUNCHER = """#!{python} -IS
 import json, os, signal, socket, sys
-if len(sys.argv) < 2 or not sys.argv[1].endswith("boot.py"):
+if sys.argv[1:2] and sys.argv[1].endswith("boot.py"):
+    kind, fds = "worker", [0, 1, 2, *map(int, sys.argv[3:])]
+elif sys.argv[1:3] == ["-c", {command!r}]:
+    kind, fds = "command", [0, 1, 2]
+else:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-fds = [0, 1, 2, *map(int, sys.argv[3:])]
 start = {{"argv": sys.argv[1:], "cwd": os.getcwd(), "environ": dict(os.environ), "fds": fds}}
 line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-line.connect({address!r})
+line.connect({folder!r} + "/" + kind)
 socket.send_fds(line, [json.dumps(start).encode()], fds)
 for fd in fds:
-    os.close(fd)  # only the worker has them now
+    os.close(fd)  # only the other has them now
 status = int(line.recv(16) or b"1")
 if status < 0:
     os.kill(os.getpid(), -status)
@@ -46,39 +55,53 @@ FREE_FDS = 64
 
 
 class WarmEnvironment:
-    """``folder`` is what VIRTUAL_ENV may be set to. Ends with the process that made it."""
+    """``folder`` is what VIRTUAL_ENV may be set to; ``tonnage`` begins the command line of a
+    command. Ends with the process that made it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        address = folder / "socket"
         (folder / "bin").mkdir(parents=True)
         launcher = folder / "bin" / "python"
-        launcher.write_text(LAUNCHER.format(python=sys.executable, address=str(address)))
-        launcher.chmod(0o755)
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-X", "faulthandler", "-m", "tests.warm", str(address)],
-            env={**os.environ, **worker_environment("cpu"), "PYTHONPATH": str(Path.cwd())},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        launcher.write_text(
+            LAUNCHER.format(python=sys.executable, command=COMMAND, folder=str(folder))
         )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+        launcher.chmod(0o755)
+        self.tonnage = [str(launcher), "-c", COMMAND]
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-u", "-X", "faulthandler", "-m", "tests.warm", kind, str(folder)],
+                env={**os.environ, **environment, "PYTHONPATH": str(Path.cwd())},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for kind, environment in (("worker", worker_environment("cpu")), ("command", {}))
+        ]
+        for process in self._processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
 
     def close(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait(timeout=30)
+        for process in self._processes:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.close()
+            process.stdout.close()
+            process.wait(timeout=30)
 
 
-def serve(address: str) -> None:
-    """Fork a worker for every launcher that asks, until stdin closes."""
-    import torch
+def serve(kind: str, folder: str) -> None:
+    """Fork one for every launcher that asks, until stdin closes."""
+    if kind == "worker":
+        import torch
 
-    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # imports torch's compiler
+        torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # imports torch's compiler
+    else:
+        import alembic.command  # noqa: F401
+
+        for found in pkgutil.walk_packages(app.__path__, "app."):
+            importlib.import_module(found.name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
+        listener.bind(f"{folder}/{kind}")
         listener.listen(16)
         print("ready")
         while True:
@@ -88,21 +111,23 @@ def serve(address: str) -> None:
             line, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                _start(line)
+                _start(line, _as_worker if kind == "worker" else _as_command)
             line.close()
 
 
-def _start(line: socket.socket) -> None:
+def _start(line: socket.socket, run: Callable[[], None]) -> None:
     """Start what was asked for, and say how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     data, received, _, _ = socket.recv_fds(line, LARGEST_START, 16)
-    worker = os.fork()
-    if worker == 0:
+    started = os.fork()
+    if started == 0:
         line.close()
         _become(json.loads(data), received)
+        run()
+        os._exit(0)
     os.closerange(0, line.fileno())
     os.closerange(line.fileno() + 1, 2 * FREE_FDS)
-    _, status = os.waitpid(worker, 0)
+    _, status = os.waitpid(started, 0)
     with contextlib.suppress(OSError):  # the launcher may have been killed
         line.send(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
@@ -120,14 +145,29 @@ def _become(start: dict[str, Any], received: list[int]) -> None:
     os.environ.clear()
     os.environ.update(start["environ"])
     sys.argv = start["argv"]
+
+
+def _as_worker() -> None:
     ours = ("", str(Path(__file__).parents[1]))
     asked = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, asked), *(entry for entry in sys.path if entry not in ours)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "probes"]:
         del sys.modules[name]  # a worker brings its own
     runpy.run_path(sys.argv[0], run_name="__main__")
-    os._exit(0)
+
+
+def _as_command() -> None:
+    from app.cli import main
+
+    sys.argv[:2] = ["-c"]
+    try:
+        main()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.cli.conftest import QUICK, TONNAGE
+from tests.app.cli.conftest import QUICK
 from tests.warm import WarmEnvironment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -98,7 +98,7 @@ def run(folder: Path, warm: WarmEnvironment) -> Run:
 
     def run(*command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command,
+            [*warm.tonnage, *command[1:]] if command[0] == "tonnage" else command,
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -119,10 +119,10 @@ def test_measure_export_train_and_check(name: str, run: Run, folder: Path) -> No
         pytest.importorskip(library)
     workload = f"{name}_workload.py:workload"
     pinned = [word for value in example.pinned for word in ("--set", value)]
-    run(*TONNAGE, "tune", workload, "--device", "cpu", "--memory-budget", example.memory,
+    run("tonnage", "tune", workload, "--device", "cpu", "--memory-budget", example.memory,
         "--budget", "smoke_test", *pinned)  # fmt: skip
     file = folder / example.file
-    text = run(*TONNAGE, "export", "latest", "--to", example.form).stdout
+    text = run("tonnage", "export", "latest", "--to", example.form).stdout
     file.write_text(text)
     best = batch_in(text)
 
@@ -143,11 +143,11 @@ def test_measure_export_train_and_check(name: str, run: Run, folder: Path) -> No
     assert stale["verdict"] == "stale"
     assert any("torch" in change and "-> 9.9.9" in change for change in stale["changes"])
     if name == "argparse":
-        warned = run(*TONNAGE, "export", "latest", "--to", "args")
+        warned = run("tonnage", "export", "latest", "--to", "args")
         assert warned.stdout == text
         assert "does not hold here any more" in warned.stderr
         assert "-> 9.9.9" in warned.stderr
-        assert run(*TONNAGE, "export", "latest", "--to", "args", "--no-check").stderr == ""
+        assert run("tonnage", "export", "latest", "--to", "args", "--no-check").stderr == ""
 
 
 BATCH = re.compile(r"(batch[-_]size:?\s+)(\d+)")
@@ -161,7 +161,7 @@ def batch_in(text: str) -> int:
 def checked(run: Run, example: Example, workload: str, status: int) -> dict[str, Any]:
     """What ``tonnage check`` answers about the exported file as it is now."""
     named = ("--workload", workload) if example.form == "args" else ()  # others name theirs
-    done = run(*TONNAGE, "check", example.file, *named, "--device", "cpu", "--json", status=status)
+    done = run("tonnage", "check", example.file, *named, "--device", "cpu", "--json", status=status)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

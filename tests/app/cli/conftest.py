@@ -15,9 +15,9 @@ import pytest
 
 from probes.devices.base import DeviceFacts
 from probes.devices.lease import holder_of, lease
-from tests.warm import WarmEnvironment
+from tests.warm import COMMAND, WarmEnvironment
 
-TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
+TONNAGE = [sys.executable, "-c", COMMAND]
 QUICK = {
     "TONNAGE_PROBE__MEASURE_BUDGET_S": "0.5",
     "TONNAGE_PROBE__CONFIRM_STEPS": "8",
@@ -105,12 +105,12 @@ def leased(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def tonnage(folder: Path, environment: dict[str, str]) -> Run:
+def tonnage(folder: Path, environment: dict[str, str], warm: WarmEnvironment) -> Run:
     """Run ``tonnage`` to its end: ``tonnage("tune", "train.py:Tiny", …)``."""
 
     def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*TONNAGE, *arguments],
+            [*warm.tonnage, *arguments],
             cwd=folder,
             env={**environment, **extra},
             capture_output=True,
