@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,8 @@ class Proposals:
         """A trial to evaluate: what a killed run left behind, what was enqueued, the predictors'
         ``favourite``, else what the sampler asks for. ``None`` when nothing new comes up. ``taken``
         are the keys of settled configs and of those that other processes are at (``busy``)."""
-        for trial in self._left_behind(busy):
-            return trial, self._config(trial)
+        for left in self._left_behind(busy):
+            return left
         for repeat in range(REPEATS_ALLOWED + 2):
             wanted = favourite or self._next_of_grid(taken)
             if wanted is None and repeat >= REPEATS_ALLOWED:
@@ -78,6 +79,8 @@ class Proposals:
                 self._optuna.enqueue_trial(wanted)
             trial = self._optuna.ask()
             config = self._config(trial)
+            if config is None:
+                continue
             if config_key(config) not in taken:
                 return trial, config
             self._discard(trial)
@@ -100,16 +103,18 @@ class Proposals:
         """Infeasible is told as a constraint, never as a score of zero.
 
         A config that could not be measured at all, or was left after a few steps, is told as
-        failed: it has no score.
+        failed: it has no score. What another process has told already stays.
         """
         import optuna
 
         if trial.state in ("failed", "screened"):
-            self._optuna.tell(optuna_trial, state=optuna.trial.TrialState.FAIL)
+            self._discard(optuna_trial)
             return
-        for name, violation in trial.violation.items():
-            optuna_trial.set_constraint(name, violation)
-        self._optuna.tell(optuna_trial, trial.throughput_samples_per_s or 0.0)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            for name, violation in trial.violation.items():
+                optuna_trial.set_constraint(name, violation)
+            value = trial.throughput_samples_per_s or 0.0
+            self._optuna.tell(optuna_trial, value, skip_if_finished=True)
 
     def _next_of_grid(self, taken: Container[Any]) -> Config | None:
         """In the order of the space. (Optuna's own grid sampler ends the study itself, which a
@@ -117,14 +122,19 @@ class Proposals:
         configs = grid(self.space) if self.sampler == Sampler.GRID else None
         return next((c for c in configs or () if config_key(c) not in taken), None)
 
-    def _left_behind(self, busy: Container[Any]) -> Iterator[optuna.Trial]:
+    def _left_behind(self, busy: Container[Any]) -> Iterator[tuple[optuna.Trial, Config]]:
+        """What was asked for and never told, by a process that may live: who claims the config
+        first has it. Left out is what lacks its values yet, unless they are fixed: two processes
+        would draw different ones."""
         import optuna
 
         running = self._optuna.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
         for left in running:
-            trial = optuna.trial.Trial(self._optuna, left._trial_id)
-            if config_key(self._config(trial)) not in busy:
-                yield trial
+            if left.params.keys() == self.space.keys() or "fixed_params" in left.system_attrs:
+                trial = optuna.trial.Trial(self._optuna, left._trial_id)
+                config = self._config(trial)
+                if config is not None and config_key(config) not in busy:
+                    yield trial, config
 
     def waiting(self, busy: Container[Any] = ()) -> bool:
         """Whether there are configs to take up that a killed run left, or that were enqueued."""
@@ -139,7 +149,9 @@ class Proposals:
     def _discard(self, trial: optuna.Trial) -> None:
         import optuna
 
-        self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
+        failed = optuna.trial.TrialState.FAIL
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self._optuna.tell(trial, state=failed, skip_if_finished=True)
 
     def _unseen(self, taken: Container[Any]) -> Config | None:
         """The sampler goes round in circles: draw from the configs nobody has measured."""
@@ -157,8 +169,14 @@ class Proposals:
             for name, dimension in self.space.items()
         )
 
-    def _config(self, trial: optuna.Trial) -> Config:
-        return {name: _suggest(trial, name, d) for name, d in self.space.items()}
+    def _config(self, trial: optuna.Trial) -> Config | None:
+        """``None`` where another process has taken it for left behind, and told it meanwhile."""
+        import optuna
+
+        try:
+            return {name: _suggest(trial, name, d) for name, d in self.space.items()}
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return None
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import optuna
@@ -68,19 +69,15 @@ def test_two_at_once_repeat_nothing_lose_nothing_and_agree(
     monkeypatch.setattr(studies, "POLL_S", 0.001)
     shared, storage = Shared(), optuna.storages.InMemoryStorage()
     fleets = {name: ScriptedFleet(grid_device) for name in ("a", "b")}
-    outcomes: dict[str, Outcome] = {}
     together = threading.Barrier(2, timeout=30)
 
-    def run(name: str) -> None:
+    def run(name: str) -> Outcome:
         study = Study(spec(budget), "st_1", View(shared, name), fleets[name], storage=storage)
         together.wait()
-        outcomes[name] = study.run()
+        return study.run()
 
-    threads = [threading.Thread(target=run, args=(name,)) for name in fleets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = list(threads.map(run, fleets, timeout=120))
 
     alone = Study(spec(budget), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
     calls = Counter(call for fleet in fleets.values() for call in fleet.calls)
@@ -88,10 +85,10 @@ def test_two_at_once_repeat_nothing_lose_nothing_and_agree(
     assert len(shared.store.kept) == sum(calls.values()), "a measurement was lost"
     assert len({t.number for t in shared.store.settled}) == len(shared.store.settled)
     assert alone.recommendation is not None
-    for outcome in outcomes.values():
+    assert len(outcomes) == 2
+    for outcome in outcomes:
         assert outcome.recommendation is not None
         assert outcome.recommendation.config == alone.recommendation.config
-    assert len(outcomes) == 2
 
 
 def test_what_a_dead_process_was_at_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
