@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Tune the built-in workload visnet, end to end, in under five minutes
 	@$(BIN)/python -m app.demo
 
-test: setup ## Run every test; no more than two of them train at once
+test: setup ## Run every test; no more than three of them train at once
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup $(TESTS)
 
 format: setup ## Rewrite the code in the project's style

@@ -19,10 +19,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GROUPS = {
-    "commands": (
+    "commands": ("app/cli",),
+    "journeys": (
         "app/checks/test_probing.py",
-        "app/cli",
         "app/dashboard/test_browser.py",
+        "app/jobs/test_end_to_end.py",
         "examples",
         "test_first_gate.py",
     ),
@@ -38,8 +39,8 @@ GROUPS = {
         "probes/workloads",
     ),
 }
-"""Tests that train for real. Those of a group run one after the other: no more than two trainings
-at once, with one thread each, whatever else runs beside them."""
+"""Tests that train for real. Those of a group run one after the other: no more than three
+trainings at once, with one thread each, whatever else runs beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,6 +30,12 @@ from tests.app.studies.test_routes import end, run
 
 
 @pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
+@pytest.fixture
 def client(serve) -> Iterator[Client]:
     with Client(serve()) as client:
         yield client

@@ -13,6 +13,12 @@ from app.keys import sessions
 from tests.app.dashboard.conftest import log_in, token_in
 
 
+@pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
 def test_a_page_leads_to_the_login_and_the_login_back(locked, database):
     answer = locked.get("/studies?state=running")
     assert answer.status_code == 303

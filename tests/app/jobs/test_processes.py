@@ -49,6 +49,11 @@ def is_gone(pid: int) -> bool:
 
 
 class TestOneRunner:
+    @pytest.fixture
+    def kind(self):
+        """What processes share a database for is tested below and in ``test_queue``."""
+        return "sqlite"
+
     def test_a_study_is_run_and_its_answer_stored(self, database, runner):
         job = service.submit(database, request())
         until(lambda: service.get(database, job.id).is_over, runner.step)

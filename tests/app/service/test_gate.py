@@ -13,6 +13,12 @@ from tests.app.serving import problem
 
 
 @pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
+@pytest.fixture
 def locked(serve):
     """A client of a service that asks for keys, without one."""
     with httpx.Client(base_url=serve(needs_keys=True), timeout=30) as client:

@@ -18,6 +18,12 @@ MIB = 2**20
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
 def connect(url: str) -> socket.socket:
     parts = urlsplit(url)
     return socket.create_connection((parts.hostname, parts.port), timeout=30)

@@ -15,6 +15,12 @@ from app.settings import load_settings
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
+@pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
 @pytest.fixture(scope="module")
 def document():
     service = Service(None, load_settings(environ={}), needs_keys=True)  # type: ignore[arg-type]

@@ -18,6 +18,12 @@ from tests.app.serving import problem
 PAGE = Path(__file__).parents[3] / "docs" / "api-errors.md"
 
 
+@pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
 def test_every_kind_is_described_under_the_heading_its_type_ends_in():
     headings = {
         line.removeprefix("### ") for line in PAGE.read_text().splitlines() if line[:4] == "### "

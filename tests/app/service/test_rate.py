@@ -9,6 +9,12 @@ from app.service.rate import MOST_CLIENTS, RateLimiter
 from tests.app.serving import problem
 
 
+@pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
 class Clock:
     now_s = 100.0
 

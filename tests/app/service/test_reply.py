@@ -12,6 +12,12 @@ from tests.app import factories
 
 
 @pytest.fixture
+def kind() -> str:
+    """Nothing here depends on the kind of database."""
+    return "sqlite"
+
+
+@pytest.fixture
 def recommended(database):
     study, _ = studies.open_study(database, factories.spec())
     studies.finish(database, study.id, factories.recommendation(throughput_samples_per_s=math.nan))

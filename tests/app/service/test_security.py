@@ -14,6 +14,7 @@ import pytest
 from app.keys import service as keys
 from app.service import protocol
 from tests.app import factories
+from tests.app.conftest import KINDS
 from tests.app.serving import problem
 
 MIB = 2**20
@@ -23,6 +24,12 @@ LEAST_MEMORY = 30 * MIB
 
 SQL = ["' OR '1'='1", "'; DROP TABLE tonnage_studies; --", '" UNION SELECT token_hash', "%' --"]
 PATHS = ["../../../etc/passwd", "..\\..\\windows", "/etc/passwd", "file:///etc/passwd", "a.b:C"]
+
+
+@pytest.fixture
+def kind() -> str:
+    """Little here depends on the kind of database: ``TestInjection``."""
+    return "sqlite"
 
 
 def rss() -> int:
@@ -132,6 +139,10 @@ class TestKeys:
 
 
 class TestInjection:
+    @pytest.fixture(params=KINDS)
+    def kind(self, request):
+        return request.param
+
     @pytest.mark.parametrize("text", [*SQL, *PATHS])
     def test_in_every_field_of_a_study(self, api, text):
         fields = [

@@ -28,6 +28,7 @@ from probes.max_batch import Ask
 from probes.measurement import Config, Measurement
 from probes.space import Choice
 from tests.app import factories
+from tests.app.conftest import KINDS
 from tests.optimizer.memory_store import MemoryStore, ScriptedFleet, grid_device, spec
 
 WINDOW = Budget("prototyping", 30.0, 30.0, trials=20)
@@ -106,7 +107,9 @@ def stored(url: str) -> tuple[Recommendation, list[Measurement]]:
 
 
 @pytest.mark.parametrize("budget", [WINDOW, DEFAULT_BUDGETS["production"]], ids=lambda b: b.name)
-@pytest.mark.parametrize("round_", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("kind", "round_"), [("sqlite", 1), ("sqlite", 2), *((kind, 3) for kind in KINDS)]
+)
 def test_killed_again_and_again_it_loses_and_repeats_nothing(
     database_url: str, tmp_path: Path, budget: Budget, round_: int
 ) -> None:
