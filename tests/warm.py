@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,19 @@ def _start(line: socket.socket, run: Callable[[], None]) -> None:
     started = os.fork()
     if started == 0:
         line.close()
-        _become(json.loads(data), received)
-        run()
-        os._exit(0)
+        status = 1
+        try:
+            _become(json.loads(data), received)
+            run()
+            status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
     os.closerange(0, line.fileno())
     os.closerange(line.fileno() + 1, 2 * FREE_FDS)
     _, status = os.waitpid(started, 0)
@@ -160,13 +171,7 @@ def _as_command() -> None:
     from app.cli import main
 
     sys.argv[:2] = ["-c"]
-    try:
-        main()
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    main()
 
 
 if __name__ == "__main__":

@@ -26,13 +26,8 @@ from app.measurements import service as measurements
 from app.studies import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
+from tests.app.one_kind import kind  # noqa: F401
 from tests.app.studies.test_routes import end, run
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
 
 
 @pytest.fixture

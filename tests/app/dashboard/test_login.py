@@ -11,12 +11,7 @@ from app.jobs.records import StudyRequest
 from app.keys import service as keys
 from app.keys import sessions
 from tests.app.dashboard.conftest import log_in, token_in
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
+from tests.app.one_kind import kind  # noqa: F401
 
 
 def test_a_page_leads_to_the_login_and_the_login_back(locked, database):

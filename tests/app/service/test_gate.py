@@ -9,13 +9,8 @@ import pytest
 
 from app.keys import service as keys
 from app.service.gate import PUBLIC
+from tests.app.one_kind import kind  # noqa: F401
 from tests.app.serving import problem
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
 
 
 @pytest.fixture

@@ -12,16 +12,11 @@ import pytest
 
 from app.service import protocol
 from tests.app import factories
+from tests.app.one_kind import kind  # noqa: F401
 from tests.app.serving import problem
 
 MIB = 2**20
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
 
 
 def connect(url: str) -> socket.socket:

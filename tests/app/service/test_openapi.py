@@ -11,14 +11,9 @@ from app.service.gate import PUBLIC
 from app.service.problem_types import TYPES
 from app.service.runtime import Service
 from app.settings import load_settings
+from tests.app.one_kind import kind  # noqa: F401
 
 METHODS = {"get", "post", "put", "patch", "delete"}
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
 
 
 @pytest.fixture(scope="module")

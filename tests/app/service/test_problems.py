@@ -13,15 +13,10 @@ from app.recommendations import service as recommendations
 from app.service.problem_types import TYPES
 from app.studies import service as studies
 from tests.app import factories
+from tests.app.one_kind import kind  # noqa: F401
 from tests.app.serving import problem
 
 PAGE = Path(__file__).parents[3] / "docs" / "api-errors.md"
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
 
 
 def test_every_kind_is_described_under_the_heading_its_type_ends_in():

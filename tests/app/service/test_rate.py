@@ -6,13 +6,8 @@ import httpx
 import pytest
 
 from app.service.rate import MOST_CLIENTS, RateLimiter
+from tests.app.one_kind import kind  # noqa: F401
 from tests.app.serving import problem
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
 
 
 class Clock:

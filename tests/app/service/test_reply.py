@@ -9,12 +9,7 @@ import pytest
 from app.service.reply import finite, matches, stored
 from app.studies import service as studies
 from tests.app import factories
-
-
-@pytest.fixture
-def kind() -> str:
-    """Nothing here depends on the kind of database."""
-    return "sqlite"
+from tests.app.one_kind import kind  # noqa: F401
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from app.keys import service as keys
 from app.service import protocol
 from tests.app import factories
 from tests.app.conftest import KINDS
+from tests.app.one_kind import kind  # noqa: F401
 from tests.app.serving import problem
 
 MIB = 2**20
@@ -24,12 +25,6 @@ LEAST_MEMORY = 30 * MIB
 
 SQL = ["' OR '1'='1", "'; DROP TABLE tonnage_studies; --", '" UNION SELECT token_hash', "%' --"]
 PATHS = ["../../../etc/passwd", "..\\..\\windows", "/etc/passwd", "file:///etc/passwd", "a.b:C"]
-
-
-@pytest.fixture
-def kind() -> str:
-    """Little here depends on the kind of database: ``TestInjection``."""
-    return "sqlite"
 
 
 def rss() -> int:
