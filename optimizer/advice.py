@@ -54,7 +54,8 @@ def _memory(run: Measurement, space: Space, prior_of: PriorOf) -> list[str]:
         if after < NOTEWORTHY * before:
             word = str(value).lower()
             found.append(
-                f"To lift it: --set {lever}={word} should need about {after / MIB:.0f} MiB at this "
-                f"batch instead of {before / MIB:.0f} (estimated; it is measured when you try it)."
+                f"To lift it: --set {lever}={word} should need about {after / MIB:,.0f} MiB at "
+                f"this batch instead of {before / MIB:,.0f} (estimated; it is measured when you "
+                "try it)."
             )
     return found

@@ -141,7 +141,7 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
         )
     if run.peak_bytes is not None and run.limit_bytes:
         lines.append(
-            f"Peak memory {run.peak_bytes / MIB:.0f} MiB of {run.limit_bytes / MIB:.0f} MiB, "
+            f"Peak memory {run.peak_bytes / MIB:,.0f} MiB of {run.limit_bytes / MIB:,.0f} MiB, "
             f"{run.headroom:.0%} kept free; {run.steps} steps were run in a fresh process to "
             "confirm it."
         )
@@ -215,7 +215,7 @@ def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Bu
     short = [s for r in out_of_memory if (s := short_by_bytes(r)) is not None]
     if short:
         lines.append(
-            f"Even batch 1 does not fit: short by at least {min(short) / MIB:.0f} MiB. Try a "
+            f"Even batch 1 does not fit: short by at least {min(short) / MIB:,.0f} MiB. Try a "
             "smaller config (--set), --set precision=bf16, --set gradient_checkpointing=true, or a "
             "larger --memory-budget."
         )

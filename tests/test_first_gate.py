@@ -33,10 +33,9 @@ def test_every_command_does_what_the_page_says(folder, warm):
     home = folder / "home"
     home.mkdir()
     environ = {
-        **environment(home),
+        **warm.activated(environment(home)),
         **QUICK,
         "TONNAGE_PROBE__LEASE_DIR": str(home),
-        "VIRTUAL_ENV": str(warm.folder),
     }
     work = folder / "work"
     work.mkdir()

@@ -17,12 +17,13 @@ import os
 import pkgutil
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ FREE_FDS = 64
 
 
 class WarmEnvironment:
-    """``folder`` is what VIRTUAL_ENV may be set to; ``tonnage`` begins the command line of a
-    command. Ends with the process that made it."""
+    """``folder`` is what VIRTUAL_ENV may be set to, and its ``bin`` may be on the path; ``tonnage``
+    begins the command line of a command. Ends with the process that made it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,8 +67,11 @@ class WarmEnvironment:
         launcher.write_text(
             LAUNCHER.format(python=sys.executable, command=COMMAND, folder=str(folder))
         )
-        launcher.chmod(0o755)
         self.tonnage = [str(launcher), "-c", COMMAND]
+        program = folder / "bin" / "tonnage"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(self.tonnage)} "$@"\n')
+        for file in (launcher, program):
+            file.chmod(0o755)
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-u", "-X", "faulthandler", "-m", "tests.warm", kind, str(folder)],
@@ -80,6 +84,11 @@ class WarmEnvironment:
         for process in self._processes:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
+
+    def activated(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """As ``source bin/activate`` would leave it."""
+        path = f"{self.folder / 'bin'}{os.pathsep}{environment['PATH']}"
+        return {**environment, "VIRTUAL_ENV": str(self.folder), "PATH": path}
 
     def close(self) -> None:
         for process in self._processes:

@@ -22,11 +22,10 @@ def check(tmp_path_factory: pytest.TempPathFactory, warm: WarmEnvironment) -> Ch
     folder: Path = tmp_path_factory.mktemp("user")
     (folder / "train.py").write_text(WORKLOAD)
     environ = {
-        **environment(folder),
+        **warm.activated(environment(folder)),
         **QUICK,
         "TONNAGE_PROBE__MAX_BATCH": "100000000",
         "TONNAGE_PROBE__LEASE_DIR": str(folder),
-        "VIRTUAL_ENV": str(warm.folder),
     }
     plan = ("--workload", "train.py:Tiny", "--set", "layers=1", "--memory-budget", "64MiB")
 
