@@ -13,6 +13,7 @@ import sys
 BENCHMARKS = (
     "cli_startup",
     "check",
+    "probe_start",
     "cpu_allocators",
     "max_batch",
     "false_safe",
