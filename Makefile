@@ -21,7 +21,8 @@ $(STAMP): requirements.lock pyproject.toml
 		{ rm -rf $(VENV); echo "The venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Installing the locked dependencies into $(VENV) (torch is the large one) ..." >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS="ignore:Editable installation" \
+		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Tune the built-in workload visnet, end to end, in under five minutes

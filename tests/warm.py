@@ -22,13 +22,13 @@ import signal
 import socket
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import app
 from probes.devices.environment import worker_environment
+from probes.worker.nursery import end_after
 
 COMMAND = "from app.cli import main; main()"
 LAUNCHER = """#!{python} -IS
@@ -51,6 +51,7 @@ if status < 0:
     signal.pause()
 os._exit(status)
 """
+IMPORTED_LATE = ("alembic.command", "optuna", "sklearn.gaussian_process")
 LARGEST_START = 1 << 20
 FREE_FDS = 64
 """Above every number that a worker's descriptors have."""
@@ -105,10 +106,9 @@ def serve(kind: str, folder: str) -> None:
 
         torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # imports torch's compiler
     else:
-        import alembic.command  # noqa: F401
-
-        for found in pkgutil.walk_packages(app.__path__, "app."):
-            importlib.import_module(found.name)
+        ours = (found.name for found in pkgutil.walk_packages(app.__path__, "app."))
+        for name in (*ours, *IMPORTED_LATE):
+            importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(f"{folder}/{kind}")
@@ -132,19 +132,12 @@ def _start(line: socket.socket, run: Callable[[], None]) -> None:
     started = os.fork()
     if started == 0:
         line.close()
-        status = 1
-        try:
+
+        def as_asked() -> None:
             _become(json.loads(data), received)
             run()
-            status = 0
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+
+        end_after(as_asked)
     os.closerange(0, line.fileno())
     os.closerange(line.fileno() + 1, 2 * FREE_FDS)
     _, status = os.waitpid(started, 0)

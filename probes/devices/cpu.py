@@ -31,7 +31,7 @@ from probes.devices.base import (
     missing,
     size_text,
 )
-from probes.devices.slack import idle_heap_bytes, map_slack
+from probes.devices.slack import idle_heap_bytes, knows_heap, map_slack
 from probes.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class CpuBackend(Backend):
         self._padding: list[mmap.mmap] = []
         self._slack: list[object] = []
         self._idle_before = 0
+        self._hidden_bytes = 0
         self._soft_limit_before: int | None = None
 
     @classmethod
@@ -108,27 +109,17 @@ class CpuBackend(Backend):
     def initialise(self) -> None:
         """Start torch's threads and load what it loads late, so that none of it is measured.
 
-        A first AdamW alone maps about 70 MiB of Python modules. The random state is left as it
-        was found.
+        A first AdamW alone maps about 70 MiB of Python modules. An allocator that cannot be asked
+        may keep all of the tensors' memory and hand it to the workload unseen: that much is then
+        counted as the workload's own, which is rather too much than too little.
         """
-        import torch
-
-        with torch.random.fork_rng(devices=[]):
-            model = torch.nn.Sequential(
-                torch.nn.Conv2d(3, 8, 3, padding=1),
-                torch.nn.ReLU(),
-                torch.nn.Flatten(),
-                torch.nn.Linear(8 * 32 * 32, 512),
-                torch.nn.LayerNorm(512),
-                torch.nn.Linear(512, 512),
-            )
-            optimizer = torch.optim.AdamW(model.parameters())
-            for _ in range(2):
-                # Large enough that every thread of the pool gets a share of each operation.
-                model(torch.ones(64, 3, 32, 32)).square().mean().backward()
-                optimizer.step()
-                optimizer.zero_grad()
-            torch.ones(1 << 21).mul_(2).sum().item()
+        if not self._linux or knows_heap():
+            _train_something()
+        else:
+            before, threads_before = host.address_space_bytes(), host.thread_count()
+            _train_something()
+            stacks = (host.thread_count() - threads_before) * host.thread_stack_bytes()
+            self._hidden_bytes = max(0, host.address_space_bytes() - before - stacks)
 
     def apply_cap(self, limit_bytes: int | None, headroom: float) -> MemoryCap:
         """Limit this process's address space. See ``Backend.apply_cap``; Linux only."""
@@ -159,7 +150,7 @@ class CpuBackend(Backend):
         self._slack = map_slack()
         self._idle_before = idle_heap_bytes()
         self._pad()
-        self._baseline_bytes = host.address_space_bytes()
+        self._baseline_bytes = host.address_space_bytes() - self._hidden_bytes
         for ceiling in (soft, hard):
             if ceiling != resource.RLIM_INFINITY and ceiling - self._baseline_bytes < cap:
                 cap = ceiling - self._baseline_bytes
@@ -258,3 +249,25 @@ def _peak_resident_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _train_something() -> None:
+    """Two steps of a small model. The random state is left as it was found."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        model = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3, padding=1),
+            torch.nn.ReLU(),
+            torch.nn.Flatten(),
+            torch.nn.Linear(8 * 32 * 32, 512),
+            torch.nn.LayerNorm(512),
+            torch.nn.Linear(512, 512),
+        )
+        optimizer = torch.optim.AdamW(model.parameters())
+        for _ in range(2):
+            # Large enough that every thread of the pool gets a share of each operation.
+            model(torch.ones(64, 3, 32, 32)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        torch.ones(1 << 21).mul_(2).sum().item()

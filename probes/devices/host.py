@@ -18,6 +18,9 @@ from probes.devices.base import missing
 
 ROOT = Path("/")
 
+UNLIMITED_STACK_BYTES = 2 * 2**20
+"""What glibc gives a thread where the main one's stack is unlimited."""
+
 _NO_LIMIT_V1 = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2**63, rounded down to a page."""
 
@@ -40,6 +43,19 @@ def address_space_bytes(root: Path = ROOT) -> int:
     """Address space this process has mapped now (``VmSize``). Cheap enough for every step."""
     pages = (root / "proc/self/statm").read_bytes().split(None, 1)[0]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def thread_count(root: Path = ROOT) -> int:
+    """Threads of this process, those of native libraries included. Linux."""
+    return len(list((root / "proc/self/task").iterdir()))
+
+
+def thread_stack_bytes() -> int:
+    """Address space that a new thread's stack takes."""
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return UNLIMITED_STACK_BYTES if soft == resource.RLIM_INFINITY else soft
 
 
 def ram_bytes(root: Path = ROOT) -> int:

@@ -46,10 +46,23 @@ def map_slack() -> list[object]:
     """Map room for small allocations. Keep the result alive: it is what keeps the room mapped."""
     gc.collect()  # garbage of the imports, collected later, would lower what is held
     kept: list[object] = []
-    if is_glibc():
+    if knows_heap():
         kept.append(_break_up_the_heap())
     kept.append(_python_slack())
     return kept
+
+
+@functools.cache
+def knows_heap() -> bool:
+    """Whether memory comes from glibc's heap, which can be asked, and not from an allocator that
+    was preloaded in its place."""
+    if not is_glibc():
+        return False
+    used, glibcs = (
+        ctypes.cast(library.malloc, ctypes.c_void_p).value
+        for library in (ctypes.CDLL(None), ctypes.CDLL("libc.so.6"))
+    )
+    return used == glibcs
 
 
 def idle_heap_bytes() -> int:
@@ -60,7 +73,7 @@ def idle_heap_bytes() -> int:
 
 @functools.cache  # a library that is opened anew at every step would be a leak itself
 def _mallinfo2() -> Callable[[], MallocInfo] | None:
-    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None) if is_glibc() else None
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None) if knows_heap() else None
     if mallinfo2 is not None:
         mallinfo2.restype, mallinfo2.argtypes = MallocInfo, []
     return mallinfo2
@@ -73,14 +86,19 @@ def _python_slack() -> list[bytes]:
 
 
 def _break_up_the_heap() -> list[int]:
-    """Fill every hole of the heap and let it grow, then free every other block."""
+    """Fill every hole of the heap and let it grow, then free every other block.
+
+    The holes are few and small with the pinned allocator. One that the user has told to keep what
+    is freed has tens of MiB of them, in which a model would hide.
+    """
     libc = ctypes.CDLL(None)
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
     libc.sbrk.restype, libc.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
     first_end = int(libc.sbrk(0) or 0)
+    most = _MOST_BLOCKS + idle_heap_bytes() // _BLOCK_BYTES
     blocks: list[int] = []
-    while len(blocks) < _MOST_BLOCKS:
+    while len(blocks) < most:
         block = libc.malloc(_BLOCK_BYTES)
         if not block:
             break

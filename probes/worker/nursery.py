@@ -23,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 DRIVER_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel")
 SWEEPS = 20
@@ -64,9 +65,10 @@ class Preload:
         changes it too, perhaps before it imports the library that reads it.
         """
         self.finish()
+        from probes.devices.host import thread_count
         from probes.worker.libraries import BeforeLoading
 
-        before, threads = BeforeLoading(), _thread_count()
+        before, threads = BeforeLoading(), thread_count()
         for name in modules:
             with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(name)
@@ -74,11 +76,7 @@ class Preload:
         gc.freeze()
         same = all(os.environ.get(name) == value for name, value in variables.items())
         same = same and before.changed_variables().keys() <= variables.keys()
-        return same and _thread_count() == threads and can_fork()
-
-
-def _thread_count() -> int:
-    return len(list(Path("/proc/self/task").iterdir()))
+        return same and thread_count() == threads and can_fork()
 
 
 def can_fork() -> bool:
@@ -101,22 +99,32 @@ def run_forked(work: Callable[[], None], closing: int) -> int:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        status = 1
-        try:
+
+        def of_the_fork() -> None:
             os.close(closing)
             die_with(parent)
             work()
-            status = 0
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            _flush()
-            os._exit(status & 0xFF)
+
+        end_after(of_the_fork)
     _, ended = os.waitpid(child, 0)
     _end_leftovers()
     return os.waitstatus_to_exitcode(ended)
+
+
+def end_after(work: Callable[[], None]) -> NoReturn:
+    """Do ``work`` and end this process with the status that an interpreter's end would have,
+    without running anything that the fork inherited."""
+    status = 1
+    try:
+        work()
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(status & 0xFF)
 
 
 def die_with(parent: int) -> None:

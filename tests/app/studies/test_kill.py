@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sklearn.gaussian_process  # noqa: F401  # once, not in each fork
 from optuna.storages import RDBStorage
 
 from app.database import Database, open_database

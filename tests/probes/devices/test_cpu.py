@@ -4,6 +4,7 @@ one that has torch imported."""
 
 from __future__ import annotations
 
+import ctypes.util
 import json
 import os
 import subprocess
@@ -19,6 +20,8 @@ from probes.devices.base import MIB
 from probes.devices.environment import worker_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces a limit")
+
+TCMALLOC = ctypes.util.find_library("tcmalloc_minimal")
 
 NURSERY = """
 import json, sys
@@ -55,12 +58,17 @@ for _ in range(4):
 
 
 class Nursery:
-    """Runs scripts, each in a fresh fork."""
+    """Runs scripts, each in a fresh fork. ``user`` is what the user has set before."""
 
-    def __init__(self) -> None:
+    def __init__(self, **user: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", NURSERY],
-            env={**os.environ, **worker_environment("cpu"), "PYTHONPATH": str(Path.cwd())},
+            env={
+                **os.environ,
+                **worker_environment("cpu", user),
+                **user,
+                "PYTHONPATH": str(Path.cwd()),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -128,6 +136,39 @@ def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not(nursery: Nursery)
     """)
 
     assert told == {"larger": False}
+
+
+def test_nothing_hides_in_what_the_users_allocator_settings_keep(nursery: Nursery) -> None:
+    """Told to give nothing back, glibc would serve the model from what the start-up has freed."""
+    keeping = Nursery(MALLOC_MMAP_THRESHOLD_=str(32 * MIB), MALLOC_TRIM_THRESHOLD_=str(1024 * MIB))
+    pinned, kept = train(nursery, 256), train(keeping, 256)
+    keeping.close()
+
+    assert kept["peak"] > 0.95 * pinned["peak"]
+
+
+def test_an_allocator_that_cannot_be_asked_hides_nothing_either(nursery: Nursery) -> None:
+    known = train(nursery, 256)
+    body = TRAINING.replace("BATCH", "256")
+    unknown = nursery.run(
+        "from probes.devices import cpu, slack\n"
+        "cpu.knows_heap = slack.knows_heap = lambda: False\n"
+        + body
+        + "\ntell(peak=backend.peak_bytes(), hidden=backend._hidden_bytes)"
+    )
+
+    assert unknown["hidden"] > 0
+    assert unknown["peak"] > 0.95 * known["peak"]
+
+
+@pytest.mark.skipif(TCMALLOC is None, reason="libtcmalloc_minimal is not installed")
+def test_nothing_hides_in_a_preloaded_allocator(nursery: Nursery) -> None:
+    assert TCMALLOC is not None
+    preloaded = Nursery(LD_PRELOAD=TCMALLOC)
+    pinned, found = train(nursery, 256), train(preloaded, 256)
+    preloaded.close()
+
+    assert found["peak"] > 0.95 * pinned["peak"]
 
 
 def test_the_peak_of_the_same_step_repeats_between_processes(nursery: Nursery) -> None:
