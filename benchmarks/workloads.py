@@ -38,7 +38,12 @@ class Counted:
 
     def batches(self, config: Config, batch_size: int) -> Iterator[Any]:
         self._batch_size = batch_size
-        return self.data(config, batch_size)
+        batches = self.data(config, batch_size)
+        if "TONNAGE_BENCHMARK_TURNS" not in os.environ:
+            return batches
+        from benchmarks.turns import in_turns
+
+        return in_turns(batches)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         real = not isinstance(next(model.parameters()), FakeTensor)
