@@ -88,8 +88,10 @@ def test_the_first_step_beyond_the_budget_is_out_of_memory_too() -> None:
 def test_a_leak_says_how_much_per_step() -> None:
     m = probe("--mode leaks", plan=CONFIRM, batch_size=4, limit_mib=512)
     assert m.verdict is Verdict.LEAK, m.reason
-    # On a busy machine several steps are printed before memory is looked at.
-    assert m.growth is not None and m.growth.bytes_per_step == pytest.approx(MIB, rel=0.3)
+    # On a busy machine several steps are printed before memory is looked at: a coarse estimate.
+    assert m.growth is not None
+    assert m.growth.low > 0
+    assert MIB / 3 < m.growth.bytes_per_step < 3 * MIB
 
 
 def test_a_crash_is_quoted() -> None:
