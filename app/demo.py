@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from app.cli.context import open_settings
-from app.target import open_target
+from app.machine.target import open_target
 
 CPU_MEMORY_BUDGET = "2GiB"
 """Where there is no accelerator: small enough for memory to matter."""

@@ -41,7 +41,7 @@ class Counted:
         batches = self.data(config, batch_size)
         if "TONNAGE_BENCHMARK_TURNS" not in os.environ:
             return batches
-        from benchmarks.turns import in_turns
+        from benchmarks.interleaving import in_turns
 
         return in_turns(batches)
 

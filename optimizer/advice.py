@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from optimizer.budgets import Budget
-from optimizer.words import duration
+from optimizer.formatting import duration
 from probes.measurement import Config, Measurement
 from probes.prior import Prior
 from probes.space import Space

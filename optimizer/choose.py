@@ -12,9 +12,9 @@ from typing import Any
 
 from optimizer.budgets import Budget, Objective
 from optimizer.disturbed import confirmation
+from optimizer.formatting import config_text, duration, rate
 from optimizer.records import Trial
-from optimizer.words import config_text, duration, rate
-from probes.answer import short_by_bytes
+from probes.max_batch_result import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
 ALTERNATIVES = 3

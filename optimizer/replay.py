@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from probes.answer import measured_peaks, memory_curve, step_points
 from probes.curve import fit
 from probes.max_batch import Ask, MaxBatchSearch, run_search
+from probes.max_batch_result import measured_peaks, memory_curve, step_points
 from probes.measurement import Measurement, Verdict
 
 

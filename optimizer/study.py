@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from optimizer import choose as choosing
 from optimizer.advice import advice
 from optimizer.budgets import Objective
+from optimizer.forecast import Outlook
+from optimizer.formatting import config_text, rate
 from optimizer.largest import LargestModel
-from optimizer.outlook import Outlook
 from optimizer.proposals import Proposals, Sampler
 from optimizer.recommend import Coverage, recommendation
 from optimizer.records import Key, Recommendation, Store, StudySpec, Trial, config_key
 from optimizer.trials import LEAST_CHANCE, Known, Limits, Probe, Report, Trials
-from optimizer.words import config_text, rate
 from probes.measurement import Config
 from probes.space import size
 

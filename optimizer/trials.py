@@ -15,13 +15,13 @@ from optimizer import choose as choosing
 from optimizer.budgets import Budget, Objective
 from optimizer.capacity import Capacities, SizesOf
 from optimizer.disturbed import in_doubt, standing
-from optimizer.outlook import Edges, Outlook, batch_grid, outlooks
+from optimizer.forecast import Edges, Outlook, batch_grid, outlooks
+from optimizer.formatting import config_text, rate
 from optimizer.predictors import Predictors
 from optimizer.records import Key, Prediction, Store, StudySpec, Trial, config_key, predictions
 from optimizer.replay import probes_without_prior
-from optimizer.settle import settle
 from optimizer.spaces import costs_at_least, finite
-from optimizer.words import config_text, rate
+from optimizer.trial_outcome import settle
 from probes import levers
 from probes.doubt import doubts, is_too_slow
 from probes.max_batch import DEFAULT_CAP, Ask, Bounds, MaxBatchSearch

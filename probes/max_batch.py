@@ -14,7 +14,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from probes.answer import (
+from probes.bounds import DEFAULT_CAP, Bounds
+from probes.curve import Curve, Estimate, fit
+from probes.doubt import is_too_slow
+from probes.job import BRACKET_PLAN
+from probes.max_batch_result import (
     MEMORY_VERDICTS,
     Failing,
     MaxBatch,
@@ -26,10 +30,6 @@ from probes.answer import (
     why_not_more,
     why_nothing,
 )
-from probes.bounds import DEFAULT_CAP, Bounds
-from probes.curve import Curve, Estimate, fit
-from probes.doubt import is_too_slow
-from probes.job import BRACKET_PLAN
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prior import Prior
 

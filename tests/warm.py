@@ -28,7 +28,7 @@ from typing import Any
 
 import app
 from probes.devices.environment import worker_environment
-from probes.worker.nursery import end_after
+from probes.worker.fork_server import end_after
 
 COMMAND = "from app.cli import main; main()"
 LAUNCHER = """#!{python} -IS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checks import local
-from app.checks.asked import Asked, Limits
+from app.checks.request import Asked, Limits
 from app.settings.brief import Brief, brief_settings
 from probes.errors import InputError, MeasurementError
 from probes.space import parse_assignments
@@ -145,7 +145,7 @@ def _workload(question: Question, brief: Brief, recommendation_id: str | None) -
 
 def _with_workload(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
     """Its space, and the hash of its source as it is now."""
-    from app.checks.here import workload_here
+    from app.machine.local_facts import workload_here
 
     asked = replace(asked, workload=workload.label)
     try:
@@ -185,7 +185,7 @@ def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, 
 
 
 def _with_device(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
-    from app.checks.here import device_here, is_name_of_one_here
+    from app.machine.local_facts import device_here, is_name_of_one_here
 
     if not is_name_of_one_here(question.device):
         return replace(asked, device=question.device)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.checks.asked import Asked, Limits
 from app.checks.decide import decide
 from app.checks.gather import Found, gather
 from app.checks.plan import Answer
+from app.checks.request import Asked, Limits
 from app.checks.rows import Rows
 
 

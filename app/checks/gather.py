@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.checks.asked import Asked, Here, Limits
 from app.checks.measured import runs_of
 from app.checks.plan import Plan, Room, Run, Window
+from app.checks.request import Asked, Here, Limits
 from app.checks.rows import Rows, document_of
 from app.errors import NotFound
 from probes.errors import InputError

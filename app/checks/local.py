@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from app.checks.asked import Asked, Limits
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.quick_store import QuickStore
+from app.checks.request import Asked, Limits
 from app.checks.rows import document_of
 from probes.errors import MeasurementError, TonnageError
 

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from app.checks.asked import Asked, Here
 from app.checks.plan import Plan, Run, StepSeconds
+from app.checks.request import Asked, Here
 from app.checks.rows import Row, Rows, document_of, each_of
 from optimizer.scope import Scope, short_hash
 from probes.levers import LEVERS

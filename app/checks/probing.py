@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.checks.ask import Question, Workload
-    from app.checks.asked import Here
+    from app.checks.request import Here
 
 
 def measure(
@@ -15,8 +15,8 @@ def measure(
     """One probe of the plan that ``answer`` is about, kept where the check looks for it."""
     from app.cli.context import Asked, is_quiet, open_database, open_settings
     from app.cli.progress import Progress
+    from app.machine.target import open_target, register
     from app.measurements.service import record
-    from app.target import open_target, register
     from probes.job import WorkloadRef
     from probes.max_batch import Ask
     from probes.measurement import Purpose

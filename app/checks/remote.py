@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.checks.asked import Asked
+from app.checks.request import Asked
 from app.client import Client, NotFoundError, ProblemError, TooManyRequestsError, UnavailableError
-from app.patience import Late, within
+from app.deadline import Late, within
 from probes.errors import InputError, MeasurementError
 
 if TYPE_CHECKING:
-    from app.bench import Bench
-    from app.target import Target
+    from app.machine.session import Bench
+    from app.machine.target import Target
     from probes.measurement import Measurement
 
 Result = TypeVar("Result")

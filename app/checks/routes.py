@@ -9,13 +9,13 @@ from fastapi import Path, Query
 from app.checks import service as checks
 from app.checks.schemas import CheckOut, CheckPost, CheckQuery
 from app.errors import NotFound
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.paging import Page, page_of
-from app.service.problems import ProblemError
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader, Runner
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.paging import Page, page_of
+from app.http.problems import ProblemError
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader, Runner
 from probes.errors import InputError
 
 router = resource("checks", "/v1/checks")

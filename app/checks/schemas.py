@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.checks.asked import Asked, Here
 from app.checks.records import CheckRecord, CheckVerdict
-from app.service.fields import (
+from app.checks.request import Asked, Here
+from app.http.fields import (
     Config,
     Fraction,
     Id,
@@ -25,7 +25,7 @@ from app.service.fields import (
     Whole,
     WorkloadText,
 )
-from app.service.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery
 
 
 class CheckOut(BaseModel):

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.checks import repository
-from app.checks.asked import Asked, Limits
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.records import CheckRecord, CheckVerdict
+from app.checks.request import Asked, Limits
 from app.checks.rows import Rows
 from app.database import Database
 from app.errors import NotFound

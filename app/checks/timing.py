@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.checks.plan import Answer, Plan, Run, StepSeconds, worth
-from optimizer.words import duration
+from optimizer.formatting import duration
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from app.bench import Bench
     from app.database import Database
+    from app.machine.session import Bench
+    from app.machine.target import Target
     from app.settings import Settings
-    from app.target import Target
     from probes.devices.lease import OnWait
     from probes.isolation import Progress
 
@@ -84,7 +84,7 @@ class Asked:
         self, on_progress: Progress | None = None, *, rests_on_time: bool = True
     ) -> Bench:
         """Load the workload (in a worker). Raises ``InputError``."""
-        from app.bench import Bench
+        from app.machine.session import Bench
 
         return Bench.open(
             self.settings,
@@ -128,7 +128,7 @@ def ask(
     settings = open_settings(lease_wait_s=wait, accept_disturbed=accept_disturbed)
     budget_bytes = parse_size(memory_budget) if memory_budget else None
 
-    from app.target import open_target
+    from app.machine.target import open_target
 
     reference, own_python, pinned = find(settings, what, set_, option)
     target = open_target(settings, python or own_python, device, budget_bytes)

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.cli.context import What, find, open_settings
 from app.cli.output import facts_table, print_json, stdout
-from optimizer.words import config_text
+from optimizer.formatting import config_text
 from probes.black_box.command import command_of, is_command
 from probes.errors import InputError
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, WorkloadRef

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.context import verbosity
 from app.cli.values import size_text
-from optimizer.words import config_text, duration, rate
+from optimizer.formatting import config_text, duration, rate
 from probes.measurement import Measurement, Purpose
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.cli.output import facts_table, stdout
 from app.cli.values import batch_text, size_text
+from optimizer.formatting import config_text, duration, rate
 from optimizer.records import Recommendation
-from optimizer.words import config_text, duration, rate
 
 
 def show(recommendation: Recommendation) -> None:

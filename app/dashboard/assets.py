@@ -11,9 +11,9 @@ from importlib.resources.abc import Traversable
 
 from starlette.responses import Response
 
-from app.service import problem_types as types
-from app.service.problems import ProblemError
-from app.service.resource import resource
+from app.http import problem_types as types
+from app.http.problems import ProblemError
+from app.http.resource import resource
 
 PREFIX = "/assets/"
 MEDIA_TYPES = {

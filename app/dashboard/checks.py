@@ -13,10 +13,10 @@ from app.checks import service as checks
 from app.checks.records import CheckVerdict
 from app.checks.routes import CheckId
 from app.dashboard.page import Filter, page
-from app.service.fields import Id
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
+from app.http.fields import Id
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 
 PER_PAGE = 50
 VERDICTS: tuple[str, ...] = get_args(CheckVerdict)

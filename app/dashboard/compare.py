@@ -11,10 +11,10 @@ from starlette.responses import Response
 from app.dashboard.compare_view import options, side_of, view
 from app.dashboard.page import page
 from app.errors import NotFound
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 from app.recommendations.compare import METHOD
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
 
 router = resource("compare")
 

@@ -18,8 +18,8 @@ from app.errors import NotFound
 from app.measurements import repository as measurements
 from app.recommendations import repository as recommendations
 from app.recommendations.compare import Comparison, Interval, Result, compare, ratio_of
+from optimizer.formatting import config_text
 from optimizer.records import Recommendation
-from optimizer.words import config_text
 from probes.devices.fingerprint import Fingerprint
 from probes.measurement import Measurement
 

@@ -8,12 +8,12 @@ from starlette.responses import Response
 from app.dashboard.page import page
 from app.devices import service as devices
 from app.devices.routes import KeyInPath
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.recommendations.standing import standings
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
 
 SHOWN = 25
 

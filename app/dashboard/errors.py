@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.dashboard.page import page
-from app.service import problem_types as types
+from app.http import problem_types as types
 
 LOGIN = "/login"
 

@@ -15,9 +15,9 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from app.http import problem_types as types
+from app.http.problems import ProblemError
 from app.keys import sessions
-from app.service import problem_types as types
-from app.service.problems import ProblemError
 
 COOKIE = "tonnage_form"
 FIELD = "csrf_token"

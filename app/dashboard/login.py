@@ -10,9 +10,9 @@ from starlette.responses import RedirectResponse, Response
 
 from app.dashboard.forms import FormDep
 from app.dashboard.page import page
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
 from app.keys import sessions
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
 
 router = resource("login")
 

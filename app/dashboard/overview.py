@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dashboard.page import page
+from app.http.resource import resource
+from app.http.runtime import Service, ServiceDep
+from app.http.security import Reader
 from app.recommendations.matrix import budgets_of, matrix
-from app.service.resource import resource
-from app.service.runtime import Service, ServiceDep
-from app.service.security import Reader
 from app.studies import view
 from app.studies.progress import outline
 from app.workloads.registry import registered

@@ -11,13 +11,13 @@ from starlette.responses import Response
 
 from app.dashboard.page import Filter, page
 from app.dashboard.recommendation_view import view
+from app.http.fields import Id
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 from app.recommendations import service as recommendations
 from app.recommendations.routes import RecommendationId
 from app.recommendations.standing import Standing, standings
-from app.service.fields import Id
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
 from app.workloads.registry import registered
 from optimizer.records import Recommendation
 

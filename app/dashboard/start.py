@@ -15,11 +15,11 @@ from app.cli.values import parse_size
 from app.dashboard.forms import Form, FormDep
 from app.dashboard.page import page
 from app.dashboard.space import SpaceRow, pinned_of, rows_of
-from app.jobs import service as jobs
+from app.http.resource import resource
+from app.http.runtime import Service, ServiceDep
+from app.http.security import Runner
 from app.jobs.records import StudyRequest
-from app.service.resource import resource
-from app.service.runtime import Service, ServiceDep
-from app.service.security import Runner
+from app.studies import service as jobs
 from app.studies.cost import Cost, expected
 from app.studies.schemas import StudyCreate
 from app.workloads.registry import registered

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dashboard.page import Filter, page
+from app.http.fields import Id
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 from app.jobs.records import STATES
-from app.service.fields import Id
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
 from app.studies import view
 from app.studies.progress import outline
 

@@ -20,16 +20,16 @@ from app.dashboard.forms import FormDep
 from app.dashboard.page import page
 from app.dashboard.space import rows_of
 from app.dashboard.study_log import log_lines
-from app.jobs import service as jobs
+from app.http.fields import LARGEST
+from app.http.resource import resource
+from app.http.runtime import Service, ServiceDep
+from app.http.security import Reader, Runner
 from app.measurements import service as measurements
-from app.service.fields import LARGEST
-from app.service.resource import resource
-from app.service.runtime import Service, ServiceDep
-from app.service.security import Reader, Runner
 from app.studies import progress as studies
+from app.studies import service as jobs
 from app.studies.progress import Progress
 from app.studies.routes import StudyId
-from app.studies.trial_repository import Sort, TrialQuery
+from app.tuning.trial_repository import Sort, TrialQuery
 from optimizer.budgets import Objective
 from probes.space import dimension_from_dict
 

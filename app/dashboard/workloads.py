@@ -12,14 +12,14 @@ from app.dashboard.charts.stability import stability_figures
 from app.dashboard.page import page
 from app.dashboard.space import rows_of
 from app.errors import NotFound
+from app.http.fields import LARGEST
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
+from app.measurements import prediction_service as predictions
 from app.measurements import service as measurements
-from app.predictions import service as predictions
 from app.recommendations import service as recommendations
 from app.recommendations.standing import standings
-from app.service.fields import LARGEST
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
 from app.workloads import service as workloads
 from app.workloads.registry import registered
 from app.workloads.repository import WorkloadRecord

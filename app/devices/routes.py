@@ -8,12 +8,12 @@ from fastapi import Path, Query
 
 from app.devices import service as devices
 from app.devices.schemas import DeviceIn, DeviceOut, DeviceQuery
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.paging import Page, page_of
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader, Runner
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.paging import Page, page_of
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader, Runner
 
 router = resource("devices", "/v1/devices")
 

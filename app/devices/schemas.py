@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.service.fields import Json, Key, RequestBody, Short
-from app.service.paging import NumberedPageQuery
+from app.http.fields import Json, Key, RequestBody, Short
+from app.http.paging import NumberedPageQuery
 from probes.devices.fingerprint import Fingerprint
 
 if TYPE_CHECKING:

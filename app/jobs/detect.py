@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Collection
 
 from app.jobs.offers import DeviceOffer, Offers
+from app.machine.target import find_devices
 from app.settings import Settings, find_file, load_settings
-from app.target import find_devices
 from app.workloads.registry import registered
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint

@@ -18,15 +18,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.database import Database, open_database
-from app.jobs import queue, service
+from app.jobs import queue
 from app.jobs.records import FAILED, FINISHED, Job
 from app.jobs.report import Report
 from app.jobs.run import run_study
 from app.settings import Settings, load_settings
+from app.studies import service
 from probes.errors import TonnageError
 
 if TYPE_CHECKING:
-    from app.studies.tune import Answer
+    from app.tuning.tune import Answer
 
 DATABASE_VARIABLE = "TONNAGE_DATABASE_URL"
 STDIN = 0
@@ -119,7 +120,7 @@ def end_with_runner() -> None:
     On Linux the kernel sees to it, even while native code keeps Python from running; everywhere, a
     thread waits for the end of the pipe that the runner holds.
     """
-    from probes.worker.nursery import die_with
+    from probes.worker.fork_server import die_with
 
     die_with(os.getppid())
     threading.Thread(target=_wait_for_end, name="lifeline", daemon=True).start()

@@ -29,8 +29,8 @@ from app.jobs.records import (
     Job,
 )
 from app.jobs.runner_repository import RunnerRecord
-from app.studies import repository as studies
-from app.studies.owner import Owner
+from app.tuning import repository as studies
+from app.tuning.owner import Owner
 from probes.errors import TonnageError
 
 MAX_DEATHS = 3

@@ -11,12 +11,12 @@ from app.database import Database
 from app.jobs.records import Job, StudyRequest
 from app.jobs.report import Report
 from app.settings import Settings
-from app.studies import service as studies
-from app.studies.service import StudyIsRunning
+from app.tuning import service as studies
+from app.tuning.service import StudyIsRunning
 from app.workloads import registry
 
 if TYPE_CHECKING:
-    from app.studies.tune import Answer, Question
+    from app.tuning.tune import Answer, Question
 
 POLL_S = 1.0
 """How often it is looked whether another process has ended with the study."""
@@ -30,9 +30,9 @@ def run_study(
     Raises what ``tune_study`` raises; every process it started has ended then. While somebody else
     measures on the device, or runs the same study, it waits.
     """
-    from app.bench import Bench
-    from app.studies.tune import tune_study
-    from app.target import open_target
+    from app.machine.session import Bench
+    from app.machine.target import open_target
+    from app.tuning.tune import tune_study
 
     request = job.request
     settings = _patient(settings, request)
@@ -67,7 +67,7 @@ def run_study(
 def question(request: StudyRequest, *, fresh: bool) -> Question:
     """The request as the search takes it. ``fresh`` only for the first attempt: one that was
     interrupted goes on with the study that it began."""
-    from app.studies.tune import Question
+    from app.tuning.tune import Question
     from optimizer.budgets import Objective
     from optimizer.proposals import Sampler
 

@@ -28,7 +28,7 @@ from app.jobs.process import DATABASE_VARIABLE, EXIT_AGAIN, EXIT_INTERRUPTED, EX
 from app.jobs.records import CANCELLED, OVER, QUEUED, Job
 from app.jobs.watch import Watch
 from app.settings import RunnerSettings
-from app.studies.owner import this_process
+from app.tuning.owner import this_process
 from probes.errors import TonnageError
 
 POLL_S = 0.5

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.clock import utc_now
 from app.database.models import RunnerRow
 from app.jobs.offers import Offers
-from app.studies.owner import Owner
+from app.tuning.owner import Owner
 
 
 @dataclass(frozen=True)

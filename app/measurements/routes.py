@@ -8,6 +8,16 @@ from fastapi import Path, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from app.http import idempotency
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.fields import LARGEST
+from app.http.idempotency import IdempotencyKey
+from app.http.idempotency_repository import Reply
+from app.http.paging import Page, page_of
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader, Runner
 from app.measurements import service as measurements
 from app.measurements.schemas import (
     MeasurementDetail,
@@ -16,16 +26,6 @@ from app.measurements.schemas import (
     MeasurementQuery,
     MeasurementStored,
 )
-from app.service import idempotency
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.fields import LARGEST
-from app.service.idempotency import IdempotencyKey
-from app.service.idempotency_repository import Reply
-from app.service.paging import Page, page_of
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader, Runner
 
 router = resource("measurements", "/v1/measurements")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.service.fields import (
+from app.http.fields import (
     Config,
     Few,
     FirstError,
@@ -28,7 +28,7 @@ from app.service.fields import (
     Whole,
     WorkloadText,
 )
-from app.service.paging import NumberedPageQuery
+from app.http.paging import NumberedPageQuery
 from optimizer.records import Scope
 from probes.measurement import Measurement
 

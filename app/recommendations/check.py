@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.database import Database
+from app.machine.target import find_devices
 from app.recommendations import service
 from app.settings import Settings
-from app.target import find_devices
 from app.workloads.registry import registered
 from optimizer.records import Recommendation
 from probes.devices.base import DeviceFacts

@@ -1,14 +1,14 @@
 """Does a recommendation still hold here, as far as that is known without starting torch?
 
 What earlier commands learned of devices and workloads is kept for as long as nothing that it
-depends on changes (``app.checks.here``). Where nothing is kept, nothing is said.
+depends on changes (``app.machine.local_facts``). Where nothing is kept, nothing is said.
 """
 
 from __future__ import annotations
 
-from app.checks.here import DEVICES, WORKLOAD, device_here, devices_key, workload_key
 from app.database import Database
-from app.kept import kept
+from app.machine.disk_cache import kept
+from app.machine.local_facts import DEVICES, WORKLOAD, device_here, devices_key, workload_key
 from app.recommendations import service
 from app.settings import Settings
 from app.workloads.registry import registered

@@ -7,6 +7,13 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 from starlette.responses import Response
 
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.paging import Page, page_of
+from app.http.reply import JsonReply, TextReply, stored
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 from app.recommendations import lookup
 from app.recommendations import service as recommendations
 from app.recommendations.exports.export import export
@@ -18,13 +25,6 @@ from app.recommendations.schemas import (
     RecommendationOut,
     RecommendationQuery,
 )
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.paging import Page, page_of
-from app.service.reply import JsonReply, TextReply, stored
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
 
 router = resource("recommendations", "/v1/recommendations")
 

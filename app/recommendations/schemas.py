@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from app.http.fields import Id, Key, Number, Positive, Short, WorkloadText
+from app.http.paging import NamedPageQuery
 from app.recommendations.exports.export import export
 from app.recommendations.exports.formats import FORMATS
-from app.service.fields import Id, Key, Number, Positive, Short, WorkloadText
-from app.service.paging import NamedPageQuery
 from probes.errors import InputError
 
 if TYPE_CHECKING:

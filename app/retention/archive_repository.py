@@ -31,7 +31,7 @@ from app.retention.lines import (
     UsePart,
     WorkloadLine,
 )
-from app.studies.repository import INTERRUPTED, RUNNING
+from app.tuning.repository import INTERRUPTED, RUNNING
 
 PAGE = 500
 

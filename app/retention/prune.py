@@ -7,7 +7,7 @@ from datetime import datetime
 
 from app.database import Database
 from app.retention import prune_repository as repository
-from app.studies.optuna_trials import forget_trials
+from app.tuning.optuna_trials import forget_trials
 
 AT_ONCE = 500
 """Rows deleted in one transaction: others who write need not wait for all of them."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.checks.asked import Here
-from app.kept import folder
-from app.patience import within
+from app.checks.request import Here
+from app.deadline import within
+from app.machine.disk_cache import folder
 from optimizer.records import Recommendation
 from optimizer.scope import short_hash
 from probes.errors import MeasurementError, TonnageError

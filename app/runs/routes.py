@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.paging import Page, page_of
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader, Runner
 from app.runs import service as runs
 from app.runs.schemas import RunOut, RunPost, RunQuery
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.paging import Page, page_of
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader, Runner
 
 router = resource("runs", "/v1/runs")
 

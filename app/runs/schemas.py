@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.runs.records import Outcome, RunRecord
-from app.service.fields import (
+from app.http.fields import (
     ExitStatus,
     Id,
     Json,
@@ -22,7 +21,8 @@ from app.service.fields import (
     Short,
     WorkloadText,
 )
-from app.service.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery
+from app.runs.records import Outcome, RunRecord
 
 EXAMPLE: JsonDict = {
     "outcome": "finished",

@@ -22,17 +22,18 @@ from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
 from app.database.engine import POOL_SIZE
 from app.devices.routes import router as devices
+from app.http import problems
+from app.http.reply import JsonReply
+from app.http.runtime import Service
+from app.measurements.prediction_routes import router as predictions
 from app.measurements.routes import router as measurements
-from app.predictions.routes import router as predictions
 from app.recommendations.routes import router as recommendations
 from app.runs.routes import router as runs
-from app.service import manual, openapi, problems
+from app.service import manual, openapi
 from app.service.envelope import REQUEST_ID, Envelope
 from app.service.gate import Gate
 from app.service.health import router as health
 from app.service.intake import Intake
-from app.service.reply import JsonReply
-from app.service.runtime import Service
 from app.studies.routes import router as studies
 from app.workloads.routes import router as workloads
 

@@ -10,8 +10,8 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http import problems
 from app.log_context import bound
-from app.service import problems
 from app.service.headers import header
 from app.service.metrics import Metrics
 

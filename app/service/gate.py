@@ -13,14 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.http import problem_types as types
+from app.http import problems
+from app.http.problems import ProblemError
+from app.http.runtime import OPEN, Caller, Service
 from app.keys import service as keys
 from app.keys import sessions
-from app.service import problem_types as types
-from app.service import problems
 from app.service.addresses import is_loopback_name
 from app.service.headers import header
-from app.service.problems import ProblemError
-from app.service.runtime import OPEN, Caller, Service
 from probes.errors import TonnageError
 
 PUBLIC = frozenset({"/login", "/docs", "/openapi.json", "/healthz", "/readyz"})

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.database import migrate
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.problems import ProblemError
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.problems import ProblemError
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 
 router = resource("operations")
 

@@ -8,10 +8,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.service import problem_types as types
-from app.service import problems
+from app.http import problem_types as types
+from app.http import problems
+from app.http.problems import ProblemError
 from app.service.headers import header
-from app.service.problems import ProblemError
 
 CLOSE = {"Connection": "close"}
 """What is left of the body on the connection is not read."""

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.jobs import service as jobs
 from app.jobs.records import WAITING
 from app.measurements import service as measurements
+from app.studies import service as jobs
 from app.studies import view as studies
 
 if TYPE_CHECKING:

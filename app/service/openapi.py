@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.service import problem_types as types
+from app.http import problem_types as types
+from app.http.problem_types import TYPES, ProblemType
+from app.http.problems import MEDIA_TYPE, Problem
 from app.service.gate import PUBLIC
-from app.service.problem_types import TYPES, ProblemType
-from app.service.problems import MEDIA_TYPE, Problem
 
 TITLE = "Tonnage"
 DESCRIPTION = """\

@@ -11,13 +11,13 @@ from types import FrameType
 import uvicorn
 
 from app.database import Database
+from app.http.runtime import Service
 from app.jobs.keeper import Keeper
 from app.keys import service as keys
 from app.service.application import create_app
 from app.service.listen import is_loopback_only
 from app.service.protocol import MAX_HEAD_BYTES, Protocol
 from app.service.runners import RunnerWatch
-from app.service.runtime import Service
 from app.settings import Settings
 from probes.errors import InputError
 

@@ -1,6 +1,7 @@
 """The few settings that a check needs, without building the settings model (a third of a second).
 
-What ``load_settings`` gave is kept (``app.kept``) under the ``TONNAGE_…`` variables and the working
+What ``load_settings`` gave is kept (``app.machine.disk_cache``)
+under the ``TONNAGE_…`` variables and the working
 directory; its witnesses are the places where a ``tonnage.toml`` is looked for, the files that
 define the settings, and the folder of installed packages, which may register workloads.
 """
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.kept import keep, kept
+from app.machine.disk_cache import keep, kept
 from app.settings.environment_names import PREFIX
 
 KIND = "settings"

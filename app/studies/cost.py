@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from app.database import Database
 from app.settings import Settings
-from app.studies import trial_repository
-from app.studies.trial_repository import TrialCosts
+from app.tuning import trial_repository
+from app.tuning.trial_repository import TrialCosts
 from optimizer.budgets import Budget
 from probes.space import Space, size
 

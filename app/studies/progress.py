@@ -11,10 +11,11 @@ from app.errors import NotFound
 from app.jobs import repository as jobs
 from app.jobs.records import ACTIVE, JobEvent
 from app.recommendations import repository as recommendations
-from app.studies import repository, trial_repository, view, view_repository
-from app.studies.repository import StudyRecord
-from app.studies.trial_repository import Tally, TrialPoint, TrialQuery
+from app.studies import view, view_repository
 from app.studies.view import StudyView
+from app.tuning import repository, trial_repository
+from app.tuning.repository import StudyRecord
+from app.tuning.trial_repository import Tally, TrialPoint, TrialQuery
 from optimizer.budgets import Objective
 from optimizer.records import Recommendation, Trial
 from probes.measurement import Config

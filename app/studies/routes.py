@@ -9,18 +9,18 @@ from fastapi import Depends, Header, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
-from app.jobs import service as jobs
+from app.http import idempotency
+from app.http import problem_types as types
+from app.http.declared import problems
+from app.http.fields import LARGEST
+from app.http.idempotency import IdempotencyKey
+from app.http.paging import Page, page_of
+from app.http.problems import NothingMore
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Admin, Reader, Runner
 from app.log_context import bind
-from app.service import idempotency
-from app.service import problem_types as types
-from app.service.declared import problems
-from app.service.fields import LARGEST
-from app.service.idempotency import IdempotencyKey
-from app.service.paging import Page, page_of
-from app.service.problems import NothingMore
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Admin, Reader, Runner
+from app.studies import service as jobs
 from app.studies import view
 from app.studies.schemas import StudyCreate, StudyOut, StudyQuery, TrialOut
 from app.studies.stream import nothing_left, stream

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.jobs.records import JobEvent, StudyRequest
-from app.service.fields import (
+from app.http.fields import (
     Config,
     CycleBatches,
     EffectiveBatch,
@@ -24,7 +23,8 @@ from app.service.fields import (
     Trials,
     WorkloadText,
 )
-from app.service.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery
+from app.jobs.records import JobEvent, StudyRequest
 from optimizer.budgets import Objective
 from optimizer.proposals import Sampler
 from optimizer.records import Trial

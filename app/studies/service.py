@@ -1,239 +1,133 @@
-"""The rules of studies: one per question, resumed until finished, run by one process at a time."""
+"""What a person or program does with jobs: ask for a study, look, cancel, delete."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from datetime import timedelta
-from typing import Literal
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import ids
-from app.clock import utc_now
 from app.database import Database
-from app.devices import repository as devices
-from app.recommendations import repository as recommendations
-from app.studies import repository
-from app.studies.owner import this_process
-from app.studies.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
-from app.workloads import repository as workloads
-from optimizer.records import Recommendation, Scope, StudySpec
-from probes.errors import InputError, MeasurementError
-
-Opening = Literal["new", "resumed", "finished"]
-
-SILENT_AFTER = timedelta(minutes=30)
-"""A run on another host that has stored nothing for so long is taken for dead: no single probe
-may take longer by default."""
+from app.errors import Conflict, IdempotencyConflict, NotFound
+from app.ids import new_id
+from app.jobs import queue, repository, runner_repository
+from app.jobs.check import check
+from app.jobs.records import (
+    ACTIVE,
+    CANCELLED,
+    RUNNING,
+    WAITING,
+    Job,
+    StudyRequest,
+)
+from app.settings import Settings, load_settings
+from app.tuning import repository as study_repository
+from app.tuning import service as studies
+from app.tuning.optuna_trials import forget_trials
+from probes.errors import MeasurementError
 
 _ATTEMPTS = 5
 
 
-class StudyIsRunning(InputError):
-    """Another process runs the study; its id is ``study_id``."""
-
-    def __init__(self, study_id: str, text: str) -> None:
-        super().__init__(text)
-        self.study_id = study_id
-
-
-def open_study(
+def submit(
     database: Database,
-    spec: StudySpec,
-    fresh: bool = False,
-    accept_disturbed: bool = False,
-    new_id: str | None = None,
-) -> tuple[StudyRecord, Opening]:
-    """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
+    request: StudyRequest,
+    *,
+    idempotency_key: str | None = None,
+    settings: Settings | None = None,
+) -> Job:
+    """Queue a study. While the same request is queued or running, its job is the answer.
 
-    ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
-    ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
-    rests on a disturbed measurement and ``accept_disturbed`` is not given. One that found nothing,
-    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always
-    begins a new one, which reuses nothing measured before it. ``new_id`` is the id of a new study
-    (default: one is made).
+    An ``idempotency_key`` stands for the first job it was given with, for as long as that is kept.
+    ``settings`` say what is registered (default: those in force).
 
-    Raises ``StudyIsRunning`` while another process runs it.
+    Raises ``NotRegistered`` for anything but the name of a registered workload, ``InputError`` for
+    a request that makes no sense, and ``IdempotencyConflict`` when the key was given with another.
     """
+    with database.read() as session:
+        known = _known(session, request, idempotency_key)
+        runners = runner_repository.listing(session)
+    if known is None:
+        offered = {name for runner in runners for name in runner.offers.workloads}
+        check(settings or load_settings(), request, offered)
     for _ in range(_ATTEMPTS):
         try:
             with database.write() as session:
-                return _open(session, spec, fresh, accept_disturbed, new_id)
-        except IntegrityError:  # another process opened the same question at the same moment
+                return _submit(session, request, idempotency_key)
+        except IntegrityError:  # another process submitted the same at the same moment
             continue
-    raise MeasurementError(f"Study {spec.key} could not be opened: others keep opening it too.")
+    raise MeasurementError("The study could not be queued: others keep asking for it too.")
 
 
-def _open(
-    session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool, new_id: str | None
-) -> tuple[StudyRecord, Opening]:
-    last = repository.latest(session, spec.key)
-    if last is not None:
-        _refuse_if_running(last)
-    if last is None or fresh:
-        if last is not None and last.state == RUNNING:
-            repository.close(session, last.id, INTERRUPTED, "Its process ended.", 0.0)
-        generation = 1 if last is None else last.generation + 1
-        return _begin(session, spec, generation, fresh, new_id or ids.new_id("st")), "new"
-    stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
-    complete = stored is not None and not stored.study.get("timed_out")
-    if stored is not None and complete and (accept_disturbed or not stored.disturbed_by):
-        return last, "finished"
-    repository.take_over(session, last.id, this_process())
-    return _get(session, last.id), "resumed"
+def _submit(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job:
+    job = _known(session, request, idempotency_key)
+    if job is None:
+        row = repository.add(session, new_id("st"), request)
+        repository.add_event(session, row, "queued", {"message": ""})
+        job = repository.record(row)
+    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
+        repository.add_key(session, idempotency_key, job.id, request.key)
+    return job
 
 
-def _begin(
-    session: Session, spec: StudySpec, generation: int, fresh: bool, study_id: str
-) -> StudyRecord:
-    document = spec.to_dict()
-    workload_id = workloads.save(
-        session,
-        reference=spec.scope.workload,
-        source_hash=spec.scope.workload_hash,
-        dataset_size=spec.dataset_size,
-        space=document["space"],
-        replace=False,
-    )
-    repository.add(
-        session,
-        study_id=study_id,
-        key=spec.key,
-        generation=generation,
-        fresh=fresh,
-        spec=document,
-        scope_key=spec.scope.key,
-        budget=spec.budget.name,
-        workload_id=workload_id,
-        device_id=devices.require(session, spec.scope.fingerprint, spec.scope.device),
-        owner=this_process(),
-    )
-    return _get(session, study_id)
-
-
-def _refuse_if_running(study: StudyRecord) -> None:
-    text = run_by(study)
-    if text:
-        raise StudyIsRunning(study.id, text)
-
-
-def run_by(study: StudyRecord) -> str:
-    """Who runs the study now, and what to do about it; empty when nobody does any more."""
-    owner = study.owner
-    if study.state != RUNNING or owner is None:
-        return ""
-    what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
-    if owner.is_here:
-        if not owner.is_alive():
-            return ""
-        return (
-            f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
-            f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)"
+def _known(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job | None:
+    """The job that the key stands for, else the active one that asks the same."""
+    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
+    if known is None:
+        return repository.active(session, request.key)
+    job_id, request_key = known
+    if request_key != request.key:
+        raise IdempotencyConflict(
+            f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
+            "Use a new key for a new request."
         )
-    silent = utc_now() - study.updated_at
-    if silent >= SILENT_AFTER:
-        return ""
-    return (
-        f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
-        f"something {silent.total_seconds() / 60:.0f} minutes ago. Wait until it is done; after "
-        f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
-    )
+    return _get(session, job_id)
 
 
-def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> StudySpec:
-    """The question of a running study that this process may work on too: the same one, asked of
-    another device of the same class (``class_key``).
+def cancel(database: Database, study_id: str) -> Job:
+    """End a job; what it measured is kept, and the same request goes on with it.
 
-    Raises ``InputError`` where there is no such study, or it asks something else.
-    """
-    study = get(database, study_id)
-    theirs = Scope(**study.spec["scope"])
-    joined = replace(
-        spec,
-        scope=replace(
-            spec.scope,
-            device=theirs.device,
-            fingerprint=theirs.fingerprint,
-        ),
-    )
-    if joined.key != study.key:
-        raise InputError(
-            f"--join {study_id}: that study asks another question ({study.workload}, "
-            f"{study.budget}). Give the same workload, budget and options as its command."
-        )
-    with database.read() as session:
-        device = devices.find(session, theirs.fingerprint)
-    if device is None or device.class_key != class_key:
-        raise InputError(
-            f"--join {study_id}: it measures on {study.device}, and this device is of another "
-            "class (make, memory, power limit): its times would not be comparable."
-        )
-    return joined
-
-
-def inherit(database: Database, study_id: str) -> bool:
-    """Whether this process ends the study: as its owner, or in place of one that has died."""
-    with database.write() as session:
-        study = _get(session, study_id)
-        died = study.owner is not None and study.owner.is_here and not study.owner.is_alive()
-        if study.state == RUNNING and died:
-            repository.take_over(session, study_id, this_process())
-        return _is_ours(session, study_id)
-
-
-def finish(
-    database: Database,
-    study_id: str,
-    recommendation: Recommendation | None,
-    *,
-    wall_s: float = 0.0,
-    message: str = "",
-) -> None:
-    """End a study with its recommendation, or with why there is none; both or nothing stored.
-
-    Raises ``MeasurementError`` when another process has taken the study over.
+    One that runs is ended by its runner within seconds: ``cancel_requested`` until then. Cancelling
+    twice is no error. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
     """
     with database.write() as session:
-        if not _is_ours(session, study_id):
-            raise MeasurementError(
-                f"Study {study_id} was taken over by another process, which ends it. What this one "
-                "measured is kept."
-            )
-        if recommendation is not None:
-            study = _get(session, study_id)
-            recommendations.save(session, recommendation, study_id, study.scope_key)
-        repository.close(session, study_id, FINISHED, message, wall_s)
+        queue.bury_dead_here(session)
+        row = repository.locked(session, _get(session, study_id).id)
+        if row is None:
+            raise NotFound(f"There is no study {study_id}.")
+        if row.state in WAITING:
+            queue.close(session, row, CANCELLED, "Cancelled before it ran.")
+        elif row.state == RUNNING:
+            row.cancel_requested = True
+        elif row.state != CANCELLED:
+            raise Conflict(f"Study {study_id} is {row.state} already.")
+        session.flush()
+        return repository.record(row)
 
 
-def interrupt(
-    database: Database,
-    study_id: str,
-    *,
-    wall_s: float = 0.0,
-    message: str = "Interrupted by the user.",
-) -> None:
-    """Let go of a study that was stopped; the same question resumes it. Does nothing to one that
-    another process has taken over."""
+def delete(database: Database, study_id: str) -> None:
+    """Forget a study with its trials and recommendation, and the jobs that it answers. By the id of
+    a job that an older study answers, only that job. Its measurements stay: others reuse them.
+
+    Raises ``NotFound``, and ``Conflict`` while a job waits or runs, or a process runs the study.
+    """
     with database.write() as session:
-        if _is_ours(session, study_id):
-            repository.close(session, study_id, INTERRUPTED, message, wall_s)
+        queue.bury_dead_here(session)
+        rows = repository.concerning(session, study_id)
+        study = study_repository.get(session, study_id)
+        if not rows and study is None:
+            raise NotFound(f"There is no study {study_id}.")
+        for row in rows:
+            if row.state in ACTIVE:
+                raise Conflict(f"Study {study_id} is {row.state}. Cancel it first.")
+        if study is not None and (by := studies.run_by(study)):
+            raise Conflict(by)
+        repository.remove(session, [row.id for row in rows])
+        study_repository.remove(session, [study_id])
+    if study is not None:
+        forget_trials(database, [study_id])
 
 
-def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
-    """Let go of a study that an error ended; the same command resumes it. Does nothing to one that
-    another process has taken over."""
-    with database.write() as session:
-        if _is_ours(session, study_id):
-            repository.close(session, study_id, FAILED, message, wall_s)
-
-
-def _is_ours(session: Session, study_id: str) -> bool:
-    return _get(session, study_id).owner == this_process()
-
-
-def get(database: Database, study_id: str) -> StudyRecord:
-    """Raises ``InputError`` for an unknown id."""
+def get(database: Database, study_id: str) -> Job:
+    """By the job's id, or by the id of the study that answers it. Raises ``NotFound``."""
     with database.read() as session:
         return _get(session, study_id)
 
@@ -241,20 +135,27 @@ def get(database: Database, study_id: str) -> StudyRecord:
 def listing(
     database: Database,
     *,
-    workload: str | None = None,
-    budget: str | None = None,
     state: str | None = None,
+    workload: str | None = None,
     limit: int = 100,
-) -> list[StudyRecord]:
-    """Newest first."""
+    before: str | None = None,
+) -> list[Job]:
+    """Newest first; ``before`` is the id where the last page ended."""
     with database.read() as session:
         return repository.listing(
-            session, workload=workload, budget=budget, state=state, limit=limit
+            session, state=state, workload=workload, limit=limit, before=before
         )
 
 
-def _get(session: Session, study_id: str) -> StudyRecord:
-    study = repository.get(session, study_id)
-    if study is None:
-        raise InputError(f"There is no study {study_id}.")
-    return study
+def counts(database: Database) -> dict[str, int]:
+    """Jobs by state; states without a job are left out."""
+    with database.read() as session:
+        return repository.counts(session)
+
+
+def _get(session: Session, study_id: str) -> Job:
+    job_id = repository.id_of(session, study_id)
+    job = repository.get(session, job_id) if job_id is not None else None
+    if job is None:
+        raise NotFound(f"There is no study {study_id} that was started through the service.")
+    return job

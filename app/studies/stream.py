@@ -11,9 +11,10 @@ from starlette.concurrency import run_in_threadpool
 
 from app.database import Database
 from app.errors import NotFound
-from app.jobs import events, service
+from app.http.reply import finite
+from app.jobs import events
 from app.jobs.records import JobEvent
-from app.service.reply import finite
+from app.studies import service
 from app.studies.schemas import StudyEvent
 from probes.errors import MeasurementError
 

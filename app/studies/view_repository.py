@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
 from app.jobs.records import RUNNING
-from app.studies.repository import StudyRecord, record
+from app.tuning.repository import StudyRecord, record
 
 
 def ids(

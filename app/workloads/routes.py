@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Query
 
-from app.service.paging import Page, page_of
-from app.service.resource import resource
-from app.service.runtime import ServiceDep
-from app.service.security import Reader
+from app.http.paging import Page, page_of
+from app.http.resource import resource
+from app.http.runtime import ServiceDep
+from app.http.security import Reader
 from app.workloads import registry
 from app.workloads import service as workloads
 from app.workloads.schemas import RegisteredOut, WorkloadOut, WorkloadQuery

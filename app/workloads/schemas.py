@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.service.fields import WorkloadText
-from app.service.paging import NumberedPageQuery
+from app.http.fields import WorkloadText
+from app.http.paging import NumberedPageQuery
 
 if TYPE_CHECKING:
     from app.workloads.registry import Registered

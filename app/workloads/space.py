@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.machine.target import timeouts
 from app.settings import Settings
-from app.target import timeouts
 from app.workloads import registry
 from optimizer.records import short_hash
 from optimizer.spaces import SpaceRules, Tier

@@ -11,8 +11,8 @@ from sqlalchemy import insert
 from app.clock import utc_now
 from app.database import Database
 from app.database.models import TrialRow
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from benchmarks.service.fill import SCOPE, measurement, recommendation
 from optimizer.budgets import Budget
 from optimizer.records import Prediction, StudySpec

@@ -18,7 +18,7 @@ from app.database.models import (
     StudyRow,
 )
 from app.jobs.records import OVER, RUNNING
-from app.studies.owner import Owner
+from app.tuning.owner import Owner
 from benchmarks.faults.clients import WORKLOAD, Ledger
 
 STUCK_AFTER_S = 45.0

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.bench import Bench
+from app.machine.session import Bench
+from app.machine.target import open_target
 from app.settings import load_settings
-from app.target import open_target
 from benchmarks.record import machine
 from benchmarks.search.grids import DATA, Grid, Point, is_known, load, name, save
 from probes.job import WorkloadRef

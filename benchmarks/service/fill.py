@@ -11,7 +11,7 @@ from app.clock import utc_now
 from app.database import Database
 from app.database.models import MeasurementRow
 from app.measurements import service as measurements
-from app.studies import service as studies
+from app.tuning import service as studies
 from benchmarks.service.servers import RECOMMENDATION
 from optimizer.budgets import Budget
 from optimizer.records import Recommendation, Scope, StudySpec

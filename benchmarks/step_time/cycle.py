@@ -14,7 +14,7 @@ import time
 import torch
 
 from benchmarks import workloads
-from benchmarks.turns import in_turns
+from benchmarks.interleaving import in_turns
 from probes.workloads.interface import default_optimizer
 
 

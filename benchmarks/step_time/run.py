@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import turns
+from benchmarks import interleaving
 from benchmarks.max_batch.cases import WORKLOADS
 from benchmarks.record import write
 from probes.devices.environment import worker_environment
@@ -103,7 +103,7 @@ def mean_s(process: subprocess.Popen[str]) -> float:
 
 def play(case: Case, prober: Prober) -> Round:
     config = json.dumps(case.config)
-    with turns.Referee(Path(os.environ[turns.VARIABLE]), players=4):
+    with interleaving.Referee(Path(os.environ[interleaving.VARIABLE]), players=4):
         cycle, again = (
             start("cycle", case.workload, config, case.batch_size, CYCLE_STEPS) for _ in range(2)
         )
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # only one trains at a time
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[turns.VARIABLE] = str(Path(folder) / "referee")
+        os.environ[interleaving.VARIABLE] = str(Path(folder) / "referee")
         with Prober() as prober:
             for case in CASES:
                 found = [play(case, prober) for _ in range(rounds)]

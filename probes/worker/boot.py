@@ -33,7 +33,7 @@ def main(package: str, job_fd: int, message_fd: int, lifeline_fd: int) -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
     _load_package("probes", package)
-    from probes.worker.nursery import die_with
+    from probes.worker.fork_server import die_with
     from probes.worker.serve import serve
 
     die_with(guardian)

@@ -1,4 +1,4 @@
-"""Which libraries a workload imports, so that the nursery can import them once for all probes.
+"""Which libraries a workload imports, so that the fork server can import them once for all probes.
 
 A framework takes seconds to import, and every probe is a fresh process. Standard library only,
 Python 3.10 syntax.

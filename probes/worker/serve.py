@@ -11,7 +11,7 @@ from typing import Any
 
 from probes.errors import InputError, TonnageError
 from probes.job import ProbeJob, WorkloadRef
-from probes.worker import nursery
+from probes.worker import fork_server
 
 Send = Callable[[dict[str, Any]], None]
 PROGRESS_INTERVAL_S = 0.2
@@ -51,7 +51,7 @@ class Channel:
 def serve(job_fd: int, message_fd: int) -> None:
     """Answer jobs until the parent closes the pipe. Never prints: stdout is the workload's.
 
-    Each job is answered from a fork where that is possible (see ``nursery``): its ``result`` is
+    Each job is answered from a fork where that is possible (see ``fork_server``): its ``result`` is
     followed by ``ended``, which comes alone when the fork died. Elsewhere the result says that
     this process is used up.
     """
@@ -59,7 +59,7 @@ def serve(job_fd: int, message_fd: int) -> None:
     for fd in (job_fd, message_fd):
         os.set_inheritable(fd, False)  # a workload's own child processes must not hold them
     channel.progress("import")
-    preload = nursery.Preload()
+    preload = fork_server.Preload()
     with os.fdopen(job_fd, "r", encoding="utf-8") as jobs:
         for line in jobs:
             job = json.loads(line)
@@ -68,8 +68,8 @@ def serve(job_fd: int, message_fd: int) -> None:
                 continue
             if job["kind"] not in ASKING:
                 preload.finish()
-            if nursery.can_fork():
-                returncode = nursery.run_forked(partial(_result, job, channel), closing=job_fd)
+            if fork_server.can_fork():
+                returncode = fork_server.run_forked(partial(_result, job, channel), closing=job_fd)
                 channel.begin_line()
                 channel.send({"event": "ended", "returncode": returncode})
             else:
@@ -77,9 +77,9 @@ def serve(job_fd: int, message_fd: int) -> None:
             preload.finish()  # while the parent thinks about the answer
 
 
-def _prepare(job: dict[str, Any], channel: Channel, preload: nursery.Preload) -> None:
+def _prepare(job: dict[str, Any], channel: Channel, preload: fork_server.Preload) -> None:
     """The one job that is done in this process: it changes what the forks start with."""
-    fit = nursery.can_fork() and preload.add(**job["libraries"])
+    fit = fork_server.can_fork() and preload.add(**job["libraries"])
     channel.send({"event": "result", "used_up": not fit})
     if fit:
         channel.send({"event": "ended", "returncode": 0})
@@ -110,7 +110,7 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
             before = BeforeLoading()
             loaded = load_workload(WorkloadRef(**job["workload"]))
-            libraries = before.libraries(own=loaded.module) if nursery.can_fork() else {}
+            libraries = before.libraries(own=loaded.module) if fork_server.can_fork() else {}
             return {"workload": describe(loaded), "libraries": libraries}
         if job["kind"] == "devices":
             from probes.worker.facts import describe_devices

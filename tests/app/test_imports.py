@@ -43,7 +43,7 @@ def test_the_command_line_knows_the_service_without_loading_it():
     [
         "app.devices.service",
         "app.workloads.service",
-        "app.studies.store",
+        "app.tuning.store",
         "app.measurements.service",
         "app.recommendations.service",
         "app.recommendations.exports.export",

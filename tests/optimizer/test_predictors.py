@@ -9,7 +9,7 @@ import pytest
 
 from optimizer.budgets import Budget, Objective
 from optimizer.choose import candidates, choose
-from optimizer.outlook import Edges, batch_grid, outlooks
+from optimizer.forecast import Edges, batch_grid, outlooks
 from optimizer.predictors import Distribution, Predictors, fit_sizes
 from optimizer.records import Trial
 from probes.max_batch import Ask

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.answer import MaxBatch
 from probes.max_batch import MAX_PROBES, Bounds, MaxBatchSearch, run_search
+from probes.max_batch_result import MaxBatch
 from probes.measurement import Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 

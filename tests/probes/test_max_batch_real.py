@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from probes.answer import MaxBatch
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
+from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prober import Prober
 

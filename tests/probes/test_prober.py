@@ -17,7 +17,7 @@ from probes.isolation import Answer
 from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
-from probes.worker import nursery
+from probes.worker import fork_server
 
 FAULTY = Path(__file__).with_name("faulty.py")
 MIB = 2**20
@@ -120,13 +120,13 @@ def test_equal_probes_of_one_worker_peak_at_the_same_memory(prober: Prober) -> N
 def test_where_a_driver_is_open_jobs_are_not_forked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert nursery.can_fork()
+    assert fork_server.can_fork()
     device = tmp_path / "accelerator"
     device.touch()
-    monkeypatch.setattr(nursery, "DRIVER_FILES", (str(device),))
+    monkeypatch.setattr(fork_server, "DRIVER_FILES", (str(device),))
     with device.open():
-        assert not nursery.can_fork()
-    assert nursery.can_fork()
+        assert not fork_server.can_fork()
+    assert fork_server.can_fork()
 
 
 # -- the analytic prior ---------------------------------------------------------------------------
@@ -168,9 +168,9 @@ def test_no_fork_is_made_of_a_process_in_which_a_library_has_started_threads(
         "thread = threading.Thread(target=stop.wait)\nthread.start()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(nursery.Preload, "finish", lambda self: None)
-    monkeypatch.setattr(nursery.gc, "freeze", lambda: None)
-    preload = nursery.Preload()
+    monkeypatch.setattr(fork_server.Preload, "finish", lambda self: None)
+    monkeypatch.setattr(fork_server.gc, "freeze", lambda: None)
+    preload = fork_server.Preload()
     assert preload.add(["lib_quiet", "lib_that_is_missing"], {})
     assert not preload.add(["lib_quiet"], {"SET_BY_THE_WORKLOAD": "1"})
     try:

@@ -18,7 +18,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
     """
     settings = open_settings()
 
-    from app.target import find_devices
+    from app.machine.target import find_devices
     from probes.devices.base import DeviceFacts
     from probes.devices.fingerprint import build_fingerprint
     from probes.devices.lease import holder_of

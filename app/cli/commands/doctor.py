@@ -73,7 +73,7 @@ def checks(python: str | None, database: str | None) -> list[tuple[str, Any]]:
     """Name and function of each check; a function returns a sentence or raises."""
     settings = open_settings()
 
-    from app.target import find_devices
+    from app.machine.target import find_devices
     from probes.self_check import DEVICE_CHECKS
 
     found: dict[str, Any] = {}

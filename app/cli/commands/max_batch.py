@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.answer import document, show
 from app.cli.context import What, ask, is_quiet, open_database
 from app.cli.dry_run import show_dry_run
+from app.cli.max_batch_report import document, show
 from app.cli.output import print_json
-from probes.answer import MaxBatch
+from probes.max_batch_result import MaxBatch
 from probes.measurement import Verdict
 
 
@@ -82,8 +82,8 @@ def max_batch(
     began_s = time.monotonic()
 
     from app.cli.progress import Progress, prior_line
+    from app.machine.target import register
     from app.measurements.service import record
-    from app.target import register
     from optimizer.records import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
     from probes.measurement import Measurement

@@ -72,8 +72,8 @@ def probe(
     store = open_database(asked.settings, database)
 
     from app.cli.progress import Progress
+    from app.machine.target import register
     from app.measurements.service import record
-    from app.target import register
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 

@@ -13,7 +13,7 @@ from app.settings.environment_names import KEY_VARIABLE, SERVER_VARIABLE
 from probes.errors import MeasurementError, TonnageError
 
 if TYPE_CHECKING:
-    from app.checks.asked import Here
+    from app.checks.request import Here
     from app.runs.find import Found
     from app.runs.launch import Ended
     from app.settings.brief import Brief
@@ -114,8 +114,8 @@ def _parser() -> Parser:
 def _look(given: Namespace, brief: Brief) -> tuple[str | None, Here | None, str | None]:
     """The workload's label, the device here, the hash of the workload's source. What cannot be
     looked at is not compared."""
-    from app.checks.here import device_here, workload_here
     from app.cli.specs import absolute_spec
+    from app.machine.local_facts import device_here, workload_here
     from probes.space import parse_assignments
 
     label = spec = python = None
@@ -213,7 +213,7 @@ def _keep(database_url: str, facts: dict[str, Any]) -> None:
 
 def _send(server: str, key: str | None, facts: dict[str, Any]) -> None:
     from app.client import Client
-    from app.patience import within
+    from app.deadline import within
     from app.runs.find import PATIENCE_S
 
     def send() -> None:

@@ -144,7 +144,7 @@ def tune(
 
     from app.cli.progress import Progress
     from app.cli.recommendation import show
-    from app.studies.tune import Question, tune_study
+    from app.tuning.tune import Question, tune_study
 
     with Progress(quiet=is_quiet()) as progress:
         progress.doing("loading the workload")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.dashboard.charts.figure import Axis, Figure, Point, Scale, Series, Zone
 from app.dashboard.charts.units import count_unit
-from optimizer.words import config_text, duration
+from optimizer.formatting import config_text, duration
 from probes.measurement import Config
 
 WIDE = 20.0

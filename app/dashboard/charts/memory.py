@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from app.dashboard.charts.figure import Axis, Figure, Point, Rule, Zone
 from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
 from app.dashboard.charts.units import Unit, memory_unit
-from probes.answer import memory_curve
+from probes.max_batch_result import memory_curve
 from probes.measurement import Measurement
 
 FAR = 6.0

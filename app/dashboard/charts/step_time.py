@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from app.dashboard.charts.figure import Axis, Figure, Point, Rule
 from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
 from app.dashboard.charts.units import Unit, time_unit
-from probes.answer import measured_peaks, step_points
 from probes.curve import fit
+from probes.max_batch_result import measured_peaks, step_points
 from probes.measurement import Measurement
 
 FAR = 3.0

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from app.checks.here import device_here, remember_devices, remember_workload
 from app.database import open_database
 from app.devices import service as devices
+from app.machine.local_facts import device_here, remember_devices, remember_workload
 from app.recommendations import repository as recommendations
 from app.settings import load_settings
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from optimizer.scope import Scope
 from probes.devices.fingerprint import Fingerprint

@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 import pytest
 
 from app.checks import remote
-from app.checks.here import remember_devices
 from app.cli import run as tonnage
 from app.database import open_database
+from app.http.runtime import Service
 from app.keys import service as keys
-from app.service.runtime import Service
+from app.machine.local_facts import remember_devices
 from app.settings import load_settings
 from tests.app.checks.seeded import CONFIG, MIB, RECOMMENDATION, facts, seed
 from tests.app.serving import answering, running

@@ -7,16 +7,16 @@ from dataclasses import asdict, replace
 import pytest
 
 from app.checks import service as checks
-from app.checks.asked import Asked, Here, Limits
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.measured import config_hashes
 from app.checks.quick_store import QuickStore
+from app.checks.request import Asked, Here, Limits
 from app.devices import service as devices
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendations
 from app.settings import load_settings
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from optimizer.records import short_hash
 from probes.devices.fingerprint import Fingerprint

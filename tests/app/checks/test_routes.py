@@ -6,7 +6,7 @@ import pytest
 
 from app.checks import service as checks
 from app.recommendations import repository as recommendations
-from app.studies import service as studies
+from app.tuning import service as studies
 from tests.app import factories
 from tests.app.serving import problem
 

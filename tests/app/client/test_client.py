@@ -23,7 +23,7 @@ from app.client.transport import ATTEMPTS, Transport
 from app.jobs import events
 from app.jobs import repository as jobs
 from app.measurements import service as measurements
-from app.studies import service as studies
+from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
 from tests.app.one_kind import kind  # noqa: F401

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.database import Database
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from optimizer.records import Prediction, Recommendation
 from probes.measurement import Growth, Measurement, Purpose, Trace, Verdict
 from tests.app import factories

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.checks import service as checks
-from app.checks.asked import Asked
+from app.checks.request import Asked
 from app.dashboard.page import NAVIGATION
 from app.dashboard.recommendation_view import view
 from app.dashboard.report import report
@@ -18,12 +18,12 @@ from app.dashboard.routes import DASHBOARD
 from app.dashboard.study import TRIAL_STATES
 from app.database import Database, open_database
 from app.devices import repository as devices
-from app.jobs import service as jobs
+from app.http.runtime import Service
 from app.jobs.records import StudyRequest
-from app.service.runtime import Service
 from app.settings import load_settings
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.studies import service as jobs
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from app.workloads import repository as workloads
 from app.workloads.space import Described, Describer
 from probes.measurement import Verdict

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from app.jobs import service as jobs
 from app.jobs.records import StudyRequest
 from app.keys import service as keys
 from app.keys import sessions
+from app.studies import service as jobs
 from tests.app.dashboard.conftest import log_in, token_in
 from tests.app.one_kind import kind  # noqa: F401
 

@@ -11,12 +11,12 @@ from app.checks import service as checks
 from app.dashboard.assets import assets
 from app.dashboard.page import NAVIGATION
 from app.devices import repository as devices
-from app.jobs import service as jobs
 from app.jobs.records import StudyRequest
 from app.measurements import service as measurements
 from app.recommendations.matrix import matrix
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.studies import service as jobs
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from app.workloads.space import Described
 from probes.space import Choice
 from tests.app import factories
@@ -268,7 +268,7 @@ class TestStart:
         """Pages of a service whose workloads are described without a worker."""
         import httpx
 
-        from app.service.runtime import Service
+        from app.http.runtime import Service
         from app.settings import load_settings
         from app.workloads.space import Describer
 

@@ -16,18 +16,18 @@ import migrations
 from app.checks import service as checks
 from app.database import migrate, open_database
 from app.database.models import PREFIX, Base
+from app.http import idempotency
 from app.jobs import runner_repository as runners
-from app.jobs import service as jobs
 from app.jobs.offers import Offers
 from app.jobs.place import this_place
 from app.jobs.records import StudyRequest
 from app.keys import service as keys
 from app.measurements import repository as measurements
 from app.runs import service as runs
-from app.service import idempotency
-from app.studies import service as studies
-from app.studies.owner import this_process
-from app.studies.store import SqlStudyStore
+from app.studies import service as jobs
+from app.tuning import service as studies
+from app.tuning.owner import this_process
+from app.tuning.store import SqlStudyStore
 from optimizer.records import Prediction
 from probes.errors import InputError
 from tests.app import factories

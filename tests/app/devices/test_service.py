@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from app.devices import service
-from app.studies import service as studies
+from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
 

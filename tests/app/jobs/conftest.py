@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from app.database import Database, open_database
-from app.jobs import events, service
+from app.jobs import events
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import Job, StudyRequest
 from app.jobs.runner import Process, Start
+from app.studies import service
 
 ROOT = Path(__file__).parents[3]
 WORKLOADS = ("transformer", "visnet")

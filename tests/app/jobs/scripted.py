@@ -14,9 +14,9 @@ from pathlib import Path
 
 from app.jobs.process import main
 from app.recommendations import service as recommendations
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
-from app.studies.tune import Answer
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
+from app.tuning.tune import Answer
 from tests.app import factories
 
 FOLDER = "JOBS_TEST_FOLDER"

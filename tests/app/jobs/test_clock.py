@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from app.jobs import events, runner_repository, service
+from app.jobs import events, runner_repository
 from app.jobs.watch import Watch
 from app.measurements import service as measurements
-from app.studies import view
+from app.studies import service, view
 from tests.app import factories
 from tests.app.jobs.conftest import kinds, request, state
 from tests.app.jobs.test_runner import World

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from app.database import open_database
-from app.jobs import events, service
+from app.jobs import events
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
+from app.studies import service
 from tests.app.cli.conftest import QUICK, TONNAGE, marked_processes
 from tests.app.jobs.conftest import kinds, request, state, until
 

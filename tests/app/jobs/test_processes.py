@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from app.database.models import JobEventRow, JobRow
-from app.jobs import service
 from app.jobs.runner import Runner
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.settings import RunnerSettings
-from app.studies import service as studies
+from app.studies import service
+from app.tuning import service as studies
 from tests.app.jobs.conftest import kinds, offers, request, says, start_scripted, state, until
 
 SETTINGS = RunnerSettings(heartbeat_s=0.2, cancel_grace_s=2)

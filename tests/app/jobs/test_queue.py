@@ -9,12 +9,13 @@ import psutil
 import pytest
 
 from app.database.models import JobRow, StudyRow
-from app.jobs import queue, runner_repository, service
+from app.jobs import queue, runner_repository
 from app.jobs.offers import Offers
 from app.jobs.place import this_place
 from app.jobs.watch import Watch
-from app.studies import service as studies
-from app.studies.owner import Owner, _started_s, this_process
+from app.studies import service
+from app.tuning import service as studies
+from app.tuning.owner import Owner, _started_s, this_process
 from tests.app import factories
 from tests.app.jobs.conftest import kinds, offers, request, state
 

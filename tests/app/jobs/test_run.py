@@ -7,15 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from app import bench as benches
-from app import target as targets
-from app.jobs import run, service
+from app.jobs import run
 from app.jobs.process import outcome
 from app.jobs.report import Report, event_data
+from app.machine import session as benches
+from app.machine import target as targets
 from app.settings import load_settings
-from app.studies import service as studies
-from app.studies import tune
-from app.studies.tune import Answer
+from app.studies import service
+from app.tuning import service as studies
+from app.tuning import tune
+from app.tuning.tune import Answer
 from optimizer.budgets import Objective
 from optimizer.trials import Event
 from probes.errors import InputError

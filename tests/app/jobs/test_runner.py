@@ -11,14 +11,15 @@ import pytest
 
 from app.database.errors import DatabaseUnavailable
 from app.database.models import JobRow
-from app.jobs import events, queue, runner_repository, service
+from app.jobs import events, queue, runner_repository
 from app.jobs import repository as jobs
 from app.jobs import runner as runners
 from app.jobs.process import EXIT_AGAIN, EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED
 from app.jobs.records import FINISHED, OVER
 from app.jobs.runner import Runner, how_it_ended
 from app.settings import RunnerSettings
-from app.studies.owner import Owner, this_process
+from app.studies import service
+from app.tuning.owner import Owner, this_process
 from tests.app.jobs.conftest import kinds, offers, request, state
 
 SETTINGS = RunnerSettings(heartbeat_s=5, dead_after_s=60, cancel_grace_s=5)

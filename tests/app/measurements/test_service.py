@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from app.measurements import service
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from probes.measurement import Purpose, Verdict
 from tests.app import factories
 

@@ -9,7 +9,7 @@ import pytest
 from app.devices import service as devices
 from app.errors import NothingComparable
 from app.recommendations.lookup import Wanted, lookup
-from app.studies import service as studies
+from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
 

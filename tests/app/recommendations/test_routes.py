@@ -9,7 +9,7 @@ import pytest
 
 from app.recommendations.exports.export import export
 from app.recommendations.exports.formats import FORMATS
-from app.studies import service as studies
+from app.tuning import service as studies
 from tests.app import factories
 from tests.app.serving import problem
 

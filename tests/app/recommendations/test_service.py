@@ -4,7 +4,7 @@ import pytest
 
 from app.devices import service as devices
 from app.recommendations import service
-from app.studies import service as studies
+from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 from tests.app import factories

@@ -9,8 +9,8 @@ import pytest
 from app.database import Database
 from app.devices import service as devices
 from app.measurements import service as measurements
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from optimizer.records import Prediction
 from probes.devices.fingerprint import Fingerprint

@@ -20,8 +20,8 @@ from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.archive import export_results, import_results, new_file
 from app.retention.lines import KINDS
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from probes.errors import InputError
 from probes.measurement import Purpose
 from tests.app import factories

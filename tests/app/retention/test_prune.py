@@ -20,13 +20,13 @@ from app.database.models import (
 )
 from app.database.url import sqlite_file
 from app.jobs import repository as jobs
-from app.jobs import service
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.backup import compact
 from app.retention.prune import Pruned, plan, prune
-from app.studies import service as studies
-from app.studies.store import SqlStudyStore
+from app.studies import service
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from tests.app import factories
 from tests.app.jobs.conftest import request
 from tests.app.retention.conftest import unfinished_study

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from app import patience
+from app import deadline
 from app.database import Database
-from app.patience import Late, within
+from app.deadline import Late, within
 from app.recommendations import repository as recommendations
 from app.runs import find as finding
 from app.runs.find import Wanted, find
-from app.studies import service as studies
+from app.tuning import service as studies
 from probes.errors import InputError
 from tests.app import factories
 from tests.app.serving import answering, serving
@@ -111,9 +111,9 @@ def test_silence_is_waited_for_only_so_long(empty, monkeypatch) -> None:
 
 
 def test_so_is_whatever_has_no_time_out_of_its_own(monkeypatch) -> None:
-    monkeypatch.setattr(patience.threading.Thread, "join", lambda thread, seconds: None)
+    monkeypatch.setattr(deadline.threading.Thread, "join", lambda thread, seconds: None)
     with pytest.raises(Late, match=r"The service did not answer within 3 s\."):
-        within(3.0, "The service", patience.threading.Event().wait)
+        within(3.0, "The service", deadline.threading.Event().wait)
 
 
 def test_what_a_call_says_in_time_is_passed_on() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from app.database import open_database
+from app.http.runtime import Service
 from app.keys import service as keys
-from app.service.runtime import Service
 from app.settings import load_settings
 from tests.app.checks.seeded import RECOMMENDATION, environment, seed_in
 from tests.app.serving import running

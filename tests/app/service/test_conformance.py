@@ -18,7 +18,7 @@ from app.jobs import queue
 from app.jobs import repository as jobs
 from app.keys import service as keys
 from app.measurements import service as measurements
-from app.studies import service as studies
+from app.tuning import service as studies
 from tests.app import factories
 from tests.app.serving import serving
 

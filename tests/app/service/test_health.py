@@ -7,10 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from app.database import migrate
-from app.jobs import service as jobs
 from app.jobs.records import StudyRequest
 from app.measurements import service as measurements
-from app.studies import service as studies
+from app.studies import service as jobs
+from app.tuning import service as studies
 from probes.measurement import Verdict
 from tests.app import factories
 from tests.app.serving import problem

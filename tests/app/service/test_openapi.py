@@ -6,10 +6,10 @@ import re
 
 import pytest
 
+from app.http.problem_types import TYPES
+from app.http.runtime import Service
 from app.service.application import create_app
 from app.service.gate import PUBLIC
-from app.service.problem_types import TYPES
-from app.service.runtime import Service
 from app.settings import load_settings
 from tests.app.one_kind import kind  # noqa: F401
 

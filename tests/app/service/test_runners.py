@@ -7,9 +7,9 @@ import threading
 import httpx
 import pytest
 
+from app.http.runtime import Service
 from app.service import runners
 from app.service.runners import RunnerWatch
-from app.service.runtime import Service
 from app.settings import load_settings
 
 TIMEOUT_S = 30

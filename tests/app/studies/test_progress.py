@@ -5,10 +5,10 @@ import pytest
 from app.database import Database
 from app.errors import NotFound
 from app.studies import progress as progress_module
-from app.studies import service as studies
 from app.studies import view
 from app.studies.progress import last_event, outline, progress
-from app.studies.store import SqlStudyStore
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from tests.app import factories
 
 

@@ -12,12 +12,12 @@ import pytest
 from app.database.errors import DatabaseUnavailable
 from app.jobs import events, queue
 from app.jobs import repository as jobs
-from app.jobs import service as jobs_service
 from app.jobs.records import RUNNING, StudyRequest
-from app.studies import service as studies
+from app.studies import service as jobs_service
 from app.studies import stream as stream_module
-from app.studies.store import SqlStudyStore
 from app.studies.stream import stream
+from app.tuning import service as studies
+from app.tuning.store import SqlStudyStore
 from tests.app import factories
 from tests.app.serving import problem
 

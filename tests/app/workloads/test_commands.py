@@ -11,7 +11,7 @@ import pytest
 from app.cli.context import What, find
 from app.cli.dry_run import configs_of, show
 from app.errors import NotAllowed, NotRegistered
-from app.service.runtime import Service
+from app.http.runtime import Service
 from app.settings import Settings, load_settings
 from app.workloads import registry
 from probes.black_box.command import command_of

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.studies import service as studies
+from app.tuning import service as studies
 from app.workloads import service
 from probes.space import Choice, Int, dimension_to_dict
 from tests.app import factories

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enfo
 
 TCMALLOC = ctypes.util.find_library("tcmalloc_minimal")
 
-NURSERY = """
+FORK_SERVER = """
 import json, sys
-from probes.worker import nursery
-nursery.Preload().finish()
+from probes.worker import fork_server
+fork_server.Preload().finish()
 for line in sys.stdin:
     script = json.loads(line)
-    status = nursery.run_forked(lambda: exec(script, {}), closing=0)
+    status = fork_server.run_forked(lambda: exec(script, {}), closing=0)
     print(json.dumps({"status": status}), flush=True)
 """
 
@@ -57,12 +57,12 @@ for _ in range(4):
 """
 
 
-class Nursery:
+class Forks:
     """Runs scripts, each in a fresh fork. ``user`` is what the user has set before."""
 
     def __init__(self, **user: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
+            [sys.executable, "-c", FORK_SERVER],
             env={
                 **os.environ,
                 **worker_environment("cpu", user),
@@ -93,19 +93,19 @@ class Nursery:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    opened = Nursery()
+def forks() -> Iterator[Forks]:
+    opened = Forks()
     yield opened
     opened.close()
 
 
-def train(nursery: Nursery, batch: int) -> dict[str, Any]:
+def train(forks: Forks, batch: int) -> dict[str, Any]:
     body = TRAINING.replace("BATCH", str(batch))
-    return nursery.run(body + "\ntell(peak=backend.peak_bytes(), held=backend.held_bytes())")
+    return forks.run(body + "\ntell(peak=backend.peak_bytes(), held=backend.held_bytes())")
 
 
-def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator(forks: Forks) -> None:
+    told = forks.run("""
         from probes.classify import classify
         backend.initialise()
         backend.apply_cap(256 * MIB, 0.0)
@@ -122,9 +122,9 @@ def test_exceeding_the_cap_is_an_ordinary_error_of_torchs_allocator(nursery: Nur
     assert told["requested"] == 200 * MIB
 
 
-def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not(nursery: Nursery) -> None:
+def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not(forks: Forks) -> None:
     """The cap means what it says, to within a few MiB."""
-    told = nursery.run("""
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(256 * MIB, 0.0)
         torch.empty(250 * MIB, dtype=torch.uint8)
@@ -138,19 +138,19 @@ def test_what_fits_the_cap_runs_and_what_does_not_fit_does_not(nursery: Nursery)
     assert told == {"larger": False}
 
 
-def test_nothing_hides_in_what_the_users_allocator_settings_keep(nursery: Nursery) -> None:
+def test_nothing_hides_in_what_the_users_allocator_settings_keep(forks: Forks) -> None:
     """Told to give nothing back, glibc would serve the model from what the start-up has freed."""
-    keeping = Nursery(MALLOC_MMAP_THRESHOLD_=str(32 * MIB), MALLOC_TRIM_THRESHOLD_=str(1024 * MIB))
-    pinned, kept = train(nursery, 256), train(keeping, 256)
+    keeping = Forks(MALLOC_MMAP_THRESHOLD_=str(32 * MIB), MALLOC_TRIM_THRESHOLD_=str(1024 * MIB))
+    pinned, kept = train(forks, 256), train(keeping, 256)
     keeping.close()
 
     assert kept["peak"] > 0.95 * pinned["peak"]
 
 
-def test_an_allocator_that_cannot_be_asked_hides_nothing_either(nursery: Nursery) -> None:
-    known = train(nursery, 256)
+def test_an_allocator_that_cannot_be_asked_hides_nothing_either(forks: Forks) -> None:
+    known = train(forks, 256)
     body = TRAINING.replace("BATCH", "256")
-    unknown = nursery.run(
+    unknown = forks.run(
         "from probes.devices import cpu, slack\n"
         "cpu.knows_heap = slack.knows_heap = lambda: False\n"
         + body
@@ -162,32 +162,32 @@ def test_an_allocator_that_cannot_be_asked_hides_nothing_either(nursery: Nursery
 
 
 @pytest.mark.skipif(TCMALLOC is None, reason="libtcmalloc_minimal is not installed")
-def test_nothing_hides_in_a_preloaded_allocator(nursery: Nursery) -> None:
+def test_nothing_hides_in_a_preloaded_allocator(forks: Forks) -> None:
     assert TCMALLOC is not None
-    preloaded = Nursery(LD_PRELOAD=TCMALLOC)
-    pinned, found = train(nursery, 256), train(preloaded, 256)
+    preloaded = Forks(LD_PRELOAD=TCMALLOC)
+    pinned, found = train(forks, 256), train(preloaded, 256)
     preloaded.close()
 
     assert found["peak"] > 0.95 * pinned["peak"]
 
 
-def test_the_peak_of_the_same_step_repeats_between_processes(nursery: Nursery) -> None:
-    another = Nursery()
-    first, second = train(nursery, 256), train(another, 256)
+def test_the_peak_of_the_same_step_repeats_between_processes(forks: Forks) -> None:
+    another = Forks()
+    first, second = train(forks, 256), train(another, 256)
     another.close()
 
     assert abs(first["peak"] - second["peak"]) <= MIB
 
 
-def test_the_peak_grows_linearly_with_the_batch(nursery: Nursery) -> None:
-    small, middle, large = (train(nursery, batch)["peak"] for batch in (1024, 2048, 3072))
+def test_the_peak_grows_linearly_with_the_batch(forks: Forks) -> None:
+    small, middle, large = (train(forks, batch)["peak"] for batch in (1024, 2048, 3072))
 
     assert middle - small > 5 * MIB
     assert abs((large - middle) - (middle - small)) <= 3 * MIB
 
 
-def test_a_peak_between_two_looks_is_not_missed(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_a_peak_between_two_looks_is_not_missed(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         torch.empty(300 * MIB, dtype=torch.uint8)
@@ -198,8 +198,8 @@ def test_a_peak_between_two_looks_is_not_missed(nursery: Nursery) -> None:
     assert told["held"] < 3 * MIB
 
 
-def test_each_phase_has_its_own_peak_and_the_largest_is_kept(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_each_phase_has_its_own_peak_and_the_largest_is_kept(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         backend.reset_phase_peak()
@@ -216,8 +216,8 @@ def test_each_phase_has_its_own_peak_and_the_largest_is_kept(nursery: Nursery) -
     assert told["peak"] == told["first"]
 
 
-def test_starting_a_phase_neither_grants_nor_takes_memory(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_starting_a_phase_neither_grants_nor_takes_memory(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(256 * MIB, 0.0)
         for _ in range(5):
@@ -233,8 +233,8 @@ def test_starting_a_phase_neither_grants_nor_takes_memory(nursery: Nursery) -> N
     assert told == {"larger": False}
 
 
-def test_memory_kept_between_steps_is_held(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_memory_kept_between_steps_is_held(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         before = backend.held_bytes()
@@ -245,8 +245,8 @@ def test_memory_kept_between_steps_is_held(nursery: Nursery) -> None:
     assert abs(told["grown"] - 64 * MIB) < MIB
 
 
-def test_no_tensor_hides_in_a_hole_of_the_heap(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_no_tensor_hides_in_a_hole_of_the_heap(forks: Forks) -> None:
+    told = forks.run("""
         holes = [bytearray(120_000) for _ in range(500)]
         del holes
         backend.initialise()
@@ -259,8 +259,8 @@ def test_no_tensor_hides_in_a_hole_of_the_heap(nursery: Nursery) -> None:
     assert MIB + 4096 <= told["each"] < MIB + 8192  # with what comes along from the heap
 
 
-def test_small_objects_of_python_do_not_move_the_peak(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_small_objects_of_python_do_not_move_the_peak(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         kept = [(number, str(number)) for number in range(10_000)]
@@ -270,8 +270,8 @@ def test_small_objects_of_python_do_not_move_the_peak(nursery: Nursery) -> None:
     assert told["peak"] <= 2 * MIB  # the heap grows by whole pages, and a huge page is 2 MiB
 
 
-def test_a_thread_of_the_workload_costs_its_stack_and_no_arena(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_a_thread_of_the_workload_costs_its_stack_and_no_arena(forks: Forks) -> None:
+    told = forks.run("""
         import threading
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
@@ -283,8 +283,8 @@ def test_a_thread_of_the_workload_costs_its_stack_and_no_arena(nursery: Nursery)
     assert told["peak"] < 24 * MIB
 
 
-def test_the_cap_keeps_the_headroom_free(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_the_cap_keeps_the_headroom_free(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         cap = backend.apply_cap(400 * MIB, 0.25)
         tell(limit=cap.limit_bytes, cap=cap.cap_bytes, overhead=cap.overhead_bytes,
@@ -296,8 +296,8 @@ def test_the_cap_keeps_the_headroom_free(nursery: Nursery) -> None:
     assert (told["overhead"], told["enforced"], told["notes"]) == (0, True, [])
 
 
-def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes(forks: Forks) -> None:
+    told = forks.run("""
         try:
             backend.apply_cap(2**60, 0.0)
         except MeasurementError as error:
@@ -308,8 +308,8 @@ def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes(nursery: Nu
     assert told["code"] == 3
 
 
-def test_the_cap_is_lowered_to_what_is_free_and_says_so(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_the_cap_is_lowered_to_what_is_free_and_says_so(forks: Forks) -> None:
+    told = forks.run("""
         from probes.devices import host
         host.memory_free_bytes = lambda: 200 * MIB
         backend.initialise()
@@ -321,8 +321,8 @@ def test_the_cap_is_lowered_to_what_is_free_and_says_so(nursery: Nursery) -> Non
     assert "from 400 MiB to 200 MiB" in told["notes"][0]
 
 
-def test_a_full_machine_is_reported_not_probed(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_a_full_machine_is_reported_not_probed(forks: Forks) -> None:
+    told = forks.run("""
         from probes.devices import host
         host.memory_free_bytes = lambda: 0
         try:
@@ -334,8 +334,8 @@ def test_a_full_machine_is_reported_not_probed(nursery: Nursery) -> None:
     assert "no memory is left" in told["text"]
 
 
-def test_an_outer_address_space_limit_lowers_the_cap(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_an_outer_address_space_limit_lowers_the_cap(forks: Forks) -> None:
+    told = forks.run("""
         import resource
         from probes.devices import host
         backend.initialise()
@@ -351,8 +351,8 @@ def test_an_outer_address_space_limit_lowers_the_cap(nursery: Nursery) -> None:
     assert "ulimit -v" in told["notes"][0]
 
 
-def test_lifting_the_cap_leaves_room_to_report(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_lifting_the_cap_leaves_room_to_report(forks: Forks) -> None:
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(64 * MIB, 0.0)
         backend.lift_cap()
@@ -362,8 +362,8 @@ def test_lifting_the_cap_leaves_room_to_report(nursery: Nursery) -> None:
     assert told["bytes"] == 128 * MIB
 
 
-def test_initialising_leaves_the_random_state_alone(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_initialising_leaves_the_random_state_alone(forks: Forks) -> None:
+    told = forks.run("""
         torch.manual_seed(7)
         before = torch.get_rng_state()
         backend.initialise()
@@ -373,9 +373,9 @@ def test_initialising_leaves_the_random_state_alone(nursery: Nursery) -> None:
     assert told == {"same": True}
 
 
-def test_a_first_optimizer_after_initialising_maps_no_modules(nursery: Nursery) -> None:
+def test_a_first_optimizer_after_initialising_maps_no_modules(forks: Forks) -> None:
     """AdamW imports 70 MiB of torch when first made: that is the runtime's, not the workload's."""
-    told = nursery.run("""
+    told = forks.run("""
         backend.initialise()
         backend.apply_cap(512 * MIB, 0.0)
         layer = torch.nn.Linear(8, 8)
@@ -386,15 +386,15 @@ def test_a_first_optimizer_after_initialising_maps_no_modules(nursery: Nursery) 
     assert told["peak"] < 4 * MIB
 
 
-def test_marks_are_seconds_apart(nursery: Nursery) -> None:
-    told = nursery.run("tell(elapsed=backend.elapsed_s(1.5, 2.0), spilled=backend.spilled_bytes())")
+def test_marks_are_seconds_apart(forks: Forks) -> None:
+    told = forks.run("tell(elapsed=backend.elapsed_s(1.5, 2.0), spilled=backend.spilled_bytes())")
 
     assert told["elapsed"] == 0.5
     assert told["spilled"] >= 0
 
 
-def test_elsewhere_a_budget_is_refused_and_none_is_run_unenforced(nursery: Nursery) -> None:
-    told = nursery.run("""
+def test_elsewhere_a_budget_is_refused_and_none_is_run_unenforced(forks: Forks) -> None:
+    told = forks.run("""
         backend._linux = False
         cap = backend.apply_cap(None, 0.1)
         try:

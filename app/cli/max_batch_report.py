@@ -1,0 +1,132 @@
+"""How the answer of a max-batch search is shown: the contract's document, and a page of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.cli.output import facts_table, stdout
+from app.cli.values import batch_text, size_text
+from probes.max_batch_result import MaxBatch
+from probes.measurement import Measurement, Verdict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from probes.prior import Prior
+
+TAIL_CHARACTERS = 3000
+
+
+def document(
+    answer: MaxBatch,
+    prior: Prior,
+    workload: str,
+    device: str,
+    config: dict[str, Any],
+    wall_s: float,
+) -> dict[str, Any]:
+    """The contract's document of ``max-batch --json``."""
+    run = answer.highest_passing or answer.lowest_failing
+    timing = answer.highest_passing.step_time if answer.highest_passing else None
+    step_time_s = None
+    if timing is not None:
+        step_time_s = {"median": timing.median_s, "low": timing.low_s, "high": timing.high_s}
+    return {
+        "workload": workload,
+        "config": config,
+        "device": device,
+        **answer.to_dict(),
+        "accumulation": run.accumulation if run else None,
+        "effective_batch_size": run.effective_batch_size if run else None,
+        "limit_bytes": run.limit_bytes if run else None,
+        "headroom": run.headroom if run else None,
+        "peak_bytes": answer.highest_passing.peak_bytes if answer.highest_passing else None,
+        "step_time_s": step_time_s,
+        "prior": prior.to_dict(),
+        "wall_s": round(wall_s, 3),
+    }
+
+
+def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
+    from optimizer.formatting import config_text
+
+    console = stdout()
+    run = answer.highest_passing
+    if run is None or answer.max_batch is None:
+        console.print(f"[bold red]Nothing fits[/bold red] for {config_text(config)}.")
+        console.print(answer.reason, markup=False)
+        _show_failure(answer.lowest_failing)
+        return
+    console.print(
+        f"Maximum stable batch: [bold]{batch_text(answer.max_batch, run.accumulation)}[/bold], "
+        f"bound by {answer.binding}."
+    )
+    rows = [("config", config_text(config)), ("peak memory", _peak_words(run))]
+    if answer.phases:
+        rows.append(("phases", _phase_words(answer)))
+    if run.step_time is not None:
+        t = run.step_time
+        rows.append(("step time", f"{t.mean_s:.4g} s ({t.low_s:.4g} to {t.high_s:.4g})"))
+    rows.append(("confirmed by", _evidence_words(run)))
+    if answer.reason:
+        rows.append(("why not more", answer.reason))
+    rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
+    what = "time and memory" if run.memory_taints else "time only"
+    rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
+    console.print(facts_table(rows))
+    if answer.curve:
+        console.print()
+        console.print(_curve_table(answer, run))
+
+
+def _show_failure(failing: Measurement | None) -> None:
+    if failing is None:
+        return
+    console = stdout()
+    if failing.hint:
+        console.print(f"→ {failing.hint}", markup=False)
+    if failing.verdict is Verdict.CRASH and failing.stderr_tail.strip():
+        tail = failing.stderr_tail.rstrip()[-TAIL_CHARACTERS:]
+        console.print(f"\nlast output:\n{tail}", markup=False)
+
+
+def _peak_words(run: Measurement) -> str:
+    return (
+        f"{size_text(run.peak_bytes)} of {size_text(run.limit_bytes)}, {run.headroom:.0%} kept free"
+    )
+
+
+def _phase_words(answer: MaxBatch) -> str:
+    """Each phase's peak, and how far it would let the batch grow if it were the only one."""
+    words = []
+    for name, phase in answer.phases.items():
+        alone = "does not bind" if phase.ceiling is None else f"binds at about {phase.ceiling}"
+        words.append(f"{name} {size_text(phase.peak_bytes)} ({alone})")
+    return ", ".join(words)
+
+
+def _evidence_words(run: Measurement) -> str:
+    words = f"{run.steps} steps in a fresh process"
+    if run.growth is not None:
+        low, high = run.growth.low / 1024, run.growth.high / 1024
+        words += f"; memory between steps moved by {low:.3g} to {high:.3g} KiB per step"
+    return words
+
+
+def _curve_table(answer: MaxBatch, run: Measurement) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title="Memory against the batch", title_justify="left")
+    for name in ("batch", "predicted", "between", "measured"):
+        table.add_column(name, justify="right")
+    for point in answer.curve:
+        over = run.cap_bytes is not None and point.predicted_bytes > run.cap_bytes
+        table.add_row(
+            str(point.batch_size),
+            size_text(point.predicted_bytes),
+            f"{size_text(point.low_bytes)} – {size_text(point.high_bytes)}",
+            "" if point.measured_bytes is None else size_text(point.measured_bytes),
+            style="dim" if over else None,
+        )
+    return table

@@ -1,0 +1,228 @@
+"""Errors as problem documents: one exception, and one place that turns every other into it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import Scope
+
+from app.errors import (
+    Conflict,
+    IdempotencyConflict,
+    NotAllowed,
+    NotFound,
+    NothingComparable,
+    NotRegistered,
+)
+from app.http import problem_types as types
+from app.http.problem_types import ProblemType
+from app.log_context import context
+from app.service.headers import header
+from probes.errors import MeasurementError, TonnageError
+
+MEDIA_TYPE = "application/problem+json"
+FOR_PROGRAMS = ("/v1/", "/assets/", "/metrics", "/openapi.json", "/healthz", "/readyz")
+"""Paths that answer programs, whatever they accept."""
+RETRY_AFTER_S = 2
+
+log = logging.getLogger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """One field that is wrong."""
+
+    field: str = Field(
+        description="Where it is: `body`, `query`, `path` or `header`, then the names down to it.",
+        examples=["body.measurement.batch_size"],
+    )
+    message: str = Field(
+        description="What is wrong with it.", examples=["Input should be greater than 0"]
+    )
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(
+        description="Identifies the kind of error; stable.", examples=[types.NOT_FOUND.uri]
+    )
+    title: str = Field(description="The kind of error, in words.", examples=[types.NOT_FOUND.title])
+    status: int = Field(description="The HTTP status.", ge=400, le=599, examples=[404])
+    detail: str = Field(
+        description="What happened, to which thing.", examples=["There is no study st_1."]
+    )
+    what_to_do: str = Field(description="The next step.", examples=[types.NOT_FOUND.what_to_do])
+    instance: str = Field(description="The path that was asked for.", examples=["/v1/studies/st_1"])
+    request_id: str = Field(
+        description="As in the header X-Request-ID, and in every line of the service's log that "
+        "belongs to this request.",
+        examples=["8f14e45fceea467a"],
+    )
+    errors: list[FieldProblem] = Field(
+        default_factory=list, description="The fields that are wrong, where it is about fields."
+    )
+
+
+class ProblemError(HTTPException):
+    """Raised anywhere below the HTTP interface; it knows how it is to be answered."""
+
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        errors: Sequence[FieldProblem] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(kind.status, detail, headers)
+        self.kind = kind
+        self.errors = list(errors)
+
+
+class NothingMore(HTTPException):
+    """No problem: there is nothing to stream and never will be, and a browser that is told 204
+    stops asking."""
+
+    def __init__(self) -> None:
+        super().__init__(204)
+
+
+def response(error: ProblemError, scope: Scope) -> Response:
+    """The document; a page that says the same, where a browser asked for a page."""
+    document = {
+        "type": error.kind.uri,
+        "title": error.kind.title,
+        "status": error.kind.status,
+        "detail": error.detail,
+        "what_to_do": error.kind.what_to_do,
+        "instance": scope["path"],
+        "request_id": context().get("request_id", ""),
+        "errors": [each.model_dump() for each in error.errors],
+    }
+    if wants_page(scope):
+        page: Response = scope["app"].state.error_page(Request(scope), document, error.headers)
+        return page
+    body = json.dumps(document).encode()
+    return Response(body, error.kind.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether it is a browser that asks, for something that is not the interface of programs."""
+    accepted = header(scope, b"accept") or ""
+    return "text/html" in accepted and not scope["path"].startswith(FOR_PROGRAMS)
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """How an error is answered. What is not known here is the service's own failure."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error)
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    if isinstance(error, (TonnageError, PoolTimeout)):
+        return _of_rules(error)
+    if isinstance(error, IntegrityError):
+        return ProblemError(types.CONFLICT, "Something else was changed at the same moment.")
+    return ProblemError(types.INTERNAL, "The service failed on this request; nothing was kept.")
+
+
+_RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
+    (NotRegistered, types.WORKLOAD_NOT_REGISTERED),
+    (NotAllowed, types.OPTION_NOT_ALLOWED),
+    (NothingComparable, types.NO_RECOMMENDATION),
+    (NotFound, types.NOT_FOUND),
+    (IdempotencyConflict, types.IDEMPOTENCY_CONFLICT),
+    (Conflict, types.CONFLICT),
+    (MeasurementError, types.UNAVAILABLE),
+    (PoolTimeout, types.UNAVAILABLE),
+    (TonnageError, types.INVALID_REQUEST),
+)
+
+
+def _of_rules(error: Exception) -> ProblemError:
+    kind = next(kind for rule, kind in _RULES if isinstance(error, rule))
+    if kind is not types.UNAVAILABLE and not isinstance(error.__cause__, DBAPIError):
+        return ProblemError(kind, str(error))
+    # Where the database is, and as whom we use it, is nobody's business.
+    log.warning("Unavailable: %s", error)
+    return ProblemError(
+        types.UNAVAILABLE,
+        "What the service needs (its database, most likely) cannot be used now; its log says why.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _of_http(error: HTTPException) -> ProblemError:
+    """Those that the framework raises by itself."""
+    headers = dict(error.headers or {}) or None
+    if error.status_code == 404:
+        return ProblemError(types.NOT_FOUND, "There is nothing at this path.", headers=headers)
+    if error.status_code == 400:
+        return ProblemError(types.MALFORMED_BODY, "The body is no JSON document.", headers=headers)
+    log.error("The framework raised %d: %s", error.status_code, error.detail)
+    return ProblemError(types.INTERNAL, "The service failed on this request; nothing was kept.")
+
+
+def _of_validation(error: RequestValidationError) -> ProblemError:
+    found = error.errors()
+    if found and found[0]["type"] == "json_invalid":
+        where = f"at character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
+        return ProblemError(types.MALFORMED_BODY, f"The body is no JSON document ({where}).")
+    fields = [FieldProblem(field=_dotted(each["loc"]), message=_message(each)) for each in found]
+    first = f"{fields[0].field}: {fields[0].message}" if fields else "A field is wrong"
+    more = f" ({len(fields) - 1} more in errors)" if len(fields) > 1 else ""
+    return ProblemError(types.INVALID_REQUEST, f"{first}{more}.", errors=fields[:50])
+
+
+def _dotted(location: Sequence[Any]) -> str:
+    return ".".join(str(part)[:100] for part in location)
+
+
+def _message(detail: dict[str, Any]) -> str:
+    return str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
+
+
+def _of_method(request: Request) -> ProblemError:
+    """The framework names the methods of the first route with this path; there may be more."""
+    found: set[str] = set()
+    for pattern, operations in request.app.openapi()["paths"].items():
+        if compile_path(pattern)[0].match(request.url.path):
+            found |= {method.upper() for method in operations}
+    allowed = ", ".join(sorted(found)) or "GET"
+    return ProblemError(
+        types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}
+    )
+
+
+ErrorPage = Callable[[Request, dict[str, Any], Mapping[str, str] | None], Response]
+"""Makes a page of a problem document, and headers that its answer must have."""
+
+
+def install(app: FastAPI, error_page: ErrorPage) -> None:
+    """Answer everything that is raised below with a problem document, or a page of it."""
+    app.state.error_page = error_page
+
+    def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, NothingMore):
+            return Response(status_code=204)
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error = _of_method(request)
+        return response(problem_of(error), request.scope)
+
+    for kind in (HTTPException, RequestValidationError, TonnageError, IntegrityError, PoolTimeout):
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,223 @@
+"""This machine's device and workload as a check needs them, without starting torch each time.
+
+A fingerprint needs torch to be asked (its version, the device's UUID as CUDA gives it), which takes
+seconds. So what a worker said is kept
+(``app.machine.disk_cache``) under the boot's id, the interpreter that was
+asked for and the variables that decide what torch sees; its witnesses are the interpreter itself,
+torch's ``version.py``, the folders that packages are installed in (another torch installed there
+changes them) and the driver's version in ``/proc`` and ``/sys``. What can change without a trace
+there is read anew each time: NVIDIA's driver, MIG and power limit from NVML, the CPU's memory and
+control group from the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.checks.request import Here
+from app.machine.disk_cache import keep, kept
+from probes.devices import host
+from probes.devices.environment import allocator_settings, worker_environment
+from probes.errors import InputError, MeasurementError
+from probes.space import unknown_name
+
+if TYPE_CHECKING:
+    from probes.job import WorkloadRef
+
+DEVICES, WORKLOAD = "devices", "workload"
+SEEN_THROUGH = (
+    "CONDA_PREFIX",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "HIP_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "MKL_NUM_THREADS",
+    "NVIDIA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "PYTHONNOUSERSITE",
+    "PYTHONPATH",
+    "ROCR_VISIBLE_DEVICES",
+    "VIRTUAL_ENV",
+    "ZE_AFFINITY_MASK",
+)
+"""Variables that decide which torch is found, and what it sees."""
+DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version", "/sys/module/xe/version")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def device_here(
+    python: str | None,
+    device: str | None,
+    timeouts: tuple[float, float, float],
+    *,
+    anew: bool,
+) -> Here:
+    """The device of this machine that is asked for, or the best one.
+
+    ``timeouts`` are a worker's, where one has to be asked (``anew``: in any case). Raises
+    ``InputError`` for a device that is not here, ``MeasurementError`` without a usable torch.
+    """
+    found = None if anew else kept(DEVICES, devices_key(python))
+    if found is None:
+        found = _ask(python, timeouts)
+    wanted = {"cuda": "cuda:0", "xpu": "xpu:0"}.get(device or "", device)
+    devices = found["devices"]
+    if not devices:
+        raise MeasurementError(f"torch in {found['interpreter']['executable']} offers no device.")
+    facts = next((each for each in devices if wanted in (None, each["device"])), None)
+    if facts is None:
+        raise InputError(unknown_name("device", str(device), [d["device"] for d in devices]))
+    return _here(facts)
+
+
+def is_name_of_one_here(device: str | None) -> bool:
+    """Whether a name means a device of this machine; any other is one that has results."""
+    return device is None or device.partition(":")[0] in ("cpu", "cuda", "mps", "xpu")
+
+
+def devices_key(python: str | None) -> dict[str, Any]:
+    return {
+        "boot": _boot_id(),
+        "python": python,
+        "own": sys.executable,
+        "cores": host.usable_cores(),
+        "machine": host.hashed_machine_id(),
+        "variables": {name: os.environ[name] for name in SEEN_THROUGH if name in os.environ},
+    }
+
+
+def remember_devices(python: str | None, found: dict[str, Any]) -> None:
+    """Keep what a worker said of the devices."""
+    interpreter = found["interpreter"]
+    if "torch_file" not in interpreter:
+        return
+    home = Path(interpreter["torch_file"]).parent
+    version = ".".join(interpreter["python"].split(".")[:2])
+    witnesses = [
+        interpreter["executable"],
+        Path(interpreter["executable"]).parent.parent / "pyvenv.cfg",
+        home / "version.py",
+        home.parent,
+        Path.home() / f".local/lib/python{version}/site-packages",
+        *(entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry),
+        *DRIVERS,
+    ]
+    keep(DEVICES, devices_key(python), found, witnesses)
+
+
+def workload_here(
+    spec: str,
+    options: dict[str, Any],
+    python: str | None,
+    timeouts: tuple[float, float, float],
+    *,
+    anew: bool,
+) -> dict[str, Any]:
+    """What a worker says of a workload (``source_hash``, ``space`` …). Raises ``InputError``."""
+    found = None if anew else kept(WORKLOAD, workload_key(spec, options, python))
+    if found is not None:
+        described: dict[str, Any] = found
+        return described
+    from probes.isolation import Timeouts
+    from probes.job import WorkloadRef
+    from probes.prober import Prober, resolve_python
+
+    reference = WorkloadRef(spec, options)
+    with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
+        described = prober.describe(reference)
+    remember_workload(reference, python, described)
+    return described
+
+
+def workload_key(spec: str, options: dict[str, Any], python: str | None) -> dict[str, Any]:
+    variables = ("CONDA_PREFIX", "PYTHONPATH", "VIRTUAL_ENV")
+    place = spec.partition(":")[0]
+    is_module = "." in place and not place.endswith(".py")  # looked for in the working directory
+    return {
+        "spec": spec,
+        "options": options,
+        "python": python,
+        "own": sys.executable,
+        "folder": str(Path.cwd()) if is_module else "",
+        "variables": {name: os.environ[name] for name in variables if name in os.environ},
+    }
+
+
+def remember_workload(
+    reference: WorkloadRef, python: str | None, described: dict[str, Any]
+) -> None:
+    """Keep what a worker said of a workload, for as long as no file of its own changes."""
+    files = [Path(file) for file in described.get("files", ())]
+    if files:
+        key = workload_key(reference.spec, reference.options, python)
+        keep(WORKLOAD, key, described, files)
+
+
+def _ask(python: str | None, timeouts: tuple[float, float, float]) -> dict[str, Any]:
+    from probes.isolation import Timeouts
+    from probes.prober import Prober, resolve_python
+
+    with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
+        found = prober.devices()
+    remember_devices(python, found)
+    return found
+
+
+def _here(facts: dict[str, Any]) -> Here:
+    device, kind = facts["device"], facts["kind"]
+    added = {**os.environ, **worker_environment(device.partition(":")[0])}
+    environment = {
+        **allocator_settings(added),
+        "threads": str(facts["environment"].get("threads")),
+    }
+    here = _with_nvml(facts) if kind == "cuda" else _without_nvml(facts)
+    if kind == "cpu":
+        here = replace(here, free_bytes=host.memory_free_bytes())
+    return replace(here, environment=environment)
+
+
+def _without_nvml(facts: dict[str, Any]) -> Here:
+    from probes.devices.fingerprint import Fingerprint
+
+    total = host.memory_total_bytes() if facts["kind"] == "cpu" else facts["total_bytes"]
+    fingerprint = Fingerprint(facts["identity"], facts["device_class"], facts["environment"])
+    return Here(
+        facts["device"],
+        facts["kind"],
+        facts["name"],
+        fingerprint.key,
+        fingerprint.to_dict(),
+        total_bytes=total,
+    )
+
+
+def _with_nvml(facts: dict[str, Any]) -> Here:
+    from probes.devices.base import DeviceFacts
+    from probes.devices.fingerprint import build_fingerprint
+    from probes.devices.telemetry import Telemetry
+
+    known = DeviceFacts(**facts)
+    telemetry = Telemetry(known)
+    fingerprint = build_fingerprint(known, telemetry)
+    used = fingerprint.state.get("memory_used_bytes")
+    return Here(
+        known.device,
+        known.kind,
+        known.name,
+        fingerprint.key,
+        fingerprint.to_dict(),
+        total_bytes=known.total_bytes,
+        free_bytes=max(0, known.total_bytes - used) if isinstance(used, int) else None,
+    )
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,178 @@
+"""A workload on a target: probes of it, as a study or a single command asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.machine.local_facts import remember_workload
+from app.machine.target import Target
+from app.settings import Settings
+from optimizer.records import Scope
+from probes import levers
+from probes.doubt import doubts, is_better
+from probes.isolation import Progress
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.max_batch import Ask
+from probes.measurement import Config, Measurement, Purpose
+from probes.model_size import ModelSize
+from probes.prior import Prior
+from probes.space import Float, Int, Space, dimension_from_dict
+
+QUIET_WAIT_S = 10.0
+"""For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""
+
+ROUGH_HALF_WIDTH = 0.03
+ROUGH_BUDGET_S = 5.0
+"""How well the step time is measured where it is not part of the answer."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything about (workload, target) that probes have in common."""
+
+    settings: Settings
+    workload: WorkloadRef
+    target: Target
+    headroom: float
+    description: Mapping[str, Any]
+    """What the worker said of the workload (see ``probes.workloads.loading.describe``)."""
+    on_progress: Progress | None = None
+    effective_batch_size: int | None = None
+    """Samples per optimizer step at the least, where that is stated: batch sizes are then those of
+    micro-batches."""
+    rests_on_time: bool = True
+    """Whether step times are part of the answer, or only memory and a time edge are: a disturbed
+    time that nobody asked for is not measured again."""
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        workload: WorkloadRef,
+        target: Target,
+        headroom: float,
+        on_progress: Progress | None = None,
+        *,
+        effective_batch_size: int | None = None,
+        rests_on_time: bool = True,
+    ) -> Bench:
+        """Load the workload once, in a worker, to learn its space. Raises ``InputError``."""
+        description = target.prober.describe(workload)
+        remember_workload(workload, target.asked_python, description)
+        return cls(
+            settings,
+            workload,
+            target,
+            headroom,
+            description,
+            on_progress,
+            effective_batch_size,
+            rests_on_time,
+        )
+
+    @property
+    def space(self) -> Space:
+        return {n: dimension_from_dict(d) for n, d in self.description["space"].items()}
+
+    @property
+    def dataset_size(self) -> int | None:
+        size: int | None = self.description["dataset_size"]
+        return size
+
+    @property
+    def scope(self) -> Scope:
+        source_hash = self.description["source_hash"]
+        scope = self.target.scope(self.workload, source_hash, self.headroom)
+        return replace(scope, effective_batch_size=self.effective_batch_size)
+
+    def config(self, pinned: Mapping[str, Any]) -> Config:
+        """One config: pinned values, and the smallest of every other dimension.
+
+        Raises ``InputError`` for a name the workload does not have.
+        """
+        config: Config = {}
+        for name, dimension in levers.pinned(self.space, pinned).items():
+            least = dimension.low if isinstance(dimension, (Int, Float)) else dimension.values()[0]
+            config[name] = least
+        return config
+
+    @property
+    def slowest_sample(self) -> float | None:
+        """See ``Bounds.slowest_sample``. On the CPU what spills is seen by the kernel, and caches
+        alone may slow a larger batch down."""
+        return None if self.target.facts.kind == "cpu" else self.settings.probe.slowest_sample
+
+    def plan(self, purpose: Purpose) -> Plan:
+        """How long such a probe runs, as configured."""
+        if purpose is Purpose.BRACKET:
+            return BRACKET_PLAN
+        probe = self.settings.probe
+        plan = replace(
+            CONFIRM_PLAN,
+            measure_steps=probe.confirm_steps,
+            max_measure_steps=max(probe.confirm_steps, CONFIRM_PLAN.max_measure_steps),
+            measure_budget_s=probe.measure_budget_s,
+        )
+        if self.rests_on_time:
+            return plan
+        # What memory needs is run in any case; only for the time's sake there is no more.
+        return replace(
+            plan,
+            half_width=ROUGH_HALF_WIDTH,
+            least_measure_s=0.0,
+            measure_budget_s=min(plan.measure_budget_s, ROUGH_BUDGET_S),
+        )
+
+    def measure(self, config: Config, ask: Ask) -> Measurement:
+        """Run one probe in a fresh process.
+
+        One that was disturbed so that its outcome is in doubt is repeated, as often as configured
+        and after a moment of quiet; what is kept is clean, or the best of the disturbed.
+        """
+        job = self._job(config, ask.batch_size, self.plan(ask.purpose))
+        measurement = self._probe(job)
+        quiet_s = QUIET_WAIT_S
+        for _ in range(self.settings.probe.repeats_when_disturbed):
+            if not self._doubts(measurement, ask):
+                break
+            self._say("disturbed, waiting for quiet")
+            quiet_s -= self.target.telemetry.wait_for_quiet(quiet_s)
+            again = self._probe(job)
+            if not self._doubts(again, ask) or is_better(again, measurement):
+                measurement = again
+        return measurement
+
+    def prior(self, config: Config, ceiling: int) -> Prior:
+        """Memory against the batch as far as it can be known without running a step."""
+        self._say("estimating memory")
+        return self.target.prober.estimate(self._job(config, 1, BRACKET_PLAN), ceiling)
+
+    def model_sizes(self, configs: Sequence[Config]) -> list[ModelSize]:
+        """Parameters and capacity of each config, without training any."""
+        self._say("looking at model sizes")
+        return self.target.prober.model_sizes(self.workload, configs)
+
+    def _job(self, config: Config, batch_size: int, plan: Plan) -> ProbeJob:
+        return ProbeJob(
+            workload=self.workload,
+            config=config,
+            batch_size=batch_size,
+            device=self.target.facts.device,
+            plan=plan,
+            limit_bytes=self.target.memory_budget_bytes,
+            headroom=self.headroom,
+            effective_batch_size=self.effective_batch_size,
+        )
+
+    def _doubts(self, measurement: Measurement, ask: Ask) -> list[str]:
+        confirms = ask.purpose is Purpose.CONFIRM
+        return doubts(measurement, ask.longest_step_s, time_matters=confirms and self.rests_on_time)
+
+    def _say(self, phase: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress({"phase": phase})
+
+    def _probe(self, job: ProbeJob) -> Measurement:
+        return self.target.prober.probe(job, self.target.telemetry, self.on_progress)

@@ -1,0 +1,236 @@
+"""All SQL about studies and their trials."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session, joinedload
+
+from app.clock import utc_now
+from app.database.models import DeviceRow, StudyRow, TrialRow, WorkloadRow
+from app.database.upsert import upsert
+from app.tuning import claims
+from app.tuning.owner import Owner
+from optimizer.records import Trial
+
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A stored study."""
+
+    id: str
+    key: str
+    """Of the question (``StudySpec.key``)."""
+    generation: int
+    fresh: bool
+    state: str
+    """``running``, ``finished``, ``interrupted`` or ``failed``."""
+    spec: dict[str, Any]
+    scope_key: str
+    budget: str
+    workload: str
+    device: str
+    """As the command line names it."""
+    fingerprint: str
+    message: str
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    wall_s: float
+    """Time spent in all runs of the study."""
+    owner: Owner | None
+
+
+def add(
+    session: Session,
+    *,
+    study_id: str,
+    key: str,
+    generation: int,
+    fresh: bool,
+    spec: dict[str, Any],
+    scope_key: str,
+    budget: str,
+    workload_id: int,
+    device_id: int,
+    owner: Owner,
+) -> None:
+    """Add a running study. Raises ``IntegrityError`` when the generation exists already."""
+    now = utc_now()
+    session.add(
+        StudyRow(
+            id=study_id,
+            key=key,
+            generation=generation,
+            fresh=fresh,
+            state=RUNNING,
+            spec=spec,
+            scope_key=scope_key,
+            budget=budget,
+            workload_id=workload_id,
+            device_id=device_id,
+            message="",
+            created_at=now,
+            updated_at=now,
+            finished_at=None,
+            wall_s=0.0,
+            owner_pid=owner.pid,
+            owner_host=owner.host,
+            owner_started_s=owner.started_s,
+        )
+    )
+    session.flush()
+
+
+def take_over(session: Session, study_id: str, owner: Owner) -> None:
+    """Mark a study as running in this process."""
+    row = _row(session, study_id)
+    row.state = RUNNING
+    row.message = ""
+    row.finished_at = None
+    row.updated_at = utc_now()
+    row.owner_pid, row.owner_host = owner.pid, owner.host
+    row.owner_started_s = owner.started_s
+    session.flush()
+
+
+def close(session: Session, study_id: str, state: str, message: str, wall_s: float) -> None:
+    """End the run in progress: the study has no owner any more."""
+    row = _row(session, study_id)
+    claims.let_go(session, study_id, _owner(row))
+    row.state = state
+    row.message = message
+    row.updated_at = utc_now()
+    row.finished_at = row.updated_at if state == FINISHED else None
+    row.wall_s += wall_s
+    row.owner_pid = row.owner_host = row.owner_started_s = None
+    session.flush()
+
+
+def touch(session: Session, study_id: str) -> None:
+    """A sign of life, for owners that cannot be looked up from another host."""
+    _row(session, study_id).updated_at = utc_now()
+
+
+def remove(session: Session, study_ids: Collection[str]) -> None:
+    """Delete studies with their trials and recommendations; measurements stay."""
+    session.execute(delete(StudyRow).where(StudyRow.id.in_(list(study_ids))))
+
+
+def get(session: Session, study_id: str) -> StudyRecord | None:
+    row = session.get(StudyRow, study_id)
+    return None if row is None else record(row)
+
+
+def latest(session: Session, key: str) -> StudyRecord | None:
+    """The newest generation of a question. In a writing transaction nobody else can change it
+    until that ends."""
+    row = session.execute(
+        select(StudyRow)
+        .where(StudyRow.key == key)
+        .order_by(StudyRow.generation.desc())
+        .limit(1)
+        .with_for_update()
+    ).scalar_one_or_none()
+    return None if row is None else record(row)
+
+
+def listing(
+    session: Session,
+    *,
+    workload: str | None = None,
+    budget: str | None = None,
+    state: str | None = None,
+    limit: int = 100,
+) -> list[StudyRecord]:
+    """Newest first."""
+    statement = (
+        select(StudyRow)
+        .options(joinedload(StudyRow.workload), joinedload(StudyRow.device))
+        .order_by(StudyRow.created_at.desc(), StudyRow.id.desc())
+        .limit(limit)
+    )
+    if workload is not None:
+        statement = statement.join(WorkloadRow).where(WorkloadRow.reference == workload)
+    if budget is not None:
+        statement = statement.where(StudyRow.budget == budget)
+    if state is not None:
+        statement = statement.where(StudyRow.state == state)
+    return [record(row) for row in session.execute(statement).scalars()]
+
+
+def save_trial(session: Session, study_id: str, trial: Trial) -> None:
+    """Add a settled trial; the same number again replaces it."""
+    values = {"study_id": study_id, "created_at": utc_now(), **trial.to_dict()}
+    update = [name for name in values if name not in ("study_id", "number", "created_at")]
+    upsert(session, TrialRow, values, key=["study_id", "number"], update=update)
+
+
+def trials(session: Session, study_id: str) -> list[Trial]:
+    """Settled trials in the order of their numbers."""
+    rows = session.execute(
+        select(TrialRow).where(TrialRow.study_id == study_id).order_by(TrialRow.number)
+    )
+    return [trial_record(row) for row in rows.scalars()]
+
+
+def trial_count(session: Session, study_id: str) -> int:
+    statement = select(func.count()).select_from(TrialRow).where(TrialRow.study_id == study_id)
+    return session.execute(statement).scalar_one()
+
+
+def trial_record(row: TrialRow) -> Trial:
+    return Trial(
+        number=row.number,
+        config=row.config,
+        state=row.state,
+        reason=row.reason,
+        batch_size=row.batch_size,
+        binding=row.binding,
+        throughput_samples_per_s=row.throughput_samples_per_s,
+        violation=row.violation,
+        probes=row.probes,
+        wall_s=row.wall_s,
+        parameters=row.parameters,
+    )
+
+
+def _row(session: Session, study_id: str) -> StudyRow:
+    return session.get_one(StudyRow, study_id)
+
+
+def record(row: StudyRow) -> StudyRecord:
+    """A row as plain data; its workload and device are read too."""
+    workload: WorkloadRow = row.workload
+    device: DeviceRow = row.device
+    return StudyRecord(
+        id=row.id,
+        key=row.key,
+        generation=row.generation,
+        fresh=row.fresh,
+        state=row.state,
+        spec=row.spec,
+        scope_key=row.scope_key,
+        budget=row.budget,
+        workload=workload.reference,
+        device=row.spec.get("scope", {}).get("device", device.name),
+        fingerprint=device.key,
+        message=row.message,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        finished_at=row.finished_at,
+        wall_s=row.wall_s,
+        owner=_owner(row),
+    )
+
+
+def _owner(row: StudyRow) -> Owner | None:
+    if row.owner_pid is None or row.owner_host is None:
+        return None
+    return Owner(row.owner_pid, row.owner_host, row.owner_started_s or 0.0)

@@ -1,0 +1,260 @@
+"""The rules of studies: one per question, resumed until finished, run by one process at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Literal
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import ids
+from app.clock import utc_now
+from app.database import Database
+from app.devices import repository as devices
+from app.recommendations import repository as recommendations
+from app.tuning import repository
+from app.tuning.owner import this_process
+from app.tuning.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
+from app.workloads import repository as workloads
+from optimizer.records import Recommendation, Scope, StudySpec
+from probes.errors import InputError, MeasurementError
+
+Opening = Literal["new", "resumed", "finished"]
+
+SILENT_AFTER = timedelta(minutes=30)
+"""A run on another host that has stored nothing for so long is taken for dead: no single probe
+may take longer by default."""
+
+_ATTEMPTS = 5
+
+
+class StudyIsRunning(InputError):
+    """Another process runs the study; its id is ``study_id``."""
+
+    def __init__(self, study_id: str, text: str) -> None:
+        super().__init__(text)
+        self.study_id = study_id
+
+
+def open_study(
+    database: Database,
+    spec: StudySpec,
+    fresh: bool = False,
+    accept_disturbed: bool = False,
+    new_id: str | None = None,
+) -> tuple[StudyRecord, Opening]:
+    """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
+
+    ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
+    ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
+    rests on a disturbed measurement and ``accept_disturbed`` is not given. One that found nothing,
+    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always
+    begins a new one, which reuses nothing measured before it. ``new_id`` is the id of a new study
+    (default: one is made).
+
+    Raises ``StudyIsRunning`` while another process runs it.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            with database.write() as session:
+                return _open(session, spec, fresh, accept_disturbed, new_id)
+        except IntegrityError:  # another process opened the same question at the same moment
+            continue
+    raise MeasurementError(f"Study {spec.key} could not be opened: others keep opening it too.")
+
+
+def _open(
+    session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool, new_id: str | None
+) -> tuple[StudyRecord, Opening]:
+    last = repository.latest(session, spec.key)
+    if last is not None:
+        _refuse_if_running(last)
+    if last is None or fresh:
+        if last is not None and last.state == RUNNING:
+            repository.close(session, last.id, INTERRUPTED, "Its process ended.", 0.0)
+        generation = 1 if last is None else last.generation + 1
+        return _begin(session, spec, generation, fresh, new_id or ids.new_id("st")), "new"
+    stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
+    complete = stored is not None and not stored.study.get("timed_out")
+    if stored is not None and complete and (accept_disturbed or not stored.disturbed_by):
+        return last, "finished"
+    repository.take_over(session, last.id, this_process())
+    return _get(session, last.id), "resumed"
+
+
+def _begin(
+    session: Session, spec: StudySpec, generation: int, fresh: bool, study_id: str
+) -> StudyRecord:
+    document = spec.to_dict()
+    workload_id = workloads.save(
+        session,
+        reference=spec.scope.workload,
+        source_hash=spec.scope.workload_hash,
+        dataset_size=spec.dataset_size,
+        space=document["space"],
+        replace=False,
+    )
+    repository.add(
+        session,
+        study_id=study_id,
+        key=spec.key,
+        generation=generation,
+        fresh=fresh,
+        spec=document,
+        scope_key=spec.scope.key,
+        budget=spec.budget.name,
+        workload_id=workload_id,
+        device_id=devices.require(session, spec.scope.fingerprint, spec.scope.device),
+        owner=this_process(),
+    )
+    return _get(session, study_id)
+
+
+def _refuse_if_running(study: StudyRecord) -> None:
+    text = run_by(study)
+    if text:
+        raise StudyIsRunning(study.id, text)
+
+
+def run_by(study: StudyRecord) -> str:
+    """Who runs the study now, and what to do about it; empty when nobody does any more."""
+    owner = study.owner
+    if study.state != RUNNING or owner is None:
+        return ""
+    what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
+    if owner.is_here:
+        if not owner.is_alive():
+            return ""
+        return (
+            f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
+            f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)"
+        )
+    silent = utc_now() - study.updated_at
+    if silent >= SILENT_AFTER:
+        return ""
+    return (
+        f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
+        f"something {silent.total_seconds() / 60:.0f} minutes ago. Wait until it is done; after "
+        f"{SILENT_AFTER.total_seconds() / 60:.0f} minutes of silence it can be taken over."
+    )
+
+
+def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> StudySpec:
+    """The question of a running study that this process may work on too: the same one, asked of
+    another device of the same class (``class_key``).
+
+    Raises ``InputError`` where there is no such study, or it asks something else.
+    """
+    study = get(database, study_id)
+    theirs = Scope(**study.spec["scope"])
+    joined = replace(
+        spec,
+        scope=replace(
+            spec.scope,
+            device=theirs.device,
+            fingerprint=theirs.fingerprint,
+        ),
+    )
+    if joined.key != study.key:
+        raise InputError(
+            f"--join {study_id}: that study asks another question ({study.workload}, "
+            f"{study.budget}). Give the same workload, budget and options as its command."
+        )
+    with database.read() as session:
+        device = devices.find(session, theirs.fingerprint)
+    if device is None or device.class_key != class_key:
+        raise InputError(
+            f"--join {study_id}: it measures on {study.device}, and this device is of another "
+            "class (make, memory, power limit): its times would not be comparable."
+        )
+    return joined
+
+
+def inherit(database: Database, study_id: str) -> bool:
+    """Whether this process ends the study: as its owner, or in place of one that has died."""
+    with database.write() as session:
+        study = _get(session, study_id)
+        died = study.owner is not None and study.owner.is_here and not study.owner.is_alive()
+        if study.state == RUNNING and died:
+            repository.take_over(session, study_id, this_process())
+        return _is_ours(session, study_id)
+
+
+def finish(
+    database: Database,
+    study_id: str,
+    recommendation: Recommendation | None,
+    *,
+    wall_s: float = 0.0,
+    message: str = "",
+) -> None:
+    """End a study with its recommendation, or with why there is none; both or nothing stored.
+
+    Raises ``MeasurementError`` when another process has taken the study over.
+    """
+    with database.write() as session:
+        if not _is_ours(session, study_id):
+            raise MeasurementError(
+                f"Study {study_id} was taken over by another process, which ends it. What this one "
+                "measured is kept."
+            )
+        if recommendation is not None:
+            study = _get(session, study_id)
+            recommendations.save(session, recommendation, study_id, study.scope_key)
+        repository.close(session, study_id, FINISHED, message, wall_s)
+
+
+def interrupt(
+    database: Database,
+    study_id: str,
+    *,
+    wall_s: float = 0.0,
+    message: str = "Interrupted by the user.",
+) -> None:
+    """Let go of a study that was stopped; the same question resumes it. Does nothing to one that
+    another process has taken over."""
+    with database.write() as session:
+        if _is_ours(session, study_id):
+            repository.close(session, study_id, INTERRUPTED, message, wall_s)
+
+
+def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
+    """Let go of a study that an error ended; the same command resumes it. Does nothing to one that
+    another process has taken over."""
+    with database.write() as session:
+        if _is_ours(session, study_id):
+            repository.close(session, study_id, FAILED, message, wall_s)
+
+
+def _is_ours(session: Session, study_id: str) -> bool:
+    return _get(session, study_id).owner == this_process()
+
+
+def get(database: Database, study_id: str) -> StudyRecord:
+    """Raises ``InputError`` for an unknown id."""
+    with database.read() as session:
+        return _get(session, study_id)
+
+
+def listing(
+    database: Database,
+    *,
+    workload: str | None = None,
+    budget: str | None = None,
+    state: str | None = None,
+    limit: int = 100,
+) -> list[StudyRecord]:
+    """Newest first."""
+    with database.read() as session:
+        return repository.listing(
+            session, workload=workload, budget=budget, state=state, limit=limit
+        )
+
+
+def _get(session: Session, study_id: str) -> StudyRecord:
+    study = repository.get(session, study_id)
+    if study is None:
+        raise InputError(f"There is no study {study_id}.")
+    return study

@@ -1,0 +1,281 @@
+"""The main job: turn a question into a study, run or resume it, keep what it ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from app.database import Database
+from app.devices import service as devices
+from app.machine.session import Bench
+from app.measurements import service as measurements
+from app.recommendations import service as recommendations
+from app.tuning import service
+from app.tuning.store import SqlStudyStore
+from app.workloads import service as workloads
+from app.workloads.space import space_rules
+from optimizer.budgets import Objective, budget_named
+from optimizer.formatting import duration
+from optimizer.proposals import Sampler
+from optimizer.records import Recommendation, StudySpec
+from optimizer.spaces import space_for
+from optimizer.study import Study
+from optimizer.trials import Event, Known, Limits
+from probes import effective_batch, levers
+from probes.devices.lease import OnWait
+from probes.measurement import Config
+from probes.space import size
+
+FAVOURITES = 3
+"""So many configs that were recommended before are measured first."""
+
+Opened = Callable[[str, service.Opening], None]
+"""Called with the id of the study, and whether it is new, resumed or finished."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asks of a workload on a target."""
+
+    budget: str
+    pinned: dict[str, Any] = field(default_factory=dict)
+    levers: tuple[str, ...] = ()
+    """Levers to search, besides those in the workload's own space."""
+    trials: int | None = None
+    cycle_batches: int | None = None
+    time_scale: float = 1.0
+    fresh: bool = False
+    objective: Objective | None = None
+    sampler: str = Sampler.PREDICTIVE
+    """See ``optimizer.proposals.Sampler``."""
+    timeout_s: float | None = None
+    join: str = ""
+    """The id of a study that another process runs, to work on it too."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How it ended. Without a recommendation, ``reasons`` say why."""
+
+    study_id: str
+    recommendation: Recommendation | None
+    reasons: list[str]
+    measured: bool
+    budget: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recommendation, or the document that is printed when there is none."""
+        if self.recommendation is not None:
+            return self.recommendation.to_dict()
+        return {
+            "id": None,
+            "budget": self.budget,
+            "study": {"id": self.study_id},
+            "reasons": self.reasons,
+        }
+
+
+def study_spec(bench: Bench, question: Question) -> StudySpec:
+    """Budget, space and scope put together. Raises ``InputError`` for what does not exist."""
+    budget = budget_named(question.budget, bench.settings.budget_table())
+    budget = budget.scaled(question.time_scale)
+    if question.trials is not None:
+        budget = replace(budget, trials=question.trials)
+    if question.cycle_batches is not None:
+        budget = replace(budget, cycle_batches=question.cycle_batches)
+    if question.objective is not None:
+        budget = replace(budget, objective=question.objective)
+    facts = bench.target.facts
+    space = space_for(
+        bench.space,
+        space_rules(bench.settings, bench.workload.label),
+        budget.name,
+        bench.target.limit_bytes,
+        question.pinned,
+        levers.to_search(question.levers, facts.kind, facts.precisions),
+    )
+    effective_batch.check(bench.effective_batch_size, space)
+    return StudySpec(
+        scope=bench.scope,
+        budget=budget,
+        space=space,
+        dataset_size=bench.dataset_size,
+        pinned=question.pinned,
+        options=bench.workload.options,
+        search={
+            "batch_cap": _batch_cap(bench),
+            "resolution": bench.settings.probe.resolution,
+            "confirm_steps": bench.settings.probe.confirm_steps,
+            "sampler": question.sampler,
+        },
+        max_parameters=max_parameters(bench, budget.objective),
+        time_scale=question.time_scale,
+    )
+
+
+def favourites(database: Database, spec: StudySpec) -> list[Config]:
+    """What was recommended for this workload and budget before, here or on other devices."""
+    stored = recommendations.listing(
+        database, workload=spec.scope.workload, budget=spec.budget.name, limit=FAVOURITES
+    )
+    return [recommendation.config for recommendation in stored]
+
+
+def _batch_cap(bench: Bench) -> int:
+    """Largest batch to consider: a micro-batch is no larger than the effective batch."""
+    largest = bench.settings.probe.max_batch
+    effective = bench.effective_batch_size
+    return largest if effective is None else min(largest, effective)
+
+
+def max_parameters(bench: Bench, objective: Objective) -> int | None:
+    """The configured cap by data set size, where the largest model is looked for."""
+    found = bench.settings.workloads.get(bench.workload.label)
+    if found is None or objective is not Objective.CAPACITY:
+        return None
+    samples = bench.dataset_size
+    for cap in found.parameter_caps:  # in the order of their sizes
+        if cap.max_samples is None or (samples is not None and samples < cap.max_samples):
+            return cap.max_parameters
+    return None
+
+
+def tune_study(
+    bench: Bench,
+    database: Database,
+    question: Question,
+    report: Callable[[Event], None],
+    say: Callable[[str], None],
+    waiting: OnWait | None = None,
+    *,
+    new_id: str | None = None,
+    opened: Opened = lambda study_id, opening: None,
+) -> Answer:
+    """Answer from the store where that is possible, else search (or go on searching) as soon as
+    no other process measures on the device.
+
+    An interruption leaves the study ready to be resumed; everything measured is committed.
+    ``new_id`` is the id of the study if it is a new one; ``opened`` is told which one it is, before
+    anything is measured.
+    """
+    spec = study_spec(bench, question)
+    facts = bench.target.facts
+    devices.register(database, bench.target.fingerprint, kind=facts.kind, name=facts.name)
+    workloads.register(
+        database,
+        bench.workload.label,
+        spec.scope.workload_hash,
+        bench.space,
+        dataset_size=spec.dataset_size,
+        options=bench.workload.options,
+    )
+    if question.join:
+        spec = service.join(database, spec, question.join, bench.target.fingerprint.class_key)
+        say(f"Working on {question.join} too, with {facts.device}.")
+        return _run(bench, database, spec, question.join, question, report, waiting)
+    study, opening = service.open_study(
+        database, spec, question.fresh, bench.settings.probe.accept_disturbed, new_id
+    )
+    opened(study.id, opening)
+    if opening == "finished":
+        stored = recommendations.of_study(database, study.id)
+        if stored is not None:
+            say(f"Answered from the store: measured {stored.valid['created_at']}, still valid.")
+            return Answer(study.id, stored, [], True, spec.budget.name)
+    for line in describe(spec, bench, resumed=opening == "resumed"):
+        say(line)
+    for note in bench.description.get("notes", []):
+        say(f"Note: {note}")
+    return _run(bench, database, spec, study.id, question, report, waiting)
+
+
+def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
+    """What is about to happen, and everything that was scaled down for it."""
+    budget = spec.budget
+    verb = "Resuming" if resumed else "Tuning"
+    configs = size(spec.space)
+    planned = budget.trials if configs is None else min(configs, budget.trials)
+    space = ", ".join(
+        f"{name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
+        for name, dimension in spec.space.items()
+    )
+    memory = bench.target.limit_bytes / 2**20
+    lines = [
+        f"{verb} {spec.scope.workload} for {budget.name} on {spec.scope.device} "
+        f"({bench.target.facts.name}, {memory:,.0f} MiB, {spec.scope.headroom:.0%} kept free).",
+        f"Configs to measure: {planned} of {configs or 'infinitely many'}, {space}.",
+    ]
+    if (effective := spec.scope.effective_batch_size) is not None:
+        lines.append(
+            f"A step has {effective} samples or just above, in micro-batches of at most that."
+        )
+    if budget.target_s is not None and budget.longest_cycle_s is not None:
+        lines.append(
+            f"A cycle of {budget.cycle_batches} batches should take {duration(budget.target_s)}, "
+            f"{duration(budget.longest_cycle_s)} at most."
+        )
+    if spec.time_scale != 1.0:
+        lines.append(
+            f"SCALED: times are {spec.time_scale:g} of what the budget means; the answer is for "
+            "the scaled window."
+        )
+    return lines
+
+
+def _run(
+    bench: Bench,
+    database: Database,
+    spec: StudySpec,
+    study_id: str,
+    question: Question,
+    report: Callable[[Event], None],
+    waiting: OnWait | None,
+) -> Answer:
+    from optuna.storages import RDBStorage
+
+    limits = Limits(
+        spec.search["batch_cap"],
+        spec.search["resolution"],
+        slowest_sample=bench.slowest_sample,
+        timeout_s=question.timeout_s,
+    )
+    known = Known(
+        prior=bench.prior,
+        sizes_of=bench.model_sizes,
+        elsewhere=partial(measurements.prior_elsewhere, database, spec.scope),
+        favourites=favourites(database, spec),
+    )
+    try:
+        study = Study(
+            spec,
+            study_id,
+            SqlStudyStore(database, study_id, spec),
+            bench.measure,
+            known=known,
+            sampler=question.sampler,
+            storage=RDBStorage(database.full_url),
+            report=report,
+            limits=limits,
+            accept_disturbed=bench.settings.probe.accept_disturbed,
+        )
+        with bench.target.lease(bench.settings, waiting):
+            outcome = study.run()
+    except KeyboardInterrupt:
+        service.interrupt(database, study_id)
+        raise
+    except Exception as error:
+        service.fail(database, study_id, str(error))
+        raise
+    if not question.join or service.inherit(database, study_id):
+        service.finish(
+            database,
+            study_id,
+            outcome.recommendation,
+            wall_s=outcome.recommendation.study["wall_s"] if outcome.recommendation else 0.0,
+            message="; ".join(outcome.reasons),
+        )
+    return Answer(
+        study_id, outcome.recommendation, outcome.reasons, outcome.measured, spec.budget.name
+    )

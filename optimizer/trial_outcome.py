@@ -1,0 +1,62 @@
+"""What a max-batch answer means for a study: feasible, infeasible by how much, or failed."""
+
+from __future__ import annotations
+
+from optimizer.budgets import Budget
+from optimizer.records import Trial
+from probes.max_batch_result import MaxBatch, short_by_bytes
+from probes.measurement import Config, Measurement, Verdict
+
+UNMEASURED = {Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED}
+"""Verdicts that say nothing about whether the config fits."""
+
+
+def settle(number: int, config: Config, answer: MaxBatch, budget: Budget, wall_s: float) -> Trial:
+    """The settled trial of a config, with its violation of each constraint: above zero means
+    infeasible, as Optuna has it."""
+    run = answer.highest_passing
+    if run is not None and run.step_time is not None:
+        return Trial(
+            number,
+            config,
+            "feasible",
+            answer.reason,
+            batch_size=run.batch_size,
+            binding=answer.binding,
+            throughput_samples_per_s=run.effective_batch_size / run.step_time.mean_s,
+            violation={"memory": _memory_violation(run), "time": _time_violation(run, budget)},
+            probes=answer.probes,
+            wall_s=wall_s,
+        )
+    failing = answer.lowest_failing
+    if failing is None or failing.verdict in UNMEASURED:
+        return Trial(number, config, "failed", answer.reason, probes=answer.probes, wall_s=wall_s)
+    return Trial(
+        number,
+        config,
+        "infeasible",
+        answer.reason,
+        binding=answer.binding,
+        violation={
+            "memory": _memory_violation(failing),
+            "time": _time_violation(failing, budget),
+        },
+        probes=answer.probes,
+        wall_s=wall_s,
+    )
+
+
+def _memory_violation(run: Measurement) -> float:
+    """How far above its cap, relative: below zero when it fits. At least 1 % when it failed."""
+    if run.cap_bytes is None or run.cap_bytes <= 0:
+        return 0.0 if run.passed else 1.0
+    if run.passed:
+        return (run.peak_bytes or 0) / run.cap_bytes - 1
+    short = short_by_bytes(run)
+    return max(0.01, (short or 0) / run.cap_bytes)
+
+
+def _time_violation(run: Measurement, budget: Budget) -> float:
+    if budget.longest_step_s is None or run.step_time is None:
+        return -1.0
+    return run.step_time.mean_s / budget.longest_step_s - 1

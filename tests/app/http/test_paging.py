@@ -1,0 +1,101 @@
+"""Every item of a listing is seen once, however it is cut into pages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.checks import service as checks
+from app.http.paging import NumberedPageQuery, page_of
+from app.measurements import service as measurements
+from app.tuning import service as studies
+from probes.measurement import Verdict
+from tests.app import factories
+from tests.app.serving import problem
+
+
+@given(st.integers(0, 2**60 - 1))
+def test_a_number_survives_being_a_cursor(number):
+    page = page_of([number, number], 1, lambda row: row, lambda row: row)
+    assert NumberedPageQuery(cursor=page.next_cursor).before == number
+
+
+@given(st.lists(st.integers(1, 2**40), unique=True, max_size=40), st.integers(1, 10))
+def test_walking_the_pages_meets_each_item_once(ids, limit):
+    stored = sorted(ids, reverse=True)
+    met, cursor = [], None
+    while True:
+        before = NumberedPageQuery(cursor=cursor).before
+        rows = [row for row in stored if before is None or row < before][: limit + 1]
+        page = page_of(rows, limit, lambda row: row, lambda row: row)
+        met += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert met == stored
+
+
+def walk(api, path: str, **query) -> list[dict]:
+    items, cursor = [], None
+    while True:
+        answer = api.get(
+            path, params={**query, "limit": 2, **({"cursor": cursor} if cursor else {})}
+        )
+        page = answer.json()
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return items
+        assert len(page["items"]) == 2
+
+
+@pytest.fixture
+def filled(database):
+    for number in range(5):
+        spec = factories.spec(headroom=number / 100, fingerprint=str(number) * 16)
+        study, _ = studies.open_study(database, spec)
+        studies.finish(database, study.id, factories.recommendation(f"rec_{number}"))
+        verdict = Verdict.STABLE if number % 2 else Verdict.OOM
+        measurements.record(database, spec.scope, factories.measurement(number + 1, verdict))
+        checks.record(
+            database, verdict="fits", workload="w", device="cpu", fingerprint="f", document={}
+        )
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    "path", ["devices", "studies", "measurements", "recommendations", "checks"]
+)
+def test_every_listing_newest_first(api, path):
+    items = walk(api, f"/v1/{path}")
+    key = "key" if path == "devices" else "id"
+    ids = [item[key] for item in items]
+    assert len(set(ids)) == 5
+    assert ids == sorted(ids, reverse=True)
+    assert ids == [item[key] for item in api.get(f"/v1/{path}").json()["items"]]
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_is_added_meanwhile_shifts_nothing(api, database):
+    first = api.get("/v1/measurements", params={"limit": 2}).json()
+    measurements.record(database, factories.scope(), factories.measurement(99))
+    query = {"limit": 2, "cursor": first["next_cursor"]}
+    second = api.get("/v1/measurements", params=query).json()
+    batches = [item["batch_size"] for item in first["items"] + second["items"]]
+    assert batches == [5, 4, 3, 2]
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_filter_applies_to_every_page(api):
+    items = walk(api, "/v1/measurements", verdict="oom")
+    assert [item["batch_size"] for item in items] == [5, 3, 1]
+
+
+def test_the_largest_page_is_bounded(api):
+    problem(api.get("/v1/studies", params={"limit": 201}), 422, "invalid-request")
+
+
+def test_text_that_is_no_cursor(api):
+    document = problem(api.get("/v1/devices", params={"cursor": "zz!"}), 422, "invalid-request")
+    assert document["errors"][0]["field"] == "query.cursor"

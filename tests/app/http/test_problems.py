@@ -1,0 +1,123 @@
+"""Whatever goes wrong is answered with a problem document that says what to do."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from app.http.problem_types import TYPES
+from app.recommendations import service as recommendations
+from app.tuning import service as studies
+from tests.app import factories
+from tests.app.one_kind import kind  # noqa: F401
+from tests.app.serving import problem
+
+PAGE = Path(__file__).parents[3] / "docs" / "api-errors.md"
+
+
+def test_every_kind_is_described_under_the_heading_its_type_ends_in():
+    headings = {
+        line.removeprefix("### ") for line in PAGE.read_text().splitlines() if line[:4] == "### "
+    }
+    assert headings == set(TYPES)
+
+
+def test_an_unknown_path(api):
+    problem(api.get("/v1/nothing"), 404, "not-found")
+
+
+def test_an_unknown_id_names_the_thing(api):
+    document = problem(api.get("/v1/studies/st_none"), 404, "not-found")
+    assert "st_none" in document["detail"]
+
+
+def test_a_method_that_a_path_does_not_have(api):
+    answer = api.delete("/v1/devices")
+    problem(answer, 405, "method-not-allowed")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
+
+
+def test_a_wrong_field_is_named_with_what_is_wrong(api):
+    document = problem(api.get("/v1/devices", params={"limit": 0}), 422, "invalid-request")
+    assert document["errors"] == [
+        {"field": "query.limit", "message": "Input should be greater than or equal to 1"}
+    ]
+
+
+def test_a_query_that_is_not_known_is_refused_not_ignored(api):
+    document = problem(
+        api.get("/v1/measurements", params={"workloads": "x"}), 422, "invalid-request"
+    )
+    assert document["errors"][0]["field"] == "query.workloads"
+
+
+def test_every_wrong_field_of_a_body_is_named(api):
+    body = {"workload": "transformer", "trials": "8", "colour": "red"}
+    document = problem(api.post("/v1/studies", json=body), 422, "invalid-request")
+    assert {each["field"] for each in document["errors"]} == {"body.trials", "body.colour"}
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"workload": ', b"\xff\xfe", b"[" * 10_000])
+def test_a_body_that_is_no_json(api, body):
+    answer = api.post("/v1/studies", content=body, headers={"Content-Type": "application/json"})
+    problem(answer, 400, "malformed-body")
+
+
+def test_a_body_that_is_not_said_to_be_json_is_not_taken_for_it(api):
+    answer = api.post("/v1/studies", content=b'{"workload": "transformer"}')
+    problem(answer, 422, "invalid-request")
+
+
+def test_a_failure_of_the_service_is_a_problem_too_and_tells_nothing(api, monkeypatch, caplog):
+    def fail(*_arguments, **_named):
+        raise RuntimeError("the secret is 42")
+
+    monkeypatch.setattr(recommendations, "text", fail)
+    with caplog.at_level(logging.ERROR, logger="app"):
+        answer = api.get("/v1/recommendations/rec_1")
+    document = problem(answer, 500, "internal-error")
+    assert "the secret" not in answer.text
+    record = next(record for record in caplog.records if record.exc_info)
+    assert "the secret is 42" in str(record.exc_info[1])
+    assert document["request_id"]
+
+
+def test_a_database_that_is_away_is_a_503_with_a_time_to_try_again(api, database):
+    with database.write() as session:
+        session.execute(text("ALTER TABLE tonnage_checks RENAME TO tonnage_checks_away"))
+    answer = api.get("/v1/checks")
+    problem(answer, 503, "unavailable")
+    assert "tonnage_checks" not in answer.text
+    assert database.url.database not in answer.text
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_client_may_give_the_request_its_id(api):
+    answer = api.get("/v1/nothing", headers={"X-Request-ID": "build-17"})
+    assert problem(answer, 404, "not-found")["request_id"] == "build-17"
+
+
+def test_an_id_that_would_spoil_the_log_is_not_taken(api):
+    answer = api.get("/healthz", headers={"X-Request-ID": "a\tb"})
+    assert answer.headers["x-request-id"] != "a\tb"
+
+
+def test_an_export_that_a_format_cannot_carry(api, database):
+    study, _ = studies.open_study(database, factories.spec())
+    awkward = factories.recommendation(config={"name": "two\nlines"})
+    studies.finish(database, study.id, awkward)
+    answer = api.get("/v1/recommendations/rec_1/exports/env")
+    document = problem(answer, 422, "invalid-request")
+    assert "json, yaml or toml" in document["detail"]
+
+
+def test_answers_carry_security_headers(api: httpx.Client):
+    headers = api.get("/v1/devices").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
