@@ -11,6 +11,7 @@ from app.devices.routes import KeyInPath
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
+from app.jobs.live_devices import LiveDevices
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.recommendations.standing import standings
@@ -23,7 +24,7 @@ router = resource("device-pages")
 @router.get("/devices", include_in_schema=False)
 def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
     context = {
-        "devices": service.live.look(service.database),
+        "devices": LiveDevices.of(service).look(service.database),
         "seen": devices.listing(service.database),
     }
     return page(request, "devices.html", context)
@@ -32,7 +33,9 @@ def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
 @router.get("/devices/now", include_in_schema=False)
 def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
     """The part that changes by itself."""
-    return page(request, "_devices.html", {"devices": service.live.look(service.database)})
+    return page(
+        request, "_devices.html", {"devices": LiveDevices.of(service).look(service.database)}
+    )
 
 
 @router.get("/devices/{key}", include_in_schema=False)

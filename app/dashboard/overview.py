@@ -9,6 +9,7 @@ from app.dashboard.page import page
 from app.http.resource import resource
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Reader
+from app.jobs.live_devices import LiveDevices
 from app.recommendations.matrix import budgets_of, matrix
 from app.studies import view
 from app.studies.progress import outline
@@ -47,6 +48,6 @@ def _now(service: Service) -> dict[str, object]:
         for each in view.page(service.database, state=state, limit=RUNNING_SHOWN)
     ]
     return {
-        "devices": service.live.look(service.database),
+        "devices": LiveDevices.of(service).look(service.database),
         "active": outline(service.database, active[:RUNNING_SHOWN]),
     }

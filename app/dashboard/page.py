@@ -12,9 +12,10 @@ from starlette.requests import Request
 from app.dashboard import forms
 from app.dashboard.assets import path_of
 from app.dashboard.filters import FILTERS
+from app.http.caller import allows
 from app.http.reply import TaggedReply
-from app.http.runtime import Service, caller_of
-from app.keys.records import allows
+from app.http.runtime import Service
+from app.http.security import caller_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

@@ -18,12 +18,13 @@ from app.dashboard.space import SpaceRow, pinned_of, rows_of
 from app.http.resource import resource
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
+from app.jobs.live_devices import LiveDevices
 from app.jobs.records import StudyRequest
 from app.studies import service as jobs
 from app.studies.cost import Cost, expected
 from app.studies.schemas import StudyCreate
 from app.workloads.registry import registered
-from app.workloads.space import Described, space_rules
+from app.workloads.space import Described, Describer, space_rules
 from optimizer.budgets import Budget, Objective, budget_named
 from optimizer.spaces import space_for
 from probes.devices.base import size_text
@@ -89,7 +90,7 @@ def _form(
 
 
 def _choices(service: Service) -> dict[str, Any]:
-    devices = service.live.look(service.database)
+    devices = LiveDevices.of(service).look(service.database)
     return {
         "workloads": sorted(registered(service.settings)),
         "budgets": service.settings.budget_table().values(),
@@ -109,9 +110,9 @@ def _plan(service: Service, form: Form, *, ask: bool) -> Plan:
         return Plan(None)
     try:
         described = (
-            service.describer.describe(settings, workload)
+            Describer.of(service).describe(settings, workload)
             if ask
-            else service.describer.known(settings, workload)
+            else Describer.of(service).known(settings, workload)
         )
         if described is None:
             return Plan(None)
@@ -143,7 +144,7 @@ def _space(service: Service, space: Space, asked: StudyRequest, pinned: Mapping[
 
 def _device(service: Service, device: str | None, name: str) -> Any:
     """Of the device that is asked for, else of the best one here."""
-    found = service.live.look(service.database)
+    found = LiveDevices.of(service).look(service.database)
     chosen = next((each for each in found if device in (None, each.device)), None)
     return getattr(chosen, name) if chosen is not None else None
 

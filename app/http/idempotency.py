@@ -1,27 +1,28 @@
 """Doing a thing once, however often it is asked for with the same ``Idempotency-Key``.
 
-The key, what is done under it and what was answered are committed together: after a crash at any
-moment either all of them are there or none is.
+The key, what is done under it and the answer are committed together: after a crash at any moment,
+either all of them are stored or none of them is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Header
 from pydantic import BaseModel
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.clock import utc_now
 from app.database import Database
+from app.database.models import IdempotentReplyRow
 from app.errors import IdempotencyConflict
-from app.http import idempotency_repository as repository
-from app.http.idempotency_repository import Reply, Request
-from app.http.runtime import Caller
+from app.http.caller import Caller
 from optimizer.records import short_hash
 from probes.errors import MeasurementError
 
@@ -35,17 +36,38 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern="^[!-~]{1,200}$",
-        description="Any text of your choice, such as a UUID, that stands for this request: sent "
-        "again with it within 48 hours, it is answered as before and nothing is done twice.",
+        description="Any text of your choice, such as a UUID, that identifies this request. "
+        "Sent again with the same key within 48 hours, the request gets the same answer and is "
+        "not carried out twice.",
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
 
 
+@dataclass(frozen=True)
+class Reply:
+    """An answer, as it is sent."""
+
+    status: int
+    body: str
+    """JSON text; may be empty."""
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What tells two requests with an ``Idempotency-Key`` apart."""
+
+    caller: str
+    operation: str
+    key: str
+    request_hash: str
+
+
 def request(
     caller: Caller, operation: str, key: str | None, body: BaseModel | None = None
 ) -> Request | None:
-    """What is asked, as far as it matters for asking it again; ``None`` without a key."""
+    """Identifies the request if it is sent again; ``None`` without a key."""
     if key is None:
         return None
     content = None if body is None else body.model_dump(mode="json")
@@ -53,14 +75,14 @@ def request(
 
 
 def of_caller(caller: Caller, key: str | None) -> str | None:
-    """The key as it is kept where callers are not told apart: those of two never meet."""
+    """The key, prefixed with its caller: the same key of two callers means two requests."""
     return None if key is None else f"{caller.id}:{key}"
 
 
 def once(database: Database, request: Request | None, perform: Callable[[Session], Reply]) -> Reply:
-    """What ``perform`` answers, or what it answered when it was first asked for.
+    """The answer of ``perform``, or its answer when the request was first sent.
 
-    ``perform`` works in the given transaction and in no other. ``request`` is ``None`` for one
+    ``perform`` must work in the given transaction only. ``request`` is ``None`` for a request
     without a key. Raises ``IdempotencyConflict`` for a key that stands for another request.
     """
     if request is None:
@@ -75,27 +97,46 @@ def once(database: Database, request: Request | None, perform: Callable[[Session
     raise MeasurementError("Others keep sending the same request; try again.")
 
 
-def _found(session: Session, request: Request) -> Reply | None:
-    known = repository.find(session, request)
-    if known is None:
-        return None
-    request_hash, reply = known
-    if request_hash != request.request_hash:
-        raise IdempotencyConflict(
-            f"The Idempotency-Key {request.key!r} was used before, for another body."
-        )
-    return reply
-
-
-def _performed(session: Session, request: Request, perform: Callable[[Session], Reply]) -> Reply:
-    repository.forget(session, utc_now() - KEPT)
-    row = repository.reserve(session, request)
-    reply = perform(session)
-    repository.settle(row, reply)
-    return reply
-
-
 def answer(reply: Reply) -> Response:
     headers = {"Location": reply.location} if reply.location else None
     media_type = "application/json" if reply.body else None
     return Response(reply.body, reply.status, headers=headers, media_type=media_type)
+
+
+def _found(session: Session, request: Request) -> Reply | None:
+    row = session.execute(
+        select(IdempotentReplyRow).where(
+            IdempotentReplyRow.caller == request.caller,
+            IdempotentReplyRow.operation == request.operation,
+            IdempotentReplyRow.key == request.key,
+        )
+    ).scalar_one_or_none()
+    if row is None:
+        return None
+    if row.request_hash != request.request_hash:
+        raise IdempotencyConflict(
+            f"The Idempotency-Key {request.key!r} was used before, for another body."
+        )
+    return Reply(row.status, row.body, row.location)
+
+
+def _performed(session: Session, request: Request, perform: Callable[[Session], Reply]) -> Reply:
+    """Reserve the key first: another process with the same request then waits for this transaction.
+    Raises ``IntegrityError`` when the key is taken."""
+    now = utc_now()
+    session.execute(delete(IdempotentReplyRow).where(IdempotentReplyRow.created_at < now - KEPT))
+    row = IdempotentReplyRow(
+        caller=request.caller,
+        operation=request.operation,
+        key=request.key,
+        request_hash=request.request_hash,
+        status=0,
+        location=None,
+        body="",
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    reply = perform(session)
+    row.status, row.body, row.location = reply.status, reply.body, reply.location
+    return reply

@@ -27,9 +27,9 @@ from app.errors import (
     NotRegistered,
 )
 from app.http import problem_types as types
+from app.http.headers import header
 from app.http.problem_types import ProblemType
 from app.log_context import context
-from app.service.headers import header
 from probes.errors import MeasurementError, TonnageError
 
 MEDIA_TYPE = "application/problem+json"

@@ -1,15 +1,18 @@
-"""Which scope a route needs. Who the caller is, ``app.service.gate`` has found out before."""
+"""Which scope a route needs. ``app.service.gate`` has identified the caller before."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.types import Scope as AsgiScope
 
 from app.http import problem_types as types
+from app.http.caller import Caller, Scope, allows
 from app.http.problems import ProblemError
-from app.http.runtime import Caller, caller_of
-from app.keys.records import Scope, allows
+
+CALLER = "tonnage.caller"
+"""Where the caller is kept in the ASGI scope of a request."""
 
 
 class Needs:
@@ -26,6 +29,12 @@ class Needs:
                 f"This needs a key with the scope {self.scope}; {caller.id} has {caller.scope}.",
             )
         return caller
+
+
+def caller_of(scope: AsgiScope) -> Caller:
+    """The sender of a request that ``app.service.gate`` has let in."""
+    caller: Caller = scope[CALLER]
+    return caller
 
 
 Reader = Annotated[Caller, Depends(Needs("read"))]

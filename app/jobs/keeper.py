@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from optimizer.records import short_hash
 
 LOG_FILE = "runner.log"
 LOG_BYTES = 1_000_000
+LOOK_EVERY_S = 5.0
 RETRY_S = 30.0
 """A runner that ended at once will do so again: not before that."""
 TAIL_CHARACTERS = 500
@@ -108,6 +110,38 @@ class Keeper:
             said = _tail(self._settings.data_dir / LOG_FILE)
             self.problem = f"The runner ended with status {status}. {said}".rstrip()
             log.error("%s", self.problem)
+
+
+class RunnerWatch:
+    """A thread of the service that calls ``Keeper.ensure`` every few seconds, and at once when
+    woken. The runner itself is a separate process, which does not end with the service."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="runner-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._keeper.ensure()
+            except Exception as error:
+                # The database may be unreachable for a while: the service and this thread stay.
+                log.warning("Could not check whether a runner is needed: %s", error)
+            self._wake.wait(LOOK_EVERY_S)
+            self._wake.clear()
 
 
 def runner_command(settings: Settings) -> list[str]:

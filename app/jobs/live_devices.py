@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.http.runtime import Service
 from app.jobs import repository as jobs
 from app.jobs import runner_repository
 from app.jobs.offers import DeviceOffer
@@ -60,6 +61,11 @@ class LiveDevices:
         self._nvml = nvml
         self._machine = Machine()
         self._before: CpuUse | None = None
+
+    @classmethod
+    def of(cls, service: Service) -> LiveDevices:
+        """Those of a running service."""
+        return service.part(cls, lambda: cls(service.settings.probe.lease_dir))
 
     def look(self, database: Database) -> list[LiveDevice]:
         """Accelerators of this machine, its CPU, then what runners elsewhere offer."""

@@ -1,24 +1,16 @@
-"""What a key is, and what it allows."""
+"""An API key, as it is stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
 
-Scope = Literal["read", "run", "admin"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""Each allows what the one before it does: ``read`` everything that is stored, ``run`` to start and
-cancel studies and to send measurements, ``admin`` to delete."""
-
-
-def allows(held: Scope, needed: Scope) -> bool:
-    return SCOPES.index(held) >= SCOPES.index(needed)
+from app.http.caller import Scope
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as it is stored: everything but the key."""
+    """Everything about a key but the key itself."""
 
     id: str
     name: str

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import ApiKeyRow
-from app.keys.records import ApiKey, Scope
+from app.http.caller import Scope
+from app.keys.records import ApiKey
 
 
 def add(session: Session, *, key_id: str, name: str, scope: Scope, token_hash: str) -> ApiKey:

@@ -8,9 +8,10 @@ import secrets
 
 from app.database import Database
 from app.errors import NotFound
+from app.http.caller import Scope
 from app.ids import new_id
 from app.keys import repository
-from app.keys.records import ApiKey, Scope
+from app.keys.records import ApiKey
 
 PREFIX = "tng_"
 """Makes a key recognisable: to people, and to programs that look for leaked ones."""

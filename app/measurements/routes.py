@@ -12,8 +12,7 @@ from app.http import idempotency
 from app.http import problem_types as types
 from app.http.declared import problems
 from app.http.fields import LARGEST
-from app.http.idempotency import IdempotencyKey
-from app.http.idempotency_repository import Reply
+from app.http.idempotency import IdempotencyKey, Reply
 from app.http.paging import Page, page_of
 from app.http.resource import resource
 from app.http.runtime import ServiceDep

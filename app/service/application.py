@@ -34,6 +34,7 @@ from app.service.envelope import REQUEST_ID, Envelope
 from app.service.gate import Gate
 from app.service.health import router as health
 from app.service.intake import Intake
+from app.service.metrics import Metrics
 from app.studies.routes import router as studies
 from app.workloads.routes import router as workloads
 
@@ -105,7 +106,7 @@ def _middleware(service: Service) -> list[Middleware]:
         expose_headers=["ETag", "Location", "Retry-After", REQUEST_ID],
     )
     return [
-        Middleware(Envelope, metrics=service.metrics, log_reads=settings.log_reads),
+        Middleware(Envelope, metrics=Metrics.of(service), log_reads=settings.log_reads),
         *([cors] if settings.cors_origins else []),
         Middleware(Gate, service=service),
         Middleware(

@@ -11,8 +11,9 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http import problems
+from app.http.headers import header
+from app.http.security import CALLER
 from app.log_context import bound
-from app.service.headers import header
 from app.service.metrics import Metrics
 
 REQUEST_ID = "X-Request-ID"
@@ -90,7 +91,7 @@ class Envelope:
             "path": path,
             "status": status,
             "duration_ms": round(duration_s * 1000, 2),
-            "caller": getattr(scope.get("tonnage.caller"), "id", None),
+            "caller": getattr(scope.get(CALLER), "id", None),
         }
         log.info(
             "%s %s %d %.1f ms", method, path, status, duration_s * 1000, extra={"facts": facts}

@@ -15,12 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.http import problem_types as types
 from app.http import problems
+from app.http.caller import OPEN, Caller
+from app.http.headers import header
 from app.http.problems import ProblemError
-from app.http.runtime import OPEN, Caller, Service
+from app.http.runtime import Service
+from app.http.security import CALLER
 from app.keys import service as keys
 from app.keys import sessions
-from app.service.addresses import is_loopback_name
-from app.service.headers import header
+from app.service.listen import is_loopback_name
+from app.service.rate import RateLimiter
 from probes.errors import TonnageError
 
 PUBLIC = frozenset({"/login", "/docs", "/openapi.json", "/healthz", "/readyz"})
@@ -37,6 +40,8 @@ class Gate:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app = app
         self.service = service
+        settings = service.settings.service
+        self.limiter = RateLimiter(settings.rate_per_s, settings.rate_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,7 +50,7 @@ class Gate:
         try:
             self._check_host(scope)
             self._check_origin(scope)
-            scope["tonnage.caller"] = await self._caller(scope)
+            scope[CALLER] = await self._caller(scope)
         except (ProblemError, TonnageError) as error:
             answer = problems.response(problems.problem_of(error), scope)
             await answer(scope, receive, send)
@@ -105,7 +110,7 @@ class Gate:
         return scope["method"] in _SAFE or not scope["path"].startswith("/v1/")
 
     def _count(self, client: str) -> None:
-        wait_s = self.service.limiter.take(client)
+        wait_s = self.limiter.take(client)
         if wait_s > 0:
             raise ProblemError(
                 types.TOO_MANY_REQUESTS,

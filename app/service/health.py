@@ -14,6 +14,7 @@ from app.http.problems import ProblemError
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
+from app.service.metrics import Metrics
 
 router = resource("operations")
 
@@ -54,4 +55,4 @@ def readyz(service: ServiceDep) -> Health:
 )
 def metrics(service: ServiceDep, caller: Reader) -> Response:
     """Requests, studies by state, probes by verdict, queue depth, busy time of devices."""
-    return Response(service.metrics.text(), headers={"Content-Type": METRICS_TYPE})
+    return Response(Metrics.of(service).text(), headers={"Content-Type": METRICS_TYPE})

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http import problem_types as types
 from app.http import problems
+from app.http.headers import header
 from app.http.problems import ProblemError
-from app.service.headers import header
 
 CLOSE = {"Connection": "close"}
 """What is left of the body on the connection is not read."""

@@ -4,10 +4,10 @@ why it cannot be had."""
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 from typing import Any
 
-from app.service.addresses import is_loopback
 from probes.errors import InputError
 
 BACKLOG = 2048
@@ -45,6 +45,19 @@ def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Of an IP address as text; anything else is not one."""
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_name(name: str) -> bool:
+    """Of a host as a client writes it: ``localhost`` and below, or a loopback address."""
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
 
 
 def _resolve(host: str, port: int) -> tuple[int, Any]:

@@ -4,19 +4,17 @@ asks, so that every process of the service says the same."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.database import Database
+from app.http.runtime import Service
 from app.jobs.records import WAITING
 from app.measurements import service as measurements
 from app.studies import service as jobs
 from app.studies import view as studies
-
-if TYPE_CHECKING:
-    from app.database import Database
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -42,6 +40,11 @@ class Metrics:
         )
         self._registry.register(_Stored(database))
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    @classmethod
+    def of(cls, service: Service) -> Metrics:
+        """Those of a running service."""
+        return service.part(cls, lambda: cls(service.database))
 
     def answered(self, method: str, route: str, status: int, duration_s: float | None) -> None:
         """One request. ``route`` is its pattern, so that ids make no new series."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.machine.target import timeouts
 from app.settings import Settings
@@ -15,6 +16,9 @@ from optimizer.spaces import SpaceRules, Tier
 from probes.errors import TonnageError
 from probes.prober import Prober, resolve_python
 from probes.space import Space, dimension_from_dict
+
+if TYPE_CHECKING:
+    from app.http.runtime import Service
 
 GOOD_FOR_S = 600.0
 """Its file may have been changed after so long."""
@@ -37,6 +41,11 @@ class Describer:
         self._ask = ask or _asked
         self._known: dict[str, tuple[float, Described]] = {}
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, service: Service) -> Describer:
+        """That of a running service."""
+        return service.part(cls, cls)
 
     def known(self, settings: Settings, name: str) -> Described | None:
         """Without asking. Raises ``NotRegistered``."""

@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 
 from app.database import Database
+from app.http.caller import Scope
 from app.http.runtime import Service
 from app.keys import service as keys
-from app.keys.records import Scope
 from app.service.listen import listen, url_of
 from app.service.serve import configuration
 from app.settings import load_settings

@@ -37,7 +37,7 @@ def create(
 
     The key alone is on stdout: KEY=$(tonnage keys create --scope read --name dashboard)
     """
-    from app.keys.records import SCOPES
+    from app.http.caller import SCOPES
 
     known = next((each for each in SCOPES if each == scope), None)
     if known is None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from app.database import Database
+from app.http.caller import Scope
 from app.keys import service as keys
-from app.keys.records import Scope
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 

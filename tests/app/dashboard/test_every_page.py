@@ -111,7 +111,9 @@ def stored_in(folder: Path, migrated_file: Path) -> Iterator[Database]:
 def offline(database: Database) -> Service:
     """A service whose workloads are described without a worker."""
     describer = Describer(lambda settings, name: Described(SPACE, 1000))
-    return Service(database, load_settings(environ={}), needs_keys=False, describer=describer)
+    return Service(
+        database, load_settings(environ={}), needs_keys=False, parts={Describer: describer}
+    )
 
 
 def half_done(database: Database) -> str:

@@ -275,7 +275,7 @@ class TestStart:
         space = {"layers": Choice([1, 2, 4]), "activation": Choice(["relu", "gelu"])}
         describer = Describer(lambda settings, name: Described(space, 1000))
         service = Service(
-            database, load_settings(environ={}), needs_keys=False, describer=describer
+            database, load_settings(environ={}), needs_keys=False, parts={Describer: describer}
         )
         with httpx.Client(
             base_url=start_service(service), headers={"Accept": "text/html"}, timeout=30

@@ -11,7 +11,7 @@ import pytest
 from app.clock import utc_now
 from app.errors import IdempotencyConflict
 from app.http import idempotency
-from app.http.idempotency_repository import Reply, Request
+from app.http.idempotency import Reply, Request
 from app.measurements import service as measurements
 from tests.app import factories
 from tests.app.serving import problem

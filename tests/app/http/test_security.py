@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from app.keys import service as keys
-from app.service import protocol
+from app.service import serve as serving
 from tests.app import factories
 from tests.app.conftest import KINDS
 from tests.app.one_kind import kind  # noqa: F401
@@ -298,7 +298,7 @@ class TestMemory:
 
 class TestSlowClients:
     def test_many_that_never_finish_keep_nobody_out(self, serve, monkeypatch):
-        monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(serving, "HEAD_TIMEOUT_S", 0.5)
         url = serve(max_connections=64)
         slow = [connect(url) for _ in range(40)]
         for connection in slow:

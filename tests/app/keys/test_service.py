@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import NotFound
+from app.http.caller import SCOPES, allows
 from app.keys import service as keys
-from app.keys.records import SCOPES, allows
 
 
 def test_a_key_opens_and_its_text_is_nowhere_in_the_database(database):

@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from app.service import protocol
+from app.service import serve as serving
 from tests.app import factories
 from tests.app.one_kind import kind  # noqa: F401
 from tests.app.serving import problem
@@ -96,7 +96,7 @@ def test_a_body_that_never_ends_is_given_up(serve):
 
 
 def test_headers_that_never_end_are_given_up(serve, monkeypatch):
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(serving, "HEAD_TIMEOUT_S", 0.2)
     url = serve()
     for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc"):
         with connect(url) as connection:
@@ -105,7 +105,7 @@ def test_headers_that_never_end_are_given_up(serve, monkeypatch):
 
 
 def test_a_request_that_is_under_way_is_not_cut_off(serve, monkeypatch):
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(serving, "HEAD_TIMEOUT_S", 0.2)
     url = serve(body_timeout_s=0.6)
     with connect(url) as connection:
         head = b"POST /v1/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

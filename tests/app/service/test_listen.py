@@ -6,8 +6,7 @@ import socket
 
 import pytest
 
-from app.service.addresses import is_loopback_name
-from app.service.listen import is_loopback_only, listen, url_of
+from app.service.listen import is_loopback_name, is_loopback_only, listen, url_of
 from probes.errors import InputError
 
 

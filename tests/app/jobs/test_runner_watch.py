@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from app.http.runtime import Service
-from app.service import runners
-from app.service.runners import RunnerWatch
+from app.jobs import keeper as keeper_module
+from app.jobs.keeper import RunnerWatch
 from app.settings import load_settings
 
 TIMEOUT_S = 30
@@ -32,7 +32,7 @@ class Keeper:
 
 @pytest.fixture
 def keeper(monkeypatch):
-    monkeypatch.setattr(runners, "LOOK_EVERY_S", 3600.0)
+    monkeypatch.setattr(keeper_module, "LOOK_EVERY_S", 3600.0)
     return Keeper()
 
 
@@ -48,7 +48,7 @@ def test_it_looks_when_it_starts_and_whenever_it_is_woken_whatever_fails(keeper)
 
 
 def test_it_looks_again_by_itself(keeper, monkeypatch):
-    monkeypatch.setattr(runners, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(keeper_module, "LOOK_EVERY_S", 0.01)
     watch = RunnerWatch(keeper)
     watch.start()
     assert all(keeper.looks.acquire(timeout=TIMEOUT_S) for _ in range(3))
