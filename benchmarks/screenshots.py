@@ -27,10 +27,10 @@ from urllib.parse import quote
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.checks import service as checks
+from app.checks import repository as checks
 from app.database import Database, open_database
 from app.keys import service as keys
-from app.measurements import service as measurements
+from app.measurements import repository as measurements
 from app.recommendations import service as recommendations
 from app.workloads import service as workloads
 
@@ -93,11 +93,11 @@ def pages(database: Database) -> list[Shot]:
         Shot("workload", f"/workloads/{quote(each.reference)}")
         for each in workloads.listing(database)[:1]
     ]
-    shots += [
-        Shot("measurement", f"/measurements/{each.id}")
-        for each in measurements.page(database, limit=1)
-    ]
-    shots += [Shot("check", f"/checks/{each.id}") for each in checks.page(database, limit=1)]
+    with database.read() as session:
+        measured = measurements.page(session, limit=1)
+        checked = checks.page(session, limit=1)
+    shots += [Shot("measurement", f"/measurements/{each.id}") for each in measured]
+    shots += [Shot("check", f"/checks/{each.id}") for each in checked]
     return shots
 
 

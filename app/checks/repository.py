@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.checks.records import CheckRecord, CheckVerdict
 from app.clock import utc_now
 from app.database.models import CheckRow
+from app.database.paging import newest_first
 
 
 def add(
@@ -46,19 +47,16 @@ def get(session: Session, check_id: str) -> CheckRecord | None:
 def page(
     session: Session,
     *,
-    workload: str | None,
-    verdict: str | None,
-    fingerprint: str | None,
-    before: str | None,
+    workload: str | None = None,
+    verdict: str | None = None,
+    fingerprint: str | None = None,
+    before: str | None = None,
     limit: int,
 ) -> list[CheckRecord]:
     """Newest first; ``before`` is the id where the page before ended."""
     row = CheckRow
     wanted = {row.workload: workload, row.verdict: verdict, row.fingerprint: fingerprint}
-    statement = select(row).order_by(row.id.desc()).limit(limit)
-    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
-    if before is not None:
-        statement = statement.where(row.id < before)
+    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
     return [_record(found) for found in session.execute(statement).scalars()]
 
 

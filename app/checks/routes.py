@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
+from app.checks import repository
 from app.checks import service as checks
 from app.checks.schemas import CheckOut, CheckPost, CheckQuery
 from app.errors import NotFound
@@ -35,9 +36,9 @@ def list_checks(
     service: ServiceDep, caller: Reader, query: Annotated[CheckQuery, Query()]
 ) -> Page[CheckOut]:
     """What the pre-training check has answered, the newest first."""
-    wanted = query.model_dump(exclude={"limit", "cursor"})
-    rows = checks.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
-    return page_of(rows, query.limit, lambda row: row.id, CheckOut.of)
+    with service.database.read() as session:
+        rows = repository.page(session, **query.wanted())
+    return page_of(rows, query, CheckOut.of)
 
 
 @router.post(

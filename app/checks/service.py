@@ -73,24 +73,3 @@ def get(database: Database, check_id: str) -> CheckRecord:
     if found is None:
         raise NotFound(f"There is no check {check_id}.")
     return found
-
-
-def page(
-    database: Database,
-    *,
-    workload: str | None = None,
-    verdict: str | None = None,
-    fingerprint: str | None = None,
-    before: str | None = None,
-    limit: int,
-) -> list[CheckRecord]:
-    """Newest first."""
-    with database.read() as session:
-        return repository.page(
-            session,
-            workload=workload,
-            verdict=verdict,
-            fingerprint=fingerprint,
-            before=before,
-            limit=limit,
-        )

@@ -9,6 +9,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.checks import repository
 from app.checks import service as checks
 from app.checks.records import CheckVerdict
 from app.checks.routes import CheckId
@@ -34,7 +35,8 @@ def listing(
     before: Annotated[Id | None, Query()] = None,
 ) -> Response:
     wanted = {"workload": workload or None, "verdict": verdict or None}
-    found = checks.page(service.database, **wanted, before=before, limit=PER_PAGE + 1)
+    with service.database.read() as session:
+        found = repository.page(session, **wanted, before=before, limit=PER_PAGE + 1)
     shown = found[:PER_PAGE]
     given = {name: value for name, value in wanted.items() if value}
     older = {**given, "before": shown[-1].id} if len(found) > PER_PAGE else None

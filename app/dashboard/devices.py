@@ -12,8 +12,8 @@ from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
 from app.jobs.live_devices import LiveDevices
-from app.measurements import service as measurements
-from app.recommendations import service as recommendations
+from app.measurements import repository as measurements
+from app.recommendations import repository as recommendations
 from app.recommendations.standing import standings
 
 SHOWN = 25
@@ -41,11 +41,13 @@ def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
 @router.get("/devices/{key}", include_in_schema=False)
 def device(request: Request, service: ServiceDep, caller: Reader, key: KeyInPath) -> Response:
     found = devices.get(service.database, key)
-    answers = recommendations.page(service.database, fingerprint=key, limit=SHOWN)
+    with service.database.read() as session:
+        answers = recommendations.page(session, fingerprint=key, limit=SHOWN)
+        measured = measurements.page(session, fingerprint=key, limit=SHOWN)
     context = {
         "device": found,
         "recommendations": answers,
         "standings": standings(service.database, answers),
-        "measurements": measurements.page(service.database, fingerprint=key, limit=SHOWN),
+        "measurements": measured,
     }
     return page(request, "device.html", context)

@@ -15,6 +15,7 @@ from app.http.fields import Id
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
+from app.recommendations import repository
 from app.recommendations import service as recommendations
 from app.recommendations.routes import RecommendationId
 from app.recommendations.standing import Standing, standings
@@ -44,7 +45,8 @@ def listing(
     before: Annotated[Id | None, Query()] = None,
 ) -> Response:
     wanted = {"workload": workload or None, "budget": budget or None, "device": device or None}
-    found = recommendations.page(service.database, **wanted, before=before, limit=PER_PAGE + 1)
+    with service.database.read() as session:
+        found = repository.page(session, **wanted, before=before, limit=PER_PAGE + 1)
     shown = found[:PER_PAGE]
     known = standings(service.database, shown)
     choices = recommendations.choices(service.database)

@@ -17,8 +17,9 @@ from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
 from app.measurements import prediction_service as predictions
-from app.measurements import service as measurements
-from app.recommendations import service as recommendations
+from app.measurements import repository as measurements
+from app.measurements.service import get
+from app.recommendations import repository as recommendations
 from app.recommendations.standing import standings
 from app.workloads import service as workloads
 from app.workloads.registry import registered
@@ -55,8 +56,9 @@ def workload(
     if not seen and entry is None:
         raise NotFound(f"No workload {name} is registered here, and none has been measured.")
     space = {each: dimension_from_dict(d) for each, d in seen[0].space.items()} if seen else {}
-    found = measurements.page(database, workload=name, before=before, limit=PER_PAGE + 1)
-    answers = recommendations.page(database, workload=name, limit=PER_PAGE)
+    with database.read() as session:
+        found = measurements.page(session, workload=name, before=before, limit=PER_PAGE + 1)
+        answers = recommendations.page(session, workload=name, limit=PER_PAGE)
     context = {
         "name": name,
         "entry": entry,
@@ -79,6 +81,6 @@ def measurement(
     caller: Reader,
     measurement_id: Annotated[int, Path(ge=1, le=LARGEST)],
 ) -> Response:
-    summary, found = measurements.get(service.database, measurement_id)
+    summary, found = get(service.database, measurement_id)
     context = {"summary": summary, "run": found, "figures": stability_figures(found)}
     return page(request, "measurement.html", context)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import DeviceRow
+from app.database.paging import newest_first
 from app.database.upsert import upsert
 
 
@@ -89,17 +90,18 @@ def listing(session: Session) -> list[DeviceRecord]:
 
 
 def page(
-    session: Session, *, kind: str | None, class_key: str | None, before: int | None, limit: int
+    session: Session,
+    *,
+    kind: str | None = None,
+    class_key: str | None = None,
+    before: int | None = None,
+    limit: int,
 ) -> list[DeviceRecord]:
     """First seen last; ``before`` is the id where the page before ended."""
-    statement = select(DeviceRow).order_by(DeviceRow.id.desc()).limit(limit)
-    if kind is not None:
-        statement = statement.where(DeviceRow.kind == kind)
-    if class_key is not None:
-        statement = statement.where(DeviceRow.class_key == class_key)
-    if before is not None:
-        statement = statement.where(DeviceRow.id < before)
-    return [_record(row) for row in session.execute(statement).scalars()]
+    row = DeviceRow
+    wanted = {row.kind: kind, row.class_key: class_key}
+    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
+    return [_record(found) for found in session.execute(statement).scalars()]
 
 
 def of_keys(session: Session, keys: Collection[str]) -> dict[str, DeviceRecord]:

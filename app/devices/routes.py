@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
+from app.devices import repository
 from app.devices import service as devices
 from app.devices.schemas import DeviceIn, DeviceOut, DeviceQuery
 from app.http import problem_types as types
@@ -32,14 +33,9 @@ def list_devices(
     service: ServiceDep, caller: Reader, query: Annotated[DeviceQuery, Query()]
 ) -> Page[DeviceOut]:
     """Every device that results are stored for, the newest first."""
-    rows = devices.page(
-        service.database,
-        kind=query.kind,
-        class_key=query.class_key,
-        before=query.before,
-        limit=query.limit + 1,
-    )
-    return page_of(rows, query.limit, lambda row: row.id, DeviceOut.of)
+    with service.database.read() as session:
+        rows = repository.page(session, **query.wanted())
+    return page_of(rows, query, DeviceOut.of)
 
 
 @router.get("/{key}", summary="Read a device", responses=problems(types.NOT_FOUND))

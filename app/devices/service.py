@@ -36,19 +36,6 @@ def listing(database: Database) -> list[DeviceRecord]:
         return repository.listing(session)
 
 
-def page(
-    database: Database,
-    *,
-    kind: str | None = None,
-    class_key: str | None = None,
-    before: int | None = None,
-    limit: int,
-) -> list[DeviceRecord]:
-    """First seen last."""
-    with database.read() as session:
-        return repository.page(session, kind=kind, class_key=class_key, before=before, limit=limit)
-
-
 def get(database: Database, key: str) -> DeviceRecord:
     """By its fingerprint's key. Raises ``NotFound``."""
     with database.read() as session:

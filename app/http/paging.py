@@ -6,19 +6,29 @@ nothing, and the millionth page costs what the first one does. Clients hand it b
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
-Row = TypeVar("Row")
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _NEXT = "`next_cursor` of the page before, as it is; left out for the first page."
+
+
+class Identified(Protocol):
+    """A record that a listing can be paged by."""
+
+    @property
+    def id(self) -> str | int: ...
+
+
+Record = TypeVar("Record", bound=Identified)
 
 
 class Page(BaseModel, Generic[Item]):
@@ -32,15 +42,26 @@ class Page(BaseModel, Generic[Item]):
 
 
 class PageQuery(BaseModel):
-    """What every listing takes. A name that is not known is refused, not ignored."""
+    """Parameters of every listing, to which each adds its filters. Unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT
 
+    @property
+    @abstractmethod
+    def before(self) -> str | int | None:
+        """Id of the last item on the previous page."""
+
+    def wanted(self) -> dict[str, Any]:
+        """Arguments for the ``page`` of a repository: the filters, where to start, and one row more
+        than the page shows."""
+        filters = self.model_dump(exclude={"limit", "cursor"})
+        return {**filters, "before": self.before, "limit": self.limit + 1}
+
 
 class NumberedPageQuery(PageQuery):
-    """Of a listing that is in the order of its rows."""
+    """For a listing with numeric ids."""
 
     cursor: Annotated[str | None, Field(pattern="^[0-9a-v]{1,12}$", description=_NEXT)] = None
 
@@ -50,7 +71,7 @@ class NumberedPageQuery(PageQuery):
 
 
 class NamedPageQuery(PageQuery):
-    """Of a listing that is in the order of its ids, which begin with the time."""
+    """For a listing whose ids are text that begins with the time."""
 
     cursor: Annotated[str | None, Field(pattern="^[0-9A-Za-z_]{1,40}$", description=_NEXT)] = None
 
@@ -59,15 +80,10 @@ class NamedPageQuery(PageQuery):
         return self.cursor
 
 
-def page_of(
-    rows: Sequence[Row],
-    limit: int,
-    position: Callable[[Row], str | int],
-    item: Callable[[Row], Item],
-) -> Page[Item]:
-    """``rows`` are up to ``limit + 1``: the one too many says that there is a next page."""
-    shown = rows[:limit]
-    following = _cursor(position(shown[-1])) if len(rows) > limit else None
+def page_of(rows: Sequence[Record], query: PageQuery, item: Callable[[Record], Item]) -> Page[Item]:
+    """``rows`` is what ``query.wanted()`` selected. Its extra row proves a next page."""
+    shown = rows[: query.limit]
+    following = _cursor(shown[-1].id) if len(rows) > query.limit else None
     return Page(items=[item(row) for row in shown], next_cursor=following)
 
 

@@ -18,6 +18,7 @@ from app.database.models import (
     StudyRow,
     WorkloadRow,
 )
+from app.database.paging import newest_first
 from app.database.upsert import upsert
 from optimizer.records import Grade, Prediction, short_hash
 from probes.measurement import Config, Measurement, Purpose, Verdict
@@ -221,29 +222,10 @@ def of_trial(session: Session, study_id: str, number: int) -> list[MeasurementRe
     return [_record(row) for row in rows.scalars()]
 
 
-def listing(
-    session: Session,
-    *,
-    scope_key: str | None = None,
-    verdict: Verdict | None = None,
-    before_id: int | None = None,
-    limit: int = 100,
-) -> list[MeasurementRecord]:
-    """Newest first; ``before_id`` goes on where the last page ended."""
-    statement = select(MeasurementRow).order_by(MeasurementRow.id.desc()).limit(limit)
-    if scope_key is not None:
-        statement = statement.where(MeasurementRow.scope_key == scope_key)
-    if verdict is not None:
-        statement = statement.where(MeasurementRow.verdict == str(verdict))
-    if before_id is not None:
-        statement = statement.where(MeasurementRow.id < before_id)
-    return [_record(row) for row in session.execute(statement).scalars()]
-
-
 _SUMMARY = [getattr(MeasurementRow, each.name) for each in fields(MeasurementSummary)]
 
 
-def summaries(
+def page(
     session: Session,
     *,
     workload: str | None = None,
@@ -261,10 +243,7 @@ def summaries(
         row.verdict: verdict,
         row.study_id: study_id,
     }
-    statement = select(*_SUMMARY).order_by(row.id.desc()).limit(limit)
-    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
-    if before is not None:
-        statement = statement.where(row.id < before)
+    statement = newest_first(select(*_SUMMARY), row.id, wanted, before=before, limit=limit)
     return [MeasurementSummary(*found) for found in session.execute(statement)]
 
 

@@ -17,6 +17,7 @@ from app.http.paging import Page, page_of
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
+from app.measurements import repository
 from app.measurements import service as measurements
 from app.measurements.schemas import (
     MeasurementDetail,
@@ -34,9 +35,9 @@ def list_measurements(
     service: ServiceDep, caller: Reader, query: Annotated[MeasurementQuery, Query()]
 ) -> Page[MeasurementOut]:
     """Every probe that ran, in short, the newest first."""
-    wanted = query.model_dump(exclude={"limit", "cursor"})
-    rows = measurements.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
-    return page_of(rows, query.limit, lambda row: row.id, MeasurementOut.of)
+    with service.database.read() as session:
+        rows = repository.page(session, **query.wanted())
+    return page_of(rows, query, MeasurementOut.of)
 
 
 @router.get("/{measurement_id}", summary="Read a measurement", responses=problems(types.NOT_FOUND))

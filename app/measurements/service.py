@@ -68,22 +68,6 @@ def prior_elsewhere(database: Database, scope: Scope, config: Config) -> Prior:
     return Prior(rising if len(rising) > 1 else [], cap_bytes)
 
 
-def listing(
-    database: Database,
-    *,
-    scope: Scope | None = None,
-    verdict: Verdict | None = None,
-    before_id: int | None = None,
-    limit: int = 100,
-) -> list[MeasurementRecord]:
-    """Newest first."""
-    scope_key = scope.key if scope else None
-    with database.read() as session:
-        return repository.listing(
-            session, scope_key=scope_key, verdict=verdict, before_id=before_id, limit=limit
-        )
-
-
 def of_trial(database: Database, study_id: str, number: int) -> list[MeasurementRecord]:
     """What a study measured of one config, oldest first."""
     with database.read() as session:
@@ -94,29 +78,6 @@ def grades(database: Database, study_id: str) -> list[Grade]:
     """How good the predictions of a study were."""
     with database.read() as session:
         return repository.grades(session, study_id)
-
-
-def page(
-    database: Database,
-    *,
-    workload: str | None = None,
-    fingerprint: str | None = None,
-    verdict: str | None = None,
-    study_id: str | None = None,
-    before: int | None = None,
-    limit: int,
-) -> list[MeasurementSummary]:
-    """Newest first."""
-    with database.read() as session:
-        return repository.summaries(
-            session,
-            workload=workload,
-            fingerprint=fingerprint,
-            verdict=verdict,
-            study_id=study_id,
-            before=before,
-            limit=limit,
-        )
 
 
 def get(database: Database, measurement_id: int) -> tuple[MeasurementSummary, Measurement]:

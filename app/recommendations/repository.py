@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import RecommendationRow
+from app.database.paging import newest_first
 from app.database.upsert import upsert
 from optimizer.records import Recommendation
 
@@ -59,12 +60,12 @@ def ids_of_studies(session: Session, study_ids: Collection[str]) -> dict[str, st
 def page(
     session: Session,
     *,
-    workload: str | None,
-    budget: str | None,
-    device: str | None,
-    fingerprint: str | None,
-    study_id: str | None,
-    before: str | None,
+    workload: str | None = None,
+    budget: str | None = None,
+    device: str | None = None,
+    fingerprint: str | None = None,
+    study_id: str | None = None,
+    before: str | None = None,
     limit: int,
 ) -> list[Recommendation]:
     """Newest first, by id; ``before`` is the id where the page before ended."""
@@ -76,10 +77,7 @@ def page(
         row.fingerprint: fingerprint,
         row.study_id: study_id,
     }
-    statement = select(row).order_by(row.id.desc()).limit(limit)
-    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
-    if before is not None:
-        statement = statement.where(row.id < before)
+    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
     return [_recommendation(found) for found in session.execute(statement).scalars()]
 
 

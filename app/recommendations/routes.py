@@ -14,7 +14,7 @@ from app.http.reply import JsonReply, TextReply, stored
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
-from app.recommendations import lookup
+from app.recommendations import lookup, repository
 from app.recommendations import service as recommendations
 from app.recommendations.exports.export import export
 from app.recommendations.exports.formats import FORMATS
@@ -59,11 +59,9 @@ def list_recommendations(
     service: ServiceDep, caller: Reader, query: Annotated[RecommendationQuery, Query()]
 ) -> Page[RecommendationOut]:
     """Everything that studies ended in, the newest first, whether it still holds or not."""
-    wanted = query.model_dump(exclude={"limit", "cursor"})
-    rows = recommendations.page(
-        service.database, before=query.before, limit=query.limit + 1, **wanted
-    )
-    return page_of(rows, query.limit, lambda row: row.id, RecommendationOut.of)
+    with service.database.read() as session:
+        rows = repository.page(session, **query.wanted())
+    return page_of(rows, query, RecommendationOut.of)
 
 
 @router.get(

@@ -82,31 +82,6 @@ def text(database: Database, recommendation_id: str) -> str:
     return found
 
 
-def page(
-    database: Database,
-    *,
-    workload: str | None = None,
-    budget: str | None = None,
-    device: str | None = None,
-    fingerprint: str | None = None,
-    study_id: str | None = None,
-    before: str | None = None,
-    limit: int,
-) -> list[Recommendation]:
-    """Newest first, by id."""
-    with database.read() as session:
-        return repository.page(
-            session,
-            workload=workload,
-            budget=budget,
-            device=device,
-            fingerprint=fingerprint,
-            study_id=study_id,
-            before=before,
-            limit=limit,
-        )
-
-
 def choices(database: Database) -> Choices:
     """What recommendations can be told apart by."""
     with database.read() as session:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database.models import RecommendationRow, TrainingRunRow
+from app.database.paging import newest_first
 from app.runs.records import Grades, RunRecord
 
 _COLUMNS = [field.name for field in fields(RunRecord)]
@@ -35,11 +36,11 @@ def get(session: Session, run_id: str) -> RunRecord | None:
 def page(
     session: Session,
     *,
-    workload: str | None,
-    outcome: str | None,
-    fingerprint: str | None,
-    recommendation_id: str | None,
-    before: str | None,
+    workload: str | None = None,
+    outcome: str | None = None,
+    fingerprint: str | None = None,
+    recommendation_id: str | None = None,
+    before: str | None = None,
     limit: int,
 ) -> list[RunRecord]:
     """Newest first; ``before`` is the id where the page before ended."""
@@ -50,10 +51,7 @@ def page(
         row.fingerprint: fingerprint,
         row.recommendation_id: recommendation_id,
     }
-    statement = select(row).order_by(row.id.desc()).limit(limit)
-    statement = statement.where(*(c == value for c, value in wanted.items() if value is not None))
-    if before is not None:
-        statement = statement.where(row.id < before)
+    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
     return [_record(found) for found in session.execute(statement).scalars()]
 
 

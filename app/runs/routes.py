@@ -12,6 +12,7 @@ from app.http.paging import Page, page_of
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
+from app.runs import repository
 from app.runs import service as runs
 from app.runs.schemas import RunOut, RunPost, RunQuery
 
@@ -32,9 +33,9 @@ def list_runs(
     service: ServiceDep, caller: Reader, query: Annotated[RunQuery, Query()]
 ) -> Page[RunOut]:
     """What was trained with recommendations and how it ended, the newest first."""
-    wanted = query.model_dump(exclude={"limit", "cursor"})
-    rows = runs.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
-    return page_of(rows, query.limit, lambda row: row.id, RunOut.of)
+    with service.database.read() as session:
+        rows = repository.page(session, **query.wanted())
+    return page_of(rows, query, RunOut.of)
 
 
 @router.get("/{run_id}", summary="Read a training run", responses=problems(types.NOT_FOUND))

@@ -30,29 +30,6 @@ def get(database: Database, run_id: str) -> RunRecord:
     return found
 
 
-def page(
-    database: Database,
-    *,
-    workload: str | None = None,
-    outcome: str | None = None,
-    fingerprint: str | None = None,
-    recommendation_id: str | None = None,
-    before: str | None = None,
-    limit: int,
-) -> list[RunRecord]:
-    """Newest first."""
-    with database.read() as session:
-        return repository.page(
-            session,
-            workload=workload,
-            outcome=outcome,
-            fingerprint=fingerprint,
-            recommendation_id=recommendation_id,
-            before=before,
-            limit=limit,
-        )
-
-
 def grades(database: Database, recommendation_ids: Collection[str]) -> dict[str, Grades]:
     """What real runs say of recommendations; those that nobody trained with are left out."""
     with database.read() as session:

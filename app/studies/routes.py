@@ -51,9 +51,7 @@ def list_studies(
 ) -> Page[StudyOut]:
     """Those that wait, run and are over, of this interface and of the command line, the newest
     first."""
-    wanted = query.model_dump(exclude={"limit", "cursor"})
-    rows = view.page(service.database, before=query.before, limit=query.limit + 1, **wanted)
-    return page_of(rows, query.limit, lambda row: row.id, StudyOut.of)
+    return page_of(view.page(service.database, **query.wanted()), query, StudyOut.of)
 
 
 @router.post(

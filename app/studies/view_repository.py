@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
+from app.database.paging import newest_first
 from app.jobs.records import RUNNING
 from app.tuning.repository import StudyRecord, record
 
@@ -27,22 +28,17 @@ def ids(
     limit: int,
 ) -> list[str]:
     """Of jobs, and of studies without a job of their id, newest first."""
-    jobs = select(JobRow.id)
-    studies = select(StudyRow.id).where(_has_no_job())
-    if state is not None:
-        jobs, studies = jobs.where(JobRow.state == state), studies.where(StudyRow.state == state)
-    if workload is not None:
-        jobs = jobs.where(JobRow.workload == workload)
-        studies = studies.join(WorkloadRow).where(WorkloadRow.reference == workload)
-    if budget is not None:
-        jobs = jobs.where(JobRow.request["budget"].as_string() == budget)
-        studies = studies.where(StudyRow.budget == budget)
-    if before is not None:
-        jobs, studies = jobs.where(JobRow.id < before), studies.where(StudyRow.id < before)
-    both = union_all(
-        jobs.order_by(JobRow.id.desc()).limit(limit).subquery().select(),
-        studies.order_by(StudyRow.id.desc()).limit(limit).subquery().select(),
-    ).subquery()
+    job, study = JobRow, StudyRow
+    wanted = {
+        job.state: state,
+        job.workload: workload,
+        job.request["budget"].as_string(): budget,
+    }
+    jobs = newest_first(select(job.id), job.id, wanted, before=before, limit=limit)
+    wanted = {study.state: state, WorkloadRow.reference: workload, study.budget: budget}
+    studies = select(study.id).join(WorkloadRow).where(_has_no_job())
+    studies = newest_first(studies, study.id, wanted, before=before, limit=limit)
+    both = union_all(jobs.subquery().select(), studies.subquery().select()).subquery()
     statement = select(both.c.id).order_by(both.c.id.desc()).limit(limit)
     return list(session.execute(statement).scalars())
 

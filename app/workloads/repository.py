@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import WorkloadRow
+from app.database.paging import newest_first
 from app.database.upsert import upsert
 
 
@@ -71,15 +72,13 @@ def listing(session: Session) -> list[WorkloadRecord]:
 
 
 def page(
-    session: Session, *, reference: str | None, before: int | None, limit: int
+    session: Session, *, workload: str | None = None, before: int | None = None, limit: int
 ) -> list[WorkloadRecord]:
     """First seen last; ``before`` is the id where the page before ended."""
-    statement = select(WorkloadRow).order_by(WorkloadRow.id.desc()).limit(limit)
-    if reference is not None:
-        statement = statement.where(WorkloadRow.reference == reference)
-    if before is not None:
-        statement = statement.where(WorkloadRow.id < before)
-    return [_record(row) for row in session.execute(statement).scalars()]
+    row = WorkloadRow
+    wanted = {row.reference: workload}
+    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
+    return [_record(found) for found in session.execute(statement).scalars()]
 
 
 def _record(row: WorkloadRow) -> WorkloadRecord:

@@ -10,8 +10,7 @@ from app.http.paging import Page, page_of
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
-from app.workloads import registry
-from app.workloads import service as workloads
+from app.workloads import registry, repository
 from app.workloads.schemas import RegisteredOut, WorkloadOut, WorkloadQuery
 
 router = resource("workloads", "/v1/workloads")
@@ -22,10 +21,9 @@ def list_workloads(
     service: ServiceDep, caller: Reader, query: Annotated[WorkloadQuery, Query()]
 ) -> Page[WorkloadOut]:
     """Every workload that has been measured, at each state of its source, the newest first."""
-    rows = workloads.page(
-        service.database, reference=query.workload, before=query.before, limit=query.limit + 1
-    )
-    return page_of(rows, query.limit, lambda row: row.id, WorkloadOut.of)
+    with service.database.read() as session:
+        rows = repository.page(session, **query.wanted())
+    return page_of(rows, query, WorkloadOut.of)
 
 
 @router.get("/registered", summary="List workloads that can be studied")

@@ -35,11 +35,3 @@ def listing(database: Database) -> list[WorkloadRecord]:
     """Last seen first."""
     with database.read() as session:
         return repository.listing(session)
-
-
-def page(
-    database: Database, *, reference: str | None = None, before: int | None = None, limit: int
-) -> list[WorkloadRecord]:
-    """First seen last."""
-    with database.read() as session:
-        return repository.page(session, reference=reference, before=before, limit=limit)

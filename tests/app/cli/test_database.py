@@ -14,7 +14,7 @@ from app.jobs.keeper import lock_file, only_one
 from app.measurements import service as measurements
 from app.settings import load_settings
 from probes.errors import InputError
-from tests.app import factories
+from tests.app import contents, factories
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def results(tmp_path):
 
 def count(url: str) -> int:
     database = open_database(url)
-    found = len(measurements.listing(database))
+    found = len(contents.measurements(database))
     database.close()
     return found
 

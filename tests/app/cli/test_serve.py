@@ -12,9 +12,8 @@ import httpx
 import pytest
 
 from app.database import open_database
-from app.measurements import service as measurements
 from app.service.listen import listen
-from tests.app import factories
+from tests.app import contents, factories
 
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 TIMEOUT_S = 120
@@ -121,7 +120,7 @@ def test_a_killed_service_has_lost_nothing_that_it_acknowledged(url):
                     assert acknowledged.setdefault(key, answer.content) == answer.content
             process.kill()
     database = open_database(url)
-    stored = {found.id for found in measurements.page(database, limit=1000)}
+    stored = {found.id for found in contents.measurements(database)}
     database.close()
     assert stored == {json.loads(answer)["id"] for answer in acknowledged.values()}
     assert len(stored) == 30

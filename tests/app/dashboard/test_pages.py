@@ -19,7 +19,7 @@ from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from app.workloads.space import Described
 from probes.space import Choice
-from tests.app import factories
+from tests.app import contents, factories
 from tests.app.dashboard.conftest import Elements, token_in
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
@@ -241,7 +241,7 @@ def test_checks_measurements_workloads_and_devices(pages, database, filled):
     assert "Batch 512 is too large." in page
     assert "does not fit" in page
     assert "Nothing matches" in pages.get("/checks?verdict=fits").text
-    (check,) = checks.page(database, limit=1)
+    (check,) = contents.checks(database)
     assert "&#34;reason&#34;" in pages.get(f"/checks/{check.id}").text
     workload = pages.get("/workloads/train.py:Net").text
     assert "1, 2, 4" in workload

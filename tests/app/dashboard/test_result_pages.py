@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from app.measurements import service as measurements
 from app.recommendations.exports.export import export
 from app.recommendations.exports.formats import FORMATS
 from app.workloads import repository as workloads
+from tests.app import contents
 from tests.app.dashboard.conftest import Elements
 from tests.app.dashboard.results import store
 
@@ -124,7 +124,7 @@ class TestList:
 
 class TestCompare:
     def test_a_recommendation_against_an_alternative(self, pages, database, stored):
-        runs = measurements.page(database, limit=10)
+        runs = contents.measurements(database)
         other = next(each.id for each in runs if each.batch_size == 64)
         text = pages.get("/compare", params={"a": stored.id, "b": f"m{other}"}).text
         assert "B is significantly slower: −33 % throughput" in text

@@ -193,7 +193,7 @@ def test_optuna_lives_in_the_same_database(database):
     assert len(optuna.load_study(study_name="st_1", storage=storage).trials) == 1
     fill(database)
     with database.read() as session:
-        assert len(measurements.listing(session)) == 1
+        assert len(measurements.page(session, limit=10)) == 1
     storage.engine.dispose()
 
 

@@ -13,7 +13,7 @@ from app.errors import IdempotencyConflict
 from app.http import idempotency
 from app.http.idempotency import Reply, Request
 from app.measurements import service as measurements
-from tests.app import factories
+from tests.app import contents, factories
 from tests.app.serving import problem
 
 
@@ -25,7 +25,7 @@ def post(batch_size: int = 8) -> dict:
 
 
 def count(database) -> int:
-    return len(measurements.page(database, limit=1000))
+    return len(contents.measurements(database))
 
 
 def test_the_same_key_is_answered_the_same_and_kept_once(api, database):
@@ -96,7 +96,7 @@ def test_many_writers_at_once_lose_and_double_nothing(serve, database):
     with ThreadPoolExecutor(32) as pool:
         statuses = list(pool.map(send, range(128)))
     assert set(statuses) == {201}
-    stored = [found.batch_size for found in measurements.page(database, limit=1000)]
+    stored = [found.batch_size for found in contents.measurements(database)]
     assert sorted(stored) == list(range(1, 129))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +17,13 @@ from tests.app import factories
 from tests.app.serving import problem
 
 
+class Row(NamedTuple):
+    id: int
+
+
 @given(st.integers(0, 2**60 - 1))
 def test_a_number_survives_being_a_cursor(number):
-    page = page_of([number, number], 1, lambda row: row, lambda row: row)
+    page = page_of([Row(number), Row(number)], NumberedPageQuery(limit=1), lambda row: row.id)
     assert NumberedPageQuery(cursor=page.next_cursor).before == number
 
 
@@ -26,9 +32,10 @@ def test_walking_the_pages_meets_each_item_once(ids, limit):
     stored = sorted(ids, reverse=True)
     met, cursor = [], None
     while True:
-        before = NumberedPageQuery(cursor=cursor).before
-        rows = [row for row in stored if before is None or row < before][: limit + 1]
-        page = page_of(rows, limit, lambda row: row, lambda row: row)
+        query = NumberedPageQuery(cursor=cursor, limit=limit)
+        before = query.wanted()["before"]
+        rows = [Row(each) for each in stored if before is None or each < before]
+        page = page_of(rows[: query.wanted()["limit"]], query, lambda row: row.id)
         met += page.items
         cursor = page.next_cursor
         if cursor is None:

@@ -115,7 +115,7 @@ class TestKeys:
         def fails(*_arguments, **_named):
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr("app.devices.service.page", fails)
+        monkeypatch.setattr("app.devices.repository.page", fails)
         with caplog.at_level(logging.DEBUG):
             said = [
                 locked.get("/v1/devices", headers=header),

@@ -12,9 +12,9 @@ import pytest
 
 from app.database import open_database
 from app.jobs import events
-from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.studies import service
+from tests.app import contents
 from tests.app.cli.conftest import QUICK, TONNAGE, marked_processes
 from tests.app.jobs.conftest import kinds, request, state, until
 
@@ -81,7 +81,7 @@ def test_killed_taken_over_finished_and_another_cancelled(tmp_path, start_runner
     openings = [e.data["opening"] for e in events.read(database, job.id) if e.kind == "opened"]
     assert openings == ["new", "resumed"]
     assert len(probed(database, job)) == len(set(probed(database, job)))
-    assert len(measurements.listing(database)) >= len(probed(database, job))
+    assert len(contents.measurements(database)) >= len(probed(database, job))
     recommendation = recommendations.of_study(database, job.id)
     assert recommendation is not None
     assert recommendation.config["width"] == 32

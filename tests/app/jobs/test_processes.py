@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from app.database.models import JobEventRow, JobRow
 from app.jobs.runner import Runner
-from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.settings import RunnerSettings
 from app.studies import service
 from app.tuning import service as studies
+from tests.app import contents
 from tests.app.jobs.conftest import kinds, offers, request, says, start_scripted, state, until
 
 SETTINGS = RunnerSettings(heartbeat_s=0.2, cancel_grace_s=2)
@@ -84,7 +84,7 @@ class TestOneRunner:
         until(lambda: service.get(database, again.id).is_over, runner.step)
         ended = service.get(database, again.id)
         assert (ended.state, ended.study_id) == ("finished", job.id)
-        assert len(measurements.listing(database)) == 1
+        assert len(contents.measurements(database)) == 1
         assert "measured" not in kinds(database, again)
 
     def test_one_that_listens_to_no_signal_is_cancelled_all_the_same(self, database, runner):
@@ -151,7 +151,7 @@ class TestKilledRunners:
         assert happened.count("started") == 2
         assert happened.count("measured") == 1  # read back, not measured again
         assert happened.index("interrupted") < len(happened) - 1
-        assert len(measurements.listing(database)) == 1
+        assert len(contents.measurements(database)) == 1
 
     def test_stopped_with_a_signal_it_gives_its_study_back(self, database, runner_process):
         job = service.submit(database, request("hang"))

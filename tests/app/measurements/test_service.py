@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from app.measurements import service
+from app.measurements import repository, service
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from probes.measurement import Purpose, Verdict
-from tests.app import factories
+from tests.app import contents, factories
 
 CONFIG = factories.measurement().config
 
@@ -26,17 +26,21 @@ def test_listing_is_newest_first_filtered_and_paged(database):
     for batch_size, verdict in ((1, Verdict.STABLE), (2, Verdict.STABLE), (4, Verdict.OOM)):
         run = factories.measurement(batch_size, verdict)
         service.record(database, factories.scope(), run)
-    service.record(database, factories.scope(device="cuda:0"), factories.measurement(8))
+    elsewhere = factories.scope(fingerprint="elsewhere")
+    service.record(database, elsewhere, factories.measurement(8))
 
-    def sizes(**filters: object) -> list[int]:
-        found = service.listing(database, **filters)
-        return [record.measurement.batch_size for record in found]
+    def sizes(limit: int = 10, **filters: object) -> list[int]:
+        with database.read() as session:
+            found = repository.page(session, limit=limit, **filters)
+        return [record.batch_size for record in found]
 
     assert sizes() == [8, 4, 2, 1]
-    assert sizes(scope=factories.scope()) == [4, 2, 1]
+    assert sizes(fingerprint="elsewhere") == [8]
     assert sizes(verdict=Verdict.OOM) == [4]
-    page = service.listing(database, limit=2)
-    assert sizes(before_id=page[-1].id) == [2, 1]
+    assert sizes(verdict=Verdict.OOM, fingerprint="elsewhere") == []
+    assert sizes(limit=2) == [8, 4]
+    newest = contents.measurements(database)
+    assert sizes(before=newest[1].id) == [2, 1]
 
 
 def test_what_was_measured_elsewhere_is_a_prior_for_the_same_workload_only(database):

@@ -24,7 +24,7 @@ from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from probes.errors import InputError
 from probes.measurement import Purpose
-from tests.app import factories
+from tests.app import contents, factories
 from tests.app.retention.conftest import finished_study, unfinished_study
 
 ARRIVES = {
@@ -244,4 +244,4 @@ class TestFile:
                 writing.query(MeasurementRow).delete()
             kinds += [kind for kind, _ in lines]
         assert kinds.count("measurement") == 4
-        assert measurements.listing(database) == []
+        assert contents.measurements(database) == []

@@ -27,7 +27,7 @@ from app.retention.prune import Pruned, plan, prune
 from app.studies import service
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
-from tests.app import factories
+from tests.app import contents, factories
 from tests.app.jobs.conftest import request
 from tests.app.retention.conftest import unfinished_study
 
@@ -51,7 +51,7 @@ def cutoff():
 
 
 def batches(database) -> list[int]:
-    return sorted(record.measurement.batch_size for record in measurements.listing(database))
+    return sorted(record.batch_size for record in contents.measurements(database))
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_more_rows_than_are_deleted_at_once(database, monkeypatch):
         measurements.record(database, factories.scope(), factories.measurement(batch))
     age(database, MeasurementRow)
     assert prune(database, cutoff()).measurements == 11
-    assert measurements.listing(database) == []
+    assert contents.measurements(database) == []
 
 
 def test_the_file_becomes_smaller(database):

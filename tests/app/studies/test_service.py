@@ -11,7 +11,6 @@ from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
 from app.jobs import events, queue, runner_repository
 from app.jobs.place import this_place
 from app.jobs.records import STATES
-from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.studies import service
 from app.studies.waiting import waits_for
@@ -19,7 +18,7 @@ from app.tuning import service as studies
 from app.tuning.owner import Owner, this_process
 from app.tuning.store import SqlStudyStore
 from probes.errors import InputError
-from tests.app import factories
+from tests.app import contents, factories
 from tests.app.jobs.conftest import kinds, offers, request, state
 
 
@@ -306,7 +305,7 @@ class TestDeleting:
             studies.get(database, job.id)
         assert recommendations.latest(database) is None
         assert events.read(database, job.id) == []
-        (kept,) = measurements.listing(database)
+        (kept,) = contents.measurements(database)
         assert kept.study_id is None
 
     def test_a_later_job_that_an_older_study_answered_goes_alone(self, database, runner):

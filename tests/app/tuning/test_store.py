@@ -197,7 +197,7 @@ class TestPredictions:
         died = factories.measurement(16, Verdict.OOM)
         store.add_measurement(0, died, [Prediction("peak_bytes", 2000, 1000, math.inf)])
         with database.read() as session:
-            study_id = measurements.listing(session)[0].study_id
+            study_id = measurements.page(session, limit=10)[0].study_id
         memory, time, unknown = measurement_service.grades(database, study_id)
         assert (memory.measured, memory.error) == (1000, pytest.approx(0.1))
         assert (time.measured, time.error) == (0.1, pytest.approx(1.0))
@@ -208,7 +208,7 @@ class TestPredictions:
             0, factories.measurement(8), [Prediction("peak_bytes", math.nan, 0, 1)]
         )
         with database.read() as session:
-            study_id = measurements.listing(session)[0].study_id
+            study_id = measurements.page(session, limit=10)[0].study_id
         assert measurement_service.grades(database, study_id) == []
 
 
