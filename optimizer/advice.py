@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from optimizer.budgets import Budget
-from optimizer.formatting import duration
+from probes.formatting import duration_text, size_text
 from probes.measurement import Config, Measurement
 from probes.prior import Prior
 from probes.space import Space
 
-MIB = 2**20
 MEMORY_LEVERS: dict[str, Any] = {"gradient_checkpointing": True, "precision": "bf16"}
 """Levers that trade something else for memory, in the order in which they are worth trying."""
 NOTEWORTHY = 0.95
@@ -32,7 +31,7 @@ def advice(
     if binding == "time" and budget.longest_cycle_s is not None:
         return [
             f"To lift it: fewer --cycle-batches, or a budget with a longer window than "
-            f"{duration(budget.longest_cycle_s)}."
+            f"{duration_text(budget.longest_cycle_s)}."
         ]
     if binding == "cap":
         return ["To lift it: probe.max_batch in the configuration."]
@@ -54,8 +53,8 @@ def _memory(run: Measurement, space: Space, prior_of: PriorOf) -> list[str]:
         if after < NOTEWORTHY * before:
             word = str(value).lower()
             found.append(
-                f"To lift it: --set {lever}={word} should need about {after / MIB:,.0f} MiB at "
-                f"this batch instead of {before / MIB:,.0f} (estimated; it is measured when you "
+                f"To lift it: --set {lever}={word} should need about {size_text(after)} at "
+                f"this batch instead of {size_text(before)} (estimated; it is measured when you "
                 "try it)."
             )
     return found

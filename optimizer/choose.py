@@ -12,13 +12,13 @@ from typing import Any
 
 from optimizer.budgets import Budget, Objective
 from optimizer.disturbed import confirmation
-from optimizer.formatting import config_text, duration, rate
+from optimizer.formatting import config_text, rate
 from optimizer.records import Trial
+from probes.formatting import duration_text, size_text
 from probes.max_batch_result import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
 ALTERNATIVES = 3
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -131,17 +131,18 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
     cycle = cycle_time_s(best.step_time, budget.cycle_batches)
     lines = [
         f"Train {config_text(run.config)} with batch {run.batch_size}: "
-        f"{rate(best.throughput_samples_per_s)}, {duration(cycle['median'])} per cycle of "
-        f"{budget.cycle_batches} batches ({duration(cycle['low'])} to {duration(cycle['high'])})."
+        f"{rate(best.throughput_samples_per_s)}, {duration_text(cycle['median'])} per cycle of "
+        f"{budget.cycle_batches} batches "
+        f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})."
     ]
     if budget.longest_cycle_s is not None and budget.target_s is not None:
         lines.append(
-            f"The {budget.name} window is {duration(budget.target_s)} per cycle, up to "
-            f"{duration(budget.longest_cycle_s)}."
+            f"The {budget.name} window is {duration_text(budget.target_s)} per cycle, up to "
+            f"{duration_text(budget.longest_cycle_s)}."
         )
     if run.peak_bytes is not None and run.limit_bytes:
         lines.append(
-            f"Peak memory {run.peak_bytes / MIB:,.0f} MiB of {run.limit_bytes / MIB:,.0f} MiB, "
+            f"Peak memory {size_text(run.peak_bytes)} of {size_text(run.limit_bytes)}, "
             f"{run.headroom:.0%} kept free; {run.steps} steps were run in a fresh process to "
             "confirm it."
         )
@@ -215,7 +216,7 @@ def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Bu
     short = [s for r in out_of_memory if (s := short_by_bytes(r)) is not None]
     if short:
         lines.append(
-            f"Even batch 1 does not fit: short by at least {min(short) / MIB:,.0f} MiB. Try a "
+            f"Even batch 1 does not fit: short by at least {size_text(min(short))}. Try a "
             "smaller config (--set), --set precision=bf16, --set gradient_checkpointing=true, or a "
             "larger --memory-budget."
         )
@@ -224,9 +225,9 @@ def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Bu
         shortest = min(r.step_time.mean_s for r in slow if r.step_time) * budget.cycle_batches
         if shortest > budget.longest_cycle_s:
             lines.append(
-                f"Even batch 1 takes {duration(shortest)} per cycle, more than the window's "
-                f"{duration(budget.longest_cycle_s)}. Try a smaller config, fewer --cycle-batches "
-                "or a budget with a longer window."
+                f"Even batch 1 takes {duration_text(shortest)} per cycle, more than the window's "
+                f"{duration_text(budget.longest_cycle_s)}. Try a smaller config, fewer "
+                "--cycle-batches or a budget with a longer window."
             )
     lines += [f"{config_text(t.config)}: {t.reason}" for t in trials[:ALTERNATIVES]]
     return lines

@@ -1,4 +1,4 @@
-"""Configs, rates and durations as people read them. Quick to import."""
+"""Configs and rates as people read them. Quick to import."""
 
 from __future__ import annotations
 
@@ -18,12 +18,3 @@ def rate(samples_per_s: float) -> str:
         return f"{samples_per_s:.3g} samples/s"
     digits = math.floor(math.log10(samples_per_s)) - 2
     return f"{round(samples_per_s, -digits):,.0f} samples/s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds below two minutes, minutes above, hours above two hours; three digits."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h"

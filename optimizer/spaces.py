@@ -12,9 +12,9 @@ from typing import Any
 
 from probes import levers
 from probes.errors import InputError
+from probes.formatting import GIB
 from probes.space import Choice, Dimension, Float, Int, Space, size, unknown_name
 
-GIB = 2**30
 MOST_CONFIGS = 2048
 """Configs of a space that are compared with each other; a larger space is thinned for that."""
 FLOAT_VALUES = 9

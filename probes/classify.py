@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from probes.devices.base import size_text
 from probes.devices.signatures import RULES, Rule
+from probes.formatting import size_text
 from probes.measurement import Verdict
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}

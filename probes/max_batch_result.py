@@ -12,6 +12,7 @@ from typing import Any
 
 from probes.bounds import Bounds
 from probes.curve import Curve, fit
+from probes.formatting import size_text
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prior import Prior
 
@@ -209,7 +210,7 @@ def why_nothing(failing: Failing | None) -> str:
     short = short_by_bytes(failing.measurement)
     if failing.is_for_every_batch:
         return f"No batch can run: {failing.words()}"
-    by = f" Short by at least {short / 2**20:.0f} MiB." if short is not None else ""
+    by = f" Short by at least {size_text(short)}." if short is not None else ""
     return f"Even batch {failing.measurement.batch_size} fails: {failing.words()}{by}"
 
 

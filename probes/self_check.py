@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from probes.errors import MeasurementError
+from probes.formatting import MIB, duration_text, size_text
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
@@ -16,7 +17,6 @@ QUICK_CONFIRM = replace(
     CONFIRM_PLAN, measure_budget_s=2.0, least_measure_s=0.0, half_width=0.05, max_measure_steps=60
 )
 SMALL = {"layers": 2, "width": 128}
-MIB = 2**20
 REPEATS_WITHIN = 0.01
 """Fraction of the memory cap by which two equal runs may differ."""
 LEAK_WITHIN = 0.1
@@ -40,8 +40,7 @@ def trains(prober: Prober, device: str) -> str:
     if m.first_loss is None or m.last_loss is None or m.last_loss >= m.first_loss:
         raise MeasurementError(f"the loss did not fall: {m.first_loss} to {m.last_loss}")
     return (
-        f"{m.steps} steps, {m.step_time.mean_s * 1000:.3g} ms each, peak "
-        f"{(m.peak_bytes or 0) / MIB:.0f} MiB"
+        f"{m.steps} steps, {duration_text(m.step_time.mean_s)} each, peak {size_text(m.peak_bytes)}"
     )
 
 
@@ -52,7 +51,7 @@ def memory_repeats(prober: Prober, device: str) -> str:
     allowed = REPEATS_WITHIN * (runs[0].cap_bytes or 0)
     if not min(peaks) or abs(peaks[0] - peaks[1]) > allowed:
         raise MeasurementError(f"two equal runs peaked at {peaks[0]} and {peaks[1]} bytes")
-    return f"{peaks[0] / MIB:.1f} and {peaks[1] / MIB:.1f} MiB"
+    return f"{size_text(peaks[0])} and {size_text(peaks[1])}"
 
 
 def recovers_from_oom(prober: Prober, device: str) -> str:

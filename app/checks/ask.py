@@ -11,6 +11,7 @@ from app.checks import local
 from app.checks.request import Asked, Limits
 from app.settings.brief import Brief, brief_settings
 from probes.errors import InputError, MeasurementError
+from probes.formatting import parse_size
 from probes.space import parse_assignments
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
         recommendation_id=identity,
         budget=question.budget,
         time_scale=question.time_scale,
-        memory_budget_bytes=_size(question.memory_budget),
+        memory_budget_bytes=parse_size(question.memory_budget) if question.memory_budget else None,
         headroom=question.headroom,
         source=str(question.config_file or ""),
         notes=list(written.notes) if written else [],
@@ -192,7 +193,7 @@ def _with_device(question: Question, brief: Brief, asked: Asked, workload: Workl
     here = device_here(workload.python, question.device, brief.timeouts, anew=question.refresh)
     budget = asked.memory_budget_bytes
     if budget is not None and here.total_bytes is not None and budget > here.total_bytes:
-        from probes.devices.base import size_text
+        from probes.formatting import size_text
 
         raise InputError(
             f"--memory-budget {size_text(budget)} is more than {here.device} has "
@@ -220,11 +221,3 @@ def _answer(
         answer["warnings"].append(f"{error} The answer is from the store here.")
         return answer
     return {**answer, "warnings": local.keep_here(url, answer)}
-
-
-def _size(text: str | None) -> int | None:
-    if text is None:
-        return None
-    from app.cli.values import parse_size
-
-    return parse_size(text)

@@ -17,7 +17,7 @@ from app.checks.memory import memory_of
 from app.checks.plan import Answer, Plan, Room, Run
 from app.checks.shortfall import does_not_fit
 from app.checks.timing import in_time
-from probes.devices.base import size_text
+from probes.formatting import size_text
 
 
 def decide(

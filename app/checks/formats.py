@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from probes.devices.base import size_text
 from probes.errors import InputError
+from probes.formatting import size_text
 from probes.space import unknown_name
 
 Document = dict[str, Any]
@@ -101,7 +101,7 @@ def markdown(answer: Document, explain: bool) -> str:
     rows = [
         ("Planned", _planned(answer)),
         ("Device", f"{answer['device_name']} (`{answer['fingerprint']}`)"),
-        ("Memory", f"{_size(answer['peak_bytes'])} of {_size(answer['cap_bytes'])}"),
+        ("Memory", f"{size_text(answer['peak_bytes'])} of {size_text(answer['cap_bytes'])}"),
         ("Largest batch that fits", str(answer["largest_batch"] or "–")),
     ]
     lines = [f"### {mark} Tonnage: {_cell(headline(answer))}", "", "| | |", "|---|---|"]
@@ -216,10 +216,6 @@ def _planned(answer: Document) -> str:
     budget = f", budget {answer['budget']}" if answer["budget"] else ""
     what = f"{config}, {batch}" if config else batch
     return f"{answer['workload']}: {what}{budget}, on {answer['device']}"
-
-
-def _size(size_bytes: int | None) -> str:
-    return "–" if size_bytes is None else size_text(size_bytes)
 
 
 def _cell(value: str) -> str:

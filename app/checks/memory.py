@@ -7,7 +7,7 @@ from typing import Literal
 
 from app.checks.evidence import Evidence
 from app.checks.plan import Plan, Room, Run
-from probes.devices.base import size_text
+from probes.formatting import size_text
 
 
 @dataclass(frozen=True)

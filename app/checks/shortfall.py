@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.checks.evidence import Evidence
 from app.checks.plan import Answer, Plan, Room, Run
-from probes.devices.base import size_text
+from probes.formatting import size_text
 
 MEMORY_LEVERS = ("gradient_checkpointing=true", "precision=bf16")
 """In the order in which they are worth trying."""

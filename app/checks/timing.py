@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.checks.plan import Answer, Plan, Run, StepSeconds, worth
-from optimizer.formatting import duration
+from probes.formatting import duration_text
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _too_slow(base: Answer, plan: Plan, passing: Sequence[Run], step: Step) -> A
     return replace(
         base,
         verdict="too_slow",
-        reason=f"batch {plan.batch_size} {about} {duration(cycle_s)} per cycle of "
+        reason=f"batch {plan.batch_size} {about} {duration_text(cycle_s)} per cycle of "
         f"{window.cycle_batches} batches; {_window_words(plan)}; {then}",
         largest_batch=largest,
         lever="a smaller batch or model, fewer batches per cycle, or a budget with a longer window",
@@ -104,13 +104,13 @@ def _within_window(fits: Answer, plan: Plan, step: Step | None, longest_s: float
     batches = plan.window.cycle_batches
     if step is not None and step.at_most is not None and step.at_most * batches <= longest_s:
         about = "a cycle takes" if step.measured else "a cycle takes at most"
-        words = f"{about} {duration(step.at_most * batches)}, {_window_words(plan)}"
+        words = f"{about} {duration_text(step.at_most * batches)}, {_window_words(plan)}"
         return replace(fits, reason=f"{fits.reason}; {words}")
     if step is None:
         why = f"no step time was measured with accumulation {plan.accumulation}"
     elif step.measured is not None:
         why = (
-            f"a cycle took {duration(step.measured.mean * batches)} while the machine was "
+            f"a cycle took {duration_text(step.measured.mean * batches)} while the machine was "
             "disturbed, which may be too long"
         )
     else:
@@ -126,4 +126,4 @@ def _window_words(plan: Plan) -> str:
     window = plan.window
     assert window is not None and window.longest_cycle_s is not None
     scaled = f" scaled by {window.time_scale:g}" if window.time_scale != 1.0 else ""
-    return f"{window.budget}{scaled} allows {duration(window.longest_cycle_s)}"
+    return f"{window.budget}{scaled} allows {duration_text(window.longest_cycle_s)}"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli.specs import absolute_spec
-from app.cli.values import parse_size
 from probes.errors import InputError
+from probes.formatting import parse_size
 from probes.job import WorkloadRef
 from probes.space import parse_assignments
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.cli.output import facts_table, stdout
-from app.cli.values import batch_text, size_text
+from app.cli.values import batch_text
+from probes.formatting import size_text
 from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement, Verdict
 

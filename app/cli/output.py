@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any
+
+from probes.formatting import finite
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,18 +27,8 @@ def stderr() -> Console:
 
 def print_json(document: Any) -> None:
     """Exactly one JSON document on stdout. NaN and infinity are not JSON: they become null."""
-    sys.stdout.write(json.dumps(_finite(document), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(finite(document), indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
 
 
 def facts_table(rows: list[tuple[str, str]]) -> Table:

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from app.cli.context import verbosity
-from app.cli.values import size_text
-from optimizer.formatting import config_text, duration, rate
+from optimizer.formatting import config_text, rate
+from probes.formatting import duration_text, size_text
 from probes.measurement import Measurement, Purpose
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ class Progress:
     def waiting(self, in_use: str, waited_s: float) -> None:
         """Another process has the device, and we have waited for so long."""
         text = f"{in_use}; waiting"
-        self.doing(f"{text} · {duration(waited_s)}")
+        self.doing(f"{text} · {duration_text(waited_s)}")
         before = self._reminded
         if before is None or before[0] != text:
             self.line(text)
         elif waited_s >= before[1] + REMIND_S:
-            self.line(f"{text}, {duration(waited_s)} so far")
+            self.line(f"{text}, {duration_text(waited_s)} so far")
         else:
             return
         self._reminded = (text, waited_s)
@@ -143,7 +143,7 @@ class Progress:
         left = event.trials_planned - event.trials_settled
         if left > 0 and event.trials_settled:
             per_trial_s = (time.monotonic() - self._began_s) / event.trials_settled
-            text += f" · {left} left, about {duration(left * per_trial_s)}"
+            text += f" · {left} left, about {duration_text(left * per_trial_s)}"
         return text
 
 

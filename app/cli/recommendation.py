@@ -6,9 +6,10 @@ import textwrap
 from typing import Any
 
 from app.cli.output import facts_table, stdout
-from app.cli.values import batch_text, size_text
-from optimizer.formatting import config_text, duration, rate
+from app.cli.values import batch_text
+from optimizer.formatting import config_text, rate
 from optimizer.records import Recommendation
+from probes.formatting import duration_text, size_text
 
 
 def show(recommendation: Recommendation) -> None:
@@ -35,8 +36,8 @@ def show(recommendation: Recommendation) -> None:
                 ("bound by", r.binding),
                 (
                     "cycle time",
-                    f"{duration(cycle['median'])} for {r.cycle_batches} batches "
-                    f"({duration(cycle['low'])} to {duration(cycle['high'])})",
+                    f"{duration_text(cycle['median'])} for {r.cycle_batches} batches "
+                    f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})",
                 ),
                 ("throughput", rate(r.throughput_samples_per_s)),
                 ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
@@ -45,7 +46,7 @@ def show(recommendation: Recommendation) -> None:
                 (
                     "cost",
                     f"{_count(r.study['trials'], 'config')}, {_count(r.study['probes'], 'probe')}, "
-                    f"{duration(r.study['wall_s'])}",
+                    f"{duration_text(r.study['wall_s'])}",
                 ),
                 *_predicted(r.study),
                 ("id", r.id),

@@ -21,6 +21,7 @@ from app.recommendations.compare import Comparison, Interval, Result, compare, r
 from optimizer.formatting import config_text
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
+from probes.formatting import NOTHING, duration_text, size_text
 from probes.measurement import Measurement
 
 MOST_OPTIONS = 100
@@ -138,9 +139,9 @@ def _rows(a: Result, b: Result) -> list[Row]:
     rows.append(
         _interval("throughput", a.throughput_samples_per_s, b.throughput_samples_per_s, _rate)
     )
-    rows.append(_interval("step time", a.step_time_s, b.step_time_s, filters.duration))
-    rows.append(_plain("peak memory", a.run.peak_bytes, b.run.peak_bytes, filters.size))
-    rows.append(_plain("memory limit", a.run.limit_bytes, b.run.limit_bytes, filters.size))
+    rows.append(_interval("step time", a.step_time_s, b.step_time_s, duration_text))
+    rows.append(_plain("peak memory", a.run.peak_bytes, b.run.peak_bytes, size_text))
+    rows.append(_plain("memory limit", a.run.limit_bytes, b.run.limit_bytes, size_text))
     rows.append(_plain("parameters", a.run.parameters, b.run.parameters))
     return rows
 
@@ -165,7 +166,7 @@ def _interval(name: str, a: Interval | None, b: Interval | None, text: Any) -> R
 
 def _cell(value: Interval | None, text: Any) -> Cell:
     if value is None:
-        return Cell(filters.NOTHING)
+        return Cell(NOTHING)
     return Cell(text(value.mean), f"{text(value.low)} to {text(value.high)}")
 
 

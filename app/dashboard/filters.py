@@ -9,33 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import utc_now
-from probes.devices.base import size_text
-
-NOTHING = "–"
-"""What stands where there is no number."""
-
-
-def size(size_bytes: float | None) -> str:
-    """``1.50 GiB``."""
-    return NOTHING if size_bytes is None else size_text(size_bytes)
-
-
-def duration(seconds: float | None) -> str:
-    """``820 µs``, ``12.4 ms``, ``3.21 s``, ``4 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
-    if seconds is None or not math.isfinite(seconds):
-        return NOTHING
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{_three_digits(seconds * 1000)} ms"
-    if seconds < 60:
-        return f"{_three_digits(seconds)} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+from probes.formatting import NOTHING, duration_text, size_text, three_digits
 
 
 def minutes(seconds: float | None) -> str:
@@ -62,7 +36,7 @@ def number(value: float | None) -> str:
         return NOTHING
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return _three_digits(value)
+    return three_digits(value)
 
 
 def count(value: float | None) -> str:
@@ -71,7 +45,7 @@ def count(value: float | None) -> str:
         return NOTHING
     for size_, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size_:
-            return f"{_three_digits(value / size_)} {unit}"
+            return f"{three_digits(value / size_)} {unit}"
     return f"{value:,.0f}"
 
 
@@ -134,18 +108,11 @@ def sentence(text: str | None) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
 
 
-def _three_digits(value: float) -> str:
-    if value == 0:
-        return "0"
-    decimals = 2 - math.floor(math.log10(abs(value)))
-    return f"{value:.{min(max(decimals, 0), 9)}f}"
-
-
 FILTERS = {
     "ago": ago,
     "count": count,
     "document": document,
-    "duration": duration,
+    "duration": duration_text,
     "minutes": minutes,
     "minutes_up": minutes_up,
     "moment": moment,
@@ -154,7 +121,7 @@ FILTERS = {
     "plural": plural,
     "sentence": sentence,
     "settings": settings,
-    "size": size,
+    "size": size_text,
     "value": value_text,
     "words": words,
 }

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.cli.values import parse_size
 from app.dashboard.forms import Form, FormDep
 from app.dashboard.page import page
 from app.dashboard.space import SpaceRow, pinned_of, rows_of
@@ -27,8 +26,8 @@ from app.workloads.registry import registered
 from app.workloads.space import Described, Describer, space_rules
 from optimizer.budgets import Budget, Objective, budget_named
 from optimizer.spaces import space_for
-from probes.devices.base import size_text
 from probes.errors import InputError
+from probes.formatting import parse_size, size_text
 from probes.space import Space
 
 router = resource("start-pages")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from app.dashboard.filters import duration, number, settings, size, words
+from app.dashboard.filters import number, settings, words
 from app.jobs.records import JobEvent
+from probes.formatting import duration_text, size_text
 
 Data = dict[str, Any]
 
@@ -35,16 +36,16 @@ def _text(event: JobEvent) -> str:
 
 def _probe(data: Data) -> str:
     expected = data.get("expected_peak_bytes")
-    guess = f", expected to peak at {size(expected)}" if expected else ""
+    guess = f", expected to peak at {size_text(expected)}" if expected else ""
     return f"batch {data['batch_size']} of {settings(data['config'])} ({data['purpose']}{guess})"
 
 
 def _measured(data: Data) -> str:
     facts = [f"batch {data['batch_size']}: {words(data['verdict'])}"]
     if data.get("peak_bytes"):
-        facts.append(f"peak {size(data['peak_bytes'])}")
+        facts.append(f"peak {size_text(data['peak_bytes'])}")
     if data.get("step_mean_s"):
-        facts.append(f"{duration(data['step_mean_s'])} per step")
+        facts.append(f"{duration_text(data['step_mean_s'])} per step")
     if data.get("tainted"):
         facts.append("the machine was disturbed")
     return ", ".join(facts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -12,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.database.floats import MARKER, decoded
+from probes.formatting import finite
 
 
 class TaggedReply(Response):
@@ -65,14 +65,3 @@ def matches(if_none_match: str | None, tag: str) -> bool:
         return True
     bare = tag.removeprefix("W/")
     return any(each.strip().removeprefix("W/") == bare for each in if_none_match.split(","))
-
-
-def finite(value: Any) -> Any:
-    """A copy with null for every NaN and infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value

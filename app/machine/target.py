@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from app.machine.local_facts import remember_devices
 from app.settings import Settings
 from optimizer.records import Scope
-from probes.devices.base import DeviceFacts, size_text
+from probes.devices.base import DeviceFacts
 from probes.devices.environment import allocator_settings, worker_environment
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
 from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
+from probes.formatting import size_text
 from probes.isolation import Timeouts, worker_environ
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python

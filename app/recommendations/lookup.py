@@ -19,8 +19,8 @@ from app.devices.repository import DeviceRecord
 from app.errors import NothingComparable
 from app.recommendations import repository
 from optimizer.records import Recommendation
-from probes.devices.base import size_text
 from probes.devices.fingerprint import Fingerprint
+from probes.formatting import size_text
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""

@@ -11,12 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from app.database import Database
 from app.errors import NotFound
-from app.http.reply import finite
 from app.jobs import events
 from app.jobs.records import JobEvent
 from app.studies import service
 from app.studies.schemas import StudyEvent
 from probes.errors import MeasurementError
+from probes.formatting import finite
 
 RETRY_MS = 2000
 """After which a browser that lost the connection comes back."""

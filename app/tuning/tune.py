@@ -17,7 +17,6 @@ from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from app.workloads.space import space_rules
 from optimizer.budgets import Objective, budget_named
-from optimizer.formatting import duration
 from optimizer.proposals import Sampler
 from optimizer.records import Recommendation, StudySpec
 from optimizer.spaces import space_for
@@ -25,6 +24,7 @@ from optimizer.study import Study
 from optimizer.trials import Event, Known, Limits
 from probes import effective_batch, levers
 from probes.devices.lease import OnWait
+from probes.formatting import duration_text, size_text
 from probes.measurement import Config
 from probes.space import size
 
@@ -201,10 +201,10 @@ def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
         f"{name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
         for name, dimension in spec.space.items()
     )
-    memory = bench.target.limit_bytes / 2**20
     lines = [
         f"{verb} {spec.scope.workload} for {budget.name} on {spec.scope.device} "
-        f"({bench.target.facts.name}, {memory:,.0f} MiB, {spec.scope.headroom:.0%} kept free).",
+        f"({bench.target.facts.name}, {size_text(bench.target.limit_bytes)}, "
+        f"{spec.scope.headroom:.0%} kept free).",
         f"Configs to measure: {planned} of {configs or 'infinitely many'}, {space}.",
     ]
     if (effective := spec.scope.effective_batch_size) is not None:
@@ -213,8 +213,8 @@ def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
         )
     if budget.target_s is not None and budget.longest_cycle_s is not None:
         lines.append(
-            f"A cycle of {budget.cycle_batches} batches should take {duration(budget.target_s)}, "
-            f"{duration(budget.longest_cycle_s)} at most."
+            f"A cycle of {budget.cycle_batches} batches should take "
+            f"{duration_text(budget.target_s)}, {duration_text(budget.longest_cycle_s)} at most."
         )
     if spec.time_scale != 1.0:
         lines.append(

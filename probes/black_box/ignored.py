@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from probes.devices.base import size_text
 from probes.errors import InputError
+from probes.formatting import size_text
 from probes.measurement import Measurement
 
 CERTAIN_RATIO = 256

@@ -20,13 +20,14 @@ from probes.black_box.steps import OutputSteps, Passed, Seen, StepClock
 from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
 from probes.black_box.watch import Watch
 from probes.devices import host
-from probes.devices.base import MemoryCap, checked_limit, size_text
+from probes.devices.base import MemoryCap, checked_limit
 from probes.devices.environment import worker_environment
 from probes.devices.machine import Machine
 from probes.devices.nvml import NvmlDevice
 from probes.devices.reading import Missing
 from probes.devices.telemetry import Telemetry, Window
 from probes.errors import MeasurementError
+from probes.formatting import size_text
 from probes.isolation import STEP_PATIENCE, Progress, Timeouts, worker_environ
 from probes.job import ProbeJob
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import MeasurementError
+from probes.formatting import size_text
 
 if TYPE_CHECKING:
     import torch
 
-GIB = 1024**3
-MIB = 1024**2
 
 NO_TF32 = "TF32 is a mode of NVIDIA GPUs of compute capability 8.0 or more; use bf16 or fp32."
 
@@ -67,15 +66,6 @@ class AllocatorCounters:
 
     retries: int = 0
     ooms: int = 0
-
-
-def size_text(size_bytes: float) -> str:
-    """Bytes as people read them: ``1.50 GiB``, ``640 MiB``, ``12 KiB``."""
-    if abs(size_bytes) >= GIB:
-        return f"{size_bytes / GIB:.2f} GiB"
-    if abs(size_bytes) >= MIB:
-        return f"{size_bytes / MIB:.0f} MiB"
-    return f"{size_bytes / 1024:.0f} KiB"
 
 
 def autocast_refusal(device_type: str, dtype_name: str) -> str:

@@ -17,9 +17,9 @@ from probes.devices.base import (
     Backend,
     MemoryCap,
     checked_limit,
-    size_text,
 )
 from probes.errors import MeasurementError
+from probes.formatting import size_text
 
 if TYPE_CHECKING:
     import torch

@@ -29,10 +29,10 @@ from probes.devices.base import (
     MemoryCap,
     checked_limit,
     missing,
-    size_text,
 )
 from probes.devices.slack import idle_heap_bytes, knows_heap, map_slack
 from probes.errors import MeasurementError
+from probes.formatting import size_text
 
 if TYPE_CHECKING:
     import torch

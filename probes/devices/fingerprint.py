@@ -15,8 +15,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from probes.devices.base import DeviceFacts, size_text
+from probes.devices.base import DeviceFacts
 from probes.devices.reading import plain
+from probes.formatting import size_text
 
 if TYPE_CHECKING:
     from probes.devices.telemetry import Telemetry

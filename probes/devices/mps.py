@@ -23,9 +23,9 @@ from probes.devices.base import (
     MemoryCap,
     checked_limit,
     missing,
-    size_text,
 )
 from probes.errors import MeasurementError
+from probes.formatting import size_text
 
 if TYPE_CHECKING:
     import torch

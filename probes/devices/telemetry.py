@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from probes.devices.base import DeviceFacts, size_text
+from probes.devices.base import DeviceFacts
 from probes.devices.machine import CpuUse, Machine, other_cores
 from probes.devices.nvml import HARMLESS_THROTTLING, NvmlDevice
 from probes.devices.reading import NOT_READ, Maybe, Missing, Reading, plain
+from probes.formatting import size_text
 from probes.measurement import Measurement
 
 SAMPLE_INTERVAL_S = 0.15

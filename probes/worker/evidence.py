@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 from probes.devices.base import MemoryCap
+from probes.formatting import size_text
 from probes.job import Plan
 from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
 from probes.stability import (
@@ -132,12 +133,12 @@ class Evidence:
         if spilled_bytes > SPILL_TOLERANCE_BYTES:
             return (
                 Verdict.SPILL,
-                f"{mib(spilled_bytes)} of this run went to swap while it trained.",
+                f"{size_text(spilled_bytes)} of this run went to swap while it trained.",
                 "Use a smaller batch or memory budget, or free memory on this machine.",
             )
         if peak_bytes > cap.cap_bytes:
-            over = mib(peak_bytes - cap.cap_bytes)
-            return Verdict.OOM, f"It used {mib(peak_bytes)}, {over} more than the cap.", ""
+            over = size_text(peak_bytes - cap.cap_bytes)
+            return Verdict.OOM, f"It used {size_text(peak_bytes)}, {over} more than the cap.", ""
         if allocator_retries:
             return (
                 Verdict.OOM,
@@ -150,7 +151,7 @@ class Evidence:
         return self._stable(cap)
 
     def _stable(self, cap: MemoryCap) -> Judgement:
-        return Verdict.STABLE, f"{self.attempted} steps within {mib(cap.cap_bytes)}.", ""
+        return Verdict.STABLE, f"{self.attempted} steps within {size_text(cap.cap_bytes)}.", ""
 
     def _rising(self, cap: MemoryCap, peak_bytes: int) -> Judgement | None:
         """What will fail later although it ran: a leak, or a peak that creeps up."""
@@ -158,8 +159,9 @@ class Evidence:
         if is_leak(growth):
             return (
                 Verdict.LEAK,
-                f"Static {mib(self.static_bytes or 0)}, grows {mib(growth.bytes_per_step)}/step, "
-                f"out of memory near step {growth.dies_at_step}.",
+                f"Memory held between steps starts at {size_text(self.static_bytes or 0)} and "
+                f"grows by {size_text(growth.bytes_per_step)} per step: training would run out of "
+                f"memory near step {growth.dies_at_step}.",
                 "Something keeps tensors alive between steps: look for `total_loss += loss` (use "
                 "loss.item()), lists of outputs, or caches on the model.",
             )
@@ -168,14 +170,10 @@ class Evidence:
         if still_creeps(earlier, peak_bytes, cap.cap_bytes) and ahead > cap.cap_bytes:
             return (
                 Verdict.OOM,
-                f"The peak still rises: {mib(peak_bytes - earlier)} over the last "
-                f"{self.measured // 2} steps, to {mib(peak_bytes)}. A longer run would exceed the "
-                f"cap of {mib(cap.cap_bytes)}.",
+                f"The peak still rises: {size_text(peak_bytes - earlier)} over the last "
+                f"{self.measured // 2} steps, to {size_text(peak_bytes)}. A longer run would "
+                f"exceed the cap of {size_text(cap.cap_bytes)}.",
                 "Batches of varying size fragment the allocator's memory: use a smaller batch, pad "
                 "to fewer different sizes, or set expandable segments on CUDA.",
             )
         return None
-
-
-def mib(size_bytes: float) -> str:
-    return f"{size_bytes / 2**20:.1f} MiB"

@@ -5,10 +5,10 @@ Pure; standard library only: the worker uses it, and the parent for commands.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from probes.devices.base import MemoryCap
+from probes.formatting import finite
 from probes.job import ProbeJob
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.worker.evidence import Evidence, Judgement
@@ -52,12 +52,8 @@ def outcome(
         steps=evidence.attempted,
         samples=evidence.attempted * job.batch_size * job.accumulation,
         accumulation=job.accumulation,
-        first_loss=_finite(evidence.losses[0]) if evidence.losses else None,
-        last_loss=_finite(evidence.losses[-1]) if evidence.losses else None,
+        first_loss=finite(evidence.losses[0]) if evidence.losses else None,
+        last_loss=finite(evidence.losses[-1]) if evidence.losses else None,
         phase=phase if verdict is not Verdict.STABLE else "done",
         **more,
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

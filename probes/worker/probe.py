@@ -23,11 +23,12 @@ from probes.devices import backend_for
 from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
+from probes.formatting import size_text
 from probes.job import Plan, ProbeJob
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
-from probes.worker.evidence import Evidence, Judgement, mib
+from probes.worker.evidence import Evidence, Judgement
 from probes.worker.outcome import outcome
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
@@ -128,8 +129,8 @@ class _Run:
         """How full the device was when an allocation failed, in words."""
         if self.backend is None or self.cap is None or failure.requested_bytes is None:
             return ""
-        peak = mib(self.backend.peak_bytes())
-        return f" with at most {peak} of {mib(self.cap.cap_bytes)} in use before."
+        peak = size_text(self.backend.peak_bytes())
+        return f" with at most {peak} of {size_text(self.cap.cap_bytes)} in use before."
 
     def lift_cap(self) -> None:
         if self.backend is not None and self.cap is not None:

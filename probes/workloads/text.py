@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.formatting import size_text
 
 SAMPLE = "sample"
 """The data option that means the text which ships with Tonnage."""
@@ -88,7 +89,7 @@ def read(data: str) -> Source:
     notes = []
     if done < total:
         notes.append(
-            f"The first {done / 2**20:.0f} MiB of {total / 2**20:.0f} MiB of text are used, in the "
+            f"The first {size_text(done)} of {size_text(total)} of text are used, in the "
             "order of the file names; the number of samples is extrapolated."
         )
     return Source(documents, files, total, done, notes)

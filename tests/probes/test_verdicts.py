@@ -92,7 +92,7 @@ def test_a_leak_says_bytes_per_step_and_when_it_dies(name: str) -> None:
     assert m.verdict is Verdict.LEAK, m.reason
     assert m.growth is not None and 0.9 * MIB < m.growth.bytes_per_step < 2.6 * MIB
     assert m.growth.dies_at_step is not None and 150 < m.growth.dies_at_step < 700
-    assert "MiB/step" in m.reason and "out of memory near step" in m.reason
+    assert "MiB per step" in m.reason and "out of memory near step" in m.reason
     assert "total_loss += loss" in m.hint
 
 

@@ -11,8 +11,9 @@ import typer
 from app.cli import options
 from app.cli.context import open_database, open_settings
 from app.cli.output import print_json, stderr
-from app.cli.values import parse_age, size_text
+from app.cli.values import parse_age
 from probes.errors import InputError
+from probes.formatting import size_text
 
 app = typer.Typer(
     help="The database: bring it up to date, back it up, move results, forget what is old.",

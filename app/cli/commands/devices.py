@@ -8,7 +8,7 @@ from typing import Any
 from app.cli import options
 from app.cli.context import open_settings
 from app.cli.output import facts_table, print_json, stdout
-from app.cli.values import size_text
+from probes.formatting import size_text
 
 
 def devices(python: options.Python = None, json_: options.Json = False) -> None:

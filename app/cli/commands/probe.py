@@ -10,7 +10,8 @@ from app.cli import options
 from app.cli.context import What, ask, is_quiet, open_database
 from app.cli.dry_run import show_dry_run
 from app.cli.output import facts_table, print_json, stdout
-from app.cli.values import batch_text, size_text
+from app.cli.values import batch_text
+from probes.formatting import size_text
 from probes.measurement import Measurement, Verdict
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from app.dashboard.charts.figure import Axis, Figure, Point, Scale, Series, Zone
 from app.dashboard.charts.units import count_unit
-from optimizer.formatting import config_text, duration
+from optimizer.formatting import config_text
+from probes.formatting import duration_text
 from probes.measurement import Config
 
 WIDE = 20.0
@@ -51,7 +52,7 @@ def capacity_figure(
     def place(spot: Spot) -> Point:
         words = f"{config_text(spot.config)}, batch {spot.batch_size}"
         if spot.cycle_time_s is not None:
-            words += f", {duration(spot.cycle_time_s)} per cycle"
+            words += f", {duration_text(spot.cycle_time_s)} per cycle"
         return Point(unit.of(spot.parameters), spot.throughput_samples_per_s, note=words)
 
     zones = []

@@ -10,17 +10,17 @@ toml   the same; TOML has no null, so what is ``None`` is left out and named in 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from app.recommendations.exports.export import Export
 from app.recommendations.exports.provenance import comment, provenance
 from optimizer.records import Recommendation
+from probes.formatting import finite
 
 
 def to_json(recommendation: Recommendation) -> Export:
-    document = _without_non_finite(recommendation.to_dict())
+    document = finite(recommendation.to_dict())
     return Export(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
@@ -66,15 +66,4 @@ def _without_none(value: Any, path: str, left_out: list[str]) -> Any:
         return kept
     if isinstance(value, (list, tuple)):
         return [_without_none(item, path, left_out) for item in value if item is not None]
-    return value
-
-
-def _without_non_finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {name: _without_non_finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_non_finite(item) for item in value]
     return value

@@ -7,20 +7,20 @@ import re
 from collections.abc import Mapping
 
 from optimizer.records import Recommendation
+from probes.formatting import size_text
 
 
 def provenance(recommendation: Recommendation) -> list[str]:
     """Where the numbers come from, in two lines."""
     r = recommendation
     minutes = {name: seconds / 60 for name, seconds in r.cycle_time_s.items()}
-    gib = 2**30
     lines = [
         f"Tonnage recommendation {r.id}: {r.workload}, {r.budget}, {r.device}",
         f"Measured {r.valid.get('created_at', 'at an unknown time')}, "
         f"fingerprint {r.valid.get('fingerprint', 'unknown')}; "
         f"cycle {minutes.get('median', math.nan):.2f} min "
         f"({minutes.get('low', math.nan):.2f} to {minutes.get('high', math.nan):.2f}), "
-        f"peak {r.peak_bytes / gib:.2f} of {r.limit_bytes / gib:.2f} GiB, bound by {r.binding}",
+        f"peak {size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}, bound by {r.binding}",
     ]
     return [" ".join(line.split()) for line in lines]
 

@@ -110,7 +110,7 @@ def window(longest_s: float | None, **changes) -> Window:
 
 TIME = [
     # a step of batch n takes n/100 s, a cycle has 100 steps: n seconds
-    (50, [passed(50)], 60, "fits", "a cycle takes 50 s, prototyping allows 60 s"),
+    (50, [passed(50)], 60, "fits", "a cycle takes 50 s, prototyping allows 1 min"),
     (50, [passed(50)], 40, "too_slow", "takes 50 s per cycle"),
     (50, [passed(50)], None, "fits", "batch 50 needs"),
     (40, [passed(50)], 60, "fits", "a cycle takes at most 55 s"),

@@ -12,9 +12,10 @@ import pytest
 from app.machine.session import QUIET_WAIT_S, Bench
 from app.machine.target import Target
 from app.settings import load_settings
-from probes.devices.base import GIB, DeviceFacts
+from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
+from probes.formatting import GIB
 from probes.job import ProbeJob, WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Measurement, Purpose, Verdict

@@ -11,9 +11,10 @@ from app.machine.session import Bench
 from app.machine.target import Target
 from app.settings import load_settings
 from app.tuning.tune import Question, describe, study_spec
-from probes.devices.base import GIB, DeviceFacts
+from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
+from probes.formatting import GIB
 from probes.job import WorkloadRef
 from probes.space import Choice, Int, Space, dimension_to_dict
 

@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from probes.devices.base import GIB, MIB
+from probes.formatting import GIB, MIB
 
 PROPERTIES = SimpleNamespace(
     name="Fake GPU",

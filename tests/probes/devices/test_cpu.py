@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from probes.devices.base import MIB
 from probes.devices.environment import worker_environment
+from probes.formatting import MIB
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces a limit")
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from probes.devices import host
-from probes.devices.base import GIB, AllocatorCounters
+from probes.devices.base import AllocatorCounters
 from probes.devices.cuda import CudaBackend
 from probes.errors import MeasurementError
+from probes.formatting import GIB
 from tests.probes.devices.fakes import FakeAllocator, FakeEvent, install
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from probes.devices.base import GIB, DeviceFacts
+from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
 from probes.devices.telemetry import Telemetry
+from probes.formatting import GIB
 from tests.probes.devices.test_telemetry import FakeNvml, QuietMachine, gpu_facts
 
 BASE = Fingerprint(

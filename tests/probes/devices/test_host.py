@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.devices import host
-from probes.devices.base import GIB, MIB
+from probes.formatting import GIB, MIB
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

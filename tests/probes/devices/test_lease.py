@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from probes.devices.base import GIB, DeviceFacts
+from probes.devices.base import DeviceFacts
 from probes.devices.lease import (
     Holder,
     default_folder,
@@ -25,6 +25,7 @@ from probes.devices.lease import (
     lock_file,
 )
 from probes.errors import MeasurementError
+from probes.formatting import GIB
 
 ROOT = Path(__file__).parents[3]
 CPU = DeviceFacts("cpu", "cpu", "Fake", GIB, None, identity={"machine": "abc"})

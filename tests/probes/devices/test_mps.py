@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from probes.devices import mps as mps_file
-from probes.devices.base import GIB, MIB
 from probes.devices.mps import MpsBackend
 from probes.errors import MeasurementError
+from probes.formatting import GIB, MIB
 from tests.probes.devices.fakes import FakeEvent
 
 

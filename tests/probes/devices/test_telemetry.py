@@ -9,12 +9,13 @@ from typing import Any
 import pynvml
 import pytest
 
-from probes.devices.base import GIB, MIB, DeviceFacts
+from probes.devices.base import DeviceFacts
 from probes.devices.host import hash_uuid
 from probes.devices.machine import CpuUse, Machine, other_cores
 from probes.devices.nvml import NvmlDevice
 from probes.devices.reading import Missing, Reading
 from probes.devices.telemetry import Telemetry, foreign_load, foreign_memory, neighbours
+from probes.formatting import GIB, MIB
 
 UUID = "GPU-6fa3d1b2-0000-1111-2222-333344445555"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from probes.devices.base import GIB
 from probes.devices.xpu import XpuBackend
+from probes.formatting import GIB
 from tests.probes.devices.fakes import FakeAllocator, install
 
 
