@@ -26,6 +26,7 @@ __all__ = [
     "config_key",
     "predictions",
     "short_hash",
+    "with_mean_cycle_time",
 ]
 
 Key = tuple[tuple[str, str], ...]
@@ -151,7 +152,7 @@ class Recommendation:
     accumulation: int
     cycle_batches: int
     cycle_time_s: dict[str, float]
-    """``median``, ``low``, ``high``."""
+    """Seconds: ``mean``, ``low``, ``high``; the deprecated ``median`` repeats ``mean``."""
     throughput_samples_per_s: float
     peak_bytes: int
     limit_bytes: int
@@ -183,7 +184,24 @@ class Recommendation:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Recommendation:
         known = {f.name for f in fields(cls)}
+        data = with_mean_cycle_time(data)
         return cls(**{key: value for key, value in data.items() if key in known})
+
+
+def with_mean_cycle_time(document: dict[str, Any]) -> dict[str, Any]:
+    """A recommendation document in which every ``cycle_time_s`` has both ``mean`` and ``median``.
+
+    Earlier releases called the mean ``median``; both keys have the same value for one release.
+    """
+    result = dict(document)
+    cycle = result.get("cycle_time_s") or {}
+    if "mean" in cycle or "median" in cycle:
+        mean_s = cycle.get("mean", cycle.get("median"))
+        result["cycle_time_s"] = {**cycle, "mean": mean_s, "median": mean_s}
+    for name in ("alternatives", "front"):
+        if others := result.get(name):
+            result[name] = [with_mean_cycle_time(other) for other in others]
+    return result
 
 
 class Store(Protocol):
