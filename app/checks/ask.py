@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checks import local
-from app.checks.request import Asked, Limits
+from app.checks.request import CheckRequest, ConfiguredLimits
 from app.settings.brief import Brief, brief_settings
 from probes.errors import InputError, MeasurementError
 from probes.formatting import parse_size
@@ -21,7 +21,7 @@ UNDECIDED = ("unknown", "stale")
 
 
 @dataclass(frozen=True)
-class Question:
+class CheckCommand:
     """What the command line says."""
 
     config_file: Path | None = None
@@ -49,7 +49,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Workload:
+class PlannedWorkload:
     """What is trained, and how a worker finds it."""
 
     label: str
@@ -59,7 +59,7 @@ class Workload:
     python: str | None
 
 
-def ask(question: Question) -> dict[str, Any]:
+def ask(question: CheckCommand) -> dict[str, Any]:
     """The answer (see ``evaluate.document``), with its ``id`` where it could be kept and
     ``warnings``. Raises ``InputError``, and ``MeasurementError`` where measuring failed."""
     brief = brief_settings()
@@ -78,7 +78,7 @@ def ask(question: Question) -> dict[str, Any]:
     return answer
 
 
-def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
+def _asked(question: CheckCommand, brief: Brief) -> tuple[CheckRequest, PlannedWorkload]:
     written = _written(question)
     batch_size = question.batch_size or (written.batch_size if written else None)
     if batch_size is None:
@@ -98,7 +98,7 @@ def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
         raise InputError(
             "Name what is trained with --workload, or give a file that tonnage export wrote."
         )
-    asked = Asked(
+    asked = CheckRequest(
         batch_size=batch_size,
         config=config,
         offered=written.offered if written else {},
@@ -116,7 +116,7 @@ def _asked(question: Question, brief: Brief) -> tuple[Asked, Workload]:
     return _with_device(question, brief, asked, workload), workload
 
 
-def _written(question: Question) -> Written | None:
+def _written(question: CheckCommand) -> Written | None:
     if question.config_file is None:
         if question.keys:
             raise InputError("--key says where a CONFIG_FILE has a value: name the file too.")
@@ -127,7 +127,9 @@ def _written(question: Question) -> Written | None:
     return read_file(question.config_file, keys)
 
 
-def _workload(question: Question, brief: Brief, recommendation_id: str | None) -> Workload:
+def _workload(
+    question: CheckCommand, brief: Brief, recommendation_id: str | None
+) -> PlannedWorkload:
     """What is trained, as the command line or else the recommendation says it."""
     from app.cli.specs import absolute_spec
 
@@ -139,12 +141,14 @@ def _workload(question: Question, brief: Brief, recommendation_id: str | None) -
     known = brief.workloads.get(name)
     if known is None:
         spec = absolute_spec(name)
-        return Workload(spec, spec, options, question.python)
+        return PlannedWorkload(spec, spec, options, question.python)
     options = {**known["options"], **options}
-    return Workload(name, known["reference"], options, question.python or known["python"])
+    return PlannedWorkload(name, known["reference"], options, question.python or known["python"])
 
 
-def _with_workload(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
+def _with_workload(
+    question: CheckCommand, brief: Brief, asked: CheckRequest, workload: PlannedWorkload
+) -> CheckRequest:
     """Its space, and the hash of its source as it is now."""
     from app.machine.local_facts import workload_here
 
@@ -165,7 +169,7 @@ def _with_workload(question: Question, brief: Brief, asked: Asked, workload: Wor
     return replace(asked, workload_hash=described["source_hash"], space=described["space"])
 
 
-def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, dict[str, Any]]:
+def _recommended(question: CheckCommand, brief: Brief, identity: str) -> tuple[str, dict[str, Any]]:
     """The workload of a recommendation, and its options. Raises ``InputError``."""
     found: dict[str, Any] | None = None
     if question.server:
@@ -185,7 +189,9 @@ def _recommended(question: Question, brief: Brief, identity: str) -> tuple[str, 
     return str(found["workload"]), dict(found["valid"].get("workload_options") or {})
 
 
-def _with_device(question: Question, brief: Brief, asked: Asked, workload: Workload) -> Asked:
+def _with_device(
+    question: CheckCommand, brief: Brief, asked: CheckRequest, workload: PlannedWorkload
+) -> CheckRequest:
     from app.machine.local_facts import device_here, is_name_of_one_here
 
     if not is_name_of_one_here(question.device):
@@ -203,11 +209,11 @@ def _with_device(question: Question, brief: Brief, asked: Asked, workload: Workl
 
 
 def _answer(
-    question: Question, brief: Brief, asked: Asked, *, accept_brackets: bool = False
+    question: CheckCommand, brief: Brief, asked: CheckRequest, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
     """From the service where one is named, else from the local store; kept in both."""
     url = question.database or brief.database_url
-    limits = Limits(brief.headroom, brief.windows)
+    limits = ConfiguredLimits(brief.headroom, brief.windows)
     if not question.server:
         return local.ask_store(url, asked, limits, accept_brackets=accept_brackets)
     from app.checks.remote import ServiceAway, ask_service

@@ -107,7 +107,7 @@ def read_text(text: str, name: str, keys: Mapping[str, str] | None = None) -> Wr
 
 _NUMBERS = ("batch_size", "accumulation")
 Path_ = tuple[str, ...]
-Found = list[tuple[Path_, Any]]
+Gathered = list[tuple[Path_, Any]]
 
 
 def _parsed(text: str, name: str) -> Any:
@@ -178,7 +178,7 @@ def _options(text: str) -> dict[str, Any]:
     return found
 
 
-def _flat(value: Any, path: Path_ = ()) -> Found:
+def _flat(value: Any, path: Path_ = ()) -> Gathered:
     """Every single value with its path, in the order of the file."""
     if isinstance(value, Mapping):
         return [
@@ -191,7 +191,7 @@ def _flat(value: Any, path: Path_ = ()) -> Found:
     return [(path, value)]
 
 
-def _named(found: Found, keys: Mapping[str, str], name: str) -> dict[str, Any]:
+def _named(found: Gathered, keys: Mapping[str, str], name: str) -> dict[str, Any]:
     known = {".".join(path): value for path, value in found}
     result = {}
     for what, where in keys.items():
@@ -203,7 +203,7 @@ def _named(found: Found, keys: Mapping[str, str], name: str) -> dict[str, Any]:
     return result
 
 
-def _first(found: Found, names: Sequence[str], file: str, notes: list[str]) -> Any:
+def _first(found: Gathered, names: Sequence[str], file: str, notes: list[str]) -> Any:
     for name in names:
         values = [(path, value) for path, value in found if path[-1].replace("-", "_") == name]
         of_training = [each for each in values if any("train" in part for part in each[0])]
@@ -225,7 +225,7 @@ def _first(found: Found, names: Sequence[str], file: str, notes: list[str]) -> A
     return None
 
 
-def _levers(found: Found, notes: list[str]) -> dict[str, Any]:
+def _levers(found: Gathered, notes: list[str]) -> dict[str, Any]:
     levers: dict[str, Any] = {}
     for path, value in sorted(found, key=lambda each: len(each[0])):
         last = path[-1].removeprefix(PREFIX).replace("-", "_")

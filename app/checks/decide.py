@@ -12,31 +12,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.checks.evidence import Evidence
+from app.checks.evidence import MemoryEvidence
 from app.checks.memory import memory_of
-from app.checks.plan import Answer, Plan, Room, Run
+from app.checks.plan import CheckAnswer, MeasuredRun, Room, RunPlan
 from app.checks.shortfall import does_not_fit
 from app.checks.timing import in_time
 from probes.formatting import size_text
 
 
 def decide(
-    plan: Plan,
+    plan: RunPlan,
     room: Room,
-    runs: Sequence[Run],
+    runs: Sequence[MeasuredRun],
     *,
     accept_brackets: bool = False,
     hints: Sequence[str] = (),
-) -> Answer:
+) -> CheckAnswer:
     """The answer. ``runs`` are measurements of the plan's config, newest first; ``accept_brackets``
     lets a few steps count as a pass (``--probe quick``); ``hints`` say what would lift the limit,
     as the study found it."""
     holding = [run for run in runs if not run.changes and not run.elsewhere]
     usable = [run for run in holding if (run.accumulation > 1) == (plan.accumulation > 1)]
     if usable:
-        answer = _from(plan, room, Evidence(plan, room, usable, accept_brackets), hints)
+        answer = _from(plan, room, MemoryEvidence(plan, room, usable, accept_brackets), hints)
     elif holding:
-        answer = Answer(
+        answer = CheckAnswer(
             "unknown",
             f"nothing was measured with accumulation {plan.accumulation}, only with "
             f"{_listing(sorted({run.accumulation for run in holding}))}",
@@ -46,10 +46,10 @@ def decide(
     return replace(answer, compared=[_counted(run, plan, room, accept_brackets) for run in runs])
 
 
-def _from(plan: Plan, room: Room, evidence: Evidence, hints: Sequence[str]) -> Answer:
+def _from(plan: RunPlan, room: Room, evidence: MemoryEvidence, hints: Sequence[str]) -> CheckAnswer:
     memory = memory_of(plan, room, evidence)
     highest, lowest = evidence.highest, evidence.lowest
-    base = Answer(
+    base = CheckAnswer(
         "unknown",
         memory.reason,
         details=_room_details(plan, room, memory.run),
@@ -67,16 +67,18 @@ def _from(plan: Plan, room: Room, evidence: Evidence, hints: Sequence[str]) -> A
     return in_time(base, plan, evidence.runs, evidence.sound)
 
 
-def _without_evidence(plan: Plan, room: Room, runs: Sequence[Run], hints: Sequence[str]) -> Answer:
+def _without_evidence(
+    plan: RunPlan, room: Room, runs: Sequence[MeasuredRun], hints: Sequence[str]
+) -> CheckAnswer:
     stale = [run for run in runs if run.changes and not run.elsewhere]
     if not stale:
         others = sorted({run.device for run in runs if run.elsewhere})
         only = f", only on {', '.join(others)}" if others else ""
-        return Answer("unknown", f"nothing was measured for this config here{only}")
+        return CheckAnswer("unknown", f"nothing was measured for this config here{only}")
     newest = stale[0].changes
     alike = [replace(run, changes=()) for run in stale if run.changes == newest]
     before = decide(plan, room, alike, hints=hints)
-    return Answer(
+    return CheckAnswer(
         "stale",
         f"what was measured no longer holds: {'; '.join(newest)}",
         details=[f"With what it was measured with: {before.verdict}: {before.reason}."],
@@ -86,7 +88,7 @@ def _without_evidence(plan: Plan, room: Room, runs: Sequence[Run], hints: Sequen
     )
 
 
-def _room_details(plan: Plan, room: Room, run: Run | None) -> list[str]:
+def _room_details(plan: RunPlan, room: Room, run: MeasuredRun | None) -> list[str]:
     found = []
     if room.total_bytes is not None and room.limit_bytes < room.total_bytes:
         found.append(
@@ -107,7 +109,9 @@ def _room_details(plan: Plan, room: Room, run: Run | None) -> list[str]:
     return found
 
 
-def _counted(run: Run, plan: Plan, room: Room, accept_brackets: bool) -> dict[str, object]:
+def _counted(
+    run: MeasuredRun, plan: RunPlan, room: Room, accept_brackets: bool
+) -> dict[str, object]:
     if run.elsewhere:
         counts = "another kind of device: not compared"
     elif run.changes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from app.checks.decide import decide
-from app.checks.gather import Found, gather
-from app.checks.plan import Answer
-from app.checks.request import Asked, Limits
+from app.checks.gather import CheckInputs, gather
+from app.checks.plan import CheckAnswer
+from app.checks.request import CheckRequest, ConfiguredLimits
 from app.checks.rows import Rows
 
 
 def evaluate(
-    rows: Rows, asked: Asked, limits: Limits, *, accept_brackets: bool = False
+    rows: Rows, asked: CheckRequest, limits: ConfiguredLimits, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
     """The whole answer as plain data. Raises ``InputError`` for a plan that cannot be one."""
     found = gather(rows, asked, limits)
@@ -26,7 +26,7 @@ def evaluate(
     return document(asked, found, answer)
 
 
-def document(asked: Asked, found: Found, answer: Answer) -> dict[str, Any]:
+def document(asked: CheckRequest, found: CheckInputs, answer: CheckAnswer) -> dict[str, Any]:
     """Plain numbers with the unit in the key."""
     plan, room, here, window = found.plan, found.room, found.here, found.plan.window
     return {

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.checks.plan import Plan, Room, Run, worth
+from app.checks.plan import MeasuredRun, Room, RunPlan, worth
 
 RISES = 0.98
 """A peak may be this share of a smaller batch's and still count as rising: allocators round."""
 
 
-class Evidence:
+class MemoryEvidence:
     """What passes and what fails in a room. A batch that did both fails."""
 
-    def __init__(self, plan: Plan, room: Room, runs: Sequence[Run], accept_brackets: bool) -> None:
+    def __init__(
+        self, plan: RunPlan, room: Room, runs: Sequence[MeasuredRun], accept_brackets: bool
+    ) -> None:
         cap = room.cap_bytes
         self.runs = runs
         fitting = [r for r in runs if r.fits_in(cap) and (r.confirmed or accept_brackets)]
@@ -33,17 +35,17 @@ class Evidence:
         self.lowest = min(self.failing, key=lambda r: r.batch_size, default=None)
         self.exact = [run for run in runs if run.batch_size == plan.batch_size]
 
-    def at_or_below(self, batch_size: int) -> Run | None:
+    def at_or_below(self, batch_size: int) -> MeasuredRun | None:
         """The highest that fails at or below a batch; first of all one that refused every batch."""
         below = [r for r in self.failing if r.refused or r.batch_size <= batch_size]
         return max(below, key=lambda r: (r.refused, r.batch_size), default=None)
 
-    def above(self, batch_size: int) -> Run | None:
+    def above(self, batch_size: int) -> MeasuredRun | None:
         """The lowest that passes above a batch."""
         over = [run for size, run in self.passing.items() if size > batch_size]
         return min(over, key=lambda r: r.batch_size, default=None)
 
-    def failed_below_since(self, run: Run) -> Run | None:
+    def failed_below_since(self, run: MeasuredRun) -> MeasuredRun | None:
         """The newest that failed with a smaller batch after this one was run."""
         since = [r for r in self.failing if r.batch_size < run.batch_size and r.id > run.id]
         return max(since, key=lambda r: r.id, default=None)
@@ -60,7 +62,7 @@ class Evidence:
         return True
 
 
-def _excused(run: Run, highest_passing: int) -> bool:
+def _excused(run: MeasuredRun, highest_passing: int) -> bool:
     """Whether it was short of memory that somebody else took, and a batch at least as large passed
     without. A leak or a kernel's limit is nobody else's."""
     of_others = run.memory_tainted and run.verdict in ("oom", "spill", "stable")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.checks.measured import runs_of
-from app.checks.plan import Plan, Room, Run, Window
-from app.checks.request import Asked, Here, Limits
+from app.checks.plan import CycleWindow, MeasuredRun, Room, RunPlan
+from app.checks.request import CheckRequest, ConfiguredLimits
 from app.checks.rows import Rows, document_of
 from app.errors import NotFound
+from app.machine.local_facts import DeviceNow
 from probes.errors import InputError
 from probes.levers import LEVERS, pinned
 from probes.space import Choice, Int, dimension_from_dict, unknown_name
@@ -21,13 +22,13 @@ LIFTS = "To lift it: "
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckInputs:
     """Everything that ``decide`` needs, and where it comes from."""
 
-    plan: Plan
+    plan: RunPlan
     room: Room
-    runs: list[Run]
-    here: Here
+    runs: list[MeasuredRun]
+    here: DeviceNow
     recommendation: dict[str, Any] | None
     hints: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -38,7 +39,7 @@ class Found:
         return str(self.recommendation["id"]) if self.recommendation else None
 
 
-def gather(rows: Rows, asked: Asked, limits: Limits) -> Found:
+def gather(rows: Rows, asked: CheckRequest, limits: ConfiguredLimits) -> CheckInputs:
     """Raises ``InputError`` for a plan that cannot be one: an unknown device, budget, dimension."""
     here = asked.here or _named_device(rows, asked.device)
     notes = list(asked.notes)
@@ -55,13 +56,15 @@ def gather(rows: Rows, asked: Asked, limits: Limits) -> Found:
         accumulation = int(base["accumulation"]) if base else 1
         if accumulation != 1:
             notes.append(f"accumulation {accumulation}, as recommended")
-    plan = Plan(workload, config, asked.batch_size, int(accumulation), _window(asked, base, limits))
+    plan = RunPlan(
+        workload, config, asked.batch_size, int(accumulation), _window(asked, base, limits)
+    )
     runs = runs_of(rows, plan, asked, here)
-    return Found(plan, _room(asked, base, here, runs, limits), runs, here, base,
+    return CheckInputs(plan, _room(asked, base, here, runs, limits), runs, here, base,
                  _hints(base, plan), notes)  # fmt: skip
 
 
-def _named_device(rows: Rows, device: str | None) -> Here:
+def _named_device(rows: Rows, device: str | None) -> DeviceNow:
     if device is None:
         raise NotFound("A check needs a device: name one that has results with --device.")
     known = rows(
@@ -71,7 +74,9 @@ def _named_device(rows: Rows, device: str | None) -> Here:
         if device in (key, name):
             groups = document_of(document)
             total = groups.get("device_class", {}).get("total_bytes")
-            return Here(name, kind, name, key, groups, total if isinstance(total, int) else None)
+            return DeviceNow(
+                name, kind, name, key, groups, total if isinstance(total, int) else None
+            )
     raise NotFound(
         unknown_name("device", device, [f"{name} ({key})" for key, _, name, _ in known])
         + " These have results; leave --device out for the one here."
@@ -79,7 +84,7 @@ def _named_device(rows: Rows, device: str | None) -> Here:
 
 
 def _recommendation(
-    rows: Rows, asked: Asked, here: Here, notes: list[str]
+    rows: Rows, asked: CheckRequest, here: DeviceNow, notes: list[str]
 ) -> dict[str, Any] | None:
     """The one the plan names, else the newest of this workload on this device."""
     if asked.recommendation_id is not None:
@@ -112,7 +117,7 @@ def _recommendation(
 
 
 def _config(
-    rows: Rows, asked: Asked, workload: str, base: Mapping[str, Any] | None, notes: list[str]
+    rows: Rows, asked: CheckRequest, workload: str, base: Mapping[str, Any] | None, notes: list[str]
 ) -> dict[str, Any]:
     """The planned config: what is given, then what was recommended, then the smallest of each
     dimension, as in ``tonnage probe``."""
@@ -153,7 +158,9 @@ def _stored_space(rows: Rows, workload: str) -> dict[str, Any] | None:
     return document_of(found[0][0]) if found else None
 
 
-def _window(asked: Asked, base: Mapping[str, Any] | None, limits: Limits) -> Window | None:
+def _window(
+    asked: CheckRequest, base: Mapping[str, Any] | None, limits: ConfiguredLimits
+) -> CycleWindow | None:
     """Of the budget that is asked for, else of the one the plan's recommendation was made for."""
     named = base is not None and asked.recommendation_id == base["id"]
     study = base["study"] if base is not None else {}
@@ -164,7 +171,7 @@ def _window(asked: Asked, base: Mapping[str, Any] | None, limits: Limits) -> Win
         made_for = study.get("budget") or {}
         target = made_for.get("target_s")
         longest = None if target is None else target + made_for.get("flexibility_s", 0.0)
-        return Window(
+        return CycleWindow(
             str(base["budget"]), int(base["cycle_batches"]), longest, study.get("time_scale", 1.0)
         )
     if asked.budget not in limits.windows:
@@ -172,15 +179,15 @@ def _window(asked: Asked, base: Mapping[str, Any] | None, limits: Limits) -> Win
     longest, batches = limits.windows[asked.budget]
     if scale is None:
         scale = study.get("time_scale", 1.0) if named else 1.0
-    return Window(asked.budget, batches, None if longest is None else longest * scale, scale)
+    return CycleWindow(asked.budget, batches, None if longest is None else longest * scale, scale)
 
 
 def _room(
-    asked: Asked,
+    asked: CheckRequest,
     base: Mapping[str, Any] | None,
-    here: Here,
-    runs: Sequence[Run],
-    limits: Limits,
+    here: DeviceNow,
+    runs: Sequence[MeasuredRun],
+    limits: ConfiguredLimits,
 ) -> Room:
     """The memory asked for, else what the recommendation was made with, else the most that
     something was measured with (a smaller budget was an emulation), else the device's."""
@@ -203,7 +210,7 @@ def _room(
     return Room(limit, headroom, total, here.free_bytes)
 
 
-def _hints(base: Mapping[str, Any] | None, plan: Plan) -> list[str]:
+def _hints(base: Mapping[str, Any] | None, plan: RunPlan) -> list[str]:
     if base is None or base["config"] != plan.config:
         return []
     lines = [line for line in base.get("explanation", []) if line.startswith(LIFTS)]

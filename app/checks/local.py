@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.quick_store import QuickStore
-from app.checks.request import Asked, Limits
+from app.checks.request import CheckRequest, ConfiguredLimits
 from app.checks.rows import document_of
 from probes.errors import MeasurementError, TonnageError
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from app.database import Database
 
 
-def ask_store(url: str, asked: Asked, limits: Limits, *, accept_brackets: bool) -> dict[str, Any]:
+def ask_store(
+    url: str, asked: CheckRequest, limits: ConfiguredLimits, *, accept_brackets: bool
+) -> dict[str, Any]:
     """The answer, kept: with its ``id``, and ``warnings``."""
     with _quick(url) as store:
         if store is not None:

@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from app.checks.plan import Plan, Run, StepSeconds
-from app.checks.request import Asked, Here
+from app.checks.plan import MeasuredRun, RunPlan, StepSeconds
+from app.checks.request import CheckRequest
 from app.checks.rows import Row, Rows, document_of, each_of
+from app.machine.local_facts import DeviceNow
 from optimizer.scope import Scope, short_hash
 from probes.levers import LEVERS
 from probes.space import Int
@@ -24,7 +25,7 @@ _COLUMNS = (
 )
 
 
-def runs_of(rows: Rows, plan: Plan, asked: Asked, here: Here) -> list[Run]:
+def runs_of(rows: Rows, plan: RunPlan, asked: CheckRequest, here: DeviceNow) -> list[MeasuredRun]:
     marks, hashes = each_of("h", config_hashes(plan.config))
     where = f"m.workload = :workload AND m.config_hash IN ({marks})"
     parameters = {"workload": plan.workload, "fingerprint": here.fingerprint, **hashes}
@@ -65,19 +66,19 @@ def _default(lever: str) -> Any:
 
 def _run(
     row: Row,
-    plan: Plan,
-    asked: Asked,
-    here: Here,
+    plan: RunPlan,
+    asked: CheckRequest,
+    here: DeviceNow,
     specs: Mapping[str, Mapping[str, Any]],
     devices: Mapping[str, tuple[str, str, dict[str, Any]]],
-) -> Run:
+) -> MeasuredRun:
     measured = document_of(row[-1])
     fingerprint = str(row[4])
     kind, name, groups = devices.get(fingerprint, ("", str(row[3]), {}))
     if fingerprint == here.fingerprint:
         kind, name = here.kind, here.name
     timing = measured.get("step_time")
-    return Run(
+    return MeasuredRun(
         id=row[0],
         batch_size=row[5],
         accumulation=int(measured.get("accumulation", 1)),
@@ -107,9 +108,9 @@ def _seconds(timing: Mapping[str, Any]) -> StepSeconds:
 def _changes(
     row: Row,
     measured: Mapping[str, Any],
-    plan: Plan,
-    asked: Asked,
-    here: Here,
+    plan: RunPlan,
+    asked: CheckRequest,
+    here: DeviceNow,
     specs: Mapping[str, Mapping[str, Any]],
     groups: Mapping[str, Any],
 ) -> list[str]:
@@ -145,8 +146,8 @@ def _same_scope(
     row: Row,
     measured: Mapping[str, Any],
     environment: dict[str, str],
-    plan: Plan,
-    asked: Asked,
+    plan: RunPlan,
+    asked: CheckRequest,
 ) -> bool:
     """Whether a probe that belongs to no study was of the workload as it is now: that is kept only
     as a part of its scope's key."""
@@ -167,7 +168,7 @@ def _same_scope(
     )
 
 
-def _device_changes(fingerprint: str, groups: Mapping[str, Any], here: Here) -> list[str]:
+def _device_changes(fingerprint: str, groups: Mapping[str, Any], here: DeviceNow) -> list[str]:
     if groups and here.document:
         from probes.devices.fingerprint import Fingerprint
 

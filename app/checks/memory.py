@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from app.checks.evidence import Evidence
-from app.checks.plan import Plan, Room, Run
+from app.checks.evidence import MemoryEvidence
+from app.checks.plan import MeasuredRun, Room, RunPlan
 from probes.formatting import size_text
 
 
@@ -14,11 +14,11 @@ from probes.formatting import size_text
 class Memory:
     status: Literal["fits", "short", "unknown"]
     reason: str
-    run: Run | None = None
+    run: MeasuredRun | None = None
     """What the answer rests on."""
 
 
-def memory_of(plan: Plan, room: Room, evidence: Evidence) -> Memory:
+def memory_of(plan: RunPlan, room: Room, evidence: MemoryEvidence) -> Memory:
     wanted = plan.batch_size
     here = evidence.passing.get(wanted)
     failed = evidence.at_or_below(wanted)
@@ -43,7 +43,9 @@ def memory_of(plan: Plan, room: Room, evidence: Evidence) -> Memory:
     return _by_neighbours(plan, room, evidence, failed)
 
 
-def _by_neighbours(plan: Plan, room: Room, evidence: Evidence, failed: Run | None) -> Memory:
+def _by_neighbours(
+    plan: RunPlan, room: Room, evidence: MemoryEvidence, failed: MeasuredRun | None
+) -> Memory:
     """Of a batch that was not run in full itself; ``failed`` is the highest below it that fails."""
     wanted = plan.batch_size
     larger = evidence.above(wanted)
@@ -67,7 +69,7 @@ def _by_neighbours(plan: Plan, room: Room, evidence: Evidence, failed: Run | Non
     return Memory("unknown", _between_words(wanted, evidence))
 
 
-def _fit_words(run: Run, room: Room, wanted: int | None = None) -> str:
+def _fit_words(run: MeasuredRun, room: Room, wanted: int | None = None) -> str:
     assert run.peak_bytes is not None
     spare = room.cap_bytes - run.peak_bytes
     what = "batch" if wanted is None else f"batch {wanted} is below batch"
@@ -80,7 +82,7 @@ def _fit_words(run: Run, room: Room, wanted: int | None = None) -> str:
     return f"{what} {run.batch_size}{'' if wanted else ' '}{verb} {rest}{few}"
 
 
-def _between_words(wanted: int, evidence: Evidence) -> str:
+def _between_words(wanted: int, evidence: MemoryEvidence) -> str:
     highest, lowest = evidence.highest, evidence.lowest
     few = any(run.passed for run in evidence.exact)
     was = f"batch {wanted} {'ran for a few steps only' if few else 'was not measured'}"

@@ -11,7 +11,7 @@ FAILED_WHATEVER_THE_MEMORY = ("shape_limit", "unsupported")
 
 
 @dataclass(frozen=True)
-class Window:
+class CycleWindow:
     """How long a cycle may take."""
 
     budget: str
@@ -22,14 +22,14 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What somebody is about to train."""
 
     workload: str
     config: dict[str, Any]
     batch_size: int
     accumulation: int = 1
-    window: Window | None = None
+    window: CycleWindow | None = None
     """``None``: only memory is asked about."""
 
     @property
@@ -63,7 +63,7 @@ class StepSeconds:
 
 
 @dataclass(frozen=True)
-class Run:
+class MeasuredRun:
     """One measurement of the plan's config, as far as a check needs it."""
 
     id: int
@@ -134,7 +134,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckAnswer:
     """Will it fit and finish in time here? ``reason`` is one line, ``details`` are more."""
 
     verdict: str
@@ -160,6 +160,6 @@ class Answer:
     """Everything that was looked at, with ``counts_as``."""
 
 
-def worth(run: Run) -> tuple[bool, bool, int]:
+def worth(run: MeasuredRun) -> tuple[bool, bool, int]:
     """To sort by: what comes later is worth more. Confirmed and clean first, then the newest."""
     return run.confirmed, not run.tainted, run.id

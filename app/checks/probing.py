@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.checks.ask import Question, Workload
-    from app.checks.request import Here
+    from app.checks.ask import CheckCommand, PlannedWorkload
+    from app.machine.local_facts import DeviceNow
 
 
 def measure(
-    question: Question, workload: Workload, here: Here, answer: dict[str, Any], *, quick: bool
+    question: CheckCommand,
+    workload: PlannedWorkload,
+    here: DeviceNow,
+    answer: dict[str, Any],
+    *,
+    quick: bool,
 ) -> None:
     """One probe of the plan that ``answer`` is about, kept where the check looks for it."""
     from app.cli.context import Asked, is_quiet, open_database, open_settings
@@ -39,7 +44,7 @@ def measure(
     )
     store = open_database(settings, question.database)
     with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
-        bench = asked.open_bench(
+        bench = asked.open_session(
             progress.worker, rests_on_time=answer["longest_cycle_s"] is not None
         )
         wanted = Ask(answer["batch_size"], Purpose.BRACKET if quick else Purpose.CONFIRM)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.checks.request import Asked
+from app.checks.request import CheckRequest
 from app.client import Client, NotFoundError, ProblemError, TooManyRequestsError, UnavailableError
 from app.deadline import Late, within
 from probes.errors import InputError, MeasurementError
 
 if TYPE_CHECKING:
-    from app.machine.session import Bench
+    from app.machine.session import MeasuringSession
     from app.machine.target import Target
     from probes.measurement import Measurement
 
@@ -26,7 +26,7 @@ class ServiceAway(MeasurementError):
 
 
 def ask_service(
-    url: str, key: str | None, asked: Asked, *, accept_brackets: bool
+    url: str, key: str | None, asked: CheckRequest, *, accept_brackets: bool
 ) -> dict[str, Any]:
     """The answer with its id there. Raises ``ServiceAway`` and ``InputError``."""
     plan = {name: value for name, value in asdict(asked).items() if name != "space"}
@@ -50,7 +50,7 @@ def recommendation(url: str, key: str | None, identity: str) -> dict[str, Any] |
 
 
 def send_measurement(
-    url: str, key: str | None, target: Target, bench: Bench, measurement: Measurement
+    url: str, key: str | None, target: Target, bench: MeasuringSession, measurement: Measurement
 ) -> None:
     """Make the device known, and what was measured on it."""
     scope, facts = bench.scope, target.facts

@@ -5,29 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Here:
-    """The device that a run is planned for."""
-
-    device: str
-    """``cuda:0``; of a device that is not here, what its results call it."""
-    kind: str
-    """``cpu``, ``cuda``, ``rocm``, ``mps`` or ``xpu``."""
-    name: str
-    fingerprint: str
-    """Key of the fingerprint."""
-    document: dict[str, Any] = field(default_factory=dict)
-    """Its groups; empty when only the key is known."""
-    total_bytes: int | None = None
-    free_bytes: int | None = None
-    environment: dict[str, str] | None = None
-    """Allocator settings and threads that a probe would have here; ``None``: not compared, because
-    the device is another machine's."""
+from app.machine.local_facts import DeviceNow
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckRequest:
     """The question. ``None`` where it says nothing."""
 
     batch_size: int
@@ -48,7 +30,7 @@ class Asked:
     time_scale: float | None = None
     memory_budget_bytes: int | None = None
     headroom: float | None = None
-    here: Here | None = None
+    here: DeviceNow | None = None
     """The device of this machine; ``None``: it is named by ``device``."""
     device: str | None = None
     """A fingerprint's key or a product's name, of a device that has results."""
@@ -59,7 +41,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConfiguredLimits:
     """What is configured where the check is answered."""
 
     headroom: float

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.checks.records import CheckRecord, CheckVerdict
-from app.checks.request import Asked, Here
+from app.checks.request import CheckRequest
 from app.http.fields import (
     Config,
     Fraction,
@@ -26,6 +26,7 @@ from app.http.fields import (
     WorkloadText,
 )
 from app.http.paging import NamedPageQuery
+from app.machine.local_facts import DeviceNow
 
 
 class CheckOut(BaseModel):
@@ -82,8 +83,8 @@ class HereIn(RequestBody):
         Field(max_length=50, description="Allocator settings and threads; null: not compared."),
     ] = None
 
-    def here(self) -> Here:
-        return Here(**self.model_dump())
+    def here(self) -> DeviceNow:
+        return DeviceNow(**self.model_dump())
 
 
 class CheckPost(RequestBody):
@@ -136,9 +137,9 @@ class CheckPost(RequestBody):
     source: Annotated[Text, Field(description="Where the plan was written.")] = ""
     notes: Annotated[list[Text], Field(max_length=200)] = Field(default_factory=list)
 
-    def asked(self) -> Asked:
+    def asked(self) -> CheckRequest:
         values = self.model_dump(exclude={"here", "accept_brackets"})
-        return Asked(**values, here=self.here.here() if self.here else None)
+        return CheckRequest(**values, here=self.here.here() if self.here else None)
 
 
 class CheckQuery(NamedPageQuery):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.checks import repository
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.records import CheckRecord, CheckVerdict
-from app.checks.request import Asked, Limits
+from app.checks.request import CheckRequest, ConfiguredLimits
 from app.checks.rows import Rows
 from app.database import Database
 from app.errors import NotFound
@@ -20,14 +20,14 @@ from app.settings import Settings
 
 
 def check(
-    database: Database, settings: Settings, asked: Asked, *, accept_brackets: bool = False
+    database: Database, settings: Settings, asked: CheckRequest, *, accept_brackets: bool = False
 ) -> CheckRecord:
     """The answer to a planned run, from what is stored here; kept. Raises ``InputError``."""
     windows = {
         name: (budget.longest_cycle_s, budget.cycle_batches)
         for name, budget in settings.budget_table().items()
     }
-    limits = Limits(settings.headroom, windows)
+    limits = ConfiguredLimits(settings.headroom, windows)
     with database.read() as session:
         answer = evaluate(rows_of(session), asked, limits, accept_brackets=accept_brackets)
     return record(database, **stored_columns(answer))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.checks.evidence import Evidence
-from app.checks.plan import Answer, Plan, Room, Run
+from app.checks.evidence import MemoryEvidence
+from app.checks.plan import CheckAnswer, MeasuredRun, Room, RunPlan
 from probes.formatting import size_text
 
 MEMORY_LEVERS = ("gradient_checkpointing=true", "precision=bf16")
@@ -14,13 +14,13 @@ MEMORY_LEVERS = ("gradient_checkpointing=true", "precision=bf16")
 
 
 def does_not_fit(
-    base: Answer,
-    plan: Plan,
+    base: CheckAnswer,
+    plan: RunPlan,
     room: Room,
-    evidence: Evidence,
-    failed: Run,
+    evidence: MemoryEvidence,
+    failed: MeasuredRun,
     hints: Sequence[str],
-) -> Answer:
+) -> CheckAnswer:
     """``base`` with what is known of the shortfall; ``failed`` is the run that shows it."""
     if failed.refused:
         return replace(base, verdict="does_not_fit", lowest_failing=failed.to_dict())
@@ -58,7 +58,9 @@ def does_not_fit(
     )
 
 
-def _short_by(plan: Plan, room: Room, evidence: Evidence, failed: Run) -> tuple[int | None, bool]:
+def _short_by(
+    plan: RunPlan, room: Room, evidence: MemoryEvidence, failed: MeasuredRun
+) -> tuple[int | None, bool]:
     """How much more memory it would need, and whether that was measured."""
     if failed.verdict not in ("oom", "spill", "stable"):
         return None, False
@@ -76,7 +78,7 @@ def _short_by(plan: Plan, room: Room, evidence: Evidence, failed: Run) -> tuple[
     return (int(needed - cap), False) if needed > cap else (None, False)
 
 
-def _line_through(runs: Sequence[Run]) -> tuple[float, float] | None:
+def _line_through(runs: Sequence[MeasuredRun]) -> tuple[float, float] | None:
     """Bytes without a batch and per sample, from the smallest and the largest batch that ran, or
     from the largest and what was there before it."""
     peaks: dict[int, int] = {}
@@ -94,7 +96,7 @@ def _line_through(runs: Sequence[Run]) -> tuple[float, float] | None:
     return peaks[low] - per_sample * low, per_sample
 
 
-def _lever(plan: Plan, largest: int | None, hints: Sequence[str]) -> str:
+def _lever(plan: RunPlan, largest: int | None, hints: Sequence[str]) -> str:
     words = []
     if largest is not None:
         times = -(-plan.samples_per_step // largest)
@@ -107,6 +109,6 @@ def _lever(plan: Plan, largest: int | None, hints: Sequence[str]) -> str:
     return "; ".join(words) or "a smaller model, or a device with more memory"
 
 
-def _is_set(plan: Plan, lever: str) -> bool:
+def _is_set(plan: RunPlan, lever: str) -> bool:
     name, _, value = lever.partition("=")
     return str(plan.config.get(name, "")).lower() == value

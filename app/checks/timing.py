@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.checks.plan import Answer, Plan, Run, StepSeconds, worth
+from app.checks.plan import CheckAnswer, MeasuredRun, RunPlan, StepSeconds, worth
 from probes.formatting import duration_text
 
 
@@ -27,7 +27,9 @@ class Step:
     """Of the run that ``at_least`` comes from."""
 
 
-def in_time(base: Answer, plan: Plan, runs: Sequence[Run], passing: Sequence[Run]) -> Answer:
+def in_time(
+    base: CheckAnswer, plan: RunPlan, runs: Sequence[MeasuredRun], passing: Sequence[MeasuredRun]
+) -> CheckAnswer:
     """``base``, the answer about memory (``fits`` or ``unknown``), with what the window makes of
     it. ``passing`` are the runs whose batches are known to fit."""
     window = plan.window
@@ -46,7 +48,7 @@ def in_time(base: Answer, plan: Plan, runs: Sequence[Run], passing: Sequence[Run
     return _within_window(base, plan, step, longest) if base.verdict == "fits" else base
 
 
-def step_of(plan: Plan, runs: Sequence[Run]) -> Step | None:
+def step_of(plan: RunPlan, runs: Sequence[MeasuredRun]) -> Step | None:
     """Of the planned batch, from runs with the same accumulation; ``None``: nothing is known."""
     timed = {
         run.batch_size: run
@@ -70,7 +72,9 @@ def step_of(plan: Plan, runs: Sequence[Run]) -> Step | None:
     )
 
 
-def _too_slow(base: Answer, plan: Plan, passing: Sequence[Run], step: Step) -> Answer:
+def _too_slow(
+    base: CheckAnswer, plan: RunPlan, passing: Sequence[MeasuredRun], step: Step
+) -> CheckAnswer:
     window = plan.window
     assert window is not None and window.longest_cycle_s is not None
     longest_step_s = window.longest_cycle_s / window.cycle_batches
@@ -99,7 +103,9 @@ def _too_slow(base: Answer, plan: Plan, passing: Sequence[Run], step: Step) -> A
     )
 
 
-def _within_window(fits: Answer, plan: Plan, step: Step | None, longest_s: float) -> Answer:
+def _within_window(
+    fits: CheckAnswer, plan: RunPlan, step: Step | None, longest_s: float
+) -> CheckAnswer:
     assert plan.window is not None
     batches = plan.window.cycle_batches
     if step is not None and step.at_most is not None and step.at_most * batches <= longest_s:
@@ -122,7 +128,7 @@ def _within_window(fits: Answer, plan: Plan, step: Step | None, longest_s: float
     )
 
 
-def _window_words(plan: Plan) -> str:
+def _window_words(plan: RunPlan) -> str:
     window = plan.window
     assert window is not None and window.longest_cycle_s is not None
     scaled = f" scaled by {window.time_scale:g}" if window.time_scale != 1.0 else ""

@@ -27,7 +27,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from app.database import Database
-    from app.machine.session import Bench
+    from app.machine.session import MeasuringSession
     from app.machine.target import Target
     from app.settings import Settings
     from probes.devices.lease import OnWait
@@ -80,13 +80,13 @@ class Asked:
     headroom: float
     effective_batch_size: int | None
 
-    def open_bench(
+    def open_session(
         self, on_progress: Progress | None = None, *, rests_on_time: bool = True
-    ) -> Bench:
+    ) -> MeasuringSession:
         """Load the workload (in a worker). Raises ``InputError``."""
-        from app.machine.session import Bench
+        from app.machine.session import MeasuringSession
 
-        return Bench.open(
+        return MeasuringSession.open(
             self.settings,
             self.workload,
             self.target,

@@ -30,7 +30,7 @@ def run_study(
     Raises what ``tune_study`` raises; every process it started has ended then. While somebody else
     measures on the device, or runs the same study, it waits.
     """
-    from app.machine.session import Bench
+    from app.machine.session import MeasuringSession
     from app.machine.target import open_target
     from app.tuning.tune import tune_study
 
@@ -40,7 +40,7 @@ def run_study(
     target = open_target(settings, entry.python, device, request.memory_budget_bytes)
     with target.prober:
         headroom = settings.headroom if request.headroom is None else request.headroom
-        bench = Bench.open(
+        bench = MeasuringSession.open(
             settings,
             entry.asked(request.options),
             target,

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.checks.request import Here
 from app.machine.disk_cache import keep, kept
 from probes.devices import host
 from probes.devices.environment import allocator_settings, worker_environment
@@ -50,13 +49,33 @@ DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version", "/sys/mo
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+@dataclass(frozen=True)
+class DeviceNow:
+    """A device as it is now: one of this machine, or one that the store knows by name."""
+
+    device: str
+    """``cuda:0``; for a device of another machine, the name that its results have."""
+    kind: str
+    """``cpu``, ``cuda``, ``rocm``, ``mps`` or ``xpu``."""
+    name: str
+    fingerprint: str
+    """Key of the fingerprint."""
+    document: dict[str, Any] = field(default_factory=dict)
+    """The fingerprint's groups; empty when only the key is known."""
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    environment: dict[str, str] | None = None
+    """Allocator settings and thread count that a probe would run with here. ``None`` for another
+    machine's device: they are then not compared."""
+
+
 def device_here(
     python: str | None,
     device: str | None,
     timeouts: tuple[float, float, float],
     *,
     anew: bool,
-) -> Here:
+) -> DeviceNow:
     """The device of this machine that is asked for, or the best one.
 
     ``timeouts`` are a worker's, where one has to be asked (``anew``: in any case). Raises
@@ -168,7 +187,7 @@ def _ask(python: str | None, timeouts: tuple[float, float, float]) -> dict[str, 
     return found
 
 
-def _here(facts: dict[str, Any]) -> Here:
+def _here(facts: dict[str, Any]) -> DeviceNow:
     device, kind = facts["device"], facts["kind"]
     added = {**os.environ, **worker_environment(device.partition(":")[0])}
     environment = {
@@ -181,12 +200,12 @@ def _here(facts: dict[str, Any]) -> Here:
     return replace(here, environment=environment)
 
 
-def _without_nvml(facts: dict[str, Any]) -> Here:
+def _without_nvml(facts: dict[str, Any]) -> DeviceNow:
     from probes.devices.fingerprint import Fingerprint
 
     total = host.memory_total_bytes() if facts["kind"] == "cpu" else facts["total_bytes"]
     fingerprint = Fingerprint(facts["identity"], facts["device_class"], facts["environment"])
-    return Here(
+    return DeviceNow(
         facts["device"],
         facts["kind"],
         facts["name"],
@@ -196,7 +215,7 @@ def _without_nvml(facts: dict[str, Any]) -> Here:
     )
 
 
-def _with_nvml(facts: dict[str, Any]) -> Here:
+def _with_nvml(facts: dict[str, Any]) -> DeviceNow:
     from probes.devices.base import DeviceFacts
     from probes.devices.fingerprint import build_fingerprint
     from probes.devices.telemetry import Telemetry
@@ -205,7 +224,7 @@ def _with_nvml(facts: dict[str, Any]) -> Here:
     telemetry = Telemetry(known)
     fingerprint = build_fingerprint(known, telemetry)
     used = fingerprint.state.get("memory_used_bytes")
-    return Here(
+    return DeviceNow(
         known.device,
         known.kind,
         known.name,

@@ -29,7 +29,7 @@ ROUGH_BUDGET_S = 5.0
 
 
 @dataclass(frozen=True)
-class Bench:
+class MeasuringSession:
     """Everything about (workload, target) that probes have in common."""
 
     settings: Settings
@@ -57,7 +57,7 @@ class Bench:
         *,
         effective_batch_size: int | None = None,
         rests_on_time: bool = True,
-    ) -> Bench:
+    ) -> MeasuringSession:
         """Load the workload once, in a worker, to learn its space. Raises ``InputError``."""
         description = target.prober.describe(workload)
         remember_workload(workload, target.asked_python, description)

@@ -27,7 +27,7 @@ MOST_CANDIDATES = 500
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LookupQuestion:
     """What is asked for. The device by its fingerprint's key, else by its name; what the store does
     not know of it can be given."""
 
@@ -46,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
+class LookupResult:
     """What was found."""
 
     match: Literal["exact", "prior"]
@@ -65,7 +65,7 @@ class _Device:
     total_bytes: int | None
 
 
-def lookup(database: Database, wanted: Wanted) -> Found:
+def lookup(database: Database, wanted: LookupQuestion) -> LookupResult:
     """The newest that was measured on this very device, else the nearest prior. Raises
     ``NothingComparable``, with the command that measures."""
     with database.read() as session:
@@ -81,7 +81,7 @@ def lookup(database: Database, wanted: Wanted) -> Found:
         known = devices.of_keys(session, keys)
     exact = _exact(candidates, known, wanted)
     if exact is not None:
-        return Found("exact", exact)
+        return LookupResult("exact", exact)
     ranked = [
         (rank, number, each)
         for number, each in enumerate(candidates)
@@ -90,11 +90,11 @@ def lookup(database: Database, wanted: Wanted) -> Found:
     if not ranked:
         raise NothingComparable(_nothing(wanted, candidates))
     best = min(ranked)[2]
-    return Found("prior", best, _differences(best, known.get(_key(best)), target, wanted))
+    return LookupResult("prior", best, _differences(best, known.get(_key(best)), target, wanted))
 
 
 def _exact(
-    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRecord], wanted: Wanted
+    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRecord], wanted: LookupQuestion
 ) -> Recommendation | None:
     """Measured on this device, with this memory and source. The newest; without a given memory the
     newest of those with the most, since a smaller budget was an emulation."""
@@ -107,21 +107,23 @@ def _exact(
     return next(each for each in here if each.limit_bytes == most)
 
 
-def _is_exact(each: Recommendation, record: DeviceRecord | None, wanted: Wanted) -> bool:
+def _is_exact(each: Recommendation, record: DeviceRecord | None, wanted: LookupQuestion) -> bool:
     same_device = _is_same_device(each, record, wanted)
     same_memory = wanted.memory_bytes in (None, each.limit_bytes)
     same_source = wanted.workload_hash in (None, each.valid.get("workload_hash"))
     return same_device and same_memory and same_source
 
 
-def _is_same_device(each: Recommendation, record: DeviceRecord | None, wanted: Wanted) -> bool:
+def _is_same_device(
+    each: Recommendation, record: DeviceRecord | None, wanted: LookupQuestion
+) -> bool:
     if wanted.fingerprint is not None:
         return _key(each) == wanted.fingerprint
     return wanted.device is not None and wanted.device in (each.device, record and record.name)
 
 
 def _rank(
-    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: Wanted
+    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: LookupQuestion
 ) -> tuple[int, int, float] | None:
     """Smaller is nearer; ``None`` for one that says nothing: another kind of device.
 
@@ -143,7 +145,9 @@ def _rank(
     return nearness, 0 if same_source else 1, apart
 
 
-def _target(session: Session, wanted: Wanted, candidates: Sequence[Recommendation]) -> _Device:
+def _target(
+    session: Session, wanted: LookupQuestion, candidates: Sequence[Recommendation]
+) -> _Device:
     """What is known of the device: from the store by its key, and from the question."""
     record = devices.find(session, wanted.fingerprint) if wanted.fingerprint else None
     if record is None and wanted.device is not None:
@@ -154,7 +158,7 @@ def _target(session: Session, wanted: Wanted, candidates: Sequence[Recommendatio
 
 
 def _differences(
-    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: Wanted
+    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: LookupQuestion
 ) -> list[str]:
     """From what it was measured with to what is asked for."""
     found: list[str] = []
@@ -176,7 +180,7 @@ def _differences(
     return found
 
 
-def _nothing(wanted: Wanted, candidates: Sequence[Recommendation]) -> str:
+def _nothing(wanted: LookupQuestion, candidates: Sequence[Recommendation]) -> str:
     where = wanted.fingerprint or wanted.device or wanted.kind or "any device"
     scaled = f" with times scaled by {wanted.time_scale:g}" if wanted.time_scale != 1.0 else ""
     others = sorted({each.device for each in candidates})

@@ -19,7 +19,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """The newest answer for a workload, budget and device."""
 
     recommendation: Recommendation
@@ -27,7 +27,7 @@ class Cell:
 
 
 @dataclass
-class Row:
+class MatrixRow:
     """One workload on one device."""
 
     workload: str
@@ -36,30 +36,30 @@ class Row:
     device_name: str
     fingerprint: str
     """The newest one of the device."""
-    cells: dict[str, Cell] = field(default_factory=dict)
+    cells: dict[str, MatrixCell] = field(default_factory=dict)
     """By budget; a budget that is not there is missing."""
 
 
-def matrix(database: Database) -> list[Row]:
+def matrix(database: Database) -> list[MatrixRow]:
     """By workload, then by device; a device keeps its row when its software changes."""
     with database.read() as session:
         found = repository.newest_of_each(session, MOST)
         seen = devices.listing(session)
         known = workloads.listing(session)
     by_key = {each.key: each for each in seen}
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str], MatrixRow] = {}
     for each in found:  # the newest first: what is there already is newer
         key = str(each.valid.get("fingerprint", ""))
         record = by_key.get(key)
         place = (each.workload, _place(key, record))
         if place not in rows:
             name = record.name if record is not None else each.device
-            rows[place] = Row(each.workload, each.device, name, key)
-        rows[place].cells.setdefault(each.budget, Cell(each, standing(each, seen, known)))
+            rows[place] = MatrixRow(each.workload, each.device, name, key)
+        rows[place].cells.setdefault(each.budget, MatrixCell(each, standing(each, seen, known)))
     return sorted(rows.values(), key=lambda row: (row.workload, row.device_name, row.fingerprint))
 
 
-def budgets_of(rows: Sequence[Row], configured: Sequence[str]) -> list[str]:
+def budgets_of(rows: Sequence[MatrixRow], configured: Sequence[str]) -> list[str]:
     """The columns: what is configured, and what there are answers for besides."""
     answered = {budget for row in rows for budget in row.cells}
     return [*configured, *sorted(answered - set(configured))]

@@ -75,7 +75,7 @@ def look_up(
     """By workload, budget and device. Measured on that very device if it can be (`exact`), else the
     nearest comparable one as a `prior`: a place to begin, which says what differs, and which
     nobody should take for a measurement."""
-    wanted = lookup.Wanted(**query.model_dump())
+    wanted = lookup.LookupQuestion(**query.model_dump())
     return LookupOut.of(lookup.lookup(service.database, wanted))
 
 

@@ -14,7 +14,7 @@ from app.recommendations.exports.formats import FORMATS
 from probes.errors import InputError
 
 if TYPE_CHECKING:
-    from app.recommendations.lookup import Found
+    from app.recommendations.lookup import LookupResult
     from optimizer.records import Recommendation
 
 EXAMPLE: JsonDict = {
@@ -130,7 +130,7 @@ class LookupOut(BaseModel):
     prior: PriorOut | None
 
     @classmethod
-    def of(cls, found: Found) -> LookupOut:
+    def of(cls, found: LookupResult) -> LookupOut:
         out = RecommendationOut.of(found.recommendation)
         if found.match == "exact":
             return cls(match="exact", recommendation=out, prior=None)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.checks.request import Here
 from app.deadline import within
 from app.machine.disk_cache import folder
+from app.machine.local_facts import DeviceNow
 from optimizer.records import Recommendation
 from optimizer.scope import short_hash
 from probes.errors import MeasurementError, TonnageError
@@ -33,7 +33,7 @@ class Wanted:
     workload: str | None
     budget: str | None
     recommendation_id: str | None
-    here: Here | None
+    here: DeviceNow | None
     workload_hash: str | None
     server: str | None
     api_key: str | None

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.database import Database
 from app.devices import service as devices
-from app.machine.session import Bench
+from app.machine.session import MeasuringSession
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.tuning import service
@@ -77,7 +77,7 @@ class Answer:
         }
 
 
-def study_spec(bench: Bench, question: Question) -> StudySpec:
+def study_spec(bench: MeasuringSession, question: Question) -> StudySpec:
     """Budget, space and scope put together. Raises ``InputError`` for what does not exist."""
     budget = budget_named(question.budget, bench.settings.budget_table())
     budget = budget.scaled(question.time_scale)
@@ -123,14 +123,14 @@ def favourites(database: Database, spec: StudySpec) -> list[Config]:
     return [recommendation.config for recommendation in stored]
 
 
-def _batch_cap(bench: Bench) -> int:
+def _batch_cap(bench: MeasuringSession) -> int:
     """Largest batch to consider: a micro-batch is no larger than the effective batch."""
     largest = bench.settings.probe.max_batch
     effective = bench.effective_batch_size
     return largest if effective is None else min(largest, effective)
 
 
-def max_parameters(bench: Bench, objective: Objective) -> int | None:
+def max_parameters(bench: MeasuringSession, objective: Objective) -> int | None:
     """The configured cap by data set size, where the largest model is looked for."""
     found = bench.settings.workloads.get(bench.workload.label)
     if found is None or objective is not Objective.CAPACITY:
@@ -143,7 +143,7 @@ def max_parameters(bench: Bench, objective: Objective) -> int | None:
 
 
 def tune_study(
-    bench: Bench,
+    bench: MeasuringSession,
     database: Database,
     question: Question,
     report: Callable[[Event], None],
@@ -191,7 +191,7 @@ def tune_study(
     return _run(bench, database, spec, study.id, question, report, waiting)
 
 
-def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
+def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list[str]:
     """What is about to happen, and everything that was scaled down for it."""
     budget = spec.budget
     verb = "Resuming" if resumed else "Tuning"
@@ -225,7 +225,7 @@ def describe(spec: StudySpec, bench: Bench, *, resumed: bool) -> list[str]:
 
 
 def _run(
-    bench: Bench,
+    bench: MeasuringSession,
     database: Database,
     spec: StudySpec,
     study_id: str,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.machine.session import Bench
+from app.machine.session import MeasuringSession
 from app.machine.target import open_target
 from app.settings import load_settings
 from benchmarks.record import machine
@@ -56,7 +56,7 @@ def measure(which: str) -> Path:
     quick = {"confirm_steps": 5, "measure_budget_s": 0.5, "repeats_when_disturbed": 0}
     settings = load_settings(overrides={"probe": quick})
     target = open_target(settings, None, "cpu", limit_bytes)
-    bench = Bench.open(settings, WorkloadRef(workload, options), target, headroom=0.0)
+    bench = MeasuringSession.open(settings, WorkloadRef(workload, options), target, headroom=0.0)
     configs = grid(space) or []
     for k, (config, size) in enumerate(
         zip(configs, bench.model_sizes([bench.config(c) for c in configs]))
@@ -71,7 +71,7 @@ def measure(which: str) -> Path:
     return save(which, measured)
 
 
-def _points(bench: Bench, config: Config, ceiling: int) -> list[Point]:
+def _points(bench: MeasuringSession, config: Config, ceiling: int) -> list[Point]:
     points = []
     for batch_size in [b for b in BATCHES if b <= ceiling]:
         run = bench.measure(bench.config(config), Ask(batch_size, Purpose.CONFIRM))

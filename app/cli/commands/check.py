@@ -26,10 +26,10 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 
 def check(arguments: list[str]) -> int:
     """Run it; the exit status. Raises ``TonnageError``."""
-    from app.checks.ask import Question, ask
+    from app.checks.ask import CheckCommand, ask
 
     given = _parser().parse(arguments)
-    question = Question(
+    question = CheckCommand(
         config_file=given.config_file,
         workload=given.workload,
         batch_size=given.batch_size,

@@ -90,7 +90,7 @@ def max_batch(
 
     settings = asked.settings.probe
     with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
-        bench = asked.open_bench(progress.worker, rests_on_time=False)
+        bench = asked.open_session(progress.worker, rests_on_time=False)
         config = bench.config(asked.pinned)
         bounds = Bounds(
             cap=cap or settings.max_batch,

@@ -79,7 +79,7 @@ def probe(
     from probes.measurement import Purpose
 
     with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
-        bench = asked.open_bench(progress.worker)
+        bench = asked.open_session(progress.worker)
         purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)

@@ -13,7 +13,7 @@ from app.settings.environment_names import KEY_VARIABLE, SERVER_VARIABLE
 from probes.errors import MeasurementError, TonnageError
 
 if TYPE_CHECKING:
-    from app.checks.request import Here
+    from app.machine.local_facts import DeviceNow
     from app.runs.find import Found
     from app.runs.launch import Ended
     from app.settings.brief import Brief
@@ -111,7 +111,7 @@ def _parser() -> Parser:
 # fmt: on
 
 
-def _look(given: Namespace, brief: Brief) -> tuple[str | None, Here | None, str | None]:
+def _look(given: Namespace, brief: Brief) -> tuple[str | None, DeviceNow | None, str | None]:
     """The workload's label, the device here, the hash of the workload's source. What cannot be
     looked at is not compared."""
     from app.cli.specs import absolute_spec
@@ -153,7 +153,7 @@ def _reported(
     given: Namespace,
     database_url: str,
     recommendation: Recommendation | None,
-    here: Here | None,
+    here: DeviceNow | None,
     ended: Ended,
 ) -> int:
     """Say and keep how it ended; the exit status. Nothing here can fail a run that went well."""

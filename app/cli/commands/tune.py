@@ -148,7 +148,7 @@ def tune(
 
     with Progress(quiet=is_quiet()) as progress:
         progress.doing("loading the workload")
-        bench = asked.open_bench(progress.worker)
+        bench = asked.open_session(progress.worker)
         answers = [
             tune_study(
                 bench,

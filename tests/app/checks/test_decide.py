@@ -7,21 +7,21 @@ from dataclasses import replace
 import pytest
 
 from app.checks.decide import decide
-from app.checks.plan import Plan, Room, Run, StepSeconds, Window
+from app.checks.plan import CycleWindow, MeasuredRun, Room, RunPlan, StepSeconds
 
 MIB = 2**20
 ROOM = Room(limit_bytes=1000 * MIB, headroom=0.1)  # 900 MiB may be used
 NUMBERS = iter(range(1, 10_000))
 
 
-def plan(batch_size: int, **changes) -> Plan:
-    return replace(Plan("net", {"layers": 2}, batch_size), **changes)
+def plan(batch_size: int, **changes) -> RunPlan:
+    return replace(RunPlan("net", {"layers": 2}, batch_size), **changes)
 
 
-def passed(batch_size: int, peak_mib: int | None = None, **changes) -> Run:
+def passed(batch_size: int, peak_mib: int | None = None, **changes) -> MeasuredRun:
     """A confirmation run; without a number its peak is 8 MiB per sample and 100 for the model."""
     peak = 100 + 8 * batch_size if peak_mib is None else peak_mib
-    made = Run(
+    made = MeasuredRun(
         next(NUMBERS), batch_size, 1, True, "stable", "It ran.", peak * MIB, 900 * MIB,
         static_bytes=100 * MIB, step=StepSeconds(0.01 * batch_size, 0.009 * batch_size,
         0.011 * batch_size), device="H200",
@@ -29,12 +29,12 @@ def passed(batch_size: int, peak_mib: int | None = None, **changes) -> Run:
     return replace(made, **changes)
 
 
-def failed(batch_size: int, verdict: str = "oom", **changes) -> Run:
+def failed(batch_size: int, verdict: str = "oom", **changes) -> MeasuredRun:
     made = passed(batch_size, 880, verdict=verdict, reason="No room.", step=None)
     return replace(made, confirmed=False, **changes)
 
 
-def quick(batch_size: int, **changes) -> Run:
+def quick(batch_size: int, **changes) -> MeasuredRun:
     return passed(batch_size, confirmed=False, **changes)
 
 
@@ -104,8 +104,8 @@ def test_memory(batch_size, runs, verdict, words):
     assert "\n" not in answer.reason
 
 
-def window(longest_s: float | None, **changes) -> Window:
-    return replace(Window("prototyping", 100, longest_s), **changes)
+def window(longest_s: float | None, **changes) -> CycleWindow:
+    return replace(CycleWindow("prototyping", 100, longest_s), **changes)
 
 
 TIME = [

@@ -10,8 +10,9 @@ from app.checks import service as checks
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.measured import config_hashes
 from app.checks.quick_store import QuickStore
-from app.checks.request import Asked, Here, Limits
+from app.checks.request import CheckRequest, ConfiguredLimits
 from app.devices import service as devices
+from app.machine.local_facts import DeviceNow
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendations
 from app.settings import load_settings
@@ -33,11 +34,11 @@ NEWER = Fingerprint(
 )
 ENVIRONMENT = {"threads": "2", "OMP_NUM_THREADS": "2"}
 CONFIG = {"layers": 2, "activation": "relu"}
-LIMITS = Limits(0.05, {"prototyping": (100.0, 100), "smoke_test": (None, 450)})
+LIMITS = ConfiguredLimits(0.05, {"prototyping": (100.0, 100), "smoke_test": (None, 450)})
 
 
-def here(fingerprint: Fingerprint = NOW, **changes) -> Here:
-    made = Here(
+def here(fingerprint: Fingerprint = NOW, **changes) -> DeviceNow:
+    made = DeviceNow(
         "cuda:0",
         "cuda",
         "H200",
@@ -49,8 +50,8 @@ def here(fingerprint: Fingerprint = NOW, **changes) -> Here:
     return replace(made, **changes)
 
 
-def asked(batch_size: int = 96, **changes) -> Asked:
-    made = Asked(
+def asked(batch_size: int = 96, **changes) -> CheckRequest:
+    made = CheckRequest(
         batch_size, workload="train.py:Net", config=CONFIG, workload_hash="abc123", here=here()
     )
     return replace(made, **changes)
@@ -102,7 +103,7 @@ def stored(database):
     return database
 
 
-def answered(database, question: Asked):
+def answered(database, question: CheckRequest):
     """By both ways of reading, which must agree."""
     with database.read() as session:
         found = evaluate(checks.rows_of(session), question, LIMITS)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.checks.decide import decide
-from app.checks.plan import Answer, Plan, Room, Run, StepSeconds, Window
+from app.checks.plan import CheckAnswer, CycleWindow, MeasuredRun, Room, RunPlan, StepSeconds
 
 MEMORY = ("oom", "leak", "spill")
 CAP = 90
@@ -43,11 +43,11 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-def made(kind: dict[str, Any], batch_size: int, peak_bytes: int | None) -> Run:
+def made(kind: dict[str, Any], batch_size: int, peak_bytes: int | None) -> MeasuredRun:
     usual: dict[str, Any] = {
         "accumulation": 1, "confirmed": False, "verdict": "stable", "cap_bytes": CAP,
     }  # fmt: skip
-    return Run(
+    return MeasuredRun(
         id=0, batch_size=batch_size, peak_bytes=peak_bytes, reason="Why.", **{**usual, **kind}
     )
 
@@ -56,36 +56,38 @@ RUNS = st.builds(made, st.sampled_from(KINDS), BATCHES, st.sampled_from([None, 2
 """Of small numbers, so that they meet."""
 
 
-def numbered(runs: list[Run]) -> list[Run]:
+def numbered(runs: list[MeasuredRun]) -> list[MeasuredRun]:
     return [replace(run, id=len(runs) - n) for n, run in enumerate(runs)]
 
 
-def histories() -> st.SearchStrategy[list[Run]]:
+def histories() -> st.SearchStrategy[list[MeasuredRun]]:
     """Any measurements of one config, the newest first."""
     return st.lists(RUNS, max_size=8).map(numbered)
 
 
 PLANS = st.builds(
-    Plan,
+    RunPlan,
     st.just("net"),
     st.just({"layers": 2}),
     BATCHES,
     st.sampled_from([1, 1, 4]),
-    st.one_of(st.none(), st.builds(Window, st.just("smoke_test"), st.just(1), st.integers(1, 10))),
+    st.one_of(
+        st.none(), st.builds(CycleWindow, st.just("smoke_test"), st.just(1), st.integers(1, 10))
+    ),
 )
 
 
-def valid(plan: Plan, runs: list[Run]) -> list[Run]:
+def valid(plan: RunPlan, runs: list[MeasuredRun]) -> list[MeasuredRun]:
     alike = [run for run in runs if (run.accumulation > 1) == (plan.accumulation > 1)]
     return [run for run in alike if not run.changes and not run.elsewhere]
 
 
-def shows_that_it_fits(run: Run, batch_size: int) -> bool:
+def shows_that_it_fits(run: MeasuredRun, batch_size: int) -> bool:
     in_full = run.confirmed and run.verdict == "stable" and run.batch_size >= batch_size
     return in_full and run.peak_bytes is not None and run.peak_bytes <= CAP
 
 
-def shows_that_it_fails(run: Run, batch_size: int) -> bool:
+def shows_that_it_fails(run: MeasuredRun, batch_size: int) -> bool:
     """Whatever memory others took meanwhile: that is looked at apart."""
     if run.batch_size > batch_size:
         return False
@@ -104,8 +106,10 @@ REFUSED_BELOW_A_FAILURE = [
 
 @settings(max_examples=300, deadline=None)
 @given(PLANS, histories())
-@example(Plan("net", {"layers": 2}, 3, 1), numbered(REFUSED_BELOW_A_FAILURE))
-def test_fits_rests_on_a_full_run_that_nothing_speaks_against(plan: Plan, runs: list[Run]) -> None:
+@example(RunPlan("net", {"layers": 2}, 3, 1), numbered(REFUSED_BELOW_A_FAILURE))
+def test_fits_rests_on_a_full_run_that_nothing_speaks_against(
+    plan: RunPlan, runs: list[MeasuredRun]
+) -> None:
     answer = decide(plan, ROOM, runs)
     if answer.verdict != "fits":
         return
@@ -128,7 +132,7 @@ def test_fits_rests_on_a_full_run_that_nothing_speaks_against(plan: Plan, runs: 
 
 @settings(max_examples=300, deadline=None)
 @given(PLANS, histories())
-def test_in_time_rests_on_a_time_that_was_measured(plan: Plan, runs: list[Run]) -> None:
+def test_in_time_rests_on_a_time_that_was_measured(plan: RunPlan, runs: list[MeasuredRun]) -> None:
     answer = decide(plan, ROOM, runs)
     if answer.verdict != "fits" or plan.window is None:
         return
@@ -145,7 +149,9 @@ def test_in_time_rests_on_a_time_that_was_measured(plan: Plan, runs: list[Run]) 
 
 @settings(max_examples=300, deadline=None)
 @given(PLANS, histories())
-def test_no_rests_on_a_run_that_failed_or_was_too_slow(plan: Plan, runs: list[Run]) -> None:
+def test_no_rests_on_a_run_that_failed_or_was_too_slow(
+    plan: RunPlan, runs: list[MeasuredRun]
+) -> None:
     answer = decide(plan, ROOM, runs)
     counted = valid(plan, runs)
     if answer.verdict == "does_not_fit":
@@ -167,12 +173,12 @@ def test_no_rests_on_a_run_that_failed_or_was_too_slow(plan: Plan, runs: list[Ru
 @settings(max_examples=300, deadline=None)
 @given(PLANS, histories(), st.booleans())
 def test_the_largest_batch_that_is_named_does_fit(
-    plan: Plan, runs: list[Run], accept_brackets: bool
+    plan: RunPlan, runs: list[MeasuredRun], accept_brackets: bool
 ) -> None:
-    def answered(planned: Plan) -> Answer:
+    def answered(planned: RunPlan) -> CheckAnswer:
         return decide(planned, ROOM, runs, accept_brackets=accept_brackets)
 
     largest = answered(plan).largest_batch
     if largest is not None:
-        alone = Plan(plan.workload, plan.config, largest, plan.accumulation)
+        alone = RunPlan(plan.workload, plan.config, largest, plan.accumulation)
         assert answered(alone).verdict == "fits"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.checks import service as checks
-from app.checks.request import Asked
+from app.checks.request import CheckRequest
 from app.dashboard.page import NAVIGATION
 from app.dashboard.recommendation_view import view
 from app.dashboard.report import report
@@ -140,7 +140,7 @@ def surroundings(database: Database) -> str:
         workloads.save(
             session, reference=WORKLOAD, source_hash="abc123", dataset_size=60_000, space=space
         )
-    asked = Asked(workload=WORKLOAD, config={"layers": 4}, batch_size=512, device=KEY)
+    asked = CheckRequest(workload=WORKLOAD, config={"layers": 4}, batch_size=512, device=KEY)
     return checks.check(database, load_settings(environ={}), asked).id
 
 

@@ -55,7 +55,7 @@ class Seen:
         self.settings, self.where = settings, (python, device, memory_budget_bytes)
         return SimpleNamespace(prober=self.prober)
 
-    def open_bench(self, settings, workload, target, headroom, effective_batch_size):
+    def open_session(self, settings, workload, target, headroom, effective_batch_size):
         self.workload, self.headroom = workload, headroom
         self.effective_batch_size = effective_batch_size
 
@@ -72,7 +72,7 @@ class Seen:
 def seen(monkeypatch) -> Seen:
     seen = Seen()
     monkeypatch.setattr(targets, "open_target", seen.open_target)
-    monkeypatch.setattr(benches.Bench, "open", seen.open_bench)
+    monkeypatch.setattr(benches.MeasuringSession, "open", seen.open_session)
     monkeypatch.setattr(tune, "tune_study", seen.tune_study)
     return seen
 

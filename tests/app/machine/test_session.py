@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.machine.session import QUIET_WAIT_S, Bench
+from app.machine.session import QUIET_WAIT_S, MeasuringSession
 from app.machine.target import Target
 from app.settings import load_settings
 from probes.devices.base import DeviceFacts
@@ -68,7 +68,7 @@ def bench(
     telemetry: FakeTelemetry | None = None,
     repeats: int = 2,
     **changes: Any,
-) -> tuple[Bench, FakeProber]:
+) -> tuple[MeasuringSession, FakeProber]:
     prober = FakeProber(list(script))
     target = Target(
         prober=cast(Any, prober),
@@ -82,7 +82,9 @@ def bench(
         environ={"TONNAGE_DATA_DIR": str(tmp_path)},
         overrides={"probe": {"repeats_when_disturbed": repeats}},
     )
-    return Bench(settings, WorkloadRef("train.py:Net"), target, 0.05, {}, **changes), prober
+    return MeasuringSession(
+        settings, WorkloadRef("train.py:Net"), target, 0.05, {}, **changes
+    ), prober
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from app.devices import service as devices
 from app.errors import NothingComparable
-from app.recommendations.lookup import Wanted, lookup
+from app.recommendations.lookup import LookupQuestion, lookup
 from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
@@ -61,7 +61,7 @@ def keep(database):
     return keep
 
 
-WANTED = Wanted("train.py:Net", "smoke_test", fingerprint=H200.key)
+WANTED = LookupQuestion("train.py:Net", "smoke_test", fingerprint=H200.key)
 
 
 def test_measured_on_this_very_device(database, keep):
@@ -107,7 +107,7 @@ def test_another_kind_of_device_says_nothing(database, keep):
 def test_a_device_nobody_has_seen_is_compared_by_what_is_given(database, keep):
     small = keep(T4)
     keep(A100)
-    wanted = Wanted("train.py:Net", "smoke_test", kind="cuda", memory_bytes=12 * GIB)
+    wanted = LookupQuestion("train.py:Net", "smoke_test", kind="cuda", memory_bytes=12 * GIB)
     found = lookup(database, wanted)
     assert (found.match, found.recommendation.id) == ("prior", small)
     same_class = replace(wanted, class_key=A100.class_key)
@@ -147,7 +147,7 @@ def test_scaled_times_are_for_trying_out_and_found_only_when_asked_for(database,
 
 def test_a_name_is_exact_where_only_one_machine_has_sent_results(database, keep):
     keep(H200)
-    by_name = Wanted("train.py:Net", "smoke_test", device="cuda:0")
+    by_name = LookupQuestion("train.py:Net", "smoke_test", device="cuda:0")
     assert lookup(database, by_name).match == "exact"
     assert lookup(database, replace(by_name, device="H200")).match == "exact"
     keep(A100)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.machine.session import Bench
+from app.machine.session import MeasuringSession
 from app.machine.target import Target
 from app.settings import load_settings
 from app.tuning.tune import Question, describe, study_spec
@@ -21,7 +21,9 @@ from probes.space import Choice, Int, Space, dimension_to_dict
 NO_TF32 = {"fp32": "", "tf32": "needs an NVIDIA GPU", "bf16": "", "fp16": ""}
 
 
-def bench(tmp_path: Path, space: Space | None = None, effective: int | None = None) -> Bench:
+def bench(
+    tmp_path: Path, space: Space | None = None, effective: int | None = None
+) -> MeasuringSession:
     space = space or {"layers": Int(1, 2)}
     target = Target(
         prober=cast(Any, None),
@@ -31,7 +33,7 @@ def bench(tmp_path: Path, space: Space | None = None, effective: int | None = No
         interpreter={},
         memory_budget_bytes=None,
     )
-    return Bench(
+    return MeasuringSession(
         load_settings(environ={"TONNAGE_DATA_DIR": str(tmp_path)}),
         WorkloadRef("train.py:Net"),
         target,
