@@ -9,14 +9,13 @@ from __future__ import annotations
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
 
 from benchmarks.record import write
 from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.levers import LEVERS
 from probes.measurement import Verdict
 from probes.prober import Prober
-from probes.space import Choice, Int, dimension_from_dict
+from probes.space import dimension_from_dict, smallest
 
 PAIRS = 5
 BATCH = 8
@@ -30,17 +29,6 @@ WORKLOADS = {
 }
 
 
-def smallest(space: dict[str, Any]) -> dict[str, Any]:
-    """The first value of each dimension."""
-    config = {}
-    for name, document in space.items():
-        dimension = dimension_from_dict(document)
-        if name not in LEVERS:
-            is_finite = isinstance(dimension, (Int, Choice))
-            config[name] = dimension.values()[0] if is_finite else dimension.low
-    return config
-
-
 def seconds(prober: Prober, job: ProbeJob) -> float:
     measured = prober.probe(job)
     assert measured.verdict is Verdict.STABLE, measured.reason
@@ -52,7 +40,10 @@ def main() -> None:
     for name, spec in WORKLOADS.items():
         workload = WorkloadRef(spec)
         with Prober(sys.executable) as once, Prober(sys.executable) as each:
-            config = smallest(once.describe(workload)["space"])
+            space = once.describe(workload)["space"]
+            config = smallest(
+                {n: dimension_from_dict(d) for n, d in space.items() if n not in LEVERS}
+            )
             job = ProbeJob(workload, config, BATCH, "cpu", BRACKET_PLAN, LIMIT_BYTES)
             for prober in (once, each):  # who has described no workload knows no libraries
                 seconds(prober, job)

@@ -174,6 +174,15 @@ def grid(space: Mapping[str, Dimension]) -> list[dict[str, Any]] | None:
     return configs
 
 
+def smallest(space: Mapping[str, Dimension]) -> dict[str, Any]:
+    """The config with the first value of every dimension: the lowest number, or the first option
+    of a choice that is not numeric."""
+    return {
+        name: dimension.low if isinstance(dimension, Float) else dimension.values()[0]
+        for name, dimension in space.items()
+    }
+
+
 def size(space: Mapping[str, Dimension]) -> int | None:
     """Number of configs, or ``None`` for a continuous space."""
     total = 1

@@ -15,7 +15,7 @@ from app.errors import NotFound
 from app.machine.local_facts import DeviceNow
 from probes.errors import InputError
 from probes.levers import LEVERS, pinned
-from probes.space import Choice, Int, dimension_from_dict, unknown_name
+from probes.space import dimension_from_dict, smallest, unknown_name
 
 LIFTS = "To lift it: "
 """How an explanation's line begins that says what would help."""
@@ -142,10 +142,8 @@ def _config(
             config[name] = recommended[name]
             notes.append(f"{name}={recommended[name]}, as recommended")
         elif space is not None and name in checked:
-            dimension = checked[name]
-            least = dimension.values()[0] if isinstance(dimension, (Int, Choice)) else dimension.low
-            config[name] = least
-            notes.append(f"{name}={least}, the smallest: the plan does not say")
+            config[name] = smallest(checked)[name]
+            notes.append(f"{name}={config[name]}, the smallest: the plan does not say")
     return {name: config[name] for name in [*names, *config] if name in config}
 
 

@@ -18,7 +18,7 @@ from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.model_size import ModelSize
 from probes.prior import Prior
-from probes.space import Float, Int, Space, dimension_from_dict
+from probes.space import Space, dimension_from_dict, smallest
 
 QUIET_WAIT_S = 10.0
 """For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""
@@ -88,15 +88,11 @@ class MeasuringSession:
         return replace(scope, effective_batch_size=self.effective_batch_size)
 
     def config(self, pinned: Mapping[str, Any]) -> Config:
-        """One config: pinned values, and the smallest of every other dimension.
+        """One config: the pinned values, and the smallest value of every other dimension.
 
         Raises ``InputError`` for a name the workload does not have.
         """
-        config: Config = {}
-        for name, dimension in levers.pinned(self.space, pinned).items():
-            least = dimension.low if isinstance(dimension, (Int, Float)) else dimension.values()[0]
-            config[name] = least
-        return config
+        return smallest(levers.pinned(self.space, pinned))
 
     @property
     def slowest_sample(self) -> float | None:
