@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from probes.errors import InputError
+
+Found = TypeVar("Found")
 
 
 class NotFound(InputError):
     """There is no such thing (any more)."""
+
+
+def required(found: Found | None, what: str) -> Found:
+    """``found``, which a look-up gave. Raises ``NotFound`` where that is ``None``."""
+    if found is None:
+        raise NotFound(f"There is no {what}.")
+    return found
 
 
 class NothingComparable(NotFound):

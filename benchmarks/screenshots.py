@@ -32,7 +32,7 @@ from app.database import Database, open_database
 from app.keys import service as keys
 from app.measurements import repository as measurements
 from app.recommendations import service as recommendations
-from app.workloads import service as workloads
+from app.workloads import repository as workloads
 
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 CHROMIUM = os.environ.get("TONNAGE_TEST_CHROMIUM", "/usr/bin/chromium")
@@ -79,6 +79,10 @@ def pages(database: Database) -> list[Shot]:
         Shot("not-found", "/recommendations/rec_none"),
     ]
     known = recommendations.listing(database, limit=2)
+    with database.read() as session:
+        known_workloads = workloads.listing(session)
+        measured = measurements.page(session, limit=1)
+        checked = checks.page(session, limit=1)
     if known:
         newest = known[0]
         shots += [
@@ -90,12 +94,8 @@ def pages(database: Database) -> list[Shot]:
             Shot("device", f"/devices/{newest.valid['fingerprint']}"),
         ]
     shots += [
-        Shot("workload", f"/workloads/{quote(each.reference)}")
-        for each in workloads.listing(database)[:1]
+        Shot("workload", f"/workloads/{quote(each.reference)}") for each in known_workloads[:1]
     ]
-    with database.read() as session:
-        measured = measurements.page(session, limit=1)
-        checked = checks.page(session, limit=1)
     shots += [Shot("measurement", f"/measurements/{each.id}") for each in measured]
     shots += [Shot("check", f"/checks/{each.id}") for each in checked]
     return shots

@@ -100,11 +100,11 @@ def side_of(database: Database, reference: str) -> Side:
             stored = measurements.get(session, int(reference[1:]))
             if stored is None:
                 raise NotFound(f"There is no measurement {reference[1:]}.")
-            summary, run = stored
+            run = Measurement.from_dict(stored.document)
             title = (
                 f"{run.workload}, {run.device}: {config_text(run.config)}, batch {run.batch_size}"
             )
-            key = summary.fingerprint
+            key = stored.fingerprint
         else:
             found = recommendations.get(session, reference)
             document = found.evidence.get("highest_passing") if found else None

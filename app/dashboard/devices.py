@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dashboard.page import page
+from app.devices import repository
 from app.devices import service as devices
 from app.devices.routes import KeyInPath
 from app.http.resource import resource
@@ -23,10 +24,9 @@ router = resource("device-pages")
 
 @router.get("/devices", include_in_schema=False)
 def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
-    context = {
-        "devices": LiveDevices.of(service).look(service.database),
-        "seen": devices.listing(service.database),
-    }
+    with service.database.read() as session:
+        seen = repository.listing(session)
+    context = {"devices": LiveDevices.of(service).look(service.database), "seen": seen}
     return page(request, "devices.html", context)
 
 

@@ -24,7 +24,7 @@ from app.http.fields import LARGEST
 from app.http.resource import resource
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Reader, Runner
-from app.measurements import service as measurements
+from app.measurements import repository as measurements
 from app.studies import progress as studies
 from app.studies import service as jobs
 from app.studies.progress import Progress
@@ -97,7 +97,8 @@ def trial(
 ) -> Response:
     """One config, with every measurement of it and what its process said last."""
     found, settled = studies.trial(service.database, study_id, number)
-    runs = measurements.of_trial(service.database, str(found.answered_by), number)
+    with service.database.read() as session:
+        runs = measurements.of_trial(session, str(found.answered_by), number)
     return page(request, "trial.html", {"study": found, "trial": settled, "runs": runs})
 
 

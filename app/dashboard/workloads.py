@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.dashboard.charts.stability import stability_figures
 from app.dashboard.page import page
 from app.dashboard.space import rows_of
+from app.database.models import WorkloadRow
 from app.errors import NotFound
 from app.http.fields import LARGEST
 from app.http.resource import resource
@@ -21,9 +22,9 @@ from app.measurements import repository as measurements
 from app.measurements.service import get
 from app.recommendations import repository as recommendations
 from app.recommendations.standing import standings
-from app.workloads import service as workloads
+from app.workloads import repository as workloads
 from app.workloads.registry import registered
-from app.workloads.repository import WorkloadRecord
+from probes.measurement import Measurement
 from probes.space import dimension_from_dict
 
 PER_PAGE = 25
@@ -33,8 +34,10 @@ router = resource("workload-pages")
 
 @router.get("/workloads", include_in_schema=False)
 def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
-    newest: dict[str, WorkloadRecord] = {}
-    for record in workloads.listing(service.database):  # last seen first
+    newest: dict[str, WorkloadRow] = {}
+    with service.database.read() as session:
+        stored = workloads.listing(session)  # last seen first
+    for record in stored:
         newest.setdefault(record.reference, record)
     known = registered(service.settings)
     names = sorted({*newest, *known})
@@ -51,7 +54,8 @@ def workload(
     before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
 ) -> Response:
     database = service.database
-    seen = [each for each in workloads.listing(database) if each.reference == name]
+    with database.read() as session:
+        seen = [each for each in workloads.listing(session) if each.reference == name]
     entry = registered(service.settings).get(name)
     if not seen and entry is None:
         raise NotFound(f"No workload {name} is registered here, and none has been measured.")
@@ -81,6 +85,7 @@ def measurement(
     caller: Reader,
     measurement_id: Annotated[int, Path(ge=1, le=LARGEST)],
 ) -> Response:
-    summary, found = get(service.database, measurement_id)
-    context = {"summary": summary, "run": found, "figures": stability_figures(found)}
+    stored = get(service.database, measurement_id)
+    found = Measurement.from_dict(stored.document)
+    context = {"stored": stored, "run": found, "figures": stability_figures(found)}
     return page(request, "measurement.html", context)

@@ -16,6 +16,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+    python_type = datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -42,6 +43,7 @@ class Document(TypeDecorator[Any]):
 
     impl = JSON(none_as_null=True)
     cache_ok = True
+    python_type = dict
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return encoded(value)
@@ -55,6 +57,7 @@ class CleanText(TypeDecorator[str]):
 
     impl = Text
     cache_ok = True
+    python_type = str
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:

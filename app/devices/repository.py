@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -14,21 +12,6 @@ from app.clock import utc_now
 from app.database.models import DeviceRow
 from app.database.paging import newest_first
 from app.database.upsert import upsert
-
-
-@dataclass(frozen=True)
-class DeviceRecord:
-    """A device as its results know it."""
-
-    id: int
-    key: str
-    class_key: str
-    kind: str
-    name: str
-    document: dict[str, Any]
-    """The fingerprint's four groups; empty when only the key is known."""
-    first_seen_at: datetime
-    last_seen_at: datetime
 
 
 def save(
@@ -65,28 +48,26 @@ def require(session: Session, key: str, device: str) -> int:
     return session.execute(select(DeviceRow.id).where(DeviceRow.key == key)).scalar_one()
 
 
-def find(session: Session, key: str) -> DeviceRecord | None:
-    row = session.execute(select(DeviceRow).where(DeviceRow.key == key)).scalar_one_or_none()
-    return None if row is None else _record(row)
+def find(session: Session, key: str) -> DeviceRow | None:
+    return session.execute(select(DeviceRow).where(DeviceRow.key == key)).scalar_one_or_none()
 
 
-def named(session: Session, name: str) -> DeviceRecord | None:
+def named(session: Session, name: str) -> DeviceRow | None:
     """The device of that name that was seen last."""
-    row = session.execute(
+    return session.execute(
         select(DeviceRow)
         .where(DeviceRow.name == name)
         .order_by(DeviceRow.last_seen_at.desc())
         .limit(1)
     ).scalar_one_or_none()
-    return None if row is None else _record(row)
 
 
-def listing(session: Session) -> list[DeviceRecord]:
+def listing(session: Session) -> list[DeviceRow]:
     """Last seen first."""
     rows = session.execute(
         select(DeviceRow).order_by(DeviceRow.last_seen_at.desc(), DeviceRow.id.desc())
     )
-    return [_record(row) for row in rows.scalars()]
+    return list(rows.scalars())
 
 
 def page(
@@ -96,28 +77,15 @@ def page(
     class_key: str | None = None,
     before: int | None = None,
     limit: int,
-) -> list[DeviceRecord]:
+) -> list[DeviceRow]:
     """First seen last; ``before`` is the id where the page before ended."""
     row = DeviceRow
     wanted = {row.kind: kind, row.class_key: class_key}
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return [_record(found) for found in session.execute(statement).scalars()]
+    return list(session.execute(statement).scalars())
 
 
-def of_keys(session: Session, keys: Collection[str]) -> dict[str, DeviceRecord]:
+def of_keys(session: Session, keys: Collection[str]) -> dict[str, DeviceRow]:
     """Those of the devices that are known, by key."""
     rows = session.execute(select(DeviceRow).where(DeviceRow.key.in_(list(keys))))
-    return {row.key: _record(row) for row in rows.scalars()}
-
-
-def _record(row: DeviceRow) -> DeviceRecord:
-    return DeviceRecord(
-        id=row.id,
-        key=row.key,
-        class_key=row.class_key,
-        kind=row.kind,
-        name=row.name,
-        document=row.document,
-        first_seen_at=row.first_seen_at,
-        last_seen_at=row.last_seen_at,
-    )
+    return {row.key: row for row in rows.scalars()}

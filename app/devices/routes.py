@@ -35,13 +35,13 @@ def list_devices(
     """Every device that results are stored for, the newest first."""
     with service.database.read() as session:
         rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, DeviceOut.of)
+    return page_of(rows, query, DeviceOut.model_validate)
 
 
 @router.get("/{key}", summary="Read a device", responses=problems(types.NOT_FOUND))
 def read_device(service: ServiceDep, caller: Reader, key: KeyInPath) -> DeviceOut:
     """One device, by the key of its fingerprint."""
-    return DeviceOut.of(devices.get(service.database, key))
+    return DeviceOut.model_validate(devices.get(service.database, key))
 
 
 @router.post("", summary="Make a device known", status_code=201)
@@ -50,4 +50,4 @@ def add_device(service: ServiceDep, caller: Runner, body: DeviceIn) -> DeviceOut
     computed from what it is."""
     fingerprint = body.fingerprint.fingerprint()
     devices.register(service.database, fingerprint, kind=body.kind, name=body.name)
-    return DeviceOut.of(devices.get(service.database, fingerprint.key))
+    return DeviceOut.model_validate(devices.get(service.database, fingerprint.key))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import Json, Key, RequestBody, Short
 from app.http.paging import NumberedPageQuery
 from probes.devices.fingerprint import Fingerprint
-
-if TYPE_CHECKING:
-    from app.devices.repository import DeviceRecord
 
 EXAMPLE_FINGERPRINT: JsonDict = {
     "identity": {"vendor": "NVIDIA", "model": "NVIDIA H200", "driver": "560.28", "torch": "2.13.0"},
@@ -35,7 +32,7 @@ EXAMPLE: JsonDict = {
 class DeviceOut(BaseModel):
     """A device as its results know it: one per fingerprint key."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE]})
 
     key: str = Field(description="Of the fingerprint: the same device, driver, runtime and torch.")
     class_key: str = Field(
@@ -44,23 +41,12 @@ class DeviceOut(BaseModel):
     kind: str = Field(description="`cpu`, `cuda`, `rocm`, `mps` or `xpu`.")
     name: str
     fingerprint: dict[str, Any] = Field(
+        validation_alias=AliasChoices("fingerprint", "document"),
         description="Its four groups, `identity`, `device_class`, `environment` and `state`; empty "
-        "when only the key is known."
+        "when only the key is known.",
     )
     first_seen_at: datetime
     last_seen_at: datetime
-
-    @classmethod
-    def of(cls, record: DeviceRecord) -> DeviceOut:
-        return cls(
-            key=record.key,
-            class_key=record.class_key,
-            kind=record.kind,
-            name=record.name,
-            fingerprint=record.document,
-            first_seen_at=record.first_seen_at,
-            last_seen_at=record.last_seen_at,
-        )
 
 
 class FingerprintIn(RequestBody):

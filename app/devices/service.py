@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.database import Database
+from app.database.models import DeviceRow
 from app.devices import repository
-from app.devices.repository import DeviceRecord
-from app.errors import NotFound
+from app.errors import required
 from probes.devices.fingerprint import Fingerprint
 
 
@@ -30,16 +30,7 @@ def fingerprint_of(database: Database, key: str) -> Fingerprint | None:
     return Fingerprint.from_dict(record.document) if record and record.document else None
 
 
-def listing(database: Database) -> list[DeviceRecord]:
-    """Last seen first."""
-    with database.read() as session:
-        return repository.listing(session)
-
-
-def get(database: Database, key: str) -> DeviceRecord:
+def get(database: Database, key: str) -> DeviceRow:
     """By its fingerprint's key. Raises ``NotFound``."""
     with database.read() as session:
-        found = repository.find(session, key)
-    if found is None:
-        raise NotFound(f"No device with the fingerprint {key} has been seen.")
-    return found
+        return required(repository.find(session, key), f"device with the fingerprint {key}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.clock import utc_now
 from app.database.models import (
@@ -26,38 +27,23 @@ from probes.measurement import Config, Measurement, Purpose, Verdict
 
 @dataclass(frozen=True)
 class MeasurementRecord:
-    """A stored measurement."""
+    """A stored measurement, and its id."""
 
     id: int
-    scope_key: str
-    study_id: str | None
-    trial_number: int | None
-    created_at: datetime
     measurement: Measurement
 
 
-@dataclass(frozen=True)
-class MeasurementSummary:
-    """A stored measurement without what fills pages: traces, output, telemetry."""
-
-    id: int
-    workload: str
-    device: str
-    fingerprint: str
-    """Empty for a single probe from before this was kept."""
-    scope_key: str
-    study_id: str | None
-    trial_number: int | None
-    config: Config
-    batch_size: int
-    purpose: str
-    verdict: str
-    reason: str
-    peak_bytes: int | None
-    limit_bytes: int | None
-    step_mean_s: float | None
-    tainted: bool
-    created_at: datetime
+def in_short(measurement: Measurement) -> dict[str, Any]:
+    """What a listing shows of a measurement: the columns that repeat parts of its document."""
+    return {
+        "batch_size": measurement.batch_size,
+        "purpose": str(measurement.purpose),
+        "verdict": str(measurement.verdict),
+        "reason": measurement.reason,
+        "peak_bytes": measurement.peak_bytes,
+        "limit_bytes": measurement.limit_bytes,
+        "step_mean_s": measurement.step_time.mean_s if measurement.step_time else None,
+    }
 
 
 def add(
@@ -80,13 +66,7 @@ def add(
         fingerprint=fingerprint,
         config_hash=short_hash(measurement.config),
         config=measurement.config,
-        batch_size=measurement.batch_size,
-        purpose=str(measurement.purpose),
-        verdict=str(measurement.verdict),
-        reason=measurement.reason,
-        peak_bytes=measurement.peak_bytes,
-        limit_bytes=measurement.limit_bytes,
-        step_mean_s=measurement.step_time.mean_s if measurement.step_time else None,
+        **in_short(measurement),
         tainted=bool(measurement.tainted),
         document=measurement.to_dict(),
         created_at=utc_now(),
@@ -222,9 +202,6 @@ def of_trial(session: Session, study_id: str, number: int) -> list[MeasurementRe
     return [_record(row) for row in rows.scalars()]
 
 
-_SUMMARY = [getattr(MeasurementRow, each.name) for each in fields(MeasurementSummary)]
-
-
 def page(
     session: Session,
     *,
@@ -234,8 +211,9 @@ def page(
     study_id: str | None = None,
     before: int | None = None,
     limit: int,
-) -> list[MeasurementSummary]:
-    """Newest first; ``before`` is the id where the page before ended. A study's are its own."""
+) -> list[MeasurementRow]:
+    """Newest first, without their documents. ``before`` is the id where the previous page ended;
+    ``study_id`` selects what that study ran, not what it reused."""
     row = MeasurementRow
     wanted = {
         row.workload: workload,
@@ -243,17 +221,13 @@ def page(
         row.verdict: verdict,
         row.study_id: study_id,
     }
-    statement = newest_first(select(*_SUMMARY), row.id, wanted, before=before, limit=limit)
-    return [MeasurementSummary(*found) for found in session.execute(statement)]
+    short = select(row).options(defer(row.document, raiseload=True))
+    statement = newest_first(short, row.id, wanted, before=before, limit=limit)
+    return list(session.execute(statement).scalars())
 
 
-def get(session: Session, measurement_id: int) -> tuple[MeasurementSummary, Measurement] | None:
-    """One measurement, all of it."""
-    row = session.get(MeasurementRow, measurement_id)
-    if row is None:
-        return None
-    summary = MeasurementSummary(*(getattr(row, each.name) for each in fields(MeasurementSummary)))
-    return summary, Measurement.from_dict(row.document)
+def get(session: Session, measurement_id: int) -> MeasurementRow | None:
+    return session.get(MeasurementRow, measurement_id)
 
 
 def counts_by_verdict(session: Session) -> dict[str, int]:
@@ -301,11 +275,4 @@ def _measured(quantity: str, measurement: Measurement) -> float | None:
 
 
 def _record(row: MeasurementRow) -> MeasurementRecord:
-    return MeasurementRecord(
-        id=row.id,
-        scope_key=row.scope_key,
-        study_id=row.study_id,
-        trial_number=row.trial_number,
-        created_at=row.created_at,
-        measurement=Measurement.from_dict(row.document),
-    )
+    return MeasurementRecord(row.id, Measurement.from_dict(row.document))

@@ -37,7 +37,7 @@ def list_measurements(
     """Every probe that ran, in short, the newest first."""
     with service.database.read() as session:
         rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, MeasurementOut.of)
+    return page_of(rows, query, MeasurementOut.model_validate)
 
 
 @router.get("/{measurement_id}", summary="Read a measurement", responses=problems(types.NOT_FOUND))
@@ -47,7 +47,7 @@ def read_measurement(
     measurement_id: Annotated[int, Path(ge=1, le=LARGEST, examples=[17])],
 ) -> MeasurementDetail:
     """One measurement with everything that is known of it: phases, trace, telemetry, output."""
-    return MeasurementDetail.with_document(*measurements.get(service.database, measurement_id))
+    return MeasurementDetail.model_validate(measurements.get(service.database, measurement_id))
 
 
 @router.post(

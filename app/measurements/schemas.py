@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from pydantic.config import JsonDict
 
 from app.http.fields import (
@@ -31,9 +30,6 @@ from app.http.fields import (
 from app.http.paging import NumberedPageQuery
 from optimizer.records import Scope
 from probes.measurement import Measurement
-
-if TYPE_CHECKING:
-    from app.measurements.repository import MeasurementSummary
 
 VerdictName = Literal[
     "stable",
@@ -96,7 +92,9 @@ EXAMPLE_SUMMARY: JsonDict = {
 class MeasurementOut(BaseModel):
     """A stored measurement in short."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SUMMARY]})
+    model_config = ConfigDict(
+        from_attributes=True, json_schema_extra={"examples": [EXAMPLE_SUMMARY]}
+    )
 
     id: int
     workload: str
@@ -121,10 +119,6 @@ class MeasurementOut(BaseModel):
     tainted: bool = Field(description="Whether the machine was disturbed meanwhile.")
     created_at: datetime
 
-    @classmethod
-    def of(cls, summary: MeasurementSummary) -> MeasurementOut:
-        return cls(**asdict(summary))
-
 
 class MeasurementDetail(MeasurementOut):
     """A stored measurement, all of it."""
@@ -133,13 +127,16 @@ class MeasurementDetail(MeasurementOut):
         json_schema_extra={"examples": [{**EXAMPLE_SUMMARY, "measurement": EXAMPLE_MEASUREMENT}]}
     )
 
-    measurement: dict[str, Any] = Field(description="The document of `tonnage probe --json`.")
+    measurement: dict[str, Any] = Field(
+        validation_alias=AliasChoices("measurement", "document"),
+        description="The document of `tonnage probe --json`.",
+    )
 
+    @field_validator("measurement")
     @classmethod
-    def with_document(
-        cls, summary: MeasurementSummary, measurement: Measurement
-    ) -> MeasurementDetail:
-        return cls(**asdict(summary), measurement=measurement.to_dict())
+    def _complete(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """With the fields that were added since it was stored."""
+        return Measurement.from_dict(document).to_dict()
 
 
 class StepTimeIn(RequestBody):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.database.models import MeasurementRow
 from app.devices import repository as devices
-from app.errors import NotFound
+from app.errors import required
 from app.measurements import repository
-from app.measurements.repository import MeasurementRecord, MeasurementSummary
-from optimizer.records import Grade, Prediction, Scope
+from optimizer.records import Prediction, Scope
 from probes.measurement import Config, Measurement, Purpose, Verdict
 from probes.prior import Prior
 
@@ -68,25 +68,10 @@ def prior_elsewhere(database: Database, scope: Scope, config: Config) -> Prior:
     return Prior(rising if len(rising) > 1 else [], cap_bytes)
 
 
-def of_trial(database: Database, study_id: str, number: int) -> list[MeasurementRecord]:
-    """What a study measured of one config, oldest first."""
-    with database.read() as session:
-        return repository.of_trial(session, study_id, number)
-
-
-def grades(database: Database, study_id: str) -> list[Grade]:
-    """How good the predictions of a study were."""
-    with database.read() as session:
-        return repository.grades(session, study_id)
-
-
-def get(database: Database, measurement_id: int) -> tuple[MeasurementSummary, Measurement]:
+def get(database: Database, measurement_id: int) -> MeasurementRow:
     """Raises ``NotFound``."""
     with database.read() as session:
-        found = repository.get(session, measurement_id)
-    if found is None:
-        raise NotFound(f"There is no measurement {measurement_id}.")
-    return found
+        return required(repository.get(session, measurement_id), f"measurement {measurement_id}")
 
 
 def receive(session: Session, scope: Scope, measurement: Measurement) -> int:
@@ -94,9 +79,3 @@ def receive(session: Session, scope: Scope, measurement: Measurement) -> int:
     is known by its fingerprint from then on. Returns its id."""
     devices.require(session, scope.fingerprint, scope.device)
     return repository.add(session, scope.key, measurement, fingerprint=scope.fingerprint)
-
-
-def counts_by_verdict(database: Database) -> dict[str, int]:
-    """Verdicts that no measurement has are left out."""
-    with database.read() as session:
-        return repository.counts_by_verdict(session)

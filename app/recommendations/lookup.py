@@ -14,8 +14,8 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.database.models import DeviceRow
 from app.devices import repository as devices
-from app.devices.repository import DeviceRecord
 from app.errors import NothingComparable
 from app.recommendations import repository
 from optimizer.records import Recommendation
@@ -59,7 +59,7 @@ class LookupResult:
 class _Device:
     """What is known of the device that is asked for."""
 
-    record: DeviceRecord | None
+    record: DeviceRow | None
     class_key: str
     kind: str
     total_bytes: int | None
@@ -94,7 +94,7 @@ def lookup(database: Database, wanted: LookupQuestion) -> LookupResult:
 
 
 def _exact(
-    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRecord], wanted: LookupQuestion
+    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRow], wanted: LookupQuestion
 ) -> Recommendation | None:
     """Measured on this device, with this memory and source. The newest; without a given memory the
     newest of those with the most, since a smaller budget was an emulation."""
@@ -107,23 +107,21 @@ def _exact(
     return next(each for each in here if each.limit_bytes == most)
 
 
-def _is_exact(each: Recommendation, record: DeviceRecord | None, wanted: LookupQuestion) -> bool:
+def _is_exact(each: Recommendation, record: DeviceRow | None, wanted: LookupQuestion) -> bool:
     same_device = _is_same_device(each, record, wanted)
     same_memory = wanted.memory_bytes in (None, each.limit_bytes)
     same_source = wanted.workload_hash in (None, each.valid.get("workload_hash"))
     return same_device and same_memory and same_source
 
 
-def _is_same_device(
-    each: Recommendation, record: DeviceRecord | None, wanted: LookupQuestion
-) -> bool:
+def _is_same_device(each: Recommendation, record: DeviceRow | None, wanted: LookupQuestion) -> bool:
     if wanted.fingerprint is not None:
         return _key(each) == wanted.fingerprint
     return wanted.device is not None and wanted.device in (each.device, record and record.name)
 
 
 def _rank(
-    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: LookupQuestion
+    each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuestion
 ) -> tuple[int, int, float] | None:
     """Smaller is nearer; ``None`` for one that says nothing: another kind of device.
 
@@ -158,7 +156,7 @@ def _target(
 
 
 def _differences(
-    each: Recommendation, record: DeviceRecord | None, target: _Device, wanted: LookupQuestion
+    each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuestion
 ) -> list[str]:
     """From what it was measured with to what is asked for."""
     found: list[str] = []
@@ -196,6 +194,6 @@ def _key(each: Recommendation) -> str:
     return str(each.valid.get("fingerprint", ""))
 
 
-def _memory_of(record: DeviceRecord | None) -> int | None:
+def _memory_of(record: DeviceRow | None) -> int | None:
     total = record.document.get("device_class", {}).get("total_bytes") if record else None
     return total if isinstance(total, int) and total > 0 else None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.database import Database
+from app.database.models import DeviceRow
 from app.devices import repository as devices
-from app.devices.repository import DeviceRecord
 from app.recommendations import repository
 from app.recommendations.standing import Standing, hardware, standing
 from app.workloads import repository as workloads
@@ -65,7 +65,7 @@ def budgets_of(rows: Sequence[MatrixRow], configured: Sequence[str]) -> list[str
     return [*configured, *sorted(answered - set(configured))]
 
 
-def _place(key: str, record: DeviceRecord | None) -> str:
+def _place(key: str, record: DeviceRow | None) -> str:
     if record is None or not record.document:
         return key
     own = hardware(Fingerprint.from_dict(record.document))

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.database import Database
+from app.database.models import DeviceRow, WorkloadRow
 from app.devices import repository as devices
-from app.devices.repository import DeviceRecord
 from app.workloads import repository as workloads
-from app.workloads.repository import WorkloadRecord
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 
@@ -44,15 +43,15 @@ def standings(database: Database, recommendations: Sequence[Recommendation]) -> 
 
 def standing(
     recommendation: Recommendation,
-    seen: Sequence[DeviceRecord],
-    known: Sequence[WorkloadRecord],
+    seen: Sequence[DeviceRow],
+    known: Sequence[WorkloadRow],
 ) -> Standing:
     """``seen`` and ``known`` are what the store has of devices and workloads, last seen first."""
     reasons = [*_other_software(recommendation, seen), *_other_source(recommendation, known)]
     return Standing(reasons)
 
 
-def _other_software(recommendation: Recommendation, seen: Sequence[DeviceRecord]) -> list[str]:
+def _other_software(recommendation: Recommendation, seen: Sequence[DeviceRow]) -> list[str]:
     """The same hardware, seen later with something else installed."""
     key = recommendation.valid.get("fingerprint")
     own = next((record for record in seen if record.key == key and record.document), None)
@@ -77,7 +76,7 @@ def hardware(fingerprint: Fingerprint) -> dict[str, str]:
     return {name: value for name, value in known.items() if isinstance(value, str)}
 
 
-def _other_source(recommendation: Recommendation, known: Sequence[WorkloadRecord]) -> list[str]:
+def _other_source(recommendation: Recommendation, known: Sequence[WorkloadRow]) -> list[str]:
     before = recommendation.valid.get("workload_hash")
     options = json.dumps(recommendation.valid.get("workload_options") or {}, sort_keys=True)
     for record in known:

@@ -79,9 +79,9 @@ def _import_some(
             try:
                 kind, line = line_from(text, number, source)
                 with session.begin_nested():
-                    is_new = repository.add(session, line)
+                    is_new = repository.add(session, kind, line)
             except (IntegrityError, NoResultFound):
-                reason = "it refers to a study, device or workload that stands in no line before it"
+                reason = "it refers to a study, device or workload that no earlier line defines"
                 return new, old, wrong_line(source, number, reason)
             except InputError as error:
                 return new, old, error

@@ -1,27 +1,37 @@
 """The form of exported results: JSON lines, a header first, then one object per line.
 
-``{"measurement": {…}}``: the one key says what it is. Everything a line refers to stands in a line
-before it. Floats that JSON does not know are written as in the database's documents.
+``{"measurement": {…}}``: the only key names the kind of the line. Whatever a line refers to is in
+an earlier line. NaN and infinity are written as in the database's documents.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
+from types import GenericAlias
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, create_model
+from sqlalchemy import inspect
 
 from app.database.floats import decoded, encoded
+from app.database.models import (
+    Base,
+    DeviceRow,
+    MeasurementRow,
+    PredictionRow,
+    RecommendationRow,
+    StudyMeasurementRow,
+    StudyRow,
+    TrialRow,
+    WorkloadRow,
+)
 from probes.errors import InputError
 
 FORMAT = "tonnage-results"
 VERSION = 1
-"""Raised when an older Tonnage could not read what is written."""
-
-
-class Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=True)
+"""Increased when an older release could not read what this one writes."""
 
 
 class Header(BaseModel):
@@ -33,121 +43,53 @@ class Header(BaseModel):
     made_at: AwareDatetime
 
 
-class DeviceLine(Line):
-    key: str
-    class_key: str
-    kind: str
-    name: str
-    document: dict[str, Any]
-    first_seen_at: AwareDatetime
-    last_seen_at: AwareDatetime
+class Line(BaseModel):
+    """A line has the columns of its table, apart from those that mean something in one database
+    only: numbers that a database counts up, and the process that runs a study."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=True)
 
 
-class WorkloadLine(Line):
-    reference: str
-    source_hash: str
-    options: dict[str, Any]
-    dataset_size: int | None
-    space: dict[str, Any]
-    first_seen_at: AwareDatetime
-    last_seen_at: AwareDatetime
+ADDED_LATER = {"parameters"}
+"""Columns that lines of earlier releases do not have. They are ``None`` there."""
 
 
-class StudyLine(Line):
-    id: str
-    key: str
-    generation: int
-    fresh: bool
-    state: str
-    spec: dict[str, Any]
-    scope_key: str
-    budget: str
-    workload: str
-    source_hash: str
-    """With ``workload``, which workload line."""
-    device: str
-    """Key of the device line."""
-    message: str
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
-    finished_at: AwareDatetime | None
-    wall_s: float
+def _line_of(table: type[Base], *, without: Collection[str] = (), **more: Any) -> Any:
+    fields: dict[str, Any] = {}
+    for column in inspect(table).columns:
+        if column.name not in without:
+            kind = column.type.python_type
+            kind = AwareDatetime if kind is datetime else dict[str, Any] if kind is dict else kind
+            default = None if column.name in ADDED_LATER else ...
+            fields[column.name] = (kind | None if column.nullable else kind, default)
+    fields |= {name: (kind, ...) for name, kind in more.items()}
+    return create_model(table.__name__, __base__=Line, **fields)
 
 
-class TrialLine(Line):
-    study_id: str
-    number: int
-    config: dict[str, Any]
-    state: str
-    reason: str
-    batch_size: int | None
-    binding: str | None
-    throughput_samples_per_s: float | None
-    violation: dict[str, Any]
-    probes: int
-    wall_s: float
-    parameters: int | None = None
-    created_at: AwareDatetime
-
-
-class PredictionPart(Line):
-    quantity: str
-    predicted: float
-    low: float
-    high: float
-    measured: float | None
-
-
-class UsePart(Line):
-    """That a study used the measurement."""
-
-    study_id: str
-    reused: bool
-
-
-class MeasurementLine(Line):
-    scope_key: str
-    study_id: str | None
-    trial_number: int | None
-    workload: str
-    device: str
-    fingerprint: str
-    config_hash: str
-    config: dict[str, Any]
-    batch_size: int
-    purpose: str
-    verdict: str
-    reason: str
-    peak_bytes: int | None
-    limit_bytes: int | None
-    step_mean_s: float | None
-    tainted: bool
-    document: dict[str, Any]
-    created_at: AwareDatetime
-    predictions: list[PredictionPart]
-    used_by: list[UsePart]
-
-
-class RecommendationLine(Line):
-    id: str
-    study_id: str
-    workload: str
-    budget: str
-    device: str
-    fingerprint: str
-    scope_key: str
-    document: dict[str, Any]
-    created_at: AwareDatetime
-
+PREDICTION = _line_of(PredictionRow, without=["id", "measurement_id"])
+USE = _line_of(StudyMeasurementRow, without=["measurement_id"])
 
 KINDS: dict[str, type[Line]] = {
-    "device": DeviceLine,
-    "workload": WorkloadLine,
-    "study": StudyLine,
-    "trial": TrialLine,
-    "measurement": MeasurementLine,
-    "recommendation": RecommendationLine,
+    "device": _line_of(DeviceRow, without=["id"]),
+    "workload": _line_of(WorkloadRow, without=["id"]),
+    "study": _line_of(
+        StudyRow,
+        without=["workload_id", "device_id", "owner_pid", "owner_host", "owner_started_s"],
+        workload=str,
+        source_hash=str,
+        device=str,
+    ),
+    "trial": _line_of(TrialRow),
+    "measurement": _line_of(
+        MeasurementRow,
+        without=["id"],
+        predictions=GenericAlias(list, PREDICTION),
+        used_by=GenericAlias(list, USE),
+    ),
+    "recommendation": _line_of(RecommendationRow),
 }
+"""A study names its workload by reference and source hash, its device by key. A measurement
+carries its predictions, and the studies that used it."""
 
 
 def written(kind: str, values: dict[str, Any]) -> str:
@@ -163,28 +105,28 @@ def header_from(line: str, source: str) -> Header:
         header = Header.model_validate(data["header"])
     except (ValueError, TypeError, KeyError):
         raise InputError(
-            f"{source} is no export of Tonnage: its first line must be the header that "
+            f"{source} is not an export of Tonnage: its first line must be the header that "
             "`tonnage db export` writes."
         ) from None
     if header.format != FORMAT or header.version > VERSION:
         raise InputError(
             f"{source} was written by a newer Tonnage ({header.tonnage}, {header.format} version "
-            f"{header.version}; this one reads up to {VERSION}). Install the newer version, or "
-            "export there again with this one."
+            f"{header.version}; this release reads up to version {VERSION}). Install the newer "
+            "release, or export again with this one."
         )
     return header
 
 
-def line_from(text: str, number: int, source: str) -> tuple[str, Line]:
-    """Kind and content of a line. Raises ``InputError`` that names the line."""
+def line_from(text: str, number: int, source: str) -> tuple[str, dict[str, Any]]:
+    """Kind and values of a line. Raises ``InputError`` that names the line."""
     try:
         data = json.loads(text)
         if not isinstance(data, dict) or len(data) != 1:
             raise ValueError("it is not an object with one key")
         ((kind, values),) = data.items()
         if kind not in KINDS:
-            raise ValueError(f"{kind!r} is nothing that is known")
-        return kind, KINDS[kind].model_validate(decoded(values))
+            raise ValueError(f"{kind!r} is not a known kind of line")
+        return kind, KINDS[kind].model_validate(decoded(values)).model_dump()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
@@ -196,12 +138,12 @@ def line_from(text: str, number: int, source: str) -> tuple[str, Line]:
 def wrong_line(source: str, number: int, what: str) -> InputError:
     """An error that names the line."""
     return InputError(
-        f"{source}, line {number}: {what}. What stands before it is imported; correct the line "
-        "and import again, which doubles nothing."
+        f"{source}, line {number}: {what}. The lines before it are imported. Correct this one and "
+        "import the file again: existing rows are skipped."
     )
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is not written to an export")
+    raise TypeError(f"An export has no form for a {type(value).__name__}")

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from app.database import Database
 from app.http.runtime import Service
 from app.jobs.records import WAITING
-from app.measurements import service as measurements
+from app.measurements import repository as measurements
 from app.studies import service as jobs
 from app.studies import view as studies
 
@@ -79,7 +79,8 @@ class _Stored(Collector):
         queue = jobs.counts(self._database)
         waiting = sum(queue.get(state, 0) for state in WAITING)
         yield GaugeMetricFamily("tonnage_queue_depth", "Studies waiting for a runner.", waiting)
-        verdicts = measurements.counts_by_verdict(self._database)
+        with self._database.read() as session:
+            verdicts = measurements.counts_by_verdict(session)
         yield _gauge("tonnage_probes", "Stored measurements by verdict.", "verdict", verdicts)
         busy = CounterMetricFamily(
             "tonnage_device_busy_seconds",

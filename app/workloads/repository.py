@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -13,23 +11,6 @@ from app.clock import utc_now
 from app.database.models import WorkloadRow
 from app.database.paging import newest_first
 from app.database.upsert import upsert
-
-
-@dataclass(frozen=True)
-class WorkloadRecord:
-    """A workload at one state of its source and options."""
-
-    id: int
-    reference: str
-    """As the user named it: ``visnet``, ``train.py:MyWorkload``."""
-    source_hash: str
-    """Of its source and options."""
-    options: dict[str, Any]
-    dataset_size: int | None
-    space: dict[str, Any]
-    """Dimension name to ``probes.space.dimension_to_dict``."""
-    first_seen_at: datetime
-    last_seen_at: datetime
 
 
 def save(
@@ -63,32 +44,19 @@ def save(
     ).scalar_one()
 
 
-def listing(session: Session) -> list[WorkloadRecord]:
+def listing(session: Session) -> list[WorkloadRow]:
     """Last seen first."""
     rows = session.execute(
         select(WorkloadRow).order_by(WorkloadRow.last_seen_at.desc(), WorkloadRow.id.desc())
     )
-    return [_record(row) for row in rows.scalars()]
+    return list(rows.scalars())
 
 
 def page(
     session: Session, *, workload: str | None = None, before: int | None = None, limit: int
-) -> list[WorkloadRecord]:
+) -> list[WorkloadRow]:
     """First seen last; ``before`` is the id where the page before ended."""
     row = WorkloadRow
     wanted = {row.reference: workload}
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return [_record(found) for found in session.execute(statement).scalars()]
-
-
-def _record(row: WorkloadRow) -> WorkloadRecord:
-    return WorkloadRecord(
-        id=row.id,
-        reference=row.reference,
-        source_hash=row.source_hash,
-        options=row.options,
-        dataset_size=row.dataset_size,
-        space=row.space,
-        first_seen_at=row.first_seen_at,
-        last_seen_at=row.last_seen_at,
-    )
+    return list(session.execute(statement).scalars())

@@ -23,7 +23,7 @@ def list_workloads(
     """Every workload that has been measured, at each state of its source, the newest first."""
     with service.database.read() as session:
         rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, WorkloadOut.of)
+    return page_of(rows, query, WorkloadOut.model_validate)
 
 
 @router.get("/registered", summary="List workloads that can be studied")

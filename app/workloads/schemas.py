@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from app.http.fields import WorkloadText
 from app.http.paging import NumberedPageQuery
 
 if TYPE_CHECKING:
     from app.workloads.registry import Registered
-    from app.workloads.repository import WorkloadRecord
 
 
 class WorkloadOut(BaseModel):
     """A workload that has been measured, at one state of its source and options."""
 
     model_config = ConfigDict(
+        from_attributes=True,
         json_schema_extra={
             "examples": [
                 {
@@ -31,28 +31,22 @@ class WorkloadOut(BaseModel):
                     "last_seen_at": "2026-01-02T03:04:05Z",
                 }
             ]
-        }
+        },
     )
 
-    workload: str = Field(description="As whoever measured it named it.")
-    workload_hash: str = Field(description="Of its source and options.")
+    workload: str = Field(
+        validation_alias=AliasChoices("workload", "reference"),
+        description="The name it was measured under.",
+    )
+    workload_hash: str = Field(
+        validation_alias=AliasChoices("workload_hash", "source_hash"),
+        description="Hash of its source and options.",
+    )
     options: dict[str, Any] = Field(description="Parameters of its constructor.")
     dataset_size: int | None = Field(description="Training samples; null if not known.")
     space: dict[str, Any] = Field(description="Dimension name to what it may be.")
     first_seen_at: datetime
     last_seen_at: datetime
-
-    @classmethod
-    def of(cls, record: WorkloadRecord) -> WorkloadOut:
-        return cls(
-            workload=record.reference,
-            workload_hash=record.source_hash,
-            options=record.options,
-            dataset_size=record.dataset_size,
-            space=record.space,
-            first_seen_at=record.first_seen_at,
-            last_seen_at=record.last_seen_at,
-        )
 
 
 class RegisteredOut(BaseModel):

@@ -6,7 +6,6 @@ from typing import Any
 
 from app.database import Database
 from app.workloads import repository
-from app.workloads.repository import WorkloadRecord
 from probes.space import Space, dimension_to_dict
 
 
@@ -29,9 +28,3 @@ def register(
             space={name: dimension_to_dict(dimension) for name, dimension in space.items()},
             options=options,
         )
-
-
-def listing(database: Database) -> list[WorkloadRecord]:
-    """Last seen first."""
-    with database.read() as session:
-        return repository.listing(session)

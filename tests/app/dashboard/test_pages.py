@@ -12,7 +12,7 @@ from app.dashboard.assets import assets
 from app.dashboard.page import NAVIGATION
 from app.devices import repository as devices
 from app.jobs.records import StudyRequest
-from app.measurements import service as measurements
+from app.measurements import repository
 from app.recommendations.matrix import matrix
 from app.studies import service as jobs
 from app.tuning import service as studies
@@ -340,5 +340,6 @@ class TestStart:
 
 
 def test_measurements_of_a_trial_are_its_own(database, filled):
-    assert len(measurements.of_trial(database, filled, 0)) == 1
-    assert measurements.of_trial(database, filled, 1) == []
+    with database.read() as session:
+        assert len(repository.of_trial(session, filled, 0)) == 1
+        assert repository.of_trial(session, filled, 1) == []

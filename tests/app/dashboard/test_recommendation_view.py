@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
 
 from app.dashboard.recommendation_view import build, exports, view
@@ -16,7 +14,7 @@ from tests.app.factories import GIB, measurement, recommendation
 
 
 def record(number: int, run) -> MeasurementRecord:
-    return MeasurementRecord(number, "s", "st_1", 0, datetime.now(timezone.utc), run)
+    return MeasurementRecord(number, run)
 
 
 class TestBuild:

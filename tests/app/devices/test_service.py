@@ -4,6 +4,7 @@ from app.devices import service
 from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
+from tests.app.contents import devices
 
 H200 = Fingerprint(
     identity={"uuid": "GPU-1", "driver": "550.54", "torch": "2.13.0"},
@@ -16,7 +17,7 @@ H200 = Fingerprint(
 def test_a_device_is_one_row_however_often_it_is_seen(database):
     for _ in range(2):
         service.register(database, H200, kind="cuda", name="NVIDIA H200")
-    (device,) = service.listing(database)
+    (device,) = devices(database)
     assert (device.key, device.class_key) == (H200.key, H200.class_key)
     assert (device.kind, device.name) == ("cuda", "NVIDIA H200")
     assert device.last_seen_at > device.first_seen_at
@@ -31,7 +32,7 @@ def test_its_fingerprint_comes_back_equal(database):
 def test_a_study_does_not_overwrite_what_is_known_of_its_device(database):
     service.register(database, H200, kind="cuda", name="NVIDIA H200")
     studies.open_study(database, factories.spec(fingerprint=H200.key, device="cuda:0"))
-    (device,) = service.listing(database)
+    (device,) = devices(database)
     assert device.name == "NVIDIA H200"
 
 

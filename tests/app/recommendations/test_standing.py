@@ -4,9 +4,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from app.devices.repository import DeviceRecord
+from app.database.models import DeviceRow, WorkloadRow
 from app.recommendations.standing import standing, standings
-from app.workloads.repository import WorkloadRecord
 from probes.devices.fingerprint import Fingerprint
 from tests.app.dashboard.results import store
 from tests.app.factories import recommendation
@@ -14,16 +13,18 @@ from tests.app.factories import recommendation
 NOW = datetime.now(timezone.utc)
 
 
-def seen(number: int, kind: str = "cuda", **identity: str) -> DeviceRecord:
+def seen(number: int, kind: str = "cuda", **identity: str) -> DeviceRow:
     made = Fingerprint({"uuid": "GPU-1", "driver": "550", **identity}, {"name": "H200"})
-    return DeviceRecord(number, made.key, "c", kind, "H200", made.to_dict(), NOW, NOW)
+    return DeviceRow(id=number, key=made.key, kind=kind, name="H200", document=made.to_dict())
 
 
-def known(number: int, source_hash: str, options: dict | None = None) -> WorkloadRecord:
-    return WorkloadRecord(number, "train.py:Net", source_hash, options or {}, None, {}, NOW, NOW)
+def known(number: int, source_hash: str, options: dict | None = None) -> WorkloadRow:
+    return WorkloadRow(
+        id=number, reference="train.py:Net", source_hash=source_hash, options=options or {}
+    )
 
 
-def measured_on(record: DeviceRecord, **changes):
+def measured_on(record: DeviceRow, **changes):
     valid = {"fingerprint": record.key, "workload_hash": "abc", "workload_options": {}, **changes}
     return recommendation(valid=valid)
 
@@ -50,7 +51,7 @@ class TestDevice:
         assert standing(measured_on(device), [other, device], []).is_valid
 
     def test_a_device_of_which_only_the_key_is_known_says_nothing(self):
-        bare = DeviceRecord(1, "f" * 16, "", "cuda", "cuda:0", {}, NOW, NOW)
+        bare = DeviceRow(id=1, key="f" * 16, kind="cuda", name="cuda:0", document={})
         assert standing(recommendation(), [seen(2), bare], []).is_valid
 
 

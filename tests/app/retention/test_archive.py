@@ -168,13 +168,13 @@ class TestRefusing:
         "line", ["", "{}", "[1]", "no json", '{"header": {}}', '{"header": 1}']
     )
     def test_what_is_no_export(self, database, line):
-        with pytest.raises(InputError, match=r"results\.jsonl is no export"):
+        with pytest.raises(InputError, match=r"results\.jsonl.*header"):
             import_results(database, [line], "results.jsonl")
-        with pytest.raises(InputError, match="is no export"):
+        with pytest.raises(InputError, match=r"results\.jsonl.*header"):
             import_results(database, [], "results.jsonl")
 
     def test_one_of_a_newer_tonnage(self, database):
-        with pytest.raises(InputError, match=r"newer Tonnage \(9\.9.*version 2.*reads up to 1"):
+        with pytest.raises(InputError, match=r"newer Tonnage \(9\.9.*version 2.*up to version 1"):
             import_results(database, [self.header(version=2)], "file")
 
     @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ class TestRefusing:
             ("{", "line 3"),
             ("[]", "not an object"),
             ('{"device": {}, "study": {}}', "one key"),
-            ('{"job": {}}', "'job' is nothing that is known"),
+            ('{"job": {}}', "'job'"),
             ('{"device": {"key": 5}}', "key"),
             ('{"trial": ' * 3000, "line 3"),
         ],
@@ -192,17 +192,17 @@ class TestRefusing:
         self, database, filled, other, line, said
     ):
         device = next(text for text in exported(database) if text.startswith('{"device"'))
-        with pytest.raises(InputError, match=r"line 3.*doubles nothing") as caught:
+        with pytest.raises(InputError, match=r"line 3.*skipped") as caught:
             import_results(other, [self.header(), device, line], "file")
         assert said in str(caught.value)
         assert len([1 for text in exported(other) if text.startswith('{"device"')]) == 1
 
     def test_a_line_that_refers_to_nothing(self, database, filled, other):
         trial = next(text for text in exported(database) if text.startswith('{"trial"'))
-        with pytest.raises(InputError, match=r"line 2.*no line before it"):
+        with pytest.raises(InputError, match=r"line 2.*no earlier line"):
             import_results(other, [self.header(), trial], "file")
         study = next(text for text in exported(database) if text.startswith('{"study"'))
-        with pytest.raises(InputError, match=r"line 2.*no line before it"):
+        with pytest.raises(InputError, match=r"line 2.*no earlier line"):
             import_results(other, [self.header(), study], "file")
 
     def test_more_lines_than_fit_in_one_transaction(self, database, other):

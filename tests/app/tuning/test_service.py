@@ -10,14 +10,12 @@ import pytest
 from app.clock import utc_now
 from app.database import open_database
 from app.database.models import RecommendationRow, StudyRow
-from app.devices import service as devices
 from app.recommendations import service as recommendations
 from app.tuning import service
 from app.tuning.owner import this_process
 from app.tuning.store import SqlStudyStore
-from app.workloads import service as workloads
 from probes.errors import InputError
-from tests.app import factories
+from tests.app import contents, factories
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,7 +24,7 @@ import sys
 from app.database import open_database
 from app.tuning import service
 from app.tuning.store import SqlStudyStore
-from tests.app import factories
+from tests.app import contents, factories
 
 database = open_database(sys.argv[1])
 spec = factories.spec()
@@ -227,8 +225,7 @@ class TestListing:
     def test_a_study_registers_its_workload_and_device(self, database):
         service.open_study(database, factories.spec())
         service.open_study(database, factories.spec("prototyping"))
-        (workload,) = workloads.listing(database)
+        (workload,), (device,) = contents.workloads(database), contents.devices(database)
         assert (workload.reference, workload.source_hash) == ("train.py:Net", "abc123")
         assert workload.dataset_size == 1000
-        (device,) = devices.listing(database)
         assert (device.key, device.kind) == ("f" * 16, "cpu")
