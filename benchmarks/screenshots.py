@@ -103,7 +103,7 @@ def pages(database: Database) -> list[Shot]:
 
 def compared(database: Database, newest: Any, other: Any) -> str:
     """The recommended config against an alternative of its study, else against another study."""
-    from app.dashboard.recommendation_view import view
+    from app.dashboard.views.recommendation import view
 
     ids = [each.measurement_id for each in view(database, newest).alternatives]
     known = [f"m{number}" for number in ids if number is not None]

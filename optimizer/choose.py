@@ -12,7 +12,7 @@ from typing import Any
 
 from optimizer.budgets import Budget, Objective
 from optimizer.disturbed import confirmation
-from optimizer.formatting import config_text, rate
+from optimizer.formatting import config_text, limit_text, rate
 from optimizer.records import Trial
 from probes.formatting import duration_text, size_text
 from probes.max_batch_result import short_by_bytes
@@ -152,7 +152,7 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
             "confirm it."
         )
     if binding is not None:
-        lines.append(f"What binds the batch is {binding}. {why_binding}".strip())
+        lines.append(f"Limited by: {limit_text(binding)}. {why_binding}".strip())
     if choice.fastest is not best:
         lines.append(trade(choice.fastest, best, chosen_over=True))
     if best.disturbed_by:

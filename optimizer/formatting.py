@@ -18,3 +18,18 @@ def rate(samples_per_s: float) -> str:
         return f"{samples_per_s:.3g} samples/s"
     digits = math.floor(math.log10(samples_per_s)) - 2
     return f"{round(samples_per_s, -digits):,.0f} samples/s"
+
+
+LIMITS = {
+    "memory": "memory",
+    "time": "cycle time",
+    "data": "dataset size",
+    "shape": "kernel shape",
+    "cap": "batch cap",
+}
+"""What keeps a batch from being larger (``binding``), in words."""
+
+
+def limit_text(binding: str | None) -> str:
+    """``data`` is ``dataset size``; ``–`` if nothing is known to limit the batch."""
+    return LIMITS.get(binding or "", binding or "–")

@@ -18,8 +18,9 @@ def measure(
     quick: bool,
 ) -> None:
     """One probe of the plan that ``answer`` is about, kept where the check looks for it."""
-    from app.cli.context import Asked, is_quiet, open_database, open_settings
-    from app.cli.progress import Progress
+    from app.cli.context import is_quiet, open_database, open_settings
+    from app.cli.progress import ProgressDisplay
+    from app.machine.session import MeasuringSession
     from app.machine.target import open_target, register
     from app.measurements.service import record
     from probes.job import WorkloadRef
@@ -34,27 +35,26 @@ def measure(
     is_all = here.total_bytes is not None and limit_bytes >= here.total_bytes
     budget = None if is_all else limit_bytes
     name = workload.label if workload.label != workload.spec else ""
-    asked = Asked(
-        settings,
-        WorkloadRef(workload.spec, workload.options, name),
-        open_target(settings, workload.python, here.device, budget),
-        config,
-        answer["headroom"],
-        None,
-    )
+    reference = WorkloadRef(workload.spec, workload.options, name)
+    target = open_target(settings, workload.python, here.device, budget)
     store = open_database(settings, question.database)
-    with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
-        bench = asked.open_session(
-            progress.worker, rests_on_time=answer["longest_cycle_s"] is not None
+    with ProgressDisplay(quiet=is_quiet()) as progress, target.lease(settings, progress.waiting):
+        bench = MeasuringSession.open(
+            settings,
+            reference,
+            target,
+            answer["headroom"],
+            progress.worker,
+            rests_on_time=answer["longest_cycle_s"] is not None,
         )
         wanted = Ask(answer["batch_size"], Purpose.BRACKET if quick else Purpose.CONFIRM)
         progress.probe(wanted)
         measurement = bench.measure(bench.config(config), wanted)
         progress.measured(measurement)
-        register(store, asked.target)
+        register(store, target)
         record(store, bench.scope, measurement)
     store.close()
     if question.server:
         from app.checks.remote import send_measurement
 
-        send_measurement(question.server, question.api_key, asked.target, bench, measurement)
+        send_measurement(question.server, question.api_key, target, bench, measurement)

@@ -6,7 +6,8 @@ import shlex
 import tempfile
 from typing import Any
 
-from app.cli.context import What, find, open_settings
+from app.cli.context import open_settings
+from app.cli.measuring import MeasuringOptions
 from app.cli.output import facts_table, print_json, stdout
 from optimizer.formatting import config_text
 from probes.black_box.command import command_of, is_command
@@ -20,30 +21,20 @@ MOST_SHOWN = 20
 
 
 def show_dry_run(
-    what: What,
-    set_: list[str] | None,
-    option: list[str] | None,
-    python: str | None,
-    *,
-    batch_size: int | None,
-    effective_batch_size: int | None,
-    every: bool,
-    json_: bool,
+    shared: MeasuringOptions, *, batch_size: int | None = None, every: bool = False
 ) -> None:
-    """Of ``probe``, ``max-batch`` (one config) or ``tune`` (``every`` config).
-
-    Raises ``InputError``.
-    """
+    """Print what ``probe`` (with its batch size), ``max-batch`` or ``tune`` (``every`` config)
+    would run. Raises ``InputError``."""
     from probes.prober import resolve_python
 
-    workload, own_python, pinned = find(open_settings(), what, set_, option)
+    workload, own_python, pinned = shared.find(open_settings())
     show(
         workload,
         configs_of(workload, pinned, every=every),
-        python=resolve_python(python or own_python),
+        python=resolve_python(shared.python or own_python),
         batch_size=batch_size,
-        effective_batch_size=effective_batch_size,
-        json_=json_,
+        effective_batch_size=shared.effective_batch_size,
+        json_=shared.json_,
     )
 
 
@@ -56,10 +47,12 @@ def show(
     effective_batch_size: int | None,
     json_: bool,
 ) -> None:
-    """Print the command of each config, with the first batch size that a search would try, or the
-    one that was asked for. Raises ``InputError`` for what could not be run."""
+    """Print the command of each config with ``batch_size``, or with the first batch size that a
+    search would try. Raises ``InputError`` if the workload is not a command."""
     if not is_command(workload):
-        raise InputError("--dry-run shows commands: give one with --command, or a registered one.")
+        raise InputError(
+            "--dry-run shows training commands: give --command or the name of a registered command."
+        )
     command = command_of(workload)
     batch = batch_size or min(DEFAULT_START, command.dataset_size or DEFAULT_START)
     batch = min(batch, effective_batch_size or batch)
@@ -98,7 +91,7 @@ def show(
 
 
 def configs_of(workload: WorkloadRef, pinned: dict[str, Any], *, every: bool) -> list[Config]:
-    """The configs that would be tried: every one, or the one that ``max-batch`` would take.
+    """The configs that would be tried: ``every`` one, or the one that ``max-batch`` would use.
 
     Raises ``InputError``.
     """

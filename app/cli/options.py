@@ -6,20 +6,11 @@ from typing import Annotated
 
 import typer
 
-Workload = Annotated[
-    str,
-    typer.Argument(
-        help="What to train: a registered name (visnet, causal-lm, transformer), "
-        "path/to/file.py:Class or package.module:Class.",
-        metavar="WORKLOAD",
-        show_default=False,
-    ),
-]
 WorkloadOrCommand = Annotated[
     str | None,
     typer.Argument(
         help="What to train: a registered name (visnet, causal-lm, transformer), "
-        "path/to/file.py:Class or package.module:Class. Or give --command.",
+        "path/to/file.py:Class or package.module:Class. Omit it with --command.",
         metavar="[WORKLOAD]",
         show_default=False,
     ),
@@ -27,8 +18,8 @@ WorkloadOrCommand = Annotated[
 Command = Annotated[
     str | None,
     typer.Option(
-        help="Measure a training command as it is instead of a workload: 'python train.py "
-        "--batch-size {batch_size} --layers {layers}'.",
+        help="Measure an unmodified training command instead of a workload, for example 'python "
+        "train.py --batch-size {batch_size} --layers {layers}'.",
         show_default=False,
         metavar="TEMPLATE",
     ),
@@ -36,8 +27,8 @@ Command = Annotated[
 Space = Annotated[
     list[str] | None,
     typer.Option(
-        help="With a command, the values of a placeholder: layers=2..12, width=64,128,256. "
-        "Repeatable.",
+        help="With --command: the values to try for a placeholder, such as layers=2..12 or "
+        "width=64,128,256. Repeatable.",
         show_default=False,
         metavar="NAME=VALUES",
     ),
@@ -45,24 +36,29 @@ Space = Annotated[
 Step = Annotated[
     str | None,
     typer.Option(
-        help="With a command, the regular expression of a line that ends a step. Default: "
-        "'tonnage step', or 'step' and a number.",
+        help="With --command: a regular expression that matches the line printed at the end of "
+        "each step. Default: 'tonnage step', or 'step' and a number.",
         show_default=False,
         metavar="REGEX",
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="With a command, show exactly what would be run, and stop."),
+    typer.Option(
+        "--dry-run", help="With a command: print the exact commands that would run, and exit."
+    ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda:0, mps or xpu:0. Default: the best one here.", show_default=False),
+    typer.Option(
+        help="cpu, cuda:0, mps or xpu:0. Default: the best one of this machine.", show_default=False
+    ),
 ]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(
-        help="Emulate a smaller device, for example 2GiB. On the CPU it is the device's size.",
+        help="Emulate a device with less memory, for example 2GiB. On the CPU, this is how much "
+        "memory the device has.",
         show_default=False,
         metavar="SIZE",
     ),
@@ -70,8 +66,8 @@ MemoryBudget = Annotated[
 Python = Annotated[
     str | None,
     typer.Option(
-        help="The interpreter that trains. Default: the active virtual environment if it has "
-        "torch, else Tonnage's own.",
+        help="The Python interpreter to train with. Default: that of the active virtual "
+        "environment if it has torch, otherwise Tonnage's own.",
         show_default=False,
         metavar="PATH",
     ),
@@ -80,7 +76,8 @@ Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Pin a dimension of the config or a lever: layers=4, precision=bf16. Repeatable.",
+        help="Fix a dimension of the search space or a lever, such as layers=4 or precision=bf16. "
+        "Repeatable.",
         show_default=False,
         metavar="NAME=VALUE",
     ),
@@ -89,7 +86,7 @@ Option = Annotated[
     list[str] | None,
     typer.Option(
         "--option",
-        help="A fixed parameter of the workload, such as data=pocket.pdb. Repeatable.",
+        help="Set a parameter of the workload, such as data=pocket.pdb. Repeatable.",
         show_default=False,
         metavar="NAME=VALUE",
     ),
@@ -97,7 +94,7 @@ Option = Annotated[
 Headroom = Annotated[
     float | None,
     typer.Option(
-        help="Fraction of the memory to keep free. Default: 0.05, or what is configured.",
+        help="Fraction of the device's memory to keep free. Default: the configured value (0.05).",
         show_default=False,
         min=0.0,
         max=0.5,
@@ -106,8 +103,8 @@ Headroom = Annotated[
 Database = Annotated[
     str | None,
     typer.Option(
-        help="Where results are kept: sqlite:///PATH or postgresql://USER@HOST/NAME. Default: "
-        "what is configured, else a file in your data folder.",
+        help="Where results are stored: sqlite:///PATH or postgresql://USER@HOST/NAME. Default: "
+        "the configured URL, or a file in your data folder.",
         show_default=False,
         metavar="URL",
     ),
@@ -115,8 +112,8 @@ Database = Annotated[
 EffectiveBatchSize = Annotated[
     int | None,
     typer.Option(
-        help="Samples per optimizer step: the batch is then a micro-batch of so many times that "
-        "the step has at least these.",
+        help="Target samples per optimizer step. The batch becomes a micro-batch, and the number "
+        "of accumulation steps is derived from the target.",
         show_default=False,
         min=1,
     ),
@@ -124,8 +121,8 @@ EffectiveBatchSize = Annotated[
 Wait = Annotated[
     float | None,
     typer.Option(
-        help="Seconds to wait while another process measures on the device; 0: do not wait. "
-        "Default: 600, or what is configured.",
+        help="Seconds to wait while another process measures on the device; 0 fails at once. "
+        "Default: the configured value (600).",
         show_default=False,
         min=0.0,
         metavar="SECONDS",
@@ -135,11 +132,12 @@ AcceptDisturbed = Annotated[
     bool | None,
     typer.Option(
         "--accept-disturbed/--no-accept-disturbed",
-        help="Recommend also what could only be measured while the machine was disturbed, marked. "
-        "Default: no, or what is configured.",
+        help="Also recommend configs that were measured only while other programs disturbed the "
+        "machine; they are marked. Default: the configured value (no).",
         show_default=False,
     ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout; all else on stderr.")
+    bool,
+    typer.Option("--json", help="Print one JSON document on stdout and everything else on stderr."),
 ]

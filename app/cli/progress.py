@@ -24,7 +24,7 @@ REMIND_S = 60.0
 """Who waits is told so often that it still waits, where there is no live display."""
 
 
-class Progress:
+class ProgressDisplay:
     """Says what is being measured, what came out, and about how long is left.
 
     Use as a context manager. ``study`` takes a study's events, ``worker`` a worker's progress
@@ -40,7 +40,7 @@ class Progress:
         self._doing = ""
         self._reminded: tuple[str, float] | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         if self.live:
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar

@@ -36,7 +36,7 @@ def show(recommendation: Recommendation) -> None:
                 ("bound by", r.binding),
                 (
                     "cycle time",
-                    f"{duration_text(cycle['median'])} for {r.cycle_batches} batches "
+                    f"{duration_text(cycle['mean'])} for {r.cycle_batches} batches "
                     f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})",
                 ),
                 ("throughput", rate(r.throughput_samples_per_s)),

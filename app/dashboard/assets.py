@@ -1,5 +1,8 @@
-"""Stylesheets and scripts, from the package. An address holds a hash of the file, so a browser
-may keep it for ever and never shows an old one."""
+"""Stylesheets and scripts from the package.
+
+An address contains a hash of the file, so that a browser can cache it for ever and never shows an
+old version.
+"""
 
 from __future__ import annotations
 
@@ -42,19 +45,19 @@ class Asset:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """Every one there is, by path. Nothing else can be asked for."""
+    """Every asset by path. Nothing else can be requested."""
     found = _below(files("app.dashboard").joinpath("static"), "")
     return {asset.path: asset for asset in found}
 
 
 @cache
 def path_of(name: str) -> str:
-    """Where a file is served: ``page.css``, ``vendor/htmx.min.js``."""
+    """The path of a file such as ``dashboard.css`` or ``vendor/htmx.min.js``."""
     return next(asset.path for asset in assets().values() if asset.name == name)
 
 
 def text_of(name: str) -> str:
-    """The file itself, for pages that must hold everything they need."""
+    """The content of a file, for pages that contain everything they need."""
     return assets()[path_of(name)].content.decode()
 
 
@@ -62,7 +65,7 @@ def text_of(name: str) -> str:
 def asset(rest: str) -> Response:
     found = assets().get(PREFIX + rest)
     if found is None:
-        raise ProblemError(types.NOT_FOUND, "There is no such asset: reload the page.")
+        raise ProblemError(types.NOT_FOUND, "There is no such asset. Reload the page.")
     headers = {"Cache-Control": FOR_EVER, "Content-Type": found.media_type}
     return Response(found.content, headers=headers)
 

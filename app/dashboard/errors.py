@@ -1,4 +1,4 @@
-"""What went wrong, as a page: the same that a program is told in a problem document."""
+"""Errors as pages, with the content that programs get in a problem document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOGIN = "/login"
 def error_page(
     request: Request, problem: dict[str, Any], headers: Mapping[str, str] | None
 ) -> Response:
-    """Who is not logged in is asked to do so, and comes back to the page after that."""
+    """The page for a problem; a redirect to the login if the caller is not logged in."""
     if problem["status"] == types.NOT_AUTHENTICATED.status:
         return to_login(request)
     kept = {name: value for name, value in (headers or {}).items() if name != "WWW-Authenticate"}
@@ -27,7 +27,10 @@ def error_page(
 
 
 def to_login(request: Request) -> Response:
-    """Through htmx too, which would put the login into a part of the page."""
+    """Redirect to the login, and back afterwards.
+
+    htmx gets a header instead, because it would put the login form into a part of the page.
+    """
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.method != "GET" or request.headers.get("hx-request"):
         wanted = "/"

@@ -1,4 +1,4 @@
-"""Numbers and times as pages show them. Pure; each is a filter of the templates by its name."""
+"""Numbers and times as pages show them. Each function is a template filter."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import utc_now
+from optimizer.formatting import limit_text
 from probes.formatting import NOTHING, duration_text, size_text, three_digits
 
 
 def minutes(seconds: float | None) -> str:
-    """Cycle times: always in minutes, so that a column can be compared at a glance."""
+    """Cycle times, always in minutes so that a column is easy to compare."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     value = seconds / 60
@@ -21,7 +22,7 @@ def minutes(seconds: float | None) -> str:
 
 
 def minutes_up(seconds: float) -> int:
-    """Whole minutes, never too few."""
+    """Whole minutes, rounded up."""
     return math.ceil(seconds / 60)
 
 
@@ -31,7 +32,7 @@ def plural(value: int, name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """``1,234``, ``12.3``, ``0.0123``: three digits that mean something, never an exponent."""
+    """``1,234``, ``12.3``, ``0.0123``: three significant digits, never an exponent."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return NOTHING
     if isinstance(value, int) or abs(value) >= 1000:
@@ -84,7 +85,7 @@ def settings(config: Mapping[str, Any] | None) -> str:
 
 
 def value_text(value: Any) -> str:
-    """One value as a person would type it: text as it is, everything else as JSON."""
+    """One value as a person would type it: text unchanged, everything else as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
@@ -93,7 +94,7 @@ def value_text(value: Any) -> str:
 
 
 def document(value: Any) -> str:
-    """JSON as a person reads it."""
+    """Indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
@@ -103,7 +104,7 @@ def words(name: str) -> str:
 
 
 def sentence(text: str | None) -> str:
-    """What stands behind a colon in a terminal, as a sentence of its own."""
+    """A text that follows a colon in a terminal, as a sentence of its own."""
     text = (text or "").strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
 
@@ -113,6 +114,7 @@ FILTERS = {
     "count": count,
     "document": document,
     "duration": duration_text,
+    "limit": limit_text,
     "minutes": minutes,
     "minutes_up": minutes_up,
     "moment": moment,

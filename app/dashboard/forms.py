@@ -1,7 +1,7 @@
-"""Forms: what was typed into them, and proof that they are ours.
+"""Submitted forms, and the proof that they come from this service (CSRF protection).
 
-Every form carries a token that another site cannot know. With keys it belongs to the session;
-without, it repeats a cookie that only pages of this service are sent.
+Every form carries a token that another site cannot know. If the service requires keys, the token
+belongs to the session; otherwise it repeats a cookie that only pages of this service receive.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 
 class Form(dict[str, str]):
-    """Field to what was typed, without spaces around it. A field that is not there is empty."""
+    """What was typed into each field, stripped of spaces. A missing field is empty."""
 
     def __missing__(self, name: str) -> str:
         return ""
 
 
 async def _form(request: Request) -> Form:
-    """Refuses what another site sent."""
+    """The submitted form. Raises ``ProblemError`` if another site sent it."""
     _check_origin(request)
     if not request.headers.get("content-type", "").startswith(MEDIA_TYPE):
-        raise ProblemError(types.MALFORMED_BODY, f"A form is sent as {MEDIA_TYPE}.")
+        raise ProblemError(types.MALFORMED_BODY, f"Send the form as {MEDIA_TYPE}.")
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=500)
     except (UnicodeDecodeError, ValueError) as error:
@@ -51,7 +51,7 @@ FormDep = Annotated[Form, Depends(_form)]
 
 
 def token(request: Request) -> str:
-    """What forms for whoever asks carry."""
+    """The token for forms sent to the caller."""
     session = request.cookies.get(sessions.COOKIE)
     if session is not None and request.app.state.service.needs_keys:
         found = sessions.form_token(request.app.state.service.database, session)
@@ -74,7 +74,7 @@ def remember(request: Request, reply: Response) -> None:
 
 
 def _check_origin(request: Request) -> None:
-    """Browsers say where a form comes from; what says nothing is no browser."""
+    """Browsers state where a form comes from; other clients need not."""
     origin = request.headers.get("origin")
     host = request.headers.get("host")
     elsewhere = origin is not None and urlsplit(origin).netloc != host

@@ -1,4 +1,4 @@
-"""A page: a template filled on the server, with the headers that keep foreign code out of it."""
+"""A page: a template rendered on the server, with headers that keep foreign code out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ THEMES = ("light", "dark")
 
 
 Filter = Annotated[str, Query(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""A form sends what was not chosen as nothing."""
+"""A filter of a list. A form sends an unset filter as empty text."""
 
 
 class Link(NamedTuple):
@@ -41,7 +41,7 @@ class Link(NamedTuple):
     path: str
     title: str
     runs: bool = False
-    """Whether it is only for who may start studies."""
+    """Whether only callers who may start studies see it."""
 
 
 NAVIGATION = (
@@ -57,7 +57,7 @@ NAVIGATION = (
 
 
 class PageReply(TaggedReply):
-    """HTML, with an entity tag where it answers a read."""
+    """HTML, with an entity tag if it answers a read."""
 
     media_type = "text/html"
 
@@ -70,7 +70,7 @@ def page(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> PageReply:
-    """``template`` with what every page shows: navigation, who is logged in, theme."""
+    """Render ``template`` with what every page shows: navigation, login state, theme."""
     content = environment().get_template(template).render(**shared(request), **(context or {}))
     reply = PageReply(content, status, headers={**HEADERS, **(headers or {})})
     forms.remember(request, reply)
@@ -78,7 +78,7 @@ def page(
 
 
 def shared(request: Request) -> dict[str, Any]:
-    """What every template may use."""
+    """The variables that every template can use."""
     service: Service = request.app.state.service
     caller = caller_of(request.scope) if "tonnage.caller" in request.scope else None
     theme = request.cookies.get(THEME_COOKIE)
@@ -96,7 +96,7 @@ def shared(request: Request) -> dict[str, Any]:
 
 @cache
 def environment() -> Environment:
-    """Everything is escaped, and a name that is misspelt in a template is an error."""
+    """The template environment. Everything is escaped, and an undefined name is an error."""
     made = Environment(
         loader=PackageLoader("app.dashboard"),
         autoescape=True,

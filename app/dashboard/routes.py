@@ -1,9 +1,9 @@
-"""Every page, in the order in which addresses are compared."""
+"""The routers of all pages, in the order in which addresses are matched."""
 
 from __future__ import annotations
 
-from app.dashboard import (
-    assets,
+from app.dashboard import assets
+from app.dashboard.pages import (
     checks,
     compare,
     devices,

@@ -25,10 +25,10 @@ def doctor(
     Each device trains a small model, is driven out of memory on purpose, and must survive both.
     Exit status 0 when every check passes, 3 otherwise. Attach the --json report to a bug.
     """
-    from app.cli.progress import Progress
+    from app.cli.progress import ProgressDisplay
 
     report: dict[str, Any] = {"system": system(), "checks": []}
-    with Progress(quiet=is_quiet()) as progress:
+    with ProgressDisplay(quiet=is_quiet()) as progress:
         for name, check in checks(python, database):
             progress.doing(name)
             entry = run_check(name, check)

@@ -6,87 +6,56 @@ from typing import Annotated
 
 import typer
 
-from app.cli import options
-from app.cli.context import What, ask, is_quiet, open_database
+from app.cli.context import is_quiet
 from app.cli.dry_run import show_dry_run
+from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import facts_table, print_json, stdout
 from app.cli.values import batch_text
 from probes.formatting import size_text
 from probes.measurement import Measurement, Verdict
 
 
+@measuring
 def probe(
+    shared: MeasuringOptions,
+    *,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.", show_default=False)],
-    workload: options.WorkloadOrCommand = None,
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="A few steps only: memory and a rough step time, no stability verdict."
+            "--quick",
+            help="Run only a few steps: peak memory and a rough step time, but no stability "
+            "verdict.",
         ),
     ] = False,
-    command: options.Command = None,
-    space: options.Space = None,
-    step: options.Step = None,
-    dry_run: options.DryRun = False,
-    set_: options.Set = None,
-    option: options.Option = None,
-    device: options.Device = None,
-    memory_budget: options.MemoryBudget = None,
-    headroom: options.Headroom = None,
-    effective_batch_size: options.EffectiveBatchSize = None,
-    python: options.Python = None,
-    wait: options.Wait = None,
-    database: options.Database = None,
-    json_: options.Json = False,
 ) -> None:
     """Measure one config at one batch size, in a process of its own.
 
-    Exit status 0 when it is stable, 1 when it is not, 3 when it could not be measured (the
-    workload crashed or hung).
+    Exit status: 0 if it is stable, 1 if it is not, 3 if it could not be measured (the workload
+    crashed or hung).
 
     Example: tonnage probe transformer --set layers=2 --set width=128 --batch-size 64
     """
-    what = What(workload, command, space, step)
-    if dry_run:
-        show_dry_run(
-            what,
-            set_,
-            option,
-            python,
-            batch_size=batch_size,
-            effective_batch_size=effective_batch_size,
-            every=False,
-            json_=json_,
-        )
+    if shared.dry_run:
+        show_dry_run(shared, batch_size=batch_size)
         return
-    asked = ask(
-        what,
-        device=device,
-        memory_budget=memory_budget,
-        python=python,
-        set_=set_,
-        option=option,
-        headroom=headroom,
-        effective_batch_size=effective_batch_size,
-        wait=wait,
-    )
-    store = open_database(asked.settings, database)
+    asked = shared.resolve()
 
-    from app.cli.progress import Progress
+    from app.cli.progress import ProgressDisplay
     from app.machine.target import register
     from app.measurements.service import record
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
-    with Progress(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
+    with ProgressDisplay(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker)
         purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)
         measurement = bench.measure(bench.config(asked.pinned), wanted)
-        register(store, asked.target)
-        record(store, bench.scope, measurement)
-    if json_:
+        register(asked.database, asked.target)
+        record(asked.database, bench.scope, measurement)
+    if shared.json_:
         effective = measurement.effective_batch_size
         print_json({**measurement.to_dict(), "effective_batch_size": effective})
     else:
@@ -129,7 +98,7 @@ def show(m: Measurement) -> None:
             rows.append(("waiting for data", f"{t.data_s / t.median_s:.0%} of a step"))
     if m.parameters:
         rows.append(("parameters", f"{m.parameters:,}"))
-    rows += [("tainted", taint) for taint in m.tainted]
+    rows += [("disturbed", taint) for taint in m.tainted]
     rows += [("note", note) for note in m.notes]
     console.print(facts_table(rows))
     if m.verdict in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED):

@@ -42,8 +42,8 @@ def report(
     store = open_database(settings, database)
 
     from app.cli.context import absolute_spec
-    from app.dashboard.recommendation_view import view
     from app.dashboard.report import report as render
+    from app.dashboard.views.recommendation import view
     from app.recommendations.service import chosen
 
     spec = absolute_spec(workload) if workload else None

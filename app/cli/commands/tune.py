@@ -1,4 +1,4 @@
-"""``tonnage tune``: the main job. Search, choose, keep."""
+"""``tonnage tune``: search for a configuration, recommend one, store it."""
 
 from __future__ import annotations
 
@@ -7,41 +7,35 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import What, ask, is_quiet, open_database
+from app.cli.context import is_quiet
 from app.cli.dry_run import show_dry_run
+from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json, stderr, stdout
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
 from probes.levers import LEVERS, parse_names
 
 ALL_BUDGETS = ("smoke_test", "prototyping", "validation", "production")
-"""In the order in which a project needs them; each teaches the next."""
+"""In the order in which a project needs them. Each study reuses earlier measurements."""
 
 
+@measuring
 def tune(
-    workload: options.WorkloadOrCommand = None,
+    shared: MeasuringOptions,
+    *,
     budget: Annotated[
         str,
         typer.Option(
-            help="smoke_test (does it run at all), prototyping (20 min per cycle), validation "
-            "(90 min per cycle), production (the largest model), all of them, or another that is "
-            "configured."
+            help="smoke_test (does it run at all?), prototyping (20 min per cycle), validation "
+            "(90 min per cycle), production (the largest model), all (these four in turn), or a "
+            "budget from your configuration."
         ),
     ] = "prototyping",
-    command: options.Command = None,
-    space: options.Space = None,
-    step: options.Step = None,
-    dry_run: options.DryRun = False,
-    set_: options.Set = None,
-    option: options.Option = None,
-    device: options.Device = None,
-    memory_budget: options.MemoryBudget = None,
-    headroom: options.Headroom = None,
-    effective_batch_size: options.EffectiveBatchSize = None,
     levers: Annotated[
         str | None,
         typer.Option(
-            help="Search these levers too, with the values the device can do: " + ", ".join(LEVERS),
+            help="Search these levers too, over the values that the device supports: "
+            + ", ".join(LEVERS),
             show_default=False,
             metavar="NAME,NAME",
         ),
@@ -49,15 +43,17 @@ def tune(
     trials: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Configs to measure at most. Default: the budget's.", show_default=False
+            min=1,
+            help="Maximum number of configs to measure. Default: set by the budget.",
+            show_default=False,
         ),
     ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
             min=0.0,
-            help="Minutes after which no further config is begun; the best so far is recommended, "
-            "and the same command goes on.",
+            help="Start no further config after this many minutes and recommend the best one so "
+            "far. Run the same command again to continue.",
             show_default=False,
             metavar="MINUTES",
         ),
@@ -65,94 +61,73 @@ def tune(
     objective: Annotated[
         Objective | None,
         typer.Option(
-            help="What is best inside the window: throughput (a larger model wins where it costs "
-            "little), capacity (the largest model), pareto (measure the whole front of both). "
-            "Default: the budget's.",
+            help="What to optimize within the time window: throughput (prefers a larger model if "
+            "it costs little throughput), capacity (the largest model) or pareto (measures the "
+            "whole front of both). Default: set by the budget.",
             show_default=False,
         ),
     ] = None,
     sampler: Annotated[
         Sampler,
         typer.Option(
-            help="What proposes configs: predictive learns from every probe and stops when nothing "
-            "better is likely; the others are Optuna's, and measure every config to its end."
+            help="What proposes configs. predictive learns from every probe and stops when a "
+            "better config is unlikely; the others are Optuna's and measure every config fully."
         ),
     ] = Sampler.PREDICTIVE,
     cycle_batches: Annotated[
         int | None,
-        typer.Option(min=1, help="Batches in a cycle. Default: 450.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Batches per cycle. Default: the configured value (450).",
+            show_default=False,
+        ),
     ] = None,
     time_scale: Annotated[
         float,
         typer.Option(
-            min=1e-6, help="Multiply the budget's times, to try things out: 0.05 makes 20 min 1."
+            min=1e-6,
+            help="Multiply the budget's times, for a trial run: 0.05 turns 20 minutes into 1.",
         ),
     ] = 1.0,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Measure again, whatever is stored.")
+        bool, typer.Option("--fresh", help="Ignore stored results and measure everything again.")
     ] = False,
     join: Annotated[
         str,
         typer.Option(
-            help="Work on a study that another process runs, on another device of the same class: "
-            "its id. Give the same workload, budget and options as its command.",
+            help="Id of a running study to work on as well, from another device of the same class. "
+            "Use the same workload, budget and options as the command that started it.",
             show_default=False,
             metavar="STUDY",
         ),
     ] = "",
-    python: options.Python = None,
-    wait: options.Wait = None,
     accept_disturbed: options.AcceptDisturbed = None,
-    database: options.Database = None,
-    json_: options.Json = False,
 ) -> None:
-    """Find the configuration to train with, for a budget, on this device.
+    """Find the configuration to train with on this device, for a budget.
 
-    Every probe is stored as it ends. Interrupt it, kill it, run the same command again: it goes
-    on where it was. When it is finished and still valid, the answer comes from the store. Exit
-    status 1 when nothing fits, 3 when nothing could be measured, or only while the machine was
-    disturbed.
+    Every probe is stored as soon as it ends. If the command is interrupted or killed, run it again
+    to continue where it stopped. If a finished study is still valid, its recommendation is read
+    from the database. Exit status 1 if nothing fits; 3 if nothing could be measured, or only while
+    other programs disturbed the machine.
 
     Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
     """
-    what = What(workload, command, space, step)
-    if dry_run:
-        show_dry_run(
-            what,
-            set_,
-            option,
-            python,
-            batch_size=None,
-            effective_batch_size=effective_batch_size,
-            every=True,
-            json_=json_,
-        )
+    if shared.dry_run:
+        show_dry_run(shared, every=True)
         return
-    asked = ask(
-        what,
-        device=device,
-        memory_budget=memory_budget,
-        python=python,
-        set_=set_,
-        option=option,
-        headroom=headroom,
-        effective_batch_size=effective_batch_size,
-        wait=wait,
-        accept_disturbed=accept_disturbed,
-    )
-    store = open_database(asked.settings, database)
+    asked = shared.resolve(accept_disturbed=accept_disturbed)
 
-    from app.cli.progress import Progress
+    from app.cli.progress import ProgressDisplay
     from app.cli.recommendation import show
     from app.tuning.tune import Question, tune_study
 
-    with Progress(quiet=is_quiet()) as progress:
+    with ProgressDisplay(quiet=is_quiet()) as progress:
         progress.doing("loading the workload")
         bench = asked.open_session(progress.worker)
         answers = [
             tune_study(
                 bench,
-                store,
+                asked.database,
                 Question(
                     budget=name,
                     pinned=asked.pinned,
@@ -172,16 +147,16 @@ def tune(
             )
             for name in (ALL_BUDGETS if budget == "all" else [budget])
         ]
-    if json_:
+    if shared.json_:
         documents = [answer.to_dict() for answer in answers]
         print_json({"recommendations": documents} if budget == "all" else documents[0])
     for answer in answers:
         if answer.recommendation is None:
-            console = stderr() if json_ else stdout()
+            console = stderr() if shared.json_ else stdout()
             console.print(f"[bold red]No recommendation[/bold red] for {answer.budget}.")
             for reason in answer.reasons:
                 console.print(f"  {reason}", markup=False)
-        elif not json_:
+        elif not shared.json_:
             show(answer.recommendation)
     missing = [answer for answer in answers if answer.recommendation is None]
     if missing:

@@ -1,6 +1,6 @@
-"""Throughput against capacity: what a study has found so far, its front, and what it would choose.
+"""Throughput against capacity: the configs of a study, their Pareto front and the best one.
 
-The study page shows it while it fills; the recommendation page shows what became of it.
+The study page shows it while the study runs, the recommendation page shows the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from probes.formatting import duration_text
 from probes.measurement import Config
 
 WIDE = 20.0
-"""From this ratio of largest to smallest on, an axis is logarithmic."""
+"""An axis is logarithmic from this ratio of its largest to its smallest value."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ def capacity_figure(
     chosen_name: str = "recommended",
     left_out: int = 0,
 ) -> Figure:
-    """``throughput_loss`` is the budget's: how much throughput a more capable model may cost.
-    ``None`` where capacity alone decides. ``chosen_name`` is what the incumbent is called.
-    ``left_out`` are configs that are too many to be among the spots."""
+    """One point per config.
+
+    ``throughput_loss`` is the fraction of throughput that the budget gives up for a more capable
+    model; ``None`` if capacity alone decides. ``chosen_name`` labels the incumbent. ``left_out``
+    counts configs that are not among the spots because there are too many.
+    """
     inside = [s for s in spots if s.fits_window]
     front = _front(inside)
     on_front = {id(s) for s in front}
@@ -80,7 +83,7 @@ def capacity_figure(
         ),
         series=[
             Series("confirmed", "passed", [place(s) for s in others]),
-            Series("longer than the window", "outside", [place(s) for s in outside]),
+            Series("cycle too long", "outside", [place(s) for s in outside]),
             Series("Pareto front", "front", [place(s) for s in front], line=True),
             Series(chosen_name, "chosen", [place(s) for s in chosen]),
         ],
@@ -89,7 +92,7 @@ def capacity_figure(
 
 
 def _front(spots: Sequence[Spot]) -> list[Spot]:
-    """What no other beats in both, fastest first."""
+    """The spots that no other beats in both throughput and capacity, fastest first."""
     front: list[Spot] = []
     for spot in sorted(spots, key=lambda s: (-s.throughput_samples_per_s, -s.parameters)):
         if not front or spot.parameters > front[-1].parameters:
@@ -104,12 +107,12 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def _caption(throughput_loss: float | None, left_out: int) -> str:
-    words = "Each point is a config at its maximum stable batch, confirmed. "
+    words = "Each point is a config at its confirmed maximum stable batch. "
     if throughput_loss:
         words += (
-            f"Of those that lose at most {throughput_loss:.0%} of the highest throughput, the most "
-            "capable one is recommended. "
+            "The recommended config has the most parameters of those within "
+            f"{throughput_loss:.0%} of the highest throughput. "
         )
     if left_out:
-        words += f"{left_out:,} more configs are in the table and not drawn. "
+        words += f"{left_out:,} more configs are in the table but not drawn. "
     return words

@@ -1,7 +1,7 @@
-"""A chart as plain data: ``static/charts.js`` draws it, the table beside it says the same in words.
+"""A chart as plain data: ``static/charts.js`` draws it, and its table lists the same numbers.
 
 A builder decides what is shown, in which unit and under which role; the script only knows how a
-role looks. Nothing here knows HTML but ``to_json``, which is safe inside a ``<script>`` element.
+role looks. Only ``to_json`` knows HTML: its text is safe inside a ``<script>`` element.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 DIGITS = 5
-"""Significant digits that are sent: more than a pixel can show."""
+"""Significant digits sent to the browser: more than a pixel can show."""
 
 
 Scale = Literal["linear", "log"]
@@ -21,17 +21,17 @@ Scale = Literal["linear", "log"]
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis counts, in which unit."""
+    """The quantity on an axis, and its unit."""
 
     label: str
     unit: str = ""
     scale: Scale = "linear"
     from_zero: bool = False
     low: float | None = None
-    """Smallest range that is shown, whatever the points say."""
+    """Start of the smallest range shown, whatever the points are."""
     high: float | None = None
     categories: tuple[str, ...] = ()
-    """Names at 1, 2, 3 … in place of numbers."""
+    """Names shown at 1, 2, 3 … instead of numbers."""
 
     @property
     def title(self) -> str:
@@ -40,7 +40,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """One mark, with its interval where it has one, and what to say of it."""
+    """One mark, with its interval if it has one, and a note."""
 
     x: float
     y: float
@@ -51,7 +51,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one kind. ``role`` says how they look; ``line`` joins them."""
+    """Points of one kind. ``role`` decides how they look; ``line`` joins them."""
 
     name: str
     role: str
@@ -60,7 +60,7 @@ class Series:
     across: bool = False
     """Intervals lie along x instead of y."""
     listed: bool = True
-    """Whether its points are in the table: not those that only draw a curve."""
+    """Whether its points are listed in the table. Points that only draw a curve are not."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A straight line across the chart, with its name at the end."""
+class ReferenceLine:
+    """A straight line across the chart, labelled with its name."""
 
     name: str
     role: str
@@ -105,7 +105,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A chart in words: the same for those who do not see it."""
+    """The numbers of a chart, also for people who cannot see it."""
 
     header: list[str]
     rows: list[list[str]]
@@ -122,20 +122,20 @@ class Figure:
     y: Axis
     series: Sequence[Series] = ()
     bands: Sequence[Band] = ()
-    rules: Sequence[Rule] = ()
+    rules: Sequence[ReferenceLine] = ()
     zones: Sequence[Zone] = ()
     height: Literal["normal", "low"] = "normal"
     together: str = ""
-    """Charts of one name share the position along x."""
-    also: Sequence[Rule] = field(default=())
-    """Rules too far away to be drawn, for the table."""
+    """Charts with the same name here share their position along x."""
+    also: Sequence[ReferenceLine] = field(default=())
+    """Lines too far away to be drawn; only the table has them."""
 
     @property
     def is_empty(self) -> bool:
         return not any(series.points for series in self.series)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, by column, rounded to what can be seen. NaN and infinity become null."""
+        """JSON-ready, by column, rounded to visible precision. NaN and infinity become null."""
         return {
             "title": self.title,
             "x": _axis(self.x),
@@ -170,12 +170,12 @@ class Figure:
         }
 
     def to_json(self) -> str:
-        """For the inside of ``<script type="application/json">``."""
+        """Text for the inside of ``<script type="application/json">``."""
         return script_json(self.to_dict())
 
     def legend(self) -> list[Entry]:
-        """Each name once, in the order in which they are drawn; nothing where there is only one,
-        or where the axis names them."""
+        """Each name once, in drawing order. Empty if there is only one, or if the axis shows the
+        names."""
         if self.y.categories:
             return []
         found = [Entry(s.name, s.role, False) for s in self.series if s.points]
@@ -185,12 +185,12 @@ class Figure:
         return list(dict.fromkeys(found)) if len(found) > 1 else []
 
     def table(self) -> Table:
-        """Every listed point and every rule, in words."""
+        """Every listed point and every line, as text."""
         listed = [series for series in self.series if series.listed and series.points]
         intervals = any(p.low is not None for series in listed for p in series.points)
         header = ["", self.x.title, self.y.title]
         header += ["interval"] if intervals else []
-        header += ["remark"]
+        header += ["note"]
         rows = []
         for series in listed:
             for point in series.points:
@@ -205,7 +205,7 @@ class Figure:
 
 
 def script_json(document: Any) -> str:
-    """JSON that neither ends the ``<script>`` it stands in nor begins a comment there."""
+    """JSON that can neither end the ``<script>`` element around it nor start a comment in it."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -213,7 +213,7 @@ def script_json(document: Any) -> str:
 
 
 def short(value: float | None) -> float | None:
-    """Rounded to ``DIGITS`` significant digits; ``None`` for what JSON cannot say."""
+    """Rounded to ``DIGITS`` significant digits; ``None`` for NaN and infinity."""
     if value is None or not math.isfinite(value):
         return None
     if value == 0 or float(value).is_integer():
@@ -222,7 +222,7 @@ def short(value: float | None) -> float | None:
 
 
 def number_text(value: float) -> str:
-    """As a person reads it: four digits, thousands apart, never an exponent."""
+    """Four digits with thousands separators, never an exponent."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "–"
     digits = max(0, 3 - math.floor(math.log10(abs(value))))

@@ -9,8 +9,8 @@ from app.dashboard.charts.figure import Axis, Figure, Point, Series
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of those that are compared, in the unit of the axis."""
+class IntervalBar:
+    """One of the compared values with its interval, in the unit of the axis."""
 
     name: str
     value: float
@@ -18,8 +18,8 @@ class Side:
     high: float
 
 
-def intervals_figure(label: str, unit: str, sides: Sequence[Side]) -> Figure:
-    """The first one on top."""
+def intervals_figure(label: str, unit: str, sides: Sequence[IntervalBar]) -> Figure:
+    """One bar per side, the first on top."""
     names = tuple(side.name for side in reversed(sides))
     roles = ("a", "b")
     return Figure(

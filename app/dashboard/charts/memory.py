@@ -1,17 +1,18 @@
-"""Peak memory against the batch: what was measured, what the curve says, and where it must end."""
+"""Peak memory against the batch size: measured, predicted, and the limits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.dashboard.charts.figure import Axis, Figure, Point, Rule, Zone
+from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine, Zone
 from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
 from app.dashboard.charts.units import Unit, memory_unit
 from probes.max_batch_result import memory_curve
 from probes.measurement import Measurement
 
 FAR = 6.0
-"""A limit so many times above everything else is named, not drawn: it would flatten the rest."""
+"""A limit this many times above everything else is named but not drawn: it would flatten the
+rest."""
 
 
 def memory_figure(runs: Sequence[Measurement], chosen: int) -> Figure:
@@ -46,7 +47,7 @@ def memory_figure(runs: Sequence[Measurement], chosen: int) -> Figure:
 
 
 def needed_bytes(run: Measurement) -> float | None:
-    """What a run used, or is known to have asked for when it was refused."""
+    """Peak memory of a run; if an allocation was refused, including the refused request."""
     if run.passed or run.requested_bytes is None:
         return run.peak_bytes
     return (run.peak_bytes or 0) + run.requested_bytes
@@ -55,18 +56,20 @@ def needed_bytes(run: Measurement) -> float | None:
 def _dot(run: Measurement, unit: Unit, cap: int | None) -> Point | None:
     needed = needed_bytes(run)
     if needed is None:
-        needed = cap  # it failed, and did not live to say with how much
+        needed = cap  # it failed without reporting how much it needed
     if needed is None:
         return None
     return Point(run.batch_size, unit.of(needed))
 
 
-def _bounds(limit: int | None, cap: int | None, unit: Unit) -> tuple[list[Rule], list[Zone]]:
+def _bounds(
+    limit: int | None, cap: int | None, unit: Unit
+) -> tuple[list[ReferenceLine], list[Zone]]:
     rules, zones = [], []
     if limit is not None:
-        rules.append(Rule("limit", "limit", "y", unit.of(limit)))
+        rules.append(ReferenceLine("limit", "limit", "y", unit.of(limit)))
     if cap is not None:
-        rules.append(Rule("load line", "load-line", "y", unit.of(cap)))
+        rules.append(ReferenceLine("load line", "load-line", "y", unit.of(cap)))
     if limit is not None and cap is not None and cap < limit:
         zones.append(Zone("headroom", "headroom", "y", unit.of(cap), unit.of(limit)))
     return rules, zones
@@ -74,15 +77,15 @@ def _bounds(limit: int | None, cap: int | None, unit: Unit) -> tuple[list[Rule],
 
 def _caption(limit: int | None, cap: int | None, near: bool) -> str:
     if limit is None or cap is None:
-        return "What each probe used at most. "
+        return "Peak memory of each probe. "
     kept = f"{1 - cap / limit:.0%}"
     if not near:
         unit = memory_unit([float(limit)])
         return (
-            f"The limit, {unit.of(limit):.1f} {unit.symbol}, is far above what this config can "
-            "use: memory is not what binds. "
+            f"The limit, {unit.of(limit):.1f} {unit.symbol}, is far above what this config "
+            "needs, so memory is not the limit. "
         )
     return (
-        f"The load line is where a run must stay below: the limit less {kept} headroom. A run "
-        "that was refused memory stands at what it asked for at least. "
+        f"A run must stay below the load line: the limit minus {kept} headroom. A run that was "
+        "refused memory is drawn at the amount it requested, or more. "
     )

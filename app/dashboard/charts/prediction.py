@@ -1,4 +1,4 @@
-"""What was predicted of probes against what they then gave."""
+"""Predicted against measured values of probes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUANTITIES: dict[str, tuple[str, Callable[[Iterable[float]], Unit]]] = {
 
 
 def prediction_figures(grades: Sequence[Grade]) -> list[Figure]:
-    """One chart per quantity of which something was both predicted and measured."""
+    """One chart per quantity with at least one value both predicted and measured."""
     figures = []
     for quantity, (name, unit_of) in QUANTITIES.items():
         graded = [g for g in grades if g.quantity == quantity and g.measured]
@@ -66,6 +66,6 @@ def _caption(graded: Sequence[Grade]) -> str:
     count = "One prediction" if len(graded) == 1 else f"{len(graded)} predictions"
     newest = f" The newest {MOST_POINTS} are drawn." if len(graded) > MOST_POINTS else ""
     return (
-        f"{count}, off by {statistics.median(errors):.1%} in the median; {inside} of "
-        f"{len(graded)} measurements fell into the predicted interval.{newest}"
+        f"{count}, median error {statistics.median(errors):.1%}; {inside} of {len(graded)} "
+        f"measurements are within the predicted interval.{newest}"
     )

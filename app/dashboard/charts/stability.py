@@ -1,22 +1,22 @@
-"""The confirmation run, step by step: does memory stay where it is, and the pace?"""
+"""The confirmation run step by step: do memory and step time stay constant?"""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
 
-from app.dashboard.charts.figure import Axis, Figure, Point, Rule, Series, Zone
+from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine, Series, Zone
 from app.dashboard.charts.units import memory_unit, time_unit
 from probes.measurement import Measurement
 
 MOST_POINTS = 400
 LEAST_SPAN = 0.02
-"""Of the memory limit, so much is shown at the least: what does not matter must look flat."""
+"""The axis spans at least this fraction of the memory limit, so that small changes look flat."""
 TOGETHER = "steps"
 
 
 def stability_figures(run: Measurement) -> list[Figure]:
-    """Memory held after each step, and the time of each; empty without a trace."""
+    """Memory held after each step, and the time of each step; empty without a trace."""
     figures = []
     if run.trace.held_bytes:
         figures.append(_memory(run))
@@ -69,7 +69,7 @@ def _pace(run: Measurement) -> Figure:
         series=[
             Series("step", "trace", _thinned([unit.of(s) for s in seconds], max), line=True),
         ],
-        rules=[Rule("mean", "mean", "y", unit.of(mean))] if mean is not None else [],
+        rules=[ReferenceLine("mean", "mean", "y", unit.of(mean))] if mean is not None else [],
         zones=_warm_up(run, len(seconds)),
         height="low",
         together=TOGETHER,
@@ -86,7 +86,7 @@ def _warm_up(run: Measurement, count: int) -> list[Zone]:
 
 
 def _thinned(values: Sequence[float], keep: Callable[[Sequence[float]], float]) -> list[Point]:
-    """Every value, or of a long run one of each stretch: what ``keep`` picks, at its own step."""
+    """Every value; for a long run, the value that ``keep`` picks from each stretch, at its step."""
     stride = -(-len(values) // MOST_POINTS)
     points = []
     for start in range(0, len(values), stride):
@@ -102,7 +102,7 @@ def _trend_words(run: Measurement) -> str:
         return f"{run.steps} steps in a fresh process."
     low, high = growth.low / 1024, growth.high / 1024
     flat = growth.low <= 0 <= growth.high
-    found = "No growth can be seen" if flat else "The trend"
+    found = "No growth found" if flat else "Trend"
     return (
         f"{found}: {low:.3g} to {high:.3g} KiB per step over {growth.steps} steps "
         "(Theil–Sen, 95 % interval)."
@@ -116,7 +116,7 @@ def _pace_words(run: Measurement) -> str:
     unit = time_unit([timing.mean_s])
     words = (
         f"Mean {unit.of(timing.mean_s):.4g} {unit.symbol}, 90 % interval "
-        f"{unit.of(timing.low_s):.4g} to {unit.of(timing.high_s):.4g}; single steps mostly from "
+        f"{unit.of(timing.low_s):.4g} to {unit.of(timing.high_s):.4g}; most steps took "
         f"{unit.of(timing.p10_s):.4g} to {unit.of(timing.p90_s):.4g}."
     )
     if run.tainted:

@@ -1,10 +1,10 @@
-"""Step time against the batch, with its intervals and the longest step that fits the window."""
+"""Step time against the batch size, with intervals and the longest step that the window allows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.dashboard.charts.figure import Axis, Figure, Point, Rule
+from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine
 from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
 from app.dashboard.charts.units import Unit, time_unit
 from probes.curve import fit
@@ -29,15 +29,15 @@ def step_time_figure(
     unit = time_unit([highest])
     lines, bands = prediction(predicted, unit)
     window = (
-        [Rule("longest step of the window", "window", "y", unit.of(longest_step_s))]
+        [ReferenceLine("longest step allowed", "window", "y", unit.of(longest_step_s))]
         if longest_step_s is not None
         else []
     )
     return Figure(
         name="step-time",
         title="Step time against the batch",
-        caption="Mean of the measured steps, warm-up left out, with its 90 % interval. "
-        + ("" if longest_step_s is None or near else "The window allows far longer steps. ")
+        caption="Mean of the measured steps without warm-up, with its 90 % interval. "
+        + ("" if longest_step_s is None or near else "The time window allows much longer steps. ")
         + beyond_words(beyond),
         x=Axis("batch size", from_zero=True),
         y=Axis("step time", unit.symbol, from_zero=True),

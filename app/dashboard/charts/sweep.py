@@ -1,4 +1,4 @@
-"""What the charts against the batch have in common: which runs are near, and how they look."""
+"""What the charts against the batch size share: which runs are drawn, and how."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from probes.curve import Curve, Estimate
 from probes.measurement import Measurement, Purpose, Verdict
 
 NEAR = 2.5
-"""Runs up to so many times the chosen batch are drawn."""
+"""Runs up to this multiple of the chosen batch are drawn."""
 GRID_POINTS = 40
 WORDS = {
     Verdict.OOM: "out of memory",
@@ -26,20 +26,20 @@ WORDS = {
 
 
 def nearby(runs: Sequence[Measurement], chosen: int) -> tuple[list[Measurement], int]:
-    """The runs that are drawn, smallest batch first, and how many are too far away for that."""
+    """The runs to draw, smallest batch first, and how many are too far away to draw."""
     shown = [r for r in runs if r.batch_size <= NEAR * chosen]
     return sorted(shown, key=lambda r: r.batch_size), len(runs) - len(shown)
 
 
 def grid(shown: Sequence[Measurement], chosen: int) -> list[int]:
-    """Batches at which a curve is drawn, ascending: up to a little beyond the last run."""
+    """Batch sizes at which a curve is drawn, ascending, to slightly beyond the last run."""
     last = max([chosen * 1.15, *(r.batch_size * 1.03 for r in shown)])
     return sorted({max(1, round(last * k / GRID_POINTS)) for k in range(GRID_POINTS + 1)})
 
 
 def rising(curve: Curve, batches: Sequence[int]) -> list[tuple[int, Estimate]]:
-    """The curve where it rises. It goes through the largest runs: left of its lowest point it only
-    swings back, and says nothing."""
+    """The rising part of the curve. It is fitted to the largest runs; left of its minimum it means
+    nothing."""
     found = [(batch, curve.at(batch)) for batch in batches]
     lowest = min(range(len(found)), key=lambda i: found[i][1].value, default=0)
     return found[lowest:]
@@ -48,19 +48,19 @@ def rising(curve: Curve, batches: Sequence[int]) -> list[tuple[int, Estimate]]:
 def prediction(
     predicted: Sequence[tuple[int, Estimate]], unit: Unit
 ) -> tuple[list[Series], list[Band]]:
-    """The curve as a line with its band; nothing without one."""
+    """The curve as a line with its band; empty if nothing was predicted."""
     if not predicted:
         return [], []
     points = [Point(batch, unit.of(e.value)) for batch, e in predicted]
     low, high = ([unit.of(getattr(e, side)) for _, e in predicted] for side in ("low", "high"))
-    band = Band("its band", "band", [batch for batch, _ in predicted], low, high)
+    band = Band("prediction interval", "band", [batch for batch, _ in predicted], low, high)
     return [Series("predicted", "prediction", points, line=True, listed=False)], [band]
 
 
 def dots(
     shown: Sequence[Measurement], place: Callable[[Measurement], Point | None], chosen: int
 ) -> list[Series]:
-    """The runs by what became of them; ``place`` says where one stands."""
+    """The runs grouped by outcome; ``place`` returns the position of a run."""
     groups: dict[tuple[str, str], list[Point]] = {}
     for run in shown:
         point = place(run)
@@ -73,8 +73,8 @@ def dots(
 def beyond_words(beyond: int) -> str:
     if not beyond:
         return ""
-    probes = "One probe" if beyond == 1 else f"{beyond} probes"
-    return f"{probes} of more than {NEAR:g} times the batch not shown."
+    probes, verb = ("One probe", "is") if beyond == 1 else (f"{beyond} probes", "are")
+    return f"{probes} above {NEAR:g} times the recommended batch {verb} not shown."
 
 
 def _group(run: Measurement, chosen: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Unit(NamedTuple):
-    """Its symbol, and how much of the base unit (bytes, seconds, samples) it is."""
+    """A symbol, and its size in the base unit (bytes, seconds, samples)."""
 
     symbol: str
     size: float
@@ -23,12 +23,12 @@ PARAMETERS = (Unit("", 1.0), Unit("thousand", 1e3), Unit("million", 1e6), Unit("
 
 
 def memory_unit(values: Iterable[float]) -> Unit:
-    """MiB or GiB; KiB for what is smaller. By the largest value."""
+    """KiB, MiB or GiB, by the largest value."""
     return _largest(BYTES, values)
 
 
 def time_unit(values: Iterable[float]) -> Unit:
-    """Milliseconds up to ten seconds and so on: a step is compared with other steps."""
+    """By the largest value; milliseconds up to ten seconds, seconds up to ten minutes and so on."""
     return _largest(SECONDS, values, {"s": 10.0, "min": 600.0, "h": 36000.0})
 
 

@@ -1,4 +1,4 @@
-// What pages need beside htmx: the theme, copy buttons, and events of the server.
+// What pages need besides htmx: the theme, copy buttons, and server-sent events.
 "use strict";
 
 const announcer = () => document.getElementById("announcer");
@@ -45,8 +45,8 @@ async function copyText(text) {
 }
 
 // <div data-events="URL">: a stream that says when something has changed. The element is then sent
-// "tonnage:changed", on which htmx fetches it anew. A browser takes up a broken stream by itself
-// as long as the server answers at all; where it refuses, we come back.
+// "tonnage:changed", and htmx fetches it again. A browser resumes a broken stream by itself as long
+// as the server answers; if the server refuses the connection, we retry.
 const RETRY_MS = 3000;
 let stream = null;
 let streamOf = null;
@@ -68,8 +68,8 @@ function listen(id, url) {
   const refresh = () => document.getElementById(id)?.dispatchEvent(new CustomEvent("tonnage:changed"));
   source.addEventListener("open", () => say(""));
   source.addEventListener("changed", refresh);
-  // The server ends the stream then. It is taken up until the page has been fetched without it: the
-  // server may be gone at this very moment.
+  // The server then ends the stream. It is resumed until the page has been fetched without it,
+  // because the server may be restarting at that moment.
   let isOver = false;
   source.addEventListener("over", () => { isOver = true; refresh(); });
   source.addEventListener("error", () => {

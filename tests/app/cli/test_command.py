@@ -44,11 +44,11 @@ def folder(tmp_path: Path) -> Path:
         (["tune", "--command", "no-such-program {batch_size}"], "no program 'no-such-program'"),
         (["tune", "--command", TRAIN, "--step", "("], "not a regular expression"),
         (["tune", "--command", TRAIN, "--option", "logs=x"], "no option 'logs'"),
-        (["tune", "net", "--command", TRAIN], "and not both"),
+        (["tune", "net", "--command", TRAIN], "not both"),
         (["max-batch", "net", "--set", "precision=bf16"], "no placeholder {precision}"),
-        (["tune", "visnet", "--step", "x"], "--step is for commands"),
+        (["tune", "visnet", "--step", "x"], "--step needs --command"),
         (["probe", "net", "--batch-size", "4", "--dry-run", "--set", "note=; id"], "note"),
-        (["probe", "visnet", "--batch-size", "4", "--dry-run"], "shows commands"),
+        (["probe", "visnet", "--batch-size", "4", "--dry-run"], "--command"),
     ],
 )
 def test_what_cannot_be_right_is_said_before_a_device_is_looked_for(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.dashboard.recommendation_view import view
 from app.dashboard.report import report
+from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from tests.app.dashboard.browser import chromium
 from tests.app.dashboard.results import store

@@ -12,10 +12,10 @@ import pytest
 from app.checks import service as checks
 from app.checks.request import CheckRequest
 from app.dashboard.page import NAVIGATION
-from app.dashboard.recommendation_view import view
+from app.dashboard.pages.study import TRIAL_STATES
 from app.dashboard.report import report
 from app.dashboard.routes import DASHBOARD
-from app.dashboard.study import TRIAL_STATES
+from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from app.devices import repository as devices
 from app.http.runtime import Service

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.dashboard.recommendation_view import build, exports, view
+from app.dashboard.views.recommendation import build, exports, view
 from app.database import Database
 from app.measurements.repository import MeasurementRecord
 from app.recommendations.exports.formats import FORMATS

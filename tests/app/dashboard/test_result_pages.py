@@ -35,7 +35,7 @@ class TestRecommendation:
     def test_it_says_what_to_run_what_binds_and_whether_it_holds(self, pages, stored):
         text = pages.get(f"/recommendations/{stored.id}").text
         assert "Train layers=4 with batch 96: 72 samples/s." in text
-        assert "What binds the batch is <strong>memory</strong>" in text
+        assert "<strong>memory</strong>" in text
         assert ">valid<" in text
 
     def test_the_charts_carry_what_was_measured(self, pages, stored):
@@ -71,7 +71,7 @@ class TestRecommendation:
     def test_a_format_that_cannot_carry_it_says_why(self, pages, database):
         made = store(database, config={"text": "two\nlines"})
         panel = pages.get(f"/recommendations/{made.id}").text.partition('id="export-env"')[2]
-        assert "cannot be had like that" in panel.partition("<input")[0]
+        assert "<pre" not in panel.partition("<input")[0]
         assert "one line per variable" in panel.partition("<input")[0]
 
     def test_a_changed_workload_makes_it_stale_with_the_command_to_go_on(
@@ -119,7 +119,7 @@ class TestList:
     ):
         text = pages.get("/recommendations", params=query).text
         assert (stored.id in text) is found
-        assert ("Nothing matches" in text) is not found
+        assert ('class="empty"' in text) is not found
 
 
 class TestCompare:
@@ -139,8 +139,8 @@ class TestCompare:
 
     def test_one_side_alone_asks_for_the_other(self, pages, stored):
         text = pages.get("/compare", params={"a": stored.id}).text
-        assert "Choose …" in text
-        assert "B against A" not in text
+        assert '<option value="">' in text
+        assert "sides-table" not in text
 
     def test_an_unknown_side_is_named(self, pages, stored):
         text = pages.get("/compare", params={"a": stored.id, "b": "m999"}).text
@@ -150,4 +150,4 @@ class TestCompare:
         assert pages.get("/compare", params={"a": "../etc"}).status_code == 422
 
     def test_nothing_stored_says_what_to_do(self, pages):
-        assert "Nothing to compare yet" in pages.get("/compare").text
+        assert 'class="empty"' in pages.get("/compare").text

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.cli.context import What, find
 from app.cli.dry_run import configs_of, show
+from app.cli.measuring import MeasuringOptions as Given
 from app.errors import NotAllowed, NotRegistered
 from app.http.runtime import Service
 from app.settings import Settings, load_settings
@@ -117,8 +117,12 @@ def test_mistakes_in_the_table(configured: Any, change: tuple[str, str], message
 def test_a_command_line_pins_what_has_no_dimension(configured: Any, monkeypatch: Any) -> None:
     settings = configured()
     monkeypatch.chdir(settings.file.parent)
-    what = What(command="{python} train.py {batch_size} {layers} {width}", space=["width=8,16"])
-    workload, _, pinned = find(settings, what, ["layers=4"], None)
+    given = Given(
+        command="{python} train.py {batch_size} {layers} {width}",
+        space=["width=8,16"],
+        set_=["layers=4"],
+    )
+    workload, _, pinned = given.find(settings)
     assert workload.label == "command:train.py" and pinned == {"layers": 4}
     assert configs_of(workload, pinned, every=True) == [
         {"width": 8, "layers": 4},
@@ -128,12 +132,16 @@ def test_a_command_line_pins_what_has_no_dimension(configured: Any, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "what",
-    [What(), What(workload="visnet", command="x {batch_size}"), What("visnet", step="iter")],
+    "given",
+    [
+        Given(),
+        Given(workload="visnet", command="x {batch_size}"),
+        Given(workload="visnet", step="iter"),
+    ],
 )
-def test_either_a_workload_or_a_command(configured: Any, what: What) -> None:
-    with pytest.raises(InputError, match=r"Say what to train|is for commands"):
-        find(configured(), what, None, None)
+def test_either_a_workload_or_a_command(configured: Any, given: Given) -> None:
+    with pytest.raises(InputError, match="--command"):
+        given.find(configured())
 
 
 def test_a_dry_run_shows_the_commands(configured: Any, capsys: Any) -> None:
@@ -151,5 +159,5 @@ def test_a_dry_run_shows_the_commands(configured: Any, capsys: Any) -> None:
 
 def test_a_dry_run_of_a_workload_is_an_error(configured: Any) -> None:
     workload = registry.find(configured(), "visnet").asked({})
-    with pytest.raises(InputError, match="--dry-run shows commands"):
+    with pytest.raises(InputError, match="--command"):
         show(workload, [], python="x", batch_size=1, effective_batch_size=None, json_=False)

@@ -6,7 +6,15 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dashboard.charts.figure import Axis, Figure, Point, Rule, Series, number_text, script_json
+from app.dashboard.charts.figure import (
+    Axis,
+    Figure,
+    Point,
+    ReferenceLine,
+    Series,
+    number_text,
+    script_json,
+)
 
 
 def figure(**changes) -> Figure:
@@ -20,7 +28,7 @@ def figure(**changes) -> Figure:
             Series("confirmed", "confirmed", [Point(8, 1.5, 1.25, 1.75, note="24 steps")]),
             Series("predicted", "prediction", [Point(1, 1), Point(9, 2)], line=True, listed=False),
         ],
-        "rules": [Rule("limit", "limit", "y", 2.0)],
+        "rules": [ReferenceLine("limit", "limit", "y", 2.0)],
     }
     return Figure(**{**made, **changes})
 
@@ -52,14 +60,14 @@ class TestJson:
 class TestTable:
     def test_it_says_what_the_chart_shows_but_not_its_curves(self):
         table = figure().table()
-        assert table.header == ["", "batch size", "peak memory [GiB]", "interval", "remark"]
+        assert table.header == ["", "batch size", "peak memory [GiB]", "interval", "note"]
         assert table.rows == [
             ["confirmed", "8", "1.5", "1.25 to 1.75", "24 steps"],
             ["limit", "", "2", "", ""],
         ]
 
     def test_a_rule_too_far_to_be_drawn_is_in_the_table(self):
-        far = figure(rules=[], also=[Rule("limit", "limit", "y", 141.0)])
+        far = figure(rules=[], also=[ReferenceLine("limit", "limit", "y", 141.0)])
         assert ["limit", "", "141", "", ""] in far.table().rows
         assert far.to_dict()["rules"] == []
 

@@ -1,9 +1,8 @@
-"""``/checks``: what the pre-training check has answered, and why."""
+"""``/checks``: what the pre-training check answered, and why."""
 
 from __future__ import annotations
 
 from typing import Annotated, get_args
-from urllib.parse import urlencode
 
 from fastapi import Query
 from starlette.requests import Request
@@ -13,14 +12,12 @@ from app.checks import repository
 from app.checks import service as checks
 from app.checks.records import CheckVerdict
 from app.checks.routes import CheckId
+from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
 from app.http.fields import Id
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
-
-PER_PAGE = 50
-VERDICTS: tuple[str, ...] = get_args(CheckVerdict)
 
 router = resource("check-pages")
 
@@ -34,20 +31,16 @@ def listing(
     verdict: Filter = "",
     before: Annotated[Id | None, Query()] = None,
 ) -> Response:
-    wanted = {"workload": workload or None, "verdict": verdict or None}
+    wanted = given(workload=workload, verdict=verdict)
     with service.database.read() as session:
         found = repository.page(session, **wanted, before=before, limit=PER_PAGE + 1)
-    shown = found[:PER_PAGE]
-    given = {name: value for name, value in wanted.items() if value}
-    older = {**given, "before": shown[-1].id} if len(found) > PER_PAGE else None
+    verdicts = options(get_args(CheckVerdict), as_words=True)
     context = {
-        "checks": shown,
-        "verdicts": VERDICTS,
-        "workload": workload,
-        "verdict": verdict,
-        "is_filtered": bool(given),
-        "older": f"/checks?{urlencode(older)}" if older else "",
-        "newer": f"/checks?{urlencode(given)}" if before else "",
+        "listing": Listing.of("/checks", found, wanted, before),
+        "filters": [
+            FilterField("verdict", "Answer", verdict, verdicts),
+            FilterField("workload", "Workload", workload),
+        ],
     }
     return page(request, "checks.html", context)
 

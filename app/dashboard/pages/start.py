@@ -1,4 +1,4 @@
-"""``/start``: ask for a study, having seen what it searches and what it costs."""
+"""``/start``: request a study, with its search space and expected cost shown first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.dashboard.forms import Form, FormDep
 from app.dashboard.page import page
-from app.dashboard.space import SpaceRow, pinned_of, rows_of
+from app.dashboard.views.space import SpaceRow, pinned_of, rows_of
 from app.http.resource import resource
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
@@ -34,29 +34,29 @@ router = resource("start-pages")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What would be started."""
+class StudyPlan:
+    """The study that the form describes."""
 
     described: Described | None
-    """``None`` while the workload has not been asked yet."""
+    """``None`` until the search space has been read from the workload."""
     rows: list[SpaceRow] = field(default_factory=list)
-    """The dimensions, before any is pinned."""
+    """All dimensions, before any is fixed."""
     cost: Cost | None = None
     budget: Budget | None = None
     problem: str = ""
-    """Why it cannot be started like this."""
+    """Why it cannot be started as described; empty if it can."""
 
 
 @router.get("/start", include_in_schema=False)
 def start_form(request: Request, service: ServiceDep, caller: Runner) -> Response:
-    """What is given in the address is filled in: other pages lead here with an answer in mind."""
+    """The form, filled in with the values in the address: other pages link here with some."""
     form = Form(request.query_params)
     return _form(request, service, form, _plan(service, form, ask=False))
 
 
 @router.get("/start/plan", include_in_schema=False)
 def plan(request: Request, service: ServiceDep, caller: Runner) -> Response:
-    """The part of the form that follows from the rest. Asking a workload for its space takes
+    """The part of the form that follows from the rest. Reading the space from a workload takes
     seconds the first time."""
     form = Form(request.query_params)
     context = {"form": form, "plan": _plan(service, form, ask=True), **_choices(service)}
@@ -79,7 +79,7 @@ def _form(
     request: Request,
     service: Service,
     form: Form,
-    found: Plan,
+    found: StudyPlan,
     *,
     problem: str = "",
     status: int = 200,
@@ -101,12 +101,12 @@ def _choices(service: Service) -> dict[str, Any]:
     }
 
 
-def _plan(service: Service, form: Form, *, ask: bool) -> Plan:
-    """``ask``: whether to ask a workload that has not said yet what there is to search."""
+def _plan(service: Service, form: Form, *, ask: bool) -> StudyPlan:
+    """``ask``: whether to read the space from a workload if it is not known yet."""
     settings = service.settings
     workload = form["workload"]
     if not workload:
-        return Plan(None)
+        return StudyPlan(None)
     try:
         described = (
             Describer.of(service).describe(settings, workload)
@@ -114,7 +114,7 @@ def _plan(service: Service, form: Form, *, ask: bool) -> Plan:
             else Describer.of(service).known(settings, workload)
         )
         if described is None:
-            return Plan(None)
+            return StudyPlan(None)
         asked = _request(form)
         budget = budget_named(asked.budget, settings.budget_table())
         space = described.space
@@ -129,12 +129,12 @@ def _plan(service: Service, form: Form, *, ask: bool) -> Plan:
             space=left,
         )
     except InputError as error:
-        return Plan(Described(None), problem=str(error))
-    return Plan(described, rows, cost, budget)
+        return StudyPlan(Described(None), problem=str(error))
+    return StudyPlan(described, rows, cost, budget)
 
 
 def _space(service: Service, space: Space, asked: StudyRequest, pinned: Mapping[str, Any]) -> Space:
-    """As the study will search it, with the memory tiers of the device that is asked for."""
+    """The space that the study will search, with the memory tiers of the requested device."""
     rules = space_rules(service.settings, asked.workload)
     total = _device(service, asked.device, "total_bytes") or 0
     limit_bytes = asked.memory_budget_bytes or total
@@ -142,7 +142,7 @@ def _space(service: Service, space: Space, asked: StudyRequest, pinned: Mapping[
 
 
 def _device(service: Service, device: str | None, name: str) -> Any:
-    """Of the device that is asked for, else of the best one here."""
+    """An attribute of the requested device, or of the best one on this host."""
     found = LiveDevices.of(service).look(service.database)
     chosen = next((each for each in found if device in (None, each.device)), None)
     return getattr(chosen, name) if chosen is not None else None
@@ -154,14 +154,14 @@ def _fingerprint(service: Service, device: str | None) -> str | None:
 
 
 def _request(form: Form) -> StudyRequest:
-    """Raises ``InputError`` that names the field."""
+    """The study that the form requests. Raises ``InputError`` that names the field."""
     given: dict[str, Any] = {
         "workload": form["workload"],
         "budget": form["budget"] or "prototyping",
         "device": form["device"] or None,
         "pinned": pinned_of(form),
         "memory_budget_bytes": parse_size(form["memory"]) if form["memory"] else None,
-        "trials": _whole("Configs at most", form["trials"]),
+        "trials": _whole("Maximum number of configs", form["trials"]),
         "objective": form["objective"] or None,
         "fresh": form["fresh"] == "on",
     }

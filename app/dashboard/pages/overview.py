@@ -1,4 +1,4 @@
-"""``/``: what is known, what runs, and what the devices do."""
+"""``/``: recommendations, running studies, and the state of the devices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def overview(request: Request, service: ServiceDep, caller: Reader) -> Response:
 
 @router.get("/now", include_in_schema=False)
 def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
-    """The part of the overview that changes by itself."""
+    """The part of the overview that is refreshed."""
     return page(request, "_now.html", _now(service))
 
 

@@ -1,4 +1,4 @@
-"""What the page that compares shows."""
+"""What the page ``/compare`` shows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from app.dashboard import filters
 from app.dashboard.charts.figure import Figure
-from app.dashboard.charts.intervals import Side as Bar
-from app.dashboard.charts.intervals import intervals_figure
+from app.dashboard.charts.intervals import IntervalBar, intervals_figure
 from app.dashboard.charts.units import time_unit
 from app.database import Database
 from app.devices import repository as devices
@@ -29,33 +28,33 @@ MOST_OPTIONS = 100
 
 @dataclass(frozen=True)
 class Option:
-    """A side that may be chosen."""
+    """A result that can be chosen."""
 
     reference: str
     title: str
 
 
 @dataclass(frozen=True)
-class Side:
-    """A result with the device it was measured on."""
+class ComparedSide:
+    """A result and the device it was measured on."""
 
     result: Result
     fingerprint: Fingerprint | None
 
 
 @dataclass(frozen=True)
-class Cell:
+class ComparedValue:
     text: str
     interval: str = ""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One quantity."""
+class ComparedRow:
+    """One quantity of both sides."""
 
     name: str
-    a: Cell
-    b: Cell
+    a: ComparedValue
+    b: ComparedValue
     change: str = ""
     change_interval: str = ""
 
@@ -66,16 +65,16 @@ class Row:
 
 @dataclass(frozen=True)
 class CompareView:
-    """Everything below the choice."""
+    """Everything below the form."""
 
     comparison: Comparison
-    rows: list[Row]
+    rows: list[ComparedRow]
     figures: list[Figure]
     device_differences: list[str]
 
 
-def options(database: Database, chosen: Sequence[Side]) -> list[Option]:
-    """The newest recommendations, and what is chosen already."""
+def options(database: Database, chosen: Sequence[ComparedSide]) -> list[Option]:
+    """The newest recommendations, and the sides chosen already."""
     with database.read() as session:
         found = recommendations.listing(session, limit=MOST_OPTIONS)
     made = {each.id: Option(each.id, title_of(each)) for each in found}
@@ -93,8 +92,11 @@ def title_of(recommendation: Recommendation) -> str:
     )
 
 
-def side_of(database: Database, reference: str) -> Side:
-    """A recommendation by its id, or a measurement as ``m`` and its number. Raises ``NotFound``."""
+def side_of(database: Database, reference: str) -> ComparedSide:
+    """The side for a recommendation id, or for a measurement given as ``m`` and its number.
+
+    Raises ``NotFound``.
+    """
     with database.read() as session:
         if reference.startswith("m") and reference[1:].isdecimal():
             stored = measurements.get(session, int(reference[1:]))
@@ -109,17 +111,19 @@ def side_of(database: Database, reference: str) -> Side:
             found = recommendations.get(session, reference)
             document = found.evidence.get("highest_passing") if found else None
             if found is None or not document:
-                raise NotFound(f"There is no recommendation {reference} with its evidence.")
+                raise NotFound(f"There is no recommendation {reference} with stored evidence.")
             run, title = Measurement.from_dict(document), title_of(found)
             key = str(found.valid.get("fingerprint", ""))
         device = devices.find(session, key)
     name = device.name if device else run.device
     known = Fingerprint.from_dict(device.document) if device and device.document else None
-    return Side(Result(reference, title, run.workload, run.device, name, run.config, run), known)
+    return ComparedSide(
+        Result(reference, title, run.workload, run.device, name, run.config, run), known
+    )
 
 
-def view(a: Side, b: Side) -> CompareView:
-    """B against A."""
+def view(a: ComparedSide, b: ComparedSide) -> CompareView:
+    """B compared with A."""
     comparison = compare(a.result, b.result)
     differences = (
         a.fingerprint.differences(b.fingerprint) if a.fingerprint and b.fingerprint else []
@@ -127,14 +131,14 @@ def view(a: Side, b: Side) -> CompareView:
     return CompareView(comparison, _rows(a.result, b.result), _figures(comparison), differences)
 
 
-def _rows(a: Result, b: Result) -> list[Row]:
+def _rows(a: Result, b: Result) -> list[ComparedRow]:
     rows = [
-        Row("workload", Cell(a.workload), Cell(b.workload)),
-        Row("device", Cell(f"{a.device_name} ({a.device})"), Cell(f"{b.device_name} ({b.device})")),
-        Row("torch", _value(a.run.environment, "torch"), _value(b.run.environment, "torch")),
+        _texts("workload", a.workload, b.workload),
+        _texts("device", f"{a.device_name} ({a.device})", f"{b.device_name} ({b.device})"),
+        _texts("torch", _value(a.run.environment, "torch"), _value(b.run.environment, "torch")),
     ]
     for name in dict.fromkeys([*a.config, *b.config]):
-        rows.append(Row(name, _value(a.config, name), _value(b.config, name)))
+        rows.append(_texts(name, _value(a.config, name), _value(b.config, name)))
     rows.append(_plain("batch size", a.run.effective_batch_size, b.run.effective_batch_size))
     rows.append(
         _interval("throughput", a.throughput_samples_per_s, b.throughput_samples_per_s, _rate)
@@ -146,28 +150,32 @@ def _rows(a: Result, b: Result) -> list[Row]:
     return rows
 
 
-def _value(config: dict[str, Any], name: str) -> Cell:
-    return Cell(filters.value_text(config[name]) if name in config else "–")
+def _texts(name: str, a: str, b: str) -> ComparedRow:
+    return ComparedRow(name, ComparedValue(a), ComparedValue(b))
 
 
-def _plain(name: str, a: float | None, b: float | None, text: Any = filters.number) -> Row:
+def _value(config: dict[str, Any], name: str) -> str:
+    return filters.value_text(config[name]) if name in config else NOTHING
+
+
+def _plain(name: str, a: float | None, b: float | None, text: Any = filters.number) -> ComparedRow:
     change = f"× {filters.number(b / a)}" if a and b else ""
-    return Row(name, Cell(text(a)), Cell(text(b)), change)
+    return ComparedRow(name, ComparedValue(text(a)), ComparedValue(text(b)), change)
 
 
-def _interval(name: str, a: Interval | None, b: Interval | None, text: Any) -> Row:
+def _interval(name: str, a: Interval | None, b: Interval | None, text: Any) -> ComparedRow:
     change, between = "", ""
     if a is not None and b is not None:
         ratio = ratio_of(b, a)
         change = f"× {filters.number(ratio.mean)}"
         between = f"{filters.number(ratio.low)} to {filters.number(ratio.high)}"
-    return Row(name, _cell(a, text), _cell(b, text), change, between)
+    return ComparedRow(name, _cell(a, text), _cell(b, text), change, between)
 
 
-def _cell(value: Interval | None, text: Any) -> Cell:
+def _cell(value: Interval | None, text: Any) -> ComparedValue:
     if value is None:
-        return Cell(NOTHING)
-    return Cell(text(value.mean), f"{text(value.low)} to {text(value.high)}")
+        return ComparedValue(NOTHING)
+    return ComparedValue(text(value.mean), f"{text(value.low)} to {text(value.high)}")
 
 
 def _rate(samples_per_s: float) -> str:
@@ -178,12 +186,14 @@ def _figures(comparison: Comparison) -> list[Figure]:
     figures = []
     sides = (("A", comparison.a), ("B", comparison.b))
     rates = [(name, side.throughput_samples_per_s) for name, side in sides]
-    bars = [Bar(name, i.mean, i.low, i.high) for name, i in rates if i and math.isfinite(i.high)]
+    bars = [
+        IntervalBar(name, i.mean, i.low, i.high) for name, i in rates if i and math.isfinite(i.high)
+    ]
     if len(bars) == 2:
         figures.append(intervals_figure("throughput", "samples/s", bars))
     steps = [(name, side.step_time_s) for name, side in sides]
     unit = time_unit([i.mean for _, i in steps if i])
-    bars = [Bar(n, unit.of(i.mean), unit.of(i.low), unit.of(i.high)) for n, i in steps if i]
+    bars = [IntervalBar(n, unit.of(i.mean), unit.of(i.low), unit.of(i.high)) for n, i in steps if i]
     if len(bars) == 2:
         figures.append(intervals_figure("step time", unit.symbol, bars))
     return figures

@@ -1,16 +1,18 @@
-"""``/workloads``: what can be tuned, what was measured of it, and how good predictions were."""
+"""``/workloads``: what can be tuned, its measurements, and how accurate predictions were."""
 
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dashboard.charts.stability import stability_figures
+from app.dashboard.listing import Listing
 from app.dashboard.page import page
-from app.dashboard.space import rows_of
+from app.dashboard.views.space import rows_of
 from app.database.models import WorkloadRow
 from app.errors import NotFound
 from app.http.fields import LARGEST
@@ -27,7 +29,7 @@ from app.workloads.registry import registered
 from probes.measurement import Measurement
 from probes.space import dimension_from_dict
 
-PER_PAGE = 25
+SHOWN = 25
 
 router = resource("workload-pages")
 
@@ -58,19 +60,17 @@ def workload(
         seen = [each for each in workloads.listing(session) if each.reference == name]
     entry = registered(service.settings).get(name)
     if not seen and entry is None:
-        raise NotFound(f"No workload {name} is registered here, and none has been measured.")
+        raise NotFound(f"No workload {name!r} is registered on this host or has been measured.")
     space = {each: dimension_from_dict(d) for each, d in seen[0].space.items()} if seen else {}
     with database.read() as session:
-        found = measurements.page(session, workload=name, before=before, limit=PER_PAGE + 1)
-        answers = recommendations.page(session, workload=name, limit=PER_PAGE)
+        found = measurements.page(session, workload=name, before=before, limit=SHOWN + 1)
+        answers = recommendations.page(session, workload=name, limit=SHOWN)
     context = {
         "name": name,
         "entry": entry,
         "seen": seen,
         "space": rows_of(space),
-        "measurements": found[:PER_PAGE],
-        "older": found[PER_PAGE - 1].id if len(found) > PER_PAGE else None,
-        "is_first": before is None,
+        "listing": Listing.of(f"/workloads/{quote(name)}", found, {}, before, SHOWN),
         "errors": predictions.errors(database, workload=name),
         "recommendations": answers,
         "standings": standings(database, answers),

@@ -1,4 +1,4 @@
-"""What the page of a recommendation shows, and the report with it: one place for both."""
+"""What the page of a recommendation and the report show."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from probes.errors import InputError
 from probes.measurement import Config, Measurement
 
 BINDINGS = {
-    "memory": "A larger batch does not fit into the memory that may be used.",
-    "time": "With a larger batch a cycle would take longer than the window allows.",
-    "data": "There is no more data for a larger batch.",
+    "memory": "A larger batch does not fit into the allowed memory.",
+    "time": "With a larger batch, a cycle would take longer than the time window allows.",
+    "data": "The dataset has no more samples for a larger batch.",
     "shape": "A kernel cannot handle a larger batch.",
-    "cap": "A larger batch was not tried: it would be above the largest that is useful or allowed.",
+    "cap": "Larger batches were not tried: they exceed the largest useful or allowed batch.",
 }
 
 
@@ -39,17 +39,17 @@ class ExportTab:
 
     name: str
     reader: str
-    """Who reads it, in a few words."""
+    """The program that reads it, in a few words."""
     text: str = ""
     unsaid: list[str] = field(default_factory=list)
-    """What of the recommendation the format cannot express, as sentences."""
+    """What the format cannot express, as sentences."""
     problem: str = ""
-    """Why it cannot be had in this format at all."""
+    """Why it cannot be exported in this format; empty if it can."""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another good config, as the document has it, with where to compare it."""
+    """Another good config, and the measurement to compare it with."""
 
     document: dict[str, Any]
     measurement_id: int | None
@@ -63,9 +63,9 @@ class RecommendationView:
     standing: Standing
     device_name: str
     run: Measurement | None
-    """The confirmation it rests on."""
+    """The run that confirmed it."""
     failing: Measurement | None
-    """The lowest batch that fails, where one does."""
+    """The run of the smallest failing batch, if any failed."""
     why_binding: str
     memory: Figure
     step_time: Figure
@@ -77,13 +77,13 @@ class RecommendationView:
 
     @property
     def sentence(self) -> str:
-        """What to run, and why."""
+        """The first sentence of the explanation: what to train."""
         explanation = self.recommendation.explanation
         return explanation[0] if explanation else ""
 
     @property
     def reasons(self) -> list[str]:
-        """The rest of the argument."""
+        """The rest of the explanation."""
         return self.recommendation.explanation[1:]
 
     @property
@@ -95,7 +95,7 @@ class RecommendationView:
 
 
 def view(database: Database, recommendation: Recommendation) -> RecommendationView:
-    """Reads what the store has of it; of an old or imported one that may be its document alone."""
+    """Read everything stored about it. Of an old or imported one only its document may be left."""
     study_id = str(recommendation.study.get("id", ""))
     wanted = [recommendation.config, *(other["config"] for other in recommendation.alternatives)]
     with database.read() as session:
@@ -118,7 +118,7 @@ def build(
     standing: Standing,
     device_name: str,
 ) -> RecommendationView:
-    """``records`` are what the study measured of the recommended config and the alternatives."""
+    """``records``: the study's measurements of the recommended config and of the alternatives."""
     r = recommendation
     run, failing = (_evidence(r, name) for name in ("highest_passing", "lowest_failing"))
     own = [each.measurement for each in records if each.measurement.config == r.config]
@@ -143,7 +143,7 @@ def build(
 
 
 def exports(recommendation: Recommendation) -> list[ExportTab]:
-    """In every format there is."""
+    """The recommendation in every export format."""
     found = []
     for name, about in FORMATS.items():
         try:
@@ -172,7 +172,7 @@ def _longest_step_s(recommendation: Recommendation) -> float | None:
 
 
 def _capacity(recommendation: Recommendation) -> Figure | None:
-    """The front and the alternatives: what the document itself knows of the other configs."""
+    """The front and the alternatives, as far as the document itself contains them."""
     budget = _budget(recommendation)
     others = [*recommendation.front, *recommendation.alternatives]
     if not recommendation.parameters or not others:
@@ -182,7 +182,7 @@ def _capacity(recommendation: Recommendation) -> Figure | None:
         recommendation.batch_size,
         recommendation.parameters,
         recommendation.throughput_samples_per_s,
-        recommendation.cycle_time_s.get("median"),
+        recommendation.cycle_time_s.get("mean"),
         is_incumbent=True,
     )
     spots = {_key(chosen.config): chosen}
@@ -193,7 +193,7 @@ def _capacity(recommendation: Recommendation) -> Figure | None:
                 other["batch_size"],
                 other["parameters"],
                 other["throughput_samples_per_s"],
-                other["cycle_time_s"].get("median"),
+                other["cycle_time_s"].get("mean"),
             )
             spots.setdefault(_key(spot.config), spot)
     if len(spots) < 2:
@@ -210,7 +210,7 @@ def _key(config: Config) -> str:
 
 
 def _id_of(other: dict[str, Any], records: Sequence[MeasurementRecord]) -> int | None:
-    """The confirmation run of an alternative."""
+    """The id of the run that confirmed an alternative."""
     for record in reversed(records):
         run = record.measurement
         same = run.config == other["config"] and run.batch_size == other["batch_size"]

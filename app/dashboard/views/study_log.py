@@ -1,4 +1,4 @@
-"""The events of a study as lines that a person reads."""
+"""The events of a study as lines of text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _text(event: JobEvent) -> str:
 
 def _probe(data: Data) -> str:
     expected = data.get("expected_peak_bytes")
-    guess = f", expected to peak at {size_text(expected)}" if expected else ""
+    guess = f", expected peak {size_text(expected)}" if expected else ""
     return f"batch {data['batch_size']} of {settings(data['config'])} ({data['purpose']}{guess})"
 
 
@@ -47,7 +47,7 @@ def _measured(data: Data) -> str:
     if data.get("step_mean_s"):
         facts.append(f"{duration_text(data['step_mean_s'])} per step")
     if data.get("tainted"):
-        facts.append("the machine was disturbed")
+        facts.append("disturbed by other programs")
     return ", ".join(facts)
 
 
@@ -62,12 +62,12 @@ def _incumbent(data: Data) -> str:
 
 
 _WORDS: dict[str, Callable[[Data], str]] = {
-    "queued": lambda data: "it waits for a runner",
-    "started": lambda data: "a runner began it",
+    "queued": lambda data: "waiting for a runner",
+    "started": lambda data: "started by a runner",
     "trial": lambda data: f"config {data['trial']}: {settings(data['config'])}",
     "probe": _probe,
     "measured": _measured,
-    "reused": lambda data: f"{_measured(data)} (from the store)",
+    "reused": lambda data: f"{_measured(data)} (stored earlier)",
     "settled": _settled,
     "incumbent": _incumbent,
     "note": lambda data: str(data["text"]),

@@ -1,4 +1,4 @@
-"""``/studies/{id}``: one study while it runs and when it is done."""
+"""``/studies/{id}``: one study, while it runs and afterwards."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from app.dashboard.charts.capacity import Spot, capacity_figure
 from app.dashboard.charts.figure import Figure
 from app.dashboard.forms import FormDep
 from app.dashboard.page import page
-from app.dashboard.space import rows_of
-from app.dashboard.study_log import log_lines
+from app.dashboard.views.space import rows_of
+from app.dashboard.views.study_log import log_lines
 from app.http.fields import LARGEST
 from app.http.resource import resource
 from app.http.runtime import Service, ServiceDep
@@ -35,7 +35,7 @@ from probes.space import dimension_from_dict
 
 PER_PAGE = 50
 MOST_OFTEN_S = 1.0
-"""A page is told of changes this often at most, however many there are."""
+"""A page is notified of changes at most this often."""
 RETRY_MS = 2000
 TRIAL_STATES = ("feasible", "infeasible", "screened", "pruned", "failed")
 
@@ -43,7 +43,7 @@ router = resource("study-pages")
 
 
 class TrialsAsked(BaseModel):
-    """How the table of trials is asked for."""
+    """Query of the table of trials: filters, order, page."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -57,14 +57,14 @@ class TrialsAsked(BaseModel):
         return TrialQuery(self.state or None, self.q, self.sort, self.order == "desc")
 
     def address(self, study_id: str, **changes: Any) -> str:
-        """Of the same table, asked for otherwise."""
+        """The address of the same table with some parameters changed."""
         plain = TrialsAsked().model_dump()
         given = {**self.model_dump(), **changes}
         query = urlencode({name: value for name, value in given.items() if value != plain[name]})
         return f"/studies/{study_id}" + (f"?{query}" if query else "") + "#trials"
 
     def sorted_by(self, study_id: str, sort: str) -> str:
-        """What the head of a column leads to: largest first, and the other way round again."""
+        """The address that a column heading links to: largest first, then reversed."""
         turned = self.sort == sort and self.order == "desc"
         return self.address(study_id, sort=sort, order="asc" if turned else "desc", page=1)
 
@@ -83,7 +83,7 @@ def study(
 def live(
     request: Request, service: ServiceDep, caller: Reader, study_id: StudyId, asked: Asked
 ) -> Response:
-    """The parts of the page that change."""
+    """The parts of the page that are refreshed."""
     return page(request, "study_live.html", _context(service, study_id, asked))
 
 
@@ -95,7 +95,7 @@ def trial(
     study_id: StudyId,
     number: Annotated[int, Path(ge=0, lt=2**31)],
 ) -> Response:
-    """One config, with every measurement of it and what its process said last."""
+    """One config, with its measurements and the last output of its process."""
     found, settled = studies.trial(service.database, study_id, number)
     with service.database.read() as session:
         runs = measurements.of_trial(session, str(found.answered_by), number)
@@ -118,8 +118,8 @@ async def changes(
     after: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
     last_event_id: Annotated[int, Header(ge=0, le=LARGEST, alias="Last-Event-ID")] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
-    """That something has changed, not what: the page then asks for what it shows. A browser that
-    lost the connection comes back by itself."""
+    """Events that say that something changed, not what; the page then fetches what it shows. A
+    browser reconnects by itself after losing the connection."""
     seen = max(after, last_event_id)
     while True:
         newest, is_over = await run_in_threadpool(studies.last_event, service.database, study_id)
@@ -153,7 +153,7 @@ def _context(service: Service, study_id: str, asked: TrialsAsked) -> dict[str, A
 
 
 def figure(found: Progress) -> Figure:
-    """Throughput against capacity, so far."""
+    """Throughput against capacity of the configs measured so far."""
     budget = found.study.spec["budget"] if found.study else {}
     loss = None if budget.get("objective") == Objective.CAPACITY else budget.get("throughput_loss")
     return capacity_figure(

@@ -8,8 +8,8 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.dashboard.compare_view import options, side_of, view
 from app.dashboard.page import page
+from app.dashboard.views.comparison import options, side_of, view
 from app.errors import NotFound
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
@@ -19,7 +19,11 @@ from app.recommendations.compare import METHOD
 router = resource("compare")
 
 Reference = Annotated[
-    str | None, Query(pattern="^[0-9A-Za-z_]{0,40}$", description="A recommendation's id, or mN.")
+    str | None,
+    Query(
+        pattern="^[0-9A-Za-z_]{0,40}$",
+        description="Id of a recommendation, or mN.",
+    ),
 ]
 
 
@@ -41,7 +45,7 @@ def compare(
     if len(sides) == 2:
         shown = view(*sides)
     elif not problem and (a or b):
-        problem = "Choose the other side too."
+        problem = "Choose the other side as well."
     context = {
         "a": a,
         "b": b,

@@ -1,4 +1,4 @@
-"""``/devices``: every device that results are stored for, and those that are here now."""
+"""``/devices``: every device with stored results, and the devices available now."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
 
 @router.get("/devices/now", include_in_schema=False)
 def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
-    """The part that changes by itself."""
+    """The part of the page that is refreshed."""
     return page(
         request, "_devices.html", {"devices": LiveDevices.of(service).look(service.database)}
     )

@@ -10,7 +10,7 @@ from app.dashboard.filters import value_text
 from probes.space import Choice, Dimension, Float, Int, Space
 
 MOST_OPTIONS = 200
-"""Values that are offered one by one; of more, one is typed."""
+"""With at most this many values a form offers a list, otherwise a text field."""
 
 
 class SpaceRow(NamedTuple):
@@ -20,7 +20,7 @@ class SpaceRow(NamedTuple):
     words: str
     """``1, 2, 4`` or ``2 to 12``."""
     options: list[tuple[str, str]]
-    """What a form sends, and what it shows; empty where a value has to be typed."""
+    """What a form sends and what it shows; empty if the value has to be typed."""
 
 
 def rows_of(space: Space) -> list[SpaceRow]:
@@ -30,14 +30,14 @@ def rows_of(space: Space) -> list[SpaceRow]:
 def words_of(dimension: Dimension) -> str:
     if isinstance(dimension, Choice):
         return ", ".join(value_text(value) for value in dimension.options)
-    scale = ", by magnitude" if dimension.log else ""
+    scale = " (log scale)" if dimension.log else ""
     if isinstance(dimension, Int) and dimension.step != 1:
         return f"{dimension.low} to {dimension.high} in steps of {dimension.step}{scale}"
     return f"{value_text(dimension.low)} to {value_text(dimension.high)}{scale}"
 
 
 def sent_value(text: str) -> Any:
-    """A number, ``true``, ``null`` or quoted text as JSON; anything else is text as it is."""
+    """A number, ``true``, ``null`` or quoted text is read as JSON, anything else as plain text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -45,7 +45,7 @@ def sent_value(text: str) -> Any:
 
 
 def pinned_of(form: Mapping[str, str], prefix: str = "pin.") -> dict[str, Any]:
-    """Dimensions that a form fixes: its fields ``pin.NAME`` that are not empty."""
+    """The dimensions that a form fixes: its non-empty fields ``pin.NAME``."""
     return {
         name.removeprefix(prefix): sent_value(value)
         for name, value in form.items()

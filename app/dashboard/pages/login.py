@@ -1,4 +1,4 @@
-"""``/login`` and ``/logout``: a key for a cookie, where keys are asked for."""
+"""``/login`` and ``/logout``: exchange an API key for a cookie, if the service requires keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def login_form(
 
 @router.post("/login", include_in_schema=False)
 def login(request: Request, service: ServiceDep, form: FormDep) -> Response:
-    """The gate counts attempts like every other request, so keys cannot be tried in numbers."""
+    """Attempts count towards the rate limit, so that keys cannot be guessed by trying many."""
     session = sessions.begin(service.database, form["key"])
     if session is None:
         context = {"next": _own(form["next"]), "failed": True}
@@ -55,6 +55,6 @@ def logout(form: FormDep) -> Response:
 
 
 def _own(path: str) -> str:
-    """A page of this service, whatever was asked for: nobody is sent elsewhere after logging in."""
+    """``path`` if it is a page of this service, otherwise the overview."""
     is_own = path.startswith("/") and path.isprintable() and not path.startswith(("//", "/\\"))
     return path if is_own else HOME

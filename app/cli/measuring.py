@@ -1,0 +1,152 @@
+"""What ``probe``, ``max-batch`` and ``tune`` share: their options, and the way to a device."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from app.cli import options
+from app.cli.context import find_workload, open_database, open_settings
+from probes.errors import InputError
+from probes.formatting import parse_size
+from probes.job import WorkloadRef
+from probes.space import parse_assignments
+
+if TYPE_CHECKING:
+    from app.database import Database
+    from app.machine.session import MeasuringSession
+    from app.machine.target import Target
+    from app.settings import Settings
+    from probes.devices.lease import OnWait
+    from probes.isolation import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuringOptions:
+    """The shared options as they were typed. Each field becomes an option of the command."""
+
+    workload: options.WorkloadOrCommand = None
+    command: options.Command = None
+    space: options.Space = None
+    step: options.Step = None
+    dry_run: options.DryRun = False
+    set_: options.Set = None
+    option: options.Option = None
+    device: options.Device = None
+    memory_budget: options.MemoryBudget = None
+    headroom: options.Headroom = None
+    effective_batch_size: options.EffectiveBatchSize = None
+    python: options.Python = None
+    wait: options.Wait = None
+    database: options.Database = None
+    json_: options.Json = False
+
+    def find(self, settings: Settings) -> tuple[WorkloadRef, str | None, dict[str, Any]]:
+        """The workload or command, the interpreter registered for it, and what ``--set`` pins.
+
+        Raises ``InputError``.
+        """
+        from app.workloads import commands
+        from probes.black_box.command import command_of, is_command
+
+        pinned = parse_assignments(self.set_ or [], "--set")
+        fixed = parse_assignments(self.option or [], "--option")
+        space = parse_assignments(self.space or [], "--space", as_text=True)
+        only_commands = {name: v for name, v in (("space", space), ("step", self.step)) if v}
+        if (self.workload is None) == (self.command is None):
+            raise InputError("Give either a WORKLOAD or --command, not both.")
+        given = {**fixed, **only_commands}
+        if self.command is not None:
+            reference = commands.ad_hoc(self.command, given, pinned, Path.cwd())
+            python = commands.interpreter(reference)
+        else:
+            reference, python = find_workload(settings, str(self.workload), given)
+        if is_command(reference):
+            command_of(reference).check_values(pinned)
+        elif only_commands:
+            name = next(iter(only_commands))
+            raise InputError(f"--{name} needs --command; {self.workload!r} is a workload.")
+        return reference, python, pinned
+
+    def resolve(self, *, accept_disturbed: bool | None = None) -> ResolvedOptions:
+        """Check everything that needs no device, then find the device. Raises ``InputError``."""
+        settings = open_settings(lease_wait_s=self.wait, accept_disturbed=accept_disturbed)
+        budget_bytes = parse_size(self.memory_budget) if self.memory_budget else None
+
+        from app.machine.target import open_target
+
+        workload, own_python, pinned = self.find(settings)
+        return ResolvedOptions(
+            settings=settings,
+            workload=workload,
+            target=open_target(settings, self.python or own_python, self.device, budget_bytes),
+            pinned=pinned,
+            headroom=settings.headroom if self.headroom is None else self.headroom,
+            effective_batch_size=self.effective_batch_size,
+            database=open_database(settings, self.database),
+        )
+
+
+@dataclass(frozen=True)
+class ResolvedOptions:
+    """A workload on a device, with the database that keeps what is measured."""
+
+    settings: Settings
+    workload: WorkloadRef
+    target: Target
+    pinned: dict[str, Any]
+    headroom: float
+    effective_batch_size: int | None
+    database: Database
+
+    def open_session(
+        self, on_progress: Progress | None = None, *, rests_on_time: bool = True
+    ) -> MeasuringSession:
+        """Load the workload (in a worker). Raises ``InputError``."""
+        from app.machine.session import MeasuringSession
+
+        return MeasuringSession.open(
+            self.settings,
+            self.workload,
+            self.target,
+            self.headroom,
+            on_progress,
+            effective_batch_size=self.effective_batch_size,
+            rests_on_time=rests_on_time,
+        )
+
+    def lease(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
+        """Keep the device to this command while it measures; see ``Target.lease``."""
+        return self.target.lease(self.settings, on_wait)
+
+
+def measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """Make ``command(shared, **own)`` a command with its own options and the shared ones.
+
+    ``shared`` is a ``MeasuringOptions``; typer sees one flat list of options, its own first.
+    """
+    hints = get_type_hints(MeasuringOptions, include_extras=True)
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(MeasuringOptions)
+    ]
+
+    @wraps(command)
+    def with_shared(**given: Any) -> None:
+        common = {name: given.pop(name) for name in hints}
+        command(MeasuringOptions(**common), **given)
+
+    with_shared.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    with_shared.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
+    return with_shared
