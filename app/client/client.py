@@ -79,7 +79,7 @@ class Client:
         self, workload: str, *, idempotency_key: str | None = None, **question: Any
     ) -> StudyOut:
         """Queue a study of a registered workload. ``question`` are the other fields of
-        ``StudyCreate``: ``budget``, ``device``, ``pinned``, ``trials``, …"""
+        ``StudyRequest``: ``budget``, ``device``, ``pinned``, ``trials``, …"""
         body = {"workload": workload, **question}
         key = idempotency_key or str(uuid.uuid4())
         found = self._transport.json("POST", "/v1/studies", body=body, idempotency_key=key)

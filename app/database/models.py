@@ -326,7 +326,7 @@ class RunnerRow(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     host: Mapped[str] = mapped_column(String(255))
     place: Mapped[str] = mapped_column(String(64))
-    """Where its process number means something (``app.jobs.place``)."""
+    """Where its process number means something (``app.tuning.owner``)."""
     pid: Mapped[int] = mapped_column(BigInteger)
     started_s: Mapped[float]
     beats: Mapped[int] = mapped_column(BigInteger)
@@ -347,7 +347,7 @@ class JobRow(Base):
     """Also the id of the study, where the question turns out to be a new one."""
     state: Mapped[str] = mapped_column(String(16))
     request: Mapped[dict[str, Any]]
-    """``app.jobs.records.StudyRequest``."""
+    """``app.tuning.request.StudyRequest``."""
     active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
     """Of the request, while the job is not over: so there is one job per question."""
     workload: Mapped[str] = mapped_column(String(255), index=True)

@@ -1,13 +1,25 @@
-"""What happens to a job, kept so that whoever watches can come back and miss nothing."""
+"""What happens to a job, stored as numbered events: whoever watches a study can come back later and
+misses nothing. ``Report`` writes what a running study tells; ``read`` gives it back."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from app.database import Database
 from app.errors import NotFound
-from app.jobs import repository
+from app.jobs import queue, repository
 from app.jobs.records import JobEvent
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from optimizer.choose import Candidate
+    from optimizer.trials import Event
+    from probes.measurement import Measurement
 
 KINDS = (
     "queued",
@@ -29,6 +41,10 @@ KINDS = (
 """What there is to see; ``docs/jobs.md`` says what each carries."""
 
 PAGE = 500
+REMIND_S = 60.0
+"""Who waits says so this often."""
+
+log = logging.getLogger(__name__)
 
 
 def append(database: Database, study_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
@@ -47,3 +63,118 @@ def read(database: Database, study_id: str, after: int = 0, limit: int = PAGE) -
     with database.read() as session:
         job_id = repository.id_of(session, study_id)
         return [] if job_id is None else repository.events(session, job_id, after, limit)
+
+
+class Report:
+    """Keeps what happens in a running job. Every event has been committed when a call returns.
+
+    A runner that was taken for dead does not own the job any more. The study then ends as if it
+    had been interrupted: ``KeyboardInterrupt``.
+    """
+
+    def __init__(self, database: Database, job_id: str, runner_id: str) -> None:
+        self._database = database
+        self.job_id = job_id
+        self.runner_id = runner_id
+        self._incumbent: dict[str, Any] | None = None
+        self._waited: tuple[str, float] | None = None
+
+    def opened(self, study_id: str, opening: str, pid: int) -> None:
+        """Which study answers the job, and whether it is new, resumed or finished."""
+        with self._guarded() as session:
+            queue.opened(session, self.job_id, self.runner_id, study_id, pid)
+            data = {"study_id": study_id, "opening": opening}
+            queue.report(session, self.job_id, self.runner_id, "opened", data)
+
+    def note(self, text: str) -> None:
+        """A line that a person at the command line would have read."""
+        self._add("note", {"text": text})
+
+    def waiting(self, reason: str, waited_s: float = 0.0) -> None:
+        """It cannot go on yet; said once per reason, and again every minute."""
+        before = self._waited
+        if before is not None and before[0] == reason and time.monotonic() - before[1] < REMIND_S:
+            return
+        self._waited = (reason, time.monotonic())
+        self._add("waiting", {"reason": reason, "waited_s": round(waited_s, 1)})
+
+    def study(self, event: Event) -> None:
+        """An event of the search."""
+        data = event_data(event)
+        if data is not None:
+            self._add(event.kind, data)
+        incumbent = incumbent_data(event.incumbent) if event.incumbent is not None else None
+        if incumbent is not None and incumbent != self._incumbent:
+            self._incumbent = incumbent
+            self._add("incumbent", incumbent)
+
+    def _add(self, kind: str, data: dict[str, Any]) -> None:
+        with self._guarded() as session:
+            queue.report(session, self.job_id, self.runner_id, kind, data)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[Session]:
+        try:
+            with self._database.write() as session:
+                yield session
+        except queue.LeaseLost as lost:
+            log.warning("%s", lost)
+            raise KeyboardInterrupt from None
+
+
+def event_data(event: Event) -> dict[str, Any] | None:
+    """The event as data of its kind; ``None`` for one that says nothing."""
+    where = {
+        "trial": event.trial_number,
+        "config": event.config,
+        "settled": event.trials_settled,
+        "planned": event.trials_planned,
+    }
+    if event.kind == "trial":
+        return where
+    if event.kind == "probe" and event.ask is not None:
+        ask = event.ask
+        expected = ask.peak_bytes.value if ask.peak_bytes is not None else None
+        asked = {"batch_size": ask.batch_size, "purpose": str(ask.purpose)}
+        return {**where, **asked, "expected_peak_bytes": expected}
+    if event.kind in ("measured", "reused") and event.measurement is not None:
+        return {**where, **measurement_data(event.measurement)}
+    if event.kind == "settled" and event.trial is not None:
+        trial = event.trial
+        return {
+            **where,
+            "state": trial.state,
+            "reason": trial.reason,
+            "batch_size": trial.batch_size,
+            "binding": trial.binding,
+            "throughput_samples_per_s": trial.throughput_samples_per_s,
+            "probes": trial.probes,
+            "wall_s": trial.wall_s,
+        }
+    return None
+
+
+def measurement_data(measurement: Measurement) -> dict[str, Any]:
+    """What is worth seeing of a measurement at once; all of it is in the measurements."""
+    timing = measurement.step_time
+    return {
+        "batch_size": measurement.batch_size,
+        "purpose": str(measurement.purpose),
+        "verdict": str(measurement.verdict),
+        "reason": measurement.reason,
+        "peak_bytes": measurement.peak_bytes,
+        "limit_bytes": measurement.limit_bytes,
+        "step_mean_s": timing.mean_s if timing is not None else None,
+        "tainted": list(measurement.tainted),
+    }
+
+
+def incumbent_data(best: Candidate) -> dict[str, Any]:
+    """The configuration that would be recommended if the study ended now."""
+    return {
+        "config": best.run.config,
+        "batch_size": best.run.batch_size,
+        "step_mean_s": best.step_time.mean_s,
+        "throughput_samples_per_s": best.throughput_samples_per_s,
+        "peak_bytes": best.run.peak_bytes,
+    }

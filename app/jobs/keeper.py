@@ -23,7 +23,6 @@ from app.jobs import queue, repository, runner_repository
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import ACTIVE
 from app.settings import Settings
-from app.studies import service
 from optimizer.records import short_hash
 
 LOG_FILE = "runner.log"
@@ -72,7 +71,8 @@ class Keeper:
 
     def _is_needed(self) -> bool:
         """Whether a job waits that no runner could take, as far as runners are known."""
-        counts = service.counts(self._database)
+        with self._database.read() as session:
+            counts = repository.counts(session)
         if not any(counts.get(state, 0) for state in ACTIVE):
             return False
         with self._database.write() as session:

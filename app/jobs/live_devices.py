@@ -14,8 +14,8 @@ from app.http.runtime import Service
 from app.jobs import repository as jobs
 from app.jobs import runner_repository
 from app.jobs.offers import DeviceOffer
-from app.jobs.place import this_place
 from app.jobs.runner_repository import RunnerRecord
+from app.tuning.owner import this_place
 from probes.devices import host
 from probes.devices.base import DeviceFacts
 from probes.devices.lease import holder_of

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from app.jobs.records import Job
-from app.jobs.repository import Wanted
+from app.jobs.repository import Runnable
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Offers:
     def leases(self) -> set[str]:
         return {offer.lease for offer in self.devices}
 
-    def wanted(self, taken: Collection[str]) -> list[Wanted]:
+    def runnable(self, taken: Collection[str]) -> list[Runnable]:
         """What can be run now, while the devices in ``taken`` are in use."""
         found = []
         for python in sorted(set(self.workloads.values())):
@@ -55,7 +55,7 @@ class Offers:
             free = [offer for offer in offers if offer.lease not in taken]
             if free:
                 found.append(
-                    Wanted(
+                    Runnable(
                         workloads=[name for name, p in self.workloads.items() if p == python],
                         devices=set().union(*(offer.answers_to for offer in free)),
                         best_is_free=offers[0] in free,

@@ -18,16 +18,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.database import Database, open_database
-from app.jobs import queue
+from app.jobs import queue, repository
+from app.jobs.events import Report
 from app.jobs.records import FAILED, FINISHED, Job
-from app.jobs.report import Report
 from app.jobs.run import run_study
 from app.settings import Settings, load_settings
-from app.studies import service
 from probes.errors import TonnageError
 
 if TYPE_CHECKING:
-    from app.tuning.tune import Answer
+    from app.tuning.tune import StudyAnswer
 
 DATABASE_VARIABLE = "TONNAGE_DATABASE_URL"
 STDIN = 0
@@ -38,7 +37,7 @@ EXIT_AGAIN = os.EX_TEMPFAIL
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
-RunStudy = Callable[[Settings, Database, Job, str, Report], "Answer"]
+RunStudy = Callable[[Settings, Database, Job, str, Report], "StudyAnswer"]
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,10 @@ def run_job(
     """Run the job and store how it ended."""
     from app.database.errors import is_unavailable
 
-    job = service.get(database, job_id)
+    with database.read() as session:
+        job = repository.get(session, job_id)
+    if job is None:
+        raise queue.LeaseLost(f"Job {job_id} was deleted.")
     report = Report(database, job_id, runner_id)
     try:
         answer = run(settings, database, job, device, report)
@@ -101,7 +103,7 @@ def run_job(
     return EXIT_DONE
 
 
-def outcome(answer: Answer) -> tuple[str, str, dict[str, object]]:
+def outcome(answer: StudyAnswer) -> tuple[str, str, dict[str, object]]:
     """State, message and event data of a study that came to its end. One that could not measure
     anything has failed: the same request goes on with it when the machine is quiet."""
     recommendation = answer.recommendation

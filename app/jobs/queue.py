@@ -17,7 +17,6 @@ from app.clock import utc_now
 from app.database.models import JobRow
 from app.jobs import repository, runner_repository
 from app.jobs.offers import DeviceOffer
-from app.jobs.place import this_place
 from app.jobs.records import (
     CANCELLED,
     FAILED,
@@ -30,7 +29,7 @@ from app.jobs.records import (
 )
 from app.jobs.runner_repository import RunnerRecord
 from app.tuning import repository as studies
-from app.tuning.owner import Owner
+from app.tuning.owner import Owner, this_place
 from probes.errors import TonnageError
 
 MAX_DEATHS = 3
@@ -69,7 +68,7 @@ def claim(
     another runner takes the device at the same moment.
     """
     taken = _taken(session, runner, busy)
-    row = repository.next_waiting(session, runner.offers.wanted(taken), skip, lock=True)
+    row = repository.next_waiting(session, runner.offers.runnable(taken), skip, lock=True)
     if row is None:
         return None
     offer = runner.offers.choose(row.workload, row.device, row.resume_on, taken)
@@ -93,7 +92,7 @@ def is_work_for(
     skip: Collection[str] = (),
 ) -> bool:
     """Whether ``claim`` would find something: a look that locks nothing."""
-    wanted = runner.offers.wanted(_taken(session, runner, busy))
+    wanted = runner.offers.runnable(_taken(session, runner, busy))
     return repository.next_waiting(session, wanted, skip, lock=False) is not None
 
 

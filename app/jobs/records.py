@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from optimizer.records import short_hash
+from app.tuning.request import StudyRequest
 
 QUEUED, RUNNING, INTERRUPTED = "queued", "running", "interrupted"
 FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
@@ -16,53 +16,6 @@ WAITING = (QUEUED, INTERRUPTED)
 ACTIVE = (*WAITING, RUNNING)
 OVER = (FINISHED, FAILED, CANCELLED)
 STATES = (*ACTIVE, *OVER)
-
-
-@dataclass(frozen=True)
-class StudyRequest:
-    """What somebody asks for. The fields mean what the options of ``tonnage tune`` mean."""
-
-    workload: str
-    """A registered name (``app.workloads.registry``), never a path or module."""
-    budget: str = "prototyping"
-    device: str | None = None
-    """``cuda:0``, a fingerprint's key or a product name; ``None``: the best one of the host."""
-    memory_budget_bytes: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    pinned: dict[str, Any] = field(default_factory=dict)
-    levers: list[str] = field(default_factory=list)
-    """Levers to search too."""
-    objective: str | None = None
-    """``throughput``, ``capacity`` or ``pareto``; ``None``: the budget's."""
-    sampler: str | None = None
-    """What proposes configs (``optimizer.proposals.Sampler``); ``None``: the study's own."""
-    trials: int | None = None
-    timeout_s: float | None = None
-    """No config is begun after so long; the best so far is recommended."""
-    cycle_batches: int | None = None
-    time_scale: float = 1.0
-    headroom: float | None = None
-    effective_batch_size: int | None = None
-    accept_disturbed: bool | None = None
-    fresh: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> StudyRequest:
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
-
-    @property
-    def device_name(self) -> str | None:
-        """The device as names are compared."""
-        return self.device.strip().lower() if self.device is not None else None
-
-    @property
-    def key(self) -> str:
-        """Equal for two requests that ask the same."""
-        return short_hash(self.to_dict())
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import JobEventRow, JobKeyRow, JobRow
-from app.jobs.records import QUEUED, RUNNING, WAITING, Job, JobEvent, StudyRequest
+from app.jobs.records import QUEUED, RUNNING, WAITING, Job, JobEvent
+from app.tuning.request import StudyRequest
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Runnable:
     """Which waiting jobs somebody could run: one of these workloads on one of these devices."""
 
     workloads: Collection[str]
@@ -173,7 +174,7 @@ def waiting(session: Session, limit: int = 1000) -> list[Job]:
 
 
 def next_waiting(
-    session: Session, wanted: Collection[Wanted], skip: Collection[str], *, lock: bool
+    session: Session, wanted: Collection[Runnable], skip: Collection[str], *, lock: bool
 ) -> JobRow | None:
     """The oldest waiting job that can be run. With ``lock`` it is kept to this transaction, and one
     that another has locked, and is therefore about to take, is passed over."""
@@ -194,7 +195,7 @@ def next_waiting(
     return session.execute(statement).scalar_one_or_none()
 
 
-def _can_run(wanted: Wanted, now: datetime) -> ColumnElement[bool]:
+def _can_run(wanted: Runnable, now: datetime) -> ColumnElement[bool]:
     device: ColumnElement[bool] = JobRow.device.in_(list(wanted.devices))
     if wanted.best_is_free:
         device = or_(device, JobRow.device.is_(None))
@@ -274,7 +275,7 @@ def record(row: JobRow) -> Job:
         id=row.id,
         study_id=row.study_id,
         state=row.state,
-        request=StudyRequest.from_dict(row.request),
+        request=StudyRequest.trusted(row.request),
         message=row.message,
         deaths=row.deaths,
         cancel_requested=row.cancel_requested,

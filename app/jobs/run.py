@@ -8,15 +8,16 @@ import time
 from typing import TYPE_CHECKING
 
 from app.database import Database
-from app.jobs.records import Job, StudyRequest
-from app.jobs.report import Report
+from app.jobs.events import Report
+from app.jobs.records import Job
 from app.settings import Settings
 from app.tuning import service as studies
+from app.tuning.request import StudyRequest
 from app.tuning.service import StudyIsRunning
 from app.workloads import registry
 
 if TYPE_CHECKING:
-    from app.tuning.tune import Answer, Question
+    from app.tuning.tune import StudyAnswer
 
 POLL_S = 1.0
 """How often it is looked whether another process has ended with the study."""
@@ -24,11 +25,12 @@ POLL_S = 1.0
 
 def run_study(
     settings: Settings, database: Database, job: Job, device: str, report: Report
-) -> Answer:
-    """Search on the device until there is an answer; a study that was begun before is gone on with.
+) -> StudyAnswer:
+    """Search on the device until there is an answer, or resume the study if it was begun before.
 
-    Raises what ``tune_study`` raises; every process it started has ended then. While somebody else
-    measures on the device, or runs the same study, it waits.
+    Only the first attempt of a ``fresh`` request is fresh: a later one resumes what that began.
+    Waits while another process measures on the device or runs the same study. Raises what
+    ``tune_study`` raises; every process it started has ended then.
     """
     from app.machine.session import MeasuringSession
     from app.machine.target import open_target
@@ -52,7 +54,7 @@ def run_study(
                 return tune_study(
                     bench,
                     database,
-                    question(request, fresh=request.fresh and job.study_id is None),
+                    request.model_copy(update={"fresh": request.fresh and job.study_id is None}),
                     report.study,
                     report.note,
                     report.waiting,
@@ -62,27 +64,6 @@ def run_study(
             except StudyIsRunning as other:
                 report.waiting(str(other))
                 wait_for_owner(database, other.study_id)
-
-
-def question(request: StudyRequest, *, fresh: bool) -> Question:
-    """The request as the search takes it. ``fresh`` only for the first attempt: one that was
-    interrupted goes on with the study that it began."""
-    from app.tuning.tune import Question
-    from optimizer.budgets import Objective
-    from optimizer.proposals import Sampler
-
-    return Question(
-        budget=request.budget,
-        pinned=request.pinned,
-        levers=tuple(request.levers),
-        objective=Objective(request.objective) if request.objective is not None else None,
-        sampler=request.sampler or Sampler.PREDICTIVE,
-        trials=request.trials,
-        timeout_s=request.timeout_s,
-        cycle_batches=request.cycle_batches,
-        time_scale=request.time_scale,
-        fresh=fresh,
-    )
 
 
 def wait_for_owner(database: Database, study_id: str) -> None:

@@ -22,13 +22,12 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.ids import new_id
 from app.jobs import queue, repository, runner_repository
+from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import DeviceOffer, Offers
-from app.jobs.place import this_place
 from app.jobs.process import DATABASE_VARIABLE, EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
 from app.jobs.records import CANCELLED, OVER, QUEUED, Job
-from app.jobs.watch import Watch
 from app.settings import RunnerSettings
-from app.tuning.owner import this_process
+from app.tuning.owner import this_place, this_process
 from probes.errors import TonnageError
 
 POLL_S = 0.5
@@ -113,7 +112,7 @@ class Runner:
         self._running: list[_Running] = []
         self._not_before: dict[str, float] = {}
         self._record: runner_repository.RunnerRecord | None = None
-        self._watch = Watch(settings.dead_after_s, clock)
+        self._watch = HeartbeatMonitor(settings.dead_after_s, clock)
         self._beat_at_s = clock()
         self._busy_at_s = clock()
         self._stopping = False

@@ -40,7 +40,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         problem = Problem.model_json_schema(ref_template=_REF + "{model}")
         schemas.update(problem.pop("$defs"), Problem=problem)
         budgets = list(app.state.service.settings.budgets)
-        schemas["StudyCreate"]["properties"]["budget"]["enum"] = budgets
+        schemas["StudyRequest"]["properties"]["budget"]["enum"] = budgets
         document["components"]["securitySchemes"] = {"key": _KEY}
         for path, operations in document["paths"].items():
             for method in _METHODS:

@@ -22,8 +22,9 @@ from app.http.security import Admin, Reader, Runner
 from app.log_context import bind
 from app.studies import service as jobs
 from app.studies import view
-from app.studies.schemas import StudyCreate, StudyOut, StudyQuery, TrialOut
+from app.studies.schemas import StudyOut, StudyQuery, TrialOut
 from app.studies.stream import nothing_left, stream
+from app.tuning.request import StudyRequest
 
 router = resource("studies", "/v1/studies")
 
@@ -66,14 +67,14 @@ def list_studies(
 def start_study(
     service: ServiceDep,
     caller: Runner,
-    body: StudyCreate,
+    body: StudyRequest,
     key: IdempotencyKey = None,
 ) -> Response:
     """It is queued, and a runner process takes it; `Location` is where to watch it. While the same
     question is queued or running, it is that study that is answered with."""
     job = jobs.submit(
         service.database,
-        body.request(),
+        body,
         idempotency_key=idempotency.of_caller(caller, key),
         settings=service.settings,
     )

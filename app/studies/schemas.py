@@ -9,24 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.http.fields import (
-    Config,
-    CycleBatches,
-    EffectiveBatch,
-    FirstError,
-    Fraction,
-    MemoryBudget,
-    Number,
-    RequestBody,
-    Seconds,
-    Short,
-    Trials,
-    WorkloadText,
-)
+from app.http.fields import Short, WorkloadText
 from app.http.paging import NamedPageQuery
-from app.jobs.records import JobEvent, StudyRequest
-from optimizer.budgets import Objective
-from optimizer.proposals import Sampler
+from app.jobs.records import JobEvent
+from app.tuning.request import EXAMPLE as EXAMPLE_REQUEST
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
@@ -34,13 +20,6 @@ if TYPE_CHECKING:
 
 StudyState = Literal["queued", "running", "interrupted", "finished", "failed", "cancelled"]
 
-EXAMPLE_REQUEST: JsonDict = {
-    "workload": "transformer",
-    "budget": "prototyping",
-    "device": "cuda:0",
-    "pinned": {"precision": "bf16"},
-    "trials": 8,
-}
 EXAMPLE: JsonDict = {
     "id": "st_1k0rr48nvttvb71401qp",
     "state": "running",
@@ -96,80 +75,6 @@ class StudyOut(BaseModel):
         return cls(**asdict(view))
 
 
-class StudyCreate(RequestBody):
-    """A question: which configuration fits this budget on this device? The fields mean what the
-    options of `tonnage tune` mean."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
-
-    workload: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=255,
-            description="A name that `GET /v1/workloads/registered` lists. A path or a module is "
-            "refused: code that a request names is never imported.",
-            examples=["transformer"],
-        ),
-    ]
-    budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
-    device: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
-            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best one "
-            "of a host with a runner.",
-        ),
-    ] = None
-    memory_budget_bytes: Annotated[
-        MemoryBudget | None, Field(description="Emulates a smaller device.")
-    ] = None
-    options: Annotated[
-        Config, Field(description="Parameters of the workload that a request may give.")
-    ] = Field(default_factory=dict)
-    pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
-        Field(default_factory=dict)
-    )
-    levers: Annotated[
-        list[Short], Field(max_length=20, description="Levers that are searched too."), FirstError
-    ] = Field(default_factory=list)
-    objective: Annotated[
-        Annotated[Objective, Field(strict=False)] | None,
-        Field(description="What is best inside the window. Default: the budget's."),
-    ] = None
-    sampler: Annotated[
-        Annotated[Sampler, Field(strict=False)] | None,
-        Field(description="What proposes configurations. Default: `predictive`."),
-    ] = None
-    effective_batch_size: Annotated[
-        EffectiveBatch | None,
-        Field(description="Samples per optimizer step; the micro-batch is searched."),
-    ] = None
-    trials: Annotated[Trials | None, Field(description="Configurations measured at most.")] = None
-    timeout_s: Annotated[
-        Seconds | None, Field(description="No configuration is begun after so long.")
-    ] = None
-    cycle_batches: Annotated[CycleBatches | None, Field(description="Batches in a cycle.")] = None
-    time_scale: Annotated[
-        Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")
-    ] = 1.0
-    headroom: Annotated[
-        Fraction | None, Field(description="Fraction of the memory that is kept free.")
-    ] = None
-    accept_disturbed: Annotated[
-        bool | None,
-        Field(description="Recommend also what was measured while the machine was disturbed."),
-    ] = None
-    fresh: Annotated[bool, Field(description="Measure anew, and reuse nothing from before.")] = (
-        False
-    )
-
-    def request(self) -> StudyRequest:
-        return StudyRequest(**self.model_dump(mode="json"))
-
-
 class TrialOut(BaseModel):
     """One settled configuration of a study."""
 
@@ -212,7 +117,7 @@ class TrialOut(BaseModel):
         return cls(**trial.to_dict())
 
 
-class StudyEvent(BaseModel):
+class StudyEventOut(BaseModel):
     """The `data` of a server-sent event. The kind is its `event`, the number its `id`."""
 
     kind: str = Field(examples=["measured"])
@@ -220,7 +125,7 @@ class StudyEvent(BaseModel):
     data: dict[str, Any] = Field(description="See docs/jobs.md for what each kind carries.")
 
     @classmethod
-    def of(cls, event: JobEvent) -> StudyEvent:
+    def of(cls, event: JobEvent) -> StudyEventOut:
         return cls(kind=event.kind, created_at=event.created_at, data=event.data)
 
 

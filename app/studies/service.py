@@ -1,6 +1,8 @@
-"""What a person or program does with jobs: ask for a study, look, cancel, delete."""
+"""What a person or program does with a study of the service: start, cancel or delete it."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -9,20 +11,18 @@ from app.database import Database
 from app.errors import Conflict, IdempotencyConflict, NotFound
 from app.ids import new_id
 from app.jobs import queue, repository, runner_repository
-from app.jobs.check import check
-from app.jobs.records import (
-    ACTIVE,
-    CANCELLED,
-    RUNNING,
-    WAITING,
-    Job,
-    StudyRequest,
-)
+from app.jobs.records import ACTIVE, CANCELLED, RUNNING, WAITING, Job
 from app.settings import Settings, load_settings
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
 from app.tuning.optuna_trials import forget_trials
-from probes.errors import MeasurementError
+from app.tuning.request import StudyRequest
+from app.workloads import registry
+from optimizer.budgets import budget_named
+from probes import effective_batch
+from probes.errors import InputError, MeasurementError
+from probes.levers import LEVERS
+from probes.space import unknown_name
 
 _ATTEMPTS = 5
 
@@ -55,6 +55,24 @@ def submit(
         except IntegrityError:  # another process submitted the same at the same moment
             continue
     raise MeasurementError("The study could not be queued: others keep asking for it too.")
+
+
+def check(settings: Settings, request: StudyRequest, offered: Collection[str] = ()) -> None:
+    """Everything that can be checked without a device. Raises ``NotRegistered`` or ``InputError``
+    for a request that no runner could run.
+
+    ``offered`` are the workloads of the known runners. The options of a workload that one of them
+    has registered and this host has not are checked by that runner.
+    """
+    known = registry.registered(settings)
+    if request.workload in known or request.workload not in offered:
+        registry.find(settings, request.workload).asked(request.options)
+    budget_named(request.budget, settings.budget_table())
+    StudyRequest.checked(request.to_dict())
+    for name in request.levers:
+        if name not in LEVERS:
+            raise InputError(unknown_name("lever", name, LEVERS))
+    effective_batch.check(request.effective_batch_size, [*request.pinned, *request.levers])
 
 
 def _submit(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job:

@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.jobs import events
 from app.jobs.records import JobEvent
 from app.studies import service
-from app.studies.schemas import StudyEvent
+from app.studies.schemas import StudyEventOut
 from probes.errors import MeasurementError
 from probes.formatting import finite
 
@@ -51,7 +51,7 @@ async def stream(
         for event in new:
             after = event.id
             yield ServerSentEvent(
-                data=finite(StudyEvent.of(event).model_dump(mode="json")),
+                data=finite(StudyEventOut.of(event).model_dump(mode="json")),
                 event=event.kind,
                 id=str(event.id),
                 retry=RETRY_MS,

@@ -1,4 +1,4 @@
-"""Who runs a study: a process, told apart from a later one with the same number."""
+"""Which process runs a study. A later process with the same number is another owner."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
+
+from optimizer.records import short_hash
 
 START_TOLERANCE_S = 0.05
 
@@ -51,3 +54,27 @@ def _started_s(process: psutil.Process) -> float:
     # pid (command, which may contain anything) state … the 22nd field, in clock ticks since boot
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def this_place() -> str:
+    """Equal for two processes that can see each other by number.
+
+    Containers on one host may share its name and not its processes, and after a reboot the numbers
+    begin anew; where the system does not tell these apart (macOS), the name has to do.
+    """
+    return short_hash([socket.gethostname(), _boot(), _process_namespace()])
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _process_namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""

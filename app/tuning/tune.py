@@ -1,9 +1,9 @@
-"""The main job: turn a question into a study, run or resume it, keep what it ends in."""
+"""The main job: turn a request into a study, run or resume it, store its recommendation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.machine.session import MeasuringSession
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.tuning import service
+from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from app.workloads.space import space_rules
@@ -29,34 +30,14 @@ from probes.measurement import Config
 from probes.space import size
 
 FAVOURITES = 3
-"""So many configs that were recommended before are measured first."""
+"""Number of configs, recommended before, that are measured first."""
 
 Opened = Callable[[str, service.Opening], None]
 """Called with the id of the study, and whether it is new, resumed or finished."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a person asks of a workload on a target."""
-
-    budget: str
-    pinned: dict[str, Any] = field(default_factory=dict)
-    levers: tuple[str, ...] = ()
-    """Levers to search, besides those in the workload's own space."""
-    trials: int | None = None
-    cycle_batches: int | None = None
-    time_scale: float = 1.0
-    fresh: bool = False
-    objective: Objective | None = None
-    sampler: str = Sampler.PREDICTIVE
-    """See ``optimizer.proposals.Sampler``."""
-    timeout_s: float | None = None
-    join: str = ""
-    """The id of a study that another process runs, to work on it too."""
-
-
-@dataclass(frozen=True)
-class Answer:
+class StudyAnswer:
     """How it ended. Without a recommendation, ``reasons`` say why."""
 
     study_id: str
@@ -77,24 +58,24 @@ class Answer:
         }
 
 
-def study_spec(bench: MeasuringSession, question: Question) -> StudySpec:
+def study_spec(bench: MeasuringSession, request: StudyRequest) -> StudySpec:
     """Budget, space and scope put together. Raises ``InputError`` for what does not exist."""
-    budget = budget_named(question.budget, bench.settings.budget_table())
-    budget = budget.scaled(question.time_scale)
-    if question.trials is not None:
-        budget = replace(budget, trials=question.trials)
-    if question.cycle_batches is not None:
-        budget = replace(budget, cycle_batches=question.cycle_batches)
-    if question.objective is not None:
-        budget = replace(budget, objective=question.objective)
+    budget = budget_named(request.budget, bench.settings.budget_table())
+    budget = budget.scaled(request.time_scale)
+    if request.trials is not None:
+        budget = replace(budget, trials=request.trials)
+    if request.cycle_batches is not None:
+        budget = replace(budget, cycle_batches=request.cycle_batches)
+    if request.objective is not None:
+        budget = replace(budget, objective=Objective(request.objective))
     facts = bench.target.facts
     space = space_for(
         bench.space,
         space_rules(bench.settings, bench.workload.label),
         budget.name,
         bench.target.limit_bytes,
-        question.pinned,
-        levers.to_search(question.levers, facts.kind, facts.precisions),
+        request.pinned,
+        levers.to_search(tuple(request.levers), facts.kind, facts.precisions),
     )
     effective_batch.check(bench.effective_batch_size, space)
     return StudySpec(
@@ -102,17 +83,21 @@ def study_spec(bench: MeasuringSession, question: Question) -> StudySpec:
         budget=budget,
         space=space,
         dataset_size=bench.dataset_size,
-        pinned=question.pinned,
+        pinned=request.pinned,
         options=bench.workload.options,
         search={
             "batch_cap": _batch_cap(bench),
             "resolution": bench.settings.probe.resolution,
             "confirm_steps": bench.settings.probe.confirm_steps,
-            "sampler": question.sampler,
+            "sampler": _sampler(request),
         },
         max_parameters=max_parameters(bench, budget.objective),
-        time_scale=question.time_scale,
+        time_scale=request.time_scale,
     )
+
+
+def _sampler(request: StudyRequest) -> str:
+    return str(request.sampler or Sampler.PREDICTIVE)
 
 
 def favourites(database: Database, spec: StudySpec) -> list[Config]:
@@ -145,22 +130,25 @@ def max_parameters(bench: MeasuringSession, objective: Objective) -> int | None:
 def tune_study(
     bench: MeasuringSession,
     database: Database,
-    question: Question,
+    request: StudyRequest,
     report: Callable[[Event], None],
     say: Callable[[str], None],
     waiting: OnWait | None = None,
     *,
+    join: str = "",
     new_id: str | None = None,
     opened: Opened = lambda study_id, opening: None,
-) -> Answer:
-    """Answer from the store where that is possible, else search (or go on searching) as soon as
+) -> StudyAnswer:
+    """Answer from the store where that is possible; else search, or resume the search, as soon as
     no other process measures on the device.
 
-    An interruption leaves the study ready to be resumed; everything measured is committed.
-    ``new_id`` is the id of the study if it is a new one; ``opened`` is told which one it is, before
-    anything is measured.
+    ``bench`` is the workload of the request, opened on its device with its options, memory budget,
+    headroom and effective batch size. ``join`` is the id of a study that another process runs, to
+    work on it too. ``new_id`` is the id that a new study gets. ``opened`` is called with the id of
+    the study before anything is measured. An interruption leaves the study ready to be resumed;
+    everything that was measured is committed.
     """
-    spec = study_spec(bench, question)
+    spec = study_spec(bench, request)
     facts = bench.target.facts
     devices.register(database, bench.target.fingerprint, kind=facts.kind, name=facts.name)
     workloads.register(
@@ -171,24 +159,24 @@ def tune_study(
         dataset_size=spec.dataset_size,
         options=bench.workload.options,
     )
-    if question.join:
-        spec = service.join(database, spec, question.join, bench.target.fingerprint.class_key)
-        say(f"Working on {question.join} too, with {facts.device}.")
-        return _run(bench, database, spec, question.join, question, report, waiting)
+    if join:
+        spec = service.join(database, spec, join, bench.target.fingerprint.class_key)
+        say(f"Working on {join} too, with {facts.device}.")
+        return _run(bench, database, spec, join, request, report, waiting, joined=True)
     study, opening = service.open_study(
-        database, spec, question.fresh, bench.settings.probe.accept_disturbed, new_id
+        database, spec, request.fresh, bench.settings.probe.accept_disturbed, new_id
     )
     opened(study.id, opening)
     if opening == "finished":
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
             say(f"Answered from the store: measured {stored.valid['created_at']}, still valid.")
-            return Answer(study.id, stored, [], True, spec.budget.name)
+            return StudyAnswer(study.id, stored, [], True, spec.budget.name)
     for line in describe(spec, bench, resumed=opening == "resumed"):
         say(line)
     for note in bench.description.get("notes", []):
         say(f"Note: {note}")
-    return _run(bench, database, spec, study.id, question, report, waiting)
+    return _run(bench, database, spec, study.id, request, report, waiting)
 
 
 def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list[str]:
@@ -229,17 +217,19 @@ def _run(
     database: Database,
     spec: StudySpec,
     study_id: str,
-    question: Question,
+    request: StudyRequest,
     report: Callable[[Event], None],
     waiting: OnWait | None,
-) -> Answer:
+    *,
+    joined: bool = False,
+) -> StudyAnswer:
     from optuna.storages import RDBStorage
 
     limits = Limits(
         spec.search["batch_cap"],
         spec.search["resolution"],
         slowest_sample=bench.slowest_sample,
-        timeout_s=question.timeout_s,
+        timeout_s=request.timeout_s,
     )
     known = Known(
         prior=bench.prior,
@@ -254,7 +244,7 @@ def _run(
             SqlStudyStore(database, study_id, spec),
             bench.measure,
             known=known,
-            sampler=question.sampler,
+            sampler=_sampler(request),
             storage=RDBStorage(database.full_url),
             report=report,
             limits=limits,
@@ -268,7 +258,7 @@ def _run(
     except Exception as error:
         service.fail(database, study_id, str(error))
         raise
-    if not question.join or service.inherit(database, study_id):
+    if not joined or service.inherit(database, study_id):
         service.finish(
             database,
             study_id,
@@ -276,6 +266,6 @@ def _run(
             wall_s=outcome.recommendation.study["wall_s"] if outcome.recommendation else 0.0,
             message="; ".join(outcome.reasons),
         )
-    return Answer(
+    return StudyAnswer(
         study_id, outcome.recommendation, outcome.reasons, outcome.measured, spec.budget.name
     )

@@ -119,31 +119,33 @@ def tune(
 
     from app.cli.progress import ProgressDisplay
     from app.cli.recommendation import show
-    from app.tuning.tune import Question, tune_study
+    from app.tuning.request import StudyRequest
+    from app.tuning.tune import tune_study
 
     with ProgressDisplay(quiet=is_quiet()) as progress:
         progress.doing("loading the workload")
         bench = asked.open_session(progress.worker)
+        asked_for = {
+            "workload": bench.workload.label,
+            "pinned": asked.pinned,
+            "levers": list(parse_names(levers)),
+            "objective": objective,
+            "sampler": sampler,
+            "trials": trials,
+            "timeout_s": None if timeout is None else timeout * MINUTE_S,
+            "cycle_batches": cycle_batches,
+            "time_scale": time_scale,
+            "fresh": fresh,
+        }
         answers = [
             tune_study(
                 bench,
                 asked.database,
-                Question(
-                    budget=name,
-                    pinned=asked.pinned,
-                    levers=parse_names(levers),
-                    trials=trials,
-                    cycle_batches=cycle_batches,
-                    time_scale=time_scale,
-                    fresh=fresh,
-                    objective=objective,
-                    sampler=str(sampler),
-                    timeout_s=None if timeout is None else timeout * MINUTE_S,
-                    join=join,
-                ),
+                StudyRequest.trusted({**asked_for, "budget": name}),
                 progress.study,
                 progress.line,
                 progress.waiting,
+                join=join,
             )
             for name in (ALL_BUDGETS if budget == "all" else [budget])
         ]

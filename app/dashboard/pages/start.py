@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -18,10 +17,9 @@ from app.http.resource import resource
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
 from app.jobs.live_devices import LiveDevices
-from app.jobs.records import StudyRequest
 from app.studies import service as jobs
 from app.studies.cost import Cost, expected
-from app.studies.schemas import StudyCreate
+from app.tuning.request import StudyRequest
 from app.workloads.registry import registered
 from app.workloads.space import Described, Describer, space_rules
 from optimizer.budgets import Budget, Objective, budget_named
@@ -168,12 +166,7 @@ def _request(form: Form) -> StudyRequest:
     minutes = form["minutes"]
     if minutes:
         given["timeout_s"] = 60.0 * _number("Time limit", minutes)
-    try:
-        return StudyCreate.model_validate(given, strict=False).request()
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {first['msg']}.") from None
+    return StudyRequest.checked(given)
 
 
 def _whole(name: str, text: str) -> int | None:

@@ -19,10 +19,10 @@ from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from app.devices import repository as devices
 from app.http.runtime import Service
-from app.jobs.records import StudyRequest
 from app.settings import load_settings
 from app.studies import service as jobs
 from app.tuning import service as studies
+from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from app.workloads import repository as workloads
 from app.workloads.space import Described, Describer
@@ -62,7 +62,7 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
         (folder / "report.html").write_text(report(view(database, made)), encoding="utf-8")
         other = store(database, workload="other.py:Net", budget="prototyping")
         running_id = half_done(database)
-        waiting_id = jobs.submit(database, StudyRequest("transformer")).id
+        waiting_id = jobs.submit(database, StudyRequest(workload="transformer")).id
         check_id = surroundings(database)
         with running(offline(database)) as url:
             study_id = made.study["id"]

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from app.jobs.records import StudyRequest
 from app.keys import service as keys
 from app.keys import sessions
 from app.studies import service as jobs
+from app.tuning.request import StudyRequest
 from tests.app.dashboard.conftest import log_in, token_in
 from tests.app.one_kind import kind  # noqa: F401
 
@@ -55,7 +55,7 @@ def test_logging_out_ends_the_session(locked, database):
 
 
 def test_a_reader_sees_no_button_and_may_not_do_what_it_does(locked, database):
-    job = jobs.submit(database, StudyRequest("transformer"))
+    job = jobs.submit(database, StudyRequest(workload="transformer"))
     log_in(locked, database, "read")
     page = locked.get(f"/studies/{job.id}").text
     assert "Cancel" not in page
@@ -67,7 +67,7 @@ def test_a_reader_sees_no_button_and_may_not_do_what_it_does(locked, database):
 
 
 def test_a_form_without_its_token_changes_nothing(locked, database):
-    job = jobs.submit(database, StudyRequest("transformer"))
+    job = jobs.submit(database, StudyRequest(workload="transformer"))
     log_in(locked, database, "run")
     address = f"/studies/{job.id}/cancel"
     for form in ({"other": "x"}, {"csrf_token": "x" * 64}):
@@ -83,7 +83,7 @@ def test_a_form_without_its_token_changes_nothing(locked, database):
 
 
 def test_without_keys_a_form_needs_its_token_too(pages, database):
-    job = jobs.submit(database, StudyRequest("transformer"))
+    job = jobs.submit(database, StudyRequest(workload="transformer"))
     address = f"/studies/{job.id}"
     assert pages.post(f"{address}/cancel", data={"other": "x"}).status_code == 403
     form = {"csrf_token": token_in(pages.get(address).text)}

@@ -11,11 +11,11 @@ from app.checks import service as checks
 from app.dashboard.assets import assets
 from app.dashboard.page import NAVIGATION
 from app.devices import repository as devices
-from app.jobs.records import StudyRequest
 from app.measurements import repository
 from app.recommendations.matrix import matrix
 from app.studies import service as jobs
 from app.tuning import service as studies
+from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from app.workloads.space import Described
 from probes.space import Choice
@@ -219,7 +219,7 @@ def test_configs_are_sorted_filtered_and_paged_on_the_server(pages, database):
 
 
 def test_a_study_that_waits_says_for_what(pages, database):
-    job = jobs.submit(database, StudyRequest("transformer"))
+    job = jobs.submit(database, StudyRequest(workload="transformer"))
     page = pages.get(f"/studies/{job.id}").text
     assert "No runner is there." in page
     assert f'data-events="/studies/{job.id}/changes' in page
@@ -228,7 +228,7 @@ def test_a_study_that_waits_says_for_what(pages, database):
 
 
 def test_the_stream_tells_of_changes_and_ends_with_the_study(pages, database):
-    job = jobs.submit(database, StudyRequest("transformer"))
+    job = jobs.submit(database, StudyRequest(workload="transformer"))
     jobs.cancel(database, job.id)
     with pages.stream("GET", f"/studies/{job.id}/changes") as answer:
         lines = [line for line in answer.iter_lines() if line]

@@ -19,14 +19,13 @@ from app.database.models import PREFIX, Base
 from app.http import idempotency
 from app.jobs import runner_repository as runners
 from app.jobs.offers import Offers
-from app.jobs.place import this_place
-from app.jobs.records import StudyRequest
 from app.keys import service as keys
 from app.measurements import repository as measurements
 from app.runs import service as runs
 from app.studies import service as jobs
 from app.tuning import service as studies
-from app.tuning.owner import this_process
+from app.tuning.owner import this_place, this_process
+from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from optimizer.records import Prediction
 from probes.errors import InputError
@@ -71,7 +70,7 @@ def fill(database) -> None:
     store.add_trial(factories.trial())
     studies.finish(database, study.id, factories.recommendation())
     store.claim(factories.trial().config)
-    jobs.submit(database, StudyRequest("transformer"), idempotency_key="k")
+    jobs.submit(database, StudyRequest(workload="transformer"), idempotency_key="k")
     with database.write() as session:
         runners.add(session, "run_1", this_process(), this_place(), Offers({}))
     facts = {"workload": "w", "device": "cpu", "fingerprint": "f"}

@@ -329,10 +329,10 @@ class TestSlowClients:
         assert sent < 1000
 
     def test_who_does_not_read_an_event_stream_holds_up_nobody(self, serve, database):
-        from app.jobs.records import StudyRequest
         from app.studies import service as jobs
+        from app.tuning.request import StudyRequest
 
-        job = jobs.submit(database, StudyRequest("transformer"))
+        job = jobs.submit(database, StudyRequest(workload="transformer"))
         url = serve(max_connections=32, event_poll_s=1.0)
         deaf = []
         for _ in range(20):

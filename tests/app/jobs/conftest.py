@@ -16,9 +16,10 @@ from app.database import Database, open_database
 from app.jobs import events
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE
-from app.jobs.records import Job, StudyRequest
+from app.jobs.records import Job
 from app.jobs.runner import Process, Start
 from app.studies import service
+from app.tuning.request import StudyRequest
 
 ROOT = Path(__file__).parents[3]
 WORKLOADS = ("transformer", "visnet")
@@ -47,7 +48,7 @@ def offers(*devices: str, host: str = "here", python: str = "") -> Offers:
 
 def request(does: str = "finish", **changes: Any) -> StudyRequest:
     asked = {"workload": "transformer", "budget": "smoke_test", "pinned": {"does": does}}
-    return StudyRequest(**{**asked, **changes})
+    return StudyRequest.trusted({**asked, **changes})
 
 
 def start_scripted(database: Database, folder: Path) -> Start:

@@ -9,10 +9,9 @@ import pytest
 
 from app.jobs import queue, runner_repository
 from app.jobs.keeper import LOG_FILE, RETRY_S, Keeper, is_held, lock_file, only_one, runner_command
-from app.jobs.place import this_place
 from app.settings import load_settings
 from app.studies import service
-from app.tuning.owner import this_process
+from app.tuning.owner import this_place, this_process
 from tests.app.jobs.conftest import offers, request, until
 
 

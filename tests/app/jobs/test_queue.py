@@ -10,12 +10,11 @@ import pytest
 
 from app.database.models import JobRow, StudyRow
 from app.jobs import queue, runner_repository
+from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import Offers
-from app.jobs.place import this_place
-from app.jobs.watch import Watch
 from app.studies import service
 from app.tuning import service as studies
-from app.tuning.owner import Owner, _started_s, this_process
+from app.tuning.owner import Owner, _started_s, this_place, this_process
 from tests.app import factories
 from tests.app.jobs.conftest import kinds, offers, request, state
 
@@ -323,7 +322,7 @@ class TestWatching:
 
     def test_one_that_stirs_lives_and_one_that_does_not_is_silent(self, database):
         clock = Clock()
-        watch = Watch(60.0, clock)
+        watch = HeartbeatMonitor(60.0, clock)
         for name in ("run_1", "run_2"):
             add_runner(database, name, offers("cpu"), owner=DEAD, place="elsewhere")
 
@@ -340,7 +339,7 @@ class TestWatching:
 
     def test_while_we_could_not_look_nobody_was_silent(self, database):
         clock = Clock()
-        watch = Watch(60.0, clock)
+        watch = HeartbeatMonitor(60.0, clock)
         add_runner(database, "run_1", offers("cpu"), owner=DEAD, place="elsewhere")
         with database.read() as session:
             runners = runner_repository.listing(session)
@@ -353,7 +352,7 @@ class TestWatching:
 
     def test_runners_here_are_looked_up_instead(self, database):
         clock = Clock()
-        watch = Watch(60.0, clock)
+        watch = HeartbeatMonitor(60.0, clock)
         add_runner(database, "run_1", offers("cpu"))
         with database.read() as session:
             runners = runner_repository.listing(session)

@@ -8,16 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from app.jobs import run
+from app.jobs.events import Report, event_data
 from app.jobs.process import outcome
-from app.jobs.report import Report, event_data
 from app.machine import session as benches
 from app.machine import target as targets
 from app.settings import load_settings
 from app.studies import service
 from app.tuning import service as studies
 from app.tuning import tune
-from app.tuning.tune import Answer
-from optimizer.budgets import Objective
+from app.tuning.request import StudyRequest
+from app.tuning.tune import StudyAnswer
 from optimizer.trials import Event
 from probes.errors import InputError
 from probes.max_batch import Ask
@@ -47,7 +47,7 @@ class Seen:
         self.workload = None
         self.headroom = 0.0
         self.effective_batch_size: int | None = None
-        self.questions: list[tune.Question] = []
+        self.questions: list[StudyRequest] = []
         self.new_ids: list[str | None] = []
         self.busy = 0
 
@@ -65,7 +65,7 @@ class Seen:
         if self.busy:
             self.busy -= 1
             raise studies.StudyIsRunning("st_other", "Study st_other is being run by process 7.")
-        return Answer(new_id or "st_old", None, [], True)
+        return StudyAnswer(new_id or "st_old", None, [], True)
 
 
 @pytest.fixture
@@ -109,19 +109,7 @@ def test_the_request_is_asked_of_the_device_the_runner_chose(database, seen):
     assert seen.where == (None, "cuda:1", 2**30)
     assert (seen.workload.spec, seen.workload.options) == ("transformer", {"length": 16})
     assert (seen.headroom, seen.new_ids) == (0.2, [job.id])
-    (question,) = seen.questions
-    assert question == tune.Question(
-        "smoke_test",
-        pinned={"does": "finish"},
-        levers=("precision",),
-        objective=Objective.CAPACITY,
-        sampler="tpe",
-        trials=3,
-        timeout_s=60.0,
-        cycle_batches=10,
-        time_scale=0.5,
-        fresh=True,
-    )
+    assert seen.questions == [asked]
     assert seen.effective_batch_size == 64
     assert seen.settings.probe.accept_disturbed
     assert seen.settings.probe.lease_wait_s == math.inf
@@ -173,14 +161,14 @@ def test_waiting_is_over_when_the_study_is_not_run_any_more(database, monkeypatc
 
 
 def test_how_a_study_ends_its_job():
-    found = outcome(Answer("st_1", factories.recommendation(), [], True))
+    found = outcome(StudyAnswer("st_1", factories.recommendation(), [], True))
     assert found[0] == "finished"
     assert found[2]["recommendation_id"] == "rec_1"
-    assert outcome(Answer("st_1", None, ["Nothing fits."], True))[:2] == (
+    assert outcome(StudyAnswer("st_1", None, ["Nothing fits."], True))[:2] == (
         "finished",
         "Nothing fits.",
     )
-    assert outcome(Answer("st_1", None, ["It was disturbed."], False))[0] == "failed"
+    assert outcome(StudyAnswer("st_1", None, ["It was disturbed."], False))[0] == "failed"
 
 
 def test_events_of_the_search_carry_what_is_worth_seeing():

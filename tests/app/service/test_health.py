@@ -7,10 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from app.database import migrate
-from app.jobs.records import StudyRequest
 from app.measurements import service as measurements
 from app.studies import service as jobs
 from app.tuning import service as studies
+from app.tuning.request import StudyRequest
 from probes.measurement import Verdict
 from tests.app import factories
 from tests.app.serving import problem
@@ -51,7 +51,7 @@ def test_metrics_say_what_is_stored_and_queued(api, database):
     measurements.record(database, spec.scope, factories.measurement())
     measurements.record(database, spec.scope, factories.measurement(9, Verdict.OOM))
     measurements.record(database, spec.scope, factories.measurement(10, Verdict.OOM))
-    jobs.submit(database, StudyRequest("transformer"))
+    jobs.submit(database, StudyRequest(workload="transformer"))
     found = samples(api)
     assert sample(found, "tonnage_studies", state="finished") == 1
     assert sample(found, "tonnage_studies", state="queued") == 1

@@ -12,11 +12,12 @@ import pytest
 from app.database.errors import DatabaseUnavailable
 from app.jobs import events, queue
 from app.jobs import repository as jobs
-from app.jobs.records import RUNNING, StudyRequest
+from app.jobs.records import RUNNING
 from app.studies import service as jobs_service
 from app.studies import stream as stream_module
 from app.studies.stream import stream
 from app.tuning import service as studies
+from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from tests.app import factories
 from tests.app.serving import problem
@@ -263,7 +264,7 @@ class TestEvents:
         problem(answer, 422, "invalid-request")
 
     def test_a_database_that_is_away_is_waited_for(self, database, monkeypatch):
-        job = jobs_service.submit(database, StudyRequest("transformer"))
+        job = jobs_service.submit(database, StudyRequest(workload="transformer"))
         real, failures = stream_module._look, iter([True, True])
 
         def look(*arguments):

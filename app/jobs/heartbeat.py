@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from app.jobs.place import this_place
 from app.jobs.runner_repository import RunnerRecord
+from app.tuning.owner import this_place
 
 
-class Watch:
+class HeartbeatMonitor:
     """Remembers since when each runner's count of beats has stood still.
 
     Clocks of two hosts may differ, and any of them may be set: what is compared is how long we

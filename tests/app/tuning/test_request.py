@@ -1,4 +1,4 @@
-"""What a question on the command line becomes: space, scope and bounds of the study."""
+"""What a request becomes: space, scope and bounds of the study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from app.machine.session import MeasuringSession
 from app.machine.target import Target
 from app.settings import load_settings
-from app.tuning.tune import Question, describe, study_spec
+from app.tuning.request import StudyRequest
+from app.tuning.tune import describe, study_spec
+from optimizer.budgets import Objective
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
@@ -47,8 +49,8 @@ def bench(
     )
 
 
-def ask(**asked: Any) -> Question:
-    return Question("smoke_test", **asked)
+def ask(**asked: Any) -> StudyRequest:
+    return StudyRequest.trusted({"workload": "train.py:Net", "budget": "smoke_test", **asked})
 
 
 def test_named_levers_are_searched_with_what_the_device_can_do(tmp_path: Path) -> None:
@@ -102,3 +104,29 @@ def test_an_effective_batch_and_an_accumulation_contradict_each_other(
 ) -> None:
     with pytest.raises(InputError, match="decides the accumulation"):
         study_spec(bench(tmp_path, effective=256), ask(**asked))
+
+
+def test_a_stored_request_is_read_as_it_was_accepted_then(tmp_path: Path) -> None:
+    stored = {"workload": "transformer", "trials": 10**9, "objective": "capacity", "dropped": 1}
+
+    read = StudyRequest.trusted(stored)
+
+    assert (read.workload, read.trials, read.budget) == ("transformer", 10**9, "prototyping")
+    assert StudyRequest.trusted(read.to_dict()) == read
+    spec = study_spec(bench(tmp_path), read)
+    assert spec.budget.objective is Objective.CAPACITY
+
+
+def test_the_same_question_has_the_key_that_the_last_release_stored() -> None:
+    """Or a study that waits while Tonnage is upgraded would be queued a second time."""
+    asked = {
+        "workload": "transformer",
+        "device": "cuda:0",
+        "pinned": {"precision": "bf16"},
+        "levers": ["compile"],
+        "objective": "capacity",
+        "sampler": "tpe",
+        "trials": 8,
+        "timeout_s": 60,
+    }
+    assert StudyRequest.checked(asked).key == "9c4cb338b2c5a6e8"

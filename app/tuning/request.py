@@ -1,0 +1,143 @@
+"""What a study is asked. One declaration for the command line, the HTTP interface and the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
+
+from app.http.fields import (
+    Config,
+    CycleBatches,
+    EffectiveBatch,
+    FirstError,
+    Fraction,
+    MemoryBudget,
+    Number,
+    RequestBody,
+    Seconds,
+    Short,
+    Trials,
+)
+from optimizer.budgets import Objective
+from optimizer.proposals import Sampler
+from optimizer.records import short_hash
+from probes.errors import InputError
+
+EXAMPLE: JsonDict = {
+    "workload": "transformer",
+    "budget": "prototyping",
+    "device": "cuda:0",
+    "pinned": {"precision": "bf16"},
+    "trials": 8,
+}
+
+
+class StudyRequest(RequestBody):
+    """A question: which configuration fits this budget on this device? The fields mean what the
+    options of `tonnage tune` mean."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE]})
+
+    workload: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=255,
+            description="A name that `GET /v1/workloads/registered` lists. A path or a module is "
+            "refused: code that a request names is never imported.",
+            examples=["transformer"],
+        ),
+    ]
+    budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
+    device: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best "
+            "device of a host with a runner.",
+        ),
+    ] = None
+    memory_budget_bytes: Annotated[
+        MemoryBudget | None, Field(description="Emulates a smaller device.")
+    ] = None
+    options: Annotated[
+        Config, Field(description="Parameters of the workload that a request may give.")
+    ] = Field(default_factory=dict)
+    pinned: Annotated[Config, Field(description="Dimensions and levers that are not searched.")] = (
+        Field(default_factory=dict)
+    )
+    levers: Annotated[
+        list[Short],
+        Field(max_length=20, description="Levers to search, besides the workload's own space."),
+        FirstError,
+    ] = Field(default_factory=list)
+    objective: Annotated[
+        Annotated[Objective, Field(strict=False)] | None,
+        Field(description="What is best inside the window. Default: the budget's."),
+    ] = None
+    sampler: Annotated[
+        Annotated[Sampler, Field(strict=False)] | None,
+        Field(description="What proposes configurations. Default: `predictive`."),
+    ] = None
+    effective_batch_size: Annotated[
+        EffectiveBatch | None,
+        Field(description="Samples per optimizer step; the micro-batch is searched."),
+    ] = None
+    trials: Annotated[Trials | None, Field(description="Configurations measured at most.")] = None
+    timeout_s: Annotated[
+        Seconds | None,
+        Field(
+            description="Seconds after which no further configuration is begun; the best one "
+            "so far is recommended."
+        ),
+    ] = None
+    cycle_batches: Annotated[CycleBatches | None, Field(description="Batches in a cycle.")] = None
+    time_scale: Annotated[
+        Number, Field(gt=0, le=1000, description="Scales the budget's times; for trying it out.")
+    ] = 1.0
+    headroom: Annotated[
+        Fraction | None, Field(description="Fraction of the memory that is kept free.")
+    ] = None
+    accept_disturbed: Annotated[
+        bool | None,
+        Field(description="Also recommend what was measured while the machine was disturbed."),
+    ] = None
+    fresh: Annotated[
+        bool, Field(description="Measure everything again: reuse no stored measurement.")
+    ] = False
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> StudyRequest:
+        """A request within every bound. Raises ``InputError`` that names the first field that is
+        not."""
+        try:
+            return cls.model_validate(given, strict=False)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{where}: {first['msg']}.") from None
+
+    @classmethod
+    def trusted(cls, given: Mapping[str, Any]) -> StudyRequest:
+        """A stored request or one of the local user: the bounds, which are for requests over HTTP,
+        are not checked, and unknown fields are left out."""
+        known = {name: value for name, value in given.items() if name in cls.model_fields}
+        return cls.model_construct(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @property
+    def device_name(self) -> str | None:
+        """The device as names are compared."""
+        return self.device.strip().lower() if self.device is not None else None
+
+    @property
+    def key(self) -> str:
+        """Equal for two requests that ask the same."""
+        return short_hash(self.to_dict())
