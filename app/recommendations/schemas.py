@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from app.http.fields import Id, Key, Number, Positive, Short, WorkloadText
@@ -26,7 +26,7 @@ EXAMPLE: JsonDict = {
     "batch_size": 96,
     "accumulation": 1,
     "cycle_batches": 450,
-    "cycle_time_s": {"median": 600.0, "low": 590.0, "high": 615.0},
+    "cycle_time_s": {"mean": 600.0, "low": 590.0, "high": 615.0, "median": 600.0},
     "throughput_samples_per_s": 72.0,
     "peak_bytes": 1_288_490_188,
     "limit_bytes": 2_147_483_648,
@@ -56,9 +56,22 @@ EXAMPLE: JsonDict = {
 class CycleTime(BaseModel):
     """Seconds, with the interval that the measured steps allow."""
 
-    median: float | None
+    mean: float | None
     low: float | None
     high: float | None
+    median: float | None = Field(
+        default=None,
+        deprecated=True,
+        description="The same as `mean`; the next release removes it.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_release(cls, value: Any) -> Any:
+        """A service of an earlier release sends only ``median``."""
+        if isinstance(value, dict) and "mean" not in value and "median" in value:
+            return {**value, "mean": value["median"]}
+        return value
 
 
 class RecommendationOut(BaseModel):

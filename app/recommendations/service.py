@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import NamedTuple
 
 from app.database import Database
@@ -9,11 +11,12 @@ from app.devices import service as devices
 from app.errors import NotFound
 from app.names import nearest
 from app.recommendations import repository
-from optimizer.records import Recommendation
+from optimizer.records import Recommendation, with_mean_cycle_time
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 
 LATEST = "latest"
+_HAS_MEAN = re.compile(r'"cycle_time_s": *\{[^}]*"mean"')
 
 
 class Validity(NamedTuple):
@@ -70,11 +73,14 @@ def of_study(database: Database, study_id: str) -> Recommendation | None:
 
 
 def text(database: Database, recommendation_id: str) -> str:
-    """The document as stored. Raises ``NotFound``."""
+    """The document as JSON text, as it is stored. Raises ``NotFound``."""
 
     def load() -> str | None:
         with database.read() as session:
-            return repository.text_of(session, recommendation_id)
+            text = repository.text_of(session, recommendation_id)
+        if text is None or _HAS_MEAN.search(text):
+            return text
+        return json.dumps(with_mean_cycle_time(json.loads(text)))  # of an earlier release
 
     found = database.unchanged.get(("recommendation", recommendation_id), load)
     if found is None:

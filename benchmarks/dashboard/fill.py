@@ -53,7 +53,7 @@ def full_recommendation(database: Database) -> str:
             "batch_size": 90 - n,
             "parameters": 300_000 + 50_000 * n,
             "throughput_samples_per_s": 900.0 - 40 * n,
-            "cycle_time_s": {"median": 50.0 + n, "low": 49.0 + n, "high": 52.0 + n},
+            "cycle_time_s": {"mean": 50.0 + n, "low": 49.0 + n, "high": 52.0 + n},
             "peak_bytes": 2**30,
             "trade": "1.2 × the parameters for 0.9 × the throughput.",
         }

@@ -183,7 +183,7 @@ def _reported(
         "document": {
             "config": dict(recommendation.config),
             "reason": end.reason,
-            "expected_step_time_s": recommendation.cycle_time_s["median"]
+            "expected_step_time_s": recommendation.cycle_time_s["mean"]
             / recommendation.cycle_batches,
         },
     }

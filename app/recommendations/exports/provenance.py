@@ -18,7 +18,7 @@ def provenance(recommendation: Recommendation) -> list[str]:
         f"Tonnage recommendation {r.id}: {r.workload}, {r.budget}, {r.device}",
         f"Measured {r.valid.get('created_at', 'at an unknown time')}, "
         f"fingerprint {r.valid.get('fingerprint', 'unknown')}; "
-        f"cycle {minutes.get('median', math.nan):.2f} min "
+        f"cycle {minutes.get('mean', math.nan):.2f} min "
         f"({minutes.get('low', math.nan):.2f} to {minutes.get('high', math.nan):.2f}), "
         f"peak {size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}, bound by {r.binding}",
     ]

@@ -7,8 +7,10 @@ import tomllib
 
 import pytest
 
+from app.database.models import RecommendationRow
 from app.recommendations.exports.export import export
 from app.recommendations.exports.formats import FORMATS
+from app.recommendations.schemas import CycleTime
 from app.tuning import service as studies
 from tests.app import factories
 from tests.app.serving import problem
@@ -109,3 +111,23 @@ class TestLookup:
         found = api.get("/v1/recommendations/lookup", params=self.query).json()
         assert found["match"] == "prior"
         assert "none in particular" in found["prior"]["differences"][0]
+
+
+def test_the_cycle_time_of_an_earlier_release_has_its_mean(api, database, recommended):
+    with database.write() as session:
+        row = session.get_one(RecommendationRow, recommended.id)
+        row.document = {**row.document, "cycle_time_s": {"median": 7.0, "low": 6.0, "high": 8.0}}
+    expected = {"mean": 7.0, "low": 6.0, "high": 8.0, "median": 7.0}
+    one = api.get(f"/v1/recommendations/{recommended.id}").json()
+    (listed,) = api.get("/v1/recommendations").json()["items"]
+    assert one["cycle_time_s"] == listed["cycle_time_s"] == expected
+
+
+def test_the_old_name_of_the_mean_is_marked_as_deprecated(api):
+    schemas = api.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["CycleTime"]["properties"]["median"]["deprecated"] is True
+    assert "deprecated" not in schemas["CycleTime"]["properties"]["mean"]
+
+
+def test_a_client_reads_what_an_older_service_sends():
+    assert CycleTime.model_validate({"median": 7.0, "low": 6.0, "high": 8.0}).mean == 7.0
