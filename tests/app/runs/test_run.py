@@ -233,8 +233,8 @@ def test_nothing_recommended(run):
 
 
 def test_what_no_longer_holds_is_said_and_may_keep_it_from_starting(folder, run):
-    code = "from tests.app.checks import seeded, test_here as t; "
-    code += "t.here.remember_devices(None, seeded.facts('2.14.0'))"
+    code = "from app.machine.local_facts import remember_devices; from tests.app.checks import "
+    code += "seeded; remember_devices(None, seeded.facts('2.14.0'))"
     back = code.replace("'2.14.0'", "")
     assert run("python", "-c", code).returncode == 0
     try:
