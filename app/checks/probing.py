@@ -20,8 +20,9 @@ def measure(
     """One probe of the plan that ``answer`` is about, kept where the check looks for it."""
     from app.cli.context import is_quiet, open_database, open_settings
     from app.cli.progress import ProgressDisplay
+    from app.devices.service import register_target
     from app.machine.session import MeasuringSession
-    from app.machine.target import open_target, register
+    from app.machine.target import open_target
     from app.measurements.service import record
     from probes.job import WorkloadRef
     from probes.max_batch import Ask
@@ -51,7 +52,7 @@ def measure(
         progress.probe(wanted)
         measurement = bench.measure(bench.config(config), wanted)
         progress.measured(measurement)
-        register(store, target)
+        register_target(store, target)
         record(store, bench.scope, measurement)
     store.close()
     if question.server:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from app.database import Database
 from app.database.models import DeviceRow
 from app.devices import repository
 from app.errors import required
 from probes.devices.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from app.machine.target import Target
 
 
 def register(database: Database, fingerprint: Fingerprint, *, kind: str, name: str) -> None:
@@ -20,6 +25,11 @@ def register(database: Database, fingerprint: Fingerprint, *, kind: str, name: s
             name=name,
             document=fingerprint.to_dict(),
         )
+
+
+def register_target(database: Database, target: Target) -> None:
+    """Remember the device that is about to be measured on."""
+    register(database, target.fingerprint, kind=target.facts.kind, name=target.facts.name)
 
 
 def fingerprint_of(database: Database, key: str) -> Fingerprint | None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.machine.local_facts import remember_devices
 from app.settings import Settings
@@ -22,9 +22,6 @@ from probes.isolation import Timeouts, worker_environ
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
 from probes.space import unknown_name
-
-if TYPE_CHECKING:
-    from app.database import Database
 
 
 @dataclass(frozen=True)
@@ -74,13 +71,6 @@ class Target:
                 "threads": str(self.facts.environment.get("threads")),
             },
         )
-
-
-def register(database: Database, target: Target) -> None:
-    """Remember the device in words, so that what changes later can be named."""
-    from app.devices import service
-
-    service.register(database, target.fingerprint, kind=target.facts.kind, name=target.facts.name)
 
 
 def worker_allocator(device: str) -> dict[str, str]:

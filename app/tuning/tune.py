@@ -150,7 +150,7 @@ def tune_study(
     """
     spec = study_spec(bench, request)
     facts = bench.target.facts
-    devices.register(database, bench.target.fingerprint, kind=facts.kind, name=facts.name)
+    devices.register_target(database, bench.target)
     workloads.register(
         database,
         bench.workload.label,

@@ -50,7 +50,7 @@ def max_batch(
     began_s = time.monotonic()
 
     from app.cli.progress import ProgressDisplay, prior_line
-    from app.machine.target import register
+    from app.devices.service import register_target
     from app.measurements.service import record
     from optimizer.records import predictions
     from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
@@ -76,7 +76,7 @@ def max_batch(
             progress.measured(measurement)
             return measurement
 
-        register(asked.database, asked.target)
+        register_target(asked.database, asked.target)
         progress.doing("estimating memory")
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))

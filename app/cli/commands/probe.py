@@ -42,7 +42,7 @@ def probe(
     asked = shared.resolve()
 
     from app.cli.progress import ProgressDisplay
-    from app.machine.target import register
+    from app.devices.service import register_target
     from app.measurements.service import record
     from probes.max_batch import Ask
     from probes.measurement import Purpose
@@ -53,7 +53,7 @@ def probe(
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)
         measurement = bench.measure(bench.config(asked.pinned), wanted)
-        register(asked.database, asked.target)
+        register_target(asked.database, asked.target)
         record(asked.database, bench.scope, measurement)
     if shared.json_:
         effective = measurement.effective_batch_size
