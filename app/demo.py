@@ -1,6 +1,6 @@
-"""``make demo``: the main job from end to end, on whatever this machine has, in a few minutes.
+"""``make demo``: a search from start to export, in a few minutes, on any machine.
 
-Runs the ordinary command line, so that what is seen here can be typed by hand afterwards.
+It runs the ordinary command line, so that every command can be repeated by hand.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from app.cli.context import open_settings
 from app.machine.target import open_target
 
 CPU_MEMORY_BUDGET = "2GiB"
-"""Where there is no accelerator: small enough for memory to matter."""
+"""Without an accelerator: small enough for memory to be a limit."""
 ACCEPT = "--accept-disturbed"
 ONCE = {"TONNAGE_PROBE__REPEATS_WHEN_DISTURBED": "0"}
-"""A laptop has other things to do, and a first look need not wait until it has not."""
+"""Accept measurements that other programs disturb: a first look should not wait for an idle
+machine."""
 TIME_SCALE = 0.02
-"""20 minutes per cycle become 24 seconds, so that two cores get through the search in minutes."""
+"""20 minutes per cycle become 24 seconds, so that two cores finish the search within minutes."""
 
 
 def commands(device: str) -> list[list[str]]:
-    """What to run, in order. On the CPU everything is scaled down, and says so."""
+    """The commands to run, in order. On the CPU the budget is scaled down."""
     small = ["--memory-budget", CPU_MEMORY_BUDGET] if device == "cpu" else []
     scaled = ["--time-scale", str(TIME_SCALE)] if device == "cpu" else []
     tune = ["tune", "visnet", "--device", device, *small, ACCEPT]
@@ -35,22 +36,22 @@ def commands(device: str) -> list[list[str]]:
 
 
 def main() -> int:
-    """Run them one after the other; the first that fails ends the demo with its status."""
+    """Run the commands one after the other; the first that fails ends the demo with its status."""
     target = open_target(open_settings(), None, None, None)
     target.prober.close()
     device = target.facts.device
     print(f"The best device here is {device}: {target.facts.name}.", flush=True)
     if device == "cpu":
         print(
-            f"No accelerator: using the CPU with a memory budget of {CPU_MEMORY_BUDGET}, and the "
-            f"times of the prototyping budget scaled by {TIME_SCALE:g} so that this ends within "
-            "minutes.",
+            f"No accelerator found. The demo uses the CPU with a memory budget of "
+            f"{CPU_MEMORY_BUDGET}, and scales the times of the prototyping budget by "
+            f"{TIME_SCALE:g} to finish within minutes.",
             flush=True,
         )
     once = " ".join(f"{key}={value}" for key, value in ONCE.items())
     print(
-        "What other programs disturb is measured only once here, taken as it is and marked "
-        f"({ACCEPT}, {once}). Leave both out for numbers to rely on.",
+        "Measurements that other programs disturb are accepted and marked instead of repeated "
+        f"({ACCEPT}, {once}). Omit both for reliable numbers.",
         flush=True,
     )
     for arguments in commands(device):
@@ -63,8 +64,8 @@ def main() -> int:
         if status:
             return status
     print(
-        "\nEvery measurement is kept: run this again and the answers come from the store.\n"
-        "The command is .venv/bin/tonnage; `source .venv/bin/activate` puts it on the path."
+        "\nEvery measurement is stored: run the demo again to see it answer from the database.\n"
+        "The command is .venv/bin/tonnage; `source .venv/bin/activate` adds it to your PATH."
     )
     return 0
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 EXIT_INTERRUPTED = 130
 QUICK = ("check", "run")
-"""Commands that pipelines and training runs wait for (see ``app.cli.arguments``)."""
+"""Commands that pipelines and training runs wait for, so they must start fast (see
+``app.cli.arguments``)."""
 
 
 def main() -> None:
@@ -21,8 +22,11 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """0 done, 1 the answer is no, 2 the input is wrong, 3 it could not be measured, 130
-    interrupted. Errors are printed on stderr, without a traceback unless ``-v`` is given."""
+    """Run one command and return its exit status.
+
+    0 done, 1 the answer is no, 2 the input is wrong, 3 it could not be measured, 130 interrupted.
+    Errors are printed on stderr, without a traceback unless ``-v`` is given.
+    """
     from probes.errors import TonnageError
 
     try:
@@ -31,10 +35,10 @@ def run(arguments: list[str]) -> int:
         from app.cli.application import application
 
         application(arguments, prog_name="tonnage")
-    except SystemExit as ended:  # how the command line library ends every command
+    except SystemExit as ended:  # the command line library ends every command like this
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return _interrupted() if status == EXIT_INTERRUPTED else status
-    except KeyboardInterrupt:  # of a quick command, which no library runs
+    except KeyboardInterrupt:  # in a quick command, which no library runs
         return _interrupted()
     except TonnageError as error:
         logging.getLogger(__name__).debug("failed", exc_info=error)
@@ -54,5 +58,8 @@ def _quick(name: str) -> Callable[[list[str]], int]:
 
 
 def _interrupted() -> int:
-    print("\nInterrupted. What was measured is kept; the same command goes on.", file=sys.stderr)
+    print(
+        "\nInterrupted. Results so far are stored; run the same command again to continue.",
+        file=sys.stderr,
+    )
     return EXIT_INTERRUPTED

@@ -1,4 +1,4 @@
-"""Which commands there are, and the options before them."""
+"""All commands, and the options that come before them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from app.cli.commands import (
 app = typer.Typer(
     name="tonnage",
     help="Know what your hardware can carry before you train.\n\n"
-    "Runs real training steps of your model on the device at hand, finds the largest batch that "
-    "is stable and the time of a cycle, and recommends a configuration for your budget.\n\n"
+    "Runs real training steps of your model on this machine's device, finds the largest stable "
+    "batch and its cycle time, and recommends a configuration for your budget.\n\n"
     "Start with: tonnage tune transformer --budget smoke_test",
     no_args_is_help=True,
     add_completion=False,
@@ -49,12 +49,18 @@ def _version(asked: bool) -> None:
 def before(
     verbose: Annotated[
         int,
-        typer.Option("-v", "--verbose", count=True, help="Say more on stderr.", show_default=False),
+        typer.Option(
+            "-v", "--verbose", count=True, help="Print more on stderr.", show_default=False
+        ),
     ] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors on stderr.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only errors on stderr.")
+    ] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     from app.cli.context import set_verbosity
@@ -63,14 +69,14 @@ def before(
 
 
 def check(context: typer.Context) -> None:
-    """Will a planned run fit, and finish in time, here? The pre-training hook."""
+    """Check whether a planned training run will fit and finish in time on this device."""
     from app.cli.commands.check import check as answer
 
     raise typer.Exit(answer(context.args))
 
 
 def run(context: typer.Context) -> None:
-    """Start a training run with the recommendation, and report its outcome."""
+    """Start a training run with the recommended configuration and record how it ended."""
     from app.cli.commands.run import run as train
 
     raise typer.Exit(train(context.args))
@@ -80,7 +86,7 @@ HANDED_OVER: dict[str, Any] = {
     "add_help_option": False,
     "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
 }
-"""Of commands that read their arguments themselves (see ``app.cli.arguments``)."""
+"""For commands that parse their own arguments (see ``app.cli.arguments``)."""
 
 app.command("devices")(devices.devices)
 app.command("probe")(probe.probe)

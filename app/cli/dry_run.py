@@ -1,4 +1,4 @@
-"""``--dry-run``: the exact commands that would be run, before a device is touched."""
+"""``--dry-run``: the exact commands that would run, shown before a device is used."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def configs_of(workload: WorkloadRef, pinned: dict[str, Any], *, every: bool) ->
 
 def _print(log: str, pattern: str, folder: str, documents: list[dict[str, Any]]) -> None:
     console = stdout()
-    told = f"the log {log}" if log else f"its output, by the pattern {pattern}"
-    rows = [("runs in", folder), ("steps from", told)]
+    told = f"the log {log}" if log else f"its output, lines that match {pattern}"
+    rows = [("working directory", folder), ("steps read from", told)]
     if environment := documents[0]["environment"]:
         words = " ".join(f"{name}={shlex.quote(text)}" for name, text in environment.items())
         rows.append(("environment", words))
@@ -127,4 +127,4 @@ def _print(log: str, pattern: str, folder: str, documents: list[dict[str, Any]])
             console.print(f"# {config_text(document['config'])}", markup=False)
         console.print(document["command"], markup=False, soft_wrap=True)
     if len(documents) > MOST_SHOWN:
-        console.print(f"… and {len(documents) - MOST_SHOWN} more, see --json", markup=False)
+        console.print(f"… and {len(documents) - MOST_SHOWN} more; --json shows all", markup=False)

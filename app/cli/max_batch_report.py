@@ -1,4 +1,4 @@
-"""How the answer of a max-batch search is shown: the contract's document, and a page of text."""
+"""The result of a max-batch search: as the JSON document of the contract, and as text."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ def document(
     config: dict[str, Any],
     wall_s: float,
 ) -> dict[str, Any]:
-    """The contract's document of ``max-batch --json``."""
+    """The document that ``max-batch --json`` prints."""
     run = answer.highest_passing or answer.lowest_failing
     timing = answer.highest_passing.step_time if answer.highest_passing else None
     step_time_s = None
     if timing is not None:
-        step_time_s = {"median": timing.median_s, "low": timing.low_s, "high": timing.high_s}
+        step_time_s = {
+            "mean": timing.mean_s,
+            "median": timing.median_s,
+            "low": timing.low_s,
+            "high": timing.high_s,
+        }
     return {
         "workload": workload,
         "config": config,
@@ -49,7 +54,7 @@ def document(
 
 
 def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
-    from optimizer.formatting import config_text
+    from optimizer.formatting import config_text, limit_text
 
     console = stdout()
     run = answer.highest_passing
@@ -60,7 +65,7 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
         return
     console.print(
         f"Maximum stable batch: [bold]{batch_text(answer.max_batch, run.accumulation)}[/bold], "
-        f"bound by {answer.binding}."
+        f"limited by {limit_text(answer.binding)}."
     )
     rows = [("config", config_text(config)), ("peak memory", _peak_words(run))]
     if answer.phases:
@@ -70,7 +75,7 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
         rows.append(("step time", f"{t.mean_s:.4g} s ({t.low_s:.4g} to {t.high_s:.4g})"))
     rows.append(("confirmed by", _evidence_words(run)))
     if answer.reason:
-        rows.append(("why not more", answer.reason))
+        rows.append(("why not larger", answer.reason))
     rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
     what = "time and memory" if run.memory_taints else "time only"
     rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
@@ -98,10 +103,10 @@ def _peak_words(run: Measurement) -> str:
 
 
 def _phase_words(answer: MaxBatch) -> str:
-    """Each phase's peak, and how far it would let the batch grow if it were the only one."""
+    """The peak of each phase, and the largest batch that it would allow by itself."""
     words = []
     for name, phase in answer.phases.items():
-        alone = "does not bind" if phase.ceiling is None else f"binds at about {phase.ceiling}"
+        alone = "no limit" if phase.ceiling is None else f"limit about {phase.ceiling}"
         words.append(f"{name} {size_text(phase.peak_bytes)} ({alone})")
     return ", ".join(words)
 
@@ -110,7 +115,7 @@ def _evidence_words(run: Measurement) -> str:
     words = f"{run.steps} steps in a fresh process"
     if run.growth is not None:
         low, high = run.growth.low / 1024, run.growth.high / 1024
-        words += f"; memory between steps moved by {low:.3g} to {high:.3g} KiB per step"
+        words += f"; memory between steps changed by {low:.3g} to {high:.3g} KiB per step"
     return words
 
 
@@ -118,8 +123,8 @@ def _curve_table(answer: MaxBatch, run: Measurement) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title="Memory against the batch", title_justify="left")
-    for name in ("batch", "predicted", "between", "measured"):
+    table = Table(box=box.SIMPLE_HEAD, title="Memory by batch size", title_justify="left")
+    for name in ("batch", "predicted", "interval", "measured"):
         table.add_column(name, justify="right")
     for point in answer.curve:
         over = run.cap_bytes is not None and point.predicted_bytes > run.cap_bytes

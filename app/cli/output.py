@@ -32,7 +32,7 @@ def print_json(document: Any) -> None:
 
 
 def facts_table(rows: list[tuple[str, str]]) -> Table:
-    """Two columns: what, and its value."""
+    """Two columns: names and values."""
     from rich.table import Table
     from rich.text import Text
 
@@ -40,5 +40,5 @@ def facts_table(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))  # as it is: reasons contain square brackets
+        table.add_row(name, Text(value))  # no markup: reasons contain square brackets
     return table

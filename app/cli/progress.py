@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from app.cli.context import verbosity
-from optimizer.formatting import config_text, rate
+from optimizer.formatting import config_text, limit_text, rate
 from probes.formatting import duration_text, size_text
 from probes.measurement import Measurement, Purpose
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REMIND_S = 60.0
-"""Who waits is told so often that it still waits, where there is no live display."""
+"""Without a live display, a line says this often that the command is still waiting."""
 
 
 class ProgressDisplay:
-    """Says what is being measured, what came out, and about how long is left.
+    """Shows what is being measured, the result, and roughly how much time is left.
 
-    Use as a context manager. ``study`` takes a study's events, ``worker`` a worker's progress
-    messages; single probes use ``probe`` and ``measured`` directly.
+    Use it as a context manager. ``study`` takes a study's events and ``worker`` a worker's progress
+    messages; single probes call ``probe`` and ``measured`` directly.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -70,9 +70,9 @@ class ProgressDisplay:
             self._bar.stop()
 
     def line(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         log.debug(text)
-        if self.quiet or verbosity() > 0:  # the console has it from the log then
+        if self.quiet or verbosity() > 0:  # the log already prints it on the console
             return
         if self._bar is not None:
             self._bar.console.print(text, markup=False)
@@ -80,15 +80,15 @@ class ProgressDisplay:
             print(text, file=sys.stderr, flush=True)
 
     def doing(self, text: str, completed: float | None = None, total: float | None = None) -> None:
-        """What is going on now: replaces what was said before."""
+        """Show the current activity, replacing the one before."""
         self._doing = text
         if self._bar is not None:
             self._bar.update(self._task, description=text, completed=completed, total=total)
 
-    # -- sources of news -------------------------------------------------------------------
+    # -- sources of progress -------------------------------------------------------------------
 
     def worker(self, message: dict[str, Any]) -> None:
-        """A progress message of a worker."""
+        """Show a progress message of a worker."""
         if self._bar is None:
             return
         phase = message.get("phase", "")
@@ -96,7 +96,7 @@ class ProgressDisplay:
         self._bar.update(self._task, description=f"{self._doing} · {phase}{step}")
 
     def waiting(self, in_use: str, waited_s: float) -> None:
-        """Another process has the device, and we have waited for so long."""
+        """Show that another process uses the device, and how long this one has waited."""
         text = f"{in_use}; waiting"
         self.doing(f"{text} · {duration_text(waited_s)}")
         before = self._reminded
@@ -111,14 +111,14 @@ class ProgressDisplay:
     def probe(self, ask: Ask, where: str = "") -> None:
         expected = ""
         if ask.peak_bytes is not None:
-            expected = f", expecting {size_text(ask.peak_bytes.value)}"
+            expected = f", expected peak {size_text(ask.peak_bytes.value)}"
         self.doing(f"{where}batch {ask.batch_size} ({ask.purpose}{expected})")
 
     def measured(self, measurement: Measurement, where: str = "", reused: bool = False) -> None:
         self.line(where + measurement_line(measurement) + (" [stored]" if reused else ""))
 
     def study(self, event: Event) -> None:
-        """An event of a study."""
+        """Show an event of a study."""
         where = f"[{event.trial_number + 1}] {config_text(event.config)}: "
         if event.kind == "trial":
             self.doing(where + "starting", event.trials_settled, event.trials_planned)
@@ -135,7 +135,7 @@ class ProgressDisplay:
         assert trial is not None
         if trial.state == "feasible":
             text = (
-                f"maximum stable batch {trial.batch_size}, bound by {trial.binding}, "
+                f"maximum stable batch {trial.batch_size}, limited by {limit_text(trial.binding)}, "
                 f"{rate(trial.throughput_samples_per_s or 0)}"
             )
         else:
@@ -143,12 +143,12 @@ class ProgressDisplay:
         left = event.trials_planned - event.trials_settled
         if left > 0 and event.trials_settled:
             per_trial_s = (time.monotonic() - self._began_s) / event.trials_settled
-            text += f" · {left} left, about {duration_text(left * per_trial_s)}"
+            text += f" · {left} to go, about {duration_text(left * per_trial_s)}"
         return text
 
 
 def measurement_line(m: Measurement) -> str:
-    """A measurement in one line."""
+    """A measurement on one line."""
     text = f"batch {m.batch_size} {m.purpose}: {m.verdict}"
     if m.passed:
         text += f", peak {size_text(m.peak_bytes)}"
@@ -163,8 +163,8 @@ def measurement_line(m: Measurement) -> str:
 
 
 def prior_line(prior: Prior) -> str:
-    """What is known of memory before anything ran."""
+    """The memory estimate made before any step ran, or why there is none."""
     if not prior.points:
-        return f"no estimate of memory beforehand: {prior.reason}"
+        return f"no memory estimate before the first step: {prior.reason}"
     batch, peak = prior.points[-1]
-    return f"estimated without a step: {size_text(peak)} at batch {batch}"
+    return f"estimate before the first step: {size_text(peak)} at batch {batch}"

