@@ -13,7 +13,7 @@ from app.errors import NotFound
 from app.http import problem_types as types
 from app.http.declared import problems
 from app.http.paging import Page, page_of
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
@@ -56,7 +56,7 @@ def ask_check(service: ServiceDep, caller: Runner, body: CheckPost) -> CheckOut:
     except NotFound:
         raise
     except InputError as error:
-        raise ProblemError(types.PLAN_REFUSED, str(error)) from None
+        raise HttpProblem(types.PLAN_REFUSED, str(error)) from None
     return CheckOut.of(found)
 
 

@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from starlette.responses import Response
 
 from app.http import problem_types as types
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 from app.http.resource import resource
 
 PREFIX = "/assets/"
@@ -65,7 +65,7 @@ def text_of(name: str) -> str:
 def asset(rest: str) -> Response:
     found = assets().get(PREFIX + rest)
     if found is None:
-        raise ProblemError(types.NOT_FOUND, "There is no such asset. Reload the page.")
+        raise HttpProblem(types.NOT_FOUND, "There is no such asset. Reload the page.")
     headers = {"Cache-Control": FOR_EVER, "Content-Type": found.media_type}
     return Response(found.content, headers=headers)
 

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.http import problem_types as types
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 from app.keys import sessions
 
 COOKIE = "tonnage_form"
@@ -32,18 +32,18 @@ class Form(dict[str, str]):
 
 
 async def _form(request: Request) -> Form:
-    """The submitted form. Raises ``ProblemError`` if another site sent it."""
+    """The submitted form. Raises ``HttpProblem`` if another site sent it."""
     _check_origin(request)
     if not request.headers.get("content-type", "").startswith(MEDIA_TYPE):
-        raise ProblemError(types.MALFORMED_BODY, f"Send the form as {MEDIA_TYPE}.")
+        raise HttpProblem(types.MALFORMED_BODY, f"Send the form as {MEDIA_TYPE}.")
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=500)
     except (UnicodeDecodeError, ValueError) as error:
-        raise ProblemError(types.MALFORMED_BODY, f"The form cannot be read: {error}.") from None
+        raise HttpProblem(types.MALFORMED_BODY, f"The form cannot be read: {error}.") from None
     form = Form({name: values[-1].strip() for name, values in fields.items()})
     expected = await run_in_threadpool(token, request)
     if not hmac.compare_digest(form.pop(FIELD, "").encode(), expected.encode()):
-        raise ProblemError(types.FORM_EXPIRED, "The form was not sent from a page of this service.")
+        raise HttpProblem(types.FORM_EXPIRED, "The form was not sent from a page of this service.")
     return form
 
 
@@ -79,4 +79,4 @@ def _check_origin(request: Request) -> None:
     host = request.headers.get("host")
     elsewhere = origin is not None and urlsplit(origin).netloc != host
     if elsewhere or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        raise ProblemError(types.FOREIGN_ORIGIN, "The form was sent from a page of another site.")
+        raise HttpProblem(types.FOREIGN_ORIGIN, "The form was sent from a page of another site.")

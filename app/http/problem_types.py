@@ -1,173 +1,201 @@
-"""Every kind of error the HTTP interface answers with (RFC 9457). Each is described in
-``docs/api-errors.md`` under the heading that its ``type`` ends in."""
+"""Every kind of error that the HTTP interface answers with (RFC 9457), described once.
+
+The service's page ``/errors`` and the list in ``docs/api-errors.md`` are made from this.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PAGE = "https://github.com/tonnage/tonnage/blob/main/docs/api-errors.md"
-"""Where the types are described. They identify an error: nothing has to be fetched."""
+PAGE = "/errors"
+"""Where the service describes the kinds; a ``type`` is this page with the kind as fragment."""
 
 
 @dataclass(frozen=True)
 class ProblemType:
-    """One kind of error: what is always the same about it."""
+    """One kind of error: everything about it that is always the same."""
 
     slug: str
     status: int
     title: str
+    when: str
+    """In which situation the service answers with it."""
     what_to_do: str
 
     @property
     def uri(self) -> str:
+        """Relative to the service, as RFC 9457 allows."""
         return f"{PAGE}#{self.slug}"
 
 
-INVALID_REQUEST = ProblemType(
-    "invalid-request",
-    422,
-    "The request does not have the form that the interface describes",
-    "Correct the fields named in errors; /docs and /openapi.json say what each may be.",
-)
 MALFORMED_BODY = ProblemType(
     "malformed-body",
     400,
     "The body cannot be read",
+    "The body is not one JSON document in UTF-8, or it is nested too deeply to be parsed.",
     "Send one JSON document, in UTF-8 and with Content-Type: application/json.",
 )
 NOT_AUTHENTICATED = ProblemType(
     "not-authenticated",
     401,
     "A valid API key is needed",
-    "Send Authorization: Bearer KEY. Whoever runs the service makes one with: tonnage keys create",
+    "The request carries no API key, or one that is unknown or revoked.",
+    "Send Authorization: Bearer KEY. The operator of the service makes a key with: tonnage keys "
+    "create",
 )
 SCOPE_MISSING = ProblemType(
     "scope-missing",
     403,
-    "This key may not do that",
+    "The scope of this key is too small",
+    "The key is valid, but its scope does not cover the request: `read` reads, `run` also starts "
+    "and cancels studies and sends measurements, `admin` also deletes.",
     "Use a key with the scope named in detail.",
 )
 WORKLOAD_NOT_REGISTERED = ProblemType(
     "workload-not-registered",
     403,
     "Only registered workloads are run",
-    "Name one that GET /v1/workloads/registered lists, or register it in tonnage.toml on the host.",
+    "The request names something that is not a registered workload. Code that a request names is "
+    "never imported: a path or a module is refused without being looked at.",
+    "Name a workload that GET /v1/workloads/registered lists, or register it in tonnage.toml on "
+    "the host.",
 )
 OPTION_NOT_ALLOWED = ProblemType(
     "option-not-allowed",
     403,
     "A request may not set this option of the workload",
-    "Leave it out, or have it allowed or set in tonnage.toml on the host.",
+    "The request sets an option that only the operator of the service may set, such as the file "
+    "that the workload reads.",
+    "Leave the option out, or have the operator allow it with request_options, or set it with "
+    "options, in tonnage.toml on the host.",
 )
 FOREIGN_ORIGIN = ProblemType(
     "foreign-origin",
     403,
     "A page of another origin may not use this service",
-    "List the origin under service.cors_origins in tonnage.toml, or call from a program.",
+    "A web page of another origin sent a request that changes something to a service without "
+    "keys, or a form of the dashboard was sent from a page of another site.",
+    "List the origin under service.cors_origins in tonnage.toml, use keys, or call from a program.",
 )
 FORM_EXPIRED = ProblemType(
     "form-expired",
     403,
-    "The form is no longer good",
+    "The form has expired",
+    "A form of the dashboard carries another token than its page: somebody logged in or out in "
+    "this browser since the page was loaded, or another site made the form.",
     "Go back, reload the page and send the form again.",
 )
 NOT_FOUND = ProblemType(
     "not-found",
     404,
-    "There is no such thing",
-    "List what there is, and compare the id.",
+    "Not found",
+    "The path does not exist, or nothing has the id.",
+    "Check the path, and compare the id with the listing.",
 )
 NO_RECOMMENDATION = ProblemType(
     "no-recommendation",
     404,
     "Nothing comparable has been measured",
+    "No study of this workload and budget was run on the device, nor on a device of its class or "
+    "kind.",
     "Measure it: POST /v1/studies, or the command named in detail.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
-    "This cannot be done with that method",
+    "The path does not support this method",
+    "The path exists, but not with the method of the request.",
     "Use one of the methods that the Allow header lists.",
 )
 REQUEST_TIMEOUT = ProblemType(
     "request-timeout",
     408,
     "The request did not arrive in time",
-    "Send the whole body at once; service.body_timeout_s says how long is waited.",
+    "The body was not complete after service.body_timeout_s. (If the headers do not arrive in "
+    "time, the connection is closed without an answer.)",
+    "Send the whole body at once.",
 )
 CONFLICT = ProblemType(
     "conflict",
     409,
-    "It is in a state in which this cannot be done",
-    "Read it again, and act on the state it is in.",
+    "The current state does not allow this",
+    "For example, a study that has ended is to be cancelled, or one that runs is to be deleted.",
+    "Read the resource again, and act on the state it is in.",
 )
 IDEMPOTENCY_CONFLICT = ProblemType(
     "idempotency-conflict",
     409,
     "This Idempotency-Key stands for another request",
+    "The key was used before, for a request with another body.",
     "Use a new key for a new request, and the same key only for the same body.",
 )
 PLAN_REFUSED = ProblemType(
     "plan-refused",
     409,
     "The plan does not agree with what is stored",
-    "Correct what detail names: a dimension or value that the workload does not have, or something "
-    "that is not stored and the plan has to say itself.",
+    "POST /v1/checks could read the plan, but the plan sets a dimension that the workload does not "
+    "have or a value outside its space, names no workload although its recommendation is not "
+    "stored, or states no memory although that of the device is unknown. Nothing was stored.",
+    "Correct what detail names.",
 )
 BODY_TOO_LARGE = ProblemType(
     "body-too-large",
     413,
-    "The body is larger than is read",
-    "Send less at once; service.max_body_bytes is the limit.",
+    "The body is too large",
+    "The body is larger than service.max_body_bytes. The rest of it was not read.",
+    "Send less at once.",
 )
 WRONG_HOST = ProblemType(
     "wrong-host",
     421,
     "The service was called by a name that is not its own",
+    "A service without keys answers only to the names of its own machine (localhost, 127.0.0.1, "
+    "[::1]), because a web page could make another name point to it.",
     "Call it as localhost or 127.0.0.1. To serve under another name, listen on another address, "
     "with keys.",
+)
+INVALID_REQUEST = ProblemType(
+    "invalid-request",
+    422,
+    "The request is not valid",
+    "A field, a query parameter or a header is missing, unknown, of the wrong type or out of "
+    "range, or its value does not exist (such as an unknown budget). `errors` has one entry per "
+    "field.",
+    "Correct the fields named in errors; /docs and /openapi.json describe what each may be.",
 )
 TOO_MANY_REQUESTS = ProblemType(
     "too-many-requests",
     429,
-    "Requests come faster than the service answers them",
-    "Wait for the seconds that Retry-After names; service.rate_per_s is the limit.",
+    "Too many requests",
+    "More than service.rate_per_s requests per second came from one key, or from one address for "
+    "requests without a valid key.",
+    "Wait for the number of seconds in the Retry-After header.",
 )
 INTERNAL = ProblemType(
     "internal-error",
     500,
     "The service failed",
-    "Report it with the request_id, under which the log has the details.",
+    "An unexpected error, whose traceback is in the log of the service under the request_id.",
+    "Report it with the request_id.",
 )
 UNAVAILABLE = ProblemType(
     "unavailable",
     503,
     "The service cannot answer now",
-    "Try again after the seconds that Retry-After names; detail says what is missing.",
+    "The database cannot be reached, is locked or full, or has not been migrated.",
+    "Try again after the number of seconds in the Retry-After header; /readyz answers 200 when the "
+    "service can work again.",
 )
 
-TYPES = {
-    kind.slug: kind
-    for kind in (
-        INVALID_REQUEST,
-        MALFORMED_BODY,
-        NOT_AUTHENTICATED,
-        SCOPE_MISSING,
-        WORKLOAD_NOT_REGISTERED,
-        OPTION_NOT_ALLOWED,
-        FOREIGN_ORIGIN,
-        FORM_EXPIRED,
-        NOT_FOUND,
-        NO_RECOMMENDATION,
-        METHOD_NOT_ALLOWED,
-        REQUEST_TIMEOUT,
-        CONFLICT,
-        IDEMPOTENCY_CONFLICT,
-        PLAN_REFUSED,
-        BODY_TOO_LARGE,
-        WRONG_HOST,
-        TOO_MANY_REQUESTS,
-        INTERNAL,
-        UNAVAILABLE,
-    )
+TYPES: dict[str, ProblemType] = {
+    kind.slug: kind for kind in list(globals().values()) if isinstance(kind, ProblemType)
 }
+"""By slug, in the order of their status."""
+
+
+def as_markdown() -> str:
+    """Every kind under a heading of its slug."""
+    return "\n\n".join(
+        f"### {kind.slug}\n\n{kind.status}. {kind.title}. {kind.when} {kind.what_to_do}"
+        for kind in TYPES.values()
+    )

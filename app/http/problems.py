@@ -58,7 +58,9 @@ class Problem(BaseModel):
     model_config = ConfigDict(title="Problem")
 
     type: str = Field(
-        description="Identifies the kind of error; stable.", examples=[types.NOT_FOUND.uri]
+        description="Identifies the kind of error by what follows `#`, which never changes; "
+        "the service describes it at this address.",
+        examples=[types.NOT_FOUND.uri],
     )
     title: str = Field(description="The kind of error, in words.", examples=[types.NOT_FOUND.title])
     status: int = Field(description="The HTTP status.", ge=400, le=599, examples=[404])
@@ -77,7 +79,7 @@ class Problem(BaseModel):
     )
 
 
-class ProblemError(HTTPException):
+class HttpProblem(HTTPException):
     """Raised anywhere below the HTTP interface; it knows how it is to be answered."""
 
     def __init__(
@@ -101,7 +103,7 @@ class NothingMore(HTTPException):
         super().__init__(204)
 
 
-def response(error: ProblemError, scope: Scope) -> Response:
+def response(error: HttpProblem, scope: Scope) -> Response:
     """The document; a page that says the same, where a browser asked for a page."""
     document = {
         "type": error.kind.uri,
@@ -126,9 +128,9 @@ def wants_page(scope: Scope) -> bool:
     return "text/html" in accepted and not scope["path"].startswith(FOR_PROGRAMS)
 
 
-def problem_of(error: Exception) -> ProblemError:
+def problem_of(error: Exception) -> HttpProblem:
     """How an error is answered. What is not known here is the service's own failure."""
-    if isinstance(error, ProblemError):
+    if isinstance(error, HttpProblem):
         return error
     if isinstance(error, RequestValidationError):
         return _of_validation(error)
@@ -137,8 +139,8 @@ def problem_of(error: Exception) -> ProblemError:
     if isinstance(error, (TonnageError, PoolTimeout)):
         return _of_rules(error)
     if isinstance(error, IntegrityError):
-        return ProblemError(types.CONFLICT, "Something else was changed at the same moment.")
-    return ProblemError(types.INTERNAL, "The service failed on this request; nothing was kept.")
+        return HttpProblem(types.CONFLICT, "Something else was changed at the same moment.")
+    return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was kept.")
 
 
 _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
@@ -154,39 +156,39 @@ _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
 )
 
 
-def _of_rules(error: Exception) -> ProblemError:
+def _of_rules(error: Exception) -> HttpProblem:
     kind = next(kind for rule, kind in _RULES if isinstance(error, rule))
     if kind is not types.UNAVAILABLE and not isinstance(error.__cause__, DBAPIError):
-        return ProblemError(kind, str(error))
+        return HttpProblem(kind, str(error))
     # Where the database is, and as whom we use it, is nobody's business.
     log.warning("Unavailable: %s", error)
-    return ProblemError(
+    return HttpProblem(
         types.UNAVAILABLE,
         "What the service needs (its database, most likely) cannot be used now; its log says why.",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 
-def _of_http(error: HTTPException) -> ProblemError:
+def _of_http(error: HTTPException) -> HttpProblem:
     """Those that the framework raises by itself."""
     headers = dict(error.headers or {}) or None
     if error.status_code == 404:
-        return ProblemError(types.NOT_FOUND, "There is nothing at this path.", headers=headers)
+        return HttpProblem(types.NOT_FOUND, "There is nothing at this path.", headers=headers)
     if error.status_code == 400:
-        return ProblemError(types.MALFORMED_BODY, "The body is no JSON document.", headers=headers)
+        return HttpProblem(types.MALFORMED_BODY, "The body is no JSON document.", headers=headers)
     log.error("The framework raised %d: %s", error.status_code, error.detail)
-    return ProblemError(types.INTERNAL, "The service failed on this request; nothing was kept.")
+    return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was kept.")
 
 
-def _of_validation(error: RequestValidationError) -> ProblemError:
+def _of_validation(error: RequestValidationError) -> HttpProblem:
     found = error.errors()
     if found and found[0]["type"] == "json_invalid":
         where = f"at character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
-        return ProblemError(types.MALFORMED_BODY, f"The body is no JSON document ({where}).")
+        return HttpProblem(types.MALFORMED_BODY, f"The body is no JSON document ({where}).")
     fields = [FieldProblem(field=_dotted(each["loc"]), message=_message(each)) for each in found]
     first = f"{fields[0].field}: {fields[0].message}" if fields else "A field is wrong"
     more = f" ({len(fields) - 1} more in errors)" if len(fields) > 1 else ""
-    return ProblemError(types.INVALID_REQUEST, f"{first}{more}.", errors=fields[:50])
+    return HttpProblem(types.INVALID_REQUEST, f"{first}{more}.", errors=fields[:50])
 
 
 def _dotted(location: Sequence[Any]) -> str:
@@ -197,14 +199,14 @@ def _message(detail: dict[str, Any]) -> str:
     return str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
-def _of_method(request: Request) -> ProblemError:
+def _of_method(request: Request) -> HttpProblem:
     """The framework names the methods of the first route with this path; there may be more."""
     found: set[str] = set()
     for pattern, operations in request.app.openapi()["paths"].items():
         if compile_path(pattern)[0].match(request.url.path):
             found |= {method.upper() for method in operations}
     allowed = ", ".join(sorted(found)) or "GET"
-    return ProblemError(
+    return HttpProblem(
         types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}
     )
 

@@ -9,7 +9,7 @@ from starlette.types import Scope as AsgiScope
 
 from app.http import problem_types as types
 from app.http.caller import Caller, Scope, allows
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 
 CALLER = "tonnage.caller"
 """Where the caller is kept in the ASGI scope of a request."""
@@ -24,7 +24,7 @@ class Needs:
     async def __call__(self, request: Request) -> Caller:
         caller = caller_of(request.scope)
         if not allows(caller.scope, self.scope):
-            raise ProblemError(
+            raise HttpProblem(
                 types.SCOPE_MISSING,
                 f"This needs a key with the scope {self.scope}; {caller.id} has {caller.scope}.",
             )

@@ -23,6 +23,7 @@ from app.dashboard.routes import DASHBOARD
 from app.database.engine import POOL_SIZE
 from app.devices.routes import router as devices
 from app.http import problems
+from app.http.problem_types import PAGE
 from app.http.reply import JsonReply
 from app.http.runtime import Service
 from app.measurements.prediction_routes import router as predictions
@@ -79,7 +80,11 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return manual.page(app.openapi())
+        return manual.interface(app.openapi())
+
+    @app.get(PAGE, include_in_schema=False)
+    def errors() -> HTMLResponse:
+        return manual.errors()
 
     return app
 

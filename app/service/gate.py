@@ -17,7 +17,7 @@ from app.http import problem_types as types
 from app.http import problems
 from app.http.caller import OPEN, Caller
 from app.http.headers import header
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 from app.http.runtime import Service
 from app.http.security import CALLER
 from app.keys import service as keys
@@ -26,7 +26,7 @@ from app.service.listen import is_loopback_name
 from app.service.rate import RateLimiter
 from probes.errors import TonnageError
 
-PUBLIC = frozenset({"/login", "/docs", "/openapi.json", "/healthz", "/readyz"})
+PUBLIC = frozenset({"/login", "/docs", "/errors", "/openapi.json", "/healthz", "/readyz"})
 """Paths that tell nothing of what is stored."""
 PUBLIC_BELOW = "/assets/"
 """Stylesheets and scripts."""
@@ -51,7 +51,7 @@ class Gate:
             self._check_host(scope)
             self._check_origin(scope)
             scope[CALLER] = await self._caller(scope)
-        except (ProblemError, TonnageError) as error:
+        except (HttpProblem, TonnageError) as error:
             answer = problems.response(problems.problem_of(error), scope)
             await answer(scope, receive, send)
             return
@@ -64,7 +64,7 @@ class Gate:
             return
         host = header(scope, b"host") or ""
         if host and not _is_own_name(host):
-            raise ProblemError(
+            raise HttpProblem(
                 types.WRONG_HOST, f"This service has no keys and is not {host[:200]!r}."
             )
 
@@ -76,7 +76,7 @@ class Gate:
         if origin in self.service.settings.service.cors_origins:
             return
         if _netloc(origin) != header(scope, b"host"):
-            raise ProblemError(types.FOREIGN_ORIGIN, f"The origin {origin[:200]!r} is not allowed.")
+            raise HttpProblem(types.FOREIGN_ORIGIN, f"The origin {origin[:200]!r} is not allowed.")
 
     async def _caller(self, scope: Scope) -> Caller:
         address = scope["client"][0] if scope.get("client") else "unknown"
@@ -100,7 +100,7 @@ class Gate:
             self._count(address)
             detail = "The key is unknown or revoked." if token else "The request carries no key."
             challenge = {"WWW-Authenticate": 'Bearer realm="tonnage"'}
-            raise ProblemError(types.NOT_AUTHENTICATED, detail, headers=challenge)
+            raise HttpProblem(types.NOT_AUTHENTICATED, detail, headers=challenge)
         self._count(key.id)
         return Caller(key.id, key.scope)
 
@@ -112,7 +112,7 @@ class Gate:
     def _count(self, client: str) -> None:
         wait_s = self.limiter.take(client)
         if wait_s > 0:
-            raise ProblemError(
+            raise HttpProblem(
                 types.TOO_MANY_REQUESTS,
                 f"More than {self.service.settings.service.rate_per_s:g} requests per second.",
                 headers={"Retry-After": str(math.ceil(wait_s))},

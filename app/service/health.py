@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.database import migrate
 from app.http import problem_types as types
 from app.http.declared import problems
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
@@ -36,7 +36,7 @@ def readyz(service: ServiceDep) -> Health:
     """Whether the database can be reached and has the tables that this version needs."""
     at, needed = migrate.current(service.database), migrate.head()
     if at != needed:
-        raise ProblemError(
+        raise HttpProblem(
             types.UNAVAILABLE,
             f"The database is at version {at or 'none'}, this service needs {needed}. Run: tonnage "
             "db upgrade",

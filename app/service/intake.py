@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.http import problem_types as types
 from app.http import problems
 from app.http.headers import header
-from app.http.problems import ProblemError
+from app.http.problems import HttpProblem
 
 CLOSE = {"Connection": "close"}
 """What is left of the body on the connection is not read."""
@@ -51,7 +51,7 @@ class Intake:
                 async with asyncio.timeout(max(deadline_s - time.monotonic(), 0.0)):
                     message = await receive()
             except TimeoutError:
-                raise ProblemError(
+                raise HttpProblem(
                     types.REQUEST_TIMEOUT,
                     f"The body was not complete after {self.timeout_s:g} s.",
                     headers=CLOSE,
@@ -64,7 +64,7 @@ class Intake:
 
         return limited
 
-    def _too_large(self) -> ProblemError:
-        return ProblemError(
+    def _too_large(self) -> HttpProblem:
+        return HttpProblem(
             types.BODY_TOO_LARGE, f"At most {self.max_bytes} bytes are read.", headers=CLOSE
         )

@@ -1,7 +1,7 @@
-"""The page at ``/docs``: the description of the interface, for people.
+"""The pages ``/docs`` and ``/errors``: the description of the interface, for people.
 
-Made on the server as one plain page, so that it works without a network and runs no script: the
-usual viewers are a megabyte of JavaScript that browsers fetch from somewhere else.
+They are plain pages made on the server, so that they work without a network and run no script. The
+usual viewers are a megabyte of JavaScript that browsers fetch from another site.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from html import escape
 from typing import Any
 
 from starlette.responses import HTMLResponse
+
+from app.http.problem_types import PAGE, TYPES
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -27,8 +29,8 @@ td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def page(document: dict[str, Any]) -> HTMLResponse:
-    """Every operation with its parameters, an example body, and what it answers."""
+def interface(document: dict[str, Any]) -> HTMLResponse:
+    """Every operation with its parameters, an example body, and its answers."""
     by_tag: dict[str, list[str]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -37,13 +39,29 @@ def page(document: dict[str, Any]) -> HTMLResponse:
     sections = "".join(f"<h2>{escape(tag)}</h2>{''.join(all_)}" for tag, all_ in by_tag.items())
     info = document["info"]
     paragraphs = "".join(f"<p>{_inline(text)}</p>" for text in info["description"].split("\n\n"))
+    return _page(
+        f"{info['title']} API {info['version']}",
+        f'{paragraphs}<p>For programs: <a href="/openapi.json">/openapi.json</a>. Errors: '
+        f'<a href="{PAGE}">{PAGE}</a></p>{sections}',
+    )
+
+
+def errors() -> HTMLResponse:
+    """Every kind of error, under the heading that its ``type`` points to."""
+    sections = "".join(
+        f'<h2 id="{kind.slug}">{kind.slug}</h2><p>{kind.status}. <b>{escape(kind.title)}.</b> '
+        f"{_inline(kind.when)}</p><p>What to do: {_inline(kind.what_to_do)}</p>"
+        for kind in TYPES.values()
+    )
+    return _page("Tonnage API: errors", sections)
+
+
+def _page(title: str, content: str) -> HTMLResponse:
     body = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(info['title'])} API</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1>{paragraphs}"
-        '<p>The same for programs: <a href="/openapi.json">/openapi.json</a></p>'
-        f"{sections}</body></html>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f"<h1>{escape(title)}</h1>{content}</body></html>"
     )
     return HTMLResponse(body, headers={"Content-Security-Policy": POLICY})
 

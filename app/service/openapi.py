@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Measured training configurations: which one fits which device, how long its cycle takes, and what
 was run to know it.
 
-Errors are problem documents (RFC 9457); their kinds are described in docs/api-errors.md. Listings
+Errors are problem documents (RFC 9457); `/errors` describes their kinds. Listings
 come in pages: give `next_cursor` as `cursor`. Reads carry an `ETag`; send it back as
 `If-None-Match` and unchanged content is answered with 304.
 """
@@ -41,18 +41,20 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.update(problem.pop("$defs"), Problem=problem)
         budgets = list(app.state.service.settings.budgets)
         schemas["StudyRequest"]["properties"]["budget"]["enum"] = budgets
-        document["components"]["securitySchemes"] = {"key": _KEY}
+        needs_keys = app.state.service.needs_keys
+        if needs_keys:
+            document["components"]["securitySchemes"] = {"key": _KEY}
         for path, operations in document["paths"].items():
             for method in _METHODS:
                 if method in operations:
-                    _complete(path, method, operations[method])
+                    _complete(path, method, operations[method], needs_keys)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(path: str, method: str, operation: dict[str, Any], needs_keys: bool) -> None:
     responses = operation["responses"]
-    for kind in _everywhere(path, method, operation):
+    for kind in _everywhere(path, method, operation, needs_keys):
         entry = responses.setdefault(str(kind.status), {})
         slugs = entry.setdefault("x-problems", [])
         if kind.slug not in slugs:
@@ -65,16 +67,19 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if method == "get" and "headers" in responses.get("200", {}):
         responses["304"] = {"description": "Unchanged since the `ETag` in `If-None-Match`."}
     operation["responses"] = dict(sorted(responses.items()))
-    if path not in PUBLIC:
+    if needs_keys and path not in PUBLIC:
         operation["security"] = [{"key": []}]
 
 
-def _everywhere(path: str, method: str, operation: dict[str, Any]) -> list[ProblemType]:
-    """What a route may answer without having said so itself."""
+def _everywhere(
+    path: str, method: str, operation: dict[str, Any], needs_keys: bool
+) -> list[ProblemType]:
+    """What any route may answer without declaring it."""
     kinds = [types.WRONG_HOST, types.INTERNAL]
     if path not in PUBLIC:
-        kinds += [types.NOT_AUTHENTICATED, types.SCOPE_MISSING, types.TOO_MANY_REQUESTS]
-        kinds += [types.UNAVAILABLE]
+        kinds += [types.TOO_MANY_REQUESTS, types.UNAVAILABLE]
+    if path not in PUBLIC and needs_keys:
+        kinds += [types.NOT_AUTHENTICATED, types.SCOPE_MISSING]
     if method != "get":
         kinds += [types.FOREIGN_ORIGIN]
     if "requestBody" in operation:

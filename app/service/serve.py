@@ -16,12 +16,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.database import Database
 from app.http.runtime import Service
+from app.jobs import repository, runner_repository
 from app.jobs.keeper import Keeper, RunnerWatch
+from app.jobs.runner_repository import RunnerRecord
 from app.keys import service as keys
 from app.service.application import create_app
 from app.service.listen import is_loopback_only
 from app.settings import Settings
+from app.studies.progress import progress
+from app.tuning.owner import this_place
 from probes.errors import InputError
+from probes.formatting import duration_text
 
 HEAD_TIMEOUT_S = 10.0
 """For the request line and headers to be complete. uvicorn itself waits for ever, so a few hundred
@@ -36,16 +41,16 @@ SHUTDOWN_S = 5
 def service_on(
     listener: socket.socket, database: Database, settings: Settings, *, insecure: bool
 ) -> Service:
-    """Decides whether keys are asked for: on a loopback address if there are any, on every other
-    always. Raises ``InputError`` where they are and there are none."""
+    """Decides whether requests need a key: on a loopback address if any key exists, on every other
+    address always. Raises ``InputError`` if they need one and none exists."""
     loopback = is_loopback_only(listener)
     exist = keys.any_active(database)
     if not loopback and not exist and not insecure:
         host = listener.getsockname()[0]
         raise InputError(
             f"{host} can be reached from other machines, and there is no API key. Make one with: "
-            "tonnage keys create --scope admin --name NAME (or serve everybody, who may then start "
-            "and delete studies, with --insecure)"
+            "tonnage keys create --scope admin --name NAME (or serve without keys with --insecure: "
+            "everybody who reaches the address may then start and delete studies)"
         )
     runners = RunnerWatch(Keeper(database, settings)) if settings.runner.with_service else None
     return Service(
@@ -60,6 +65,42 @@ def service_on(
 def run(service: Service, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way are answered first."""
     _Server(configuration(service)).run(sockets=[listener])
+
+
+def left_running(database: Database, settings: Settings) -> list[str]:
+    """What goes on on this host after the service has ended: each runner with its studies, until
+    when, and how to stop it. Empty without a runner."""
+    with database.read() as session:
+        here = [
+            (each, [job.id for job in repository.running_of(session, each.id, lock=False)])
+            for each in runner_repository.listing(session)
+            if each.place == this_place() and each.owner.is_alive()
+        ]
+    return [_goes_on(database, settings, each, studies) for each, studies in here]
+
+
+def _goes_on(
+    database: Database, settings: Settings, runner: RunnerRecord, studies: list[str]
+) -> str:
+    who = f"The runner on this host (process {runner.owner.pid})"
+    idle = duration_text(settings.runner.idle_exit_s)
+    stop = f"To stop it now: kill -TERM {runner.owner.pid}"
+    if not studies:
+        return (
+            f"{who} is still there, without work. If the service started it, it ends after {idle} "
+            f"without work. {stop}"
+        )
+    running = []
+    for study_id in studies:
+        found = progress(database, study_id)
+        left = "" if found.left_s is None else f", at most about {duration_text(found.left_s)} left"
+        device = found.view.device or "its device"
+        running.append(f"{study_id} ({found.view.workload}, {found.view.budget}) on {device}{left}")
+    return (
+        f"{who} goes on with {'; '.join(running)}. It holds the device until then and, if the "
+        f"service started it, ends after {idle} without work. {stop} (the study returns to the "
+        "queue, and the next runner resumes it)"
+    )
 
 
 def configuration(service: Service) -> uvicorn.Config:

@@ -49,7 +49,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """A study at this moment."""
 
     view: StudyView
@@ -90,7 +90,7 @@ class Progress:
         return next((each for each in self.points if each.number == self.incumbent), None)
 
 
-def progress(database: Database, study_id: str) -> Progress:
+def progress(database: Database, study_id: str) -> StudyProgress:
     """Raises ``NotFound``."""
     found = view.get(database, study_id)
     answered_by = found.answered_by
@@ -117,7 +117,7 @@ def progress(database: Database, study_id: str) -> Progress:
     drawn = _thinned(points, incumbent)
     with database.read() as session:
         configs = trial_repository.configs(session, answered_by or "", {p.number for p in drawn})
-    return Progress(
+    return StudyProgress(
         view=found,
         study=study,
         counts=counts,

@@ -11,6 +11,7 @@ import typer
 from app.cli import options
 from app.cli.context import open_database, open_settings, verbosity
 from app.cli.output import facts_table, print_json, stdout
+from probes.errors import TonnageError
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +37,18 @@ def serve(
         bool,
         typer.Option(
             "--insecure",
-            help="Ask nobody for a key: everybody who reaches the address may start and delete "
-            "studies.",
+            help="Require no key: everybody who reaches the address may start and delete studies.",
         ),
     ] = False,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Serve the dashboard, and the same for programs over HTTP, until it is stopped.
+    """Serve the dashboard and the HTTP interface until the command is stopped.
 
-    Without keys it listens on this machine only. Once there is a key (tonnage keys create), every
-    request needs one, and any other address may be listened on. The database is migrated first.
-    Studies run in a process of their own (tonnage runner), which is started when there is work
-    and lives on when the service ends.
+    Without API keys it listens on this machine only. Once a key exists (tonnage keys create), every
+    request needs one, and the service may listen on any address. It migrates the database first.
+    Studies run in a separate process (tonnage runner), which the service starts when there is work
+    and which goes on when the service is stopped: the service then says what still runs.
     """
     settings = open_settings()
 
@@ -60,7 +60,7 @@ def serve(
     store = open_database(settings, database)
 
     from app.logging_setup import configure_logging
-    from app.service.serve import run, service_on
+    from app.service.serve import left_running, run, service_on
 
     service = service_on(listener, store, settings, insecure=insecure)
     url = url_of(listener)
@@ -92,9 +92,15 @@ def serve(
         verbosity(), settings.data_dir, json_lines=settings.service.log_format == "json"
     )
     if insecure:
-        log.warning("Serving without keys (--insecure): whoever reaches %s may do anything.", url)
+        log.warning(
+            "Serving without keys (--insecure): everybody who reaches %s may do anything.", url
+        )
     try:
         run(service, listener)
+        for line in left_running(store, settings):
+            log.warning("%s", line)
+    except TonnageError as error:
+        log.warning("Could not check whether a runner goes on: %s", error)
     finally:
         store.close()
     log.info("Stopped.")

@@ -27,7 +27,7 @@ from app.http.security import Reader, Runner
 from app.measurements import repository as measurements
 from app.studies import progress as studies
 from app.studies import service as jobs
-from app.studies.progress import Progress
+from app.studies.progress import StudyProgress
 from app.studies.routes import StudyId
 from app.tuning.trial_repository import Sort, TrialQuery
 from optimizer.budgets import Objective
@@ -152,7 +152,7 @@ def _context(service: Service, study_id: str, asked: TrialsAsked) -> dict[str, A
     }
 
 
-def figure(found: Progress) -> Figure:
+def figure(found: StudyProgress) -> Figure:
     """Throughput against capacity of the configs measured so far."""
     budget = found.study.spec["budget"] if found.study else {}
     loss = None if budget.get("objective") == Objective.CAPACITY else budget.get("throughput_loss")

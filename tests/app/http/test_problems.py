@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from app.http.problem_types import TYPES
+from app.http.problem_types import TYPES, as_markdown
 from app.recommendations import service as recommendations
 from app.tuning import service as studies
 from tests.app import factories
@@ -20,10 +20,28 @@ PAGE = Path(__file__).parents[3] / "docs" / "api-errors.md"
 
 
 def test_every_kind_is_described_under_the_heading_its_type_ends_in():
-    headings = {
+    headings = [
         line.removeprefix("### ") for line in PAGE.read_text().splitlines() if line[:4] == "### "
-    }
-    assert headings == set(TYPES)
+    ]
+    assert headings == list(TYPES)
+
+
+def test_the_documentation_describes_the_kinds_as_the_service_does():
+    written = " ".join(PAGE.read_text().partition("## Common problems")[2].split())
+    assert written == " ".join(as_markdown().split())
+
+
+def test_the_type_points_to_a_page_that_the_service_has(api):
+    document = problem(api.get("/v1/nothing"), 404, "not-found")
+    page, _, anchor = document["type"].partition("#")
+    answer = api.get(page, headers={"Accept": "text/html"})
+    assert answer.status_code == 200
+    assert f'id="{anchor}"' in answer.text
+
+
+def test_the_page_of_errors_needs_no_key(serve, with_key):
+    with_key("read")
+    assert httpx.get(f"{serve(needs_keys=True)}/errors").status_code == 200
 
 
 def test_an_unknown_path(api):

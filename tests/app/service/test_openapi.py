@@ -128,3 +128,13 @@ def test_the_page_for_people_works_without_a_network(api):
 
 def test_the_root_is_the_dashboard(api):
     assert "<h1>Overview</h1>" in api.get("/").text
+
+
+def test_a_service_without_keys_does_not_ask_for_authorization():
+    service = Service(None, load_settings(environ={}), needs_keys=False)  # type: ignore[arg-type]
+    open_ = create_app(service).openapi()
+    assert "securitySchemes" not in open_["components"]
+    for operations in open_["paths"].values():
+        for operation in operations.values():
+            assert "security" not in operation
+            assert "401" not in operation["responses"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from app.jobs import queue, runner_repository
 from app.keys import service as keys
 from app.service.listen import listen
-from app.service.serve import service_on
+from app.service.serve import left_running, service_on
 from app.settings import load_settings
+from app.studies import service as studies
+from app.tuning.owner import Owner, this_place, this_process
 from probes.errors import InputError
+from tests.app.jobs.conftest import offers, request
 
 
 @pytest.fixture
@@ -58,3 +64,24 @@ def test_a_runner_is_seen_to_unless_that_is_turned_off(database, monkeypatch):
         assert service_on(listener, database, load_settings(), insecure=False).runners is not None
         monkeypatch.setenv("TONNAGE_RUNNER__WITH_SERVICE", "false")
         assert service_on(listener, database, load_settings(), insecure=False).runners is None
+
+
+def test_a_service_that_ends_says_which_study_its_runner_goes_on_with(database):
+    job = studies.submit(database, request(), settings=load_settings())
+    with database.write() as session:
+        runner_repository.add(session, "run_1", this_process(), this_place(), offers("cpu"))
+        queue.claim(session, runner_repository.locked(session, "run_1"))
+    (said,) = left_running(database, load_settings())
+    for fact in (job.id, "transformer", "smoke_test", f"kill -TERM {os.getpid()}", "5 min"):
+        assert fact in said
+
+
+def test_an_idle_runner_is_named_too_and_one_of_another_host_is_not(database):
+    with database.write() as session:
+        runner_repository.add(session, "run_1", Owner(1, "there", 1.0), "there", offers("cpu"))
+    assert left_running(database, load_settings()) == []
+    with database.write() as session:
+        runner_repository.add(session, "run_2", this_process(), this_place(), offers("cpu"))
+    (said,) = left_running(database, load_settings())
+    assert f"process {os.getpid()}" in said
+    assert "without work" in said
