@@ -1,0 +1,156 @@
+"""What was taken as the step, in words for people and as a pattern to keep."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from probes.black_box.discovery.counter import Growth
+from probes.black_box.discovery.shape import NUMBER
+from probes.black_box.discovery.text import BAR, FILE, TIME
+from probes.black_box.discovery.track import Track
+from probes.black_box.discovery.vocabulary import Kind
+
+SHOWN_CHARACTERS = 100
+_DETAILS = re.compile(f"[{TIME}{FILE}]")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The counter that counts optimizer steps."""
+
+    example: str
+    """A line of the output."""
+    kind: Kind
+    stride: int
+    """Steps from one such line to the next, as a rule."""
+    samples_per_step: int
+    """What the number is divided by: the batch size where it counts samples, otherwise 1."""
+    pattern: str
+    """A regular expression for ``--step``, with the groups ``step`` (or ``samples``) and
+    ``loss``."""
+    is_bar: bool = False
+    rival: str = ""
+    """What else it could be, and how to say so; empty where there is no doubt."""
+
+    @classmethod
+    def of_marker(cls, example: str) -> Choice:
+        """For a program that prints ``tonnage step`` after each step."""
+        return cls(example, Kind.STEP, 1, 1, "tonnage step")
+
+    @property
+    def description(self) -> str:
+        """One sentence for people."""
+        if self.kind is Kind.EPOCH:
+            rhythm = "one line per epoch, which counts as one step"
+        elif self.samples_per_step > 1:
+            rhythm = f"which count samples, {self.samples_per_step:,} per step"
+        elif self.is_bar:
+            rhythm = "a progress bar"
+        elif self.stride > 1:
+            rhythm = f"one line every {self.stride:,} steps"
+        else:
+            rhythm = "one line per step"
+        words = f"Steps: from lines like `{shortened(self.example)}`, {rhythm}"
+        return f"{words}. {self.rival}" if self.rival else f"{words}."
+
+
+def choice_of(track: Track, batch_size: int | None, dataset_size: int | None) -> Choice:
+    """The choice that a candidate stands for."""
+    per, is_certain = samples_per_step(track, batch_size, dataset_size)
+    pattern = pattern_of(track, per)
+    rival = ""
+    if not is_certain:
+        other = pattern_of(track, 1 if per > 1 else 2)
+        now, then = ("samples", "steps") if per > 1 else ("steps", "samples")
+        rival = f"The number may also count {then} instead of {now}; if so, give --step '{other}'."
+    return Choice(
+        example=track.example,
+        kind=track.kind,
+        stride=max(1, track.growth.stride // per),
+        samples_per_step=per,
+        pattern=pattern,
+        is_bar=track.slot.is_bar,
+        rival=rival,
+    )
+
+
+def samples_per_step(
+    track: Track, batch_size: int | None, dataset_size: int | None
+) -> tuple[int, bool]:
+    """By what to divide the number so that it counts steps; whether that is certain.
+
+    ``[640/60000]`` counts samples, ``[10/938]`` counts batches, and nothing beside the numbers
+    says so. Samples are told by their moves, which are multiples of the batch size.
+    """
+    if not batch_size or batch_size == 1:
+        return 1, True
+    if track.kind is Kind.SAMPLE:
+        return batch_size, True
+    total = track.slot.total
+    if track.kind is not Kind.FRACTION or track.slot.is_bar or not total:
+        return 1, True
+    growth = track.growth
+    if growth.stride % batch_size or (growth.first % batch_size):
+        return 1, True
+    if dataset_size == total:
+        return batch_size, True
+    if dataset_size and total in (dataset_size // batch_size, -(-dataset_size // batch_size)):
+        return 1, True
+    if not _is_round(growth.stride) or 0 < growth.first == batch_size < growth.stride:
+        return batch_size, True
+    return (batch_size if track.has_percent else 1), False
+
+
+def step_number(growth: Growth, per: int, restarts: int, value: int, progress: int) -> int:
+    """The number of a step since the start of training, across epochs."""
+    if per == 1:
+        return growth.first + progress
+    if growth.total:
+        return restarts * -(-growth.total // per) + -(-value // per)
+    return -(-(growth.first + progress) // per)
+
+
+def _is_round(number: int) -> bool:
+    """Whether people choose such a number for how often to print."""
+    while number % 10 == 0:
+        number //= 10
+    return number in (1, 2, 5, 25)
+
+
+def pattern_of(track: Track, per: int) -> str:
+    """A regular expression that finds the number in the lines of this candidate."""
+    lead = track.lead
+    cut = _DETAILS.split(lead)[-1]
+    if not re.search("[A-Za-z%]", cut):
+        cut = lead
+    anchored = cut == lead and not track.rank and not track.slot.prefix.endswith(",")
+    parts: list[str] = []
+    at = 0
+    for match in NUMBER.finditer(cut):
+        parts += [_literal(cut[at : match.start()]), r"\S+?"]
+        at = match.end()
+    parts.append(_literal(cut[at:]))
+    pattern = "".join(parts)
+    group = "samples" if per > 1 else "step"
+    pattern = (r"^\s*" if anchored else "") + pattern.removeprefix(r"\s*")
+    pattern += rf"(?P<{group}>\d+)"
+    if track.slot.total:
+        pattern += r"\s*(?:/|of)\s*\d+"
+    if track.slot.name and track.slot.name not in track.lead:
+        pattern += rf"\s*{re.escape(track.slot.name)}"
+    if track.loss_name:
+        pattern += rf"(?:.*?\b{re.escape(track.loss_name)}\W{{0,6}}(?P<loss>[-+.\w]+))?"
+    return pattern
+
+
+def _literal(text: str) -> str:
+    found = r"\s*".join(re.escape(word) for word in re.split(r"\s+", text))
+    for detail in (BAR, TIME, FILE):
+        found = found.replace(detail, ".*?")
+    return found
+
+
+def shortened(line: str) -> str:
+    line = " ".join(line.split())
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"

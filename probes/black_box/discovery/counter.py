@@ -1,0 +1,77 @@
+"""How one number grows from line to line, and how many steps that makes."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+
+RECENT = 6
+
+
+class Growth:
+    """Follows one number. It may start again with each epoch, and several ranks may print it."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total = total
+        self.lines = 0
+        self.first = 0
+        self.last = 0
+        self.ups = 0
+        self.stays = 0
+        self.restarts = 0
+        self.breaks = 0
+        """Falls that are no restart."""
+        self.largest = 0
+        self.progress = 0
+        """How far it has come since the first line, restarts included."""
+        self._deltas: Tally[int] = Tally()
+
+    def add(self, value: int) -> int:
+        """How far the number has moved with this line; 0 for a repetition."""
+        self.lines += 1
+        if self.lines == 1:
+            self.first = self.last = value
+            return 0
+        delta = value - self.last
+        if delta == 0:
+            self.stays += 1
+            return 0
+        if delta > 0:
+            self.ups += 1
+            if delta in self._deltas or len(self._deltas) < 16:
+                self._deltas[delta] += 1
+            self.largest = max(self.largest, delta)
+        elif self.stays and -delta <= self.stride and not self._is_complete:
+            return 0  # another rank's line about the step before
+        elif self._is_restart(value):
+            self.restarts += 1
+            delta = (self.total - self.last + value) if self.total else self.stride
+        else:
+            self.breaks += 1
+            self.last = value
+            return 0
+        self.last = value
+        self.progress += delta
+        return delta
+
+    @property
+    def stride(self) -> int:
+        """By how much it usually grows from one line to the next."""
+        return max(self._deltas, key=lambda d: (self._deltas[d], d)) if self._deltas else 1
+
+    @property
+    def _is_complete(self) -> bool:
+        return bool(self.total) and self.last >= (self.total or 0) - 1
+
+    def _is_restart(self, value: int) -> bool:
+        if self.total and self.last >= 0.9 * self.total and value <= 0.5 * self.total:
+            return True
+        return value <= self.first + 2 * self.largest and value < self.last
+
+    @property
+    def is_even(self) -> bool:
+        """Whether most of the moves are of the same size."""
+        return bool(self._deltas) and self._deltas[self.stride] >= 0.6 * self.ups
+
+    @property
+    def is_monotone(self) -> bool:
+        return self.breaks <= 0.05 * self.lines and self.restarts <= 0.5 * self.lines

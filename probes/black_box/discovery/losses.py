@@ -1,0 +1,49 @@
+"""Finds the training loss in a line of output."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from probes.black_box.discovery.vocabulary import is_evaluation, words_of
+
+VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf(?:inity)?)"
+_LOSS = re.compile(
+    rf"""(?P<name>(?:\b(?P<before>[a-z]+)[ ])?\b(?:[a-z0-9]+[_/.-])*
+    (?:[a-z]*loss|nll|xent|cross_?entropy|criterion|objective)(?:[_/.-][a-z]+)*)
+    (?:[ ](?:train|training|is|value))?
+    ["']?\s?[:=|\[(]*\s*["'\[(]*(?:tensor\()?(?P<value>{VALUE})(?![\w/:])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_MARKS = ("loss", "nll", "xent", "entropy", "criterion", "objective")
+_TOTAL = {"loss", "total_loss", "train_loss", "train/loss", "training_loss"}
+_NOT_LOSSES = {"scale", "scaler", "weight", "time", "coef", "fn", "spike", "best", "diff"}
+
+
+def loss_in(text: str) -> tuple[str, float] | None:
+    """The name and the value of the training loss in a line, NaN and infinity included.
+
+    The total comes first where there are several; a loss that is not finite comes before all.
+    """
+    lower = text.lower()
+    if not any(mark in lower for mark in _MARKS):
+        return None
+    best: tuple[str, float] | None = None
+    for match in _LOSS.finditer(text):
+        name, before = match["name"].strip(), match["before"]
+        words = words_of(name)
+        if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
+            continue
+        if before:
+            name = name[len(before) :].strip()
+        value = float(match["value"])
+        if not math.isfinite(value):
+            return name, value
+        if best is None or (name.lower() in _TOTAL and best[0].lower() not in _TOTAL):
+            best = name, value
+    return best
+
+
+def is_evaluated(text: str) -> bool:
+    """Whether a line tells of an evaluation's result."""
+    return is_evaluation(words_of(text))

@@ -1,0 +1,189 @@
+"""From a line of text to the whole numbers in it, each with what stands before and after it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.text import BAR, without_details
+
+NUMBER = re.compile(
+    r"(?:(?<![\w.])|(?<=step)|(?<=Step)|(?<=iter)|(?<=Iter)|(?<=poch)|(?<=atch))"
+    r"(?:(?<![\w\])])[-+])?"
+    r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)?(?:(?<=\d)\.\d*|\.\d+|(?<=\d))(?:e[-+]?\d+)?"
+    r"|(?<![\w.])[-+]?(?:nan|inf)(?!\w)",
+    re.IGNORECASE,
+)
+_RANK = re.compile(
+    r"^\s*(?:\[(?:rank|default)[ _:]?(?P<a>\d+)\]:?|\((?:\w+ )?pid=(?P<b>\d+)[^)]*\)|rank[ _:=]?"
+    r"(?P<c>\d+)\s*[:|\]])|\[rank[ _:=]?(?P<d>\d+)\]",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"[A-Za-z][A-Za-z_/. -]*$")
+_UNIT = re.compile(r"[A-Za-z]+")
+_WORD_AFTER = re.compile(r" ?(batch(?:es)?|steps?|iter(?:s|ations?)?|updates?)\b", re.IGNORECASE)
+_RATE = re.compile(r"[\d.?]+\s?([A-Za-z]*)/(?:s|sec)\b|[\d.]+\s?s/([A-Za-z]+)")
+_HEADING = re.compile(r"[#\s|]*[A-Za-z_][\w/.]*(?:(?:\s*[,;|\t]\s*|\s+)[A-Za-z_][\w/.]*)+[\s|]*")
+_CSV = re.compile(r"\s*-?\d+(?:\s*[,;]\s*(?:-?[\d.]*(?:e[-+]?\d+)?|nan|inf))+\s*", re.IGNORECASE)
+MOST_NUMBERS = 60
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A whole number that is not negative, and where it stands in the line."""
+
+    prefix: str
+    """What stands before it, without white space, every number replaced by ``#``."""
+    value: int
+    name: str
+    """The words right before it, or right after it (``12 batches``)."""
+    total: int | None
+    """The 500 in ``12/500``."""
+    unit: str
+    """Letters right after it: ``ms`` in ``46ms``."""
+    is_bar: bool
+    start: int
+    """Where it begins in ``Line.text``."""
+    end: int
+    """Where it ends, its total included."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of output as numbers with words between them."""
+
+    text: str
+    """Without times, bars and files; see ``text.without_details``."""
+    rank: str
+    """The process that printed it, where the line tells; empty otherwise."""
+    slots: list[Slot]
+    loss: tuple[str, float] | None = None
+    """Name and value of the loss in a row of a table with headings."""
+
+
+class LineReader:
+    """Reads lines one by one. It remembers the headings of tables and of CSV files."""
+
+    def __init__(self) -> None:
+        self._heading: list[str] = []
+
+    def read(self, raw: str) -> Line:
+        rank = ""
+        if "rank" in raw or "Rank" in raw or "pid=" in raw or "[default" in raw:
+            match = _RANK.search(raw[:200])
+            if match:
+                rank = match["a"] or match["b"] or match["c"] or match["d"]
+                raw = raw[: match.start()] + raw[match.end() :]
+        text = without_details(raw)
+        if _CSV.fullmatch(text):
+            return self._row(re.split(r"\s*[,;]\s*", text.strip()), text, rank)
+        slots, is_row = self._slots(text)
+        if not slots and _HEADING.fullmatch(text):
+            self._heading = re.findall(r"[A-Za-z_][\w/.]*", text)
+        elif is_row and self._heading:
+            fields = text.split()
+            if len(fields) == len(self._heading):
+                return self._row(fields, text, rank)
+        return Line(text, rank, slots)
+
+    def _row(self, fields: list[str], text: str, rank: str) -> Line:
+        """A row of a table, its cells named by the last heading of as many words."""
+        is_named = len(self._heading) == len(fields)
+        names = self._heading if is_named else [""] * len(fields)
+        slots, at, loss = [], 0, None
+        for index, (name, cell) in enumerate(zip(names, fields)):
+            start = text.find(cell, at)
+            at = start + len(cell)
+            if cell.isdecimal() and len(cell) < 16:
+                prefix = "#," * index
+                slots.append(Slot(prefix, int(cell), name, None, "", False, start, at))
+            elif loss is None and name:
+                loss = loss_in(f"{name}: {cell}")
+        return Line(text, rank, slots, loss)
+
+    def _slots(self, text: str) -> tuple[list[Slot], bool]:
+        """The whole numbers of a line; whether it holds nothing but numbers."""
+        slots: list[Slot] = []
+        prefix, end, name, percent_name, count = "", 0, "", "", 0
+        has_words = False
+        for match in NUMBER.finditer(text):
+            start = match.start()
+            piece = text[end:start]
+            compact = piece if not piece else "".join(piece.split())
+            has_words = has_words or bool(compact)
+            digits = match[0]
+            end = match.end()
+            prefix += compact
+            if slots and compact in ("/", "of") and slots[-1].prefix + "#" + compact == prefix:
+                slots[-1] = _with_total(slots[-1], digits, text, end)
+                prefix += "#"
+                continue
+            name = _name(piece)
+            if text[end : end + 1] == "%":
+                percent_name = name
+            elif (value := _whole(digits)) is not None:
+                is_bar = BAR in piece
+                if is_bar and not name:
+                    name = percent_name if "%" in piece else ""
+                unit = _UNIT.match(text, end)
+                slots.append(
+                    Slot(
+                        prefix,
+                        value,
+                        name or _name_after(text, end),
+                        None,
+                        unit[0] if unit else "",
+                        is_bar,
+                        start,
+                        end,
+                    )
+                )
+                percent_name = ""
+            prefix += "#"
+            count += 1
+            if count >= MOST_NUMBERS:
+                break
+        tail = text[end:]
+        return slots, count > 1 and not has_words and not tail.strip()
+
+
+def _with_total(slot: Slot, digits: str, text: str, end: int) -> Slot:
+    """A slot, with the number after its slash as what it counts up to."""
+    total = _whole(digits)
+    unit = _UNIT.match(text, end)
+    return Slot(
+        slot.prefix,
+        slot.value,
+        slot.name or _name_after(text, end),
+        total,
+        unit[0] if unit else slot.unit,
+        slot.is_bar or text[end : end + 4].lstrip().startswith(BAR),
+        slot.start,
+        end,
+    )
+
+
+def _whole(digits: str) -> int | None:
+    if digits.isdecimal():
+        return int(digits) if len(digits) < 16 else None
+    whole, _, rest = digits.replace(",", "").partition(".")
+    if whole.isdecimal() and len(whole) < 16 and not rest.strip("0"):
+        return int(whole)
+    return None
+
+
+def _name(piece: str) -> str:
+    match = _NAME.search(piece.rstrip(" \t:=#[](|<>\"'-▌%*"))
+    return match[0] if match else ""
+
+
+def _name_after(text: str, end: int) -> str:
+    match = _WORD_AFTER.match(text, end)
+    return match[1] if match else ""
+
+
+def rate_unit(text: str) -> str | None:
+    """What passes per second by a progress bar (``it``, ``examples``); ``None`` without a rate."""
+    match = _RATE.search(text)
+    return None if match is None else (match[1] or match[2] or "").lower()

@@ -1,0 +1,71 @@
+"""From the bytes of a stream to lines of plain text: no colours, no cursor movements, no bars."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST_LINE = 65_536
+"""Bytes of an unfinished line that are kept."""
+READ_CHARACTERS = 1_000
+"""Characters of a line that are looked at."""
+BAR = "▌"
+"""Stands for the drawn part of a progress bar."""
+TIME = "⏱"
+"""Stands for a date, a time of day or a duration such as ``0:12:05``."""
+FILE = "§"
+"""Stands for a path, a module name or a place in a source file."""
+
+_LINE_END = re.compile(rb"[\r\n]+")
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00\x08]"
+)
+_BARS = re.compile(
+    r"(?<=%)\s?\|[^|]{0,300}\|"  # tqdm, also with ASCII characters
+    r"|\[[=>.# -]{4,}\]"  # Keras 2 and many others
+    r"|\|?[█▉▊▋▌▍▎▏░▒▓━╸╺─⣿■□▇▆▅▃▂]{2,}[█▉▊▋▌▍▎▏░▒▓━╸╺─⣿■□▇▆▅▃▂ -]*\|?"
+    r"|\|[#=>-]{5,}[ #=>-]*\|"
+)
+_TIMES = re.compile(
+    r"\b\d{4}[-/]\d\d[-/]\d\d(?:[T ,_]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
+    r"|\b\d\d[/-]\d\d(?:[/-]\d\d(?:\d\d)?)?[ T]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"
+    r"|(?:\b\d+ ?d(?:ays?)?,? )?(?<![\w:./])\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
+    r"|\b\d+h ?\d+m(?: ?\d+s)?\b|\b\d+m ?\d+s\b"
+)
+_FILES = re.compile(
+    r"[A-Za-z_][\w/-]*\.(?:py|cc|cpp|cu|h|c|go|rs)(?::\d+)?(?::\w+)?"
+    r"|(?<![\w\]/.)])(?:\.{0,2}/)[\w.@+-]+(?:/[\w.@=+-]*)+"
+    r"|\b[a-z]+://\S+|\b(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\b|\b0x[0-9a-f]+\b"
+)
+
+
+class LineSplitter:
+    """Splits one stream into lines. A carriage return ends a line too, as progress bars use it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def lines(self, data: bytes) -> list[str]:
+        """The lines that end in this piece of output, without colours; blank ones are left out."""
+        *ended, self._rest = _LINE_END.split(self._rest + data)
+        self._rest = self._rest[-LONGEST_LINE:]
+        texts = [plain(line[:LONGEST_LINE].decode(errors="replace")) for line in ended]
+        return [text for text in texts if text and not text.isspace()]
+
+
+def plain(text: str) -> str:
+    """A line without colours and cursor movements."""
+    if "\x1b" in text or "\x08" in text or "\x00" in text:
+        return _ESCAPES.sub("", text)
+    return text
+
+
+def without_details(text: str) -> str:
+    """A line in which bars, times and files are replaced by one character each."""
+    text = text[:READ_CHARACTERS]
+    if not text.isascii() or "|" in text or "[" in text:
+        text = _BARS.sub(BAR, text)
+    if ":" in text or "-" in text or "m" in text:
+        text = _TIMES.sub(TIME, text)
+    if "." in text or "/" in text or "0x" in text:
+        text = _FILES.sub(FILE, text)
+    return text

@@ -1,0 +1,209 @@
+"""One number that may count the steps: what is known about it, and how well it fits."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from probes.black_box.discovery.counter import Growth
+from probes.black_box.discovery.shape import NUMBER, Line, Slot, rate_unit
+from probes.black_box.discovery.vocabulary import (
+    SIZE_UNITS,
+    STEP_RATES,
+    TIME_UNITS,
+    Kind,
+    is_evaluation,
+    is_preparation,
+    is_training,
+    kind_of,
+    words_of,
+)
+
+KEPT_LINES = 64
+"""Lines that are kept until it is decided what the steps are."""
+LOOKED_AT = 6
+"""So many lines of a kind are read for evidence; further ones look the same."""
+
+_BASE = {
+    Kind.STEP: 50,
+    Kind.ITERATION: 46,
+    Kind.BATCH: 42,
+    Kind.FRACTION: 40,
+    Kind.MICRO: 30,
+    Kind.SAMPLE: 25,
+    Kind.BARE: 20,
+    Kind.EPOCH: 10,
+}
+_LOSS_SCORE, _RATE_SCORE, _OPTIMIZER_SCORE, _EVALUATION_SCORE = 15, 4, 4, -20
+_OPTIMIZER = re.compile(r"\b(?:lr|learning[ _]rate|grad(?:ient)?[ _]?norm|gnorm|mfu)\b", re.I)
+_SPEED = re.compile(
+    r"\b(?:it|its|iter|step|steps|batch|ba|tok|tokens|img|images|samples?)/s(?:ec)?\b"
+    r"|\bs/(?:it|step|batch|iter)\b|\bms\b|ms/(?:batch|step|iter)|[\d.]ms\b|\d/s\b"
+    r"|\b(?:tps|tok/sec|[a-z_ ]*time)\b",
+    re.I,
+)
+_SLOW_PER_S = 100.0
+"""A bar without any words that moves faster than this is not taken for training."""
+_RATE = re.compile(r"([\d.]+)\s?(s/)?(?:it)?(?:/s)?[\],]")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A line in which the number has moved."""
+
+    at_s: float
+    restarts: int
+    value: int
+    progress: int
+    loss: float | None
+
+
+@dataclass
+class Track:
+    """A candidate. ``growth`` says how it moves, ``score`` how much it looks like steps."""
+
+    slot: Slot
+    rank: str
+    kind: Kind
+    is_announced: bool
+    """Training was announced before its first line."""
+    is_train_named: bool
+    is_described: bool
+    """There are words before it that say neither training nor epoch."""
+    example: str
+    lead: str
+    """The example up to the number, without times, bars and files."""
+    growth: Growth
+    is_in_braces: bool = False
+    recent: deque[Sighting] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    has_loss: bool = False
+    has_optimizer: bool = False
+    has_speed: bool = False
+    has_evaluation: bool = False
+    has_percent: bool = False
+    loss_name: str = ""
+    tails_differ: bool = False
+    losses_beside: int = 0
+    bar_per_s: float | None = None
+    seen_loss_line: int = -1
+    rival_progress: int = 0
+    """Where the choice of that time stood when this number was first seen."""
+    _tail: str | None = None
+
+    def look(self, line: Line, raw: str, slot: Slot, loss: tuple[str, float] | None) -> None:
+        """Collect evidence from one of its first lines."""
+        after = line.text[slot.end :]
+        tail = NUMBER.sub("#", "".join(after.split()))
+        self.tails_differ |= self._tail is not None and tail != self._tail
+        self._tail = tail
+        if loss is not None:
+            self.has_loss, self.loss_name = True, loss[0]
+        self.has_optimizer |= bool(_OPTIMIZER.search(line.text))
+        self.has_speed |= bool(_SPEED.search(line.text))
+        self.has_percent |= after.lstrip().startswith("(") and "%" in after[:10]
+        words = words_of(after if not self.is_in_braces else line.text)
+        self.has_evaluation |= is_evaluation(words)
+        if slot.is_bar and (match := _RATE.search(line.text, slot.end)):
+            per = float(match[1].strip(".") or 0)
+            self.bar_per_s = (1 / per if per else None) if match[2] else per
+
+    @property
+    def score(self) -> int:
+        found = _BASE[self.kind]
+        found += _LOSS_SCORE if self.has_loss or self.losses_beside else 0
+        found += _RATE_SCORE if self.has_speed else 0
+        found += _OPTIMIZER_SCORE if self.has_optimizer else 0
+        found += 3 if self.slot.total else 0
+        found += 3 if self.is_train_named else 0
+        found += _EVALUATION_SCORE if self.has_evaluation and self.kind is not Kind.EPOCH else 0
+        return found
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.slot.total) and self.growth.last >= (self.slot.total or 0)
+
+    def is_ready(self, batch_size: int | None) -> bool:
+        """Whether enough lines were seen to say that this number counts."""
+        growth, kind = self.growth, self.kind
+        if not growth.ups or not growth.is_monotone:
+            return False
+        if self.has_evaluation and not self.has_loss and kind is not Kind.EPOCH:
+            return False
+        has_loss = self.has_loss or self.losses_beside > 0
+        evidence = has_loss or self.has_optimizer
+        if kind is Kind.STEP:
+            if evidence or self.slot.is_bar or (self.has_speed and not self.tails_differ):
+                return growth.ups >= (1 if evidence else 3)
+            return growth.ups >= 2 and not self.tails_differ
+        if kind is Kind.SAMPLE:
+            return batch_size is not None and has_loss and growth.ups >= 2
+        if self.slot.is_bar and kind in (Kind.FRACTION, Kind.ITERATION, Kind.BATCH):
+            return self._is_ready_bar(has_loss)
+        if not growth.is_even:
+            return False
+        if kind is Kind.BARE:
+            return self.has_loss and growth.ups >= 3
+        if kind is Kind.EPOCH:
+            return growth.ups >= (2 if has_loss or self.slot.total else 3)
+        if evidence:
+            return growth.ups >= 2
+        if kind is Kind.FRACTION:
+            return self.is_train_named and self.has_speed and growth.ups >= 4
+        return growth.ups >= (4 if self.has_speed else 6) and not self.tails_differ
+
+    def _is_ready_bar(self, has_loss: bool) -> bool:
+        ups = self.growth.ups
+        if has_loss:
+            return ups >= 2
+        if self.is_train_named or (self.is_announced and not self.is_described):
+            return ups >= 4
+        if self.is_described and self.kind is Kind.FRACTION:
+            return False  # nothing says that "Reading entries" trains anything
+        slow = self.bar_per_s is not None and self.bar_per_s <= _SLOW_PER_S
+        return (
+            ups >= (8 if self.kind is not Kind.FRACTION else 20) and slow and not self.is_complete
+        )
+
+
+def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track | None:
+    """A candidate for this number; ``None`` for one that cannot count steps, by its words."""
+    kind = kind_of(slot.name)
+    lead = line.text[: slot.start]
+    in_braces = line.text.lstrip().startswith("{")
+    unit = slot.unit.lower()
+    if unit in TIME_UNITS or unit in SIZE_UNITS:
+        return None
+    lead_words = words_of(lead if not in_braces else slot.name)
+    if is_evaluation(lead_words) or is_preparation(lead_words):
+        return None
+    train_named = is_training(lead_words)
+    if slot.is_bar:
+        per = rate_unit(line.text[slot.end :])
+        rate_kind = kind_of(per) if per else None
+        if rate_kind is Kind.SAMPLE:
+            kind = Kind.SAMPLE
+        elif per is not None and per not in STEP_RATES:
+            return None
+        if kind is Kind.OTHER or kind is None:
+            kind = Kind.FRACTION
+    elif kind is None:
+        kind = Kind.FRACTION if slot.total else Kind.BARE
+    elif kind is Kind.OTHER and slot.total and train_named:
+        kind = Kind.FRACTION
+    if kind is Kind.OTHER:
+        return None
+    if is_preparation(words_of(line.text[slot.end : slot.end + 40])[:1]):
+        return None
+    return Track(
+        slot,
+        line.rank,
+        kind,
+        is_announced,
+        train_named,
+        any(len(word) > 2 and kind_of(word) is not Kind.EPOCH for word in lead_words),
+        raw.strip(),
+        lead,
+        Growth(slot.total),
+        in_braces,
+    )
