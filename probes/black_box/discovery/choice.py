@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from probes.black_box.discovery import uncounted
 from probes.black_box.discovery.counter import Growth
 from probes.black_box.discovery.shape import NUMBER
 from probes.black_box.discovery.text import BAR, FILE, TIME
@@ -34,9 +35,14 @@ class Choice:
     """What else it could be, and how to say so; empty where there is no doubt."""
 
     @classmethod
-    def of_marker(cls, example: str) -> Choice:
-        """For a program that prints ``tonnage step`` after each step."""
-        return cls(example, Kind.STEP, 1, 1, "tonnage step")
+    def of_lines(cls, example: str, pattern: str) -> Choice:
+        """For lines that hold no counter, each of which is one step."""
+        return cls(example, Kind.STEP, 1, 1, pattern)
+
+    @classmethod
+    def of_loss_lines(cls, example: str) -> Choice:
+        """For lines that hold nothing but a loss."""
+        return cls.of_lines(example, uncounted.pattern_of(example))
 
     @property
     def description(self) -> str:
@@ -128,7 +134,7 @@ def pattern_of(track: Track, per: int) -> str:
     parts: list[str] = []
     at = 0
     for match in NUMBER.finditer(cut):
-        parts += [_literal(cut[at : match.start()]), r"\S+?"]
+        parts += [_literal(cut[at : match.start()]), r"[-+.\d]\S*?"]
         at = match.end()
     parts.append(_literal(cut[at:]))
     pattern = "".join(parts)
@@ -137,8 +143,9 @@ def pattern_of(track: Track, per: int) -> str:
     pattern += rf"(?P<{group}>\d+)"
     if track.slot.total:
         pattern += r"\s*(?:/|of)\s*\d+"
-    if track.slot.name and track.slot.name not in track.lead:
-        pattern += rf"\s*{re.escape(track.slot.name)}"
+    name = re.escape(track.slot.name)
+    if name and not re.search(name, track.lead) and re.search(rf"\d\s*{name}", track.example):
+        pattern += rf"\s*{name}"
     if track.loss_name:
         pattern += rf"(?:.*?\b{re.escape(track.loss_name)}\W{{0,6}}(?P<loss>[-+.\w]+))?"
     return pattern

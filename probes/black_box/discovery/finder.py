@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.choice import Choice, choice_of, shortened, step_number
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.shape import Line, LineReader
+from probes.black_box.discovery.shape import Line, LineReader, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
-from probes.black_box.discovery.vocabulary import Kind
+from probes.black_box.discovery.uncounted import UncountedLines
+from probes.black_box.discovery.vocabulary import (
+    Kind,
+    is_evaluation,
+    is_training,
+    words_of,
+)
 
 CLEARLY_BETTER = 8
 """By how much a candidate must fit better than the choice to replace it."""
@@ -20,7 +25,10 @@ MOST_TRACKS = 400
 KEPT_EXAMPLES = 5
 REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
+LONGEST_HEADING = 60
+"""Characters."""
 
+_DIGIT = re.compile(r"\d")
 _MARKER = re.compile(r"\btonnage step\b", re.IGNORECASE)
 _ANNOUNCED = re.compile(
     r"\b(?:running|start(?:ing|ed)?|begin(?:ning)?|commenc\w+)\b.{0,30}\btrain", re.IGNORECASE
@@ -55,91 +63,119 @@ class StepFinder:
         self.dataset_size = dataset_size
         self.choice: Choice | None = None
         self.revision = 0
+        self.lines = 0
         self._reader = LineReader()
         self._tracks: dict[tuple[str, str, int | None], Track | None] = {}
         self._chosen: Track | None = None
+        self._uncounted = UncountedLines()
         self._is_marked = False
         self._is_announced = False
+        self._is_evaluating = False
         self._loss: float | None = None
+        """The last loss that no step has been given yet."""
         self._loss_lines = 0
-        self._lines = 0
         self._examples: dict[str, str] = {}
 
     def read(self, raw: str, at_s: float) -> list[Step]:
         """The steps that this line tells of. With the line that decides, also those before it."""
-        self._lines += 1
+        self.lines += 1
         if self._is_marked or "tonnage step" in raw.lower():
             return self._read_marked(raw, at_s)
-        if not self._is_announced and self._chosen is None and _ANNOUNCED.search(raw):
-            self._is_announced = True
         line = self._reader.read(raw)
-        found = line.loss or loss_in(line.text)
-        loss = found[1] if found else None
-        if found is not None:
-            self._loss = loss
-            self._loss_lines += 1
         if self._chosen is None:
+            self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
             self._keep_example(line, raw)
-        moved: list[Track] = []
+        self._note_section(line)
+        found = line.loss or loss_in(line.text)
+        moved = self._follow(line, raw, found)
+        if any(track is self._chosen for track in moved):
+            self._is_evaluating = False
+        if found is not None and (moved or line.is_row or not self._is_evaluating):
+            self._loss = found[1]
+            self._loss_lines += 1
         steps: list[Step] = []
-        for track, sighting in self._follow(line, raw, at_s, found):
+        for track in moved:
+            sighting = track.saw(at_s, self._loss)
             if track is self._chosen:
                 steps = [self._step(track, sighting)]
-            moved.append(track)
         for track in moved:
             if self._replaces(track):
                 steps = self._choose(track)
+        if self._chosen is None and found is not None and not self._is_evaluating:
+            return self._read_uncounted(line, raw, at_s, found[1])
         return steps
 
     def _read_marked(self, raw: str, at_s: float) -> list[Step]:
+        """``tonnage step`` is said for us; nothing else counts once it was seen."""
         if not _MARKER.search(raw):
             return []
         if not self._is_marked:
             self._is_marked = True
             self._chosen = None
-            self.revision += 1
-            self.choice = Choice.of_marker(raw.strip())
+            self._decide(Choice.of_lines(raw.strip(), "tonnage step"))
         found = loss_in(raw)
         return [Step(at_s, None, found[1] if found else None)]
 
-    def _follow(
-        self, line: Line, raw: str, at_s: float, found: tuple[str, float] | None
-    ) -> Iterator[tuple[Track, Sighting]]:
+    def _read_uncounted(self, line: Line, raw: str, at_s: float, loss: float) -> list[Step]:
+        tracks = self._tracks.values()
+        grows = any(t is not None and t.growth.ups and t.growth.is_monotone for t in tracks)
+        was_free = self._uncounted.shape is None
+        found = self._uncounted.add(line, at_s, loss, is_free=not grows)
+        if found and was_free:
+            self._decide(Choice.of_loss_lines(raw.strip()))
+        return [Step(time_s, None, value) for time_s, value in found]
+
+    def _note_section(self, line: Line) -> None:
+        """A line such as "validation" says what the lines below it are about."""
+        if line.slots or len(line.text) > LONGEST_HEADING or _DIGIT.search(line.text):
+            return
+        words = words_of(line.text)
+        if is_evaluation(words):
+            self._is_evaluating = True
+        elif is_training(words):
+            self._is_evaluating = False
+
+    def _follow(self, line: Line, raw: str, found: tuple[str, float] | None) -> list[Track]:
         """The candidates whose numbers have moved with this line."""
+        moved: list[Track] = []
+        evaluated = line.is_row and self._is_evaluating
         for slot in line.slots:
-            key = (line.rank, slot.prefix, slot.total)
+            key = (f"{line.rank} evaluation" if evaluated else line.rank, slot.prefix, slot.total)
             if key not in self._tracks:
                 self._make_room()
-                track = track_of(slot, line, raw, is_announced=self._is_announced)
-                self._tracks[key] = track
-                if track is not None and self._chosen is not None:
-                    track.rival_progress = self._chosen.growth.progress
+                self._tracks[key] = None if evaluated else self._new_track(slot, line, raw)
             track = self._tracks[key]
             if track is None:
                 continue
             growth = track.growth
-            restarts = growth.restarts
-            is_first = growth.lines == 0
+            restarts, is_first = growth.restarts, growth.lines == 0
             delta = growth.add(slot.value)
             if growth.lines <= LOOKED_AT:
-                track.look(line, raw, slot, found)
+                track.look(line, slot, found)
             if found is None and 0 <= track.seen_loss_line < self._loss_lines and delta > 0:
                 track.losses_beside += growth.restarts == restarts
             track.seen_loss_line = self._loss_lines
             if delta or (is_first and not (slot.is_bar and not slot.value)):
-                loss = self._loss
-                sighting = Sighting(at_s, growth.restarts, slot.value, growth.progress, loss)
-                track.recent.append(sighting)
-                yield track, sighting
+                moved.append(track)
+        return moved
+
+    def _new_track(self, slot: Slot, line: Line, raw: str) -> Track | None:
+        track = track_of(slot, line, raw, is_announced=self._is_announced)
+        if track is not None and self._chosen is not None:
+            track.rival_progress = self._chosen.growth.progress
+        return track
 
     def _make_room(self) -> None:
         if len(self._tracks) < MOST_TRACKS:
             return
-        for key, track in list(self._tracks.items()):
-            if track is not self._chosen and (track is None or track.growth.lines < 3):
-                del self._tracks[key]
-        if len(self._tracks) >= MOST_TRACKS:
-            self._tracks = {k: t for k, t in self._tracks.items() if t and t is self._chosen}
+        for least in (3, 1_000_000_000):
+            self._tracks = {
+                key: track
+                for key, track in self._tracks.items()
+                if track is not None and (track is self._chosen or track.growth.lines >= least)
+            }
+            if len(self._tracks) < MOST_TRACKS // 2:
+                return
 
     # -- the choice ------------------------------------------------------------------------
 
@@ -167,43 +203,44 @@ class StepFinder:
 
     def _choose(self, track: Track) -> list[Step]:
         self._chosen = track
-        self.revision += 1
-        self.choice = choice_of(track, self.batch_size, self.dataset_size)
+        self._decide(choice_of(track, self.batch_size, self.dataset_size))
         for other in self._tracks.values():
             if other is not None and other is not track:
                 other.rival_progress = track.growth.progress - other.growth.progress
         return [self._step(track, sighting) for sighting in track.recent]
 
+    def _decide(self, choice: Choice) -> None:
+        self.choice = choice
+        self.revision += 1
+        self._examples.clear()
+
     def _step(self, track: Track, seen: Sighting) -> Step:
         assert self.choice is not None
         per = self.choice.samples_per_step
-        number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
         if track.growth.ups in REFRESHED_AT:
             self.choice = replace(self.choice, stride=max(1, track.growth.stride // per))
         self._loss = None
+        number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
         return Step(seen.at_s, number, seen.loss)
 
     # -- what to say where nothing is understood -------------------------------------------
 
     def _keep_example(self, line: Line, raw: str) -> None:
-        if not line.slots:
-            return
-        prefix = line.slots[0].prefix
-        if prefix in self._examples or len(self._examples) < 50:
-            self._examples[prefix] = raw.strip()
+        if line.slots and (line.slots[0].prefix in self._examples or len(self._examples) < 50):
+            self._examples[line.slots[0].prefix] = raw.strip()
 
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no
         step was found."""
         shown = [shortened(text) for text in list(self._examples.values())[-KEPT_EXAMPLES:]]
-        words = f"{self._lines:,} lines were printed, and none of them was taken for a step."
+        words = f"{self.lines:,} lines were printed, and none of them was recognised as a step."
         if shown:
             words += "\nLines with numbers:\n" + "\n".join(f"  {text}" for text in shown)
         likely = self.likeliest()
         if likely is not None:
             return (
                 f"{words}\nThe likeliest are lines like `{shortened(likely.example)}`. If they "
-                f"count steps, give --step '{likely.pattern}'."
+                f"count steps, add --step '{likely.pattern}'."
             )
         return (
             f'{words}\nPrint a line after each optimizer step, print("tonnage step", flush=True), '
@@ -212,12 +249,18 @@ class StepFinder:
 
     def likeliest(self) -> Choice | None:
         """The best candidate so far, whether or not enough was seen of it."""
-        tracks = [t for t in self._tracks.values() if t is not None and t.growth.is_monotone]
-        growing = [t for t in tracks if t.growth.ups]
-        if not growing:
-            return None
-        best = max(growing, key=lambda t: (t.score, t.growth.ups))
-        return choice_of(best, self.batch_size, self.dataset_size)
+        growing = [
+            track
+            for track in self._tracks.values()
+            if track is not None and track.growth.is_monotone and track.growth.ups
+        ]
+        if growing:
+            best = max(growing, key=lambda track: (track.score, track.growth.ups))
+            return choice_of(best, self.batch_size, self.dataset_size)
+        for example in reversed(self._examples.values()):
+            if loss_in(example):
+                return Choice.of_loss_lines(example)
+        return None
 
 
 def _is_step_of(track: Track, chosen: Track) -> bool:

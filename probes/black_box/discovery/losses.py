@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import re
 
-from probes.black_box.discovery.vocabulary import is_evaluation, words_of
+from probes.black_box.discovery.vocabulary import is_evaluation, is_training, words_of
 
 VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf(?:inity)?)"
 _LOSS = re.compile(
     rf"""(?P<name>(?:\b(?P<before>[a-z]+)[ ])?\b(?:[a-z0-9]+[_/.-])*
     (?:[a-z]*loss|nll|xent|cross_?entropy|criterion|objective)(?:[_/.-][a-z]+)*)
-    (?:[ ](?:train|training|is|value))?
-    ["']?\s?[:=|\[(]*\s*["'\[(]*(?:tensor\()?(?P<value>{VALUE})(?![\w/:])""",
+    (?:[ ](?:train|training|is|value)|[ ]?\([a-z]+\))?
+    ["']?\s?(?:[:=|\[(]*|-(?=\s))\s*["'\[(]*(?:tensor\()?(?:\d+\s+(?=-?\d+\.\d))?
+    (?P<value>{VALUE})(?![\w/]|:\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _MARKS = ("loss", "nll", "xent", "entropy", "criterion", "objective")
@@ -34,6 +35,8 @@ def loss_in(text: str) -> tuple[str, float] | None:
         words = words_of(name)
         if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
             continue
+        if not is_training(words) and is_evaluation(words_of(text[: match.start()])):
+            continue
         if before:
             name = name[len(before) :].strip()
         value = float(match["value"])
@@ -43,7 +46,3 @@ def loss_in(text: str) -> tuple[str, float] | None:
             best = name, value
     return best
 
-
-def is_evaluated(text: str) -> bool:
-    """Whether a line tells of an evaluation's result."""
-    return is_evaluation(words_of(text))

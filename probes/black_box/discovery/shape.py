@@ -58,6 +58,8 @@ class Line:
     rank: str
     """The process that printed it, where the line tells; empty otherwise."""
     slots: list[Slot]
+    is_row: bool = False
+    """It is a row of a table: nothing but numbers."""
     loss: tuple[str, float] | None = None
     """Name and value of the loss in a row of a table with headings."""
 
@@ -100,7 +102,7 @@ class LineReader:
                 slots.append(Slot(prefix, int(cell), name, None, "", False, start, at))
             elif loss is None and name:
                 loss = loss_in(f"{name}: {cell}")
-        return Line(text, rank, slots, loss)
+        return Line(text, rank, slots, True, loss)
 
     def _slots(self, text: str) -> tuple[list[Slot], bool]:
         """The whole numbers of a line; whether it holds nothing but numbers."""
@@ -115,8 +117,12 @@ class LineReader:
             digits = match[0]
             end = match.end()
             prefix += compact
-            if slots and compact in ("/", "of") and slots[-1].prefix + "#" + compact == prefix:
-                slots[-1] = _with_total(slots[-1], digits, text, end)
+            if slots and compact in ("/", "of") and f"{slots[-1].prefix}#{compact}" == prefix:
+                part = slots[-1] = _with_total(slots[-1], digits, text, end)
+                if (
+                    part.total is not None and not part.is_bar
+                ):  # "Batch 3/1200": epoch 3, batch 1200
+                    slots.append(Slot(prefix, part.total, part.name, None, "", False, start, end))
                 prefix += "#"
                 continue
             name = _name(piece)

@@ -43,6 +43,7 @@ _SPEED = re.compile(
     r"|\b(?:tps|tok/sec|[a-z_ ]*time)\b",
     re.I,
 )
+_DECIMAL = re.compile(r"\s+-?\d+\.\d")
 _SLOW_PER_S = 100.0
 """A bar without any words that moves faster than this is not taken for training."""
 _RATE = re.compile(r"([\d.]+)\s?(s/)?(?:it)?(?:/s)?[\],]")
@@ -91,7 +92,7 @@ class Track:
     """Where the choice of that time stood when this number was first seen."""
     _tail: str | None = None
 
-    def look(self, line: Line, raw: str, slot: Slot, loss: tuple[str, float] | None) -> None:
+    def look(self, line: Line, slot: Slot, loss: tuple[str, float] | None) -> None:
         """Collect evidence from one of its first lines."""
         after = line.text[slot.end :]
         tail = NUMBER.sub("#", "".join(after.split()))
@@ -107,6 +108,13 @@ class Track:
         if slot.is_bar and (match := _RATE.search(line.text, slot.end)):
             per = float(match[1].strip(".") or 0)
             self.bar_per_s = (1 / per if per else None) if match[2] else per
+
+    def saw(self, at_s: float, loss: float | None) -> Sighting:
+        """Keep a line in which the number has moved."""
+        growth = self.growth
+        sighting = Sighting(at_s, growth.restarts, growth.last, growth.progress, loss)
+        self.recent.append(sighting)
+        return sighting
 
     @property
     def score(self) -> int:
@@ -135,7 +143,7 @@ class Track:
         if kind is Kind.STEP:
             if evidence or self.slot.is_bar or (self.has_speed and not self.tails_differ):
                 return growth.ups >= (1 if evidence else 3)
-            return growth.ups >= 2 and not self.tails_differ
+            return growth.ups >= 2 and growth.is_even and not self.tails_differ
         if kind is Kind.SAMPLE:
             return batch_size is not None and has_loss and growth.ups >= 2
         if self.slot.is_bar and kind in (Kind.FRACTION, Kind.ITERATION, Kind.BATCH):
@@ -191,6 +199,8 @@ def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track |
         kind = Kind.FRACTION if slot.total else Kind.BARE
     elif kind is Kind.OTHER and slot.total and train_named:
         kind = Kind.FRACTION
+    if kind is Kind.OTHER and "loss" in lead_words[-1:] and _DECIMAL.match(line.text, slot.end):
+        kind = Kind.BARE  # "loss 12 0.54": the step, then the loss
     if kind is Kind.OTHER:
         return None
     if is_preparation(words_of(line.text[slot.end : slot.end + 40])[:1]):

@@ -1,0 +1,49 @@
+"""Lines that tell of a loss and hold no counter: ``loss: 0.43`` after each step."""
+
+from __future__ import annotations
+
+from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.shape import NUMBER, Line
+
+LINES_NEEDED = 6
+MOST_SHAPES = 50
+
+
+class UncountedLines:
+    """Follows lines of equal shape. ``shape`` is set once one of them came often enough."""
+
+    def __init__(self) -> None:
+        self.shape: str | None = None
+        self._times: dict[str, list[tuple[float, float]]] = {}
+
+    def add(
+        self, line: Line, at_s: float, loss: float, *, is_free: bool
+    ) -> list[tuple[float, float]]:
+        """Times (s) and losses of the steps that this line tells of; with the line that decides
+        also those before it.
+
+        ``is_free``: no number in the output grows, so that the lines themselves may be counted.
+        """
+        shape = NUMBER.sub("#", "".join(line.text.split()))
+        if self.shape is not None:
+            return [(at_s, loss)] if shape == self.shape else []
+        if "epoch" in shape.lower() or (shape not in self._times and self._is_full):
+            return []
+        seen = self._times.setdefault(shape, [])
+        seen.append((at_s, loss))
+        if not is_free or len(seen) < LINES_NEEDED:
+            del seen[:-LINES_NEEDED]
+            return []
+        self.shape = shape
+        return seen
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._times) >= MOST_SHAPES
+
+
+def pattern_of(text: str) -> str:
+    """A regular expression for ``--step`` that takes each such line for one step."""
+    found = loss_in(text)
+    name = found[0] if found else "loss"
+    return rf"\b{name}\W{{0,6}}(?P<loss>[-+.\w]+)"
