@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.choice import Choice, choice_of, shortened, step_number
+from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import Line, LineReader, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
@@ -68,6 +69,9 @@ class StepFinder:
         self._tracks: dict[tuple[str, str, int | None], Track | None] = {}
         self._chosen: Track | None = None
         self._uncounted = UncountedLines()
+        self._known = KnownLines()
+        self._is_alive = False
+        """Whether the last line held a candidate."""
         self._is_marked = False
         self._is_announced = False
         self._is_evaluating = False
@@ -81,6 +85,41 @@ class StepFinder:
         self.lines += 1
         if self._is_marked or "tonnage step" in raw.lower():
             return self._read_marked(raw, at_s)
+        chosen = self._chosen
+        if chosen is None or chosen.rank or chosen.is_row or not self._is_settled:
+            return self._read_fully(raw, at_s)
+        skeleton = self._known.skeleton(raw)
+        place = self._known.place(skeleton)
+        if place == NOTHING:
+            return []
+        value = self._known.number(raw, place, chosen.slot.total) if place is not None else None
+        if value is None:
+            before = (chosen.growth.lines, self._loss_lines)
+            steps = self._read_fully(raw, at_s)
+            if chosen is self._chosen:
+                same = before == (chosen.growth.lines, self._loss_lines)
+                if not same and chosen.growth.lines > before[0]:
+                    self._known.learn(skeleton, raw, chosen.growth.last)
+                elif same and not self._is_alive:
+                    self._known.learn(skeleton, raw, None)
+            return steps
+        return self._read_known(chosen, raw, value, at_s)
+
+    @property
+    def _is_settled(self) -> bool:
+        return self._chosen is not None and self._chosen.growth.lines >= SETTLED_LINES
+
+    def _read_known(self, chosen: Track, raw: str, value: int, at_s: float) -> list[Step]:
+        """As ``_read_fully``, for a line in which only the chosen number matters."""
+        found = loss_in(raw)
+        if found is not None:
+            self._loss = found[1]
+            self._loss_lines += 1
+        moved = chosen.growth.add(value)
+        self._is_evaluating = False
+        return [self._step(chosen, chosen.saw(at_s, self._loss))] if moved else []
+
+    def _read_fully(self, raw: str, at_s: float) -> list[Step]:
         line = self._reader.read(raw)
         if self._chosen is None:
             self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
@@ -138,6 +177,7 @@ class StepFinder:
     def _follow(self, line: Line, raw: str, found: tuple[str, float] | None) -> list[Track]:
         """The candidates whose numbers have moved with this line."""
         moved: list[Track] = []
+        self._is_alive = False
         evaluated = line.is_row and self._is_evaluating
         for slot in line.slots:
             key = (f"{line.rank} evaluation" if evaluated else line.rank, slot.prefix, slot.total)
@@ -147,6 +187,7 @@ class StepFinder:
             track = self._tracks[key]
             if track is None:
                 continue
+            self._is_alive = True
             growth = track.growth
             restarts, is_first = growth.restarts, growth.lines == 0
             delta = growth.add(slot.value)
@@ -213,6 +254,7 @@ class StepFinder:
         self.choice = choice
         self.revision += 1
         self._examples.clear()
+        self._known = KnownLines()
 
     def _step(self, track: Track, seen: Sighting) -> Step:
         assert self.choice is not None

@@ -9,13 +9,13 @@ from probes.black_box.discovery.vocabulary import is_evaluation, is_training, wo
 
 VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf(?:inity)?)"
 _LOSS = re.compile(
-    rf"""(?P<name>(?:\b(?P<before>[a-z]+)[ ])?\b(?:[a-z0-9]+[_/.-])*
-    (?:[a-z]*loss|nll|xent|cross_?entropy|criterion|objective)(?:[_/.-][a-z]+)*)
+    rf"""(?:loss|nll|xent|cross_?entropy|criterion|objective)(?P<after>(?:[_/.-][a-z]+)*)
     (?:[ ](?:train|training|is|value)|[ ]?\([a-z]+\))?
     ["']?\s?(?:[:=|\[(]*|-(?=\s))\s*["'\[(]*(?:tensor\()?(?:\d+\s+(?=-?\d+\.\d))?
     (?P<value>{VALUE})(?![\w/]|:\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_BEFORE = re.compile(r"(?:\b(?P<word>[A-Za-z]+) )?(?P<name>[\w/.-]*)$")
 _MARKS = ("loss", "nll", "xent", "entropy", "criterion", "objective")
 _TOTAL = {"loss", "total_loss", "train_loss", "train/loss", "training_loss"}
 _NOT_LOSSES = {"scale", "scaler", "weight", "time", "coef", "fn", "spike", "best", "diff"}
@@ -31,18 +31,17 @@ def loss_in(text: str) -> tuple[str, float] | None:
         return None
     best: tuple[str, float] | None = None
     for match in _LOSS.finditer(text):
-        name, before = match["name"].strip(), match["before"]
-        words = words_of(name)
+        start = match.start()
+        before = _BEFORE.search(text[max(0, start - 40) : start])
+        name = (before["name"] if before else "") + text[start : match.end("after")]
+        words = words_of(f"{(before and before['word']) or ''} {name}")
         if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
             continue
-        if not is_training(words) and is_evaluation(words_of(text[: match.start()])):
+        if not is_training(words) and is_evaluation(words_of(text[:start])):
             continue
-        if before:
-            name = name[len(before) :].strip()
         value = float(match["value"])
         if not math.isfinite(value):
             return name, value
         if best is None or (name.lower() in _TOTAL and best[0].lower() not in _TOTAL):
             best = name, value
     return best
-

@@ -9,12 +9,12 @@ from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import BAR, without_details
 
 NUMBER = re.compile(
-    r"(?:(?<![\w.])|(?<=step)|(?<=Step)|(?<=iter)|(?<=Iter)|(?<=poch)|(?<=atch))"
-    r"(?:(?<![\w\])])[-+])?"
-    r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)?(?:(?<=\d)\.\d*|\.\d+|(?<=\d))(?:e[-+]?\d+)?"
-    r"|(?<![\w.])[-+]?(?:nan|inf)(?!\w)",
-    re.IGNORECASE,
+    r"\d(?:(?<![\w.]\d)|(?<=(?:[Ss]tep|[Ii]ter|poch|atch)\d))"
+    r"(?:\d{0,2}(?:,\d{3})+(?![\d,])|\d*)(?:\.\d*)?(?:[eE][-+]?\d+)?"
+    r"|\.\d+(?<![\w.]\.\d)(?:[eE][-+]?\d+)?"
 )
+_NOT_FINITE = re.compile(r"\b(?:nan|inf)\b", re.IGNORECASE)
+_SIGN = re.compile(r"(?:^|[\s=:(,\[|'])[-+]$")
 _RANK = re.compile(
     r"^\s*(?:\[(?:rank|default)[ _:]?(?P<a>\d+)\]:?|\((?:\w+ )?pid=(?P<b>\d+)[^)]*\)|rank[ _:=]?"
     r"(?P<c>\d+)\s*[:|\]])|\[rank[ _:=]?(?P<d>\d+)\]",
@@ -106,13 +106,17 @@ class LineReader:
 
     def _slots(self, text: str) -> tuple[list[Slot], bool]:
         """The whole numbers of a line; whether it holds nothing but numbers."""
+        if "nan" in text or "inf" in text or "NaN" in text:
+            text = _NOT_FINITE.sub(lambda match: "0" * len(match[0]), text)
         slots: list[Slot] = []
         prefix, end, name, percent_name, count = "", 0, "", "", 0
         has_words = False
         for match in NUMBER.finditer(text):
             start = match.start()
             piece = text[end:start]
-            compact = piece if not piece else "".join(piece.split())
+            compact = "".join(piece.split())
+            if _SIGN.search(piece):
+                compact = compact[:-1]
             has_words = has_words or bool(compact)
             digits = match[0]
             end = match.end()

@@ -25,17 +25,21 @@ _BARS = re.compile(
     r"|\|?[█▉▊▋▌▍▎▏░▒▓━╸╺─⣿■□▇▆▅▃▂]{2,}[█▉▊▋▌▍▎▏░▒▓━╸╺─⣿■□▇▆▅▃▂ -]*\|?"
     r"|\|[#=>-]{5,}[ #=>-]*\|"
 )
+_BAR_SIGNS = ("%|", "% |", "|#", "[=", "[>", "[#", "[.", "[-")
 _TIMES = re.compile(
-    r"\b\d{4}[-/]\d\d[-/]\d\d(?:[T ,_]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
-    r"|\b\d\d[/-]\d\d(?:[/-]\d\d(?:\d\d)?)?[ T]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"
-    r"|(?:\b\d+ ?d(?:ays?)?,? )?(?<![\w:./])\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
-    r"|\b\d+h ?\d+m(?: ?\d+s)?\b|\b\d+m ?\d+s\b"
+    r"\d(?<![\w:./]\d)(?:"
+    r"\d{3}[-/]\d\d[-/]\d\d(?:[T ,_:]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
+    r"|\d[/-]\d\d(?:[/-]\d\d(?:\d\d)?)?[ T]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"
+    r"|\d* ?d(?:ays?)?,? \d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
+    r"|\d{0,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
+    r"|\d*h ?\d+m(?: ?\d+s)?\b|\d*m ?\d+s\b)"
 )
 _FILES = re.compile(
-    r"[A-Za-z_][\w/-]*\.(?:py|cc|cpp|cu|h|c|go|rs)(?::\d+)?(?::\w+)?"
-    r"|(?<![\w\]/.)])(?:\.{0,2}/)[\w.@+-]+(?:/[\w.@=+-]*)+"
-    r"|\b[a-z]+://\S+|\b(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\b|\b0x[0-9a-f]+\b"
+    r"(?:[A-Za-z_][\w-]*/)*[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)+(?::\d+)?(?::[A-Za-z_]\w*)?"
+    r"|\.{0,2}/(?<![\w\]/.)]/)(?<![\w\]/)]\./)[\w.@+-]+(?:/[\w.@=+-]*)+"
 )
+_URLS = re.compile(r"\b[a-z]+://\S+|\b0x[0-9a-f]+\b")
+_DOTTED = re.compile(r"\.[A-Za-z_]|/[\w.@+-]+/")
 
 
 class LineSplitter:
@@ -62,10 +66,12 @@ def plain(text: str) -> str:
 def without_details(text: str) -> str:
     """A line in which bars, times and files are replaced by one character each."""
     text = text[:READ_CHARACTERS]
-    if not text.isascii() or "|" in text or "[" in text:
+    if not text.isascii() or any(sign in text for sign in _BAR_SIGNS):
         text = _BARS.sub(BAR, text)
-    if ":" in text or "-" in text or "m" in text:
+    if "://" in text or "0x" in text:
+        text = _URLS.sub(FILE, text)
+    if ":" in text or "-" in text or "m " in text:
         text = _TIMES.sub(TIME, text)
-    if "." in text or "/" in text or "0x" in text:
+    if _DOTTED.search(text):
         text = _FILES.sub(FILE, text)
     return text

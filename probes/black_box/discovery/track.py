@@ -77,6 +77,7 @@ class Track:
     """The example up to the number, without times, bars and files."""
     growth: Growth
     is_in_braces: bool = False
+    is_row: bool = False
     recent: deque[Sighting] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     has_loss: bool = False
     has_optimizer: bool = False
@@ -216,4 +217,5 @@ def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track |
         lead,
         Growth(slot.total),
         in_braces,
+        line.is_row,
     )
