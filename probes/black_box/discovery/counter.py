@@ -21,6 +21,7 @@ class Growth:
         self.breaks = 0
         """Falls that are no restart."""
         self.largest = 0
+        self.smallest = 0
         self.progress = 0
         """How far it has come since the first line, restarts included."""
         self._deltas: Tally[int] = Tally()
@@ -40,6 +41,7 @@ class Growth:
             if delta in self._deltas or len(self._deltas) < 16:
                 self._deltas[delta] += 1
             self.largest = max(self.largest, delta)
+            self.smallest = min(self.smallest or delta, delta)
         elif self.stays and -delta <= self.stride and not self._is_complete:
             return 0  # another rank's line about the step before
         elif self._is_restart(value):
@@ -71,6 +73,11 @@ class Growth:
     def is_even(self) -> bool:
         """Whether most of the moves are of the same size."""
         return bool(self._deltas) and self._deltas[self.stride] >= 0.6 * self.ups
+
+    @property
+    def is_roughly_even(self) -> bool:
+        """Whether no move is more than twice as large as another."""
+        return self.is_even or self.largest <= 2 * self.smallest
 
     @property
     def is_monotone(self) -> bool:

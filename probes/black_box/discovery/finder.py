@@ -169,10 +169,10 @@ class StepFinder:
         if line.slots or len(line.text) > LONGEST_HEADING or _DIGIT.search(line.text):
             return
         words = words_of(line.text)
-        if is_evaluation(words):
-            self._is_evaluating = True
-        elif is_training(words):
+        if is_training(words):
             self._is_evaluating = False
+        elif is_evaluation(words):
+            self._is_evaluating = True
 
     def _follow(self, line: Line, raw: str, found: tuple[str, float] | None) -> list[Track]:
         """The candidates whose numbers have moved with this line."""
@@ -188,6 +188,8 @@ class StepFinder:
             if track is None:
                 continue
             self._is_alive = True
+            if found is None and track.is_about_evaluation(line, slot):
+                continue
             growth = track.growth
             restarts, is_first = growth.restarts, growth.lines == 0
             delta = growth.add(slot.value)

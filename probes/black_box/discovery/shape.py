@@ -110,7 +110,7 @@ class LineReader:
             text = _NOT_FINITE.sub(lambda match: "0" * len(match[0]), text)
         slots: list[Slot] = []
         prefix, end, name, percent_name, count = "", 0, "", "", 0
-        has_words = False
+        has_words = bar_percent = False
         for match in NUMBER.finditer(text):
             start = match.start()
             piece = text[end:start]
@@ -132,8 +132,9 @@ class LineReader:
             name = _name(piece)
             if text[end : end + 1] == "%":
                 percent_name = name
+                bar_percent = BAR in piece
             elif (value := _whole(digits)) is not None:
-                is_bar = BAR in piece
+                is_bar = BAR in piece or (bar_percent and not name)
                 if is_bar and not name:
                     name = percent_name if "%" in piece else ""
                 unit = _UNIT.match(text, end)
@@ -149,7 +150,7 @@ class LineReader:
                         end,
                     )
                 )
-                percent_name = ""
+                percent_name, bar_percent = "", False
             prefix += "#"
             count += 1
             if count >= MOST_NUMBERS:

@@ -72,6 +72,8 @@ class Track:
     is_train_named: bool
     is_described: bool
     """There are words before it that say neither training nor epoch."""
+    is_of_epoch: bool
+    """An epoch stands before it: "Epoch 3:"."""
     example: str
     lead: str
     """The example up to the number, without times, bars and files."""
@@ -92,6 +94,13 @@ class Track:
     rival_progress: int = 0
     """Where the choice of that time stood when this number was first seen."""
     _tail: str | None = None
+
+    def is_about_evaluation(self, line: Line, slot: Slot) -> bool:
+        """Whether a line gives an evaluation's result after this step: ``step 50, val 0.3``."""
+        if self.kind is Kind.EPOCH or slot.is_bar:
+            return False
+        words = words_of(line.text[slot.end :])
+        return is_evaluation(words) and not is_training(words)
 
     def look(self, line: Line, slot: Slot, loss: tuple[str, float] | None) -> None:
         """Collect evidence from one of its first lines."""
@@ -137,14 +146,12 @@ class Track:
         growth, kind = self.growth, self.kind
         if not growth.ups or not growth.is_monotone:
             return False
-        if self.has_evaluation and not self.has_loss and kind is not Kind.EPOCH:
-            return False
         has_loss = self.has_loss or self.losses_beside > 0
         evidence = has_loss or self.has_optimizer
         if kind is Kind.STEP:
             if evidence or self.slot.is_bar or (self.has_speed and not self.tails_differ):
                 return growth.ups >= (1 if evidence else 3)
-            return growth.ups >= 2 and growth.is_even and not self.tails_differ
+            return growth.ups >= 2 and growth.is_roughly_even and not self.tails_differ
         if kind is Kind.SAMPLE:
             return batch_size is not None and has_loss and growth.ups >= 2
         if self.slot.is_bar and kind in (Kind.FRACTION, Kind.ITERATION, Kind.BATCH):
@@ -165,7 +172,9 @@ class Track:
         ups = self.growth.ups
         if has_loss:
             return ups >= 2
-        if self.is_train_named or (self.is_announced and not self.is_described):
+        if self.is_train_named or self.is_of_epoch:
+            return ups >= 4
+        if self.is_announced and not self.is_described:
             return ups >= 4
         if self.is_described and self.kind is Kind.FRACTION:
             return False  # nothing says that "Reading entries" trains anything
@@ -184,9 +193,9 @@ def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track |
     if unit in TIME_UNITS or unit in SIZE_UNITS:
         return None
     lead_words = words_of(lead if not in_braces else slot.name)
-    if is_evaluation(lead_words) or is_preparation(lead_words):
-        return None
     train_named = is_training(lead_words)
+    if (is_evaluation(lead_words) and not train_named) or is_preparation(lead_words):
+        return None
     if slot.is_bar:
         per = rate_unit(line.text[slot.end :])
         rate_kind = kind_of(per) if per else None
@@ -213,6 +222,7 @@ def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track |
         is_announced,
         train_named,
         any(len(word) > 2 and kind_of(word) is not Kind.EPOCH for word in lead_words),
+        any(kind_of(word) is Kind.EPOCH for word in lead_words),
         raw.strip(),
         lead,
         Growth(slot.total),

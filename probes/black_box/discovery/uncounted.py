@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import NUMBER, Line
+from probes.black_box.discovery.text import BAR
 
 LINES_NEEDED = 6
 MOST_SHAPES = 50
@@ -27,7 +28,7 @@ class UncountedLines:
         shape = NUMBER.sub("#", "".join(line.text.split()))
         if self.shape is not None:
             return [(at_s, loss)] if shape == self.shape else []
-        if "epoch" in shape.lower() or (shape not in self._times and self._is_full):
+        if "epoch" in shape.lower() or BAR in shape or (shape not in self._times and self._is_full):
             return []
         seen = self._times.setdefault(shape, [])
         seen.append((at_s, loss))

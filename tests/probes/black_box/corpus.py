@@ -1,7 +1,7 @@
 """The corpus of training logs: what a person reads from them, beside what the step finder reads.
 
-Each ``tests/probes/corpus/logs/NAME.log`` has a ``NAME.json``: ``steps`` and ``losses`` are pairs of
-a line's number (from 1, carriage returns count as line ends) and the value; ``not_steps`` names
+Each ``tests/probes/corpus/logs/NAME.log`` has a ``NAME.json``: ``steps`` and ``losses`` are pairs
+of a line's number (from 1, carriage returns count as line ends) and the value; ``not_steps`` names
 lines that count something else; ``alternative`` holds another counter that is as good.
 """
 
@@ -92,14 +92,14 @@ def mistakes(entry: Entry, reading: Reading) -> list[str]:
     return min(found, key=len)
 
 
-def _mistakes(steps: list[list[int]], same: set[int], reading: Reading) -> list[str]:
+def _mistakes(steps: list[tuple[int, int]], same: set[int], reading: Reading) -> list[str]:
     found: list[str] = []
-    truth = {line: step for line, step in steps}
+    truth = dict(steps)
     taken = reading.taken
     wrong = [line for line, _, _ in taken if line not in truth and line not in same]
     if wrong:
         found.append(f"lines {wrong[:8]} are no steps ({len(wrong)} of {len(taken)})")
-    progress = {line: step for line, step in steps}
+    progress = dict(steps)
     last = 0
     for line in range(1, max([*progress, *same, 1]) + 1):
         last = progress.setdefault(line, last)

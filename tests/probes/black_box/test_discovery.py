@@ -1,0 +1,192 @@
+"""Which number counts the steps, and what is said about it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from probes.black_box.discovery.finder import StepFinder
+from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.text import LineSplitter, without_details
+from probes.black_box.discovery.vocabulary import Kind
+from tests.probes.black_box.corpus import read
+
+
+def numbers(lines: list[str], batch_size: int | None = None) -> list[int | None]:
+    return [step.number for step in read(lines, batch_size).steps]
+
+
+def test_training_lines_win_over_evaluations_that_say_step() -> None:
+    lines = [f"step {i}: train loss 4.0, val loss 4.1" for i in (0, 10, 20)]
+    lines += [f"iter {i}: loss 3.{i}, time 46.30ms, mfu 8.0%" for i in range(20, 100, 5)]
+    reading = read(lines)
+    assert reading.finder.choice is not None
+    assert reading.finder.choice.example.startswith("iter")
+    assert reading.finder.revision == 2
+    assert reading.taken[0][1] == 20
+
+
+def test_the_first_lines_are_not_lost_when_it_is_decided() -> None:
+    reading = read([f"epoch 1 batch {i} loss {1 / i:.3f}" for i in (10, 20, 30, 40)])
+    assert [number for _, number, _ in reading.taken] == [10, 20, 30, 40]
+    assert reading.decided_at == 3
+    assert reading.finder.choice is not None
+    assert reading.finder.choice.stride == 10
+    assert "every 10 steps" in reading.finder.choice.description
+
+
+def test_numbers_go_on_where_an_epoch_starts_again() -> None:
+    lines = [f"Epoch [{e}/3], Step [{i}/50], Loss: 0.5" for e in (1, 2) for i in range(10, 51, 10)]
+    assert numbers(lines) == list(range(10, 101, 10))
+
+
+@pytest.mark.parametrize("batch", [3, 16, 64])
+def test_samples_are_divided_by_the_batch_size(batch: int) -> None:
+    lines = [
+        f"Train Epoch: {e} [{i * batch}/6000 ({100 * i * batch // 6000}%)]\tLoss: 0.5"
+        for e in (1, 2)
+        for i in range(0, -(-6000 // batch), 10)
+    ]
+    per_epoch = -(-6000 // batch)
+    expected = [e * per_epoch + i for e in (0, 1) for i in range(0, per_epoch, 10)]
+    assert numbers(lines, batch) == expected
+    assert numbers(lines) != expected
+
+
+def test_batches_of_an_epoch_are_not_samples() -> None:
+    lines = [f"Epoch: [0][{i:5d}/5005]\tTime 0.3 (0.4)\tLoss 7.0" for i in range(0, 200, 10)]
+    assert numbers(lines, 64) == list(range(0, 200, 10))
+    assert numbers(lines, 10) == list(range(0, 200, 10))
+
+
+def test_a_doubt_between_samples_and_batches_is_said_with_both_patterns() -> None:
+    lines = [f"Train: 0 [{i:4d}/1251 ({i // 13}%)]  Loss: 6.9 (6.9)" for i in range(0, 500, 50)]
+    choice = read(lines, batch_size=50).finder.choice
+    assert choice is not None
+    assert choice.samples_per_step == 50
+    assert "(?P<step>" in choice.rival and "(?P<samples>" in choice.pattern
+    known = read(lines, batch_size=50, dataset_size=62_550).finder.choice
+    assert known is not None
+    assert (known.samples_per_step, known.rival) == (1, "")
+
+
+def test_optimizer_steps_win_over_the_micro_batches_on_the_same_line() -> None:
+    lines = [f"iter {i} step {i // 4} | loss train: 2.5, val: n/a" for i in range(1, 30)]
+    assert numbers(lines) == list(range(8))
+
+
+def test_a_step_that_prints_no_loss_gets_the_loss_printed_beside_it() -> None:
+    lines = []
+    for i in range(1, 30):
+        lines.append(f"{i:3d}%|{'#' * (i // 10):10s}| {i}/100 [00:01<00:10,  9.80it/s]")
+        if i % 5 == 0:
+            lines.append(f"{{'loss': {'nan' if i == 20 else 0.5}, 'epoch': 0.{i}}}")
+    steps = {step.number: step.loss for step in read(lines).steps}
+    assert steps[6] == 0.5
+    assert math.isnan(steps[21] or 0.0)
+
+
+def test_a_loss_that_is_not_finite_is_seen_in_any_column() -> None:
+    lines = [f"[0/25][{i}/782] Loss_D: 0.4 Loss_G: {'nan' if i > 5 else 3.2}" for i in range(9)]
+    losses = [step.loss for step in read(lines).steps]
+    assert losses[5] == 0.4
+    assert all(loss is not None and math.isnan(loss) for loss in losses[6:])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("step 3 loss 0.5", ("loss", 0.5)),
+        ("train_loss=1e-3, lr=0.1", ("train_loss", 1e-3)),
+        ("lm loss: 1.04E+01 | loss scale: 65536.0", ("loss", 10.4)),
+        ("{'loss': '2.5', 'epoch': 1}", ("loss", 2.5)),
+        ("Loss_D: 1.2 Loss_G: inf", ("Loss_G", math.inf)),
+        ("loss_ctc=3.0, loss_att=4.0, loss=3.5", ("loss", 3.5)),
+        ("reduced_train_loss: 11.03", ("reduced_train_loss", 11.03)),
+        ("nll -12.5", ("nll", -12.5)),
+        ("loss: tensor(0.25, device='cuda:0')", ("loss", 0.25)),
+        ("dice_loss - 0.8, iou 0.2", ("dice_loss", 0.8)),
+        ("train_loss -0.8", ("train_loss", -0.8)),
+        ("val_loss: 0.3", None),
+        ("Validation loss 0.3", None),
+        ("Test: [1/2] loss: 0.3", None),
+        ("loss scale 1024", None),
+        ("no losses here", None),
+    ],
+)
+def test_losses(line: str, expected: tuple[str, float] | None) -> None:
+    assert loss_in(line) == expected
+
+
+def test_a_script_that_speaks_for_itself_is_believed_at_once() -> None:
+    finder = StepFinder()
+    assert [step.number for step in finder.read("tonnage step", 1.0)] == [None]
+    assert finder.read("step 12 loss 0.3", 2.0) == []
+    assert len(finder.read("tonnage step loss 0.3", 3.0)) == 1
+
+
+def test_lines_with_a_loss_and_no_counter_are_one_step_each() -> None:
+    reading = read([f"loss: {1 / i:.4f}" for i in range(1, 12)])
+    assert len(reading.steps) == 11
+    assert {step.number for step in reading.steps} == {None}
+    assert reading.finder.choice is not None
+    assert "(?P<loss>" in reading.finder.choice.pattern
+
+
+def test_an_epoch_is_a_step_only_where_nothing_else_is_counted() -> None:
+    epochs = [f"Epoch: {i:03d}, Loss: 1.9, Train: 0.2, Val: 0.3, Test: 0.3" for i in range(1, 9)]
+    choice = read(epochs).finder.choice
+    assert choice is not None
+    assert choice.kind is Kind.EPOCH
+    assert "epoch" in choice.description
+
+
+def test_what_is_not_understood_is_shown_with_what_would_be_taken() -> None:
+    finder = read(["loading", *[f"Item {i} done, score 0.{i}" for i in range(20)]]).finder
+    assert finder.choice is None
+    text = finder.explanation()
+    assert "21 lines" in text
+    assert "Item 19 done" in text
+    assert "--step" in text
+
+
+def test_the_likeliest_counter_is_offered_before_it_is_certain() -> None:
+    finder = read([f"[{i}/1000]\t[L1: 12.{i}]" for i in range(0, 90, 10)]).finder
+    assert finder.choice is None
+    assert "(?P<step>" in finder.explanation()
+
+
+def test_one_rank_counts() -> None:
+    lines = [f"[rank{r}]: step {i} loss 0.5" for i in range(1, 20) for r in (0, 1, 2)]
+    assert numbers(lines) == list(range(1, 20))
+
+
+def test_memory_stays_bounded_on_output_of_ever_new_shapes() -> None:
+    finder = StepFinder()
+    for i in range(3000):
+        finder.read(f"{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{i} value x{'y' * (i % 50)} {i}", i)
+    assert len(finder._tracks) <= 400
+    assert len(finder._examples) <= 50
+
+
+def test_lines_are_split_at_returns_and_stripped_of_colours() -> None:
+    splitter = LineSplitter()
+    assert splitter.lines(b"\x1b[31mstep 1\x1b[0m\r\n") == ["step 1"]
+    assert splitter.lines(b"ab") == []
+    assert splitter.lines("c\r 5%|█▏  | 1/20\r".encode()) == ["abc", " 5%|█▏  | 1/20"]
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("2025-03-14 10:00:00,123 step 3", "⏱ step 3"),
+        ("[03/14 10:00:00 d2.utils.events]: iter: 19", "[⏱ §]: iter: 19"),
+        ("eta: 1 day, 3:04:05  iter 9", "eta: ⏱  iter 9"),
+        (" 12%|█▏   | 12/100 [00:01<00:08,", " 12%▌ 12/100 [⏱<⏱,"),
+        ("12/500 [====>....] - ETA: 3s", "12/500 ▌ - ETA: 3s"),
+        ("train.py:96 saved /tmp/a/b.pt", "§ saved §"),
+    ],
+)
+def test_times_bars_and_files_are_no_numbers(line: str, left: str) -> None:
+    assert without_details(line) == left
