@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Entry:
         return bool(self.truth["counts"] != "nothing")
 
 
+@cache
 def entries() -> list[Entry]:
     return [
         Entry(path.stem, path.with_suffix(".log").read_bytes(), json.loads(path.read_text()))
@@ -76,6 +78,12 @@ def read(
 
 
 def read_entry(entry: Entry) -> Reading:
+    return _read_named(entry.name)
+
+
+@cache
+def _read_named(name: str) -> Reading:
+    entry = next(entry for entry in entries() if entry.name == name)
     truth = entry.truth
     return read(entry.lines, truth.get("batch_size"), truth.get("dataset_size"))
 
