@@ -16,9 +16,10 @@ from dataclasses import replace
 from benchmarks.max_batch.cases import MIB, WORKLOADS
 from benchmarks.record import write
 from probes.devices.environment import worker_environment
-from probes.isolation import Timeouts, Worker
+from probes.isolation import Worker
 from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement
+from probes.timeouts import Timeouts
 
 RUNS = 5
 PLAN = replace(BRACKET_PLAN, measure_steps=6, max_measure_steps=6)

@@ -24,11 +24,12 @@ from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
-from probes.isolation import Answer, Progress, Timeouts, Worker
+from probes.isolation import Worker, WorkerReply
 from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
+from probes.timeouts import Progress, Timeouts
 
 ATTEMPTS = 2
 """For a question about devices or workloads, where the worker was killed over it."""
@@ -65,9 +66,9 @@ class Prober:
         if commands.is_command(workload):
             return describe_command(workload)
         job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
-        answer = self._ask(job)
-        self._libraries, self._prepared = answer["libraries"], None
-        result: dict[str, Any] = answer["workload"]
+        reply = self._ask(job)
+        self._libraries, self._prepared = reply["libraries"], None
+        result: dict[str, Any] = reply["workload"]
         return result
 
     def model_sizes(self, workload: WorkloadRef, configs: Sequence[Config]) -> list[ModelSize]:
@@ -75,8 +76,8 @@ class Prober:
         if commands.is_command(workload):
             return [ModelSize(None, None, "not built: it is a command's") for _ in configs]
         named = {"spec": workload.spec, "options": workload.options}
-        answer = self._ask({"kind": "sizes", "workload": named, "configs": list(configs)})
-        return [ModelSize(**size) for size in answer["sizes"]]
+        reply = self._ask({"kind": "sizes", "workload": named, "configs": list(configs)})
+        return [ModelSize(**size) for size in reply["sizes"]]
 
     def estimate(self, job: ProbeJob, ceiling: int) -> Prior:
         """The analytic prior of the job's config (its batch size does not matter). Never raises
@@ -85,11 +86,11 @@ class Prober:
             return Prior(reason="nobody can look into a command")
         worker = self._ready(worker_environment(job.device.partition(":")[0]))
         asked = {"kind": "estimate", "job": job.to_dict(), "ceiling": ceiling}
-        answer = self._request(worker, asked)
-        if answer.result is None or "prior" not in answer.result:
-            ended = answer.timed_out or f"ended with status {answer.returncode}"
-            return Prior(reason=f"the worker {ended}", wall_s=answer.wall_s)
-        return Prior.from_dict(answer.result["prior"])
+        reply = self._request(worker, asked)
+        if reply.result is None or "prior" not in reply.result:
+            ended = reply.timed_out or f"ended with status {reply.returncode}"
+            return Prior(reason=f"the worker {ended}", wall_s=reply.wall_s)
+        return Prior.from_dict(reply.result["prior"])
 
     def probe(
         self,
@@ -105,25 +106,25 @@ class Prober:
         if telemetry is not None:
             telemetry.begin(worker.pid)
         try:
-            answer = self._request(worker, job.to_dict(), on_progress)
+            reply = self._request(worker, job.to_dict(), on_progress)
         finally:
             window = telemetry.end() if telemetry is not None else None
-        measurement = _measurement(job, answer)
+        measurement = _measurement(job, reply)
         return replace(
             measurement if window is None else window.beside(measurement),
-            wall_s=answer.wall_s,
+            wall_s=reply.wall_s,
             started_at=started_at.isoformat(timespec="seconds"),
-            stdout_tail=answer.stdout_tail,
-            stderr_tail=answer.stderr_tail,
+            stdout_tail=reply.stdout_tail,
+            stderr_tail=reply.stderr_tail,
         )
 
     def _footprint(self, job: ProbeJob) -> Footprint:
         """What torch takes before it trains, as a worker for this job would have it."""
         self._started(worker_environment(job.device.partition(":")[0]))
         asked = {"device": job.device, "limit_bytes": job.limit_bytes, "headroom": job.headroom}
-        answer = self._ask({"kind": "footprint", **asked})
+        reply = self._ask({"kind": "footprint", **asked})
         self.close()  # it would only take memory from the command
-        return Footprint(**answer["footprint"])
+        return Footprint(**reply["footprint"])
 
     def close(self) -> None:
         """End the worker, if there is one; what comes next starts anew."""
@@ -142,50 +143,50 @@ class Prober:
         """A worker that has imported what the workload that was last described imports."""
         worker = self._started(environment)
         if self._libraries and self._prepared is not worker:
-            answer = self._request(worker, {"kind": "prepare", "libraries": self._libraries})
-            if not answer.reusable:
+            reply = self._request(worker, {"kind": "prepare", "libraries": self._libraries})
+            if not reply.reusable:
                 self._libraries = {}  # one of them is nothing to be forked: import it in each fork
             worker = self._prepared = self._started(environment)
         return worker
 
     def _request(
         self, worker: Worker, job: dict[str, Any], on_progress: Progress | None = None
-    ) -> Answer:
-        """The worker's answer; the worker is ended if it is used up, or if we are interrupted."""
+    ) -> WorkerReply:
+        """The worker's reply; the worker is ended if it is used up, or if we are interrupted."""
         reusable = False
         try:
-            answer = worker.request(job, self.timeouts, on_progress)
-            if answer.never_began:  # somebody ended the worker between two jobs
+            reply = worker.request(job, self.timeouts, on_progress)
+            if reply.never_began:  # somebody ended the worker between two jobs
                 self.close()
                 worker = self._started(self._environment)
-                answer = worker.request(job, self.timeouts, on_progress)
-            reusable = answer.reusable
+                reply = worker.request(job, self.timeouts, on_progress)
+            reusable = reply.reusable
         finally:
             if not reusable:
                 self.close()
-        return answer
+        return reply
 
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         # Most machines without an accelerator will go on to measure the CPU: ask in its terms.
         environment = self._environment if self._worker else worker_environment("cpu")
         start = self._ready if job["kind"] == "sizes" else self._started
         for _ in range(ATTEMPTS):
-            answer = self._request(start(environment), job)
-            result = _result(answer)
+            reply = self._request(start(environment), job)
+            result = _result(reply)
             if result is not None:
                 return result
-            if answer.timed_out or (answer.returncode or 0) >= 0:
+            if reply.timed_out or (reply.returncode or 0) >= 0:
                 break  # killed, on the other hand, it may have been by mistake: nothing is measured
-        if answer.timed_out:
-            raise MeasurementError(f"The worker was {answer.timed_out}.{_tail(answer)}")
+        if reply.timed_out:
+            raise MeasurementError(f"The worker was {reply.timed_out}.{_tail(reply)}")
         raise MeasurementError(
-            f"The worker of {self.python} ended with status {answer.returncode}.{_tail(answer)}"
+            f"The worker of {self.python} ended with status {reply.returncode}.{_tail(reply)}"
         )
 
 
-def _result(answer: Answer) -> dict[str, Any] | None:
-    """The answer's result. Raises the error it carries, where it carries one."""
-    result = answer.result
+def _result(reply: WorkerReply) -> dict[str, Any] | None:
+    """The reply's result. Raises the error it carries, where it carries one."""
+    result = reply.result
     if result is None:
         return None
     if "error" in result:
@@ -201,11 +202,11 @@ def _result(answer: Answer) -> dict[str, Any] | None:
     return result
 
 
-def _measurement(job: ProbeJob, answer: Answer) -> Measurement:
-    result = _result(answer)
+def _measurement(job: ProbeJob, reply: WorkerReply) -> Measurement:
+    result = _result(reply)
     if result is not None:
-        return _unless_silent(Measurement.from_dict(result["measurement"]), answer.stderr_tail)
-    progress = answer.last_progress
+        return _unless_silent(Measurement.from_dict(result["measurement"]), reply.stderr_tail)
+    progress = reply.last_progress
     base = Measurement(
         workload=job.workload.label,
         config=job.config,
@@ -223,20 +224,20 @@ def _measurement(job: ProbeJob, answer: Answer) -> Measurement:
         accumulation=job.accumulation,
         phase=str(progress.get("phase", "start")),
     )
-    if answer.timed_out:
+    if reply.timed_out:
         return replace(
             base,
             verdict=Verdict.TIMEOUT,
-            reason=f"It was {answer.timed_out}, and was ended.",
+            reason=f"It was {reply.timed_out}, and was ended.",
             hint="If it was working, raise probe.step_timeout_s or probe.startup_timeout_s; if it "
             "waits for data or a lock, look at the output above.",
         )
     near = bool(base.cap_bytes and (base.peak_bytes or 0) >= NEAR_CAP * base.cap_bytes)
     death = classify_death(
-        answer.returncode if answer.returncode is not None else -1,
-        answer.stderr_tail,
+        reply.returncode if reply.returncode is not None else -1,
+        reply.stderr_tail,
         near_cap=near,
-        cgroup_oom_kills=answer.cgroup_oom_kills,
+        cgroup_oom_kills=reply.cgroup_oom_kills,
     )
     return replace(base, verdict=death.verdict, reason=death.reason, hint=death.hint)
 
@@ -249,8 +250,8 @@ def _unless_silent(measurement: Measurement, stderr_tail: str) -> Measurement:
     return replace(measurement, verdict=failure.verdict, reason=failure.reason, hint=failure.hint)
 
 
-def _tail(answer: Answer) -> str:
-    text = (answer.stderr_tail or answer.stdout_tail).strip()
+def _tail(reply: WorkerReply) -> str:
+    text = (reply.stderr_tail or reply.stdout_tail).strip()
     return f" Its last output:\n{text[-2000:]}" if text else ""
 
 

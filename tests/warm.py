@@ -34,7 +34,7 @@ COMMAND = "from app.cli import main; main()"
 LAUNCHER = """#!{python} -IS
 import json, os, signal, socket, sys
 if sys.argv[1:2] and sys.argv[1].endswith("boot.py"):
-    kind, fds = "worker", [0, 1, 2, *map(int, sys.argv[3:])]
+    kind, fds = "worker", [0, 1, 2, *map(int, sys.argv[3:5])]
 elif sys.argv[1:3] == ["-c", {command!r}]:
     kind, fds = "command", [0, 1, 2]
 else:
@@ -140,6 +140,9 @@ def _start(line: socket.socket, run: Callable[[], None]) -> None:
         end_after(as_asked)
     os.closerange(0, line.fileno())
     os.closerange(line.fileno() + 1, 2 * FREE_FDS)
+    ready, _, _ = select.select([line, os.pidfd_open(started)], [], [])
+    if line in ready:  # the launcher was killed: the real one would be gone
+        os.kill(started, signal.SIGKILL)
     _, status = os.waitpid(started, 0)
     with contextlib.suppress(OSError):  # the launcher may have been killed
         line.send(str(os.waitstatus_to_exitcode(status)).encode())

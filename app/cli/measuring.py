@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.machine.target import Target
     from app.settings import Settings
     from probes.devices.lease import OnWait
-    from probes.isolation import Progress
+    from probes.timeouts import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

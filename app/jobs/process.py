@@ -122,7 +122,7 @@ def end_with_runner() -> None:
     On Linux the kernel sees to it, even while native code keeps Python from running; everywhere, a
     thread waits for the end of the pipe that the runner holds.
     """
-    from probes.worker.fork_server import die_with
+    from probes.processes.guard import die_with
 
     die_with(os.getppid())
     threading.Thread(target=_wait_for_end, name="lifeline", daemon=True).start()

@@ -142,9 +142,9 @@ def workload_here(
     if found is not None:
         described: dict[str, Any] = found
         return described
-    from probes.isolation import Timeouts
     from probes.job import WorkloadRef
     from probes.prober import Prober, resolve_python
+    from probes.timeouts import Timeouts
 
     reference = WorkloadRef(spec, options)
     with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
@@ -178,8 +178,8 @@ def remember_workload(
 
 
 def _ask(python: str | None, timeouts: tuple[float, float, float]) -> dict[str, Any]:
-    from probes.isolation import Timeouts
     from probes.prober import Prober, resolve_python
+    from probes.timeouts import Timeouts
 
     with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
         found = prober.devices()

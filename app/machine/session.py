@@ -12,13 +12,13 @@ from app.settings import Settings
 from optimizer.records import Scope
 from probes import levers
 from probes.doubt import doubts, is_better
-from probes.isolation import Progress
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.model_size import ModelSize
 from probes.prior import Prior
 from probes.space import Space, dimension_from_dict, smallest
+from probes.timeouts import Progress
 
 QUIET_WAIT_S = 10.0
 """For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""

@@ -12,16 +12,20 @@ from app.machine.local_facts import remember_devices
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts
-from probes.devices.environment import allocator_settings, worker_environment
+from probes.devices.environment import (
+    allocator_settings,
+    process_environment,
+    worker_environment,
+)
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
 from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
 from probes.formatting import size_text
-from probes.isolation import Timeouts, worker_environ
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
 from probes.space import unknown_name
+from probes.timeouts import Timeouts
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Target:
 
 def worker_allocator(device: str) -> dict[str, str]:
     """The allocator settings a worker for ``device`` runs with."""
-    return allocator_settings(worker_environ(worker_environment(device.partition(":")[0])))
+    return allocator_settings(process_environment(worker_environment(device.partition(":")[0])))
 
 
 def timeouts(settings: Settings) -> Timeouts:

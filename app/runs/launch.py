@@ -7,7 +7,6 @@ would be a file or a pipe is a pipe. Output is read only to keep its end and its
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import pty
@@ -19,12 +18,14 @@ import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from app.runs.outcome import StepTimes
 from probes.devices.host import cgroup_oom_kills
 from probes.errors import InputError
+from probes.processes.guard import die_with
 
 TAIL_BYTES = 16_384
 PASSED_ON = (
@@ -34,9 +35,6 @@ PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-PR_SET_PDEATHSIG = 1
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
-"""Of Linux; looked up before the fork, after which nothing should be."""
 GRACE_S = 1.0
 """How long output is still read after the run has ended: what it started may hold the pipe."""
 
@@ -69,7 +67,8 @@ def launch(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
                     env=dict(environ),
                     stdout=streams.stdout,
                     stderr=streams.stderr,
-                    preexec_fn=_end_with_us,  # noqa: PLW1509 – one call of C
+                    # If we are killed and cannot pass a signal on, the kernel sends a TERM.
+                    preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
                 )
             except OSError as error:
                 raise InputError(
@@ -87,13 +86,6 @@ def launch(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
         passing.stopping,
         time.monotonic() - began_s,
     )
-
-
-def _end_with_us() -> None:
-    """In the child: where we are killed and can hand nothing on, it gets a TERM from the kernel,
-    rather than a broken pipe at its next line or no end at all."""
-    if _PRCTL is not None:
-        _PRCTL(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class _Streams:

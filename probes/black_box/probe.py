@@ -14,9 +14,9 @@ from probes.black_box.judge import judge
 from probes.black_box.run import Run
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
-from probes.isolation import Progress, Timeouts
 from probes.job import ProbeJob
 from probes.measurement import Measurement
+from probes.timeouts import Progress, Timeouts
 
 
 class CommandProber:

@@ -14,22 +14,22 @@ from probes.black_box import gpu, template
 from probes.black_box.command import Command
 from probes.black_box.footprint import Footprint
 from probes.black_box.logs import StepLog, open_log
-from probes.black_box.process import CommandProcess, Output
 from probes.black_box.resident import ResidentTree
 from probes.black_box.steps import OutputSteps, Passed, Seen, StepClock
 from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
 from probes.black_box.watch import Watch
 from probes.devices import host
 from probes.devices.base import MemoryCap, checked_limit
-from probes.devices.environment import worker_environment
+from probes.devices.environment import process_environment, worker_environment
 from probes.devices.machine import Machine
 from probes.devices.nvml import NvmlDevice
 from probes.devices.reading import Missing
 from probes.devices.telemetry import Telemetry, Window
-from probes.errors import MeasurementError
+from probes.errors import InputError, MeasurementError
 from probes.formatting import size_text
-from probes.isolation import STEP_PATIENCE, Progress, Timeouts, worker_environ
 from probes.job import ProbeJob
+from probes.processes.launch import GuardedProcess, Output, StartError
+from probes.timeouts import Progress, Timeouts
 
 POLL_BEFORE_STEPS_S = 0.02
 POLL_S = 0.05
@@ -101,6 +101,14 @@ class Run:
     def observe(self, telemetry: Telemetry | None = None) -> Observed:
         """Raises ``InputError`` where the command cannot be started, ``MeasurementError`` where
         its memory cannot be read."""
+        try:
+            return self._observe(telemetry)
+        except StartError as error:
+            raise InputError(
+                f"The command could not be started in {self.command.folder}: {error}."
+            ) from None
+
+    def _observe(self, telemetry: Telemetry | None) -> Observed:
         with tempfile.TemporaryDirectory(
             prefix="tonnage-run-", ignore_cleanup_errors=True
         ) as run_dir:
@@ -108,7 +116,7 @@ class Run:
             environ = self._environ(values)
             seen = Observed(self.command.shown(values), environ, self.cap, self.watch)
             limit = self.cap.cap_bytes + self.footprint.start_bytes + ROOM_BEFORE_STEPS
-            with CommandProcess(
+            with GuardedProcess(
                 self.command.argv(values),
                 cwd=self.command.folder,
                 environ=environ,
@@ -124,7 +132,7 @@ class Run:
                     seen.window = telemetry.end() if telemetry is not None else None
                 seen.cgroup_oom_kills = host.cgroup_oom_kills() - kills_before
                 process.end()
-                seen.stdout_tail, seen.stderr_tail = process.tails()
+                seen.stdout_tail, seen.stderr_tail = process.take_tails()
         seen.returncode = process.returncode
         seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
         seen.notes = [*self.notes, *tree.notes]
@@ -156,7 +164,7 @@ class Run:
     def _environ(self, values: Mapping[str, Any]) -> dict[str, str]:
         """As a worker's environment, with what the command asks for itself on top."""
         kind = self.job.device.partition(":")[0]
-        environ = worker_environ(worker_environment(kind))
+        environ = process_environment(worker_environment(kind))
         environ.update(gpu.visible_devices(self.job.device, environ))
         if kind == "cuda" and self.footprint.torch_version >= (2, 10):
             free = self.cap.cap_bytes - self.cap.overhead_bytes
@@ -170,7 +178,7 @@ class Run:
         path = self.command.folder / template.fill(self.command.log, values)
         return open_log(path, self.command.step)
 
-    def _tree(self, process: CommandProcess) -> Tree:
+    def _tree(self, process: GuardedProcess) -> Tree:
         if self._is_limited():
             return CpuTree(process.guardian_pid, self.cap.cap_bytes, self.footprint.start_bytes)
         machine = Machine()
@@ -190,7 +198,7 @@ class Run:
 
     # -- while it runs ---------------------------------------------------------------------
 
-    def _watch(self, process: CommandProcess, tree: Tree, log: StepLog | None) -> tuple[str, str]:
+    def _watch(self, process: GuardedProcess, tree: Tree, log: StepLog | None) -> tuple[str, str]:
         """Why it is enough (see ``Observed.why``), and what is late."""
         readers = {name: OutputSteps(self.command.step_pattern) for name in ("stdout", "stderr")}
         began_s = heard_s = time.monotonic()
@@ -242,7 +250,7 @@ class Run:
         if self.clock.first is None:
             allowed_s = times.startup_s + times.step_s
             return f"without a step for {allowed_s:.0f} s" if ran_s > allowed_s else ""
-        allowed_s = max(times.step_s, STEP_PATIENCE * gap_s)
+        allowed_s = times.allowed_step_s(gap_s)
         if silent_s > allowed_s:
             step = self.watch.evidence.attempted + 1
             return f"silent for {allowed_s:.0f} s in step {step}"

@@ -8,11 +8,11 @@ peak, however short.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from probes.black_box.process import limit_addresses
 from probes.devices.host import FileMappings, file_mappings
 
 ROOM_BEFORE_STEPS = 8 * 2**30
@@ -197,3 +197,12 @@ def _stack_bytes() -> int:
     """Address space that a thread's stack takes."""
     soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return USUAL_STACK_BYTES if soft == resource.RLIM_INFINITY else soft
+
+
+def limit_addresses(pid: int, limit_bytes: int) -> None:
+    """Set the address-space limit of a running process of ours. Linux only."""
+    with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+        hard = resource.prlimit(pid, resource.RLIMIT_AS)[1]  # type: ignore[attr-defined,unused-ignore]
+        if hard != resource.RLIM_INFINITY:
+            limit_bytes = min(limit_bytes, hard)
+        resource.prlimit(pid, resource.RLIMIT_AS, (limit_bytes, hard))  # type: ignore[attr-defined,unused-ignore]

@@ -66,6 +66,17 @@ def worker_environment(kind: str, environ: Mapping[str, str] | None = None) -> d
     return added
 
 
+def process_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a process that trains: the user's own, what makes its output and
+    its crashes visible, and ``added``."""
+    environ = dict(os.environ)
+    environ.pop("PYTHONHOME", None)
+    environ.setdefault("PYTHONUNBUFFERED", "1")
+    environ.setdefault("PYTHONFAULTHANDLER", "1")
+    environ.update(added)
+    return environ
+
+
 def allocator_settings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of an environment that must be the same for a measured peak to hold."""
     environ = os.environ if environ is None else environ

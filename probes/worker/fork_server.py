@@ -17,17 +17,15 @@ import contextlib
 import gc
 import importlib
 import os
-import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from probes.processes.guard import die_with, end_all, session_members
+
 DRIVER_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel")
-SWEEPS = 20
-SWEEP_S = 0.05
 
 
 class Preload:
@@ -107,7 +105,7 @@ def run_forked(work: Callable[[], None], closing: int) -> int:
 
         end_after(of_the_fork)
     _, ended = os.waitpid(child, 0)
-    _end_leftovers()
+    end_all(lambda: session_members() - {os.getpid(), os.getppid()})  # spare us and our guardian
     return os.waitstatus_to_exitcode(ended)
 
 
@@ -127,47 +125,7 @@ def end_after(work: Callable[[], None]) -> NoReturn:
         os._exit(status & 0xFF)
 
 
-def die_with(parent: int) -> None:
-    """Linux: when the parent process is killed, this one goes with it."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-
-
-def _end_leftovers() -> None:
-    """Kill what the fork started and left behind: everything in our session but us and our
-    guardian. Bounded: a process in an uninterruptible wait must not hold up the search."""
-    for _ in range(SWEEPS):
-        left = _session_members() - {os.getpid(), os.getppid()}
-        if not left:
-            return
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(SWEEP_S)
-
-
-def _session_members() -> set[int]:
-    """Living processes of our session."""
-    session = os.getsid(0)
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            # pid (command, which may contain anything) state ppid group session ...
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] not in "ZX":
-                found.add(int(entry.name))
-    return found

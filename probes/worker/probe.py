@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -28,13 +28,11 @@ from probes.job import Plan, ProbeJob
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
+from probes.worker.channel import Channel
 from probes.worker.evidence import Evidence, Judgement
 from probes.worker.outcome import outcome
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
-
-if TYPE_CHECKING:
-    from probes.worker.serve import Channel
 
 
 def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:

@@ -4,48 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from probes.errors import InputError, TonnageError
 from probes.job import ProbeJob, WorkloadRef
 from probes.worker import fork_server
+from probes.worker.channel import Channel
 
-Send = Callable[[dict[str, Any]], None]
-PROGRESS_INTERVAL_S = 0.2
 ASKING = ("describe", "devices")
 """Jobs that train nothing."""
-
-
-class Channel:
-    """Writes messages to the parent. Progress is thinned, so that fast steps cost nothing."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self._last_progress_s = 0.0
-        self._last_phase = ""
-
-    def send(self, message: dict[str, Any]) -> None:
-        data = (json.dumps(message, default=str) + "\n").encode()
-        while data:
-            data = data[os.write(self.fd, data) :]
-
-    def begin_line(self) -> None:
-        """After a writer that may have died in the middle of its line."""
-        os.write(self.fd, b"\n")
-
-    def progress(
-        self, phase: str, step: int = 0, of: int = 0, *, always: bool = False, **details: Any
-    ) -> None:
-        """Say where the worker is. Every change of phase is sent; steps at most five a second."""
-        now_s = time.monotonic()
-        recent = now_s - self._last_progress_s < PROGRESS_INTERVAL_S
-        if recent and phase == self._last_phase and not always:
-            return
-        self._last_progress_s, self._last_phase = now_s, phase
-        self.send({"event": "progress", "phase": phase, "step": step, "of": of, **details})
 
 
 def serve(job_fd: int, message_fd: int) -> None:

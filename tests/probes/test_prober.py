@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from probes.errors import MeasurementError
-from probes.isolation import Answer
+from probes.isolation import WorkerReply
 from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
@@ -72,8 +72,8 @@ def test_a_worker_that_was_killed_is_replaced(prober: Prober) -> None:
 
 
 def test_a_question_whose_worker_was_killed_is_asked_once_more(monkeypatch) -> None:
-    killed = Answer(returncode=-signal.SIGKILL, last_progress={"phase": "import"})
-    answers = [killed, Answer(result={"devices": []}, returncode=0)]
+    killed = WorkerReply(returncode=-signal.SIGKILL, last_progress={"phase": "import"})
+    answers = [killed, WorkerReply(result={"devices": []}, returncode=0)]
     with Prober(sys.executable) as asking:
         monkeypatch.setattr(asking, "_started", lambda environment: None)
         monkeypatch.setattr(asking, "_request", lambda worker, job: answers.pop(0))
@@ -81,7 +81,7 @@ def test_a_question_whose_worker_was_killed_is_asked_once_more(monkeypatch) -> N
         answers = [killed, killed]
         with pytest.raises(MeasurementError, match="ended with status -9"):
             asking.devices()
-        answers = [Answer(returncode=1)]
+        answers = [WorkerReply(returncode=1)]
         with pytest.raises(MeasurementError, match="ended with status 1"):
             asking.devices()
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from probes.isolation import Timeouts
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
+from probes.timeouts import Timeouts
 
 FAULTY = Path(__file__).with_name("faulty.py")
 MIB = 2**20

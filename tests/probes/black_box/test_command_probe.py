@@ -19,9 +19,9 @@ from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
 from probes.errors import InputError, MeasurementError
-from probes.isolation import Timeouts
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob
 from probes.measurement import Measurement, Verdict
+from probes.timeouts import Timeouts
 
 SCRIPT = Path(__file__).with_name("script.py")
 MIB = 2**20
@@ -210,8 +210,8 @@ def test_what_the_command_started_ends_with_it() -> None:
 def test_a_kill_of_tonnage_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
         "import sys; from tests.probes.black_box.test_command_probe import *\n"
-        "from probes.black_box.process import CommandProcess\n"
-        f"p = CommandProcess([sys.executable, {str(SCRIPT)!r}, '--batch-size', '4', '--mode',"
+        "from probes.processes.launch import GuardedProcess\n"
+        f"p = GuardedProcess([sys.executable, {str(SCRIPT)!r}, '--batch-size', '4', '--mode',"
         " 'starts-others'], cwd=Path('.'), environ=dict(os.environ, PYTHONUNBUFFERED='1'))\n"
         "print(p.guardian_pid, flush=True)\n"
         "while True:\n"

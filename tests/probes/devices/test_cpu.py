@@ -304,7 +304,7 @@ def test_a_budget_larger_than_the_machine_is_refused_with_both_sizes(forks: Fork
             tell(text=str(error), code=error.exit_code)
     """)
 
-    assert "1073741824.00 GiB is larger than the CPU's memory" in told["text"]
+    assert "1,073,741,824.00 GiB is larger than the CPU's memory" in told["text"]
     assert told["code"] == 3
 
 

@@ -1,0 +1,112 @@
+"""A guarded process: what it writes is read, and nothing that it started outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from probes.errors import MeasurementError
+from probes.isolation import Worker
+from probes.processes.launch import GuardedProcess, StartError
+from probes.timeouts import Timeouts
+
+STARTS_ANOTHER = """
+import subprocess, sys, time
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+print(subprocess.Popen(sleep, start_new_session=True).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def started(*argv: str, **more: object) -> GuardedProcess:
+    return GuardedProcess(argv, environ=dict(os.environ), **more)  # type: ignore[arg-type]
+
+
+def output(process: GuardedProcess, until: Callable[[str], bool]) -> str:
+    text, deadline_s = "", time.monotonic() + 30
+    while not until(text) and time.monotonic() < deadline_s:
+        text += "".join(piece.data.decode() for piece in process.wait(1.0))
+    assert until(text), text
+    return text
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def ended_soon(*pids: int) -> bool:
+    deadline_s = time.monotonic() + 10
+    while any(lives(pid) for pid in pids) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return not any(lives(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("print('x')", 0), ("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", -9)],
+)
+def test_the_exit_status_is_as_in_subprocess(code: str, status: int) -> None:
+    with started(sys.executable, "-c", code) as process:
+        deadline_s = time.monotonic() + 30
+        while process.running and time.monotonic() < deadline_s:
+            process.wait(1.0)
+        assert process.returncode == status
+
+
+def test_a_program_that_does_not_exist_is_a_start_error() -> None:
+    with started("/no/such/program") as process, pytest.raises(StartError, match="No such file"):
+        output(process, lambda text: False)
+
+
+def test_a_folder_that_does_not_exist_is_a_start_error(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="no-such-folder"):
+        started("true", cwd=tmp_path / "no-such-folder")
+
+
+def test_a_worker_without_its_interpreter_names_the_option_to_set() -> None:
+    with (
+        Worker("/no/such/python") as worker,
+        pytest.raises(MeasurementError, match=r"/no/such/python.*--python"),
+    ):
+        worker.request({"kind": "devices"}, Timeouts())
+
+
+def test_closing_ends_a_process_in_a_session_of_its_own() -> None:
+    with started(sys.executable, "-c", STARTS_ANOTHER) as process:
+        other = int(output(process, lambda text: text.endswith("\n")))
+        assert lives(process.pid) and lives(other)
+        root = process.guardian_pid
+    assert ended_soon(process.pid, other, root)
+
+
+def test_a_killed_guardian_takes_the_program_with_it() -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux sends a signal when a parent ends")
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with started(sys.executable, "-c", code) as process:
+        output(process, lambda text: "up" in text)
+        os.kill(process.guardian_pid, signal.SIGKILL)
+        assert ended_soon(process.pid)
+        deadline_s = time.monotonic() + 10
+        while process.running and time.monotonic() < deadline_s:
+            process.wait(0.1)
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_tails_hold_the_end_of_what_was_printed_since_the_last_call() -> None:
+    code = "print('a' * 20000 + 'end'); import sys; print('why', file=sys.stderr)"
+    with started(sys.executable, "-c", code) as process:
+        output(process, lambda text: "end\n" in text and "why\n" in text)
+        stdout, stderr = process.take_tails()
+        assert stdout.endswith("aend\n") and len(stdout) < 20000 and stderr == "why\n"
+        assert process.take_tails() == ("", "")
