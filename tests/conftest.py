@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GROUPS = {
-    "commands": ("app/cli",),
+    "commands": ("app/cli", "compatibility"),
     "journeys": (
         "app/checks/test_probing.py",
         "app/dashboard/test_browser.py",
