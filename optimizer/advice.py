@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from optimizer.budgets import Budget
+from optimizer.known import PriorOf
 from probes.formatting import duration_text, size_text
-from probes.measurement import Config, Measurement
-from probes.prior import Prior
+from probes.measurement import Measurement
 from probes.space import Space
 
 MEMORY_LEVERS: dict[str, Any] = {"gradient_checkpointing": True, "precision": "bf16"}
 """Levers that trade something else for memory, in the order in which they are worth trying."""
 NOTEWORTHY = 0.95
 """A lever is named when it leaves less than this share of the memory."""
-
-PriorOf = Callable[[Config, int], Prior]
 
 
 def advice(

@@ -46,7 +46,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The chosen candidate, the others worth showing, and the argument."""
 
     best: Candidate
@@ -78,7 +78,7 @@ def candidates(
 
 def choose(
     found: Sequence[Candidate], budget: Budget, *, accept_disturbed: bool = False
-) -> Choice | None:
+) -> Selection | None:
     """Highest throughput within the window; the more capable model where that costs little. Where
     capacity is the objective, the most capable model.
 
@@ -101,7 +101,7 @@ def choose(
     front = pareto_front(inside)
     others = [c for c in front if c is not best]
     others += [c for c in inside if c is not best and c not in others]
-    return Choice(best, fastest, others[:ALTERNATIVES], front, left_out)
+    return Selection(best, fastest, others[:ALTERNATIVES], front, left_out)
 
 
 def pareto_front(found: Sequence[Candidate]) -> list[Candidate]:
@@ -130,9 +130,11 @@ def cycle_time_s(timing: StepTime, cycle_batches: int) -> dict[str, float]:
     }
 
 
-def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: str) -> list[str]:
+def explain(
+    selection: Selection, budget: Budget, binding: str | None, why_binding: str
+) -> list[str]:
     """The recommendation as sentences, most important first."""
-    best, run = choice.best, choice.best.run
+    best, run = selection.best, selection.best.run
     cycle = cycle_time_s(best.step_time, budget.cycle_batches)
     lines = [
         f"Train {config_text(run.config)} with batch {run.batch_size}: "
@@ -153,8 +155,8 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
         )
     if binding is not None:
         lines.append(f"Limited by: {limit_text(binding)}. {why_binding}".strip())
-    if choice.fastest is not best:
-        lines.append(trade(choice.fastest, best, chosen_over=True))
+    if selection.fastest is not best:
+        lines.append(trade(selection.fastest, best, chosen_over=True))
     if best.disturbed_by:
         lines.append(
             f"The machine was DISTURBED, which was accepted: {'; '.join(best.disturbed_by)}. The "
@@ -165,9 +167,9 @@ def explain(choice: Choice, budget: Budget, binding: str | None, why_binding: st
         lines.append(
             "Step times varied, so the cycle time is less certain than usual: see its interval."
         )
-    if choice.left_out:
-        names = ", ".join(config_text(c.run.config) for c in choice.left_out[:ALTERNATIVES])
-        more = len(choice.left_out) - ALTERNATIVES
+    if selection.left_out:
+        names = ", ".join(config_text(c.run.config) for c in selection.left_out[:ALTERNATIVES])
+        more = len(selection.left_out) - ALTERNATIVES
         lines.append(
             f"Left out, since the machine was disturbed each time: {names}"
             f"{f' and {more} more' if more > 0 else ''}. Measure with --fresh when it is quiet."

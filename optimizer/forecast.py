@@ -1,4 +1,4 @@
-"""Which config to measure next, and when to stop: the chance that it would be chosen. Pure.
+"""Which config to measure next, and when to stop: the chance that it would be selected. Pure.
 
 The choice is made by a rule (see ``choose``), so a measurement is worth its price only as far as it
 may change what the rule picks. The predictors give each config a distribution of the throughput
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from optimizer.budgets import Budget, Objective
-from optimizer.choose import Choice
+from optimizer.choose import Selection
 from optimizer.predictors import Distribution, Predictors
 from probes.effective_batch import accumulation
 from probes.measurement import Config
@@ -45,7 +45,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """What is expected of a config."""
 
     config: Config
@@ -55,19 +55,19 @@ class Outlook:
     """Probability that it fits with the smallest batch, within the window."""
     throughput_samples_per_s: Distribution
     chance: float
-    """Probability that it would be chosen, as far as is known now."""
+    """Probability that it would be selected, as far as is known now."""
     gain: float
     """What measuring it is worth; comparable within one study only."""
 
 
-def outlooks(
+def forecasts(
     configs: Sequence[Config],
     predictors: Predictors,
     edges: Edges,
     budget: Budget,
-    chosen: Choice | None,
+    selected: Selection | None,
     capacity: Callable[[Config], float],
-) -> list[Outlook]:
+) -> list[Forecast]:
     """One per config; none at all while too little is known."""
     time, memory = predictors.step_time_s, predictors.peak_bytes
     if time is None or memory is None or not configs:
@@ -79,8 +79,8 @@ def outlooks(
     for i, config in enumerate(configs):
         own = slice(i * len(batches), (i + 1) * len(batches))
         result.append(
-            _outlook(
-                config, batches, peaks[own], times[own], edges, budget, chosen, capacity(config)
+            _forecast(
+                config, batches, peaks[own], times[own], edges, budget, selected, capacity(config)
             )
         )
     return result
@@ -94,16 +94,16 @@ def batch_grid(ceiling: int) -> list[int]:
     return batches
 
 
-def _outlook(
+def _forecast(
     config: Config,
     batches: Sequence[int],
     peaks: Sequence[Distribution],
     times: Sequence[Distribution],
     edges: Edges,
     budget: Budget,
-    chosen: Choice | None,
+    selected: Selection | None,
     capacity: float,
-) -> Outlook:
+) -> Forecast:
     passing = [
         (batch_size, time)
         for batch_size, peak, time in _with_edge(batches, peaks, times, edges)
@@ -118,8 +118,8 @@ def _outlook(
         fits *= 1 - times[0].above(edges.longest_step_s)
     samples = edges.samples(config, batch_size)
     throughput = Distribution(math.log(samples) - time.log_mean, time.log_std)
-    chance, gain = _worth(throughput, capacity, budget, chosen)
-    return Outlook(config, batch_size, fits, throughput, fits * chance, fits * gain)
+    chance, gain = _worth(throughput, capacity, budget, selected)
+    return Forecast(config, batch_size, fits, throughput, fits * chance, fits * gain)
 
 
 def _with_edge(
@@ -155,21 +155,21 @@ def _share(low: float, high: float, limit: float) -> float:
 
 
 def _worth(
-    throughput: Distribution, capacity: float, budget: Budget, chosen: Choice | None
+    throughput: Distribution, capacity: float, budget: Budget, selected: Selection | None
 ) -> tuple[float, float]:
-    """(chance of being chosen, expected gain) of a config that fits."""
-    if chosen is None:
+    """(chance of being selected, expected gain) of a config that fits."""
+    if selected is None:
         return 1.0, throughput.median
     if budget.objective is Objective.PARETO:
-        rivals = [c for c in chosen.front if c.capacity >= capacity]
+        rivals = [c for c in selected.front if c.capacity >= capacity]
         level = max((c.throughput_samples_per_s for c in rivals), default=0.0)
         return throughput.above(level * (1 + WORTH)), _improvement(throughput, level)
-    fastest = chosen.fastest.throughput_samples_per_s
+    fastest = selected.fastest.throughput_samples_per_s
     chance, gain = throughput.above(fastest * (1 + WORTH)), _improvement(throughput, fastest)
-    if capacity > chosen.best.capacity > 0:
+    if capacity > selected.best.capacity > 0:
         near = throughput.above(fastest * (1 - budget.throughput_loss))
         chance = max(chance, near)
-        gain += near * budget.throughput_loss * math.log(capacity / chosen.best.capacity)
+        gain += near * budget.throughput_loss * math.log(capacity / selected.best.capacity)
     return chance, gain
 
 

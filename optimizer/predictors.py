@@ -70,8 +70,8 @@ class Predictors:
 
     def __init__(self, space: Space, parameters: Parameters = lambda config: None) -> None:
         self._features = _Features(space, parameters)
-        self.peak_bytes: _Process | None = None
-        self.step_time_s: _Process | None = None
+        self.peak_bytes: GaussianProcess | None = None
+        self.step_time_s: GaussianProcess | None = None
 
     def fit(self, runs: Sequence[Measurement], *, accept_disturbed: bool = False) -> None:
         """Learn from the runs that passed; from their times only where nothing disturbed them."""
@@ -93,16 +93,20 @@ class Predictors:
         self.peak_bytes = self._process(peaks, None if anew else self.peak_bytes)
         self.step_time_s = self._process(times, None if anew else self.step_time_s)
 
-    def _process(self, points: list[Point], like: _Process | None) -> _Process | None:
+    def _process(self, points: list[Point], like: GaussianProcess | None) -> GaussianProcess | None:
         configs = {config_key(config) for config, _, _ in points}
-        return _Process(self._features, points, like) if len(configs) >= FEWEST_CONFIGS else None
+        return (
+            GaussianProcess(self._features, points, like)
+            if len(configs) >= FEWEST_CONFIGS
+            else None
+        )
 
 
-class _Process:
+class GaussianProcess:
     """A Gaussian process over (config, batch) for one positive quantity."""
 
     def __init__(
-        self, features: _Features, points: Sequence[Point], like: _Process | None = None
+        self, features: _Features, points: Sequence[Point], like: GaussianProcess | None = None
     ) -> None:
         import numpy as np
         from sklearn.gaussian_process import GaussianProcessRegressor
@@ -204,5 +208,5 @@ def fit_sizes(
     positive = [(config, 1, value) for config, value in known if value > 0]
     if len(positive) < FEWEST_CONFIGS or not wanted:
         return []
-    process = _Process(_Features(space, lambda config: None), positive)
+    process = GaussianProcess(_Features(space, lambda config: None), positive)
     return [found.median for found in process.at([(config, 1) for config in wanted])]

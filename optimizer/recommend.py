@@ -37,13 +37,13 @@ class Coverage:
 def recommendation(
     spec: StudySpec,
     study_id: str,
-    chosen: choosing.Choice,
+    selected: choosing.Selection,
     trials: Sequence[Trial],
     runs: Sequence[Measurement],
     coverage: Coverage,
 ) -> Recommendation:
     """``runs`` are the measurements that count (see ``disturbed.standing``)."""
-    best, run, budget = chosen.best, chosen.best.run, spec.budget
+    best, run, budget = selected.best, selected.best.run, spec.budget
     failing = _lowest_failing(runs, run, budget.longest_step_s)
     created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return Recommendation(
@@ -63,11 +63,11 @@ def recommendation(
         parameters=run.parameters,
         binding=best.trial.binding or "",
         explanation=[
-            *choosing.explain(chosen, budget, best.trial.binding, best.trial.reason),
+            *choosing.explain(selected, budget, best.trial.binding, best.trial.reason),
             *coverage.notes,
         ],
         alternatives=[
-            choosing.alternative(c, best, budget.cycle_batches) for c in chosen.alternatives
+            choosing.alternative(c, best, budget.cycle_batches) for c in selected.alternatives
         ],
         ruled_out=[
             {"config": t.config, "state": t.state, "reason": t.reason}
@@ -80,7 +80,7 @@ def recommendation(
         ]
         + [
             {"config": c.run.config, "state": "disturbed", "reason": "; ".join(c.disturbed_by)}
-            for c in chosen.left_out
+            for c in selected.left_out
         ],
         evidence={
             "highest_passing": run.to_dict(),
@@ -107,7 +107,7 @@ def recommendation(
             "effective_batch_size": spec.scope.effective_batch_size,
             "created_at": created_at,
         },
-        front=[choosing.alternative(c, best, budget.cycle_batches) for c in chosen.front],
+        front=[choosing.alternative(c, best, budget.cycle_batches) for c in selected.front],
     )
 
 

@@ -221,9 +221,13 @@ class Store(Protocol):
 
     def add_trial(self, trial: Trial) -> None: ...
 
-    def claim(self, config: Config) -> bool:
-        """Whether this process may settle the config: no other one that is alive has claimed it. A
-        claim ends when the trial is added, or its process dies."""
+    def claim(self, config: Config) -> int | None:
+        """The number of the config's trial, if this process may settle it; ``None`` while another
+        live process has claimed it.
+
+        A config keeps its number, whoever settles it, and no two configs of a study have the same.
+        A claim ends when the trial is added, or its process dies.
+        """
 
     def busy(self) -> list[Config]:
         """Configs that other processes that are alive have claimed and not settled yet."""

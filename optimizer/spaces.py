@@ -100,6 +100,16 @@ def _allows(dimension: Dimension, value: Any) -> bool:
     return bool(dimension.low <= value <= dimension.high)
 
 
+def contains(space: Space, config: Mapping[str, Any]) -> bool:
+    """Whether a config has exactly the dimensions of a space, each with an allowed value."""
+    return config.keys() == space.keys() and all(
+        dimension.low <= config[name] <= dimension.high
+        if isinstance(dimension, Float)
+        else config[name] in dimension.values()
+        for name, dimension in space.items()
+    )
+
+
 def costs_at_least(space: Space, config: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether ``config`` cannot be cheaper than ``other`` under the declared monotonicity.
 

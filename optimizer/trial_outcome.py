@@ -11,7 +11,7 @@ UNMEASURED = {Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED}
 """Verdicts that say nothing about whether the config fits."""
 
 
-def settle(number: int, config: Config, answer: MaxBatch, budget: Budget, wall_s: float) -> Trial:
+def settled_trial(number: int, config: Config, answer: MaxBatch, budget: Budget) -> Trial:
     """The settled trial of a config, with its violation of each constraint: above zero means
     infeasible, as Optuna has it."""
     run = answer.highest_passing
@@ -26,11 +26,10 @@ def settle(number: int, config: Config, answer: MaxBatch, budget: Budget, wall_s
             throughput_samples_per_s=run.effective_batch_size / run.step_time.mean_s,
             violation={"memory": _memory_violation(run), "time": _time_violation(run, budget)},
             probes=answer.probes,
-            wall_s=wall_s,
         )
     failing = answer.lowest_failing
     if failing is None or failing.verdict in UNMEASURED:
-        return Trial(number, config, "failed", answer.reason, probes=answer.probes, wall_s=wall_s)
+        return Trial(number, config, "failed", answer.reason, probes=answer.probes)
     return Trial(
         number,
         config,
@@ -42,7 +41,6 @@ def settle(number: int, config: Config, answer: MaxBatch, budget: Budget, wall_s
             "time": _time_violation(failing, budget),
         },
         probes=answer.probes,
-        wall_s=wall_s,
     )
 
 

@@ -14,7 +14,7 @@ from probes.formatting import duration_text, size_text
 from probes.measurement import Measurement, Purpose
 
 if TYPE_CHECKING:
-    from optimizer.trials import Event
+    from optimizer.events import Event
     from probes.max_batch import Ask
     from probes.prior import Prior
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from optimizer.choose import Candidate
-    from optimizer.trials import Event
+    from optimizer.events import Event
     from probes.measurement import Measurement
 
 KINDS = (

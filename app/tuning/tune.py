@@ -18,11 +18,13 @@ from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from app.workloads.space import space_rules
 from optimizer.budgets import Objective, budget_named
+from optimizer.events import Event
+from optimizer.known import Known
+from optimizer.limits import SearchLimits
 from optimizer.proposals import Sampler
 from optimizer.records import Recommendation, StudySpec
 from optimizer.spaces import space_for
 from optimizer.study import Study
-from optimizer.trials import Event, Known, Limits
 from probes import effective_batch, levers
 from probes.devices.lease import OnWait
 from probes.formatting import duration_text, size_text
@@ -223,9 +225,7 @@ def _run(
     *,
     joined: bool = False,
 ) -> StudyAnswer:
-    from optuna.storages import RDBStorage
-
-    limits = Limits(
+    limits = SearchLimits(
         spec.search["batch_cap"],
         spec.search["resolution"],
         slowest_sample=bench.slowest_sample,
@@ -245,7 +245,6 @@ def _run(
             bench.measure,
             known=known,
             sampler=_sampler(request),
-            storage=RDBStorage(database.full_url),
             report=report,
             limits=limits,
             accept_disturbed=bench.settings.probe.accept_disturbed,

@@ -9,10 +9,11 @@ import optuna
 
 from benchmarks.search.grids import Grid, Replay
 from optimizer.budgets import Budget
+from optimizer.known import Known
+from optimizer.limits import SearchLimits
 from optimizer.proposals import Sampler
 from optimizer.records import Scope, StudySpec
 from optimizer.study import Study
-from optimizer.trials import Known, Limits
 from probes.measurement import Config, Purpose
 from tests.optimizer.memory_store import MemoryStore
 
@@ -41,7 +42,7 @@ def study(sampler: str) -> Method:
             MemoryStore(),
             replay,
             known=Known(sizes_of=lambda configs: [grid.size_of(c) for c in configs]),
-            limits=Limits(batch_cap=grid.ceiling),
+            limits=SearchLimits(batch_cap=grid.ceiling),
             sampler=sampler,
         ).run()
         return replay

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from optimizer.budgets import Budget
-from optimizer.records import Grade, Prediction, Scope, StudySpec, Trial
+from optimizer.records import Grade, Key, Prediction, Scope, StudySpec, Trial, config_key
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.space import Choice, Space
@@ -18,6 +18,8 @@ class MemoryStore:
     kept: list[Measurement] = field(default_factory=list)
     settled: list[Trial] = field(default_factory=list)
     graded: list[Grade] = field(default_factory=list)
+    numbers: dict[Key, int] = field(default_factory=dict)
+    """Of the trial of each config."""
 
     def find_measurement(
         self, config: Config, batch_size: int, purpose: Purpose
@@ -52,8 +54,9 @@ class MemoryStore:
     def add_trial(self, trial: Trial) -> None:
         self.settled = [t for t in self.settled if t.number != trial.number] + [trial]
 
-    def claim(self, config: Config) -> bool:
-        return True
+    def claim(self, config: Config) -> int | None:
+        """Everything that was claimed keeps its number."""
+        return self.numbers.setdefault(config_key(config), len(self.numbers))
 
     def busy(self) -> list[Config]:
         return []

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import optuna
 import pytest
 
 from optimizer.budgets import Budget
 from optimizer.disturbed import in_doubt, standing
+from optimizer.limits import SearchLimits
+from optimizer.outcome import Outcome
 from optimizer.records import Trial
-from optimizer.study import Limits, Outcome, Study
+from optimizer.study import Study
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose, Verdict
 from probes.space import Choice, Space
@@ -85,11 +86,11 @@ class Command:
     budget: Budget = NO_WINDOW
 
     def __post_init__(self) -> None:
-        self.store, self.storage = MemoryStore(), optuna.storages.InMemoryStorage()
+        self.store = MemoryStore()
 
     def __call__(self, machine: Machine, **options: Any) -> Outcome:
         question = spec(self.budget, SPACE)
-        return Study(question, "st_1", self.store, machine, storage=self.storage, **options).run()
+        return Study(question, "st_1", self.store, machine, **options).run()
 
 
 def test_a_disturbed_candidate_is_left_out_while_there_is_a_clean_one() -> None:
@@ -135,7 +136,7 @@ def test_the_same_command_on_a_quiet_machine_repeats_only_disturbed_confirmation
 
 def test_a_disturbed_confirmation_does_not_come_back_as_a_bracket() -> None:
     """A confirmed batch needs no second confirmation, so the search would end with it."""
-    command, limits = Command(), Limits(batch_cap=8)
+    command, limits = Command(), SearchLimits(batch_cap=8)
     command(Machine(always), limits=limits)
     command.store.kept = [m for m in command.store.kept if m.purpose is Purpose.CONFIRM]
 

@@ -9,7 +9,7 @@ import pytest
 
 from optimizer.budgets import Budget, Objective
 from optimizer.choose import candidates, choose
-from optimizer.forecast import Edges, batch_grid, outlooks
+from optimizer.forecast import Edges, batch_grid, forecasts
 from optimizer.predictors import Distribution, Predictors, fit_sizes
 from optimizer.records import Trial
 from probes.max_batch import Ask
@@ -131,7 +131,7 @@ def test_what_is_clearly_slower_and_no_larger_has_no_chance() -> None:
     trial, confirmed = settled(small, 256)
     chosen = choose(candidates([trial], [confirmed]), THROUGHPUT)
 
-    slow, same = outlooks([large, small], predictors, EDGES, THROUGHPUT, chosen, lambda c: 1.0)
+    slow, same = forecasts([large, small], predictors, EDGES, THROUGHPUT, chosen, lambda c: 1.0)
 
     assert slow.chance < 0.02
     assert slow.gain < same.gain + 1e-6
@@ -145,8 +145,8 @@ def test_a_larger_model_that_may_be_fast_enough_is_worth_a_measurement() -> None
     chosen = choose(candidates([trial], [confirmed]), THROUGHPUT)
     rival: Config = {"layers": 1, "width": 16, "precision": "bf16"}
 
-    [without] = outlooks([rival], predictors, EDGES, THROUGHPUT, chosen, lambda c: 1.0)
-    [larger] = outlooks([rival], predictors, EDGES, THROUGHPUT, chosen, lambda c: 2.0)
+    [without] = forecasts([rival], predictors, EDGES, THROUGHPUT, chosen, lambda c: 1.0)
+    [larger] = forecasts([rival], predictors, EDGES, THROUGHPUT, chosen, lambda c: 2.0)
 
     assert larger.gain > without.gain and larger.chance >= without.chance > 0.02
 
@@ -159,7 +159,7 @@ def test_for_the_front_only_rivals_of_the_same_capacity_count() -> None:
     chosen = choose(candidates([trial], [confirmed]), budget)
     large: Config = {"layers": 8, "width": 128, "precision": "fp32"}
 
-    [outlook] = outlooks([large], predictors, EDGES, budget, chosen, lambda c: c["layers"])
+    [outlook] = forecasts([large], predictors, EDGES, budget, chosen, lambda c: c["layers"])
 
     assert outlook.chance == pytest.approx(outlook.fits)
 
@@ -169,9 +169,9 @@ def test_the_predicted_batch_stops_at_the_edges() -> None:
     predictors.fit([run(c, b) for c in configs(8) for b in (1, 4, 32, 128)])
     config: Config = {"layers": 8, "width": 128, "precision": "fp32"}  # 20.48 MiB a sample
 
-    [memory] = outlooks([config], predictors, EDGES, THROUGHPUT, None, lambda c: 1.0)
+    [memory] = forecasts([config], predictors, EDGES, THROUGHPUT, None, lambda c: 1.0)
     tight = replace(EDGES, longest_step_s=0.3)
-    [time] = outlooks([config], predictors, tight, THROUGHPUT, None, lambda c: 1.0)
+    [time] = forecasts([config], predictors, tight, THROUGHPUT, None, lambda c: 1.0)
 
     assert 30 <= memory.batch_size <= 60
     assert 8 <= time.batch_size <= 20

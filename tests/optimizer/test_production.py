@@ -6,13 +6,12 @@ from ast import literal_eval
 from collections.abc import Sequence
 from dataclasses import replace
 
-import optuna
 import pytest
 
 from optimizer.budgets import DEFAULT_BUDGETS
+from optimizer.known import Known
 from optimizer.records import StudySpec
 from optimizer.study import Study
-from optimizer.trials import Known
 from probes.measurement import Config, Purpose, Verdict
 from probes.model_size import ModelSize
 from probes.space import Choice, Space
@@ -167,12 +166,12 @@ def test_killed_and_run_again_it_repeats_nothing(die_after: int) -> None:
         .run()
         .recommendation
     )
-    store, storage = MemoryStore(), optuna.storages.InMemoryStorage()
+    store = MemoryStore()
     first, second = ScriptedFleet(device, die_after=die_after), ScriptedFleet(device)
-    options = {"known": Known(sizes_of=sizes), "storage": storage}
+    known = Known(sizes_of=sizes)
     with pytest.raises(KeyboardInterrupt):
-        Study(production(), "st_1", store, first, **options).run()  # type: ignore[arg-type]
-    resumed = Study(production(), "st_1", store, second, **options).run()  # type: ignore[arg-type]
+        Study(production(), "st_1", store, first, known=known).run()
+    resumed = Study(production(), "st_1", store, second, known=known).run()
 
     assert not set(first.calls) & set(second.calls)
     assert sorted(first.calls + second.calls) == sorted(whole.calls)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from optimizer.budgets import Budget
+from optimizer.known import Known
 from optimizer.replay import probes_without_prior
 from optimizer.study import Study
-from optimizer.trials import Known
 from probes.max_batch import Bounds, MaxBatchSearch, run_search
 from probes.measurement import Config
 from probes.prior import Prior

@@ -7,11 +7,12 @@ import json
 import optuna
 import pytest
 
+from optimizer import samplers
 from optimizer.budgets import Budget
+from optimizer.events import Event
 from optimizer.study import Study
-from optimizer.trials import Event
 from probes.measurement import Config, Purpose, Verdict
-from probes.space import Choice, Int
+from probes.space import Choice, Int, Space
 from tests.optimizer.memory_store import (
     LAYERS_AND_WIDTH,
     MemoryStore,
@@ -116,16 +117,12 @@ def test_infeasible_is_told_as_a_constraint_and_a_crash_as_a_failed_trial() -> N
             return ScriptedDevice(faults=lambda b, p: Verdict.CRASH)
         return ScriptedDevice(memory=lambda b: (100 + 400 * config["layers"] * b) * MIB)
 
-    store, storage = MemoryStore(), optuna.storages.InMemoryStorage()
-    Study(
-        spec(NO_WINDOW, {"layers": Choice([1, 2, 4])}),
-        "st_1",
-        store,
-        ScriptedFleet(device),
-        storage=storage,
-    ).run()
+    store = MemoryStore()
+    space: Space = {"layers": Choice([1, 2, 4])}
+    Study(spec(NO_WINDOW, space), "st_1", store, ScriptedFleet(device)).run()
     told = {
-        t.params["layers"]: t for t in optuna.load_study(study_name="st_1", storage=storage).trials
+        t.params["layers"]: t
+        for t in samplers.replayed(samplers.build("tpe", 0), space, store.trials(), []).trials
     }
     assert told[1].constraints is not None and max(told[1].constraints.values()) <= 0
     assert told[2].state is optuna.trial.TrialState.FAIL
@@ -144,12 +141,12 @@ def test_a_killed_study_resumes_without_repeating_a_probe(die_after: int) -> Non
     whole, whole_fleet = MemoryStore(), ScriptedFleet(grid_device)
     expected = Study(spec(WINDOW), "st_1", whole, whole_fleet).run().recommendation
 
-    store, storage = MemoryStore(), optuna.storages.InMemoryStorage()
+    store = MemoryStore()
     first = ScriptedFleet(grid_device, die_after=die_after)
     with pytest.raises(KeyboardInterrupt):
-        Study(spec(WINDOW), "st_1", store, first, storage=storage).run()
+        Study(spec(WINDOW), "st_1", store, first).run()
     second = ScriptedFleet(grid_device)
-    resumed = Study(spec(WINDOW), "st_1", store, second, storage=storage).run().recommendation
+    resumed = Study(spec(WINDOW), "st_1", store, second).run().recommendation
 
     assert not set(first.calls) & set(second.calls)
     assert sorted(first.calls + second.calls) == sorted(whole_fleet.calls)

@@ -7,13 +7,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import optuna
 import pytest
 
 from optimizer import study as studies
 from optimizer.budgets import DEFAULT_BUDGETS, Budget
+from optimizer.outcome import Outcome
 from optimizer.records import Key, Trial, config_key
-from optimizer.study import Outcome, Study
+from optimizer.study import Study
 from probes.measurement import Config
 from tests.optimizer.memory_store import MemoryStore, ScriptedFleet, grid_device, spec
 
@@ -39,14 +39,14 @@ class View(MemoryStore):
         self.shared, self.owner = shared, owner
         self.kept, self.settled = shared.store.kept, shared.store.settled
 
-    def claim(self, config: Config) -> bool:
+    def claim(self, config: Config) -> int | None:
         with self.shared.lock:
             key = config_key(config)
             holder = self.shared.claims.get(key, self.owner)
             if holder != self.owner and holder not in self.shared.dead:
-                return False
+                return None
             self.shared.claims[key], self.shared.configs[key] = self.owner, config
-            return True
+            return self.shared.store.claim(config)
 
     def busy(self) -> list[Config]:
         with self.shared.lock:
@@ -67,12 +67,12 @@ def test_two_at_once_repeat_nothing_lose_nothing_and_agree(
     budget: Budget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(studies, "POLL_S", 0.001)
-    shared, storage = Shared(), optuna.storages.InMemoryStorage()
+    shared = Shared()
     fleets = {name: ScriptedFleet(grid_device) for name in ("a", "b")}
     together = threading.Barrier(2, timeout=30)
 
     def run(name: str) -> Outcome:
-        study = Study(spec(budget), "st_1", View(shared, name), fleets[name], storage=storage)
+        study = Study(spec(budget), "st_1", View(shared, name), fleets[name])
         together.wait()
         return study.run()
 
@@ -93,15 +93,15 @@ def test_two_at_once_repeat_nothing_lose_nothing_and_agree(
 
 def test_what_a_dead_process_was_at_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "POLL_S", 0.001)
-    shared, storage = Shared(), optuna.storages.InMemoryStorage()
+    shared = Shared()
     first = ScriptedFleet(grid_device, die_after=4)
     with pytest.raises(KeyboardInterrupt):
-        Study(spec(WINDOW), "st_1", View(shared, "a"), first, storage=storage).run()
+        Study(spec(WINDOW), "st_1", View(shared, "a"), first).run()
     assert shared.claims, "it died holding a claim"
     second = ScriptedFleet(grid_device)
 
     shared.dead.add("a")
-    outcome = Study(spec(WINDOW), "st_1", View(shared, "b"), second, storage=storage).run()
+    outcome = Study(spec(WINDOW), "st_1", View(shared, "b"), second).run()
 
     alone = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
     assert outcome.recommendation is not None and alone.recommendation is not None

@@ -18,7 +18,7 @@ from app.tuning import service as studies
 from app.tuning import tune
 from app.tuning.request import StudyRequest
 from app.tuning.tune import StudyAnswer
-from optimizer.trials import Event
+from optimizer.events import Event
 from probes.errors import InputError
 from probes.max_batch import Ask
 from probes.measurement import Purpose
