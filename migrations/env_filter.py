@@ -8,5 +8,5 @@ from app.database.models import PREFIX
 
 
 def ours(name: str | None, kind: str, parents: Any) -> bool:
-    """Optuna's tables, and whatever else lives beside ours, are none of Alembic's business."""
+    """Alembic leaves other programs' tables in the same database alone."""
     return kind != "table" or (name or "").startswith(PREFIX)

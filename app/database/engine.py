@@ -53,7 +53,7 @@ class Database:
 
     @property
     def full_url(self) -> str:
-        """With the password: for handing to another engine (Optuna's), never for showing."""
+        """With the password: for handing to another process, never for showing."""
         return connectable(self.url).render_as_string(hide_password=False)
 
     @cached_property

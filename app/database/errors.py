@@ -106,8 +106,7 @@ def in_words(url: URL, error: DBAPIError) -> TonnageError:
 
 
 def is_unavailable(url: URL, error: BaseException | None) -> bool:
-    """Whether an error, or what it came of, is that the database cannot be used now. Also for what
-    a library (Optuna) made of the driver's error."""
+    """Whether an error, or one of its causes, is that the database cannot be used now."""
     while error is not None:
         explained_ = in_words(url, error) if isinstance(error, DBAPIError) else error
         if isinstance(explained_, DatabaseUnavailable):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "tonnage_alembic_version"
-"""Not Alembic's default: Optuna owns a table of that name in the same database."""
+"""Not Alembic's default: another program may own a table of that name in the same database."""
 
 _LOCK_NUMBER = 0x746F6E6E616765
 """Of PostgreSQL's advisory lock around a migration ("tonnage" in ASCII)."""

@@ -3,8 +3,7 @@
 The resources refer to each other (a trial to its study, a study to its device), so the schema is
 read, and migrated, as one thing; what is done with a table is in its resource's ``repository``.
 
-Every table is named ``tonnage_…``: Optuna keeps its own ``studies``, ``trials`` and
-``alembic_version`` in the same database, and a team may keep more beside them.
+Every table is named ``tonnage_…``, because a team may keep tables of its own in the same database.
 """
 
 from __future__ import annotations
@@ -143,6 +142,8 @@ class ClaimRow(Base):
     owner_host: Mapped[str] = mapped_column(String(255))
     owner_started_s: Mapped[float]
     claimed_at: Mapped[datetime]
+    number: Mapped[int | None]
+    """Of the config's trial; ``None`` in a row that an earlier release wrote."""
 
 
 class MeasurementRow(Base):

@@ -34,7 +34,7 @@ class Imported(NamedTuple):
 def export_results(database: Database, output: IO[str]) -> dict[str, int]:
     """Write everything measured, as it is at one moment; returns the number of lines by kind.
 
-    Jobs, runners, keys and what Optuna keeps mean something in their own database only.
+    Jobs, runners, keys and claims mean something in their own database only, and are left out.
     """
     count: Counter[str] = Counter()
     made_by = {"tonnage": version("tonnage"), "made_at": utc_now()}

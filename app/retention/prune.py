@@ -7,7 +7,6 @@ from datetime import datetime
 
 from app.database import Database
 from app.retention import prune_repository as repository
-from app.tuning.optuna_trials import forget_trials
 
 AT_ONCE = 500
 """Rows deleted in one transaction: others who write need not wait for all of them."""
@@ -56,7 +55,6 @@ def prune(database: Database, before: datetime) -> Pruned:
         if not gone:
             break
         studies += gone
-        forget_trials(database, gone)
     measurements = _delete_all(database, repository.delete_measurements, before)
     checks = _delete_all(database, repository.delete_checks, before)
     return Pruned(jobs, len(studies), measurements, checks)

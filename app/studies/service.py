@@ -15,7 +15,6 @@ from app.jobs.records import ACTIVE, CANCELLED, RUNNING, WAITING, Job
 from app.settings import Settings, load_settings
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
-from app.tuning.optuna_trials import forget_trials
 from app.tuning.request import StudyRequest
 from app.workloads import registry
 from optimizer.budgets import budget_named
@@ -140,8 +139,6 @@ def delete(database: Database, study_id: str) -> None:
             raise Conflict(by)
         repository.remove(session, [row.id for row in rows])
         study_repository.remove(session, [study_id])
-    if study is not None:
-        forget_trials(database, [study_id])
 
 
 def get(database: Database, study_id: str) -> Job:

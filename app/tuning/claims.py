@@ -1,25 +1,26 @@
-"""Which process is settling which config of a study, where several work on it. All SQL of that."""
+"""Which process settles which config of a study, and under which number. All SQL about claims."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.clock import utc_now
-from app.database.models import ClaimRow
+from app.database.models import ClaimRow, MeasurementRow, StudyRow, TrialRow
 from app.database.upsert import upsert
 from app.tuning.owner import Owner
 from optimizer.records import short_hash
 from probes.measurement import Config
 
 SILENT_AFTER = timedelta(minutes=30)
-"""A process on another host that settles nothing for so long is taken for dead."""
+"""A process on another host is taken for dead when it has settled nothing for this long."""
 
 
-def claim(session: Session, study_id: str, config: Config, owner: Owner) -> bool:
-    """Whether the config is now this process's to settle; one of a dead process is taken over."""
+def claim(session: Session, study_id: str, config: Config, owner: Owner) -> int | None:
+    """The number of the config's trial, if it is now this process's to settle; ``None`` while
+    another live process has claimed it. The claim of a dead process is taken over."""
     values = {
         "study_id": study_id,
         "config_hash": short_hash(config),
@@ -36,11 +37,47 @@ def claim(session: Session, study_id: str, config: Config, owner: Owner) -> bool
         .with_for_update()
     ).scalar_one()
     if _owner(row) != owner and _is_held(row):
-        return False
+        return None
     for name in ("owner_pid", "owner_host", "owner_started_s", "claimed_at"):
         setattr(row, name, values[name])
+    if row.number is None:
+        row.number = _number(session, study_id, config)
     session.flush()
-    return True
+    return row.number
+
+
+def _number(session: Session, study_id: str, config: Config) -> int:
+    """The number that the config has had in the study, else the next free one."""
+    # One process at a time: two that claim different configs must not get the same number.
+    session.execute(
+        select(StudyRow.id).where(StudyRow.id == study_id).with_for_update(key_share=True)
+    )
+    trials = session.execute(
+        select(TrialRow.config, TrialRow.number).where(TrialRow.study_id == study_id)
+    ).all()
+    settled = {short_hash(each): number for each, number in trials}
+    measured = _numbers(session, MeasurementRow, MeasurementRow.trial_number, study_id)
+    claimed = _numbers(session, ClaimRow, ClaimRow.number, study_id)
+    own_hash = short_hash(config)
+    for known in (settled, measured, claimed):
+        if own_hash in known and (known is settled or known[own_hash] not in settled.values()):
+            return known[own_hash]
+    return 1 + max([*settled.values(), *measured.values(), *claimed.values()], default=-1)
+
+
+def _numbers(
+    session: Session,
+    table: type[ClaimRow | MeasurementRow],
+    number: InstrumentedAttribute[int | None],
+    study_id: str,
+) -> dict[str, int]:
+    """Numbers by the hash of their config."""
+    statement = (
+        select(table.config_hash, number)
+        .where(table.study_id == study_id, number.is_not(None))
+        .distinct()
+    )
+    return {config_hash: n for config_hash, n in session.execute(statement) if n is not None}
 
 
 def busy(session: Session, study_id: str, owner: Owner) -> list[Config]:
@@ -59,8 +96,8 @@ def release(session: Session, study_id: str, config: Config) -> None:
 
 
 def let_go(session: Session, study_id: str, owner: Owner | None) -> None:
-    """Forget what this process has claimed, which works on the study no more, and what dead ones
-    have."""
+    """Delete the claims of this process, which has stopped working on the study, and those of
+    processes that are dead."""
     rows = session.execute(select(ClaimRow).where(ClaimRow.study_id == study_id)).scalars()
     for row in rows.all():
         if _owner(row) == owner or not _is_held(row):

@@ -82,8 +82,8 @@ class SqlStudyStore:
             claims.release(session, self._study_id, trial.config)
             repository.touch(session, self._study_id)
 
-    def claim(self, config: Config) -> bool:
-        """Whether this process may settle the config; see ``claims``."""
+    def claim(self, config: Config) -> int | None:
+        """The number of the config's trial, if this process may settle it; see ``claims``."""
         with self._database.write() as session:
             return claims.claim(session, self._study_id, config, self._owner)
 

@@ -103,8 +103,8 @@ from app.logging_setup import configure_logging
 configure_logging(0, None)
 from app.database import open_database
 import optuna
-database = open_database("sqlite:///{tmp_path}/t.db")
-study = optuna.create_study(storage=database.full_url)
+open_database("sqlite:///{tmp_path}/t.db")
+study = optuna.create_study()
 study.tell(study.ask(), 1.0)
 study.optimize(lambda trial: 1.0, n_trials=1)
 logging.getLogger("app").info("the end")

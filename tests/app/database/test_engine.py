@@ -6,7 +6,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import optuna
 import pytest
 from sqlalchemy import text
 
@@ -150,7 +149,6 @@ def test_a_server_without_an_encoding_takes_every_name():
             assert session.execute(text("SELECT name FROM tonnage_devices")).all() == [
                 ("Prüfstand 7 μ",)
             ]
-        assert optuna.storages.RDBStorage(database.full_url).get_all_studies() == []
         database.close()
     finally:
         on_server(f"DROP DATABASE {name} WITH (FORCE)")

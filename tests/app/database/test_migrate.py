@@ -20,14 +20,14 @@ from app.http import idempotency
 from app.jobs import runner_repository as runners
 from app.jobs.offers import Offers
 from app.keys import service as keys
-from app.measurements import repository as measurements
 from app.runs import service as runs
 from app.studies import service as jobs
+from app.tuning import claims
 from app.tuning import service as studies
 from app.tuning.owner import this_place, this_process
 from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
-from optimizer.records import Prediction
+from optimizer.records import Prediction, short_hash
 from probes.errors import InputError
 from tests.app import factories
 
@@ -181,19 +181,78 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(empty, monkeypatch
     assert tables(empty) == set()
 
 
-def test_optuna_lives_in_the_same_database(database):
-    storage = optuna.storages.RDBStorage(database.full_url)
-    study = optuna.create_study(study_name="st_1", storage=storage)
-    study.tell(study.ask(), 1.0)
-    assert {"studies", "trials", "alembic_version"} <= tables(database)
-    assert differences(database) == []
-    migrate.downgrade(database, "base")
-    migrate.upgrade(database)
-    assert len(optuna.load_study(study_name="st_1", storage=storage).trials) == 1
-    fill(database)
-    with database.read() as session:
-        assert len(measurements.page(session, limit=10)) == 1
+OPTUNAS = {"studies", "trials", "trial_params", "trial_values", "version_info", "alembic_version"}
+
+
+def at_0006_with_optunas_tables(empty, *names: str) -> None:
+    """A database of an earlier release, which let Optuna keep studies of these names in it."""
+    migrate.upgrade(empty, "0006")
+    storage = optuna.storages.RDBStorage(empty.full_url)
+    for name in names:
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        for _ in range(2):
+            trial = study.ask({"layers": optuna.distributions.IntDistribution(1, 8)})
+            trial.set_user_attr("key", "value")
+            study.tell(trial, 1.0)
     storage.engine.dispose()
+    assert tables(empty) >= OPTUNAS
+
+
+def test_optunas_record_of_our_studies_goes(empty):
+    at_0006_with_optunas_tables(empty, "st_1k0rr48nvttvb71401qp", "st_1k0rr48nvttvb71401qq")
+    migrate.upgrade(empty)
+    assert tables(empty) == {*Base.metadata.tables, migrate.VERSION_TABLE}
+    assert differences(empty) == []
+    fill(empty)
+    migrate.downgrade(empty, "0006")
+    assert OPTUNAS & tables(empty) == set()
+
+
+def test_optunas_record_of_other_studies_stays(empty):
+    at_0006_with_optunas_tables(empty, "st_1k0rr48nvttvb71401qp", "somebody's own")
+    migrate.upgrade(empty)
+    storage = optuna.storages.RDBStorage(empty.full_url)
+    assert optuna.get_all_study_names(storage) == ["somebody's own"]
+    assert len(optuna.load_study(study_name="somebody's own", storage=storage).trials) == 2
+    storage.engine.dispose()
+    with empty.read() as session:
+        for table in ("trials", "trial_params", "trial_values"):
+            assert session.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 2, table
+
+
+def test_tables_of_other_programs_stay_whatever_their_names(empty):
+    migrate.upgrade(empty, "0006")
+    with empty.write() as session:
+        for table in ("studies", "trials"):
+            session.execute(text(f"CREATE TABLE {table} (id INTEGER, title TEXT)"))
+        session.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+    migrate.upgrade(empty)
+    assert {"studies", "trials", "alembic_version"} <= tables(empty)
+
+
+def test_another_programs_alembic_version_stays(empty):
+    at_0006_with_optunas_tables(empty, "st_1k0rr48nvttvb71401qp")
+    with empty.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '8a3c4be7d1f2'"))
+    migrate.upgrade(empty)
+    assert OPTUNAS & tables(empty) == {"alembic_version"}
+
+
+def test_a_claim_of_an_earlier_release_gets_its_number_when_it_is_taken_over(empty):
+    migrate.upgrade(empty, "0006")
+    with empty.write() as session:
+        for statement in MEASURED_BEFORE_0003[:3]:
+            session.execute(text(statement))
+        session.execute(
+            text(
+                "INSERT INTO tonnage_claims (study_id, config_hash, config, owner_pid, owner_host, "
+                f"owner_started_s, claimed_at) VALUES ('st_1', '{short_hash({})}', '{{}}', 1, "
+                f"'gone', 0.0, {NOW})"
+            )
+        )
+    migrate.upgrade(empty)
+    with empty.write() as session:
+        assert claims.claim(session, "st_1", {}, this_process()) == 0
 
 
 def test_two_processes_opening_a_new_database_at_once(database_url):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import optuna
 import pytest
 from sqlalchemy import text, update
 
@@ -141,15 +140,6 @@ def test_checks_go(database):
                 )
             )
     assert prune(database, cutoff()).checks == 2
-
-
-def test_what_optuna_keeps_of_a_study_goes_with_it(database, old):
-    storage = optuna.storages.RDBStorage(database.full_url)
-    for name in old.values():
-        optuna.create_study(study_name=name, storage=storage)
-    prune(database, cutoff())
-    assert optuna.get_all_study_names(storage) == [old["finished"]]
-    storage.engine.dispose()
 
 
 def test_more_rows_than_are_deleted_at_once(database, monkeypatch):

@@ -329,17 +329,6 @@ class TestDeleting:
         with pytest.raises(Conflict, match="is being run by process"):
             service.delete(database, study.id)
 
-    def test_what_optuna_keeps_goes_too(self, database, runner):
-        import optuna
-
-        job = self.finished(database, runner)
-        storage = optuna.storages.RDBStorage(database.full_url)
-        for name in (job.id, "another"):
-            optuna.create_study(study_name=name, storage=storage)
-        service.delete(database, job.id)
-        assert optuna.get_all_study_names(storage) == ["another"]
-        storage.engine.dispose()
-
 
 def test_the_states_are_those_of_the_contract():
     assert set(STATES) == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -33,42 +34,62 @@ def store(database, study):
     return SqlStudyStore(database, study.id, factories.spec())
 
 
-def claim(database, study, config, owner) -> bool:
+def claim(database, study, config, owner) -> int | None:
     with database.write() as session:
         return claims.claim(session, study.id, config, owner)
 
 
 def test_a_claim_is_ours_until_the_config_is_settled(database, study, store):
-    assert store.claim(CONFIG) and store.claim(CONFIG)
+    assert store.claim(CONFIG) == store.claim(CONFIG) == 0
     assert store.busy() == [], "our own claims do not keep us from anything"
-    assert not claim(database, study, CONFIG, ALIVE_ELSEWHERE)
-    assert claim(database, study, OTHER, ALIVE_ELSEWHERE)
+    assert claim(database, study, CONFIG, ALIVE_ELSEWHERE) is None
+    assert claim(database, study, OTHER, ALIVE_ELSEWHERE) == 1
 
     store.add_trial(Trial(0, CONFIG, "feasible", ""))
 
-    assert claim(database, study, CONFIG, ALIVE_ELSEWHERE)
+    assert claim(database, study, CONFIG, ALIVE_ELSEWHERE) == 0
 
 
 def test_what_another_has_claimed_is_busy_and_refused(database, study, store):
-    assert claim(database, study, CONFIG, ALIVE_ELSEWHERE)
+    assert claim(database, study, CONFIG, ALIVE_ELSEWHERE) == 0
     assert store.busy() == [CONFIG]
-    assert not store.claim(dict(reversed(CONFIG.items())))
-    assert store.claim(OTHER)
+    assert store.claim(dict(reversed(CONFIG.items()))) is None
+    assert store.claim(OTHER) == 1
 
 
 def test_what_a_dead_process_has_claimed_is_taken_over(database, study, store):
-    assert claim(database, study, CONFIG, DEAD)
+    assert claim(database, study, OTHER, DEAD) == 0
+    assert claim(database, study, CONFIG, DEAD) == 1
     assert store.busy() == []
-    assert store.claim(CONFIG)
-    assert not claim(database, study, CONFIG, ALIVE_ELSEWHERE)
+    assert store.claim(CONFIG) == 1, "the trial keeps its number"
+    assert claim(database, study, CONFIG, ALIVE_ELSEWHERE) is None
+
+
+def test_a_config_keeps_its_number_and_no_other_gets_it(database, study, store):
+    """Numbers of settled trials and of measurements count, from before a kill too."""
+    measured, third = {"layers": 8, "activation": "relu"}, {"layers": 1, "activation": "relu"}
+    run = replace(factories.measurement(), config=measured)
+    store.add_measurement(4, run, [])
+    store.add_trial(Trial(2, CONFIG, "feasible", ""))
+    assert store.claim(CONFIG) == 2
+    assert store.claim(measured) == 4
+    assert store.claim(OTHER) == 5
+    assert store.claim(third) == 6
+
+
+def test_two_processes_that_claim_at_once_get_different_numbers(database, study):
+    configs = [{"layers": n, "activation": "relu"} for n in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        numbers = threads.map(lambda c: claim(database, study, c, ALIVE_ELSEWHERE), configs)
+    assert sorted(numbers) == list(range(8))
 
 
 def test_whoever_lets_go_of_the_study_lets_go_of_its_claims(database, study, store):
     """And of those of the dead, but not of those who work on."""
     third = {"layers": 1, "activation": "relu"}
-    assert store.claim(CONFIG)
-    assert claim(database, study, OTHER, DEAD)
-    assert claim(database, study, third, ALIVE_ELSEWHERE)
+    assert store.claim(CONFIG) is not None
+    assert claim(database, study, OTHER, DEAD) is not None
+    assert claim(database, study, third, ALIVE_ELSEWHERE) is not None
     service.interrupt(database, study.id)
     with database.read() as session:
         left = session.execute(select(ClaimRow)).scalars().all()

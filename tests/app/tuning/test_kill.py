@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import sklearn.gaussian_process  # noqa: F401  # once, not in each fork
-from optuna.storages import RDBStorage
 
 from app.database import Database, open_database
 from app.recommendations import service as recommendations
@@ -90,7 +89,7 @@ def _run(database: Database, asked: StudySpec, log: Path, seed: int | None) -> N
             file.write(f"{config} {ask.batch_size} {ask.purpose}\n")
         return fleet(config, ask)
 
-    outcome = Study(asked, study.id, store, probe, storage=RDBStorage(database.full_url)).run()
+    outcome = Study(asked, study.id, store, probe).run()
     service.finish(database, study.id, outcome.recommendation)
     database.close()
 
