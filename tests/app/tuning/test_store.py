@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from app.measurements import repository as measurements
 from app.measurements import service as measurement_service
 from app.tuning import service
 from app.tuning.store import SqlStudyStore
@@ -196,9 +195,7 @@ class TestPredictions:
         )
         died = factories.measurement(16, Verdict.OOM)
         store.add_measurement(0, died, [Prediction("peak_bytes", 2000, 1000, math.inf)])
-        with database.read() as session:
-            study_id = measurements.page(session, limit=10)[0].study_id
-        memory, time, unknown = measurement_service.grades(database, study_id)
+        memory, time, unknown = store.grades()
         assert (memory.measured, memory.error) == (1000, pytest.approx(0.1))
         assert (time.measured, time.error) == (0.1, pytest.approx(1.0))
         assert (unknown.measured, unknown.error, unknown.high) == (None, None, math.inf)
@@ -207,9 +204,7 @@ class TestPredictions:
         store.add_measurement(
             0, factories.measurement(8), [Prediction("peak_bytes", math.nan, 0, 1)]
         )
-        with database.read() as session:
-            study_id = measurements.page(session, limit=10)[0].study_id
-        assert measurement_service.grades(database, study_id) == []
+        assert store.grades() == []
 
 
 def test_storing_is_a_sign_of_life(database, store):
