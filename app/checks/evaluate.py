@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app.checks.decide import decide
 from app.checks.gather import CheckInputs, gather
 from app.checks.plan import CheckAnswer
 from app.checks.request import CheckRequest, ConfiguredLimits
-from app.checks.rows import Rows
 
 
 def evaluate(
-    rows: Rows, asked: CheckRequest, limits: ConfiguredLimits, *, accept_brackets: bool = False
+    session: Session,
+    asked: CheckRequest,
+    limits: ConfiguredLimits,
+    *,
+    accept_brackets: bool = False,
 ) -> dict[str, Any]:
     """The whole answer as plain data. Raises ``InputError`` for a plan that cannot be one."""
-    found = gather(rows, asked, limits)
+    found = gather(session, asked, limits)
     answer = decide(
         found.plan,
         found.room,
@@ -67,6 +72,6 @@ def document(asked: CheckRequest, found: CheckInputs, answer: CheckAnswer) -> di
 
 
 def stored_columns(answer: dict[str, Any]) -> dict[str, Any]:
-    """What the table of checks is looked up by, with the answer itself."""
+    """The columns of the table of checks: those it is searched by, and the whole answer."""
     names = ("verdict", "workload", "device", "fingerprint", "recommendation_id")
     return {**{name: answer[name] for name in names}, "document": answer}

@@ -1,18 +1,23 @@
-"""From a question to a plan and everything that is stored about it: what the plan leaves out, the
-memory and the time there is for it, its measurements."""
+"""From a request to a plan and everything that is stored about it: the values that the request
+leaves out, the memory and the time that are available, and the measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from app.checks.measured import runs_of
 from app.checks.plan import CycleWindow, MeasuredRun, Room, RunPlan
 from app.checks.request import CheckRequest, ConfiguredLimits
-from app.checks.rows import Rows, document_of
+from app.devices import repository as devices
 from app.errors import NotFound
 from app.machine.local_facts import DeviceNow
+from app.recommendations import repository as recommendations
+from app.workloads import repository as workloads
+from optimizer.records import Recommendation
 from probes.errors import InputError
 from probes.levers import LEVERS, pinned
 from probes.space import dimension_from_dict, smallest, unknown_name
@@ -29,101 +34,101 @@ class CheckInputs:
     room: Room
     runs: list[MeasuredRun]
     here: DeviceNow
-    recommendation: dict[str, Any] | None
+    recommendation: Recommendation | None
     hints: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was assumed."""
 
     @property
     def recommendation_id(self) -> str | None:
-        return str(self.recommendation["id"]) if self.recommendation else None
+        return self.recommendation.id if self.recommendation else None
 
 
-def gather(rows: Rows, asked: CheckRequest, limits: ConfiguredLimits) -> CheckInputs:
+def gather(session: Session, asked: CheckRequest, limits: ConfiguredLimits) -> CheckInputs:
     """Raises ``InputError`` for a plan that cannot be one: an unknown device, budget, dimension."""
-    here = asked.here or _named_device(rows, asked.device)
+    here = asked.here or _named_device(session, asked.device)
     notes = list(asked.notes)
-    base = _recommendation(rows, asked, here, notes)
-    workload = asked.workload or (str(base["workload"]) if base else None)
+    base = _recommendation(session, asked, here, notes)
+    workload = asked.workload or (base.workload if base else None)
     if workload is None:
         raise InputError(
-            f"Recommendation {asked.recommendation_id} is not stored here, so what is trained is "
-            "not known: name it with --workload, or the service that has it with --server."
+            f"Recommendation {asked.recommendation_id} is not stored here, so the workload is not "
+            "known: name it with --workload, or name the service that has it with --server."
         )
-    config = _config(rows, asked, workload, base, notes)
+    config = _config(session, asked, workload, base, notes)
     accumulation = asked.accumulation or config.get("accumulation")
     if accumulation is None:
-        accumulation = int(base["accumulation"]) if base else 1
+        accumulation = base.accumulation if base else 1
         if accumulation != 1:
             notes.append(f"accumulation {accumulation}, as recommended")
     plan = RunPlan(
         workload, config, asked.batch_size, int(accumulation), _window(asked, base, limits)
     )
-    runs = runs_of(rows, plan, asked, here)
+    runs = runs_of(session, plan, asked, here)
     return CheckInputs(plan, _room(asked, base, here, runs, limits), runs, here, base,
                  _hints(base, plan), notes)  # fmt: skip
 
 
-def _named_device(rows: Rows, device: str | None) -> DeviceNow:
+def _named_device(session: Session, device: str | None) -> DeviceNow:
     if device is None:
         raise NotFound("A check needs a device: name one that has results with --device.")
-    known = rows(
-        "SELECT key, kind, name, document FROM tonnage_devices ORDER BY last_seen_at DESC, id DESC"
-    )
-    for key, kind, name, document in known:
-        if device in (key, name):
-            groups = document_of(document)
-            total = groups.get("device_class", {}).get("total_bytes")
+    known = devices.listing(session)
+    for record in known:
+        if device in (record.key, record.name):
+            total = record.document.get("device_class", {}).get("total_bytes")
             return DeviceNow(
-                name, kind, name, key, groups, total if isinstance(total, int) else None
+                record.name,
+                record.kind,
+                record.name,
+                record.key,
+                record.document,
+                total_bytes=total if isinstance(total, int) else None,
             )
     raise NotFound(
-        unknown_name("device", device, [f"{name} ({key})" for key, _, name, _ in known])
-        + " These have results; leave --device out for the one here."
+        unknown_name("device", device, [f"{each.name} ({each.key})" for each in known])
+        + " These devices have results; leave --device out to use the one here."
     )
 
 
 def _recommendation(
-    rows: Rows, asked: CheckRequest, here: DeviceNow, notes: list[str]
-) -> dict[str, Any] | None:
+    session: Session, asked: CheckRequest, here: DeviceNow, notes: list[str]
+) -> Recommendation | None:
     """The one the plan names, else the newest of this workload on this device."""
     if asked.recommendation_id is not None:
-        found = rows(
-            "SELECT document FROM tonnage_recommendations WHERE id = :id",
-            id=asked.recommendation_id,
-        )
-        if found:
-            document = document_of(found[0][0])
-            if asked.workload in (None, document["workload"]):
-                return document
-            notes.append(
-                f"{asked.recommendation_id} is of {document['workload']}, not of {asked.workload}: "
-                "not looked at"
-            )
-        else:
+        named = recommendations.get(session, asked.recommendation_id)
+        if named is None:
             notes.append(f"{asked.recommendation_id}, which the plan names, is not stored here")
+        elif asked.workload in (None, named.workload):
+            return named
+        else:
+            notes.append(
+                f"{asked.recommendation_id} is for {named.workload}, not for {asked.workload}: "
+                "ignored"
+            )
     if asked.workload is None:
         return None
-    wanted = {"workload": asked.workload, "fingerprint": here.fingerprint}
-    if asked.budget is not None:
-        wanted["budget"] = asked.budget
-    where = " AND ".join(f"{name} = :{name}" for name in wanted)
-    found = rows(
-        f"SELECT document FROM tonnage_recommendations WHERE {where} "
-        "ORDER BY created_at DESC, id DESC LIMIT 1",
-        **wanted,
+    found = recommendations.listing(
+        session,
+        workload=asked.workload,
+        budget=asked.budget,
+        fingerprint=here.fingerprint,
+        limit=1,
     )
-    return document_of(found[0][0]) if found else None
+    return found[0] if found else None
 
 
 def _config(
-    rows: Rows, asked: CheckRequest, workload: str, base: Mapping[str, Any] | None, notes: list[str]
+    session: Session,
+    asked: CheckRequest,
+    workload: str,
+    base: Recommendation | None,
+    notes: list[str],
 ) -> dict[str, Any]:
     """The planned config: what is given, then what was recommended, then the smallest of each
     dimension, as in ``tonnage probe``."""
-    space = asked.space if asked.space is not None else _stored_space(rows, workload)
+    space = asked.space if asked.space is not None else _stored_space(session, workload)
     config = dict(asked.config)
-    recommended = dict(base["config"]) if base else {}
+    recommended = dict(base.config) if base else {}
     if space is None:
         if config.keys() - recommended.keys() - LEVERS.keys() and recommended:
             unknown = sorted(config.keys() - recommended.keys() - LEVERS.keys())[0]
@@ -143,25 +148,22 @@ def _config(
             notes.append(f"{name}={recommended[name]}, as recommended")
         elif space is not None and name in checked:
             config[name] = smallest(checked)[name]
-            notes.append(f"{name}={config[name]}, the smallest: the plan does not say")
+            notes.append(f"{name}={config[name]}, the smallest, because the plan does not set it")
     return {name: config[name] for name in [*names, *config] if name in config}
 
 
-def _stored_space(rows: Rows, workload: str) -> dict[str, Any] | None:
-    found = rows(
-        "SELECT space FROM tonnage_workloads WHERE reference = :workload "
-        "ORDER BY last_seen_at DESC, id DESC LIMIT 1",
-        workload=workload,
-    )
-    return document_of(found[0][0]) if found else None
+def _stored_space(session: Session, workload: str) -> dict[str, Any] | None:
+    """Of the workload as it was last seen."""
+    known = workloads.listing(session)
+    return next((each.space for each in known if each.reference == workload), None)
 
 
 def _window(
-    asked: CheckRequest, base: Mapping[str, Any] | None, limits: ConfiguredLimits
+    asked: CheckRequest, base: Recommendation | None, limits: ConfiguredLimits
 ) -> CycleWindow | None:
     """Of the budget that is asked for, else of the one the plan's recommendation was made for."""
-    named = base is not None and asked.recommendation_id == base["id"]
-    study = base["study"] if base is not None else {}
+    named = base is not None and asked.recommendation_id == base.id
+    study = base.study if base is not None else {}
     scale = asked.time_scale
     if asked.budget is None:
         if not named or base is None:
@@ -169,9 +171,7 @@ def _window(
         made_for = study.get("budget") or {}
         target = made_for.get("target_s")
         longest = None if target is None else target + made_for.get("flexibility_s", 0.0)
-        return CycleWindow(
-            str(base["budget"]), int(base["cycle_batches"]), longest, study.get("time_scale", 1.0)
-        )
+        return CycleWindow(base.budget, base.cycle_batches, longest, study.get("time_scale", 1.0))
     if asked.budget not in limits.windows:
         raise NotFound(unknown_name("budget", asked.budget, limits.windows))
     longest, batches = limits.windows[asked.budget]
@@ -182,7 +182,7 @@ def _window(
 
 def _room(
     asked: CheckRequest,
-    base: Mapping[str, Any] | None,
+    base: Recommendation | None,
     here: DeviceNow,
     runs: Sequence[MeasuredRun],
     limits: ConfiguredLimits,
@@ -192,24 +192,24 @@ def _room(
     total = here.total_bytes
     limit = asked.memory_budget_bytes
     if limit is None and base is not None:
-        limit = int(base["limit_bytes"])
+        limit = base.limit_bytes
     if limit is None:
         limit = max((run.limit_bytes or 0 for run in runs if not run.changes), default=0)
     limit = limit or total
     if not limit:
         raise InputError(
-            f"How much memory {here.device} has is not known: give it with --memory-budget."
+            f"The memory size of {here.device} is not known: give it with --memory-budget."
         )
     if total is not None and limit > total:
         limit = total
     headroom = asked.headroom
     if headroom is None:
-        headroom = float(base["headroom"]) if base else limits.headroom
+        headroom = base.headroom if base else limits.headroom
     return Room(limit, headroom, total, here.free_bytes)
 
 
-def _hints(base: Mapping[str, Any] | None, plan: RunPlan) -> list[str]:
-    if base is None or base["config"] != plan.config:
+def _hints(base: Recommendation | None, plan: RunPlan) -> list[str]:
+    if base is None or base.config != plan.config:
         return []
-    lines = [line for line in base.get("explanation", []) if line.startswith(LIFTS)]
+    lines = [line for line in base.explanation if line.startswith(LIFTS)]
     return [line.removeprefix(LIFTS).rstrip(".") for line in lines]

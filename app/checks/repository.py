@@ -1,7 +1,8 @@
-"""All SQL about checks."""
+"""All SQL about checks, and about the measurements that they rest on."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select
@@ -9,8 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.checks.records import CheckRecord, CheckVerdict
 from app.clock import utc_now
-from app.database.models import CheckRow
+from app.database.models import CheckRow, MeasurementRow, StudyRow
 from app.database.paging import newest_first
+
+MOST_RUNS = 200
+MOST_OTHERS = 20
+"""Measurements of a config that are read: on the device, and from elsewhere."""
 
 
 def add(
@@ -58,6 +63,27 @@ def page(
     wanted = {row.workload: workload, row.verdict: verdict, row.fingerprint: fingerprint}
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
     return [_record(found) for found in session.execute(statement).scalars()]
+
+
+def measurements(
+    session: Session, workload: str, config_hashes: Collection[str], fingerprint: str
+) -> list[MeasurementRow]:
+    """Of these configs, newest first: those on the device, then a few from elsewhere."""
+    row = MeasurementRow
+    of_config = (row.workload == workload, row.config_hash.in_(sorted(config_hashes)))
+    found: list[MeasurementRow] = []
+    for here, most in ((row.fingerprint == fingerprint, MOST_RUNS),
+                       (row.fingerprint != fingerprint, MOST_OTHERS)):  # fmt: skip
+        statement = select(row).where(*of_config, here).order_by(row.id.desc()).limit(most)
+        found += session.execute(statement).scalars()
+    return found
+
+
+def source_hashes(session: Session, study_ids: Collection[str]) -> dict[str, str | None]:
+    """By study: the hash of its workload's source and options."""
+    row = StudyRow
+    found = session.execute(select(row.id, row.spec).where(row.id.in_(sorted(study_ids))))
+    return {identity: spec.get("scope", {}).get("workload_hash") for identity, spec in found}
 
 
 def _record(row: CheckRow) -> CheckRecord:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from app.checks import repository
 from app.checks.evaluate import evaluate, stored_columns
 from app.checks.records import CheckRecord, CheckVerdict
 from app.checks.request import CheckRequest, ConfiguredLimits
-from app.checks.rows import Rows
 from app.database import Database
 from app.errors import NotFound
 from app.ids import new_id
@@ -22,24 +17,23 @@ from app.settings import Settings
 def check(
     database: Database, settings: Settings, asked: CheckRequest, *, accept_brackets: bool = False
 ) -> CheckRecord:
-    """The answer to a planned run, from what is stored here; kept. Raises ``InputError``."""
+    """``answer``, kept; committed on return."""
+    found = answer(database, settings, asked, accept_brackets=accept_brackets)
+    return record(database, **stored_columns(found))
+
+
+def answer(
+    database: Database, settings: Settings, asked: CheckRequest, *, accept_brackets: bool = False
+) -> dict[str, Any]:
+    """Whether a planned run fits, from what is stored here. See ``evaluate.document`` for the keys.
+    Raises ``InputError`` for a plan that cannot be one."""
     windows = {
         name: (budget.longest_cycle_s, budget.cycle_batches)
         for name, budget in settings.budget_table().items()
     }
     limits = ConfiguredLimits(settings.headroom, windows)
     with database.read() as session:
-        answer = evaluate(rows_of(session), asked, limits, accept_brackets=accept_brackets)
-    return record(database, **stored_columns(answer))
-
-
-def rows_of(session: Session) -> Rows:
-    """The plain SQL of ``gather``, run in a session."""
-
-    def rows(sql: str, **parameters: Any) -> Sequence[tuple[Any, ...]]:
-        return [tuple(row) for row in session.execute(text(sql), parameters)]
-
-    return rows
+        return evaluate(session, asked, limits, accept_brackets=accept_brackets)
 
 
 def record(

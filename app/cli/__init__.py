@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 
 EXIT_INTERRUPTED = 130
-QUICK = ("check", "run")
-"""Commands that pipelines and training runs wait for, so they must start fast (see
-``app.cli.arguments``)."""
 
 
 def main() -> None:
@@ -30,31 +26,17 @@ def run(arguments: list[str]) -> int:
     from probes.errors import TonnageError
 
     try:
-        if arguments[:1] and arguments[0] in QUICK:  # loads no other command
-            return _quick(arguments[0])(arguments[1:])
         from app.cli.application import application
 
         application(arguments, prog_name="tonnage")
     except SystemExit as ended:  # the command line library ends every command like this
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return _interrupted() if status == EXIT_INTERRUPTED else status
-    except KeyboardInterrupt:  # in a quick command, which no library runs
-        return _interrupted()
     except TonnageError as error:
         logging.getLogger(__name__).debug("failed", exc_info=error)
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _quick(name: str) -> Callable[[list[str]], int]:
-    if name == "check":
-        from app.cli.commands.check import check
-
-        return check
-    from app.cli.commands.run import run as train
-
-    return train
 
 
 def _interrupted() -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli.commands import (
+    check,
     database,
     devices,
     doctor,
@@ -16,6 +17,7 @@ from app.cli.commands import (
     probe,
     recommend,
     report,
+    run,
     runner,
     serve,
     tune,
@@ -68,34 +70,14 @@ def before(
     set_verbosity(-2 if quiet else verbose)
 
 
-def check(context: typer.Context) -> None:
-    """Check whether a planned training run will fit and finish in time on this device."""
-    from app.cli.commands.check import check as answer
-
-    raise typer.Exit(answer(context.args))
-
-
-def run(context: typer.Context) -> None:
-    """Start a training run with the recommended configuration and record how it ended."""
-    from app.cli.commands.run import run as train
-
-    raise typer.Exit(train(context.args))
-
-
-HANDED_OVER: dict[str, Any] = {
-    "add_help_option": False,
-    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
-}
-"""For commands that parse their own arguments (see ``app.cli.arguments``)."""
-
 app.command("devices")(devices.devices)
 app.command("probe")(probe.probe)
 app.command("max-batch")(max_batch.max_batch)
 app.command("tune")(tune.tune)
 app.command("recommend")(recommend.recommend)
 app.command("export")(export.export)
-app.command("check", **HANDED_OVER)(check)
-app.command("run", **HANDED_OVER)(run)
+app.command("check")(check.check)
+app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("runner")(runner.runner)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.cli.specs import absolute_spec
 from probes.job import WorkloadRef
 
 __all__ = [
@@ -70,3 +70,14 @@ def find_workload(
     if entry is None:
         return WorkloadRef(absolute_spec(workload), options), None
     return entry.with_options(options), entry.python
+
+
+def absolute_spec(spec: str) -> str:
+    """With the path of a file made absolute, so that a workload is the same from any folder."""
+    path, separator, name = spec.rpartition(":")
+    if not separator:
+        path, name = spec, ""
+    if not path.endswith(".py"):
+        return spec
+    absolute = str(Path(path).expanduser().resolve())
+    return f"{absolute}:{name}" if name else absolute

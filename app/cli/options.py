@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from app.names import KEY_VARIABLE, SERVER_VARIABLE
+
 WorkloadOrCommand = Annotated[
     str | None,
     typer.Argument(
@@ -140,4 +142,22 @@ AcceptDisturbed = Annotated[
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on stdout and everything else on stderr."),
+]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        help="The service to use, such as http://127.0.0.1:8765.",
+        envvar=SERVER_VARIABLE,
+        show_default=False,
+        metavar="URL",
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        help="An API key of the service, of scope run.",
+        envvar=KEY_VARIABLE,
+        show_default=False,
+        metavar="KEY",
+    ),
 ]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -126,16 +126,19 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str, *, migrate: bool = True) -> Database:
+def open_database(
+    url: str, *, migrate: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> Database:
     """Open, create where needed, and bring the schema up to date.
 
-    ``migrate=False`` leaves the schema alone (``tonnage db current``). Raises ``InputError`` for a
+    ``migrate=False`` leaves the schema alone (``tonnage db current``). ``busy_timeout_s`` is how
+    long SQLite waits for another process that writes. Raises ``InputError`` for a
     bad URL, a missing driver, a file that is no database, a folder that cannot be written to, or
     a database newer than this code; ``MeasurementError`` for a server that does not answer.
     """
     parsed = parse_url(url)
     _make_folder(parsed)
-    database = Database(_engine(parsed), parsed)
+    database = Database(_engine(parsed, busy_timeout_s), parsed)
     try:
         with explained(parsed), database.engine.connect():
             pass
@@ -164,13 +167,13 @@ def _make_folder(url: URL) -> None:
         raise InputError(f"Database {file} is a folder. Name a file in it, such as tonnage.db.")
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, busy_timeout_s: float) -> Engine:
     file = sqlite_file(url)
     if file is not None:
         url = url.set(database=str(file))
     options: dict[str, Any] = {"pool_pre_ping": True}
     if is_sqlite(url):
-        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
+        options = {"connect_args": {"timeout": busy_timeout_s, "check_same_thread": False}}
     options |= {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE}
     try:
         engine = create_engine(connectable(url), **options)
@@ -180,15 +183,15 @@ def _engine(url: URL) -> Engine:
             "Install it with: pip install 'tonnage[postgres]'"
         ) from None
     if is_sqlite(url):
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", partial(_set_up_sqlite, busy_timeout_s=busy_timeout_s))
         event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any, *, busy_timeout_s: float) -> None:
     # Python's driver would begin transactions by itself, too late and not for every statement.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA synchronous=NORMAL")
     _switch_to_wal(connection)

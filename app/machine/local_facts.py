@@ -1,13 +1,12 @@
-"""This machine's device and workload as a check needs them, without starting torch each time.
+"""This machine's devices and workloads as a check needs them, without starting torch each time.
 
-A fingerprint needs torch to be asked (its version, the device's UUID as CUDA gives it), which takes
-seconds. So what a worker said is kept
-(``app.machine.disk_cache``) under the boot's id, the interpreter that was
-asked for and the variables that decide what torch sees; its witnesses are the interpreter itself,
-torch's ``version.py``, the folders that packages are installed in (another torch installed there
-changes them) and the driver's version in ``/proc`` and ``/sys``. What can change without a trace
-there is read anew each time: NVIDIA's driver, MIG and power limit from NVML, the CPU's memory and
-control group from the kernel.
+A fingerprint needs torch (for its version, and the device's UUID as CUDA reports it), which takes
+seconds to start. So the answer of a worker is kept (see ``app.machine.disk_cache``). Its key is the
+boot's id, the requested interpreter and the variables that decide what torch sees. Its witnesses
+are the interpreter, torch's ``version.py``, the folders that packages are installed in (installing
+another torch changes them) and the driver's version in ``/proc`` and ``/sys``. Facts that can
+change without a trace there are read every time: NVIDIA's driver, MIG and power limit from NVML,
+and the CPU's memory and control group from the kernel.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from probes.space import unknown_name
 
 if TYPE_CHECKING:
     from probes.job import WorkloadRef
+    from probes.timeouts import Timeouts
 
 DEVICES, WORKLOAD = "devices", "workload"
 SEEN_THROUGH = (
@@ -72,16 +72,17 @@ class DeviceNow:
 def device_here(
     python: str | None,
     device: str | None,
-    timeouts: tuple[float, float, float],
+    timeouts: Timeouts,
     *,
-    anew: bool,
+    refresh: bool,
 ) -> DeviceNow:
     """The device of this machine that is asked for, or the best one.
 
-    ``timeouts`` are a worker's, where one has to be asked (``anew``: in any case). Raises
-    ``InputError`` for a device that is not here, ``MeasurementError`` without a usable torch.
+    ``timeouts`` are for the worker that is started where nothing is kept, or with ``refresh``.
+    Raises ``InputError`` for a device that this machine does not have, and ``MeasurementError``
+    without a usable torch.
     """
-    found = None if anew else kept(DEVICES, devices_key(python))
+    found = None if refresh else kept(DEVICES, devices_key(python))
     if found is None:
         found = _ask(python, timeouts)
     wanted = {"cuda": "cuda:0", "xpu": "xpu:0"}.get(device or "", device)
@@ -133,21 +134,20 @@ def workload_here(
     spec: str,
     options: dict[str, Any],
     python: str | None,
-    timeouts: tuple[float, float, float],
+    timeouts: Timeouts,
     *,
-    anew: bool,
+    refresh: bool,
 ) -> dict[str, Any]:
     """What a worker says of a workload (``source_hash``, ``space`` …). Raises ``InputError``."""
-    found = None if anew else kept(WORKLOAD, workload_key(spec, options, python))
+    found = None if refresh else kept(WORKLOAD, workload_key(spec, options, python))
     if found is not None:
         described: dict[str, Any] = found
         return described
     from probes.job import WorkloadRef
     from probes.prober import Prober, resolve_python
-    from probes.timeouts import Timeouts
 
     reference = WorkloadRef(spec, options)
-    with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
+    with Prober(resolve_python(python), timeouts) as prober:
         described = prober.describe(reference)
     remember_workload(reference, python, described)
     return described
@@ -177,11 +177,10 @@ def remember_workload(
         keep(WORKLOAD, key, described, files)
 
 
-def _ask(python: str | None, timeouts: tuple[float, float, float]) -> dict[str, Any]:
+def _ask(python: str | None, timeouts: Timeouts) -> dict[str, Any]:
     from probes.prober import Prober, resolve_python
-    from probes.timeouts import Timeouts
 
-    with Prober(resolve_python(python), Timeouts(*timeouts)) as prober:
+    with Prober(resolve_python(python), timeouts) as prober:
         found = prober.devices()
     remember_devices(python, found)
     return found

@@ -1,14 +1,14 @@
 """The recommendation for a device: one that was measured on it, or the nearest prior.
 
-A prior is a recommendation of another device (or of this one under other conditions). It says where
-to begin, not what fits: nothing of it was measured here, and the answer keeps it apart.
+A prior was measured on another device, or on this one under other conditions. It is a starting
+point, not a promise that anything fits, so the answer keeps it apart from a recommendation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqlalchemy.orm import Session
@@ -18,9 +18,9 @@ from app.database.models import DeviceRow
 from app.devices import repository as devices
 from app.errors import NothingComparable
 from app.recommendations import repository
+from app.validity.comparison import Conditions, compare, measured_with
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
-from probes.formatting import size_text
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""
@@ -159,23 +159,25 @@ def _differences(
     each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuestion
 ) -> list[str]:
     """From what it was measured with to what is asked for."""
-    found: list[str] = []
-    if _key(each) != wanted.fingerprint:
-        if record and target.record and record.document and target.record.document:
-            measured_on = Fingerprint.from_dict(record.document)
-            found += measured_on.differences(Fingerprint.from_dict(target.record.document))
-        if not found:
-            asked = wanted.fingerprint or wanted.device or wanted.kind or "none in particular"
-            name = record.name if record else each.device
-            found.append(f"device {name} ({_key(each)}) -> {asked}")
-    memory_bytes = wanted.memory_bytes or target.total_bytes
-    if memory_bytes is not None and memory_bytes != each.limit_bytes:
-        before, after = size_text(each.limit_bytes), size_text(memory_bytes)
-        found.append(f"memory for training {before} -> {after}")
-    measured_hash = each.valid.get("workload_hash")
-    if wanted.workload_hash not in (None, measured_hash):
-        found.append(f"workload source {measured_hash} -> {wanted.workload_hash}")
+    then = measured_with(each, _groups(record))
+    now = Conditions(
+        fingerprint=wanted.fingerprint,
+        groups=_groups(target.record),
+        limit_bytes=wanted.memory_bytes or target.total_bytes,
+        source_hash=wanted.workload_hash,
+    )
+    if now.groups is not None:
+        now = replace(now, fingerprint=now.groups.key)
+    found = [difference.words for difference in compare(each.workload, then, now).differences]
+    if now.fingerprint is None:  # the store has not seen the device that is asked for
+        asked = wanted.device or wanted.kind or "none in particular"
+        name = record.name if record else each.device
+        found.insert(0, f"device {name} ({_key(each)}) -> {asked}")
     return found
+
+
+def _groups(record: DeviceRow | None) -> Fingerprint | None:
+    return Fingerprint.from_dict(record.document) if record and record.document else None
 
 
 def _nothing(wanted: LookupQuestion, candidates: Sequence[Recommendation]) -> str:

@@ -9,7 +9,8 @@ from app.database import Database
 from app.database.models import DeviceRow
 from app.devices import repository as devices
 from app.recommendations import repository
-from app.recommendations.standing import Standing, hardware, standing
+from app.validity.comparison import Validity
+from app.validity.last_seen import hardware, validity
 from app.workloads import repository as workloads
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
@@ -23,7 +24,7 @@ class MatrixCell:
     """The newest answer for a workload, budget and device."""
 
     recommendation: Recommendation
-    standing: Standing
+    standing: Validity
 
 
 @dataclass
@@ -55,7 +56,7 @@ def matrix(database: Database) -> list[MatrixRow]:
         if place not in rows:
             name = record.name if record is not None else each.device
             rows[place] = MatrixRow(each.workload, each.device, name, key)
-        rows[place].cells.setdefault(each.budget, MatrixCell(each, standing(each, seen, known)))
+        rows[place].cells.setdefault(each.budget, MatrixCell(each, validity(each, seen, known)))
     return sorted(rows.values(), key=lambda row: (row.workload, row.device_name, row.fingerprint))
 
 

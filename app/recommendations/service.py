@@ -1,4 +1,4 @@
-"""What is done with recommendations: finding them, and saying whether they still hold."""
+"""What is done with recommendations: finding and listing them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ import re
 from typing import NamedTuple
 
 from app.database import Database
-from app.devices import service as devices
 from app.errors import NotFound
 from app.names import nearest
 from app.recommendations import repository
 from optimizer.records import Recommendation, with_mean_cycle_time
-from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 
 LATEST = "latest"
 _HAS_MEAN = re.compile(r'"cycle_time_s": *\{[^}]*"mean"')
-
-
-class Validity(NamedTuple):
-    """Whether a recommendation holds, and why not."""
-
-    valid: bool
-    reasons: list[str]
 
 
 class Choices(NamedTuple):
@@ -147,53 +138,3 @@ def chosen(
             "tonnage recommend --all"
         )
     return found
-
-
-def validity(
-    recommendation: Recommendation,
-    current_fingerprint: Fingerprint | str,
-    *,
-    measured_on: Fingerprint | None = None,
-    workload_hash: str | None = None,
-) -> Validity:
-    """Whether a recommendation holds on this device, for this state of the workload.
-
-    ``current_fingerprint`` is the device's fingerprint or its key. With ``measured_on`` (see
-    ``app.devices.service.fingerprint_of``) the reasons name what changed; without, only that it
-    did. ``workload_hash=None`` leaves the workload out.
-    """
-    reasons: list[str] = []
-    current = current_fingerprint
-    key = current if isinstance(current, str) else current.key
-    expected = recommendation.valid.get("fingerprint")
-    if key != expected:
-        changes = (
-            measured_on.differences(current)
-            if measured_on is not None and isinstance(current, Fingerprint)
-            else []
-        )
-        what = "; ".join(changes) or f"fingerprint {expected} -> {key}"
-        reasons.append(f"It was measured on another device or software: {what}.")
-    before = recommendation.valid.get("workload_hash")
-    if workload_hash is not None and before is not None and workload_hash != before:
-        reasons.append(
-            f"The source or the options of {recommendation.workload} have changed since."
-        )
-    return Validity(not reasons, reasons)
-
-
-def check(
-    database: Database,
-    recommendation: Recommendation,
-    current_fingerprint: Fingerprint,
-    *,
-    workload_hash: str | None = None,
-) -> Validity:
-    """``validity`` with what is stored of the device it was measured on."""
-    key = str(recommendation.valid.get("fingerprint", ""))
-    return validity(
-        recommendation,
-        current_fingerprint,
-        measured_on=devices.fingerprint_of(database, key),
-        workload_hash=workload_hash,
-    )

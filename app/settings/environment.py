@@ -7,43 +7,29 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_settings import EnvSettingsSource
-
-from app.names import nearest
-from app.settings.environment_names import (
-    CONFIG_VARIABLE,
-    KEY_VARIABLE,
-    PREFIX,
-    RECOMMENDATION_VARIABLE,
-    SERVER_VARIABLE,
-)
-from app.settings.keys import is_compound, is_known, known_below
-from app.settings.model import Settings
+from app.names import KEY_VARIABLE, SERVER_VARIABLE, nearest
+from app.settings.keys import is_compound, is_known, known_below, type_at
+from app.settings.model import Option
 from probes.errors import InputError
 
-_NOT_SETTINGS = (CONFIG_VARIABLE, RECOMMENDATION_VARIABLE, SERVER_VARIABLE, KEY_VARIABLE)
+PREFIX = "TONNAGE_"
+CONFIG_VARIABLE = "TONNAGE_CONFIG"
+RECOMMENDATION_VARIABLE = "TONNAGE_RECOMMENDATION"
+"""Written by ``tonnage export --to env``: unknown names beside it are then a training config."""
 
-__all__ = [
-    "CONFIG_VARIABLE",
-    "PREFIX",
-    "RECOMMENDATION_VARIABLE",
-    "location_of",
-    "read_environment",
-    "variable_of",
-]
+_NOT_SETTINGS = (CONFIG_VARIABLE, RECOMMENDATION_VARIABLE, SERVER_VARIABLE, KEY_VARIABLE)
 
 log = logging.getLogger(__name__)
 
 
-class _Variables(EnvSettingsSource):
-    """Pydantic's parser of nested variables, on a given mapping instead of the process's."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-        super().__init__(Settings)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in self._variables.items()}
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """A new table: nested tables are merged key by key, and every other value of ``above`` wins."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def location_of(variable: str) -> list[str]:
@@ -57,38 +43,49 @@ def variable_of(location: tuple[str | int, ...]) -> str:
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The settings among the ``TONNAGE_…`` variables, nested. Unknown ones are warned of.
+    """The settings among the ``TONNAGE_…`` variables, nested. Unknown variables are logged as
+    warnings; empty ones count as not set.
 
-    An empty variable counts as not set. Raises ``InputError`` for a list or table that is not JSON.
+    Raises ``InputError`` for a list or table that is not JSON.
     """
-    known = {}
-    for name, value in environ.items():
-        if not name.upper().startswith(PREFIX) or name.upper() in _NOT_SETTINGS or not value:
+    found: dict[str, Any] = {}
+    for name in sorted(environ, key=lambda name: name.count("__")):  # tables before their keys
+        if not name.upper().startswith(PREFIX) or name.upper() in _NOT_SETTINGS:
             continue
-        if is_known(location_of(name)):
-            _check_json(name, value)
-            known[name] = value
+        if not environ[name]:
+            continue
+        location = location_of(name)
+        if is_known(location):
+            value = _value(name, location, environ[name])
+            for key in reversed(location):
+                value = {key: value}
+            found = merge(found, value)
         else:
             _warn(name, exported=RECOMMENDATION_VARIABLE in environ)
-    return _Variables(known)()
+    return found
 
 
-def _check_json(variable: str, value: str) -> None:
-    if not is_compound(location_of(variable)):
-        return
+def _value(variable: str, location: list[str], text: str) -> Any:
+    """Lists and tables are JSON. A value of any type is JSON where it can be read as such, so that
+    ``3`` is a number; any other stays text, which the model converts."""
+    must_be_json = is_compound(location)
+    if not must_be_json and type_at(location) not in (Option, Any):
+        return text
     try:
-        json.loads(value)
+        return json.loads(text)
     except json.JSONDecodeError as error:
+        if not must_be_json:
+            return text
         raise InputError(
-            f"{variable}: lists and tables are written as JSON in the environment, and this is "
-            f"not: {error}."
+            f"{variable}: a list or table must be written as JSON in the environment, and this "
+            f"is not valid JSON: {error}."
         ) from None
 
 
 def _warn(variable: str, exported: bool) -> None:
     location = location_of(variable)
     if exported and len(location) == 1:
-        log.debug("%s is taken for a part of an exported recommendation.", variable)
+        log.debug("%s is taken as part of an exported recommendation.", variable)
         return
     for length in range(len(location)):
         near = nearest(location[length], known_below(location[:length]))

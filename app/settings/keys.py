@@ -24,8 +24,8 @@ def children(annotation: Any) -> dict[str, Any]:
     return {}
 
 
-def _at(location: Sequence[str | int]) -> Any:
-    """The type of a key, ``None`` for an unknown one; list indices are passed over."""
+def type_at(location: Sequence[str | int]) -> Any:
+    """The type of a key; ``None`` for an unknown one. List indices are skipped."""
     annotation: Any = Settings
     for part in location:
         if not isinstance(part, int):
@@ -36,15 +36,15 @@ def _at(location: Sequence[str | int]) -> Any:
 
 def known_below(location: Sequence[str | int]) -> list[str]:
     """The names that may stand at ``location``, free names left out."""
-    return [name for name in children(_at(location)) if name != FREE]
+    return [name for name in children(type_at(location)) if name != FREE]
 
 
 def is_known(location: Sequence[str]) -> bool:
     """Whether a key exists, free names included."""
-    return _at(location) is not None
+    return type_at(location) is not None
 
 
 def is_compound(location: Sequence[str]) -> bool:
     """Whether a key holds a list or a table."""
-    annotation = _at(location)
+    annotation = type_at(location)
     return bool(children(annotation)) or get_origin(annotation) is list

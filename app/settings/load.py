@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from app.names import nearest
 from app.settings import defaults
-from app.settings.environment import CONFIG_VARIABLE, read_environment
+from app.settings.environment import CONFIG_VARIABLE, merge, read_environment
 from app.settings.messages import explain
 from app.settings.model import APPLICATION, Settings
 from probes.errors import InputError
@@ -38,7 +38,7 @@ def find_file(environ: Mapping[str, str] | None = None) -> Path | None:
         path = Path(named).expanduser()
         if not path.is_file():
             raise InputError(
-                f"{CONFIG_VARIABLE}={named}: there is no such file. Correct the path, or unset "
+                f"{CONFIG_VARIABLE}={named}: the file does not exist. Correct the path, or unset "
                 f"{CONFIG_VARIABLE} to use {FILE_NAME} in the working directory."
             )
         return path
@@ -64,7 +64,7 @@ def load_settings(
     from_environment = read_environment(environ)
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     base = {"budgets": defaults.BUDGETS, "workloads": defaults.WORKLOADS}
-    merged = _merge(_merge(_merge(base, from_file), from_environment), given)
+    merged = merge(merge(merge(base, from_file), from_environment), given)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
@@ -124,16 +124,6 @@ def _anchor_workload(workload: dict[str, Any], folder: Path) -> None:
     if isinstance(python, str) and "/" in python:
         # Not resolved: a link into a virtual environment means that environment.
         workload["python"] = str(folder / Path(python).expanduser())
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables merge, everything else is replaced. Neither argument is changed."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
-    return merged
 
 
 def _warn_of_new_budgets(settings: Settings, path: Path | None) -> None:

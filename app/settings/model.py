@@ -16,7 +16,6 @@ from pydantic import (
     PrivateAttr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.settings import defaults
 from optimizer.budgets import CYCLE_BATCHES, MINUTE_S, Budget, Objective
@@ -348,15 +347,9 @@ def _default_workloads() -> dict[str, WorkloadSettings]:
     }
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """Everything that can be configured. Build it with ``app.settings.load_settings``."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        env_prefix="TONNAGE_",
-        env_nested_delimiter="__",
-    )
     _file: Path | None = PrivateAttr(None)
 
     data_dir: Path = Field(
@@ -392,18 +385,6 @@ class Settings(BaseSettings):
             data = {**data, "data_dir": folder}
             data["database_url"] = data.get("database_url") or f"sqlite:///{folder}/tonnage.db"
         return data
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed in: ``load_settings`` reads the file and the environment."""
-        return (init_settings,)
 
     @property
     def file(self) -> Path | None:

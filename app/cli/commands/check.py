@@ -1,68 +1,183 @@
-"""``tonnage check``: the pre-training hook. Quick: see ``app.cli.arguments``."""
+"""``tonnage check``: the pre-training hook."""
 
 from __future__ import annotations
 
 import os
 import sys
-from argparse import Namespace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from app.cli.arguments import Parser, headroom, number, scale, whole
-from app.settings.environment_names import KEY_VARIABLE, SERVER_VARIABLE
+import typer
 
-DESCRIPTION = """\
-Will this planned run fit, and finish in time, here?
+from app.cli import options
+from app.cli.context import open_settings
+from probes.errors import InputError
 
-Compares it with what was measured. The first line is the answer with its reason; every answer is
-kept. Exit status 0: it fits; 1: it does not, or is too slow; 3: nothing valid was measured.
-
-Examples:
-  tonnage check --workload transformer --set layers=2 --batch-size 64
-  tonnage check training_args.json --workload train.py:Net --budget prototyping
-"""
-FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
+BUSY_TIMEOUT_S = 2.0
+"""How long to wait to store an answer: less than a pipeline may be kept waiting."""
+Format = Literal["text", "json", "junit", "sarif", "github", "markdown"]
 
 
-def check(arguments: list[str]) -> int:
-    """Run it; the exit status. Raises ``TonnageError``."""
-    from app.checks.ask import CheckCommand, ask
+def check(
+    config_file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The file that the run reads: TrainingArguments, accelerate, DeepSpeed, Hydra or "
+            "any other JSON, YAML, TOML or KEY=value file, or one that tonnage export wrote.",
+            metavar="CONFIG_FILE",
+            show_default=False,
+        ),
+    ] = None,
+    workload: Annotated[
+        str | None,
+        typer.Option(
+            help="What is trained: a registered name, path/to/file.py:Class or "
+            "package.module:Class. Default: the workload of the recommendation in CONFIG_FILE.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples per batch.", show_default=False)
+    ] = None,
+    accumulation: Annotated[
+        int | None, typer.Option(min=1, help="Batches per optimizer step.", show_default=False)
+    ] = None,
+    set_: options.Set = None,
+    option: options.Option = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where CONFIG_FILE has a value that is not found by itself: "
+            "batch_size=data.loader.bs. Repeatable.",
+            show_default=False,
+            metavar="NAME=PATH",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Also check that a cycle finishes in time. Default: the budget of the "
+            "recommendation in CONFIG_FILE.",
+            show_default=False,
+        ),
+    ] = None,
+    time_scale: Annotated[
+        float | None,
+        typer.Option(min=1e-6, help="Multiply the times of the budget.", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, cuda:0, mps or xpu:0 here, or the name or fingerprint of another machine's "
+            "device that has results. Default: the best one here.",
+            show_default=False,
+        ),
+    ] = None,
+    memory_budget: options.MemoryBudget = None,
+    headroom: options.Headroom = None,
+    probe: Annotated[
+        Literal["quick", "full"] | None,
+        typer.Option(
+            help="Measure it here first: a few steps, or the full confirmation run.",
+            show_default=False,
+        ),
+    ] = None,
+    on_unknown: Annotated[
+        Literal["fail", "warn", "probe"],
+        typer.Option(
+            help="If nothing valid was measured: fail (status 3), warn (status 0) or probe "
+            "(measure it here, in full)."
+        ),
+    ] = "fail",
+    server: options.Server = None,
+    api_key: options.ApiKey = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="How the answer is printed.")
+    ] = "text",
+    json_: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the answer to this file, and text to stdout.",
+            show_default=False,
+        ),
+    ] = None,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also write the answer to a file in this format: junit=report.xml. Repeatable.",
+            show_default=False,
+            metavar="FORMAT=FILE",
+        ),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Also append Markdown to $GITHUB_STEP_SUMMARY.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List what was compared with what.")
+    ] = False,
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Ask torch about the device and the workload again instead of using what it said "
+            "within the last day.",
+        ),
+    ] = False,
+    python: options.Python = None,
+    wait: options.Wait = None,
+    database: options.Database = None,
+) -> None:
+    """Check whether a planned training run will fit and finish in time on this device.
 
-    given = _parser().parse(arguments)
-    question = CheckCommand(
-        config_file=given.config_file,
-        workload=given.workload,
-        batch_size=given.batch_size,
-        accumulation=given.accumulation,
-        set_=tuple(given.set),
-        option=tuple(given.option),
-        keys=tuple(given.key),
-        budget=given.budget,
-        time_scale=given.time_scale,
-        device=given.device,
-        memory_budget=given.memory_budget,
-        headroom=given.headroom,
-        probe=given.probe,
-        probe_unknown=given.on_unknown == "probe",
-        server=given.server,
-        api_key=given.api_key,
-        refresh=given.refresh,
-        python=given.python,
-        wait_s=given.wait,
-        database=given.database,
+    Compares the plan with stored measurements. The first line is the answer with its reason, and
+    every answer is stored. Exit status 0 if it fits, 1 if it does not or is too slow, 3 if nothing
+    valid was measured.
+
+    Example: tonnage check --workload transformer --set layers=2 --batch-size 64
+    """
+    from app.cli.checking.answer import answer
+    from app.cli.checking.question import CheckCommand
+    from app.database import open_database
+
+    command = CheckCommand(
+        config_file=config_file,
+        workload=workload,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        set_=set_,
+        option=option,
+        keys=key,
+        budget=budget,
+        time_scale=time_scale,
+        device=device,
+        memory_budget=memory_budget,
+        headroom=headroom,
+        probe=probe,
+        probe_unknown=on_unknown == "probe",
+        server=server,
+        api_key=api_key,
+        refresh=refresh,
+        python=python,
+        database=database,
     )
-    answer = ask(question)
-    answer["tolerated"] = given.on_unknown == "warn"
-    _print(answer, given)
-    if given.summary:
-        _summarise(answer)
-    for warning in answer["warnings"]:
+    settings = open_settings(lease_wait_s=wait)
+    url = database or settings.database_url
+    store = cache(lambda: open_database(url, busy_timeout_s=BUSY_TIMEOUT_S))
+    found = {**answer(command, settings, store), "tolerated": on_unknown == "warn"}
+    _print(found, "json" if json_ else format_, output, report or [], explain=explain)
+    if summary:
+        _summarise(found)
+    for warning in found["warnings"]:
         print(f"Warning: {warning}", file=sys.stderr)
-    return exit_code(answer)
+    raise typer.Exit(exit_code(found))
 
 
 def exit_code(answer: dict[str, Any]) -> int:
-    """0 fits, 1 does not or is too slow, 3 nobody knows (0 where that is tolerated)."""
+    """0 fits, 1 does not fit or is too slow, 3 unknown or stale (0 where that is tolerated)."""
     if answer["verdict"] == "fits":
         return 0
     if answer["verdict"] in ("does_not_fit", "too_slow"):
@@ -70,77 +185,21 @@ def exit_code(answer: dict[str, Any]) -> int:
     return 0 if answer["tolerated"] else 3
 
 
-# fmt: off
-def _parser() -> Parser:
-    parser = Parser("check", DESCRIPTION)
-    add = parser.add_argument
-    add("config_file", nargs="?", type=Path, metavar="CONFIG_FILE",
-        help="what the run reads: TrainingArguments, accelerate, DeepSpeed, Hydra or any other "
-        "JSON, YAML, TOML or KEY=value file, or what tonnage export wrote")
-    add("--workload", metavar="WORKLOAD",
-        help="what is trained: a registered name, path/to/file.py:Class or package.module:Class "
-        "(default: what the recommendation in CONFIG_FILE is for)")
-    add("--batch-size", type=whole, metavar="N", help="samples per batch")
-    add("--accumulation", type=whole, metavar="N", help="batches per optimizer step")
-    add("--set", action="append", default=[], metavar="NAME=VALUE",
-        help="a dimension of the config or a lever: layers=4, precision=bf16 (repeatable)")
-    add("--option", action="append", default=[], metavar="NAME=VALUE",
-        help="a fixed parameter of the workload (repeatable)")
-    add("--key", action="append", default=[], metavar="NAME=PATH",
-        help="where CONFIG_FILE has a value, if it is not found: batch_size=data.loader.bs")
-    add("--budget", metavar="BUDGET",
-        help="also ask whether a cycle is in time (default: the budget of the recommendation in "
-        "CONFIG_FILE)")
-    add("--time-scale", type=scale, metavar="X", help="multiply the budget's times")
-    add("--device", metavar="DEVICE",
-        help="cpu, cuda:0, mps or xpu:0 here, or the name or fingerprint of another machine's "
-        "device that has results (default: the best one here)")
-    add("--memory-budget", metavar="SIZE", help="emulate a smaller device, such as 2GiB")
-    add("--headroom", type=headroom, metavar="X", help="fraction of the memory to keep free")
-    add("--probe", choices=("quick", "full"),
-        help="measure it here now: a few steps, or the confirmation run")
-    add("--on-unknown", choices=("fail", "warn", "probe"), default="fail",
-        help="where nothing valid was measured: fail (status 3, the default), warn (status 0) or "
-        "probe (measure it here, in full)")
-    add("--server", metavar="URL", default=os.environ.get(SERVER_VARIABLE) or None,
-        help=f"ask this service (${SERVER_VARIABLE})")
-    add("--api-key", metavar="KEY", default=os.environ.get(KEY_VARIABLE) or None,
-        help=f"its key, of scope run (${KEY_VARIABLE})")
-    add("--format", choices=FORMATS, default="text", help="how to print the answer")
-    add("--json", action="store_const", const="json", dest="format", help="as --format json")
-    add("--output", "-o", type=Path, metavar="FILE",
-        help="write it to this file; stdout gets the text")
-    add("--report", action="append", default=[], metavar="FORMAT=FILE",
-        help="also write it to a file in this format: junit=report.xml (repeatable)")
-    add("--summary", action="store_true", help="also append Markdown to $GITHUB_STEP_SUMMARY")
-    add("--explain", action="store_true", help="say what was compared with what")
-    add("--refresh", action="store_true",
-        help="ask torch for device and workload anew, which is done daily in any case")
-    add("--python", metavar="PATH",
-        help="the interpreter that trains (default: the active virtual environment if it has "
-        "torch, else Tonnage's own)")
-    add("--wait", type=number, metavar="SECONDS",
-        help="with --probe: how long to wait while another process measures on the device")
-    add("--database", metavar="URL", help="where results are kept")
-    return parser
-# fmt: on
-
-
-def _print(answer: dict[str, Any], given: Namespace) -> None:
+def _print(
+    answer: dict[str, Any], form: str, output: Path | None, reports: list[str], *, explain: bool
+) -> None:
     from app.checks.formats import render
-    from probes.errors import InputError
 
-    text = render(answer, given.format, explain=given.explain)
-    reports = [report.partition("=") for report in given.report]
-    files = [(form, file) for form, _, file in reports]
-    if given.output is not None:
-        files.append((given.format, given.output))
-        text = render(answer, "text", explain=given.explain)
-    for form, file in files:
-        if not str(file):
-            raise InputError(f"--report {form}: write it as --report junit=report.xml.")
+    text = render(answer, form, explain=explain)
+    files = [(name, file) for name, _, file in (report.partition("=") for report in reports)]
+    if output is not None:
+        files.append((form, str(output)))
+        text = render(answer, "text", explain=explain)
+    for name, file in files:
+        if not file:
+            raise InputError(f"--report {name}: write it as --report junit=report.xml.")
         try:
-            Path(file).write_text(render(answer, form, explain=given.explain), encoding="utf-8")
+            Path(file).write_text(render(answer, name, explain=explain), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{file} cannot be written: {error.strerror}.") from None
     sys.stdout.write(text)

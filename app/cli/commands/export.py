@@ -1,4 +1,4 @@
-"""``tonnage export``: the recommendation in the form a training script reads."""
+"""``tonnage export``: a recommendation as configuration for a training script."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def export(
         str, typer.Option("--to", help=f"{', '.join(FORMATS)}.", metavar="FORMAT")
     ] = "json",
     workload: Annotated[
-        str | None, typer.Option(help="The latest of this workload.", show_default=False)
+        str | None, typer.Option(help="The latest for this workload.", show_default=False)
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="The latest of this budget.", show_default=False)
+        str | None, typer.Option(help="The latest for this budget.", show_default=False)
     ] = None,
     output: Annotated[
         Path | None,
@@ -41,8 +41,8 @@ def export(
         bool | None,
         typer.Option(
             "--check/--no-check",
-            help="Ask the interpreter that trains whether it still holds here, and end with "
-            "status 1 where it does not; or do not look at all. Default: warn of what is known.",
+            help="--check asks the interpreter that trains whether it is still valid here, and "
+            "exits with status 1 if not; --no-check does not look. Default: warn of known changes.",
             show_default=False,
         ),
     ] = None,
@@ -51,8 +51,8 @@ def export(
 ) -> None:
     """Print a stored recommendation as configuration.
 
-    What a format cannot express is in its comments, or on stderr where it has none. One that is
-    known not to hold any more on this machine is printed with a warning.
+    Values that a format cannot express are listed in its comments, or on stderr if it has none.
+    A recommendation that is known to be no longer valid on this machine is printed with a warning.
 
     Example: python train.py $(tonnage export latest --to args)
     """
@@ -67,13 +67,13 @@ def export(
     found = chosen(store, recommendation, workload=spec, budget=budget)
     scale = found.study.get("time_scale", 1.0)
     if scale != 1.0:
-        note = f"Note: {found.id} is for a window scaled by {scale:g}, not for the real budget."
+        note = f"Note: {found.id} was made with --time-scale {scale:g}, not for the real budget."
         print(note, file=sys.stderr)
     if check is not False:
-        changes = _changes(settings, store, found, python, ask=bool(check))
-        for reason in changes:
-            print(f"Warning: {found.id} does not hold here any more. {reason}", file=sys.stderr)
-        if check and changes:
+        reasons = _reasons(settings, store, found, python, ask=bool(check))
+        for reason in reasons:
+            print(f"Warning: {found.id} is no longer valid here. {reason}", file=sys.stderr)
+        if check and reasons:
             raise typer.Exit(1)
     made = render(found, to)
     if not made.says_so:
@@ -88,7 +88,7 @@ def export(
         raise InputError(f"{output} cannot be written: {error.strerror}.") from None
 
 
-def _changes(
+def _reasons(
     settings: Settings,
     store: Database,
     found: Recommendation,
@@ -96,11 +96,10 @@ def _changes(
     *,
     ask: bool,
 ) -> list[str]:
-    """Why it no longer holds here; as far as it is known, or (``ask``) asked for in a worker."""
+    """Why it is no longer valid here: as a worker says it (``ask``), or else as far as is known."""
+    from app.validity import disk_cache, worker
+
     if ask:
-        from app.recommendations.check import check_validity
-
-        return check_validity(settings, store, [found], python)[0].reasons
-    from app.recommendations.known import known_changes
-
-    return known_changes(settings, store, found, python)
+        return worker.validities(settings, store, [found], python)[0].reasons
+    known = disk_cache.validity(settings, store, found, python)
+    return known.reasons if known else []

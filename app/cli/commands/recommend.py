@@ -1,4 +1,4 @@
-"""``tonnage recommend``: what is stored and still valid."""
+"""``tonnage recommend``: the stored recommendations that are still valid."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.cli.output import print_json, stdout
 
 if TYPE_CHECKING:
     from app.runs.records import Grades
+    from app.validity.comparison import Validity
     from optimizer.records import Recommendation
 
 
@@ -26,7 +27,7 @@ def recommend(
         str | None, typer.Option(help="Only for this device, such as cuda:0.", show_default=False)
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Also those that are no longer valid, with the reason.")
+        bool, typer.Option("--all", help="Also show those that are no longer valid, and why.")
     ] = False,
     python: options.Python = None,
     database: options.Database = None,
@@ -34,33 +35,33 @@ def recommend(
 ) -> None:
     """Show stored recommendations that are still valid on this machine.
 
-    The newest per workload, budget and device. One that a new driver, torch or workload has made
-    invalid is left out (--all shows it with what changed). Exit status 1 when there is none.
+    Shows the newest per workload, budget and device. A recommendation that a new driver, torch or
+    workload has made invalid is left out; --all shows it with what changed. Exit status 1 when none
+    is valid.
     """
     settings = open_settings()
     store = open_database(settings, database)
 
     from app.cli.recommendation import show
-    from app.recommendations.check import Checked, check_validity
     from app.recommendations.service import listing
     from app.runs.service import grades
+    from app.validity.worker import validities
 
     spec = absolute_spec(workload) if workload else None
     stored = listing(store, workload=spec, budget=budget, device=device)
-    checked: list[Checked] = []
-    if stored:
-        checked = check_validity(settings, store, newest(stored), python)
-    valid = [item for item in checked if item.valid]
-    graded = grades(store, [item.recommendation.id for item in checked])
+    latest = newest(stored)
+    checked = list(zip(latest, validities(settings, store, latest, python), strict=True))
+    valid = [(item, validity) for item, validity in checked if validity.is_valid]
+    graded = grades(store, [item.id for item in latest])
     shown = checked if all_ else valid
     if json_:
-        print_json([document(item, graded.get(item.recommendation.id)) for item in shown])
+        print_json([document(item, validity, graded.get(item.id)) for item, validity in shown])
     else:
         console = stdout()
-        for item in shown:
-            show(item.recommendation)
-            console.print(graded_words(graded.get(item.recommendation.id)), markup=False)
-            for reason in item.reasons:
+        for item, validity in shown:
+            show(item)
+            console.print(graded_words(graded.get(item.id)), markup=False)
+            for reason in validity.reasons:
                 console.print(f"  NOT VALID: {reason}", markup=False)
         if not shown:
             console.print(nothing(workload, budget, len(checked)), markup=False)
@@ -68,8 +69,8 @@ def recommend(
 
 
 def newest(stored: list[Recommendation]) -> list[Recommendation]:
-    """The first of each question (workload, options, budget, scale, device, memory): the list comes
-    newest first."""
+    """The newest for each question (workload, options, budget, scale, device, memory). ``stored``
+    is sorted newest first."""
     seen: dict[tuple[Any, ...], Recommendation] = {}
     for item in stored:
         scale, options_ = item.study.get("time_scale"), str(item.valid.get("workload_options"))
@@ -79,19 +80,21 @@ def newest(stored: list[Recommendation]) -> list[Recommendation]:
     return list(seen.values())
 
 
-def document(item: Any, grades: Grades | None) -> dict[str, Any]:
+def document(
+    recommendation: Recommendation, validity: Validity, grades: Grades | None
+) -> dict[str, Any]:
     return {
-        **item.recommendation.to_dict(),
+        **recommendation.to_dict(),
         "training_runs": None if grades is None else grades.to_dict(),
-        "is_valid": item.valid,
-        "invalid_because": item.reasons,
+        "is_valid": validity.is_valid,
+        "invalid_because": validity.reasons,
     }
 
 
 def graded_words(grades: Grades | None) -> str:
-    """What training runs made of it."""
+    """How the training runs with it ended."""
     if grades is None:
-        return "  Trained with:   not yet (tonnage run -- COMMAND reports how it ends)"
+        return "  Trained with:   not yet (tonnage run -- COMMAND records the outcome)"
     count = f"{grades.runs} run" if grades.runs == 1 else f"{grades.runs} runs"
     words = f"{count}, {grades.finished} finished, {grades.out_of_memory} out of memory"
     if grades.step_time_s is not None:
@@ -101,6 +104,8 @@ def graded_words(grades: Grades | None) -> str:
 
 def nothing(workload: str | None, budget: str | None, stale: int) -> str:
     if stale:
-        return f"{stale} stored, none valid any more. See why with --all, or tune again."
+        return (
+            f"{stale} stored, but none is still valid. Show the reasons with --all, or tune again."
+        )
     command = f"tonnage tune {workload or 'WORKLOAD'} --budget {budget or 'prototyping'}"
     return f"Nothing is stored yet. Measure it with: {command}"

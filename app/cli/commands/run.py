@@ -1,162 +1,174 @@
-"""``tonnage run``: start a training run with the recommendation, and report its outcome."""
+"""``tonnage run``: start a training run with the recommendation, and record how it ended."""
 
 from __future__ import annotations
 
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from app.cli.arguments import Parser
-from app.settings.environment_names import KEY_VARIABLE, SERVER_VARIABLE
-from probes.errors import MeasurementError, TonnageError
+import typer
+
+from app.cli import options
+from app.cli.context import absolute_spec, open_settings
+from probes.errors import InputError, MeasurementError, TonnageError
 
 if TYPE_CHECKING:
+    from app.cli.starting import RunQuestion, StartingPoint
     from app.machine.local_facts import DeviceNow
-    from app.runs.find import Found
     from app.runs.launch import Ended
-    from app.settings.brief import Brief
+    from app.settings import Settings
     from optimizer.records import Recommendation
 
-DESCRIPTION = """\
-Start a training run with what is recommended here, and report how it ended.
-
-{batch_size}, {accumulation}, {device} and every dimension of the config are filled into COMMAND;
-{layers:4} says what to take where nothing is recommended. It also gets TONNAGE_BATCH_SIZE … and the
-allocator's settings that were measured with. Output, signals and the exit status are its own (128+n
-for signal n). A service that is away never keeps it from starting.
-
-Example:
-  tonnage run --workload train.py:Net -- python train.py --batch-size {batch_size}
-"""
-NOT_KNOWN = 3
+NOT_STARTED = 3
 
 
-def run(arguments: list[str]) -> int:
-    """Run it; the exit status is the command's. Raises ``TonnageError`` before it has started."""
-    given, command = _parsed(arguments)
+def run(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The training command, after --.", metavar="-- COMMAND...", show_default=False
+        ),
+    ] = None,
+    workload: Annotated[
+        str | None,
+        typer.Option(
+            help="What is trained. Default: the workload of the newest recommendation for this "
+            "device.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="The budget of the recommendation.", show_default=False)
+    ] = None,
+    recommendation: Annotated[
+        str | None,
+        typer.Option(help="The id of the recommendation.", show_default=False, metavar="ID"),
+    ] = None,
+    device: options.Device = None,
+    option: options.Option = None,
+    on_stale: Annotated[
+        Literal["warn", "fail"],
+        typer.Option(
+            help="If the recommendation is no longer valid: train with it and warn, or fail "
+            "(do not start, status 3)."
+        ),
+    ] = "warn",
+    on_unknown: Annotated[
+        Literal["warn", "fail"],
+        typer.Option(
+            help="If nothing is recommended: start with the defaults in COMMAND and warn, or fail "
+            "(do not start, status 3)."
+        ),
+    ] = "warn",
+    server: options.Server = None,
+    api_key: options.ApiKey = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Do not record how the run ended.")
+    ] = False,
+    python: options.Python = None,
+    database: options.Database = None,
+) -> None:
+    """Start a training run with the recommended configuration and record how it ended.
 
-    from app.runs.find import Wanted, find
+    {batch_size}, {accumulation}, {device} and every dimension of the config are filled into
+    COMMAND; {layers:4} gives a default for when nothing is recommended. COMMAND also gets the
+    variables that tonnage export --to env writes. Its output, signals and exit status (128+n for
+    signal n) are passed through. A service that is away never keeps it from starting.
+
+    Example: tonnage run --workload train.py:Net -- python train.py --batch-size {batch_size}
+    """
+    if not command:
+        raise InputError("Give the command to run after --, such as: -- python train.py")
+
+    from app.cli.starting import RunQuestion, find
     from app.runs.launch import launch
     from app.runs.values import environment_of, fill, values_of
-    from app.settings.brief import brief_settings
 
-    brief = brief_settings()
-    label, here, workload_hash = _look(given, brief)
-    wanted = Wanted(
+    settings = open_settings()
+    label, here, workload_hash = _look(settings, workload, option, device, python)
+    wanted = RunQuestion(
         workload=label,
-        budget=given.budget,
-        recommendation_id=given.recommendation,
+        budget=budget,
+        recommendation_id=recommendation,
         here=here,
         workload_hash=workload_hash,
-        server=given.server,
-        api_key=given.api_key,
-        database_url=given.database or brief.database_url,
+        server=server,
+        api_key=api_key,
+        database_url=database or settings.database_url,
     )
-    found = find(wanted)
-    for warning in found.warnings:
+    start = find(wanted)
+    for warning in start.warnings:
         _say(f"Warning: {warning}")
-    recommendation = found.recommendation
-    if not _may_start(given, found):
-        return NOT_KNOWN
-    filled = fill(command, values_of(recommendation) if recommendation else None)
-    added = environment_of(recommendation) if recommendation else {}
+    if not _may_start(start, workload, on_stale=on_stale, on_unknown=on_unknown):
+        raise typer.Exit(NOT_STARTED)
+    found = start.recommendation
+    filled = fill(command, values_of(found) if found else None)
+    added = environment_of(found) if found else {}
     for name in sorted(added):
         if os.environ.get(name, added[name]) != added[name]:
             _say(f"Note: {name}={added[name]}, as measured, instead of {os.environ[name]}.")
-    if recommendation is not None:
-        _say(f"Training with {recommendation.id}: {_values(recommendation)}")
+    if found is not None:
+        _say(f"Training with {found.id}: {_values(found)}")
     ended = launch(filled, {**os.environ, **added})
-    return _reported(given, wanted.database_url, recommendation, here, ended)
+    raise typer.Exit(_reported(wanted, found, ended, is_kept=not no_report))
 
 
-def _parsed(arguments: list[str]) -> tuple[Namespace, list[str]]:
-    before, command = arguments, []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        before, command = arguments[:cut], arguments[cut + 1 :]
-    parser = _parser()
-    given = parser.parse(before)
-    if not command:
-        parser.error("say what to run after --, such as: -- python train.py")
-    return given, command
-
-
-# fmt: off
-def _parser() -> Parser:
-    parser = Parser("run", DESCRIPTION, usage="tonnage run [OPTIONS] -- COMMAND …")
-    add = parser.add_argument
-    add("--workload", metavar="WORKLOAD",
-        help="what is trained (default: that of the newest recommendation for this device)")
-    add("--budget", metavar="BUDGET", help="of the recommendation")
-    add("--recommendation", metavar="ID", help="this very recommendation")
-    add("--device", metavar="DEVICE", help="cpu, cuda:0, mps or xpu:0 (default: the best one here)")
-    add("--option", action="append", default=[], metavar="NAME=VALUE",
-        help="a fixed parameter of the workload (repeatable)")
-    add("--on-stale", choices=("warn", "fail"), default="warn",
-        help="where the recommendation no longer holds: train with it and say so (the default), or "
-        "do not start (status 3)")
-    add("--on-unknown", choices=("warn", "fail"), default="warn",
-        help="where nothing is recommended: start with the defaults in COMMAND and say so (the "
-        "default), or do not start (status 3)")
-    add("--server", metavar="URL", default=os.environ.get(SERVER_VARIABLE) or None,
-        help=f"ask and tell this service (${SERVER_VARIABLE})")
-    add("--api-key", metavar="KEY", default=os.environ.get(KEY_VARIABLE) or None,
-        help=f"its key, of scope run (${KEY_VARIABLE})")
-    add("--no-report", action="store_true", help="do not keep how it ended")
-    add("--python", metavar="PATH", help="the interpreter that trains, to look at the device with")
-    add("--database", metavar="URL", help="where results are kept")
-    return parser
-# fmt: on
-
-
-def _look(given: Namespace, brief: Brief) -> tuple[str | None, DeviceNow | None, str | None]:
-    """The workload's label, the device here, the hash of the workload's source. What cannot be
-    looked at is not compared."""
-    from app.cli.specs import absolute_spec
+def _look(
+    settings: Settings,
+    workload: str | None,
+    option: list[str] | None,
+    device: str | None,
+    python: str | None,
+) -> tuple[str | None, DeviceNow | None, str | None]:
+    """The workload's label, this machine's device, and the hash of the workload's source. ``None``
+    for what could not be looked at, which is then not compared."""
     from app.machine.local_facts import device_here, workload_here
+    from app.machine.target import timeouts
+    from app.workloads.registry import registered
     from probes.space import parse_assignments
 
-    label = spec = python = None
-    options = parse_assignments(given.option, "--option")
-    if given.workload is not None:
-        known = brief.workloads.get(given.workload)
-        label = given.workload if known else absolute_spec(given.workload)
-        spec = known["reference"] if known else label
-        python = known["python"] if known else None
-        options = {**(known["options"] if known else {}), **options}
-    python = given.python or python
+    label = spec = None
+    options_ = parse_assignments(option or [], "--option")
+    if workload is not None:
+        known = registered(settings).get(workload)
+        label = workload if known else absolute_spec(workload)
+        spec = known.reference if known else label
+        python = python or (known.python if known else None)
+        options_ = {**(known.options if known else {}), **options_}
     here, source_hash = None, None
     try:
-        here = device_here(python, given.device, brief.timeouts, anew=False)
+        here = device_here(python, device, timeouts(settings), refresh=False)
         if spec is not None:
-            described = workload_here(spec, options, python, brief.timeouts, anew=False)
+            described = workload_here(spec, options_, python, timeouts(settings), refresh=False)
             source_hash = described["source_hash"]
     except MeasurementError as error:
-        _say(f"Warning: whether the recommendation holds was not looked at: {_line(error)}")
+        _say(
+            "Warning: could not verify that the recommendation is still valid: "
+            f"{_first_line(error)}"
+        )
     return label, here, source_hash
 
 
-def _may_start(given: Namespace, found: Found) -> bool:
-    if found.recommendation is None:
-        what = f" for {given.workload}" if given.workload else ""
-        _say(f"Warning: nothing is recommended{what} here. Measure it with: tonnage tune "
-             f"{given.workload or 'WORKLOAD'}")  # fmt: skip
-        return bool(given.on_unknown == "warn")
-    for doubt in found.doubts:
-        _say(f"Warning: {found.recommendation.id} may not hold: {doubt}.")
-    return not found.doubts or given.on_stale == "warn"
+def _may_start(
+    start: StartingPoint, workload: str | None, *, on_stale: str, on_unknown: str
+) -> bool:
+    if start.recommendation is None:
+        what = f" for {workload}" if workload else ""
+        _say(
+            f"Warning: nothing is recommended{what} here. Measure it with: tonnage tune "
+            f"{workload or 'WORKLOAD'}"
+        )
+        return on_unknown == "warn"
+    for doubt in start.doubts:
+        _say(f"Warning: {start.recommendation.id} may no longer be valid. {doubt}")
+    return not start.doubts or on_stale == "warn"
 
 
 def _reported(
-    given: Namespace,
-    database_url: str,
-    recommendation: Recommendation | None,
-    here: DeviceNow | None,
-    ended: Ended,
+    wanted: RunQuestion, recommendation: Recommendation | None, ended: Ended, *, is_kept: bool
 ) -> int:
-    """Say and keep how it ended; the exit status. Nothing here can fail a run that went well."""
+    """Print and record how it ended; the exit status. Nothing here fails a run that went well."""
     from app.runs.outcome import ending, exit_status
 
     status = exit_status(ended.returncode)
@@ -166,8 +178,9 @@ def _reported(
     if end.outcome == "out_of_memory":
         with_what = f" with {recommendation.id}" if recommendation else ""
         _say(f"The run was out of memory{with_what}: {end.reason}")
-    if recommendation is None or given.no_report:
+    if recommendation is None or not is_kept:
         return status
+    here = wanted.here
     facts: dict[str, Any] = {
         "outcome": end.outcome,
         "exit_status": status,
@@ -187,9 +200,9 @@ def _reported(
             / recommendation.cycle_batches,
         },
     }
-    _attempt("kept here", lambda: _keep(database_url, facts))
-    if given.server:
-        _attempt("sent to the service", lambda: _send(given.server, given.api_key, facts))
+    _attempt("stored here", lambda: _keep(wanted.database_url, facts))
+    if wanted.server:
+        _attempt("sent to the service", lambda: _send(wanted, facts))
     return status
 
 
@@ -197,7 +210,7 @@ def _attempt(what: str, action: Callable[[], None]) -> None:
     try:
         action()
     except (TonnageError, ValueError) as error:
-        _say(f"Warning: how it ended could not be {what}: {_line(error)}")
+        _say(f"Warning: the outcome could not be {what}: {_first_line(error)}")
 
 
 def _keep(database_url: str, facts: dict[str, Any]) -> None:
@@ -211,16 +224,16 @@ def _keep(database_url: str, facts: dict[str, Any]) -> None:
         database.close()
 
 
-def _send(server: str, key: str | None, facts: dict[str, Any]) -> None:
+def _send(wanted: RunQuestion, facts: dict[str, Any]) -> None:
+    from app.cli.starting import PATIENCE_S
     from app.client import Client
     from app.deadline import within
-    from app.runs.find import PATIENCE_S
 
     def send() -> None:
-        with Client(server, key, PATIENCE_S, attempts=1) as tonnage:
+        with Client(str(wanted.server), wanted.api_key, PATIENCE_S, attempts=1) as tonnage:
             tonnage.add_run(**facts)
 
-    within(PATIENCE_S, f"The service at {server}", send)
+    within(PATIENCE_S, f"The service at {wanted.server}", send)
 
 
 def _values(recommendation: Recommendation) -> str:
@@ -230,12 +243,12 @@ def _values(recommendation: Recommendation) -> str:
     return " ".join(f"{name}={as_text(value)}" for name, value in values.items())
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
 def _say(line: str) -> None:
-    """Never fails a run: stderr may be closed."""
+    """On stderr, which may be closed: that must not fail a run."""
     try:
         print(f"tonnage: {line}", file=sys.stderr, flush=True)
     except OSError:

@@ -15,7 +15,7 @@ from app.http.security import Reader
 from app.jobs.live_devices import LiveDevices
 from app.measurements import repository as measurements
 from app.recommendations import repository as recommendations
-from app.recommendations.standing import standings
+from app.validity.last_seen import validities
 
 SHOWN = 25
 
@@ -47,7 +47,7 @@ def device(request: Request, service: ServiceDep, caller: Reader, key: KeyInPath
     context = {
         "device": found,
         "recommendations": answers,
-        "standings": standings(service.database, answers),
+        "standings": validities(service.database, answers),
         "measurements": measured,
     }
     return page(request, "device.html", context)

@@ -18,7 +18,7 @@ from app.http.security import Reader
 from app.recommendations import repository
 from app.recommendations import service as recommendations
 from app.recommendations.routes import RecommendationId
-from app.recommendations.standing import standings
+from app.validity.last_seen import validities
 from app.workloads.registry import registered
 
 router = resource("recommendation-pages")
@@ -41,7 +41,7 @@ def listing(
     choices = recommendations.choices(service.database)
     context = {
         "listing": shown,
-        "standings": standings(service.database, shown.shown),
+        "standings": validities(service.database, shown.shown),
         "filters": [
             FilterField("workload", "Workload", workload, options(choices.workloads)),
             FilterField("budget", "Budget", budget, options(choices.budgets, as_words=True)),

@@ -23,7 +23,7 @@ from app.measurements import prediction_service as predictions
 from app.measurements import repository as measurements
 from app.measurements.service import get
 from app.recommendations import repository as recommendations
-from app.recommendations.standing import standings
+from app.validity.last_seen import validities
 from app.workloads import repository as workloads
 from app.workloads.registry import registered
 from probes.measurement import Measurement
@@ -73,7 +73,7 @@ def workload(
         "listing": Listing.of(f"/workloads/{quote(name)}", found, {}, before, SHOWN),
         "errors": predictions.errors(database, workload=name),
         "recommendations": answers,
-        "standings": standings(database, answers),
+        "standings": validities(database, answers),
     }
     return page(request, "workload.html", context)
 

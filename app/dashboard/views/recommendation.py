@@ -18,7 +18,8 @@ from app.measurements import repository as measurements
 from app.measurements.repository import MeasurementRecord
 from app.recommendations.exports.export import export
 from app.recommendations.exports.formats import FORMATS
-from app.recommendations.standing import Standing, standings
+from app.validity.comparison import Validity
+from app.validity.last_seen import validities
 from optimizer.budgets import Budget, Objective
 from optimizer.records import Grade, Recommendation
 from probes.errors import InputError
@@ -60,7 +61,7 @@ class RecommendationView:
     """Everything on the page."""
 
     recommendation: Recommendation
-    standing: Standing
+    standing: Validity
     device_name: str
     run: Measurement | None
     """The run that confirmed it."""
@@ -106,7 +107,7 @@ def view(database: Database, recommendation: Recommendation) -> RecommendationVi
         recommendation,
         records,
         grades,
-        standings(database, [recommendation])[recommendation.id],
+        validities(database, [recommendation])[recommendation.id],
         device.name if device else recommendation.device,
     )
 
@@ -115,7 +116,7 @@ def build(
     recommendation: Recommendation,
     records: Sequence[MeasurementRecord],
     grades: Sequence[Grade],
-    standing: Standing,
+    standing: Validity,
     device_name: str,
 ) -> RecommendationView:
     """``records``: the study's measurements of the recommended config and of the alternatives."""

@@ -26,12 +26,13 @@ from probes.devices.fingerprint import Fingerprint
 from probes.job import WorkloadRef
 from probes.measurement import Purpose, Verdict
 from probes.space import dimension_to_dict
+from probes.timeouts import Timeouts
 from tests.app import factories
 
 MIB = 2**20
 RECOMMENDATION = "rec_1k0rr48nvttvb71401qp"
 CONFIG = {"layers": 2, "activation": "relu"}
-TIMEOUTS = (60.0, 60.0, 60.0)
+TIMEOUTS = Timeouts(60.0, 60.0, 60.0)
 TONNAGE = f"#!/bin/sh\nexec {sys.executable} -c 'from app.cli import main; main()' \"$@\"\n"
 PYTHON = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,7 +101,7 @@ def facts(torch: str = "2.13.0") -> dict[str, object]:
 def seed() -> None:
     """In the process of whoever will ask."""
     remember_devices(None, facts())  # type: ignore[arg-type]
-    here = device_here(None, None, TIMEOUTS, anew=False)
+    here = device_here(None, None, TIMEOUTS, refresh=False)
     spec = factories.spec("prototyping")
     space = {name: dimension_to_dict(dimension) for name, dimension in spec.space.items()}
     described = {"source_hash": "abc123", "space": space, "files": [__file__]}

@@ -1,4 +1,4 @@
-"""From what is stored to an answer: the same through SQLAlchemy and straight from the file."""
+"""From what is stored to an answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from app.checks import service as checks
-from app.checks.evaluate import evaluate, stored_columns
+from app.checks.evaluate import evaluate
 from app.checks.measured import config_hashes
-from app.checks.quick_store import QuickStore
 from app.checks.request import CheckRequest, ConfiguredLimits
 from app.devices import service as devices
 from app.machine.local_facts import DeviceNow
@@ -104,15 +102,8 @@ def stored(database):
 
 
 def answered(database, question: CheckRequest):
-    """By both ways of reading, which must agree."""
     with database.read() as session:
-        found = evaluate(checks.rows_of(session), question, LIMITS)
-    quick = QuickStore.open(database.full_url)
-    assert (quick is not None) == database.is_sqlite
-    if quick is not None:
-        assert evaluate(quick.rows, question, LIMITS) == found
-        quick.close()
-    return found
+        return evaluate(session, question, LIMITS)
 
 
 def test_what_a_study_confirmed_fits(stored):
@@ -226,37 +217,6 @@ def test_levers_at_their_default_need_not_be_said():
     assert short_hash({"layers": 2}) in config_hashes(said)
     assert short_hash(said) in config_hashes({"layers": 2})
     assert short_hash({"layers": 2}) not in config_hashes({"layers": 2, "precision": "bf16"})
-
-
-def test_what_is_kept_the_quick_way_reads_as_any_other(stored):
-    if not stored.is_sqlite:
-        pytest.skip("only SQLite has a quick way")
-    quick = QuickStore.open(stored.full_url)
-    answer = evaluate(quick.rows, asked(), LIMITS)
-    kept = checks.get(stored, quick.add_check(stored_columns(answer)))
-    other = checks.record(stored, **stored_columns(answer))
-    quick.close()
-    assert kept.document == other.document == answer
-    assert abs(other.created_at - kept.created_at).total_seconds() < 60
-    assert kept.recommendation_id == "rec_1k0rr48nvttvb71401qp"
-
-
-def test_the_quick_way_leaves_alone_what_it_does_not_know(tmp_path, stored):
-    (tmp_path / "not.db").write_text("hello")
-    for url in (
-        f"sqlite:///{tmp_path}/missing.db",
-        f"sqlite:///{tmp_path}/not.db",
-        "sqlite:///:memory:",
-        "postgresql://tonnage@db.example/tonnage",
-    ):
-        assert QuickStore.open(url) is None
-    if stored.is_sqlite:
-        with stored.write() as session:
-            checks.rows_of(session)
-            session.connection().exec_driver_sql(
-                "UPDATE tonnage_alembic_version SET version_num = '0004'"
-            )
-        assert QuickStore.open(stored.full_url) is None
 
 
 def test_the_service_answers_and_keeps_it(stored, api):

@@ -6,7 +6,7 @@ from app.dashboard.views.recommendation import build, exports, view
 from app.database import Database
 from app.measurements.repository import MeasurementRecord
 from app.recommendations.exports.formats import FORMATS
-from app.recommendations.standing import Standing
+from app.validity.comparison import Validity
 from optimizer.records import Grade
 from probes.measurement import Purpose, Verdict
 from tests.app.dashboard.results import CONFIG, OTHER, document, store
@@ -25,7 +25,7 @@ class TestBuild:
             record(3, measurement(64, config=OTHER)),
         ]
         made = build(
-            document(), records, [Grade("peak_bytes", 1.0, 0.9, 1.1, 1.0)], Standing(), "H"
+            document(), records, [Grade("peak_bytes", 1.0, 0.9, 1.1, 1.0)], Validity(), "H"
         )
         assert [figure.name for figure in made.figures] == [
             "memory",
@@ -43,18 +43,18 @@ class TestBuild:
             record(8, measurement(64, config=OTHER)),
             record(9, measurement(80, config=OTHER, verdict=Verdict.OOM)),
         ]
-        (alternative,) = build(document(), records, [], Standing(), "H").alternatives
+        (alternative,) = build(document(), records, [], Validity(), "H").alternatives
         assert alternative.measurement_id == 8
 
     def test_a_document_alone_is_enough(self):
-        made = build(document(), [], [], Standing(), "H")
+        made = build(document(), [], [], Validity(), "H")
         assert not made.memory.is_empty
         assert made.alternatives[0].measurement_id is None
         assert (made.run.batch_size, made.failing.batch_size) == (96, 99)
 
     def test_one_without_evidence_has_no_charts_and_still_its_words(self):
         bare = recommendation(evidence={}, study={"id": "st_1"})
-        made = build(bare, [], [], Standing(), "H")
+        made = build(bare, [], [], Validity(), "H")
         assert made.figures == []
         assert made.sentence == "It is the fastest."
 
@@ -69,7 +69,7 @@ class TestBuild:
             "objective": "throughput",
         }
         study = {"id": "st_1", "budget": budget}
-        made = build(document(study=study), [], [], Standing(), "H")
+        made = build(document(study=study), [], [], Validity(), "H")
         assert [rule.at for rule in made.step_time.rules] == pytest.approx([120.0])
         assert [zone.role for zone in made.capacity.zones] == ["window"]
 

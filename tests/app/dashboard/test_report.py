@@ -13,7 +13,7 @@ import pytest
 from app.dashboard import report as reports
 from app.dashboard.report import report
 from app.dashboard.views.recommendation import build
-from app.recommendations.standing import Standing
+from app.validity.comparison import Validity, absent
 from optimizer.records import Recommendation
 from tests.app.dashboard.results import confirmed, document
 
@@ -48,8 +48,8 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def written(made: Recommendation | None = None, standing: Standing | None = None) -> str:
-    return report(build(made or document(), [], [], standing or Standing(), "NVIDIA H200"))
+def written(made: Recommendation | None = None, standing: Validity | None = None) -> str:
+    return report(build(made or document(), [], [], standing or Validity(), "NVIDIA H200"))
 
 
 def test_it_refers_to_nothing_outside():
@@ -85,7 +85,7 @@ def test_nothing_in_the_data_becomes_part_of_the_page():
         evidence={"highest_passing": confirmed(96, evil, reason=EVIL, tainted=[EVIL]).to_dict()},
         ruled_out=[{"config": evil, "state": "failed", "reason": EVIL}],
     )
-    page, plain = Parsed(written(made, Standing([EVIL]))), Parsed(written())
+    page, plain = Parsed(written(made, absent(EVIL))), Parsed(written())
     assert page.named("img") == []
     assert len(page.named("script")) <= len(plain.named("script"))
     assert not any(name.startswith("on") for _, found in page.elements for name in found)
@@ -98,7 +98,7 @@ def test_nothing_in_the_data_becomes_part_of_the_page():
 
 
 def test_it_says_what_to_run_and_whether_it_holds():
-    text = written(standing=Standing(["The source of train.py:Net has changed since."]))
+    text = written(standing=absent("The source of train.py:Net has changed since."))
     assert "Train layers=4 with batch 96: 72 samples/s." in text
     assert ">stale<" in text and "has changed since" in text
     assert "/compare?" not in text and "/studies/" not in text

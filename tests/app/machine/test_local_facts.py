@@ -74,7 +74,7 @@ def test_what_cannot_be_written_is_not_kept(monkeypatch):
 
 
 def device(**more):
-    return local_facts.device_here(None, more.get("device"), TIMEOUTS, anew=False)
+    return local_facts.device_here(None, more.get("device"), TIMEOUTS, refresh=False)
 
 
 def test_the_device_is_told_without_a_worker():

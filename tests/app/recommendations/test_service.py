@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.devices import service as devices
 from app.recommendations import service
 from app.tuning import service as studies
-from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 from tests.app import factories
 
@@ -63,32 +61,3 @@ class TestFinding:
         save(database, "rec_01ab")
         with pytest.raises(InputError, match="Did you mean rec_01ab"):
             service.get(database, "rec_01ax")
-
-
-class TestValidity:
-    BEFORE = Fingerprint(identity={"driver": "550.54", "torch": "2.13.0"}, device_class={})
-    AFTER = Fingerprint(identity={"driver": "560.28", "torch": "2.13.0"}, device_class={})
-
-    def measured(self):
-        valid = {"fingerprint": self.BEFORE.key, "workload_hash": "abc"}
-        return factories.recommendation(valid=valid)
-
-    def test_holds_on_the_same_device_for_the_same_workload(self):
-        assert service.validity(self.measured(), self.BEFORE, workload_hash="abc") == (True, [])
-        assert service.validity(self.measured(), self.BEFORE.key) == (True, [])
-
-    def test_says_what_changed(self, database):
-        devices.register(database, self.BEFORE, kind="cuda", name="GPU")
-        valid, reasons = service.check(database, self.measured(), self.AFTER)
-        assert not valid
-        assert "driver 550.54 -> 560.28" in reasons[0]
-
-    def test_says_that_something_changed_where_it_cannot_know_what(self, database):
-        valid, reasons = service.check(database, self.measured(), self.AFTER)
-        assert not valid
-        assert f"{self.BEFORE.key} -> {self.AFTER.key}" in reasons[0]
-
-    def test_a_changed_workload(self):
-        valid, reasons = service.validity(self.measured(), self.BEFORE, workload_hash="xyz")
-        assert not valid
-        assert "train.py:Net" in reasons[0]

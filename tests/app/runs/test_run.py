@@ -240,7 +240,7 @@ def test_what_no_longer_holds_is_said_and_may_keep_it_from_starting(folder, run)
     try:
         ran = run(*PLAN, "python", "train.py", "say")
         assert ran.returncode == 0
-        assert "may not hold: it was measured on another device or software" in ran.stderr
+        assert "may no longer be valid. It was measured on another device" in ran.stderr
         strict = run(*PLAN[:-1], "--on-stale", "fail", "--", "python", "train.py", "say")
         assert (strict.returncode, strict.stdout) == (3, "")
     finally:
@@ -248,10 +248,10 @@ def test_what_no_longer_holds_is_said_and_may_keep_it_from_starting(folder, run)
 
 
 def test_wrong_input(run):
-    assert "say what to run after --" in run("tonnage", "run").stderr
+    assert "after --" in run("tonnage", "run").stderr
     wrong = run("tonnage", "run", "--workloat", "x", "--", "true")
     assert wrong.returncode == 2
-    assert "Did you mean '--workload'" in wrong.stderr
+    assert "--workload" in wrong.stderr
 
 
 # -- a service
@@ -281,9 +281,9 @@ def test_a_service_is_asked_and_told_and_not_missed(folder, run, service):
 
     refused = run(*asked[:4], "--api-key", "wrong", *asked[6:], *command)
     assert refused.returncode == 0
-    assert f"Going on with the last known value ({RECOMMENDATION})" in refused.stderr
-    assert "how it ended could not be sent to the service" in refused.stderr
-    assert "kept here" not in refused.stderr
+    assert f"last known answer ({RECOMMENDATION})" in refused.stderr
+    assert "the outcome could not be sent to the service" in refused.stderr
+    assert "stored here" not in refused.stderr
     assert json.loads(refused.stdout)[0] == ["96"]
 
 

@@ -1,5 +1,5 @@
-"""Which recommendation a training run starts with: from a service or the local store, and whether
-it still holds. A service that is away never keeps a run from starting."""
+"""Which recommendation ``tonnage run`` starts with: from a service or the local store, and whether
+it is still valid. A service that is away never keeps a run from starting."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.database import Database, open_database
 from app.deadline import within
+from app.devices import service as devices
+from app.errors import NotFound
 from app.machine.disk_cache import folder
 from app.machine.local_facts import DeviceNow
+from app.recommendations import service
+from app.validity.comparison import compare, measured_with
+from app.validity.reported import conditions_of
 from optimizer.records import Recommendation
 from optimizer.scope import short_hash
+from probes.devices.fingerprint import Fingerprint
 from probes.errors import MeasurementError, TonnageError
 
 if TYPE_CHECKING:
@@ -22,12 +29,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
-"""How long a service has to answer before the last known value is taken."""
-UNLIKE_OURS = "answered as no Tonnage service of this version does."
+"""How long a service has to answer before its last known answer is used instead."""
+UNLIKE_OURS = "did not answer as a Tonnage service of this version does."
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunQuestion:
     """What is trained, and where."""
 
     workload: str | None
@@ -41,54 +48,41 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found, and why it may not hold."""
+class StartingPoint:
+    """The recommendation, if there is one, and why it may no longer be valid."""
 
     recommendation: Recommendation | None
     doubts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def find(wanted: Wanted) -> Found:
-    """Never raises for a service that is away. Raises ``InputError`` for a bad database."""
+def find(wanted: RunQuestion) -> StartingPoint:
+    """A service that is away is a warning. Raises ``InputError`` for a bad database."""
     warnings: list[str] = []
     found: Recommendation | None = None
+    measured_on: Fingerprint | None = None
     if wanted.server:
         try:
             found = _from_service(wanted)
         except (TonnageError, ValueError) as error:
             found = _last_known(wanted)
-            then = f"the last known value ({found.id})" if found else "what is stored here"
+            then = f"its last known answer ({found.id})" if found else "the local store"
             why = error if isinstance(error, TonnageError) else f"{wanted.server} {UNLIKE_OURS}"
-            warnings.append(f"{why} Going on with {then}.")
+            warnings.append(f"{why} Using {then} instead.")
     if found is None:
         try:
-            found = _from_store(wanted)
+            found, measured_on = _from_store(wanted)
         except MeasurementError as error:  # a database that does not answer keeps no run waiting
             warnings.append(str(error))
     if found is None:
-        return Found(None, [], warnings)
-    return Found(found, doubts(found, wanted), warnings)
+        return StartingPoint(None, [], warnings)
+    now = conditions_of(wanted.here, wanted.workload_hash, time_scale=1.0)
+    validity = compare(found.workload, measured_with(found, measured_on), now)
+    return StartingPoint(found, validity.reasons, warnings)
 
 
-def doubts(found: Recommendation, wanted: Wanted) -> list[str]:
-    """What is different from what it was measured with."""
-    reasons = []
-    key = str(found.valid.get("fingerprint", ""))
-    if wanted.here is not None and wanted.here.fingerprint != key:
-        changed = f"fingerprint {key} -> {wanted.here.fingerprint}"
-        reasons.append(f"it was measured on another device or software: {changed}")
-    before = found.valid.get("workload_hash")
-    if wanted.workload_hash not in (None, before):
-        reasons.append(f"the source or the options of {found.workload} have changed")
-    scale = found.study.get("time_scale", 1.0)
-    if scale != 1.0:
-        reasons.append(f"it is for a window scaled by {scale:g}")
-    return reasons
-
-
-def _from_service(wanted: Wanted) -> Recommendation | None:
-    """What it has for this device; kept for when it is away."""
+def _from_service(wanted: RunQuestion) -> Recommendation | None:
+    """Its recommendation for this device, which is also saved for when the service is away."""
     from app.client import Client, NotFoundError
 
     def ask() -> RecommendationOut | None:
@@ -114,31 +108,37 @@ def _from_service(wanted: Wanted) -> Recommendation | None:
     return found
 
 
-def _from_store(wanted: Wanted) -> Recommendation | None:
-    from app.database import open_database
-    from app.errors import NotFound
-    from app.recommendations import service
-
+def _from_store(wanted: RunQuestion) -> tuple[Recommendation | None, Fingerprint | None]:
+    """The recommendation, and the fingerprint of its device if that is stored."""
     database = open_database(wanted.database_url)
     try:
-        if wanted.recommendation_id:
-            try:
-                return service.exactly(database, wanted.recommendation_id)
-            except NotFound:
-                return None
-        asked: dict[str, Any] = {"workload": wanted.workload, "budget": wanted.budget, "limit": 1}
-        if wanted.here is not None:
-            here = service.listing(database, fingerprint=wanted.here.fingerprint, **asked)
-            if here:
-                return here[0]
-            asked["device"] = wanted.here.device
-        stored = service.listing(database, **asked)
-        return stored[0] if stored else None
+        found = _stored(database, wanted)
+        if found is None:
+            return None, None
+        key = str(found.valid.get("fingerprint", ""))
+        return found, devices.fingerprint_of(database, key)
     finally:
         database.close()
 
 
-def _remember(wanted: Wanted, found: Recommendation) -> None:
+def _stored(database: Database, wanted: RunQuestion) -> Recommendation | None:
+    """The one that is named, else the newest of this device, else of a device of its name."""
+    if wanted.recommendation_id:
+        try:
+            return service.exactly(database, wanted.recommendation_id)
+        except NotFound:
+            return None
+    asked: dict[str, Any] = {"workload": wanted.workload, "budget": wanted.budget, "limit": 1}
+    if wanted.here is not None:
+        here = service.listing(database, fingerprint=wanted.here.fingerprint, **asked)
+        if here:
+            return here[0]
+        asked["device"] = wanted.here.device
+    stored = service.listing(database, **asked)
+    return stored[0] if stored else None
+
+
+def _remember(wanted: RunQuestion, found: Recommendation) -> None:
     file = _last_known_file(wanted)
     temporary = file.with_suffix(".tmp")
     try:
@@ -146,11 +146,11 @@ def _remember(wanted: Wanted, found: Recommendation) -> None:
         temporary.write_text(json.dumps(found.to_dict()), encoding="utf-8")
         temporary.replace(file)
     except (OSError, ValueError) as error:
-        log.debug("The recommendation could not be kept: %s", error)
+        log.debug("The recommendation could not be saved: %s", error)
 
 
-def _last_known(wanted: Wanted) -> Recommendation | None:
-    """However old: it is said that it is used."""
+def _last_known(wanted: RunQuestion) -> Recommendation | None:
+    """Of any age: a warning says that it is used."""
     try:
         kept = json.loads(_last_known_file(wanted).read_text(encoding="utf-8"))
         return Recommendation.from_dict(kept)
@@ -158,7 +158,7 @@ def _last_known(wanted: Wanted) -> Recommendation | None:
         return None
 
 
-def _last_known_file(wanted: Wanted) -> Path:
+def _last_known_file(wanted: RunQuestion) -> Path:
     asked = [
         wanted.server,
         wanted.workload,

@@ -1,4 +1,4 @@
-"""A check by a service."""
+"""What ``tonnage check`` asks a service."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.checks.request import CheckRequest
+from app.cli.checking.question import CheckCommand
+from app.cli.starting import UNLIKE_OURS
 from app.client import Client, NotFoundError, ProblemError, TooManyRequestsError, UnavailableError
 from app.deadline import Late, within
+from optimizer.records import Recommendation
 from probes.errors import InputError, MeasurementError
 
 if TYPE_CHECKING:
-    from app.machine.session import MeasuringSession
     from app.machine.target import Target
+    from optimizer.scope import Scope
     from probes.measurement import Measurement
 
 Result = TypeVar("Result")
@@ -22,41 +25,39 @@ TIMEOUT_S = 15.0
 
 
 class ServiceAway(MeasurementError):
-    """It cannot be reached, or cannot answer now."""
+    """The service cannot be reached, or cannot answer now."""
 
 
-def ask_service(
-    url: str, key: str | None, asked: CheckRequest, *, accept_brackets: bool
-) -> dict[str, Any]:
-    """The answer with its id there. Raises ``ServiceAway`` and ``InputError``."""
+def ask(command: CheckCommand, asked: CheckRequest, *, accept_brackets: bool) -> dict[str, Any]:
+    """The answer, with its id there. Raises ``ServiceAway`` and ``InputError``."""
     plan = {name: value for name, value in asdict(asked).items() if name != "space"}
     try:
         found = _ask(
-            url, key, lambda tonnage: tonnage.ask_check(**plan, accept_brackets=accept_brackets)
+            command, lambda tonnage: tonnage.ask_check(**plan, accept_brackets=accept_brackets)
         )
     except NotFoundError as error:
         raise (InputError if error.kind == "not-found" else ServiceAway)(
-            f"{url}: {error}"
+            f"{command.server}: {error}"
         ) from None
     return {**found.document, "id": found.id}
 
 
-def recommendation(url: str, key: str | None, identity: str) -> dict[str, Any] | None:
-    """``None`` where the service has no such one."""
+def recommendation(command: CheckCommand, identity: str) -> Recommendation | None:
+    """``None`` where the service does not have it, or cannot be asked."""
     try:
-        return _ask(url, key, lambda tonnage: tonnage.recommendation(identity).model_dump())
-    except NotFoundError:
+        out = _ask(command, lambda tonnage: tonnage.recommendation(identity))
+    except (NotFoundError, ServiceAway):
         return None
+    return Recommendation.from_dict(out.model_dump())
 
 
 def send_measurement(
-    url: str, key: str | None, target: Target, bench: MeasuringSession, measurement: Measurement
+    command: CheckCommand, target: Target, scope: Scope, measurement: Measurement
 ) -> None:
-    """Make the device known, and what was measured on it."""
-    scope, facts = bench.scope, target.facts
+    """Register the device there, and send what was measured on it."""
 
     def send(tonnage: Client) -> None:
-        tonnage.add_device(target.fingerprint, kind=facts.kind, name=facts.name)
+        tonnage.add_device(target.fingerprint, kind=target.facts.kind, name=target.facts.name)
         tonnage.add_measurement(
             measurement,
             workload_hash=scope.workload_hash,
@@ -64,12 +65,13 @@ def send_measurement(
             environment=scope.environment,
         )
 
-    _ask(url, key, send)
+    _ask(command, send)
 
 
-def _ask(url: str, key: str | None, question: Callable[[Client], Result]) -> Result:
-    """Raises ``ServiceAway``; ``InputError`` where the service refuses what it is asked, and
-    ``NotFoundError`` as it is."""
+def _ask(command: CheckCommand, question: Callable[[Client], Result]) -> Result:
+    """Raises ``ServiceAway``, ``InputError`` where the service refuses the request, and
+    ``NotFoundError``."""
+    url, key = str(command.server), command.api_key
 
     def call() -> Result:
         with Client(url, key, TIMEOUT_S, attempts=1) as tonnage:
@@ -83,5 +85,5 @@ def _ask(url: str, key: str | None, question: Callable[[Client], Result]) -> Res
         away = isinstance(error, (UnavailableError, TooManyRequestsError)) or error.status >= 500
         raise (ServiceAway(str(error)) if away else InputError(f"{url}: {error}")) from None
     except (Late, ValueError) as error:
-        words = "answered as no Tonnage service of this version does."
-        raise ServiceAway(str(error) if isinstance(error, Late) else f"{url} {words}") from None
+        words = str(error) if isinstance(error, Late) else f"{url} {UNLIKE_OURS}"
+        raise ServiceAway(words) from None

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from app import deadline
+from app.cli import starting as finding
+from app.cli.starting import RunQuestion, find
 from app.database import Database
 from app.deadline import Late, within
 from app.recommendations import repository as recommendations
-from app.runs import find as finding
-from app.runs.find import Wanted, find
 from app.tuning import service as studies
 from probes.errors import InputError
 from tests.app import factories
@@ -47,8 +47,8 @@ def url(database: Database) -> Iterator[str]:
         yield at
 
 
-def wanted(server: str, store: str) -> Wanted:
-    return Wanted(
+def wanted(server: str, store: str) -> RunQuestion:
+    return RunQuestion(
         workload=factories.recommendation().workload,
         budget=None,
         recommendation_id=None,
@@ -60,7 +60,7 @@ def wanted(server: str, store: str) -> Wanted:
     )
 
 
-def away(question: Wanted, monkeypatch: pytest.MonkeyPatch) -> Wanted:
+def away(question: RunQuestion, monkeypatch: pytest.MonkeyPatch) -> RunQuestion:
     """The same question, kept under the same name, to a service that is gone."""
     file = finding._last_known_file(question)
     monkeypatch.setattr(finding, "_last_known_file", lambda _: file)
@@ -80,7 +80,7 @@ def test_what_it_said_last_counts_while_it_is_away(url, empty, monkeypatch) -> N
     assert found.recommendation is not None
     assert found.recommendation.id == RECOMMENDATION
     (warning,) = found.warnings
-    assert f"Going on with the last known value ({RECOMMENDATION})." in warning
+    assert f"last known answer ({RECOMMENDATION})" in warning
 
 
 def test_else_the_store_here(url, database, empty) -> None:
@@ -89,7 +89,7 @@ def test_else_the_store_here(url, database, empty) -> None:
     assert stored.recommendation.id == RECOMMENDATION
     nothing = find(wanted("http://127.0.0.1:9", empty))
     assert nothing.recommendation is None
-    assert "Going on with what is stored here." in nothing.warnings[0]
+    assert "the local store" in nothing.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_whatever_answers_instead_never_stops_a_run(status, body, empty) -> None
     with answering(status, body) as url:
         found = find(wanted(url, empty))
     assert found.recommendation is None
-    assert "Going on with what is stored here." in found.warnings[0]
+    assert "the local store" in found.warnings[0]
 
 
 def test_silence_is_waited_for_only_so_long(empty, monkeypatch) -> None:
@@ -107,7 +107,7 @@ def test_silence_is_waited_for_only_so_long(empty, monkeypatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = find(wanted(f"http://127.0.0.1:{silent.getsockname()[1]}", empty))
     assert found.recommendation is None
-    assert "Going on with what is stored here." in found.warnings[0]
+    assert "the local store" in found.warnings[0]
 
 
 def test_so_is_whatever_has_no_time_out_of_its_own(monkeypatch) -> None:
@@ -136,8 +136,13 @@ DOUBTS = [
 
 
 @pytest.mark.parametrize(("changes", "words"), DOUBTS)
-def test_what_makes_it_doubtful(changes, words) -> None:
-    made = factories.recommendation(**changes)
-    question = replace(wanted("", ""), workload_hash="new" if "valid" in changes else None)
-    found = finding.doubts(made, question)
+def test_what_makes_it_doubtful(changes, words, database) -> None:
+    study, _ = studies.open_study(database, factories.spec())
+    made = factories.recommendation(RECOMMENDATION, **changes)
+    with database.write() as session:
+        recommendations.save(session, made, study.id, "scope")
+    question = replace(
+        wanted("", database.full_url), workload_hash="new" if "valid" in changes else None
+    )
+    found = find(question).doubts
     assert [words in doubt for doubt in found] == ([True] if words else [])

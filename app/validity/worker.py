@@ -1,4 +1,8 @@
-"""Are stored recommendations still valid here, now? Looks at the machine once for all of them."""
+"""What is true now, by asking torch: a worker per interpreter describes devices and workloads.
+
+``recommend`` and ``export --check`` use this. It takes seconds, and is the only supplier that can
+say that a device or a workload is gone.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.database import Database
+from app.devices import service as devices
 from app.machine.target import find_devices
-from app.recommendations import service
 from app.settings import Settings
+from app.validity.comparison import Conditions, Validity, absent, compare, measured_with
 from app.workloads.registry import registered
 from optimizer.records import Recommendation
 from probes.devices.base import DeviceFacts
@@ -17,15 +22,6 @@ from probes.devices.telemetry import Telemetry
 from probes.errors import TonnageError
 from probes.job import WorkloadRef
 from probes.prober import Prober
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A recommendation, whether it holds, and why not."""
-
-    recommendation: Recommendation
-    valid: bool
-    reasons: list[str]
 
 
 @dataclass
@@ -39,17 +35,17 @@ class _View:
     """Of workloads, as they are now; ``None`` for one that cannot be loaded."""
 
 
-def check_validity(
+def validities(
     settings: Settings, database: Database, stored: Sequence[Recommendation], python: str | None
-) -> list[Checked]:
-    """Compare each with the device it names and the workload as it is now.
+) -> list[Validity]:
+    """Each compared with the device it names and the workload as it is now, in order.
 
     ``python`` is the interpreter to look with (default: the one registered for the workload, else
     the usual one).
     """
     known = registered(settings)
     views: dict[str | None, _View] = {}
-    checked = []
+    found = []
     for recommendation in stored:
         entry = known.get(recommendation.workload)
         where = python or (entry.python if entry else None)
@@ -57,8 +53,9 @@ def check_validity(
             views[where] = _view(settings, where)
         options = recommendation.valid.get("workload_options") or {}
         spec = entry.reference if entry else recommendation.workload
-        checked.append(_checked(database, recommendation, views[where], WorkloadRef(spec, options)))
-    return checked
+        workload = WorkloadRef(spec, options)
+        found.append(_validity(database, recommendation, views[where], workload))
+    return found
 
 
 def _view(settings: Settings, python: str | None) -> _View:
@@ -67,30 +64,26 @@ def _view(settings: Settings, python: str | None) -> _View:
     return _View(prober, {each.device: build_fingerprint(each, Telemetry(each)) for each in facts})
 
 
-def _checked(
+def _validity(
     database: Database, recommendation: Recommendation, view: _View, workload: WorkloadRef
-) -> Checked:
+) -> Validity:
     current = view.fingerprints.get(recommendation.device)
     if current is None:
-        reason = f"There is no device {recommendation.device} here now."
-        return Checked(recommendation, False, [reason])
+        return absent(f"This machine has no device {recommendation.device} now.")
+    source_hash = _source_hash(view, workload)
+    if source_hash is None:
+        return absent(f"Workload {recommendation.workload} cannot be loaded here now.")
+    key = str(recommendation.valid.get("fingerprint", ""))
+    then = measured_with(recommendation, devices.fingerprint_of(database, key))
+    now = Conditions(fingerprint=current.key, groups=current, source_hash=source_hash)
+    return compare(recommendation.workload, then, now)
+
+
+def _source_hash(view: _View, workload: WorkloadRef) -> str | None:
     key = f"{workload.spec} {workload.options}"
     if key not in view.hashes:
-        view.hashes[key] = workload_hash(view.prober, workload)
-    if view.hashes[key] is None:
-        reason = f"Workload {recommendation.workload} cannot be loaded here now."
-        return Checked(recommendation, False, [reason])
-    valid, reasons = service.check(
-        database, recommendation, current, workload_hash=view.hashes[key]
-    )
-    return Checked(recommendation, valid, reasons)
-
-
-def workload_hash(prober: Prober, workload: WorkloadRef) -> str | None:
-    """Source hash of the workload as it is now; ``None`` when it cannot be loaded."""
-    try:
-        described = prober.describe(workload)
-    except TonnageError:
-        return None
-    source_hash: str = described["source_hash"]
-    return source_hash
+        try:
+            view.hashes[key] = str(view.prober.describe(workload)["source_hash"])
+        except TonnageError:
+            view.hashes[key] = None
+    return view.hashes[key]

@@ -1,0 +1,183 @@
+"""From the options of ``tonnage check`` to what the store or a service is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from app.checks.config_file import Written, read_file
+from app.checks.request import CheckRequest
+from app.cli.context import absolute_spec
+from app.database import Database
+from app.errors import NotFound
+from app.machine.local_facts import device_here, is_name_of_one_here, workload_here
+from app.machine.target import timeouts
+from app.recommendations import service as recommendations
+from app.settings import Settings
+from app.workloads.registry import registered
+from probes.errors import InputError, MeasurementError
+from probes.formatting import parse_size, size_text
+from probes.space import parse_assignments
+
+Opened = Callable[[], Database]
+"""Opens the local store on the first call: a check by a service must not need it."""
+
+
+@dataclass(frozen=True)
+class CheckCommand:
+    """The options of the command line."""
+
+    config_file: Path | None = None
+    workload: str | None = None
+    batch_size: int | None = None
+    accumulation: int | None = None
+    set_: list[str] | None = None
+    option: list[str] | None = None
+    keys: list[str] | None = None
+    budget: str | None = None
+    time_scale: float | None = None
+    device: str | None = None
+    memory_budget: str | None = None
+    headroom: float | None = None
+    probe: str | None = None
+    """``quick`` or ``full``: measure in any case."""
+    probe_unknown: bool = False
+    """Measure in full where nothing valid was measured."""
+    server: str | None = None
+    api_key: str | None = None
+    refresh: bool = False
+    python: str | None = None
+    database: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedWorkload:
+    """What is trained, and how a worker finds it."""
+
+    label: str
+    """The name that its results have in the store."""
+    spec: str
+    options: dict[str, Any]
+    python: str | None
+
+
+def question_of(
+    command: CheckCommand, settings: Settings, opened: Opened
+) -> tuple[CheckRequest, PlannedWorkload]:
+    """Raises ``InputError`` where the plan or the workload is incomplete or wrong."""
+    written = _written(command)
+    batch_size = command.batch_size or (written.batch_size if written else None)
+    if batch_size is None:
+        where = f"{command.config_file} sets no batch size" if written else "No batch size"
+        raise InputError(f"{where}: give it with --batch-size, or --key batch_size=PATH.IN.FILE.")
+    config = {
+        **(written.levers if written else {}),
+        **parse_assignments(command.set_ or [], "--set"),
+    }
+    identity = written.recommendation_id if written else None
+    if command.workload is None and identity is None:
+        if written is not None:
+            raise InputError(
+                f"{command.config_file} names no recommendation (the export formats args, hydra "
+                "and transformers-json have no place for one): name the workload with --workload."
+            )
+        raise InputError(
+            "Name the workload with --workload, or give a file that tonnage export wrote."
+        )
+    asked = CheckRequest(
+        batch_size=batch_size,
+        config=config,
+        offered=written.offered if written else {},
+        accumulation=command.accumulation or (written.accumulation if written else None),
+        recommendation_id=identity,
+        budget=command.budget,
+        time_scale=command.time_scale,
+        memory_budget_bytes=parse_size(command.memory_budget) if command.memory_budget else None,
+        headroom=command.headroom,
+        source=str(command.config_file or ""),
+        notes=list(written.notes) if written else [],
+    )
+    workload = _workload(command, settings, opened, identity)
+    asked = _with_workload(command, settings, asked, workload)
+    return _with_device(command, settings, asked, workload), workload
+
+
+def _written(command: CheckCommand) -> Written | None:
+    if command.config_file is None:
+        if command.keys:
+            raise InputError("--key says where a CONFIG_FILE has a value: name the file too.")
+        return None
+    named = parse_assignments(command.keys or [], "--key")
+    return read_file(command.config_file, {name: str(v) for name, v in named.items()})
+
+
+def _workload(
+    command: CheckCommand, settings: Settings, opened: Opened, recommendation_id: str | None
+) -> PlannedWorkload:
+    """As the command line names it, else as the recommendation does."""
+    options = parse_assignments(command.option or [], "--option")
+    name = command.workload
+    if name is None:
+        name, recommended = _recommended(command, opened, str(recommendation_id))
+        options = {**recommended, **options}
+    known = registered(settings).get(name)
+    if known is None:
+        spec = absolute_spec(name)
+        return PlannedWorkload(spec, spec, options, command.python)
+    options = {**known.options, **options}
+    return PlannedWorkload(name, known.reference, options, command.python or known.python)
+
+
+def _recommended(
+    command: CheckCommand, opened: Opened, identity: str
+) -> tuple[str, dict[str, Any]]:
+    """The workload of a recommendation, and its options. Raises ``InputError``."""
+    from app.cli.checking import service
+
+    found = service.recommendation(command, identity) if command.server else None
+    if found is None:
+        try:
+            found = recommendations.exactly(opened(), identity)
+        except NotFound:
+            raise InputError(
+                f"Recommendation {identity}, which {command.config_file} names, is not stored "
+                "here: name the workload with --workload, or the service that has the "
+                "recommendation with --server."
+            ) from None
+    return found.workload, dict(found.valid.get("workload_options") or {})
+
+
+def _with_workload(
+    command: CheckCommand, settings: Settings, asked: CheckRequest, workload: PlannedWorkload
+) -> CheckRequest:
+    """With its space, and the hash of its source as it is now."""
+    asked = replace(asked, workload=workload.label)
+    try:
+        described = workload_here(
+            workload.spec,
+            workload.options,
+            workload.python,
+            timeouts(settings),
+            refresh=command.refresh,
+        )
+    except MeasurementError as error:
+        note = f"could not compare the source of the workload: {str(error).splitlines()[0]}"
+        return replace(asked, notes=[*asked.notes, note])
+    return replace(asked, workload_hash=described["source_hash"], space=described["space"])
+
+
+def _with_device(
+    command: CheckCommand, settings: Settings, asked: CheckRequest, workload: PlannedWorkload
+) -> CheckRequest:
+    if not is_name_of_one_here(command.device):
+        return replace(asked, device=command.device)
+    here = device_here(workload.python, command.device, timeouts(settings), refresh=command.refresh)
+    budget = asked.memory_budget_bytes
+    if budget is not None and here.total_bytes is not None and budget > here.total_bytes:
+        raise InputError(
+            f"--memory-budget {size_text(budget)} is more than {here.device} has "
+            f"({size_text(here.total_bytes)})."
+        )
+    return replace(asked, here=here)
