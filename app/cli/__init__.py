@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
     try:
         from app.cli.application import application
 
-        application(arguments, prog_name="tonnage")
+        application(arguments[0] if arguments else "")(arguments, prog_name="tonnage")
     except SystemExit as ended:  # the command line library ends every command like this
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return _interrupted() if status == EXIT_INTERRUPTED else status

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.commands import (
-    check,
-    database,
-    devices,
-    doctor,
-    export,
-    keys,
-    max_batch,
-    probe,
-    recommend,
-    report,
-    run,
-    runner,
-    serve,
-    tune,
-)
-
-app = typer.Typer(
-    name="tonnage",
-    help="Know what your hardware can carry before you train.\n\n"
-    "Runs real training steps of your model on this machine's device, finds the largest stable "
-    "batch and its cycle time, and recommends a configuration for your budget.\n\n"
-    "Start with: tonnage tune transformer --budget smoke_test",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done; 1 the answer is no; 2 the input is wrong; 3 it could not be "
-    "measured; 130 interrupted.",
-)
+COMMANDS: dict[str, dict[str, Any]] = {
+    "devices": {},
+    "probe": {},
+    "max-batch": {},
+    "tune": {},
+    "recommend": {},
+    "export": {},
+    "check": {},
+    "run": {"context_settings": {"allow_interspersed_args": False}},
+    "report": {},
+    "doctor": {},
+    "runner": {},
+    "serve": {},
+}
+"""By name, in the order of ``--help``: what ``typer`` is told of each. The function of a command is
+in the module of its name."""
+GROUPS = {"keys": "keys", "db": "database"}
+"""Groups of commands, by name: their module."""
 
 
 def _version(asked: bool) -> None:
@@ -47,7 +35,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def before(
     verbose: Annotated[
         int,
@@ -70,19 +57,31 @@ def before(
     set_verbosity(-2 if quiet else verbose)
 
 
-app.command("devices")(devices.devices)
-app.command("probe")(probe.probe)
-app.command("max-batch")(max_batch.max_batch)
-app.command("tune")(tune.tune)
-app.command("recommend")(recommend.recommend)
-app.command("export")(export.export)
-app.command("check")(check.check)
-app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
-app.command("report")(report.report)
-app.command("doctor")(doctor.doctor)
-app.command("runner")(runner.runner)
-app.command("serve")(serve.serve)
-app.add_typer(keys.app, name="keys")
-app.add_typer(database.app, name="db")
-
-application = typer.main.get_command(app)
+def application(name: str = "") -> Any:
+    """The command line with all commands, or with the one that is named only: importing all of them
+    takes a tenth of a second, which a pipeline would spend on every ``check``."""
+    is_known = name in COMMANDS or name in GROUPS
+    app = typer.Typer(
+        name="tonnage",
+        help="Know what your hardware can carry before you train.\n\n"
+        "Runs real training steps of your model on this machine's device, finds the largest "
+        "stable batch and its cycle time, and recommends a configuration for your budget.\n\n"
+        "Start with: tonnage tune transformer --budget smoke_test",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog="Exit status: 0 done; 1 the answer is no; 2 the input is wrong; 3 it could not be "
+        "measured; 130 interrupted.",
+    )
+    app.callback()(before)
+    for command, told in COMMANDS.items():
+        if not is_known or command == name:
+            module = command.replace("-", "_")
+            function = getattr(import_module(f"app.cli.commands.{module}"), module)
+            app.command(command, **told)(function)
+    for group, module in GROUPS.items():
+        if not is_known or group == name:
+            app.add_typer(import_module(f"app.cli.commands.{module}").app, name=group)
+    return typer.main.get_command(app)

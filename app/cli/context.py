@@ -64,9 +64,9 @@ def find_workload(
 ) -> tuple[WorkloadRef, str | None]:
     """The workload that a registered name, a file or a module stands for, and the interpreter that
     is registered for it."""
-    from app.workloads.registry import registered
+    from app.workloads.registry import entry_of
 
-    entry = registered(settings).get(workload)
+    entry = entry_of(settings, workload)
     if entry is None:
         return WorkloadRef(absolute_spec(workload), options), None
     return entry.with_options(options), entry.python

@@ -24,6 +24,7 @@ from probes.errors import InputError, MeasurementError
 from probes.space import unknown_name
 
 if TYPE_CHECKING:
+    from app.settings import Settings
     from probes.job import WorkloadRef
     from probes.timeouts import Timeouts
 
@@ -175,6 +176,14 @@ def remember_workload(
     if files:
         key = workload_key(reference.spec, reference.options, python)
         keep(WORKLOAD, key, described, files)
+
+
+def timeouts(settings: Settings) -> Timeouts:
+    """Of a worker, as configured."""
+    from probes.timeouts import Timeouts
+
+    probe = settings.probe
+    return Timeouts(probe.startup_timeout_s, probe.step_timeout_s, probe.probe_timeout_s)
 
 
 def _ask(python: str | None, timeouts: Timeouts) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from app.machine.local_facts import remember_devices
+from app.machine.local_facts import remember_devices, timeouts
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts
@@ -25,7 +25,6 @@ from probes.formatting import size_text
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
 from probes.space import unknown_name
-from probes.timeouts import Timeouts
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,6 @@ class Target:
 def worker_allocator(device: str) -> dict[str, str]:
     """The allocator settings a worker for ``device`` runs with."""
     return allocator_settings(process_environment(worker_environment(device.partition(":")[0])))
-
-
-def timeouts(settings: Settings) -> Timeouts:
-    probe = settings.probe
-    return Timeouts(probe.startup_timeout_s, probe.step_timeout_s, probe.probe_timeout_s)
 
 
 def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[str, Any]]:

@@ -10,12 +10,18 @@ from __future__ import annotations
 from app.database import Database
 from app.devices import service as devices
 from app.machine.disk_cache import kept
-from app.machine.local_facts import DEVICES, WORKLOAD, device_here, devices_key, workload_key
-from app.machine.target import timeouts
+from app.machine.local_facts import (
+    DEVICES,
+    WORKLOAD,
+    device_here,
+    devices_key,
+    timeouts,
+    workload_key,
+)
 from app.settings import Settings
 from app.validity.comparison import Validity, compare, measured_with
 from app.validity.reported import conditions_of
-from app.workloads.registry import registered
+from app.workloads.registry import entry_of
 from optimizer.records import Recommendation
 from probes.errors import TonnageError
 
@@ -25,7 +31,7 @@ def validity(
 ) -> Validity | None:
     """Compared with this machine's device of the same name. ``None`` where nothing is known, or
     there is no such device: that is no reason to warn of a file that is for another machine."""
-    entry = registered(settings).get(recommendation.workload)
+    entry = entry_of(settings, recommendation.workload)
     python = python or (entry.python if entry else None)
     if kept(DEVICES, devices_key(python)) is None:
         return None

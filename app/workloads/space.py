@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.machine.target import timeouts
+from app.machine.local_facts import timeouts
 from app.settings import Settings
 from app.workloads import registry
 from optimizer.records import short_hash

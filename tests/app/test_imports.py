@@ -34,7 +34,7 @@ def test_the_client_needs_no_server_and_no_database():
 
 
 def test_the_command_line_knows_the_service_without_loading_it():
-    modules = loaded_by("import app.cli.application")
+    modules = loaded_by("from app.cli.application import application; application()")
     assert modules.isdisjoint({"fastapi", "starlette", "uvicorn", "httpx", "sqlalchemy"})
 
 

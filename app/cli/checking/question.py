@@ -12,11 +12,10 @@ from app.checks.request import CheckRequest
 from app.cli.context import absolute_spec
 from app.database import Database
 from app.errors import NotFound
-from app.machine.local_facts import device_here, is_name_of_one_here, workload_here
-from app.machine.target import timeouts
+from app.machine.local_facts import device_here, is_name_of_one_here, timeouts, workload_here
 from app.recommendations import service as recommendations
 from app.settings import Settings
-from app.workloads.registry import registered
+from app.workloads.registry import entry_of
 from probes.errors import InputError, MeasurementError
 from probes.formatting import parse_size, size_text
 from probes.space import parse_assignments
@@ -122,7 +121,7 @@ def _workload(
     if name is None:
         name, recommended = _recommended(command, opened, str(recommendation_id))
         options = {**recommended, **options}
-    known = registered(settings).get(name)
+    known = entry_of(settings, name)
     if known is None:
         spec = absolute_spec(name)
         return PlannedWorkload(spec, spec, options, command.python)

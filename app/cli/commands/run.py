@@ -123,15 +123,14 @@ def _look(
 ) -> tuple[str | None, DeviceNow | None, str | None]:
     """The workload's label, this machine's device, and the hash of the workload's source. ``None``
     for what could not be looked at, which is then not compared."""
-    from app.machine.local_facts import device_here, workload_here
-    from app.machine.target import timeouts
-    from app.workloads.registry import registered
+    from app.machine.local_facts import device_here, timeouts, workload_here
+    from app.workloads.registry import entry_of
     from probes.space import parse_assignments
 
     label = spec = None
     options_ = parse_assignments(option or [], "--option")
     if workload is not None:
-        known = registered(settings).get(workload)
+        known = entry_of(settings, workload)
         label = workload if known else absolute_spec(workload)
         spec = known.reference if known else label
         python = python or (known.python if known else None)

@@ -102,9 +102,7 @@ class TestFile:
 
     def test_a_named_file_that_is_missing_is_an_error(self, write):
         write("headroom = 0.2")
-        assert "TONNAGE_CONFIG=/none.toml" in refused(
-            {"TONNAGE_CONFIG": "/none.toml"}
-        )
+        assert "TONNAGE_CONFIG=/none.toml" in refused({"TONNAGE_CONFIG": "/none.toml"})
 
     def test_tables_merge_and_lists_replace(self, write):
         write(
