@@ -13,7 +13,7 @@ WorkloadOrCommand = Annotated[
     typer.Argument(
         help="What to train: a registered name (visnet, causal-lm, transformer), "
         "path/to/file.py:Class or package.module:Class. Omit it with --command.",
-        metavar="[WORKLOAD]",
+        metavar="WORKLOAD",
         show_default=False,
     ),
 ]

@@ -16,7 +16,7 @@ from probes.errors import InputError
 from probes.formatting import size_text
 
 app = typer.Typer(
-    help="Upgrade the database, back it up, move results, delete old ones.",
+    help="Upgrade, back up, export, import and prune the database.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -35,7 +35,7 @@ def upgrade(database: options.Database = None) -> None:
 
 @app.command("current")
 def current(database: options.Database = None, json_: options.Json = False) -> None:
-    """Show the version of the database and the version that this Tonnage needs.
+    """Show the version of the database and the one needed.
 
     Exit status 1 if they differ.
     """
@@ -68,11 +68,11 @@ def prune(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Delete old results that nothing needs: ended jobs, studies without a recommendation,
-    measurements that no remaining study uses, and checks.
+    """Delete old results that nothing needs.
 
-    Recommendations are kept, with their studies and measurements. An SQLite file is compacted
-    afterwards.
+    These are ended jobs, studies without a recommendation, measurements that no remaining study
+    uses, and checks. Recommendations are kept, with their studies and measurements. An SQLite file
+    is compacted afterwards.
 
     Example: tonnage db prune --older-than 90d --dry-run
     """
@@ -103,7 +103,7 @@ def backup(
     ],
     database: options.Database = None,
 ) -> None:
-    """Copy the whole database into a file, even while it is in use.
+    """Copy the whole database into a file, even while in use.
 
     The copy is a consistent snapshot. For SQLite it is a database file, ready to use; for
     PostgreSQL it is a pg_dump archive for pg_restore.
@@ -125,9 +125,9 @@ def export(
     ],
     database: options.Database = None,
 ) -> None:
-    """Write all results as JSON lines, for import into another database.
+    """Write all results as JSON lines, for another database.
 
-    This includes devices, workloads, studies, trials, measurements with their predictions, and
+    The file contains devices, workloads, studies, trials, measurements with their predictions, and
     recommendations, but no jobs, runners or keys.
 
     Example: tonnage db export results.jsonl

@@ -12,9 +12,10 @@ from probes.formatting import size_text
 
 
 def devices(python: options.Python = None, json_: options.Json = False) -> None:
-    """Show the devices that torch can train on here, with their fingerprints and states.
+    """Show the devices that torch can train on here.
 
-    The best device comes first; other commands use it by default.
+    Each device is shown with its fingerprint and its state. The best device comes first; other
+    commands use it by default.
     """
     settings = open_settings()
 

@@ -20,7 +20,7 @@ def doctor(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Check the installation: the interpreter, every device, memory limits, the database.
+    """Check the interpreter, every device and the database.
 
     On each device a small model is trained and then driven out of memory on purpose; the device
     must survive both. Exit status 0 if every check passes, 3 otherwise. Attach the output of

@@ -29,7 +29,9 @@ def probe(
         ),
     ] = False,
 ) -> None:
-    """Measure one config at one batch size, in a process of its own.
+    """Measure one config at one batch size.
+
+    The probe runs in a separate process.
 
     Exit status: 0 if it is stable, 1 if it is not, 3 if it could not be measured (the workload
     crashed or hung).

@@ -35,10 +35,10 @@ def report(
     ] = None,
     database: options.Database = None,
 ) -> None:
-    """Write a stored recommendation as one self-contained HTML page with charts.
+    """Write a recommendation as one self-contained HTML page.
 
-    It contains what the dashboard shows: evidence, alternatives, prediction accuracy and every
-    export format. It opens without a network and without a running service.
+    The page contains what the dashboard shows: evidence, alternatives, prediction accuracy and
+    every export format. It opens without a network and without a running service.
 
     Example: tonnage report latest --output report.html
     """

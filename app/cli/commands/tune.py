@@ -103,7 +103,7 @@ def tune(
     ] = "",
     accept_disturbed: options.AcceptDisturbed = None,
 ) -> None:
-    """Find the configuration to train with on this device, for a budget.
+    """Find the configuration to train with on this device.
 
     Every probe is stored as soon as it ends. If the command is interrupted or killed, run it again
     to continue where it stopped. If a finished study is still valid, its recommendation is read

@@ -96,7 +96,7 @@ class RecommendationView:
 
 
 def view(database: Database, recommendation: Recommendation) -> RecommendationView:
-    """Read everything stored about it. Of an old or imported one only its document may be left."""
+    """Read everything stored about it. For an old or imported one, only its document may exist."""
     study_id = str(recommendation.study.get("id", ""))
     wanted = [recommendation.config, *(other["config"] for other in recommendation.alternatives)]
     with database.read() as session:
