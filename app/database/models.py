@@ -97,6 +97,9 @@ class StudyRow(Base):
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     wall_s: Mapped[float]
+    incumbent: Mapped[int | None]
+    """Number of the trial that would be recommended if the study ended now: the choice of the
+    process that runs it."""
     owner_pid: Mapped[int | None] = mapped_column(BigInteger)
     owner_host: Mapped[str | None] = mapped_column(String(255))
     owner_started_s: Mapped[float | None]

@@ -128,7 +128,7 @@ def _add_study(session: Session, line: Values) -> bool:
     row = session.get(StudyRow, line["id"])
     if row is not None:
         if row.state != RUNNING and row.updated_at < line["updated_at"]:
-            for name in ("state", "message", "updated_at", "finished_at", "wall_s"):
+            for name in ("state", "message", "updated_at", "finished_at", "wall_s", "incumbent"):
                 setattr(row, name, line[name])
         return False
     named = {"workload", "source_hash", "device"}

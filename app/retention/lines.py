@@ -50,7 +50,7 @@ class Line(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=True)
 
 
-ADDED_LATER = {"parameters"}
+ADDED_LATER = {"parameters", "incumbent"}
 """Columns that lines of earlier releases do not have. They are ``None`` there."""
 
 

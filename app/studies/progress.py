@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from app.clock import utc_now
 from app.database import Database
 from app.errors import NotFound
 from app.jobs import repository as jobs
 from app.jobs.records import ACTIVE, JobEvent
+from app.measurements import repository as measurements
 from app.recommendations import repository as recommendations
 from app.studies import view, view_repository
 from app.studies.view import StudyView
 from app.tuning import repository, trial_repository
 from app.tuning.repository import StudyRecord
 from app.tuning.trial_repository import Tally, TrialPoint, TrialQuery
-from optimizer.budgets import Objective
+from optimizer.budgets import Budget, Objective
+from optimizer.choose import candidates, choose
+from optimizer.disturbed import standing
 from optimizer.records import Recommendation, Trial
 from probes.measurement import Config
 from probes.space import dimension_from_dict, size
@@ -101,6 +106,9 @@ def progress(database: Database, study_id: str) -> StudyProgress:
             trial_repository.totals(session, answered_by) if answered_by else (0, 0, 0.0)
         )
         points = trial_repository.points(session, answered_by) if answered_by else []
+        incumbent = study.incumbent if study is not None else None
+        if study is not None and incumbent is None:
+            incumbent = _chosen_here(session, study, points)
         recommendation = (
             recommendations.of_study(session, answered_by)
             if answered_by and found.recommendation_id
@@ -111,7 +119,6 @@ def progress(database: Database, study_id: str) -> StudyProgress:
         log = jobs.last_events(session, job.id, LOG_LINES) if job is not None else []
     planned = _planned(study)
     elapsed_s = _elapsed_s(found)
-    incumbent = _incumbent(points, study)
     if recommendation is not None and answered_by is not None:
         incumbent = _number_of(database, answered_by, points, recommendation)
     drawn = _thinned(points, incumbent)
@@ -229,17 +236,19 @@ def _number_of(
     return max((number for number, config in found.items() if config == made.config), default=None)
 
 
-def _incumbent(points: Sequence[TrialPoint], study: StudyRecord | None) -> int | None:
-    """By the rule that will choose (``optimizer.choose``)."""
-    among = [p for p in points if p.fits_window]
-    if study is None or not among:
+def _chosen_here(session: Session, study: StudyRecord, points: Sequence[TrialPoint]) -> int | None:
+    """The incumbent of a study whose process did not store it (one of an earlier release that has
+    not been resumed): by the same rule, with the number of parameters as capacity."""
+    fitting = [each.number for each in points if each.fits_window]
+    configs = list(trial_repository.configs(session, study.id, fitting).values())
+    if not configs:
         return None
-    budget = study.spec["budget"]
-    if budget["objective"] != Objective.CAPACITY:
-        fastest = max(p.throughput_samples_per_s for p in among)
-        enough = fastest * (1 - budget["throughput_loss"])
-        among = [p for p in among if p.throughput_samples_per_s >= enough]
-    return max(among, key=lambda p: (p.parameters or 0, p.throughput_samples_per_s)).number
+    runs = standing(m.measurement for m in measurements.of_configs(session, study.id, configs))
+    known = dict(study.spec["budget"])
+    budget = Budget(**{**known, "objective": Objective(known["objective"])})
+    trials = repository.trials(session, study.id)
+    choice = choose(candidates(trials, runs), budget)
+    return choice.best.trial.number if choice is not None else None
 
 
 def _thinned(points: list[TrialPoint], incumbent: int | None) -> list[TrialPoint]:

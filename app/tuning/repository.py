@@ -44,6 +44,8 @@ class StudyRecord:
     finished_at: datetime | None
     wall_s: float
     """Time spent in all runs of the study."""
+    incumbent: int | None
+    """Number of the trial that would be recommended now, by ``optimizer.choose``."""
     owner: Owner | None
 
 
@@ -80,6 +82,7 @@ def add(
             updated_at=now,
             finished_at=None,
             wall_s=0.0,
+            incumbent=None,
             owner_pid=owner.pid,
             owner_host=owner.host,
             owner_started_s=owner.started_s,
@@ -116,6 +119,11 @@ def close(session: Session, study_id: str, state: str, message: str, wall_s: flo
 def touch(session: Session, study_id: str) -> None:
     """A sign of life, for owners that cannot be looked up from another host."""
     _row(session, study_id).updated_at = utc_now()
+
+
+def set_incumbent(session: Session, study_id: str, number: int | None) -> None:
+    """Which trial would be recommended now; ``None`` where no trial would be."""
+    _row(session, study_id).incumbent = number
 
 
 def remove(session: Session, study_ids: Collection[str]) -> None:
@@ -226,6 +234,7 @@ def record(row: StudyRow) -> StudyRecord:
         updated_at=row.updated_at,
         finished_at=row.finished_at,
         wall_s=row.wall_s,
+        incumbent=row.incumbent,
         owner=_owner(row),
     )
 

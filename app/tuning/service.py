@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -19,6 +20,7 @@ from app.tuning.owner import this_process
 from app.tuning.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
 from app.workloads import repository as workloads
 from optimizer.records import Recommendation, Scope, StudySpec
+from optimizer.trials import Event
 from probes.errors import InputError, MeasurementError
 
 Opening = Literal["new", "resumed", "finished"]
@@ -204,6 +206,23 @@ def finish(
             study = _get(session, study_id)
             recommendations.save(session, recommendation, study_id, study.scope_key)
         repository.close(session, study_id, FINISHED, message, wall_s)
+
+
+def keeping_incumbent(
+    database: Database, study_id: str, report: Callable[[Event], None]
+) -> Callable[[Event], None]:
+    """``report``, having stored which trial would be recommended now with each trial that is
+    settled: whoever looks at the study sees the choice of the search, and makes none."""
+
+    def stored(event: Event) -> None:
+        if event.kind == "settled":
+            best = event.incumbent
+            with database.write() as session:
+                number = best.trial.number if best is not None else None
+                repository.set_incumbent(session, study_id, number)
+        report(event)
+
+    return stored
 
 
 def interrupt(

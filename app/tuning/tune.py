@@ -245,7 +245,7 @@ def _run(
             bench.measure,
             known=known,
             sampler=_sampler(request),
-            report=report,
+            report=service.keeping_incumbent(database, study_id, report),
             limits=limits,
             accept_disturbed=bench.settings.probe.accept_disturbed,
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.database import Database
@@ -7,8 +9,10 @@ from app.errors import NotFound
 from app.studies import progress as progress_module
 from app.studies import view
 from app.studies.progress import last_event, outline, progress
+from app.tuning import repository
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
+from optimizer.budgets import Budget
 from tests.app import factories
 
 
@@ -37,14 +41,20 @@ def test_what_is_left_is_the_pace_so_far_times_what_is_planned(database, half_do
     assert found.is_active
 
 
-def test_the_best_so_far_is_what_would_be_recommended(database, half_done):
-    """Of those that lose little throughput, the most capable one."""
-    found = progress(database, half_done)
-    assert found.best is not None
-    assert found.best.parameters == 9000
+def choose(database: Database, study_id: str, number: int) -> None:
+    """What the process that runs the study stores with the trials that it settles."""
+    with database.write() as session:
+        repository.set_incumbent(session, study_id, number)
 
 
-def test_what_takes_longer_than_the_window_is_not_the_best(database, half_done):
+def test_the_best_so_far_is_the_choice_of_the_search(database, half_done):
+    choose(database, half_done, 1)
+    best = progress(database, half_done).best
+    assert best is not None
+    assert (best.number, best.parameters) == (1, 9000)
+
+
+def test_what_takes_longer_than_the_window_is_drawn_as_such(database, half_done):
     spec = factories.spec()
     SqlStudyStore(database, half_done, spec).add_trial(
         factories.trial(
@@ -53,7 +63,32 @@ def test_what_takes_longer_than_the_window_is_not_the_best(database, half_done):
     )
     found = progress(database, half_done)
     assert [p.fits_window for p in found.points] == [True, True, False]
-    assert found.incumbent == 1
+
+
+def test_of_a_study_of_an_earlier_release_the_same_rule_chooses_here(database):
+    """Its process did not store the incumbent. A capable config that loses little throughput wins;
+    one that was only measured on a disturbed machine does not."""
+    spec = replace(factories.spec(), budget=Budget("prototyping", None, 0.0, trials=4))
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    for number, layers, step_s, taints in [(0, 1, 0.1, []), (1, 2, 0.11, []), (2, 4, 0.1, ["x"])]:
+        config = {"layers": layers, "activation": "relu"}
+        run = factories.measurement(
+            config=config,
+            parameters=layers * 1000,
+            step_time=factories.step_time(step_s),
+            tainted=taints,
+        )
+        store.add_measurement(number, run, [])
+        store.add_trial(
+            factories.trial(
+                number,
+                config=config,
+                parameters=layers * 1000,
+                throughput_samples_per_s=8 / step_s,
+            )
+        )
+    assert progress(database, study.id).incumbent == 1
 
 
 def test_of_a_finished_study_the_best_is_what_was_recommended(database, half_done):
@@ -64,7 +99,7 @@ def test_of_a_finished_study_the_best_is_what_was_recommended(database, half_don
     assert (found.incumbent, found.left_s, found.is_active) == (0, None, False)
 
 
-def test_very_many_configs_are_thinned_and_the_front_is_not(database, monkeypatch):
+def test_very_many_configs_are_thinned_but_the_front_and_the_best_are_drawn(database, monkeypatch):
     monkeypatch.setattr(progress_module, "MOST_POINTS", 20)
     spec = factories.spec()
     study, _ = studies.open_study(database, spec)
@@ -75,11 +110,12 @@ def test_very_many_configs_are_thinned_and_the_front_is_not(database, monkeypatc
         )
     best = {"throughput_samples_per_s": 99.0, "parameters": 5}
     store.add_trial(factories.trial(9000, **best))
+    choose(database, study.id, 33)
     found = progress(database, study.id)
     assert len(found.points) + found.undrawn == 71
     assert len(found.points) <= 20
-    assert {9000, 69} <= {p.number for p in found.points} == found.configs.keys()
-    assert found.incumbent == 9000
+    assert {9000, 69, 33} <= {p.number for p in found.points} == found.configs.keys()
+    assert found.incumbent == 33
 
 
 def test_before_the_first_config_nothing_is_said_of_the_time_left(database):
