@@ -19,8 +19,8 @@ from app.tuning import repository
 from app.tuning.owner import this_process
 from app.tuning.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
 from app.workloads import repository as workloads
+from optimizer.events import Event
 from optimizer.records import Recommendation, Scope, StudySpec
-from optimizer.trials import Event
 from probes.errors import InputError, MeasurementError
 
 Opening = Literal["new", "resumed", "finished"]

@@ -1,7 +1,7 @@
 """A study knows which of its trials would be recommended now: its page shows that choice of the
 search instead of making one.
 
-Revision 0008, after 0006.
+Revision 0008, after 0007.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

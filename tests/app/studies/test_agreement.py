@@ -16,8 +16,9 @@ from app.tuning import service as studies
 from app.tuning.owner import this_place, this_process
 from app.tuning.store import SqlStudyStore
 from optimizer.budgets import Budget, Objective
+from optimizer.events import Event
+from optimizer.known import Known
 from optimizer.study import Study
-from optimizer.trials import Event, Known
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement
 from probes.model_size import ModelSize
