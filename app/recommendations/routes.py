@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Path, Query
 from starlette.responses import Response
@@ -16,8 +16,7 @@ from app.http.runtime import ServiceDep
 from app.http.security import Reader
 from app.recommendations import lookup, repository
 from app.recommendations import service as recommendations
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from app.recommendations.schemas import (
     ExportOut,
     LookupOut,
@@ -36,22 +35,10 @@ RecommendationId = Annotated[
         examples=["rec_1k0rr48nvttvb71401qp"],
     ),
 ]
-ExportFormat = Literal[
-    "json",
-    "yaml",
-    "toml",
-    "env",
-    "args",
-    "hydra",
-    "transformers",
-    "transformers-json",
-    "accelerate",
-    "deepspeed",
-    "lightning",
-    "torchtune",
-    "axolotl",
-    "llama-factory",
-]
+if TYPE_CHECKING:
+    ExportFormat = str
+else:
+    ExportFormat = Literal[tuple(FORMATS)]  # the API description lists them
 
 
 @router.get("", summary="List recommendations")

@@ -9,8 +9,7 @@ from pydantic.config import JsonDict
 
 from app.http.fields import Id, Key, Number, Positive, Short, WorkloadText
 from app.http.paging import NamedPageQuery
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from probes.errors import InputError
 
 if TYPE_CHECKING:

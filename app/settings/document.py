@@ -1,4 +1,4 @@
-"""The reference page of the settings, made from the model: ``python -m app.settings.document``."""
+"""Writes the reference page of the settings from the model: ``python -m app.settings.document``."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ INTRODUCTION = """\
 
 <!-- Made by `python -m app.settings.document` from app/settings. Do not edit by hand. -->
 
-Tonnage needs no configuration. What it can be told stands in one file, `tonnage.toml`, looked for
-in this order; the first one found is read, and no other:
+Tonnage works without configuration. Settings are in one file, `tonnage.toml`. It is searched for in
+this order, and only the first one found is read:
 
 1. the file that the environment variable `TONNAGE_CONFIG` names;
 2. `tonnage.toml` in the working directory;
 3. `tonnage.toml` in the user's configuration folder (`~/.config/tonnage` on Linux,
    `~/Library/Application Support/tonnage` on macOS, `%LOCALAPPDATA%\\tonnage\\tonnage` on Windows).
 
-Every key is also an environment variable: `TONNAGE_` and the key in capitals, with two underscores
-between table and key, such as `TONNAGE_HEADROOM=0.1` or
-`TONNAGE_BUDGETS__PROTOTYPING__TARGET_MIN=20`. Lists and tables are written as JSON there. The
-environment wins over the file, the file over the defaults, and an option of the command line over
-all of them. Tables are merged key by key; a list replaces the default list as a whole.
+Every key can also be set with an environment variable: `TONNAGE_` and the key in capitals, with two
+underscores between table and key, such as `TONNAGE_HEADROOM=0.1` or
+`TONNAGE_BUDGETS__PROTOTYPING__TARGET_MIN=20`. Write lists and tables as JSON there. Command-line
+options take precedence over the environment, the environment over the file, and the file over the
+defaults. Tables are merged key by key; a list replaces the whole default list.
 
-An unknown key in the file is an error that names the nearest known one. An unknown `TONNAGE_…`
-variable is only warned of, since other programs may own it; a variable that is set but empty
-counts as not set. Sizes are in GiB and times in the unit that the key ends in (`_s`, `_min`).
+An unknown key in the file is an error, which names the nearest known key. An unknown `TONNAGE_…`
+variable only causes a warning, because it may belong to another program. An empty variable counts
+as not set. Sizes are in GiB, and times are in the unit that the key ends in (`_s`, `_min`).
 """
 
 EXAMPLE = """\
@@ -101,7 +101,7 @@ def render() -> str:
         _section("[service]", ServiceSettings),
         _section("[runner]", RunnerSettings),
         _section("[budgets.NAME]", BudgetSettings)
-        + "\nDefaults by name; a name that is not listed defines a new budget:\n\n"
+        + "\nDefaults; any other name defines a new budget:\n\n"
         + _budgets(),
         _section("[workloads.NAME]", WorkloadSettings),
         _section("[[workloads.NAME.tiers]]", TierSpaces),
@@ -124,7 +124,7 @@ def _section(title: str, model: type[BaseModel]) -> str:
 
 
 def _table(model: type[BaseModel], only: list[str] | None = None) -> str:
-    rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    rows = ["| key | type | default | description |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         if only is None or name in only:
             cells = (f"`{name}`", _type(field), _default(field), _described(field))
@@ -199,13 +199,13 @@ def _tiers(tiers: list[dict[str, Any]], shown: tuple[str, ...]) -> list[str]:
 def _visnet() -> str:
     rows = ["Layers × hidden channels, by device memory (`tiers`):", ""]
     rows += _tiers(defaults.VISNET_TIERS, ("layers", "hidden_channels"))
-    rows += ["", "Layers and channels are multiplied by (`scaling`):", ""]
+    rows += ["", "Multipliers for layers and channels (`scaling`):", ""]
     rows += ["| GiB from | factor |", "|---|---|"]
     rows += [f"| {s['min_gib']:g} | {s['factor']:g} |" for s in defaults.VISNET_SCALING]
     multiple = defaults.VISNET_ROUNDING["hidden_channels"]
     rows += ["", f"Channels are rounded to a multiple of {multiple} (`rounding`)."]
-    rows += ["", "Parameters at most, by dataset size (`parameter_caps`):", ""]
-    rows += ["| samples below | parameters at most |", "|---|---|"]
+    rows += ["", "Maximum number of parameters, by dataset size (`parameter_caps`):", ""]
+    rows += ["| samples below | parameters |", "|---|---|"]
     for cap in defaults.PARAMETER_CAPS:
         samples = "any" if cap["max_samples"] is None else f"{cap['max_samples']:,}"
         rows.append(f"| {samples} | {cap['max_parameters']:,} |")

@@ -1,4 +1,5 @@
-"""What can be configured: names, types, bounds, defaults. The reference page is made from this."""
+"""What can be configured: names, types, bounds, defaults. ``document`` makes the reference page
+from this."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def _none_word(value: Any) -> Any:
 def _absolute(value: Path | None) -> Path | None:
     value = value.expanduser() if value is not None else None
     if value is not None and not value.is_absolute():
-        raise ValueError("a path from the root is expected: every process must mean the same place")
+        raise ValueError("an absolute path is expected, so that every process uses the same folder")
     return value
 
 
@@ -51,109 +52,125 @@ class Section(BaseModel):
 
 
 class BudgetSettings(Section):
-    """What a study of this budget aims at."""
+    """The goal of studies with this budget."""
 
     target_min: Annotated[Number | None, Field(gt=0), BeforeValidator(_none_word)] = Field(
-        None, description='Cycle time aimed at, in minutes. `"none"`: no time limit.'
+        None, description='Target cycle time in minutes. `"none"`: no time limit.'
     )
     flexibility_min: Number = Field(
         0.0,
         ge=0,
-        description="How far past the target a more capable configuration may go, in minutes.",
+        description="How much longer than the target a more capable configuration may take, in "
+        "minutes.",
     )
-    trials: Whole = Field(20, ge=1, description="Configurations a study measures at most.")
+    trials: Whole = Field(
+        20, ge=1, description="Maximum number of configurations that a study measures."
+    )
     throughput_loss: Number = Field(
         0.15,
         ge=0,
         lt=1,
-        description="Fraction of the best throughput that a more capable model may cost.",
+        description="Fraction of the best throughput that may be given up for a more capable "
+        "model.",
     )
     objective: Objective = Field(
         Objective.THROUGHPUT,
-        description="What is best inside the window: `throughput`; `capacity`, the most capable "
-        "model; or `pareto`, throughput with the whole front of both measured.",
+        description="What to maximize within the time window: `throughput`; `capacity`, the most "
+        "capable model; or `pareto`, which measures the Pareto front of both and recommends by "
+        "throughput.",
     )
 
 
 class ProbeSettings(Section):
-    """Limits of probes and of the search, and what is done on a machine that others use too."""
+    """Limits of probes and of the search, and how to measure on a shared machine."""
 
     startup_timeout_s: Number = Field(
-        180.0, gt=0, description="Seconds until a worker has imported torch and the workload."
+        180.0, gt=0, description="Seconds a worker may take to import torch and the workload."
     )
     step_timeout_s: Number = Field(
-        60.0, gt=0, description="Seconds without progress after which a probe is ended."
+        60.0, gt=0, description="Seconds without progress after which a probe is stopped."
     )
-    probe_timeout_s: Number = Field(1800.0, gt=0, description="Seconds a whole probe may take.")
+    probe_timeout_s: Number = Field(
+        1800.0, gt=0, description="Maximum duration of a probe, in seconds."
+    )
     measure_budget_s: Number = Field(
-        20.0, gt=0, description="Seconds spent on timing steps before the interval is accepted."
+        20.0,
+        gt=0,
+        description="Maximum time spent on timing steps to narrow the confidence interval, in "
+        "seconds.",
     )
     confirm_steps: Whole = Field(
-        24, ge=2, description="Measured steps a confirmation run has at least."
+        24, ge=2, description="Minimum number of measured steps in a confirmation run."
     )
-    max_batch: Whole = Field(65_536, ge=1, description="Largest batch size ever tried.")
+    max_batch: Whole = Field(65_536, ge=1, description="Largest batch size that is tried.")
     resolution: Number = Field(
         0.03,
         gt=0,
         le=0.5,
-        description="How close the largest passing and the smallest failing batch come, relative.",
+        description="Relative distance between the largest passing and the smallest failing "
+        "batch at which the search stops.",
     )
     slowest_sample: Number = Field(
         1.5,
         gt=1,
-        description="On an accelerator a batch fails when each of its samples takes so many times "
-        "as long as in a smaller one: memory that is not the device's own is then in use.",
+        description="Reject a batch whose time per sample exceeds this multiple of a smaller "
+        "batch's. On accelerators only: such a slowdown shows that memory has silently overflowed "
+        "into host memory.",
     )
     repeats_when_disturbed: Whole = Field(
         2,
         ge=0,
-        description="How often a disturbed measurement that matters is repeated; the fastest is "
-        "kept.",
+        description="How many times a disturbed measurement is repeated if it affects the result. "
+        "The least disturbed one is kept.",
     )
     accept_disturbed: bool = Field(
         False,
-        description="Recommend also what could only be measured while the machine was disturbed; "
-        "it is marked.",
+        description="Also recommend configurations that could only be measured while other "
+        "processes used the machine. Such a recommendation is marked.",
     )
     lease_wait_s: Number = Field(
         600.0,
         ge=0,
-        description="Seconds to wait while another process measures on the device. 0: do not wait.",
+        description="Seconds to wait for another process that measures on the device. 0: do not "
+        "wait.",
     )
     lease_dir: Annotated[Path | None, AfterValidator(_absolute)] = Field(
         None,
-        description="Folder of the lock files that keep two processes from measuring on one device "
-        "at once: the same for all of them, also across containers.",
+        description="Folder for lock files that prevent two processes from measuring on one "
+        "device at the same time. All of them must use the same folder, including those in "
+        "containers.",
         json_schema_extra={"shown_default": "`/tmp`"},
     )
 
 
 class ServiceSettings(Section):
-    """Where `tonnage serve` listens, and what it lets a client do."""
+    """Where `tonnage serve` listens, and its limits for clients."""
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. Any but a loopback address demands API keys.",
+        description="Address to listen on. Any address but a loopback address requires API keys.",
     )
-    port: Whole = Field(8765, ge=0, le=65_535, description="Port to listen on. 0: a free one.")
+    port: Whole = Field(8765, ge=0, le=65_535, description="Port to listen on. 0: any free port.")
     max_body_bytes: Whole = Field(
-        4 * 2**20, ge=1024, description="Largest request body that is read."
+        4 * 2**20, ge=1024, description="Largest accepted request body, in bytes."
     )
     body_timeout_s: Number = Field(
-        20.0, gt=0, description="Seconds in which a client must have sent its whole request."
+        20.0, gt=0, description="Seconds within which a client must send its whole request."
     )
     max_connections: Whole = Field(
-        512, ge=1, description="Connections at once; who comes later is told to try again."
+        512,
+        ge=1,
+        description="Maximum number of open connections. Further clients are told to retry.",
     )
     rate_per_s: Number = Field(
         100.0,
         ge=0,
-        description="Requests per second that one key (or, without a valid key, one address) may "
-        "keep up. 0: no limit. Does not apply on a loopback address without keys.",
+        description="Sustained requests per second per API key, or per address without a valid "
+        "key. 0: no limit. Does not apply on a loopback address without keys.",
     )
     rate_burst: Whole = Field(
-        200, ge=1, description="Requests that may come at once before that limit bites."
+        200, ge=1, description="Requests that may arrive at once before `rate_per_s` applies."
     )
     cors_origins: list[str] = Field(
         default_factory=list,
@@ -161,114 +178,130 @@ class ServiceSettings(Section):
     )
     trusted_proxies: list[str] = Field(
         default_factory=list,
-        description="Addresses of reverse proxies whose `X-Forwarded-For` and `-Proto` are "
-        "believed.",
+        description="Addresses of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` "
+        "headers are trusted.",
     )
     event_poll_s: Number = Field(
-        0.5, gt=0, description="How often an event stream looks for what is new, in seconds."
+        0.5,
+        gt=0,
+        description="Interval at which an event stream checks for new events, in seconds.",
     )
     log_reads: bool = Field(
         False,
-        description="Log also reads that succeeded within a second; `/metrics` counts them anyway.",
+        description="Also log successful reads that took less than a second. `/metrics` always "
+        "counts them.",
     )
     log_format: Literal["text", "json"] = Field(
-        "text", description="How `tonnage serve` logs on stderr; `json`: one object per line."
+        "text",
+        description="Format of the log of `tonnage serve` on stderr. `json`: one object per line.",
     )
 
 
 class TierSpaces(Section):
-    """The search spaces of devices with at least so much memory."""
+    """Search spaces for devices from a memory size on."""
 
-    min_gib: Number = Field(ge=0, description="Memory from which the tier applies, in GiB.")
+    min_gib: Number = Field(
+        ge=0, description="Smallest device memory to which the tier applies, in GiB."
+    )
     spaces: dict[str, dict[str, list[Option]]] = Field(
-        description="Budget name to search space: dimension name to its options."
+        description="Search space by budget name: the options of each dimension."
     )
 
 
 class Scaling(Section):
-    """What numeric dimensions of a tier are multiplied with, by memory."""
+    """Multiplier for the numeric dimensions of a tier, by device memory."""
 
-    min_gib: Number = Field(ge=0, description="Memory from which the factor applies, in GiB.")
+    min_gib: Number = Field(
+        ge=0, description="Smallest device memory to which the factor applies, in GiB."
+    )
     factor: Number = Field(gt=0, description="The multiplier.")
 
 
 class RunnerSettings(Section):
-    """The processes that run studies for the service (see jobs.md)."""
+    """The processes that run studies for the service. See jobs.md."""
 
     with_service: bool = Field(
         True,
-        description="Whether `tonnage serve` starts a runner on its own host when there is work "
-        "and none is there.",
+        description="Whether `tonnage serve` starts a runner on its own host when a study is "
+        "queued and no runner is active there.",
     )
     heartbeat_s: Number = Field(
-        5.0, gt=0, description="Seconds between two signs of life in the database."
+        5.0,
+        gt=0,
+        description="Interval at which a runner reports to the database that it is alive, in "
+        "seconds.",
     )
     dead_after_s: Number = Field(
         60.0,
         gt=0,
-        description="Seconds without one after which a runner of another host counts as dead and "
-        "its studies are taken over. On the same host its process is looked up instead.",
+        description="Seconds without a heartbeat after which a runner on another host counts as "
+        "dead and its studies are taken over. On the same host, its process is checked instead.",
     )
     cancel_grace_s: Number = Field(
-        5.0, gt=0, description="Seconds a study has to end by itself before it is killed."
+        5.0, gt=0, description="Seconds a cancelled study has to end by itself before it is killed."
     )
     idle_exit_s: Number = Field(
         300.0,
         gt=0,
-        description="Seconds without work after which a runner that `tonnage serve` started ends.",
+        description="Idle seconds after which a runner that `tonnage serve` started exits.",
     )
 
 
 class ParameterCap(Section):
-    """The largest model that makes sense for a dataset of this size."""
+    """The largest model that is useful for a dataset of this size."""
 
     max_samples: Whole | None = Field(
-        None, ge=1, description="Applies to fewer samples than this. Left out: to every dataset."
+        None,
+        ge=1,
+        description="The cap applies to datasets with fewer samples than this. Omitted: to all.",
     )
-    max_parameters: Whole = Field(ge=1, description="Parameters a model may have at most.")
+    max_parameters: Whole = Field(ge=1, description="Maximum number of parameters of a model.")
 
 
 class WorkloadSettings(Section):
-    """A workload under a name of its own, by which the service knows it (a built-in one needs no
-    `reference`), and search spaces, used instead of its own `space()`."""
+    """A workload that the service can run by name (built-in ones need no `reference`), and search
+    spaces that replace its own `space()`."""
 
     reference: str | None = Field(
         None,
-        description="Where its class is: `path/to/file.py:Class` (a relative path counts from the "
-        "folder of the configuration file) or `package.module:Class`. This registers the name.",
+        description="Location of its class: `path/to/file.py:Class` (a relative path is resolved "
+        "from the folder of the configuration file) or `package.module:Class`. Setting it "
+        "registers the name.",
     )
     python: str | None = Field(
         None,
-        description="The interpreter that trains it, where it has one of its own.",
+        description="The Python interpreter that trains it, if it needs its own.",
         json_schema_extra={"shown_default": "as `--python`"},
     )
     options: dict[str, Option] = Field(
         default_factory=dict,
-        description="Fixed parameters of its constructor. A request to the service cannot change "
+        description="Fixed arguments of its constructor. Requests to the service cannot change "
         "them.",
     )
     request_options: list[str] = Field(
         default_factory=list,
-        description="Other parameters of its constructor that a request to the service may give.",
+        description="Names of further constructor arguments that a request to the service may set.",
     )
     tiers: list[TierSpaces] = Field(
         default_factory=list,
-        description="Search spaces by device memory; the largest tier that fits applies.",
+        description="Search spaces by device memory. The tier with the largest `min_gib` that "
+        "the device reaches applies.",
     )
     scaling: list[Scaling] = Field(
-        default_factory=list, description="Multipliers by device memory; the largest that fits."
+        default_factory=list, description="Multipliers by device memory, selected like tiers."
     )
     parameter_caps: list[ParameterCap] = Field(
-        default_factory=list, description="Caps by dataset size; the smallest that applies."
+        default_factory=list,
+        description="Caps by dataset size. The strictest one that applies is used.",
     )
     rounding: dict[str, Annotated[Whole, Field(ge=1)]] = Field(
         default_factory=dict,
-        description="Dimension name to the multiple its scaled options are rounded to.",
+        description="By dimension name: the multiple to which its scaled options are rounded.",
     )
 
     @model_validator(mode="after")
     def _in_order(self) -> WorkloadSettings:
-        """Sorted the way they are looked up, whatever the order in the file."""
+        """Sort the lists in the order in which they are searched."""
         self.tiers.sort(key=lambda tier: -tier.min_gib)
         self.scaling.sort(key=lambda scaling: -scaling.min_gib)
         self.parameter_caps.sort(
@@ -290,49 +323,52 @@ def _dimensions(space: dict[str, Any]) -> dict[str, Any]:
 
 
 class CommandSettings(Section):
-    """A training command that is measured as it is, under a name (see black-box.md)."""
+    """A training command that is measured unchanged, under a name. See black-box.md."""
 
     command: str = Field(
-        description="How training is started, with placeholders: `python train.py --batch-size "
-        "{batch_size} --layers {layers}`."
+        description="The command that starts training, with placeholders: `python train.py "
+        "--batch-size {batch_size} --layers {layers}`."
     )
     space: Annotated[dict[str, Any], AfterValidator(_dimensions)] = Field(
         default_factory=dict,
         description='The values of each placeholder: `"2..12"`, `"64..512..64"`, a list, one '
-        "value, or `{ low = 16, high = 1024, log = true }`; `cost_grows = false` in a table says "
-        "that a larger value may need less.",
+        "value, or `{ low = 16, high = 1024, log = true }`. Add `cost_grows = false` to a table if "
+        "a larger value may need less memory or time.",
     )
     step: str | None = Field(
         None,
-        description="Regular expression of a line that ends a step, with groups `step` and "
-        "`loss` where it has them; with a `log`, the key of the number in a JSON line.",
+        description="Regular expression for an output line that ends a step, with optional groups "
+        "`step` and `loss`. With `log`: the key of the step number in a JSON line.",
         json_schema_extra={"shown_default": "`tonnage step`, or `step` and a number"},
     )
     log: str | None = Field(
         None,
-        description="Where steps are told instead of the output: a file of JSON lines (`.jsonl`, "
-        "`.json`, `.log`, `.txt`) or a folder of TensorBoard event files; `{run_dir}` is a good "
-        "place.",
+        description="Read steps from here instead of the output: a file of JSON lines (`.jsonl`, "
+        "`.json`, `.log`, `.txt`) or a folder of TensorBoard event files, for example in "
+        "`{run_dir}`.",
     )
     cwd: str | None = Field(
         None,
-        description="Folder to run in; a relative path counts from that of the configuration file.",
+        description="Working directory. A relative path is resolved from the folder of the "
+        "configuration file.",
         json_schema_extra={"shown_default": "the configuration file's folder"},
     )
     env: dict[str, str] = Field(
         default_factory=dict,
-        description="Environment variables, placeholders included. No secrets: results keep them.",
+        description="Environment variables; placeholders are filled in. Results store them, so "
+        "do not put secrets here.",
     )
     shell: bool = Field(
-        False, description="Run it with `/bin/sh -c`, for pipes and `&&`; values are quoted."
+        False,
+        description="Run the command with `/bin/sh -c`, for pipes and `&&`. Values are quoted.",
     )
     python: str | None = Field(
         None,
-        description="The interpreter that `{python}` stands for, and whose torch is looked at.",
+        description="The interpreter for `{python}`, whose torch identifies the device.",
         json_schema_extra={"shown_default": "the command's own if it has torch"},
     )
     dataset_size: Whole | None = Field(
-        None, ge=1, description="Training samples; a batch is never larger."
+        None, ge=1, description="Number of training samples. No larger batch is tried."
     )
 
 
@@ -348,23 +384,23 @@ def _default_workloads() -> dict[str, WorkloadSettings]:
 
 
 class Settings(Section):
-    """Everything that can be configured. Build it with ``app.settings.load_settings``."""
+    """The whole configuration. Build it with ``app.settings.load_settings``."""
 
     _file: Path | None = PrivateAttr(None)
 
     data_dir: Path = Field(
         default_factory=lambda: Path(user_data_dir(APPLICATION)),
-        description="Folder for the database and the log files. A relative path counts from the "
-        "folder of the configuration file.",
+        description="Folder for the database and the log files. A relative path is resolved from "
+        "the folder of the configuration file.",
         json_schema_extra={"shown_default": "the user's data folder"},
     )
     database_url: str = Field(
         "",
-        description="Where results are kept: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.",
+        description="Database for results: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.",
         json_schema_extra={"shown_default": "the SQLite file `tonnage.db` in `data_dir`"},
     )
     cycle_batches: Whole = Field(
-        CYCLE_BATCHES, ge=1, description="Batches in one cycle, the unit of every time budget."
+        CYCLE_BATCHES, ge=1, description="Batches in a cycle. Time budgets are for one cycle."
     )
     headroom: Number = Field(
         0.05, ge=0, le=0.5, description="Fraction of the device's memory that is kept free."
@@ -379,7 +415,7 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _place_database(cls, data: Any) -> Any:
-        """An unset ``database_url`` is a file in ``data_dir``."""
+        """By default ``database_url`` is a file in ``data_dir``."""
         if isinstance(data, dict):
             folder = Path(str(data.get("data_dir") or user_data_dir(APPLICATION))).expanduser()
             data = {**data, "data_dir": folder}
@@ -388,7 +424,7 @@ class Settings(Section):
 
     @property
     def file(self) -> Path | None:
-        """The configuration file that was read; ``None`` when there was none."""
+        """The configuration file that was read; ``None`` if there was none."""
         return self._file
 
     def budget_table(self) -> dict[str, Budget]:

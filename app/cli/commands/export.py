@@ -10,7 +10,7 @@ import typer
 
 from app.cli import options
 from app.cli.context import open_database, open_settings
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS
 from probes.errors import InputError
 
 if TYPE_CHECKING:

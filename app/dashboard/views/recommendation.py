@@ -16,8 +16,7 @@ from app.database import Database
 from app.devices import repository as devices
 from app.measurements import repository as measurements
 from app.measurements.repository import MeasurementRecord
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from app.validity.comparison import Validity
 from app.validity.last_seen import validities
 from optimizer.budgets import Budget, Objective

@@ -1,5 +1,3 @@
-"""A recommendation in the form that another program reads.
-
-One file per kind of target. A new one is a function from recommendation to ``Export``, a line in
-``formats.FORMATS``, and its name in ``app.recommendations.routes.ExportFormat``.
+"""A recommendation as a file for another program. One module per kind of program; ``contract`` says
+how to add one.
 """

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.settings import is_number, named_values, plain, put, without_value
 from optimizer.records import Recommendation
 
 
+@export_format("args", "command-line options, as argparse takes them")
 def to_args(recommendation: Recommendation) -> Export:
     options: dict[str, str] = {}
     settings = named_values(recommendation, always_accumulation=False)

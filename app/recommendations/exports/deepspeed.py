@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 
@@ -19,6 +19,7 @@ NOTE_KEY = "tonnage"
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
+@export_format("deepspeed", "DeepSpeed's JSON")
 def to_deepspeed(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "DeepSpeed's JSON")
     document: dict[str, Any] = {

@@ -13,17 +13,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.provenance import comment, provenance
 from optimizer.records import Recommendation
 from probes.formatting import finite
 
 
+@export_format("json", "the whole document")
 def to_json(recommendation: Recommendation) -> Export:
     document = finite(recommendation.to_dict())
     return Export(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
+@export_format("yaml", "config, batch size, environment")
 def to_yaml(recommendation: Recommendation) -> Export:
     import yaml
 
@@ -31,6 +33,7 @@ def to_yaml(recommendation: Recommendation) -> Export:
     return Export(comment(provenance(recommendation)) + body)
 
 
+@export_format("toml", "the same as TOML")
 def to_toml(recommendation: Recommendation) -> Export:
     import tomlkit
 

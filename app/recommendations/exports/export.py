@@ -1,25 +1,22 @@
-"""What an export is, and how one is asked for."""
+"""All formats, and exporting a recommendation to one of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from importlib import import_module
+from pkgutil import iter_modules
 
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations import exports
+from app.recommendations.exports.contract import REGISTERED, Export, Format
 from optimizer.records import Recommendation
 from probes.errors import InputError
 from probes.space import unknown_name
 
+for module in iter_modules(exports.__path__):
+    if module.name != "export":
+        import_module(f"{exports.__name__}.{module.name}")
 
-@dataclass(frozen=True)
-class Export:
-    """A file for another program."""
-
-    text: str
-    """Ends in a line break."""
-    unsaid: list[str] = field(default_factory=list)
-    """What of the recommendation the file cannot express, as sentences."""
-    says_so: bool = True
-    """Whether the text itself names them, as a comment or under a key."""
+FORMATS: dict[str, Format] = dict(sorted(REGISTERED.items()))
+"""By the name that ``--to`` takes."""
 
 
 def export(recommendation: Recommendation, to: str) -> Export:
@@ -29,5 +26,4 @@ def export(recommendation: Recommendation, to: str) -> Export:
     """
     if to not in FORMATS:
         raise InputError(unknown_name("export format", to, FORMATS))
-    made: Export = FORMATS[to].load()(recommendation)
-    return made
+    return FORMATS[to].make(recommendation)

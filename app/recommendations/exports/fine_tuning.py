@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.hugging_face import optimizer_key, precision_keys
 from app.recommendations.exports.sheet import ADAPTERS, CAUSAL_LM, Sheet
 from optimizer.records import Recommendation
@@ -17,6 +17,7 @@ from optimizer.records import Recommendation
 _CAUSAL_LM_DROPOUT = 0.1
 
 
+@export_format("torchtune", "keys of a torchtune recipe, YAML")
 def to_torchtune(recommendation: Recommendation) -> Export:
     """torchtune's recipes hold model and optimizer state in ``dtype``; there is no autocast."""
     sheet = Sheet(recommendation, "a torchtune recipe")
@@ -66,6 +67,7 @@ def to_torchtune(recommendation: Recommendation) -> Export:
     return sheet.yaml(document)
 
 
+@export_format("axolotl", "keys of an Axolotl config, YAML")
 def to_axolotl(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "an Axolotl config")
     document: dict[str, Any] = {
@@ -98,6 +100,7 @@ def to_axolotl(recommendation: Recommendation) -> Export:
     return sheet.yaml(document)
 
 
+@export_format("llama-factory", "keys of a LLaMA-Factory config, YAML")
 def to_llama_factory(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "a LLaMA-Factory config")
     document: dict[str, Any] = {

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.sheet import ADAPTERS, Sheet
 from optimizer.records import Recommendation
 
 
+@export_format("transformers", "TrainingArguments, YAML")
 def to_transformers(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "TrainingArguments")
     return sheet.yaml(training_arguments(sheet))
 
 
+@export_format("transformers-json", "TrainingArguments, JSON")
 def to_transformers_json(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "TrainingArguments")
     return sheet.json(training_arguments(sheet))
 
 
+@export_format("accelerate", "config file of accelerate launch")
 def to_accelerate(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "accelerate's config file")
     precision = sheet.take("precision")

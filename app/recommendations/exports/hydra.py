@@ -11,7 +11,7 @@ import re
 import shlex
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.settings import named_values
 from optimizer.records import Recommendation
 from probes.errors import InputError
@@ -22,6 +22,7 @@ _WORD = re.compile(r"[A-Za-z][\w/.:-]*", re.ASCII)
 _OTHER_TYPES = ("true", "false", "null", "nan", "inf")
 
 
+@export_format("hydra", "overrides for Hydra's command line")
 def to_hydra(recommendation: Recommendation) -> Export:
     settings = named_values(recommendation, always_accumulation=False)
     overrides = [f"{_key(name)}={_value(value)}" for name, value in settings.items()]

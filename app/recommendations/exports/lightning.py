@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 from probes.levers import LEVERS
@@ -17,6 +17,7 @@ _PRECISIONS = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "fp16
 _ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "rocm": "gpu", "mps": "mps"}
 
 
+@export_format("lightning", "LightningCLI's YAML")
 def to_lightning(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "Lightning's Trainer")
     trainer: dict[str, Any] = {

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export
 from app.recommendations.exports.provenance import allocator_variables, comment, provenance
 from app.recommendations.exports.settings import plain
 from optimizer.records import Recommendation

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 
-from app.recommendations.exports.export import Export
+from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.provenance import allocator_variables, comment, provenance
 from app.recommendations.exports.settings import named_values, plain, put, without_value
-from app.settings.environment import CONFIG_VARIABLE, PREFIX, RECOMMENDATION_VARIABLE
-from app.settings.model import Settings
 from optimizer.records import Recommendation
 from probes.errors import InputError
 
@@ -17,7 +15,10 @@ _BARE = frozenset("_@%+=:,./-")
 """Besides letters and digits, what neither a shell nor docker reads as more than itself."""
 
 
+@export_format("env", "KEY=value lines for shells and containers")
 def to_env(recommendation: Recommendation) -> Export:
+    from app.settings.environment import RECOMMENDATION_VARIABLE
+
     variables: dict[str, str] = {RECOMMENDATION_VARIABLE: recommendation.id}
     settings = named_values(recommendation, always_accumulation=True)
     for name, value in settings.items():
@@ -40,9 +41,12 @@ def to_env(recommendation: Recommendation) -> Export:
 def _variable(name: str) -> str:
     """``hidden_channels`` to ``TONNAGE_HIDDEN_CHANNELS``.
 
-    A dimension named as one of Tonnage's own settings must not change them in whoever reads the
-    file: ``headroom`` becomes ``TONNAGE_CONFIG_HEADROOM``.
+    A dimension with the name of one of Tonnage's own settings must not change that setting for a
+    process that reads the file: ``headroom`` becomes ``TONNAGE_CONFIG_HEADROOM``.
     """
+    from app.settings import Settings
+    from app.settings.environment import CONFIG_VARIABLE, PREFIX, RECOMMENDATION_VARIABLE
+
     plain_name = re.sub(r"\W", "_", name, flags=re.ASCII).upper()
     taken = {PREFIX + field.upper() for field in Settings.model_fields}
     taken |= {CONFIG_VARIABLE, RECOMMENDATION_VARIABLE}

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from app.checks.config_file import read_file, read_text
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from probes.errors import InputError
 from tests.app import factories
 

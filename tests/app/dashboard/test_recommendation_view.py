@@ -5,7 +5,7 @@ import pytest
 from app.dashboard.views.recommendation import build, exports, view
 from app.database import Database
 from app.measurements.repository import MeasurementRecord
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS
 from app.validity.comparison import Validity
 from optimizer.records import Grade
 from probes.measurement import Purpose, Verdict

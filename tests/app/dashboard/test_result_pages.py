@@ -8,8 +8,7 @@ import re
 
 import pytest
 
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from app.workloads import repository as workloads
 from tests.app import contents
 from tests.app.dashboard.conftest import Elements

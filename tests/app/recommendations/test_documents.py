@@ -12,8 +12,7 @@ import tomllib
 import pytest
 import yaml
 
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from app.settings import load_settings
 from probes.errors import InputError
 from probes.space import parse_value

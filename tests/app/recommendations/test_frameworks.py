@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.recommendations.exports.export import Export, export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, Export, export
 from probes.errors import InputError
 from tests.app import factories
 
@@ -364,4 +363,4 @@ def test_the_route_and_the_registry_name_the_same_formats() -> None:
 
     assert get_args(ExportFormat) == tuple(FORMATS)
     assert set(FRAMEWORKS) < set(FORMATS)
-    assert all(callable(each.load()) for each in FORMATS.values())
+    assert all(callable(each.make) for each in FORMATS.values())

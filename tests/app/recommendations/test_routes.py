@@ -8,8 +8,7 @@ import tomllib
 import pytest
 
 from app.database.models import RecommendationRow
-from app.recommendations.exports.export import export
-from app.recommendations.exports.formats import FORMATS
+from app.recommendations.exports.export import FORMATS, export
 from app.recommendations.schemas import CycleTime
 from app.tuning import service as studies
 from tests.app import factories
