@@ -11,6 +11,7 @@ from app.database import Database
 from app.devices import service as devices
 from app.machine.session import MeasuringSession
 from app.measurements import service as measurements
+from app.recommendations import repository as recommendation_repository
 from app.recommendations import service as recommendations
 from app.tuning import service
 from app.tuning.request import StudyRequest
@@ -102,11 +103,17 @@ def _sampler(request: StudyRequest) -> str:
     return str(request.sampler or Sampler.PREDICTIVE)
 
 
-def favourites(database: Database, spec: StudySpec) -> list[Config]:
-    """What was recommended for this workload and budget before, here or on other devices."""
-    stored = recommendations.listing(
-        database, workload=spec.scope.workload, budget=spec.budget.name, limit=FAVOURITES
-    )
+def favourites(database: Database, spec: StudySpec, study_id: str) -> list[Config]:
+    """Configs that were recommended for this workload and budget, here or on other devices, before
+    the study began: a resumed study has the same ones as before."""
+    with database.read() as session:
+        stored = recommendation_repository.listing(
+            session,
+            workload=spec.scope.workload,
+            budget=spec.budget.name,
+            before=service.get(database, study_id).created_at,
+            limit=FAVOURITES,
+        )
     return [recommendation.config for recommendation in stored]
 
 
@@ -235,7 +242,7 @@ def _run(
         prior=bench.prior,
         sizes_of=bench.model_sizes,
         elsewhere=partial(measurements.prior_elsewhere, database, spec.scope),
-        favourites=favourites(database, spec),
+        favourites=favourites(database, spec, study_id),
     )
     try:
         study = Study(

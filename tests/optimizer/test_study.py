@@ -11,10 +11,9 @@ from optimizer import samplers
 from optimizer.budgets import Budget
 from optimizer.events import Event
 from optimizer.study import Study
-from probes.measurement import Config, Purpose, Verdict
+from probes.measurement import Config, Verdict
 from probes.space import Choice, Int, Space
 from tests.optimizer.memory_store import (
-    LAYERS_AND_WIDTH,
     MemoryStore,
     ScriptedFleet,
     grid_device,
@@ -192,10 +191,3 @@ def test_the_recommendation_document_is_plain_json_with_every_key_of_the_contrac
     assert set(document["cycle_time_s"]) == {"mean", "low", "high", "median"}
     assert set(document["study"]) >= {"id", "trials", "pruned", "probes", "wall_s"}
     assert set(document["valid"]) >= {"fingerprint", "created_at"}
-
-
-def test_a_confirmation_is_never_missing() -> None:
-    outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
-    assert outcome.recommendation is not None
-    assert outcome.recommendation.evidence["highest_passing"]["purpose"] == str(Purpose.CONFIRM)
-    assert LAYERS_AND_WIDTH.keys() == outcome.recommendation.config.keys()

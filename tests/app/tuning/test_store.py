@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from app.measurements import service as measurement_service
-from app.tuning import service
+from app.tuning import service, tune
 from app.tuning.store import SqlStudyStore
 from optimizer.records import Prediction, Store
 from probes.measurement import Growth, Measurement, Purpose, Trace, Verdict
@@ -211,3 +212,12 @@ def test_storing_is_a_sign_of_life(database, store):
     before = service.listing(database)[0].updated_at
     keep(store, 8)
     assert service.listing(database)[0].updated_at > before
+
+
+def test_favourites_are_what_was_recommended_before_the_study_began(database):
+    earlier = service.open_study(database, replace(factories.spec(), seed=1))[0]
+    service.finish(database, earlier.id, factories.recommendation("rec_1", {"layers": 2}))
+    study = service.open_study(database, factories.spec())[0]
+    later = service.open_study(database, replace(factories.spec(), seed=2))[0]
+    service.finish(database, later.id, factories.recommendation("rec_2", {"layers": 4}))
+    assert tune.favourites(database, factories.spec(), study.id) == [{"layers": 2}]
