@@ -17,6 +17,7 @@ from probes.max_batch import DEFAULT_START
 from probes.measurement import Config
 from probes.space import Choice, Float, grid
 
+FOUND_IN_OUTPUT = "found in its output when it runs"
 MOST_SHOWN = 20
 
 
@@ -82,12 +83,12 @@ def show(
             {
                 "workload": workload.label,
                 "cwd": str(command.folder),
-                "steps": command.log or command.step_pattern,
+                "steps": command.log or command.step or FOUND_IN_OUTPUT,
                 "commands": documents,
             }
         )
         return
-    _print(command.log, command.step_pattern, str(command.folder), documents)
+    _print(command.log, command.step, str(command.folder), documents)
 
 
 def configs_of(workload: WorkloadRef, pinned: dict[str, Any], *, every: bool) -> list[Config]:
@@ -111,7 +112,9 @@ def configs_of(workload: WorkloadRef, pinned: dict[str, Any], *, every: bool) ->
 
 def _print(log: str, pattern: str, folder: str, documents: list[dict[str, Any]]) -> None:
     console = stdout()
-    told = f"the log {log}" if log else f"its output, lines that match {pattern}"
+    told = f"the log {log}" if log else FOUND_IN_OUTPUT
+    if pattern and not log:
+        told = f"its output, lines that match {pattern}"
     rows = [("working directory", folder), ("steps read from", told)]
     if environment := documents[0]["environment"]:
         words = " ".join(f"{name}={shlex.quote(text)}" for name, text in environment.items())

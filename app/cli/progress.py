@@ -39,6 +39,7 @@ class ProgressDisplay:
         self._task: Any = None
         self._doing = ""
         self._reminded: tuple[str, float] | None = None
+        self._noted: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
         if self.live:
@@ -88,7 +89,13 @@ class ProgressDisplay:
     # -- sources of progress -------------------------------------------------------------------
 
     def worker(self, message: dict[str, Any]) -> None:
-        """Show a progress message of a worker."""
+        """Show a progress message of a worker; a ``note`` in it stays on the screen."""
+        if note := str(message.get("note", "")):
+            about = str(message.get("about", note))
+            if about not in self._noted:
+                self._noted.add(about)
+                self.line(note)
+            return
         if self._bar is None:
             return
         phase = message.get("phase", "")

@@ -33,7 +33,8 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
             (
                 Verdict.TIMEOUT,
                 f"It was {seen.late}, and was ended.",
-                "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s.",
+                seen.not_understood
+                or "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s.",
             ),
         )
     if seen.why == "ended" and seen.returncode != 0:
@@ -84,15 +85,13 @@ def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
 
 
 def _no_step(how: str, command: Command, seen: Observed) -> str:
-    where = (
-        f"the log {command.log}"
-        if command.log
-        else f"its output, by the pattern {command.step_pattern}"
-    )
+    where = f"the log {command.log}" if command.log else "its output"
+    if command.step and not command.log:
+        where += f", by the pattern {command.step}"
     return (
         f"{how}, and no step was recognised in {where}.\nCommand: {seen.shown}\n"
         f"{last_lines(seen.stdout_tail, seen.stderr_tail)}\n"
-        f"{advice(seen.stdout_tail + seen.stderr_tail)}"
+        f"{seen.not_understood or advice(seen.stdout_tail + seen.stderr_tail)}"
     )
 
 

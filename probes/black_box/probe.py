@@ -11,7 +11,7 @@ from probes.black_box.command import command_of
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge
-from probes.black_box.run import Run
+from probes.black_box.run import Observed, Run
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob
@@ -68,5 +68,13 @@ class CommandProber:
                 "threads": seen.environ.get("OMP_NUM_THREADS"),
                 "allocator": allocator_settings(seen.environ),
                 "command": seen.shown,
+                **_steps_from(seen),
             },
         )
+
+
+def _steps_from(seen: Observed) -> dict[str, str]:
+    """What the steps were read from, to be kept with the measurement; empty with a pattern."""
+    if not seen.steps_from:
+        return {}
+    return {"steps_from": seen.steps_from, "step_pattern": seen.step_pattern}

@@ -15,7 +15,8 @@ from probes.black_box.command import Command
 from probes.black_box.footprint import Footprint
 from probes.black_box.logs import StepLog, open_log
 from probes.black_box.resident import ResidentTree
-from probes.black_box.steps import OutputSteps, Passed, Seen, StepClock
+from probes.black_box.step_reader import StepReader
+from probes.black_box.steps import Passed, Seen, StepClock
 from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
 from probes.black_box.watch import Watch
 from probes.devices import host
@@ -33,6 +34,9 @@ from probes.timeouts import Progress, Timeouts
 
 POLL_BEFORE_STEPS_S = 0.02
 POLL_S = 0.05
+PRINTING_PATIENCE = 5.0
+"""A command that prints without making steps, as in an evaluation, is given this many times the
+patience for one that is silent."""
 FIND_S = 0.2
 """Processes that have begun since are looked for so often."""
 
@@ -62,6 +66,12 @@ class Observed:
     watch: Watch
     why: str = ""
     """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``."""
+    steps_from: str = ""
+    """What the steps were read from, where that was found in the output, in one sentence."""
+    step_pattern: str = ""
+    """A pattern for ``--step`` that takes the same lines."""
+    not_understood: str = ""
+    """What was printed and what to add, where no step was recognised in the output."""
     late: str = ""
     """With a time-out: what it was, in words."""
     peak_bytes: int = 0
@@ -94,6 +104,8 @@ class Run:
         self.footprint = footprint
         self.on_progress = on_progress
         self.clock = StepClock()
+        samples = job.batch_size * job.accumulation
+        self.reader = StepReader(command.step, samples, command.dataset_size)
         self.notes: list[str] = []
         self.cap = self._cap()
         self.watch = Watch(job.plan, self.cap)
@@ -133,6 +145,8 @@ class Run:
                 seen.cgroup_oom_kills = host.cgroup_oom_kills() - kills_before
                 process.end()
                 seen.stdout_tail, seen.stderr_tail = process.take_tails()
+        seen.steps_from, seen.step_pattern = self.reader.source, self.reader.pattern
+        seen.not_understood = self.reader.explanation() if not self.command.log else ""
         seen.returncode = process.returncode
         seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
         seen.notes = [*self.notes, *tree.notes]
@@ -200,7 +214,6 @@ class Run:
 
     def _watch(self, process: GuardedProcess, tree: Tree, log: StepLog | None) -> tuple[str, str]:
         """Why it is enough (see ``Observed.why``), and what is late."""
-        readers = {name: OutputSteps(self.command.step_pattern) for name in ("stdout", "stderr")}
         began_s = heard_s = time.monotonic()
         find_s, gap_s = 0.0, 0.0
         self._say("start")
@@ -215,7 +228,7 @@ class Run:
                 tree.find()
                 find_s = now_s
             held_bytes = tree.held_bytes()
-            seen = _read(readers, pieces) if log is None else log.read()
+            seen = self._read(pieces, now_s) if log is None else log.read()
             done = False
             for passed in self._passed(seen, tree):
                 gap_s = passed.each_s * passed.count
@@ -231,8 +244,27 @@ class Run:
                 return "done", ""
             if ended:
                 return "ended", ""
-            if late := self._late(now_s - began_s, now_s - heard_s, gap_s):
+            if late := self._late(now_s, began_s, heard_s, gap_s):
                 return "timeout", late
+
+    def _read(self, pieces: list[Output], now_s: float) -> list[Seen]:
+        """The steps in the output. Where other lines than before turn out to be the steps, the
+        measurement starts again with them."""
+        before = self.reader.revision
+        seen = self.reader.read(pieces)
+        if self.reader.revision != before:
+            self.clock = StepClock()
+            self.watch.restart()
+            self._tell(self.reader.source, self.reader.pattern)
+        elif self.clock.first is None and (text := self.reader.overdue(now_s)):
+            self._tell(text, "not understood")
+        return seen
+
+    def _tell(self, note: str, about: str) -> None:
+        """Notes about the same thing are shown once in a search."""
+        if self.on_progress is not None:
+            phase = "train" if self.reader.source else "start"
+            self.on_progress({"phase": phase, "note": note, "about": about})
 
     def _passed(self, seen: list[Seen], tree: Tree) -> list[Passed]:
         before = self.clock.first
@@ -244,17 +276,20 @@ class Run:
             tree.held_bytes()
         return passed
 
-    def _late(self, ran_s: float, silent_s: float, gap_s: float) -> str:
-        """Why no longer to wait; empty while there is hope."""
+    def _late(self, now_s: float, began_s: float, stepped_s: float, gap_s: float) -> str:
+        """Why no longer to wait; empty while there is hope. ``stepped_s``: when the last step was
+        seen."""
         times = self.timeouts
         if self.clock.first is None:
             allowed_s = times.startup_s + times.step_s
-            return f"without a step for {allowed_s:.0f} s" if ran_s > allowed_s else ""
+            return f"without a step for {allowed_s:.0f} s" if now_s - began_s > allowed_s else ""
         allowed_s = times.allowed_step_s(gap_s)
-        if silent_s > allowed_s:
-            step = self.watch.evidence.attempted + 1
+        step = self.watch.evidence.attempted + 1
+        if now_s - max(stepped_s, self.reader.last_output_s or 0.0) > allowed_s:
             return f"silent for {allowed_s:.0f} s in step {step}"
-        if ran_s > times.probe_s:
+        if now_s - stepped_s > PRINTING_PATIENCE * allowed_s:
+            return f"printing for {now_s - stepped_s:.0f} s without a step after step {step - 1}"
+        if now_s - began_s > times.probe_s:
             return f"still running after {times.probe_s:.0f} s"
         return ""
 
@@ -262,7 +297,3 @@ class Run:
         if self.on_progress is not None:
             step, of = self.watch.evidence.attempted, self.watch.least_steps
             self.on_progress({"phase": phase, "step": step, "of": max(step, of)})
-
-
-def _read(readers: Mapping[str, OutputSteps], pieces: list[Output]) -> list[Seen]:
-    return [seen for p in pieces for seen in readers[p.stream].read(p.data, p.at_s)]

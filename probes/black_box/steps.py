@@ -60,13 +60,15 @@ def advice(printed: str) -> str:
 class OutputSteps:
     """Finds steps in one stream. A progress bar's carriage return ends a line too.
 
-    A group named ``step`` (or the only group there is) is the step's number, one named ``loss`` the
-    loss.
+    A group named ``step`` (or the only group there is) is the step's number, one named ``samples``
+    the number of samples so far, one named ``loss`` the loss.
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, batch_size: int = 1) -> None:
         self._pattern = as_pattern(pattern)
-        self._number: str | int | None = "step" if "step" in self._pattern.groupindex else None
+        self._samples_per_step = max(1, batch_size)
+        named = [name for name in ("step", "samples") if name in self._pattern.groupindex]
+        self._number: str | int | None = named[0] if named else None
         if self._number is None and self._pattern.groups == 1 and not self._pattern.groupindex:
             self._number = 1
         self._rest = b""
@@ -85,7 +87,10 @@ class OutputSteps:
 
     def _number_in(self, match: re.Match[str]) -> int | None:
         text = match[self._number] if self._number is not None else None
-        return int(text) if text and text.isdecimal() and len(text) < 16 else None
+        if text is None or not text.isdecimal() or len(text) >= 16:
+            return None
+        per = self._samples_per_step if self._number == "samples" else 1
+        return -(-int(text) // per)
 
     def _loss_in(self, match: re.Match[str]) -> float | None:
         text = match["loss"] if "loss" in self._pattern.groupindex else None

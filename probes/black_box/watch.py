@@ -19,10 +19,14 @@ class Watch:
     def __init__(self, plan: Plan, cap: MemoryCap) -> None:
         self.plan = plan
         self.cap = cap
+        self._window = max(2, plan.measure_steps // 4)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all steps: they were not what they seemed."""
         self.evidence = Evidence()
         self.is_warm = False
         self._warm_s = 0.0
-        self._window = max(2, plan.measure_steps // 4)
         self._next_look = self._window
 
     @property

@@ -1,0 +1,104 @@
+"""Steps from a command's output: by a pattern, or found without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from probes.black_box.discovery.finder import StepFinder
+from probes.black_box.discovery.text import LineSplitter
+from probes.black_box.steps import OutputSteps, Seen
+
+UNDERSTOOD_WITHIN_S = 15.0
+"""Output that has flowed for this long without a step is shown to the person who waits."""
+
+
+class Piece(Protocol):
+    """Output that arrived at one moment."""
+
+    @property
+    def stream(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def at_s(self) -> float: ...
+
+
+class StepReader:
+    """Reads both streams of a command.
+
+    Args:
+        pattern: regular expression of the steps; empty to find them in the output.
+        batch_size: samples per optimizer step, for output that counts samples.
+        dataset_size: samples per epoch, where known.
+    """
+
+    def __init__(self, pattern: str, batch_size: int, dataset_size: int | None) -> None:
+        self._pattern = pattern
+        self._by_pattern: dict[str, OutputSteps] = {}
+        self._splitters: dict[str, LineSplitter] = {}
+        self._finder = StepFinder(batch_size, dataset_size)
+        self._batch_size = batch_size
+        self._first_line_s: float | None = None
+        self._is_told = False
+        self.last_output_s: float | None = None
+        """When output last arrived, on the monotonic clock."""
+
+    @property
+    def revision(self) -> int:
+        """Grows when other lines than before are taken for the steps; earlier ones do not count."""
+        return self._finder.revision
+
+    @property
+    def source(self) -> str:
+        """What the steps are read from, in one sentence; empty until that is decided."""
+        return self._finder.choice.description if self._finder.choice else ""
+
+    @property
+    def pattern(self) -> str:
+        """A pattern for ``--step`` that takes the same lines; empty until that is decided."""
+        return self._finder.choice.pattern if self._finder.choice else self._pattern
+
+    def read(self, pieces: Iterable[Piece]) -> list[Seen]:
+        """The steps that these pieces tell of. Those before the last revision are left out."""
+        found: list[Seen] = []
+        for piece in pieces:
+            if not piece.data:
+                continue
+            self.last_output_s = piece.at_s
+            if self._first_line_s is None:
+                self._first_line_s = piece.at_s
+            if self._pattern:
+                found += self._read_pattern(piece)
+                continue
+            splitter = self._splitters.setdefault(piece.stream, LineSplitter())
+            for line in splitter.lines(piece.data):
+                before = self._finder.revision
+                steps = self._finder.read(line, piece.at_s)
+                if self._finder.revision != before:
+                    found = []
+                found += [Seen(step.at_s, step.number, step.loss) for step in steps]
+        return found
+
+    def _read_pattern(self, piece: Piece) -> list[Seen]:
+        if piece.stream not in self._by_pattern:
+            self._by_pattern[piece.stream] = OutputSteps(self._pattern, self._batch_size)
+        return self._by_pattern[piece.stream].read(piece.data, piece.at_s)
+
+    def explanation(self) -> str:
+        """What was printed and what to add, for output that is not understood; empty where nothing
+        was printed or a pattern was given."""
+        if self._pattern or self._finder.choice is not None or not self._finder.lines:
+            return ""
+        return self._finder.explanation()
+
+    def overdue(self, now_s: float) -> str:
+        """The explanation, once, when output has flowed for 15 s and is not understood."""
+        if self._is_told or self._first_line_s is None:
+            return ""
+        if now_s - self._first_line_s < UNDERSTOOD_WITHIN_S:
+            return ""
+        self._is_told = True
+        return self.explanation()
