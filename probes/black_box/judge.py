@@ -33,8 +33,7 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
             (
                 Verdict.TIMEOUT,
                 f"It was {seen.late}, and was ended.",
-                seen.not_understood
-                or "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s.",
+                _late_hint(command, seen),
             ),
         )
     if seen.why == "ended" and seen.returncode != 0:
@@ -53,6 +52,16 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
         allocator_retries=0,
     )
     return _measurement(job, seen, judgement)
+
+
+def _late_hint(command: Command, seen: Observed) -> str:
+    """What to do about a time-out. No time-out is too short for output that is not understood."""
+    if seen.not_understood:
+        return seen.not_understood
+    if not seen.was_printing or command.log:
+        return "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s."
+    source = seen.steps_from or f"Steps: from lines that match {command.step}."
+    return f"It still printed. {source} If other lines are its steps, describe them with --step."
 
 
 def _failed(job: ProbeJob, command: Command, seen: Observed) -> Measurement:

@@ -37,6 +37,8 @@ POLL_S = 0.05
 PRINTING_PATIENCE = 5.0
 """A command that prints without making steps, as in an evaluation, is given this many times the
 patience for one that is silent."""
+PRINTS_WITHIN_S = 10.0
+"""A command that has printed within this time is not silent."""
 FIND_S = 0.2
 """Processes that have begun since are looked for so often."""
 
@@ -70,6 +72,8 @@ class Observed:
     """What the steps were read from, where that was found in the output, in one sentence."""
     step_pattern: str = ""
     """A pattern for ``--step`` that takes the same lines."""
+    was_printing: bool = False
+    """With a time-out: output still came."""
     not_understood: str = ""
     """What was printed and what to add, where no step was recognised in the output."""
     late: str = ""
@@ -104,6 +108,7 @@ class Run:
         self.footprint = footprint
         self.on_progress = on_progress
         self.clock = StepClock()
+        self.was_printing = False
         samples = job.batch_size * job.accumulation
         self.reader = StepReader(command.step, samples, command.dataset_size)
         self.notes: list[str] = []
@@ -146,6 +151,7 @@ class Run:
                 process.end()
                 seen.stdout_tail, seen.stderr_tail = process.take_tails()
         seen.steps_from, seen.step_pattern = self.reader.source, self.reader.pattern
+        seen.was_printing = self.was_printing
         seen.not_understood = self.reader.explanation() if not self.command.log else ""
         seen.returncode = process.returncode
         seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
@@ -228,6 +234,7 @@ class Run:
                 tree.find()
                 find_s = now_s
             held_bytes = tree.held_bytes()
+            self.reader.heard(pieces)
             seen = self._read(pieces, now_s) if log is None else log.read()
             done = False
             for passed in self._passed(seen, tree):
@@ -245,6 +252,7 @@ class Run:
             if ended:
                 return "ended", ""
             if late := self._late(now_s, began_s, heard_s, gap_s):
+                self.was_printing = now_s - (self.reader.last_output_s or 0.0) < PRINTS_WITHIN_S
                 return "timeout", late
 
     def _read(self, pieces: list[Output], now_s: float) -> list[Seen]:

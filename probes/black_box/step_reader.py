@@ -61,13 +61,15 @@ class StepReader:
         """A pattern for ``--step`` that takes the same lines; empty until that is decided."""
         return self._finder.choice.pattern if self._finder.choice else self._pattern
 
+    def heard(self, pieces: Iterable[Piece]) -> None:
+        """Output arrived, whatever it says."""
+        for piece in pieces:
+            self.last_output_s = piece.at_s
+
     def read(self, pieces: Iterable[Piece]) -> list[Seen]:
         """The steps that these pieces tell of. Those before the last revision are left out."""
         found: list[Seen] = []
         for piece in pieces:
-            if not piece.data:
-                continue
-            self.last_output_s = piece.at_s
             if self._first_line_s is None:
                 self._first_line_s = piece.at_s
             if self._pattern:

@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--log", default="")
     parser.add_argument("--note", default="")
+    parser.add_argument("--line", default="step %(step)d loss %(loss)s %(note)s")
+    parser.add_argument("--evaluates-every", type=int, default=0)
     asked = parser.parse_args()
     batch = {"ignores": 4, "few-samples": min(32, asked.batch_size)}.get(
         asked.mode, asked.batch_size
@@ -53,7 +55,9 @@ def main() -> None:
                 log.write(f'{{"step": {step}, "loss": {1 / step}}}\n')
         else:
             loss = "nan" if asked.mode == "diverges" and step > 3 else f"{1 / step:.3f}"
-            print(f"step {step} loss {loss} {asked.note}")
+            if asked.evaluates_every and step % asked.evaluates_every == 1:
+                print(f"step {step}: train loss 1.0, val loss 1.1")
+            print(asked.line % {"step": step, "loss": loss, "note": asked.note})
 
 
 if __name__ == "__main__":

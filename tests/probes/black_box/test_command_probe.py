@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from probes.black_box import ignored
+from probes.black_box import ignored, step_reader
 from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
@@ -109,6 +110,48 @@ def test_a_kill_from_outside_is_not_taken_for_memory() -> None:
 def test_a_loss_that_is_not_a_number_ends_it() -> None:
     m = probe("--mode diverges", step=r"step (?P<step>\d+) loss (?P<loss>\S+)")
     assert m.verdict is Verdict.NON_FINITE
+
+
+def test_a_loss_that_is_not_a_number_is_found_without_a_pattern() -> None:
+    assert probe("--mode diverges").verdict is Verdict.NON_FINITE
+    other = probe("--mode diverges --line 'it %(step)d | train_loss=%(loss)s'")
+    assert other.verdict is Verdict.NON_FINITE
+
+
+def test_steps_are_found_told_once_and_kept_with_the_measurement() -> None:
+    told: list[dict[str, object]] = []
+    rest = "--evaluates-every 20 --line 'iter %(step)d: loss %(loss)s, time 2.00ms, mfu 1.00%%'"
+    m = prober().probe(job(rest), on_progress=told.append)
+    assert m.passed, m.reason
+    notes = [message["note"] for message in told if "note" in message]
+    assert len(notes) == 1
+    assert "`iter 1: loss" in str(notes[0])
+    assert m.environment["steps_from"].startswith("Steps: from lines like `iter 1: loss")
+    assert re.search(m.environment["step_pattern"], "iter 7: loss 0.3")["step"] == "7"  # type: ignore[index]
+
+
+def test_a_pattern_wins_over_what_is_found() -> None:
+    m = probe(step=r"loss (?P<loss>\S+)")
+    assert m.passed, m.reason
+    assert "steps_from" not in m.environment
+
+
+def test_output_that_is_not_understood_is_shown_soon_and_no_time_out_is_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(step_reader, "UNDERSTOOD_WITHIN_S", 0.2)
+    told: list[dict[str, object]] = []
+    unknown = job("--line 'part %(step)d of the work is done'")
+    with pytest.raises(MeasurementError) as failure:
+        prober(Timeouts(startup_s=0.8, step_s=0.2, probe_s=60.0)).probe(
+            unknown, on_progress=told.append
+        )
+    (note,) = [str(message["note"]) for message in told if "note" in message]
+    for text in (note, str(failure.value)):
+        assert "of the work is done" in text
+        assert "--step" in text
+        assert "timeout_s" not in text
+        assert "silent" not in text
 
 
 def test_a_hang_is_a_time_out_and_names_the_step() -> None:
