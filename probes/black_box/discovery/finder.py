@@ -195,6 +195,8 @@ class StepFinder:
             delta = growth.add(slot.value)
             if growth.lines <= LOOKED_AT:
                 track.look(line, slot, found)
+                if slot.is_bar:
+                    track.example = raw.strip()
             if found is None and 0 <= track.seen_loss_line < self._loss_lines and delta > 0:
                 track.losses_beside += growth.restarts == restarts
             track.seen_loss_line = self._loss_lines
@@ -296,7 +298,10 @@ class StepFinder:
         growing = [
             track
             for track in self._tracks.values()
-            if track is not None and track.growth.is_monotone and track.growth.ups
+            if track is not None
+            and track.growth.is_monotone
+            and track.growth.ups
+            and (track.has_loss or track.kind is not Kind.BARE)
         ]
         if growing:
             best = max(growing, key=lambda track: (track.score, track.growth.ups))
