@@ -1,10 +1,10 @@
-"""Two measured results side by side, and whether they differ by more than chance. Pure.
+"""Two measured results side by side, and whether they differ by more than chance.
 
-A stored interval (``StepTime``) covers 90 % of the means of such runs, in other processes too. Two
-of them make one of the ratio by MOVER, the method of variance estimates recovery (Zou and Donner,
-2008), on logarithms: the distances from the means to the limits add up in quadrature. The
-difference is significant where that interval does not contain "equal". Overlapping intervals do not
-decide it: two 90 % intervals may overlap although the difference is certain.
+A stored interval (``StepTime``) covers 90 % of the means of such runs, also in other processes. The
+interval of the ratio is computed from two of them by MOVER, the method of variance estimates
+recovery (Zou and Donner, 2008), on logarithms: the distances from the means to the limits add in
+quadrature. A difference is significant if that interval excludes 1. Overlapping intervals do not
+decide it: two 90 % intervals can overlap although the difference is significant.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Literal
 from probes.measurement import Config, Measurement
 
 METHOD = (
-    "The 90 % interval of the ratio is made from the two stored 90 % intervals of the mean step "
-    "time (block bootstrap over the steps, widened by what tells two processes apart) by MOVER on "
-    "logarithms (Zou and Donner, 2008). A difference is called significant where that interval "
-    "does not contain 1: if there were none, one comparison in ten would be called so. Memory "
-    "and batch are single confirmed results without an interval."
+    "The 90 % interval of the ratio is computed by MOVER on logarithms (Zou and Donner, 2008) from "
+    "the two stored 90 % intervals of the mean step time (block bootstrap over the steps, widened "
+    "by the variation between processes). A difference is significant if that interval excludes 1; "
+    "without any real difference, one comparison in ten is significant. Memory and batch are "
+    "single confirmed results without an interval."
 )
 
 
@@ -33,17 +33,17 @@ class Interval:
     high: float
 
     def reciprocal(self, factor: float = 1.0) -> Interval:
-        """Of ``factor`` divided by this."""
+        """The interval of ``factor`` divided by this value."""
         high = factor / self.low if self.low > 0 else math.inf
         return Interval(factor / self.mean, factor / self.high, high)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One confirmed config on a device: what stands on one side."""
+    """One side of a comparison: a confirmed config on a device."""
 
     reference: str
-    """By which it can be asked for again."""
+    """The id to request it by."""
     title: str
     workload: str
     device: str
@@ -66,12 +66,12 @@ Answer = Literal["faster", "slower", "equal", "unknown"]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """B against A in one quantity where more is better."""
+class ThroughputChange:
+    """The throughput of B relative to A."""
 
     ratio: Interval
     answer: Answer
-    """Of B; ``equal``: no difference can be told."""
+    """Whether B is faster; ``equal`` if there is no significant difference."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,23 @@ class Comparison:
 
     a: Result
     b: Result
-    throughput: Difference | None
+    throughput: ThroughputChange | None
     caveats: list[str]
-    """What keeps the two from being comparable."""
+    """Why the two may not be comparable."""
 
     @property
     def sentence(self) -> str:
         if self.throughput is None:
-            return "One of the two has no step time: their pace cannot be compared."
+            return "One side has no step time, so the two cannot be compared."
         ratio = self.throughput.ratio
         between = f"{_percent(ratio.low)} to {_percent(ratio.high)}"
+        change = f"B relative to A is {_percent(ratio.mean)}"
         if self.throughput.answer == "equal":
-            return (
-                f"No significant difference in throughput: B against A is {_percent(ratio.mean)} "
-                f"({between})."
-            )
+            return f"No significant difference in throughput: {change} ({between})."
         if self.throughput.answer == "unknown":
-            return f"Whether they differ cannot be told: B against A is {_percent(ratio.mean)}."
+            return (
+                f"The intervals are too wide to compare: B relative to A is {_percent(ratio.mean)}."
+            )
         return (
             f"B is significantly {self.throughput.answer}: {_percent(ratio.mean)} throughput "
             f"({between})."
@@ -104,12 +104,12 @@ class Comparison:
 
 
 def compare(a: Result, b: Result) -> Comparison:
-    """B against A."""
+    """Compare B with A."""
     first, second = a.throughput_samples_per_s, b.throughput_samples_per_s
     difference = None
     if first is not None and second is not None:
         ratio = ratio_of(second, first)
-        difference = Difference(ratio, _answer(ratio))
+        difference = ThroughputChange(ratio, _answer(ratio))
     return Comparison(a, b, difference, _caveats(a, b))
 
 
@@ -146,13 +146,13 @@ def _caveats(a: Result, b: Result) -> list[str]:
     for name, side in (("A", a), ("B", b)):
         if side.run.tainted:
             found.append(
-                f"{name} was measured while the machine was disturbed "
-                f"({'; '.join(side.run.tainted)}): it may be faster than it looks."
+                f"{name} was measured while other programs disturbed the machine "
+                f"({'; '.join(side.run.tainted)}): it may be faster than shown."
             )
         elif side.run.step_time is not None and not side.run.step_time.converged:
             found.append(f"The step times of {name} varied more than usual: see its interval.")
     if a.workload != b.workload:
-        found.append("The workloads differ: a sample of one is not a sample of the other.")
+        found.append("The workloads differ, so samples per second are not directly comparable.")
     return found
 
 

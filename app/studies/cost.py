@@ -76,6 +76,6 @@ def _per_config_s(
         if trials:
             per_config_s = sum(each.wall_s for each in found) / trials
             measured = "the config" if trials == 1 else f"the {trials} configs"
-            return per_config_s, f"{measured} measured of {words}"
+            return per_config_s, f"{measured} measured for {words}"
     per_config_s = PROBES_PER_CONFIG * START_S + settings.probe.measure_budget_s
     return per_config_s, "the configured times of a probe: nothing like it has been measured yet"

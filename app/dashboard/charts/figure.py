@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 DIGITS = 5
@@ -138,33 +138,12 @@ class Figure:
         """JSON-ready, by column, rounded to visible precision. NaN and infinity become null."""
         return {
             "title": self.title,
-            "x": _axis(self.x),
-            "y": _axis(self.y),
+            "x": _plain(self.x),
+            "y": _plain(self.y),
             "series": [_series(each) for each in self.series if each.points],
-            "bands": [
-                {
-                    "name": band.name,
-                    "role": band.role,
-                    "x": _numbers(band.x),
-                    "low": _numbers(band.low),
-                    "high": _numbers(band.high),
-                }
-                for band in self.bands
-            ],
-            "rules": [
-                {"name": r.name, "role": r.role, "axis": r.axis, "at": short(r.at)}
-                for r in self.rules
-            ],
-            "zones": [
-                {
-                    "name": zone.name,
-                    "role": zone.role,
-                    "axis": zone.axis,
-                    "low": short(zone.low),
-                    "high": short(zone.high),
-                }
-                for zone in self.zones
-            ],
+            "bands": [_plain(each) for each in self.bands],
+            "rules": [_plain(each) for each in self.rules],
+            "zones": [_plain(each) for each in self.zones],
             "height": self.height,
             "together": self.together,
         }
@@ -246,16 +225,15 @@ def _numbers(values: Sequence[float | None]) -> list[float | None]:
     return [short(value) for value in values]
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
-    return {
-        "label": axis.label,
-        "unit": axis.unit,
-        "scale": axis.scale,
-        "from_zero": axis.from_zero,
-        "low": short(axis.low),
-        "high": short(axis.high),
-        "categories": list(axis.categories),
-    }
+def _plain(part: Axis | Band | ReferenceLine | Zone) -> dict[str, Any]:
+    """The fields of a part, JSON-ready."""
+    return {name: _sent(value) for name, value in asdict(part).items()}
+
+
+def _sent(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_sent(each) for each in value]
+    return short(value) if isinstance(value, float) else value
 
 
 def _series(series: Series) -> dict[str, Any]:

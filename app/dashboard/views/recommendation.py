@@ -22,7 +22,7 @@ from app.validity.last_seen import validities
 from optimizer.budgets import Budget, Objective
 from optimizer.records import Grade, Recommendation
 from probes.errors import InputError
-from probes.measurement import Config, Measurement
+from probes.measurement import Measurement
 
 BINDINGS = {
     "memory": "A larger batch does not fit into the allowed memory.",
@@ -177,25 +177,19 @@ def _capacity(recommendation: Recommendation) -> Figure | None:
     others = [*recommendation.front, *recommendation.alternatives]
     if not recommendation.parameters or not others:
         return None
-    chosen = Spot(
-        recommendation.config,
-        recommendation.batch_size,
-        recommendation.parameters,
-        recommendation.throughput_samples_per_s,
-        recommendation.cycle_time_s.get("mean"),
-        is_incumbent=True,
-    )
-    spots = {_key(chosen.config): chosen}
-    for other in others:
-        if other.get("parameters"):
+    chosen = recommendation.to_dict()
+    spots: dict[str, Spot] = {}
+    for each in [chosen, *others]:
+        if each.get("parameters"):
             spot = Spot(
-                other["config"],
-                other["batch_size"],
-                other["parameters"],
-                other["throughput_samples_per_s"],
-                other["cycle_time_s"].get("mean"),
+                each["config"],
+                each["batch_size"],
+                each["parameters"],
+                each["throughput_samples_per_s"],
+                each["cycle_time_s"].get("mean"),
+                is_incumbent=each is chosen,
             )
-            spots.setdefault(_key(spot.config), spot)
+            spots.setdefault(str(sorted(spot.config.items())), spot)
     if len(spots) < 2:
         return None
     loss = None
@@ -203,10 +197,6 @@ def _capacity(recommendation: Recommendation) -> Figure | None:
         loss = budget.throughput_loss or None
     figure = capacity_figure(list(spots.values()), loss)
     return replace(figure, title="The alternatives: throughput against capacity")
-
-
-def _key(config: Config) -> str:
-    return str(sorted(config.items()))
 
 
 def _id_of(other: dict[str, Any], records: Sequence[MeasurementRecord]) -> int | None:

@@ -49,7 +49,7 @@ class TestSignificance:
     def test_an_interval_down_to_zero_decides_nothing(self):
         found = compare(result(0.1, half=1.0), result(0.001))
         assert found.throughput.answer == "unknown"
-        assert "cannot be told" in found.sentence
+        assert "too wide" in found.sentence
 
     def test_without_a_step_time_nothing_is_said_of_the_pace(self):
         run = measurement(8, Verdict.OOM)
@@ -88,7 +88,7 @@ class TestCaveats:
     def test_a_disturbed_side_is_named(self):
         found = compare(result(0.1), result(0.1, tainted=["power cap"]))
         assert len(found.caveats) == 1
-        assert found.caveats[0].startswith("B was measured while the machine was disturbed (power")
+        assert found.caveats[0].startswith("B was measured") and "(power" in found.caveats[0]
 
     def test_two_workloads_are_not_one(self):
         found = compare(result(0.1), result(0.1, workload="other"))
