@@ -94,9 +94,7 @@ class Comparison:
         if self.throughput.answer == "equal":
             return f"No significant difference in throughput: {change} ({between})."
         if self.throughput.answer == "unknown":
-            return (
-                f"The intervals are too wide to compare: B relative to A is {_percent(ratio.mean)}."
-            )
+            return f"The intervals are too wide to compare: {change}."
         return (
             f"B is significantly {self.throughput.answer}: {_percent(ratio.mean)} throughput "
             f"({between})."
