@@ -139,8 +139,8 @@ def problem_of(error: Exception) -> HttpProblem:
     if isinstance(error, (TonnageError, PoolTimeout)):
         return _of_rules(error)
     if isinstance(error, IntegrityError):
-        return HttpProblem(types.CONFLICT, "Something else was changed at the same moment.")
-    return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was kept.")
+        return HttpProblem(types.CONFLICT, "Another request changed it at the same moment.")
+    return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was stored.")
 
 
 _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
@@ -160,31 +160,31 @@ def _of_rules(error: Exception) -> HttpProblem:
     kind = next(kind for rule, kind in _RULES if isinstance(error, rule))
     if kind is not types.UNAVAILABLE and not isinstance(error.__cause__, DBAPIError):
         return HttpProblem(kind, str(error))
-    # Where the database is, and as whom we use it, is nobody's business.
+    # The answer must not reveal where the database is, nor its user.
     log.warning("Unavailable: %s", error)
     return HttpProblem(
         types.UNAVAILABLE,
-        "What the service needs (its database, most likely) cannot be used now; its log says why.",
+        "The service cannot use its database now; its log says why.",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 
 def _of_http(error: HTTPException) -> HttpProblem:
-    """Those that the framework raises by itself."""
+    """Errors that the framework raises."""
     headers = dict(error.headers or {}) or None
     if error.status_code == 404:
         return HttpProblem(types.NOT_FOUND, "There is nothing at this path.", headers=headers)
     if error.status_code == 400:
-        return HttpProblem(types.MALFORMED_BODY, "The body is no JSON document.", headers=headers)
+        return HttpProblem(types.MALFORMED_BODY, "The body is not JSON.", headers=headers)
     log.error("The framework raised %d: %s", error.status_code, error.detail)
-    return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was kept.")
+    return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was stored.")
 
 
 def _of_validation(error: RequestValidationError) -> HttpProblem:
     found = error.errors()
     if found and found[0]["type"] == "json_invalid":
         where = f"at character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
-        return HttpProblem(types.MALFORMED_BODY, f"The body is no JSON document ({where}).")
+        return HttpProblem(types.MALFORMED_BODY, f"The body is not a JSON document ({where}).")
     fields = [FieldProblem(field=_dotted(each["loc"]), message=_message(each)) for each in found]
     first = f"{fields[0].field}: {fields[0].message}" if fields else "A field is wrong"
     more = f" ({len(fields) - 1} more in errors)" if len(fields) > 1 else ""

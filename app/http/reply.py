@@ -51,7 +51,7 @@ class TextReply(TaggedReply):
 
 def stored(text: str) -> bytes:
     """A stored document as the JSON that is sent. Only one with numbers that JSON does not have,
-    which are stored under a marker, has to be read and written anew."""
+    which are stored under a marker, has to be decoded and written again."""
     if MARKER in text:
         text = json.dumps(finite(decoded(json.loads(text))), allow_nan=False)
     return text.encode()

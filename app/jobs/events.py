@@ -1,5 +1,5 @@
-"""What happens to a job, stored as numbered events: whoever watches a study can come back later and
-misses nothing. ``Report`` writes what a running study tells; ``read`` gives it back."""
+"""What happens to a job, stored as numbered events: a reader that comes back with the number of
+the last event it saw misses nothing. ``Report`` stores what a running study reports."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ KINDS = (
     "failed",
     "cancelled",
 )
-"""What there is to see; ``docs/jobs.md`` says what each carries."""
+"""Every kind; ``docs/jobs.md`` says what each carries."""
 
 PAGE = 500
 REMIND_S = 60.0
-"""Who waits says so this often."""
+"""A job that waits says so this often."""
 
 log = logging.getLogger(__name__)
 

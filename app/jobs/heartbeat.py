@@ -1,4 +1,4 @@
-"""Which runners of other hosts have fallen silent, judged by our own clock alone."""
+"""Which runners of other hosts have fallen silent, judged by the clock of this process alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from app.tuning.owner import this_place
 
 
 class HeartbeatMonitor:
-    """Remembers since when each runner's count of beats has stood still.
+    """Remembers since when each runner's count of beats has not changed.
 
-    Clocks of two hosts may differ, and any of them may be set: what is compared is how long we
-    have been watching, by a clock that only goes forward.
+    The clocks of two hosts may differ, and each may be set. What counts is how long this process
+    has been watching, by a clock that only goes forward.
     """
 
     def __init__(self, dead_after_s: float, clock: Callable[[], float]) -> None:
@@ -21,7 +21,8 @@ class HeartbeatMonitor:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def silent(self, runners: Iterable[RunnerRecord]) -> list[str]:
-        """Ids of those elsewhere that have not stirred for so long. Call it again and again."""
+        """Ids of runners on other hosts whose count has not changed for ``dead_after_s``. Call it
+        at regular intervals."""
         now_s, place = self._clock(), this_place()
         before, self._seen = self._seen, {}
         found = []
@@ -37,5 +38,6 @@ class HeartbeatMonitor:
         return found
 
     def forget(self) -> None:
-        """Begin anew: while we could not look, they could not stir either, perhaps."""
+        """Start over: while this process could not reach the database, the runners may not have
+        either."""
         self._seen.clear()

@@ -1,7 +1,7 @@
-"""Makes sure that a runner is there: what ``tonnage serve`` does so that it is enough by itself.
+"""Starts a runner when there is work and none is running: ``tonnage serve`` alone is then enough.
 
-The runner is a process of its own, in a session of its own. It lives on when the service is
-restarted or killed, and ends by itself when there has been nothing to do for a while.
+The runner is a separate process in its own session. It keeps running when the service is restarted
+or killed, and ends when it has had nothing to do for a while.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LOG_FILE = "runner.log"
 LOG_BYTES = 1_000_000
 LOOK_EVERY_S = 5.0
 RETRY_S = 30.0
-"""A runner that ended at once will do so again: not before that."""
+"""Time between two starts: a runner that ended at once would probably do so again."""
 TAIL_CHARACTERS = 500
 
 log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Starts a runner on this host when there is work and none is there.
+    """Starts a runner on this host when there is work and none is running.
 
     Call ``ensure`` when the service starts, every few seconds, and after a study was submitted.
     """
@@ -59,8 +59,8 @@ class Keeper:
         """Why the last runner that was started ended at once; empty when all is well."""
 
     def ensure(self) -> bool:
-        """Start a runner where one is needed; returns whether it did. Raises what the database
-        raises, and ``MeasurementError`` never."""
+        """Start a runner if one is needed; returns whether it did. Raises what the database raises,
+        but never ``MeasurementError``."""
         self._look_after_last()
         if not self._settings.runner.with_service or not self._is_needed():
             return False
@@ -100,7 +100,7 @@ class Keeper:
         log.info("Runner started: process %d.", self._process.pid)
 
     def _look_after_last(self) -> None:
-        """A runner that we started and that ended is ours to take note of."""
+        """Note how the runner that was started here ended, if it has."""
         status = self._process.poll() if self._process is not None else None
         if status is None:
             return
@@ -152,14 +152,14 @@ def runner_command(settings: Settings) -> list[str]:
 
 
 def lock_file(settings: Settings, database: Database) -> Path:
-    """One for every database, on this host: who holds it is the runner that does everything."""
+    """One per database on this host. The runner that offers every device holds it."""
     return settings.data_dir / f"runner-{short_hash(database.shown_url)}.lock"
 
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[bool]:
-    """Whether this process is the one that holds the lock. It is given up with the process,
-    however that ends, and is not inherited."""
+    """Whether this process holds the lock. The lock ends with the process, however that ends, and
+    child processes do not inherit it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
@@ -183,7 +183,7 @@ def is_held(path: Path) -> bool:
 
 
 def _log_file(folder: Path) -> IO[bytes]:
-    """What runners say on stderr, begun anew when it has become long."""
+    """What runners write to stderr; emptied when it has become long."""
     path = folder / LOG_FILE
     long = path.exists() and path.stat().st_size > LOG_BYTES
     return path.open("wb" if long else "ab")

@@ -1,4 +1,5 @@
-"""The devices there are now: those of this machine with their sensors, those that runners offer."""
+"""The devices that can be used now: those of this machine, with their sensors, and those that
+runners offer."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ class LiveDevice:
     unread: str = ""
     """Why its sensors are not read."""
     lease: str = ""
-    """Who measures on it; empty when nobody does."""
+    """The process that measures on it; empty without one."""
     study_id: str = ""
     """The study that runs on it."""
     seen_at: datetime | None = None

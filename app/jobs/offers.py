@@ -1,4 +1,4 @@
-"""What a runner can run: the workloads registered on its host, on the devices it has."""
+"""What a runner can run: the workloads registered on its host, on the devices of the host."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 ``python -P -m app.jobs.process JOB RUNNER DEVICE``, with the database in ``TONNAGE_DATABASE_URL``
 (its password must not stand on a command line) and a pipe from the runner as its standard input.
-It is apart from the runner so that whatever a study does to it – memory, a library that crashes –
-leaves the runner to tell, and so that it can be ended at any moment.
+It is separate from the runner, so that the runner survives whatever a study does to its process
+(memory, a library that crashes), and so that the study can be ended at any moment.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STDIN = 0
 EXIT_DONE = 0
 """How the job ended is stored."""
 EXIT_AGAIN = os.EX_TEMPFAIL
-"""The database could not be used: nothing is stored of how it ended, and it should be run again."""
+"""The database could not be used: how the job ended is not stored, and it should be run again."""
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: end as if interrupted, but the job is to go on later."""
+    """SIGTERM: end as if interrupted, but the job will be resumed."""
 
 
 def main(arguments: list[str], run: RunStudy = run_study) -> int:
@@ -105,7 +105,7 @@ def run_job(
 
 def outcome(answer: StudyAnswer) -> tuple[str, str, dict[str, object]]:
     """State, message and event data of a study that came to its end. One that could not measure
-    anything has failed: the same request goes on with it when the machine is quiet."""
+    anything has failed: the same request resumes it when the machine is quiet."""
     recommendation = answer.recommendation
     data: dict[str, object] = {
         "study_id": answer.study_id,
@@ -117,10 +117,10 @@ def outcome(answer: StudyAnswer) -> tuple[str, str, dict[str, object]]:
 
 
 def end_with_runner() -> None:
-    """When the runner is gone, however it ended, this process goes too, and its worker with it.
+    """End this process and its worker when the runner has ended, however it ended.
 
-    On Linux the kernel sees to it, even while native code keeps Python from running; everywhere, a
-    thread waits for the end of the pipe that the runner holds.
+    On Linux the kernel does it, even while native code keeps Python from running; on every system a
+    thread also waits for the end of the pipe that the runner holds.
     """
     from probes.processes.guard import die_with
 
@@ -146,7 +146,7 @@ def _terminate(_number: int, _frame: object) -> None:
 
 
 def _only_once() -> None:
-    """A second signal must not break off what the first one began: that takes a kill."""
+    """A second signal must not interrupt the clean-up that the first one began; SIGKILL does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

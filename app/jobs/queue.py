@@ -1,8 +1,8 @@
-"""The runner's side of the queue: take a job, report on it, end it, give it back, inherit it.
+"""The runner's side of the queue: take a job, report on it, end it, give it back, take it over.
 
-Every function is one step inside the caller's writing transaction. Two facts are kept by the
-database itself, whatever runs at once: there is one active job per request (``active_key``) and
-one running job per device (``lease``).
+Every function is one step inside the caller's writing transaction. The database itself guarantees
+two facts under concurrency: one active job per request (``active_key``) and one running job per
+device (``lease``).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from app.tuning.owner import Owner, this_place
 from probes.errors import TonnageError
 
 MAX_DEATHS = 3
-"""A job that ended its process so often in a row, with nothing new to show for it, is given up."""
+"""A job whose process died this often in a row, without a new measurement, fails."""
 
 ELSEWHERE_AFTER = timedelta(minutes=10)
-"""For so long an interrupted job waits for the device it was measured on; measurements hold only
-there, so another device means beginning anew."""
+"""How long an interrupted job waits for the device it was measured on. Measurements are valid only
+there: on another device the study starts over."""
 
 PROGRESS = ("measured", "settled")
-"""Events after which a job counts as getting on."""
+"""Events that show that a job makes progress."""
 
 _EVENT_OF = {
     QUEUED: "queued",
@@ -52,7 +52,7 @@ _EVENT_OF = {
 
 
 class LeaseLost(TonnageError):
-    """The job is not this runner's any more: it was taken for dead, or the job was deleted."""
+    """This runner does not own the job any more: it was taken for dead, or the job was deleted."""
 
 
 def claim(
@@ -62,7 +62,7 @@ def claim(
     busy: Collection[str] = (),
     skip: Collection[str] = (),
 ) -> tuple[Job, DeviceOffer] | None:
-    """Take the oldest waiting job that this runner can run now; ``None`` when there is none.
+    """Take the oldest waiting job that this runner can run now; ``None`` if no job waits for it.
 
     ``busy`` are devices not to use, ``skip`` jobs not to take. Raises ``IntegrityError`` when
     another runner takes the device at the same moment.
@@ -127,30 +127,31 @@ def end(
     """A job is over, or goes back to the queue, unless it was to be cancelled. Raises
     ``LeaseLost``."""
     row = owned(session, job_id, runner_id)
-    _let_go_of_dead_study(session, row)
+    _release_dead_study(session, row)
     if state == QUEUED and row.cancel_requested:
         state, message = CANCELLED, "Cancelled."
     close(session, row, state, message, data)
 
 
 def died(session: Session, job_id: str, runner_id: str, how: str) -> None:
-    """A job's process ended without a word: try again, or give it up. Raises ``LeaseLost``."""
+    """A job's process ended without storing why: interrupt the job so that it is tried again, or
+    fail it. Raises ``LeaseLost``."""
     row = owned(session, job_id, runner_id)
-    _let_go_of_dead_study(session, row)
+    _release_dead_study(session, row)
     _after_death(session, row, f"Its process {how}.")
 
 
 def bury(session: Session, runner_id: str) -> list[Job]:
-    """Inherit from a runner that is dead: its jobs wait for another, and may be taken at once.
+    """Remove a dead runner: its jobs are interrupted, and another runner may take them at once.
 
-    Returns them as they are now. Burying one that is gone already does nothing.
+    Returns the jobs as they are now. Does nothing if the runner has been removed already.
     """
     runner = runner_repository.locked(session, runner_id)
     if runner is None:
         return []
     jobs = []
     for row in repository.running_of(session, runner_id):
-        _let_go_of_study(session, row, runner)
+        _release_study(session, row, runner)
         _after_death(
             session, row, f"Its runner (process {runner.owner.pid} of {runner.owner.host}) ended."
         )
@@ -160,8 +161,8 @@ def bury(session: Session, runner_id: str) -> list[Job]:
 
 
 def bury_dead_here(session: Session) -> list[Job]:
-    """Bury the runners whose process is gone, where that can be seen: see ``this_place``. The
-    processes of its jobs end with a runner, but a moment later: for them is waited."""
+    """Bury the runners whose process has ended, as far as this process can see (``this_place``).
+    The processes of a runner's jobs end a moment after it: a runner is buried when they have."""
     place = this_place()
     dead = [
         runner.id
@@ -184,7 +185,7 @@ def owned(session: Session, job_id: str, runner_id: str) -> JobRow:
 def close(
     session: Session, row: JobRow, state: str, message: str, data: dict[str, Any] | None = None
 ) -> None:
-    """Put a locked job into a state in which nobody runs it."""
+    """Put a locked job into a state in which no runner has it."""
     now = utc_now()
     if row.state == RUNNING and row.started_at is not None:
         row.wall_s += max(0.0, (now - row.started_at).total_seconds())
@@ -208,11 +209,11 @@ def _after_death(session: Session, row: JobRow, what: str) -> None:
             row,
             FAILED,
             f"{what} That happened {row.deaths} times in a row without a new measurement, so it "
-            "is not tried again. Look at the runner's log and at the memory of its host, then "
-            "start the study again: it goes on where it stood.",
+            "was not tried again. Look at the runner's log and at the memory of its host, then "
+            "start the study again: it resumes where it stopped.",
         )
     else:
-        close(session, row, INTERRUPTED, f"{what} The next runner goes on with it.")
+        close(session, row, INTERRUPTED, f"{what} The next runner resumes it.")
 
 
 def _still_runs(session: Session, runner_id: str) -> bool:
@@ -224,27 +225,27 @@ def _still_runs(session: Session, runner_id: str) -> bool:
     return False
 
 
-def _let_go_of_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
-    """Its process went with the runner: nobody needs to wait until the study has been silent for
-    long."""
+def _release_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
+    """The process of the study ended with the runner, so the study and its claims are released at
+    once instead of after a long silence."""
     if runner.place == this_place():
-        _let_go_of_dead_study(session, row)
+        _release_dead_study(session, row)
         return
     owner = _owner_of_study(session, row)
     if owner is not None and owner.host == runner.owner.host and owner.pid == row.pid:
         studies.close(session, _study_id(row), studies.INTERRUPTED, "Its runner ended.", 0.0)
 
 
-def _let_go_of_dead_study(session: Session, row: JobRow) -> None:
-    """Nobody runs a study whose process is gone, whatever becomes of the job. (One that was killed
-    could not say so itself.)"""
+def _release_dead_study(session: Session, row: JobRow) -> None:
+    """Release a study whose process has ended, whatever becomes of the job. (A process that was
+    killed could not do so itself.)"""
     owner = _owner_of_study(session, row)
     if owner is not None and owner.is_here and not owner.is_alive():
         studies.close(session, _study_id(row), studies.INTERRUPTED, "Its process ended.", 0.0)
 
 
 def _owner_of_study(session: Session, row: JobRow) -> Owner | None:
-    """Who runs the job's study by what is stored; ``None`` where nobody does."""
+    """The stored owner of the job's study; ``None`` if the study is not running."""
     study = studies.get(session, _study_id(row))
     return study.owner if study is not None and study.state == studies.RUNNING else None
 

@@ -12,7 +12,7 @@ QUEUED, RUNNING, INTERRUPTED = "queued", "running", "interrupted"
 FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
 
 WAITING = (QUEUED, INTERRUPTED)
-"""A runner may take it: it has not begun, or its runner ended."""
+"""A runner may take the job: it has not begun, or its runner ended."""
 ACTIVE = (*WAITING, RUNNING)
 OVER = (FINISHED, FAILED, CANCELLED)
 STATES = (*ACTIVE, *OVER)
@@ -25,16 +25,16 @@ class Job:
     id: str
     """What ``submit`` returned, for as long as the job is kept."""
     study_id: str | None
-    """The study that answers it: with the job's own id where the question is new, an older one
-    that is gone on with (or has the answer) where it is not; ``None`` until a runner knows."""
+    """The study that answers the job. It has the job's own id if the question is new; otherwise it
+    is the older study that is resumed or has the answer. ``None`` until a runner knows."""
     state: str
-    """``queued``, ``running``, ``interrupted`` (its runner ended; another goes on with it),
+    """``queued``, ``running``, ``interrupted`` (its runner ended; another one resumes it),
     ``finished``, ``failed`` or ``cancelled``."""
     request: StudyRequest
     message: str
     """Why it failed, was interrupted or found nothing, or what it waits for."""
     deaths: int
-    """How often in a row it took its process with it without having stored anything new."""
+    """How often in a row its process died without having stored anything new."""
     cancel_requested: bool
     runner_id: str | None
     lease: str | None

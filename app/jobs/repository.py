@@ -18,7 +18,7 @@ from app.tuning.request import StudyRequest
 
 @dataclass(frozen=True)
 class Runnable:
-    """Which waiting jobs somebody could run: one of these workloads on one of these devices."""
+    """Which waiting jobs a runner could run: one of these workloads on one of these devices."""
 
     workloads: Collection[str]
     devices: Collection[str]

@@ -1,4 +1,4 @@
-"""A job's study, run: what ``tonnage tune`` does, told to the job instead of to a terminal."""
+"""Running the study of a job: what ``tonnage tune`` does, reported as events of the job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from app.tuning.tune import StudyAnswer
 
 POLL_S = 1.0
-"""How often it is looked whether another process has ended with the study."""
+"""How often to check whether the other process has ended."""
 
 
 def run_study(
@@ -67,7 +67,7 @@ def run_study(
 
 
 def wait_for_owner(database: Database, study_id: str) -> None:
-    """Until nobody runs the study any more, as far as can be seen from here."""
+    """Until no process runs the study, as far as this one can see."""
     while True:
         time.sleep(POLL_S)
         if not studies.run_by(studies.get(database, study_id)):
@@ -75,7 +75,7 @@ def wait_for_owner(database: Database, study_id: str) -> None:
 
 
 def _patient(settings: Settings, request: StudyRequest) -> Settings:
-    """A job has nobody who waits at a terminal: it takes its turn, however long that is."""
+    """Nobody waits at a terminal for a job: it waits for the device for as long as that takes."""
     changes: dict[str, object] = {"lease_wait_s": math.inf}
     if request.accept_disturbed is not None:
         changes["accept_disturbed"] = request.accept_disturbed

@@ -1,7 +1,7 @@
 """A runner: takes jobs from the queue and runs each in a process of its own.
 
-It never measures and never searches itself, so that it stays small and outlives whatever a study
-does. All it knows is in the database: it can be killed at any moment, and another one inherits.
+It never measures or searches itself, so that it stays small and survives whatever a study does. All
+it knows is in the database: it can be killed at any moment, and another runner takes over.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from probes.errors import TonnageError
 
 POLL_S = 0.5
 AGAIN_AFTER_S = 5.0
-"""A job that was given back is not taken up again at once by the same runner."""
+"""A runner waits this long before it takes a job again that it has given back."""
 
 CANCEL, STOP, LOST = "cancel", "stop", "lost"
 """Why a job's process is being ended."""
@@ -88,9 +88,9 @@ def start_process(database: Database) -> Start:
 class Runner:
     """Runs jobs on what it offers, one per device, until it is stopped.
 
-    ``changed`` is asked now and then, while nothing runs, what is offered if that has changed.
-    ``start`` and ``clock`` are given for tests. ``run`` returns when everything has been given
-    back; ``step`` is one round of it, for who keeps the time himself.
+    ``changed`` is called now and then while nothing runs; it returns the new offers if they have
+    changed. ``start`` and ``clock`` are for tests. ``run`` returns when every job has been given
+    back; ``step`` is one round of it, for a caller with a clock of its own.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Runner:
         return [each.job_id for each in self._running]
 
     def run(self, idle_exit_s: float | None = None) -> None:
-        """Until ``stop`` is called, or there was nothing to do for so long."""
+        """Until ``stop`` is called, or there was nothing to do for ``idle_exit_s`` seconds."""
         while not self._stopping:
             self.step()
             if idle_exit_s is not None and self.idle_s >= idle_exit_s:
@@ -150,7 +150,8 @@ class Runner:
         self._stopping = True
 
     def step(self) -> None:
-        """One round. A database that cannot be used is waited for; the studies go on meanwhile."""
+        """One round. If the database cannot be used the runner waits for it; running studies
+        continue."""
         try:
             self._sign_of_life()
             self._reap()
@@ -160,7 +161,7 @@ class Runner:
         except TonnageError as error:
             self._watch.forget()
             if not self._in_trouble:
-                log.warning("%s The runner goes on when the database is back.", error)
+                log.warning("%s The runner waits for the database.", error)
             self._in_trouble = True
             return
         if self._in_trouble:
@@ -182,7 +183,7 @@ class Runner:
             for runner_id in self._watch.silent(runner_repository.listing(session)):
                 queue.bury(session, runner_id)
         if self._record is not None and not known:
-            log.warning("This runner was taken for dead; its studies are given up here.")
+            log.warning("Another process took this runner for dead; its studies are ended here.")
             self._end_all(LOST)
         self._record = record
         self._beat_at_s = now_s
@@ -206,7 +207,7 @@ class Runner:
     # -- jobs that run ---------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """Settle what has ended, and kill what had its grace."""
+        """Settle the jobs whose process has ended; kill processes whose grace period is over."""
         for each in list(self._running):
             status = each.process.poll()
             if status is not None:
@@ -217,8 +218,8 @@ class Runner:
                 each.process.kill()
 
     def _settle(self, each: _Running, status: int) -> None:
-        """Store how a job ended whose process did not. Its process may have been the last to
-        store something, or the job may be another's by now."""
+        """Store how a job ended if its process has not stored it. Another runner may own the job by
+        now."""
         try:
             with self._database.write() as session:
                 if each.ending == CANCEL:
@@ -241,7 +242,7 @@ class Runner:
         self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
 
     def _obey(self) -> None:
-        """End what is to be cancelled, and what is not ours any more."""
+        """End jobs that are to be cancelled, and jobs that another runner owns now."""
         if not self._running:
             return
         with self._database.read() as session:
@@ -268,7 +269,7 @@ class Runner:
     # -- jobs that wait --------------------------------------------------------------------
 
     def _take(self) -> None:
-        """Start a job on every device that has none, as long as there are any."""
+        """Start a job on every free device, as long as any waits."""
         now_s = self._clock()
         self._not_before = {job: at_s for job, at_s in self._not_before.items() if at_s > now_s}
         while (claimed := self._claim()) is not None:
@@ -307,7 +308,7 @@ class Runner:
         while self._running and self._clock() < deadline_s:
             self.step()
             time.sleep(0.05)
-        for each in self._running:  # the database is away: who comes next finds this runner dead
+        for each in self._running:  # without the database: another runner will bury this one
             each.process.kill()
         if self._record is None or self._running:
             return
@@ -315,7 +316,7 @@ class Runner:
             with self._database.write() as session:
                 runner_repository.remove(session, self.id)
         except TonnageError as error:
-            log.warning("%s This runner will be found dead.", error)
+            log.warning("%s Another process will find that this runner has ended.", error)
 
 
 def how_it_ended(status: int) -> str:

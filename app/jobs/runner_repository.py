@@ -47,7 +47,7 @@ def add(session: Session, runner_id: str, owner: Owner, place: str, offers: Offe
 
 
 def beat(session: Session, runner_id: str) -> bool:
-    """A sign of life; ``False`` when the runner has been taken for dead."""
+    """A sign of life; ``False`` if another process took the runner for dead."""
     done = session.execute(
         update(RunnerRow)
         .where(RunnerRow.id == runner_id)
@@ -70,7 +70,7 @@ def remove(session: Session, runner_id: str) -> None:
 
 
 def locked(session: Session, runner_id: str) -> RunnerRecord | None:
-    """The runner, which nobody else buries until the transaction ends."""
+    """The runner, locked: no other process buries it until the transaction ends."""
     row = session.execute(
         select(RunnerRow).where(RunnerRow.id == runner_id).with_for_update()
     ).scalar_one_or_none()

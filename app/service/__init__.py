@@ -1,1 +1,5 @@
-"""The HTTP interface: what every resource's routes share, and how the whole is put together."""
+"""The server above the resources' routes: the application put together, the middlewares that every
+request passes, the operations (health, metrics, the description of the interface), and uvicorn.
+
+What a route itself uses belongs in ``app.http``; what a route does belongs to its resource.
+"""

@@ -1,6 +1,6 @@
-"""Who is let in: the first thing that is asked of a request, before its body is read.
+"""Decides which requests are let in, before their body is read.
 
-It is asked of every path but the few in ``PUBLIC``, so that no route can forget to ask.
+Every path but the few in ``PUBLIC`` is checked, so that no route can forget to.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Gate:
         await self.app(scope, receive, send)
 
     def _check_host(self, scope: Scope) -> None:
-        """Without keys, what protects a loopback service from web pages is that they cannot call
-        it by a name of their own, which a name server of theirs would point here."""
+        """A web page could have its own name resolve to this machine (DNS rebinding). Without keys,
+        a loopback service is safe from that because it answers only to its own names."""
         if self.service.needs_keys or not self.service.loopback_only:
             return
         host = header(scope, b"host") or ""

@@ -45,7 +45,7 @@ class Intake:
 
         async def limited() -> Message:
             nonlocal received_bytes, complete
-            if complete:  # whoever reads on waits for the client to hang up
+            if complete:  # a further read waits for the client to disconnect
                 return await receive()
             try:
                 async with asyncio.timeout(max(deadline_s - time.monotonic(), 0.0)):

@@ -68,7 +68,7 @@ def run(service: Service, listener: socket.socket) -> None:
 
 
 def left_running(database: Database, settings: Settings) -> list[str]:
-    """What goes on on this host after the service has ended: each runner with its studies, until
+    """What continues on this host after the service has ended: each runner with its studies, until
     when, and how to stop it. Empty without a runner."""
     with database.read() as session:
         here = [
@@ -97,7 +97,7 @@ def _goes_on(
         device = found.view.device or "its device"
         running.append(f"{study_id} ({found.view.workload}, {found.view.budget}) on {device}{left}")
     return (
-        f"{who} goes on with {'; '.join(running)}. It holds the device until then and, if the "
+        f"{who} continues with {'; '.join(running)}. It holds the device until then and, if the "
         f"service started it, ends after {idle} without work. {stop} (the study returns to the "
         "queue, and the next runner resumes it)"
     )

@@ -1,4 +1,4 @@
-"""What a study will cost, said before it begins: from what others have cost."""
+"""What a study will cost, estimated from earlier ones before it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a study is, what it has found so far, and what it would answer now."""
+"""How far a study is, what it has found so far, and what it would recommend now."""
 
 from __future__ import annotations
 

@@ -50,8 +50,7 @@ StudyId = Annotated[str, Depends(_study_id)]
 def list_studies(
     service: ServiceDep, caller: Reader, query: Annotated[StudyQuery, Query()]
 ) -> Page[StudyOut]:
-    """Those that wait, run and are over, of this interface and of the command line, the newest
-    first."""
+    """Waiting, running and ended studies, those of the command line included, newest first."""
     return page_of(view.page(service.database, **query.wanted()), query, StudyOut.of)
 
 
@@ -70,8 +69,8 @@ def start_study(
     body: StudyRequest,
     key: IdempotencyKey = None,
 ) -> Response:
-    """It is queued, and a runner process takes it; `Location` is where to watch it. While the same
-    question is queued or running, it is that study that is answered with."""
+    """The study is queued, and a runner process takes it; `Location` is its address. While the same
+    question is queued or running, the answer is the study that asks it."""
     job = jobs.submit(
         service.database,
         body,
@@ -116,8 +115,8 @@ def cancel_study(service: ServiceDep, caller: Runner, study_id: StudyId) -> Resp
     responses=problems(types.NOT_FOUND, types.CONFLICT),
 )
 def delete_study(service: ServiceDep, caller: Admin, study_id: StudyId) -> None:
-    """With its trials and its recommendation. Its measurements stay, since others reuse them. One
-    that waits or runs has to be cancelled first."""
+    """Deletes the study with its trials and its recommendation. Its measurements stay, since other
+    studies reuse them. A study that waits or runs must be cancelled first."""
     jobs.delete(service.database, study_id)
 
 
@@ -131,8 +130,8 @@ def _last_seen(
             ge=0,
             le=LARGEST,
             alias="Last-Event-ID",
-            description="The `id` of the last event that was received: the stream goes on after "
-            "it. Browsers send it by themselves.",
+            description="The `id` of the last event that was received: the stream resumes after "
+            "it. Browsers send it automatically.",
         ),
     ] = 0,
 ) -> int:

@@ -47,7 +47,7 @@ class StudyOut(BaseModel):
 
     id: str
     state: StudyState = Field(
-        description="`interrupted`: its runner ended, and another goes on with it."
+        description="`interrupted`: its runner ended, and another one resumes it."
     )
     workload: str
     budget: str
@@ -100,7 +100,7 @@ class TrialOut(BaseModel):
 
     number: int
     config: dict[str, Any]
-    state: str = Field(description="`feasible`, `infeasible`, `failed` or `pruned`.")
+    state: str = Field(description="`feasible`, `infeasible`, `screened`, `failed` or `pruned`.")
     reason: str
     batch_size: int | None
     binding: str | None

@@ -100,10 +100,10 @@ def _known(session: Session, request: StudyRequest, idempotency_key: str | None)
 
 
 def cancel(database: Database, study_id: str) -> Job:
-    """End a job; what it measured is kept, and the same request goes on with it.
+    """End a job; what it measured is kept, and the same request resumes it.
 
-    One that runs is ended by its runner within seconds: ``cancel_requested`` until then. Cancelling
-    twice is no error. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
+    Its runner ends a running job within seconds; ``cancel_requested`` is set until then. Cancelling
+    twice is allowed. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
     """
     with database.write() as session:
         queue.bury_dead_here(session)
@@ -121,8 +121,9 @@ def cancel(database: Database, study_id: str) -> Job:
 
 
 def delete(database: Database, study_id: str) -> None:
-    """Forget a study with its trials and recommendation, and the jobs that it answers. By the id of
-    a job that an older study answers, only that job. Its measurements stay: others reuse them.
+    """Delete a study with its trials, its recommendation and the jobs that it answers. The id of a
+    job that an older study answers deletes only that job. Measurements stay: other studies reuse
+    them.
 
     Raises ``NotFound``, and ``Conflict`` while a job waits or runs, or a process runs the study.
     """

@@ -1,4 +1,4 @@
-"""The events of a study as a stream that can be broken off and taken up again."""
+"""The events of a study as a stream that a client can leave and resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from probes.formatting import finite
 RETRY_MS = 2000
 """After which a browser that lost the connection comes back."""
 AWAY_S = 0.5
-"""Between two looks for a database that is away."""
+"""Between two attempts to reach the database."""
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ async def stream(
     """Every event with a number above ``after``, those to come as they happen; ends with the study.
 
     The database is read every ``poll_s`` seconds, in a thread: the events come from another
-    process, perhaps of another host. While it is away the stream waits for it. A study that is
-    deleted meanwhile ends it.
+    process, perhaps of another host. While it cannot be reached the stream waits. The stream ends
+    if the study is deleted.
     """
     is_away = False
     while True:
@@ -42,7 +42,7 @@ async def stream(
             is_away = False
         except MeasurementError as error:
             if not is_away:
-                log.warning("Watching %s waits: %s", study_id, error)
+                log.warning("The event stream of %s waits: %s", study_id, error)
             is_away = True
             await asyncio.sleep(max(poll_s, AWAY_S))
             continue
@@ -69,7 +69,7 @@ def _look(database: Database, study_id: str, after: int) -> tuple[list[JobEvent]
 
 
 def nothing_left(database: Database, study_id: str, after: int) -> bool:
-    """Whether whoever has seen the events up to ``after`` has seen all there will ever be. Raises
-    ``NotFound`` for what no runner runs."""
+    """Whether no event will ever follow the one with the number ``after``. Raises ``NotFound`` for
+    a study that no runner runs."""
     new, is_over = _look(database, study_id, after)
     return is_over and not new

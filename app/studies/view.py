@@ -1,4 +1,4 @@
-"""A study as whoever asked for it sees it: from the moment it was queued to its recommendation."""
+"""A study as people see it, from the moment it was queued to its recommendation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All SQL about studies and jobs together: to whoever asks over HTTP they are one thing.
+"""All SQL about studies and jobs together: over HTTP they are one thing.
 
 A job has the id of the study that it begins, so that a study is there from the moment it was asked
 for. One that ``tonnage tune`` began has no job; a job that an older study answers has no study of

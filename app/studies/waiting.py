@@ -1,4 +1,4 @@
-"""Why a job has not begun, in words: nothing waits silently."""
+"""Why a job has not begun, in words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def waits_for(database: Database, job: Job) -> str:
 def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     request = job.request
     if not runners:
-        return "No runner is there. Start one with: tonnage runner"
+        return "No runner is running. Start one with: tonnage runner"
     able = [runner for runner in runners if request.workload in runner.offers.workloads]
     if not able:
         return f"No runner has workload {request.workload} registered."

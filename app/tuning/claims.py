@@ -95,7 +95,7 @@ def release(session: Session, study_id: str, config: Config) -> None:
     )
 
 
-def let_go(session: Session, study_id: str, owner: Owner | None) -> None:
+def release_all(session: Session, study_id: str, owner: Owner | None) -> None:
     """Delete the claims of this process, which has stopped working on the study, and those of
     processes that are dead."""
     rows = session.execute(select(ClaimRow).where(ClaimRow.study_id == study_id)).scalars()

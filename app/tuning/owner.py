@@ -23,8 +23,8 @@ class Owner:
     pid: int
     host: str
     started_s: float
-    """When it started, by a clock of its host that nobody sets: on Linux seconds since the host
-    was booted, elsewhere what the system says."""
+    """When it started, by a clock that cannot be set: on Linux seconds since the host was booted,
+    elsewhere as the system says."""
 
     @property
     def is_here(self) -> bool:
@@ -47,8 +47,8 @@ def this_process() -> Owner:
 
 
 def _started_s(process: psutil.Process) -> float:
-    """psutil counts from 1970 by a clock that may be set meanwhile: a process would then no longer
-    be recognised, and its study be taken away from it."""
+    """psutil counts from 1970, by a clock that may be set in the meantime: a process would then not
+    be recognised, and its study would be taken away from it."""
     if not sys.platform.startswith("linux"):
         return process.create_time()
     # pid (command, which may contain anything) state … the 22nd field, in clock ticks since boot
@@ -58,10 +58,11 @@ def _started_s(process: psutil.Process) -> float:
 
 @cache
 def this_place() -> str:
-    """Equal for two processes that can see each other by number.
+    """A name for the process numbers of this boot of this host, or of this container on it. It is
+    equal for two processes that can see each other by number.
 
-    Containers on one host may share its name and not its processes, and after a reboot the numbers
-    begin anew; where the system does not tell these apart (macOS), the name has to do.
+    Containers may share the name of their host but not its processes, and after a reboot numbers
+    are used again. Where the system does not tell these apart (macOS), it is the host's name.
     """
     return short_hash([socket.gethostname(), _boot(), _process_namespace()])
 

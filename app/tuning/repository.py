@@ -106,7 +106,7 @@ def take_over(session: Session, study_id: str, owner: Owner) -> None:
 def close(session: Session, study_id: str, state: str, message: str, wall_s: float) -> None:
     """End the run in progress: the study has no owner any more."""
     row = _row(session, study_id)
-    claims.let_go(session, study_id, _owner(row))
+    claims.release_all(session, study_id, _owner(row))
     row.state = state
     row.message = message
     row.updated_at = utc_now()
@@ -117,7 +117,7 @@ def close(session: Session, study_id: str, state: str, message: str, wall_s: flo
 
 
 def touch(session: Session, study_id: str) -> None:
-    """A sign of life, for owners that cannot be looked up from another host."""
+    """A sign of life, for owners that another host cannot look up by process number."""
     _row(session, study_id).updated_at = utc_now()
 
 

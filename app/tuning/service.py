@@ -1,4 +1,5 @@
-"""The rules of studies: one per question, resumed until finished, run by one process at a time."""
+"""The rules of studies: one study per question, resumed until it is finished, owned by one process
+at a time."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ from probes.errors import InputError, MeasurementError
 Opening = Literal["new", "resumed", "finished"]
 
 SILENT_AFTER = timedelta(minutes=30)
-"""A run on another host that has stored nothing for so long is taken for dead: no single probe
-may take longer by default."""
+"""A run on another host that has stored nothing for this long counts as dead: by default no single
+probe may take longer."""
 
 _ATTEMPTS = 5
 
@@ -121,7 +122,7 @@ def _refuse_if_running(study: StudyRecord) -> None:
 
 
 def run_by(study: StudyRecord) -> str:
-    """Who runs the study now, and what to do about it; empty when nobody does any more."""
+    """Which process runs the study now, and what to do about it; empty if none does."""
     owner = study.owner
     if study.state != RUNNING or owner is None:
         return ""
@@ -150,13 +151,13 @@ def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> 
     Raises ``InputError`` where there is no such study, or it asks something else.
     """
     study = get(database, study_id)
-    theirs = Scope(**study.spec["scope"])
+    other = Scope(**study.spec["scope"])
     joined = replace(
         spec,
         scope=replace(
             spec.scope,
-            device=theirs.device,
-            fingerprint=theirs.fingerprint,
+            device=other.device,
+            fingerprint=other.fingerprint,
         ),
     )
     if joined.key != study.key:
@@ -165,7 +166,7 @@ def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> 
             f"{study.budget}). Give the same workload, budget and options as its command."
         )
     with database.read() as session:
-        device = devices.find(session, theirs.fingerprint)
+        device = devices.find(session, other.fingerprint)
     if device is None or device.class_key != class_key:
         raise InputError(
             f"--join {study_id}: it measures on {study.device}, and this device is of another "
@@ -192,7 +193,8 @@ def finish(
     wall_s: float = 0.0,
     message: str = "",
 ) -> None:
-    """End a study with its recommendation, or with why there is none; both or nothing stored.
+    """End a study with its recommendation, or with the reason for having none. The state and the
+    recommendation are stored together.
 
     Raises ``MeasurementError`` when another process has taken the study over.
     """
@@ -212,7 +214,7 @@ def keeping_incumbent(
     database: Database, study_id: str, report: Callable[[Event], None]
 ) -> Callable[[Event], None]:
     """``report``, having stored which trial would be recommended now with each trial that is
-    settled: whoever looks at the study sees the choice of the search, and makes none."""
+    settled: the study's page shows this choice of the search instead of making one."""
 
     def stored(event: Event) -> None:
         if event.kind == "settled":
@@ -232,16 +234,16 @@ def interrupt(
     wall_s: float = 0.0,
     message: str = "Interrupted by the user.",
 ) -> None:
-    """Let go of a study that was stopped; the same question resumes it. Does nothing to one that
-    another process has taken over."""
+    """End the run of a study that was stopped; the same request resumes it. Does nothing if another
+    process has taken the study over."""
     with database.write() as session:
         if _is_ours(session, study_id):
             repository.close(session, study_id, INTERRUPTED, message, wall_s)
 
 
 def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
-    """Let go of a study that an error ended; the same command resumes it. Does nothing to one that
-    another process has taken over."""
+    """End the run of a study that failed; the same request resumes it. Does nothing if another
+    process has taken the study over."""
     with database.write() as session:
         if _is_ours(session, study_id):
             repository.close(session, study_id, FAILED, message, wall_s)

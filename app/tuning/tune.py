@@ -50,7 +50,7 @@ class StudyAnswer:
     budget: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The recommendation, or the document that is printed when there is none."""
+        """The recommendation, or the document that is printed without one."""
         if self.recommendation is not None:
             return self.recommendation.to_dict()
         return {

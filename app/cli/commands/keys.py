@@ -29,13 +29,13 @@ def create(
             "measurements) or admin (also delete)."
         ),
     ] = "read",
-    name: Annotated[str, typer.Option(help="Who or what it is for.")] = "",
+    name: Annotated[str, typer.Option(help="What or whom the key is for.")] = "",
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Make a key, and print it: it is not kept, and cannot be shown again.
+    """Make a key and print it. It is not stored, so it cannot be shown again.
 
-    The key alone is on stdout: KEY=$(tonnage keys create --scope read --name dashboard)
+    Only the key is written to stdout: KEY=$(tonnage keys create --scope read --name dashboard)
     """
     from app.http.caller import SCOPES
 
@@ -55,14 +55,14 @@ def create(
     typer.echo(token)
     typer.echo(
         f"Key {key.id} with scope {key.scope}. It is shown only this once. A service that is "
-        "running without keys asks for them when it is started again.",
+        "running without keys requires one as soon as it is restarted.",
         err=True,
     )
 
 
 @app.command("list")
 def list_keys(database: options.Database = None, json_: options.Json = False) -> None:
-    """Show which keys there are; the keys themselves are not kept."""
+    """List the keys by id and name; the keys themselves are not stored."""
     store = open_database(open_settings(), database)
 
     from app.keys import service
@@ -85,7 +85,7 @@ def revoke(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """End a key: the next request that carries it is refused."""
+    """Revoke a key: the next request that carries it is refused."""
     store = open_database(open_settings(), database)
 
     from app.keys import service
@@ -94,7 +94,7 @@ def revoke(
     if json_:
         print_json(document(key))
     else:
-        typer.echo(f"Key {key.id} ({key.name or 'no name'}) opens nothing any more.")
+        typer.echo(f"Key {key.id} ({key.name or 'no name'}) is revoked.")
 
 
 def document(key: ApiKey) -> dict[str, Any]:

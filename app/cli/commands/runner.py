@@ -24,8 +24,8 @@ def runner(
     idle_exit: Annotated[
         float | None,
         typer.Option(
-            help="End after so many seconds without work, and at once when this host has another "
-            "runner for the database. Default: stay.",
+            help="End after this many seconds without work, and at once if this host already has a "
+            "runner for the database. Default: keep running.",
             show_default=False,
             min=0.0,
             metavar="SECONDS",
@@ -33,11 +33,11 @@ def runner(
     ] = None,
     database: options.Database = None,
 ) -> None:
-    """Take studies from the queue and run them, one per device, until it is stopped.
+    """Take studies from the queue and run them, one per device, until the command is stopped.
 
     tonnage serve starts one by itself on its own host. Start more on other hosts that have
     devices, with the same database. SIGTERM and Ctrl-C put running studies back into the queue;
-    killed with force, another runner takes them over. Nothing measured is lost.
+    if the runner is killed, another one takes them over. Nothing measured is lost.
 
     Example: tonnage runner --device cuda:0 --database postgresql://tonnage@db.example/tonnage
     """
@@ -48,7 +48,7 @@ def runner(
     from app.jobs.keeper import lock_file, only_one
     from app.jobs.runner import Runner
 
-    # One that does not offer everything must not keep one away that does.
+    # A runner that offers only some devices must not keep one away that offers all of them.
     first = contextlib.nullcontext(True) if device else only_one(lock_file(settings, store))
     with first as is_first:
         if idle_exit is not None and not is_first:

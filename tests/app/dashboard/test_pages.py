@@ -221,7 +221,7 @@ def test_configs_are_sorted_filtered_and_paged_on_the_server(pages, database):
 def test_a_study_that_waits_says_for_what(pages, database):
     job = jobs.submit(database, StudyRequest(workload="transformer"))
     page = pages.get(f"/studies/{job.id}").text
-    assert "No runner is there." in page
+    assert "tonnage runner" in page
     assert f'data-events="/studies/{job.id}/changes' in page
     assert "Cancel" in page
     assert "No config is settled yet" in page

@@ -211,7 +211,7 @@ class TestLooking:
 
     def test_why_it_waits_is_said(self, database):
         job = service.submit(database, request())
-        assert "No runner is there" in waits_for(database, job)
+        assert "tonnage runner" in waits_for(database, job)
         with database.write() as session:
             runner_repository.add(session, "run_1", this_process(), this_place(), offers("cpu"))
             runner = runner_repository.locked(session, "run_1")
