@@ -94,17 +94,6 @@ def last_events(session: Session, job_id: str, limit: int) -> list[JobEvent]:
     return found[::-1]
 
 
-def newest_event(session: Session, job_id: str, kind: str) -> JobEvent | None:
-    """The last one of a kind."""
-    row = session.execute(
-        select(JobEventRow)
-        .where(JobEventRow.job_id == job_id, JobEventRow.kind == kind)
-        .order_by(JobEventRow.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    return None if row is None else JobEvent(row.id, row.kind, row.data, row.created_at)
-
-
 def id_of(session: Session, reference: str) -> str | None:
     """The job with this id; else the newest one that this study answers."""
     if session.get(JobRow, reference) is not None:
@@ -138,25 +127,6 @@ def active(session: Session, request_key: str) -> Job | None:
         select(JobRow).where(JobRow.active_key == request_key)
     ).scalar_one_or_none()
     return None if row is None else record(row)
-
-
-def listing(
-    session: Session,
-    *,
-    state: str | None,
-    workload: str | None,
-    limit: int,
-    before: str | None,
-) -> list[Job]:
-    """Newest first; ``before`` is the id where the last page ended."""
-    statement = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
-    if state is not None:
-        statement = statement.where(JobRow.state == state)
-    if workload is not None:
-        statement = statement.where(JobRow.workload == workload)
-    if before is not None:
-        statement = statement.where(JobRow.id < before)
-    return [record(row) for row in session.execute(statement).scalars()]
 
 
 def counts(session: Session) -> dict[str, int]:

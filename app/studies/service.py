@@ -148,21 +148,6 @@ def get(database: Database, study_id: str) -> Job:
         return _get(session, study_id)
 
 
-def listing(
-    database: Database,
-    *,
-    state: str | None = None,
-    workload: str | None = None,
-    limit: int = 100,
-    before: str | None = None,
-) -> list[Job]:
-    """Newest first; ``before`` is the id where the last page ended."""
-    with database.read() as session:
-        return repository.listing(
-            session, state=state, workload=workload, limit=limit, before=before
-        )
-
-
 def counts(database: Database) -> dict[str, int]:
     """Jobs by state; states without a job are left out."""
     with database.read() as session:

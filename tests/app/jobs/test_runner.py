@@ -18,7 +18,8 @@ from app.jobs.process import EXIT_AGAIN, EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMI
 from app.jobs.records import FINISHED, OVER
 from app.jobs.runner import Runner, how_it_ended
 from app.settings import RunnerSettings
-from app.studies import service
+from app.studies import service, view
+from app.studies.view import StudyView
 from app.tuning.owner import Owner, this_process
 from tests.app.jobs.conftest import kinds, offers, request, state
 
@@ -389,8 +390,11 @@ class Chaos:
                 process.kill()
         self.runners.append(self.world.runner(*self.chance.choice(self.DEVICES)))
 
+    def studies(self) -> list[StudyView]:
+        return view.page(self.world.database, limit=100)
+
     def cancel_a_job(self) -> None:
-        jobs = [job for job in service.listing(self.world.database) if not job.is_over]
+        jobs = [each for each in self.studies() if each.state not in OVER]
         if jobs:
             service.cancel(self.world.database, self.chance.choice(jobs).id)
 
@@ -412,7 +416,7 @@ class Chaos:
 
     def calm_down(self) -> None:
         """From now on nobody dies, and every process finishes."""
-        while any(not job.is_over for job in service.listing(self.world.database)):
+        while any(each.state not in OVER for each in self.studies()):
             assert self.world.now_s < 10_000, "a job never ends"
             for runner in self.runners:
                 runner.step()

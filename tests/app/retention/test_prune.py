@@ -23,7 +23,7 @@ from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.backup import compact
 from app.retention.prune import Pruned, plan, prune
-from app.studies import service
+from app.studies import service, view
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from tests.app import contents, factories
@@ -104,7 +104,7 @@ def test_jobs_that_are_over_go_with_events_and_keys_and_others_stay(database):
     waiting = service.submit(database, request(trials=2))
     age(database, JobRow)
     assert prune(database, cutoff()) == Pruned(jobs=1, studies=0, measurements=0, checks=0)
-    assert [job.id for job in service.listing(database)] == [waiting.id]
+    assert [each.id for each in view.page(database, limit=10)] == [waiting.id]
     with database.read() as session:
         assert {event.job_id for event in session.query(JobEventRow)} == {waiting.id}
         assert session.query(JobKeyRow).count() == 0

@@ -11,7 +11,7 @@ from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
 from app.jobs import events, queue, runner_repository
 from app.jobs.records import STATES
 from app.recommendations import service as recommendations
-from app.studies import service
+from app.studies import service, view
 from app.studies.waiting import waits_for
 from app.tuning import service as studies
 from app.tuning.owner import Owner, this_place, this_process
@@ -110,7 +110,7 @@ class TestSubmitting:
     def test_only_names_of_registered_workloads_are_taken(self, database, name):
         with pytest.raises(NotRegistered, match="registered"):
             service.submit(database, request(workload=name))
-        assert service.listing(database) == []
+        assert view.page(database, limit=10) == []
 
     def test_what_only_a_runner_has_registered_is_taken_too(self, database, runner):
         with database.write() as session:
@@ -143,7 +143,7 @@ class TestSubmitting:
     def test_what_makes_no_sense_is_refused_by_name(self, database, changes, said):
         with pytest.raises(InputError, match=said):
             service.submit(database, request(**changes))
-        assert service.listing(database) == []
+        assert view.page(database, limit=10) == []
 
 
 class TestCancelling:
@@ -187,8 +187,8 @@ class TestLooking:
         jobs = [service.submit(database, request(trials=n)) for n in range(1, 5)]
         ids = [job.id for job in reversed(jobs)]
 
-        def found(**filters: object) -> list[str]:
-            return [job.id for job in service.listing(database, **filters)]
+        def found(limit: int = 10, **filters: str) -> list[str]:
+            return [each.id for each in view.page(database, limit=limit, **filters)]
 
         assert found() == ids
         assert found(limit=2) == ids[:2]
