@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from probes.errors import InputError
+
+_MISSING: Any = None
+"""The default of a bound, so that one that is left out is named in our words."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,16 @@ class Int:
     Example: ``Int(2, 12)``; ``Int(64, 512, step=64)``; ``Int(16, 1024, log=True)``.
     """
 
-    low: int
-    high: int
+    low: int = _MISSING
+    high: int = _MISSING
     step: int = 1
     log: bool = False
     cost_grows: bool = True
 
     def __post_init__(self) -> None:
-        if self.low > self.high:
-            raise InputError(f"Int(low={self.low}, high={self.high}): low is above high.")
+        for name in ("low", "high", "step"):
+            object.__setattr__(self, name, _whole(self, name))
+        _check_order(self)
         if self.step < 1:
             raise InputError(f"Int(step={self.step}): step must be 1 or more.")
         if self.log and (self.low < 1 or self.step != 1):
@@ -48,13 +52,16 @@ class Int:
 class Float:
     """Real numbers from ``low`` to ``high``, both included; ``log`` samples by magnitude."""
 
-    low: float
-    high: float
+    low: float = _MISSING
+    high: float = _MISSING
     log: bool = False
     cost_grows: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, _number(self, name))
+        _check_order(self)
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise InputError(f"Float(low={self.low}, high={self.high}): not a finite interval.")
         if self.log and self.low <= 0:
             raise InputError(f"Float(low={self.low}, log=True): a log scale needs low > 0.")
@@ -62,14 +69,23 @@ class Float:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``options``. Numeric options are taken to cost more as they grow."""
+    """One of several options. Numeric options are taken to cost more as they grow.
+
+    Example: ``Choice([256, 512, 1024])``, or ``Choice(256, 512, 1024)``.
+    """
 
     options: tuple[Any, ...]
     cost_grows: bool
 
-    def __init__(self, options: Sequence[Any], cost_grows: bool | None = None) -> None:
-        if isinstance(options, (str, bytes)) or not options:
-            raise InputError(f"Choice({options!r}): give a non-empty list of options.")
+    def __init__(
+        self, *values: Any, options: Any = _MISSING, cost_grows: bool | None = None
+    ) -> None:
+        listed = list(values) if options is _MISSING else [options]
+        if len(listed) == 2 and isinstance(listed[0], (list, tuple)):
+            cost_grows = listed.pop()
+            if not isinstance(cost_grows, (bool, type(None))):
+                raise InputError("Choice: give one list of options, or each option by itself.")
+        options = _listed(listed)
         for option in options:
             if not isinstance(option, (int, float, str, bool, type(None))):
                 raise InputError(
@@ -103,10 +119,14 @@ def as_dimension(name: str, value: Any) -> Dimension:
         return value
     if isinstance(value, range):
         if not value:
-            raise InputError(f"space()[{name!r}] is an empty range.")
+            raise InputError(f"space()[{name!r}] is {value}, which has no values.")
         ordered = sorted(value)
         return Int(ordered[0], ordered[-1], step=abs(value.step))
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "tolist"):
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        if value in ([], (), set()):
+            raise InputError(f"space()[{name!r}] has no options; give at least one.")
         return Choice(value)
     if isinstance(value, (int, float, str, bool, type(None))):
         return Choice([value])
@@ -119,9 +139,11 @@ def as_dimension(name: str, value: Any) -> Dimension:
 def as_space(returned: Any) -> Space:
     """Check and normalise the return value of a workload's ``space()``."""
     if not isinstance(returned, Mapping):
+        came = "None" if returned is None else f"a {type(returned).__name__}"
+        missing = " Is a return statement missing?" if returned is None else ""
         raise InputError(
-            f"space() returned a {type(returned).__name__}; it must return a dict from dimension "
-            'name to a range or a list of options, for example {"layers": range(2, 13)}.'
+            f"space() returned {came}; it must return a dict from dimension name to a range or a "
+            f'list of options, for example {{"layers": range(2, 13)}}.{missing}'
         )
     return {str(name): as_dimension(str(name), value) for name, value in returned.items()}
 
@@ -288,3 +310,52 @@ def unknown_name(kind: str, name: str, known: Any) -> str:
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     listing = ", ".join(options) if options else "none"
     return f"Unknown {kind} {name!r}.{suggestion} Known: {listing}."
+
+
+def _number(dimension: Int | Float, name: str) -> Any:
+    """A bound as a plain number. Raises ``InputError`` where it is none."""
+    kind, value = type(dimension).__name__, getattr(dimension, name)
+    if value is None:
+        raise InputError(f"{kind} has no {name}; it needs both bounds, as in {kind}(1, 12).")
+    if hasattr(value, "item"):  # numpy and torch
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        what = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+        raise InputError(f"{kind}: {name} must be a number, not {what}.")
+    return value
+
+
+def _whole(dimension: Int, name: str) -> int:
+    value = _number(dimension, name)
+    if not math.isfinite(value) or value != int(value):
+        raise InputError(
+            f"Int: {name} must be a whole number, not {value}; use Float for real numbers."
+        )
+    return int(value)
+
+
+def _check_order(dimension: Int | Float) -> None:
+    low, high = dimension.low, dimension.high
+    if low > high:
+        kind = type(dimension).__name__
+        raise InputError(
+            f"{kind}(low={low}, high={high}): low is above high; write {kind}({high}, {low})."
+        )
+
+
+def _listed(values: list[Any]) -> list[Any]:
+    """The options of a ``Choice``, from one list or from separate arguments."""
+    options = values
+    if len(values) == 1:
+        only = values[0]
+        if isinstance(only, (str, bytes, Mapping)) or only is None:
+            raise InputError(f"Choice({only!r}): give a list of options, as in Choice([{only!r}]).")
+        if hasattr(only, "tolist"):  # numpy and torch
+            only = only.tolist()
+        if isinstance(only, (set, frozenset)):
+            only = sorted(only, key=lambda option: (str(type(option)), option))
+        if isinstance(only, Iterable):
+            options = list(only)
+    if not options:
+        raise InputError("Choice has no options; give at least one, as in Choice([256, 512]).")
+    return [option.item() if hasattr(option, "item") else option for option in options]

@@ -14,10 +14,11 @@ import torch
 
 from probes.job import WorkloadRef
 from probes.model_size import ModelSize
+from probes.worker.returned import model_of
 from probes.workloads.loading import load_workload
 
 MOST_SECONDS = 15.0
-"""Stop after so long; the configs that are left get no size."""
+"""Stop after this time; the remaining configs get no size."""
 
 
 def model_sizes(ref: WorkloadRef, configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -46,7 +47,7 @@ def _size(workload: Any, config: dict[str, Any]) -> ModelSize:
 def _parameters(workload: Any, config: dict[str, Any]) -> int:
     try:
         with torch.device("meta"):
-            model = workload.model(dict(config))
+            model = model_of(workload, config)
     except Exception:
-        model = workload.model(dict(config))
+        model = model_of(workload, config)
     return sum(p.numel() for p in model.parameters())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -14,10 +14,12 @@ from probes.devices.base import Backend
 from probes.errors import InputError
 from probes.job import ProbeJob
 from probes.levers import channels_last, checkpointing, compilation, optimizer_impl, precision
+from probes.worker.returned import batches_of, check_loss, model_of, wrong
 from probes.workloads.interface import default_optimizer
 
 FIRST_STEP_TRIES = 20
-"""A gradient scaler begins high and skips steps until it is low enough: at most so many."""
+"""A gradient scaler begins high and skips steps until it is low enough: at most this
+many."""
 
 
 class DataEndedError(InputError):
@@ -57,7 +59,7 @@ class Training:
         """Start over with batches of this size; model and optimizer stay as they are."""
         self.batch_size = batch_size
         self.accumulation = replace(self.job, batch_size=batch_size).accumulation
-        self.batches = self._batches()
+        self.batches = batches_of(self.workload, self.job.config, batch_size)
         self.fetched = 0
         self.worst = self._fetch()
         self._replays = self.worst_case_steps() * self.accumulation
@@ -106,7 +108,7 @@ class Training:
             batch = self._on_device(batch)
             with precision.autocast(self.levers, self.autocast_kind):
                 loss = self.workload.loss(self.model, batch)
-            _check_loss(loss)
+            check_loss(loss)
             self.scaler.scale(loss / self.accumulation).backward()
             total = loss.detach() if total is None else total + loss.detach()
         self.scaler.step(self.optimizer)
@@ -127,10 +129,7 @@ class Training:
         torch.save(state, _NullSink())  # type: ignore[arg-type]
 
     def _model(self, adopt: Callable[[torch.nn.Module], torch.nn.Module]) -> torch.nn.Module:
-        model = self.workload.model(dict(self.job.config))
-        if not isinstance(model, torch.nn.Module):
-            raise _wrong("model(config)", model, "a torch.nn.Module")
-        model = model.to(self.device)
+        model = model_of(self.workload, self.job.config).to(self.device)
         if self.levers.get("channels_last"):
             channels_last.convert(model)
         model = adopt(model)
@@ -142,7 +141,7 @@ class Training:
         make = getattr(self.workload, "optimizer", None)
         optimizer = make(self.model) if callable(make) else default_optimizer(self.model)
         if not isinstance(optimizer, torch.optim.Optimizer):
-            raise _wrong("optimizer(model)", optimizer, "a torch.optim.Optimizer")
+            raise wrong("optimizer(model)", optimizer, "a torch.optim.Optimizer")
         optimizer_impl.use(optimizer, self.levers.get("optimizer_impl", "default"))
         return optimizer
 
@@ -151,13 +150,6 @@ class Training:
         if self.levers.get("channels_last"):
             return to_channels_last(batch)
         return batch
-
-    def _batches(self) -> Iterator[Any]:
-        batches = self.workload.batches(dict(self.job.config), self.batch_size)
-        try:
-            return iter(batches)
-        except TypeError:
-            raise _wrong("batches(config, batch_size)", batches, "an endless iterator") from None
 
     def _fetch(self) -> Any:
         try:
@@ -226,22 +218,3 @@ def _map(batch: Any, change: Callable[[Any], Any]) -> Any:
         changed = {f.name: _map(getattr(batch, f.name), change) for f in fields(batch)}
         return replace(batch, **changed)
     return batch
-
-
-def _check_loss(loss: Any) -> None:
-    if not isinstance(loss, torch.Tensor):
-        raise _wrong("loss(model, batch)", loss, "a scalar tensor")
-    if loss.dim() != 0 and loss.numel() != 1:
-        raise InputError(
-            f"loss(model, batch) returned a tensor of shape {tuple(loss.shape)}; it must be a "
-            "scalar. Reduce it, for example with .mean()."
-        )
-    if not loss.requires_grad:
-        raise InputError(
-            "loss(model, batch) returned a tensor without a gradient: it does not depend on the "
-            "model's parameters, or it was detached or computed under no_grad()."
-        )
-
-
-def _wrong(method: str, returned: Any, expected: str) -> InputError:
-    return InputError(f"{method} returned a {type(returned).__name__}; it must return {expected}.")

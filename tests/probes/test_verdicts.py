@@ -195,7 +195,7 @@ def test_data_that_ends_is_said_to_be_the_data() -> None:
     [
         ("NotAModel", "model(config) returned a dict; it must return a torch.nn.Module"),
         ("NotALoss", "loss(model, batch) returned a float; it must return a scalar tensor"),
-        ("VectorLoss", "shape (8, 64); it must be a scalar"),
+        ("VectorLoss", "shape (8, 64); it must return a scalar"),
         ("DetachedLoss", "without a gradient"),
         ("NotBatches", "batches(config, batch_size) returned a int"),
     ],
