@@ -26,7 +26,7 @@ from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
 from probes.devices.telemetry import Telemetry
 from probes.errors import TonnageError
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.measurement import Measurement, Purpose
 from probes.prober import Prober, resolve_python
@@ -111,7 +111,7 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     }
 
 
-def _job(facts: DeviceFacts, batch_size: int, plan: Plan) -> ProbeJob:
+def _job(facts: DeviceFacts, batch_size: int, plan: StepPlan) -> ProbeJob:
     limit = min(EMULATED_BYTES, facts.total_bytes // 2)
     workload = WorkloadRef("transformer", {"length": 128})
     return ProbeJob(workload, dict(CONFIG), batch_size, facts.device, plan, limit_bytes=limit)

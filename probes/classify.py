@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from probes.devices.signatures import RULES, Rule
+from probes.devices.signatures import SIGNATURES, Signature
 from probes.formatting import size_text
 from probes.measurement import Verdict
 
@@ -102,7 +102,7 @@ def classify_exception(
     """
     if error_code == 2:
         message = f"CUDA error: out of memory\n{message}"
-    for rule in RULES:
+    for rule in SIGNATURES:
         if rule.matches(type_names, message):
             return _apply(rule, message, batch_size, near_cap)
     if "MemoryError" in type_names:
@@ -206,7 +206,9 @@ def _message(error: BaseException) -> str:
         return ""
 
 
-def _apply(rule: Rule, message: str, batch_size: int | None, near_cap: bool | None) -> Classified:
+def _apply(
+    rule: Signature, message: str, batch_size: int | None, near_cap: bool | None
+) -> Classified:
     requested = requested_bytes(message) if rule.verdict is Verdict.OOM else None
     details = first_line(_from_match(rule, message))
     if rule.allocator and requested is not None:
@@ -233,7 +235,7 @@ def _apply(rule: Rule, message: str, batch_size: int | None, near_cap: bool | No
     return found
 
 
-def _from_match(rule: Rule, message: str) -> str:
+def _from_match(rule: Signature, message: str) -> str:
     """The message from the line on that made the rule match: that line is what to quote."""
     match = rule.pattern.search(message)
     start = message.rfind("\n", 0, match.start()) + 1 if match else 0
@@ -244,7 +246,7 @@ def _from_stderr(stderr_tail: str, near_cap: bool) -> Classified | None:
     silent = silent_failure(stderr_tail)
     if silent is not None:
         return silent
-    for rule in RULES:
+    for rule in SIGNATURES:
         if rule.in_stderr and rule.pattern.search(stderr_tail):
             return _apply(rule, stderr_tail, None, near_cap)
     return None

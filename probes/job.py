@@ -33,7 +33,7 @@ class WorkloadRef:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """How long a probe runs and when it is satisfied. Steps are optimizer steps."""
 
     purpose: Purpose
@@ -59,7 +59,7 @@ class Plan:
         return self.max_warmup_steps + self.max_measure_steps
 
 
-BRACKET_PLAN = Plan(
+BRACKET_PLAN = StepPlan(
     purpose=Purpose.BRACKET,
     warmup_steps=2,
     max_warmup_steps=2,
@@ -71,7 +71,7 @@ BRACKET_PLAN = Plan(
     phases=True,
 )
 
-CONFIRM_PLAN = Plan(
+CONFIRM_PLAN = StepPlan(
     purpose=Purpose.CONFIRM,
     warmup_steps=4,
     max_warmup_steps=15,
@@ -92,7 +92,7 @@ class ProbeJob:
     config: dict[str, Any]
     batch_size: int
     device: str
-    plan: Plan
+    plan: StepPlan
     limit_bytes: int | None = None
     """Memory budget in bytes; ``None`` for the device's own size."""
     headroom: float = 0.05
@@ -125,5 +125,5 @@ class ProbeJob:
         data["workload"] = WorkloadRef(**data["workload"])
         plan = dict(data["plan"])
         plan["purpose"] = Purpose(plan["purpose"])
-        data["plan"] = Plan(**plan)
+        data["plan"] = StepPlan(**plan)
         return cls(**data)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from probes.errors import MeasurementError
 from probes.formatting import MIB, duration_text, size_text
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 
@@ -24,7 +24,9 @@ SMALL_BUDGET = {"cpu": 512 * MIB}
 """A memory budget where filling the whole device would be rude; elsewhere the device's own."""
 
 
-def run(prober: Prober, device: str, batch_size: int, plan: Plan, leak_mib: int = 0) -> Measurement:
+def run(
+    prober: Prober, device: str, batch_size: int, plan: StepPlan, leak_mib: int = 0
+) -> Measurement:
     """One probe of the built-in transformer."""
     limit_bytes = SMALL_BUDGET.get(device.partition(":")[0])
     workload = WorkloadRef("transformer", {"leak_mib": leak_mib} if leak_mib else {})

@@ -12,7 +12,7 @@ from app.settings import Settings
 from optimizer.records import Scope
 from probes import levers
 from probes.doubt import doubts, is_better
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.model_size import ModelSize
@@ -100,7 +100,7 @@ class MeasuringSession:
         alone may slow a larger batch down."""
         return None if self.target.facts.kind == "cpu" else self.settings.probe.slowest_sample
 
-    def plan(self, purpose: Purpose) -> Plan:
+    def plan(self, purpose: Purpose) -> StepPlan:
         """How long such a probe runs, as configured."""
         if purpose is Purpose.BRACKET:
             return BRACKET_PLAN
@@ -150,7 +150,7 @@ class MeasuringSession:
         self._say("looking at model sizes")
         return self.target.prober.model_sizes(self.workload, configs)
 
-    def _job(self, config: Config, batch_size: int, plan: Plan) -> ProbeJob:
+    def _job(self, config: Config, batch_size: int, plan: StepPlan) -> ProbeJob:
         return ProbeJob(
             workload=self.workload,
             config=config,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.false_safe.rates import upper_bound
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.measurement import Measurement, Purpose
 from probes.prober import Prober
@@ -219,7 +219,7 @@ def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _job(case: Case, batch_size: int, plan: Plan) -> ProbeJob:
+def _job(case: Case, batch_size: int, plan: StepPlan) -> ProbeJob:
     return ProbeJob(
         workload=WorkloadRef(f"{WORKLOADS}:{case.workload}"),
         config=case.config,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from benchmarks.false_safe.simulation import OutOfMemoryError, Process, Training
 from probes.devices.base import MemoryCap
-from probes.job import Plan
+from probes.job import StepPlan
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.timing import is_steady
-from probes.worker.evidence import Evidence, Judgement
+from probes.worker.evidence import Judgement, RunEvidence
 
 WORST_CASE_STEPS = 2
 MIXED_IN = 0.05
@@ -24,7 +24,7 @@ class Replay:
     """One probe, as ``probes.worker.probe`` runs it. Use ``run`` once."""
 
     def __init__(
-        self, training: Training, batch_size: int, plan: Plan, *, headroom: float, seed: str
+        self, training: Training, batch_size: int, plan: StepPlan, *, headroom: float, seed: str
     ) -> None:
         self.training, self.batch_size, self.plan = training, batch_size, plan
         self.headroom = headroom
@@ -35,7 +35,7 @@ class Replay:
             self.process.foreign_bytes,
             enforced=True,
         )
-        self.evidence = Evidence()
+        self.evidence = RunEvidence()
         self.phase = "build"
 
     def run(self) -> Measurement:

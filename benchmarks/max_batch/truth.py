@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.max_batch.cases import Case
 from benchmarks.max_batch.records import Survival, Truth
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 
@@ -62,7 +62,7 @@ class Trials:
         reason = measurement.reason.partition("\n")[0][:300]
         return Survival(self.case.identity, batch_size, lasted, reason)
 
-    def _probe(self, batch_size: int, plan: Plan) -> Measurement:
+    def _probe(self, batch_size: int, plan: StepPlan) -> Measurement:
         job = ProbeJob(
             workload=WorkloadRef(self.case.spec),
             config=dict(self.case.config),

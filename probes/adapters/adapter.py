@@ -1,4 +1,4 @@
-"""What the adapters have in common: a space, and something built anew for each config."""
+"""What the adapters have in common: a space, and a model or loader built for each config."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from probes.adapters.data import LoaderData, WorstCase
 from probes.errors import InputError
-from probes.space import Choice, Int, Space, as_space
+from probes.space import Choice, Space, as_space, smallest
 
 
 class Adapter:
@@ -22,8 +22,8 @@ class Adapter:
         self,
         space: Mapping[str, Any],
         *,
-        worst_case: WorstCase,
-        data_files: Sequence[str | Path],
+        worst_case: WorstCase = None,
+        data_files: Sequence[str | Path] = (),
     ) -> None:
         self.own_space: Space = as_space(space)
         self.worst_case = worst_case
@@ -42,17 +42,17 @@ class Adapter:
         raise NotImplementedError
 
     def levers(self, built: Any) -> dict[str, Any]:
-        """Levers that what was built is trained with already."""
+        """Levers that the user's training sets already."""
         return {}
 
     def remarks(self, built: Any) -> list[str]:
-        """What a probe does otherwise than the user's training, as sentences."""
+        """Where a probe differs from the user's training, as sentences."""
         return []
 
     # -- the workload --------------------------------------------------------------------------
 
     def space(self) -> dict[str, Any]:
-        """The given one, with the levers that training has already as fixed dimensions."""
+        """The user's space, plus the levers that training sets already as fixed dimensions."""
         fixed = {name: Choice([value]) for name, value in self.levers(self.first()).items()}
         return {**fixed, **self.own_space}
 
@@ -76,7 +76,7 @@ class Adapter:
     # -- what was built ------------------------------------------------------------------------
 
     def fresh(self, config: dict[str, Any]) -> Any:
-        """Built anew, and kept for what else is asked of this config."""
+        """Build for this config, and keep the result for further questions about it."""
         self._built = None  # before the next one needs the memory
         self._data = None
         built = self.build(dict(config))
@@ -84,16 +84,16 @@ class Adapter:
         return built
 
     def of(self, config: dict[str, Any]) -> Any:
-        """What was built last, if it was for this config."""
+        """The last build if it was for this config, else a new one."""
         if self._built is not None and self._built[0] == config:
             return self._built[1]
         return self.fresh(config)
 
     def first(self) -> Any:
-        """What was built last, or else for the first config of the space."""
+        """The last build, or else one for the smallest config of the space."""
         if self._built is not None:
             return self._built[1]
-        return self.fresh({name: _lowest(each) for name, each in self.own_space.items()})
+        return self.fresh(smallest(self.own_space))
 
     def data(self, built: Any) -> LoaderData:
         if self._data is None or self._data[0] is not built:
@@ -105,17 +105,13 @@ def check_function(name: str, given: Any, returns: str) -> None:
     """Raise ``InputError`` unless ``given`` can be called with a config."""
     if not callable(given) or isinstance(given, type):
         raise InputError(
-            f"{name} must be a function of the config that returns {returns}, built anew at each "
+            f"{name} must be a function of the config that returns {returns}, a new one at each "
             f"call; it is {_a(given)}. Write: lambda config: …"
         )
 
 
 def _a(given: Any) -> str:
     return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
-
-
-def _lowest(dimension: Any) -> Any:
-    return dimension.values()[0] if isinstance(dimension, (Int, Choice)) else dimension.low
 
 
 def _unmasked(read: Callable[[], Any]) -> Any:

@@ -26,8 +26,8 @@ def from_dataloader(
 ) -> DataLoaderWorkload:
     """The workload that trains ``model(config)`` on the data of ``loader``.
 
-    ``loader`` is a DataLoader, or a function of the config that returns one; its batch size is of
-    no account. ``step(model, batch)`` returns the loss and does not call ``backward``. The
+    ``loader`` is a DataLoader, or a function of the config that returns one; its batch size
+    is ignored. ``step(model, batch)`` returns the loss and does not call ``backward``. The
     optimizer is AdamW unless ``optimizer(model)`` says otherwise. ``worst_case`` says how large a
     sample is, or names samples by their index; ``data_files`` are files that results depend on.
 

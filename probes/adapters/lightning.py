@@ -60,11 +60,10 @@ class LightningWorkload(Adapter):
         make: Callable[[dict[str, Any]], Any],
         space: Mapping[str, Any],
         *,
-        worst_case: WorstCase,
         evaluate: bool,
-        data_files: Sequence[str | Path],
+        **data: Any,
     ) -> None:
-        super().__init__(space, worst_case=worst_case, data_files=data_files)
+        super().__init__(space, **data)
         check_function("make", make, "a LightningModule and its data")
         self._make = make
         self._packages = _installed()

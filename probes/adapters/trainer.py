@@ -50,11 +50,10 @@ class TrainerWorkload(Adapter):
         make: Callable[[dict[str, Any]], Any],
         space: Mapping[str, Any],
         *,
-        worst_case: WorstCase,
         evaluate: bool,
-        data_files: Sequence[str | Path],
+        **data: Any,
     ) -> None:
-        super().__init__(space, worst_case=worst_case, data_files=data_files)
+        super().__init__(space, **data)
         check_function("make", make, "a transformers.Trainer")
         from transformers import Trainer  # now: what is imported later counts as memory
 

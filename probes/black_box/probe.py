@@ -11,7 +11,7 @@ from probes.black_box.command import command_of
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge
-from probes.black_box.run import Observed, Run
+from probes.black_box.run import Observed, CommandRun
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob
@@ -48,7 +48,7 @@ class CommandProber:
             self._footprints[key] = self._footprint(job)
         footprint = self._footprints[key]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
-        run = Run(job, command, self.python, self.timeouts, footprint, on_progress)
+        run = CommandRun(job, command, self.python, self.timeouts, footprint, on_progress)
         seen = run.observe(telemetry)
         measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
         if measurement.steps:

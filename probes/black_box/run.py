@@ -18,14 +18,14 @@ from probes.black_box.resident import ResidentTree
 from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Passed, Seen, StepClock
 from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
-from probes.black_box.watch import Watch
+from probes.black_box.watch import StepWatch
 from probes.devices import host
 from probes.devices.base import MemoryCap, checked_limit
 from probes.devices.environment import process_environment, worker_environment
 from probes.devices.machine import Machine
 from probes.devices.nvml import NvmlDevice
 from probes.devices.reading import Missing
-from probes.devices.telemetry import Telemetry, Window
+from probes.devices.telemetry import Telemetry, TelemetryWindow
 from probes.errors import InputError, MeasurementError
 from probes.formatting import size_text
 from probes.job import ProbeJob
@@ -65,7 +65,7 @@ class Observed:
     """The command as a person would type it."""
     environ: dict[str, str]
     cap: MemoryCap
-    watch: Watch
+    watch: StepWatch
     why: str = ""
     """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``."""
     steps_from: str = ""
@@ -85,11 +85,11 @@ class Observed:
     stdout_tail: str = ""
     stderr_tail: str = ""
     notes: list[str] = field(default_factory=list)
-    window: Window | None = None
+    window: TelemetryWindow | None = None
     """The machine meanwhile."""
 
 
-class Run:
+class CommandRun:
     """Starts a command for a job and watches it to its end; ``observe`` once."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Run:
         self.reader = StepReader(command.step, samples, command.dataset_size)
         self.notes: list[str] = []
         self.cap = self._cap()
-        self.watch = Watch(job.plan, self.cap)
+        self.watch = StepWatch(job.plan, self.cap)
 
     def observe(self, telemetry: Telemetry | None = None) -> Observed:
         """Raises ``InputError`` where the command cannot be started, ``MeasurementError`` where

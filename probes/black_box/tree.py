@@ -38,7 +38,7 @@ class Status:
 
 
 @dataclass
-class _Process:
+class _TreeProcess:
     """What is known of one process of the tree."""
 
     first: Status
@@ -62,7 +62,7 @@ class CpuTree:
         self.swap_bytes = 0
         self.notes: list[str] = []
         self._proc = proc
-        self._known: dict[int, _Process] = {}
+        self._known: dict[int, _TreeProcess] = {}
         self._exact = False
         self._stack_bytes = _stack_bytes()
 
@@ -77,7 +77,7 @@ class CpuTree:
             if known is None or (known.is_fork and not self._is_fork(pid, parent)):
                 status = self._status(pid)
                 if status is not None:
-                    self._known[pid] = _Process(status, self._is_fork(pid, parent))
+                    self._known[pid] = _TreeProcess(status, self._is_fork(pid, parent))
                     if self._exact:
                         self._limit(pid)
 
@@ -109,7 +109,7 @@ class CpuTree:
             self._look(pid, process, status)
             limit_addresses(pid, self.cap_bytes + self._base(process, status))
 
-    def _own(self, pid: int, process: _Process, bytes_: int, status: Status) -> int:
+    def _own(self, pid: int, process: _TreeProcess, bytes_: int, status: Status) -> int:
         own = bytes_ - self._base(process, status)
         # Reading the mappings takes a while, so it is done only where it may matter.
         if (
@@ -121,11 +121,11 @@ class CpuTree:
             own = bytes_ - self._base(process, status)
         return max(0, own)
 
-    def _may_have_grown(self, process: _Process, status: Status) -> bool:
+    def _may_have_grown(self, process: _TreeProcess, status: Status) -> bool:
         """Whether libraries may have been loaded since: not any more once there are steps."""
         return not self._exact and status.size != process.looked_at
 
-    def _look(self, pid: int, process: _Process, status: Status) -> None:
+    def _look(self, pid: int, process: _TreeProcess, status: Status) -> None:
         if process.is_fork:
             return
         try:
@@ -134,7 +134,7 @@ class CpuTree:
             return
         process.mapped, process.looked_at = file_mappings(text), status.size
 
-    def _base(self, process: _Process, status: Status) -> int:
+    def _base(self, process: _TreeProcess, status: Status) -> int:
         """What of its address space is not the command's own."""
         if process.is_fork:
             return process.first.size + (status.threads - 1) * self._stack_bytes

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from probes.black_box.steps import Passed
 from probes.devices.base import MemoryCap
-from probes.job import Plan
+from probes.job import StepPlan
 from probes.timing import is_steady
-from probes.worker.evidence import Evidence
+from probes.worker.evidence import RunEvidence
 
 
-class Watch:
+class StepWatch:
     """Takes steps as they pass; ``add`` returns whether the command may be ended."""
 
-    def __init__(self, plan: Plan, cap: MemoryCap) -> None:
+    def __init__(self, plan: StepPlan, cap: MemoryCap) -> None:
         self.plan = plan
         self.cap = cap
         self._window = max(2, plan.measure_steps // 4)
@@ -24,7 +24,7 @@ class Watch:
 
     def restart(self) -> None:
         """Forget all steps: they were not what they seemed."""
-        self.evidence = Evidence()
+        self.evidence = RunEvidence()
         self.is_warm = False
         self._warm_s = 0.0
         self._next_look = self._window

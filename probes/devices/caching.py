@@ -12,11 +12,13 @@ from abc import abstractmethod
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from probes.devices import host
 from probes.devices.base import (
     AllocatorCounters,
     Backend,
     MemoryCap,
     checked_limit,
+    missing,
 )
 from probes.errors import MeasurementError
 from probes.formatting import size_text
@@ -40,8 +42,8 @@ class CachingBackend(Backend):
     def module(self) -> ModuleType:
         """``torch.cuda`` or ``torch.xpu``."""
 
-    @abstractmethod
-    def total_bytes(self) -> int: ...
+    def total_bytes(self) -> int:
+        return int(self._properties().total_memory)
 
     @abstractmethod
     def free_bytes(self) -> int | None:
@@ -143,3 +145,18 @@ class CachingBackend(Backend):
         if free is None:
             return self._overhead_bytes
         return max(0, self.total_bytes() - free - int(self.module.memory_reserved(self.index)))
+
+    def _properties(self) -> Any:
+        return self.module.get_device_properties(self.index)
+
+
+def optional(properties: Any, name: str) -> Any:
+    """A property of the device, or why it is missing."""
+    value = getattr(properties, name, None)
+    return missing(f"this torch does not report {name}") if value is None else value
+
+
+def hashed_uuid(properties: Any, otherwise: str) -> Any:
+    """A hash of the device's UUID, or why it is missing. The reason is part of the fingerprint."""
+    uuid = getattr(properties, "uuid", None)
+    return missing(otherwise) if uuid is None else host.hash_uuid(str(uuid))

@@ -13,9 +13,12 @@ from typing import Any
 
 from probes.devices import host
 from probes.devices.base import NO_TF32, DeviceFacts, missing
-from probes.devices.caching import CachingBackend
+from probes.devices.caching import CachingBackend, hashed_uuid, optional
 
 _READ_BY_NVML = missing("torch does not know it; NVML reads it in the parent process")
+
+
+_NO_UUID = "this torch does not report the device's UUID (2.4 and later do)"
 
 
 class CudaBackend(CachingBackend):
@@ -61,9 +64,6 @@ class CudaBackend(CachingBackend):
 
         return torch.cuda
 
-    def total_bytes(self) -> int:
-        return int(self._properties().total_memory)
-
     def free_bytes(self) -> int | None:
         free, total = self.module.mem_get_info(self.index)
         if getattr(self._properties(), "is_integrated", 0):
@@ -102,7 +102,7 @@ class CudaBackend(CachingBackend):
             free_bytes=self.free_bytes() if self._initialised else None,
             identity={
                 "vendor": "AMD" if rocm else "NVIDIA",
-                "uuid": _hashed_uuid(properties),
+                "uuid": hashed_uuid(properties, _NO_UUID),
                 "pci": _pci_address(properties),
                 "driver": missing("torch does not know it on ROCm") if rocm else _READ_BY_NVML,
                 "runtime": torch.version.hip if rocm else torch.version.cuda,
@@ -114,7 +114,7 @@ class CudaBackend(CachingBackend):
                 "architecture": architecture,
                 "multiprocessors": properties.multi_processor_count,
                 "total_bytes": total,
-                "l2_bytes": _optional(properties, "L2_cache_size"),
+                "l2_bytes": optional(properties, "L2_cache_size"),
                 "integrated": bool(getattr(properties, "is_integrated", 0)),
             },
             environment={
@@ -143,16 +143,6 @@ class CudaBackend(CachingBackend):
             no_bf16 = f"{here}, and bfloat16 needs 8.0 or more; use fp16 or fp32."
         return {"fp32": "", "tf32": no_tf32, "bf16": no_bf16, "fp16": ""}
 
-    def _properties(self) -> Any:
-        return self.module.get_device_properties(self.index)
-
-
-def _hashed_uuid(properties: Any) -> Any:
-    uuid = getattr(properties, "uuid", None)
-    if uuid is None:
-        return missing("this torch does not report the device's UUID (2.4 and later do)")
-    return host.hash_uuid(str(uuid))
-
 
 def _pci_address(properties: Any) -> Any:
     bus = getattr(properties, "pci_bus_id", None)
@@ -168,11 +158,6 @@ def _cudnn_version() -> Any:
 
     version: Any = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return missing("torch was built without cuDNN or MIOpen") if version is None else version
-
-
-def _optional(properties: Any, name: str) -> Any:
-    value = getattr(properties, name, None)
-    return missing(f"this torch does not report {name}") if value is None else value
 
 
 def _notes(properties: Any) -> list[str]:

@@ -26,7 +26,7 @@ _HEALTH = "The device or its driver is unhealthy, not too small: check dmesg for
 
 
 @dataclass(frozen=True)
-class Rule:
+class Signature:
     """A text that means something."""
 
     pattern: re.Pattern[str]
@@ -58,12 +58,12 @@ def _rule(
     in_stderr: bool = False,
     allocator: bool = False,
     type_name: str = "",
-) -> Rule:
+) -> Signature:
     pattern = re.compile(text, re.IGNORECASE)
-    return Rule(pattern, verdict, meaning, hint, ambiguous, in_stderr, allocator, type_name)
+    return Signature(pattern, verdict, meaning, hint, ambiguous, in_stderr, allocator, type_name)
 
 
-RULES: tuple[Rule, ...] = (
+SIGNATURES: tuple[Signature, ...] = (
     # --- memory: torch's allocators
     _rule(r"(CUDA|HIP|XPU|NPU|MLU) out of memory", OOM,
           "the device's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),

@@ -33,7 +33,7 @@ QUIET_WINDOW_S = 1.0
 
 
 @dataclass(frozen=True)
-class Window:
+class TelemetryWindow:
     """The machine during one probe."""
 
     before: Reading
@@ -120,7 +120,7 @@ class Telemetry:
         self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
         self._thread.start()
 
-    def end(self) -> Window:
+    def end(self) -> TelemetryWindow:
         """Stop watching. Call it while the worker is still alive: its CPU time is then known."""
         self._stop.set()
         if self._thread is not None:
@@ -130,7 +130,7 @@ class Telemetry:
         cpu_after = self._machine.cpu_use(self._own_pids)
         duration_s = time.monotonic() - self._began_s
         readings = [self._before, *self._samples, after]
-        window = Window(
+        window = TelemetryWindow(
             before=self._before,
             after=after,
             duration_s=duration_s,
@@ -196,7 +196,9 @@ class Telemetry:
             process_bytes=missing,
         )
 
-    def _judged(self, window: Window, readings: list[Reading], own: set[int]) -> Window:
+    def _judged(
+        self, window: TelemetryWindow, readings: list[Reading], own: set[int]
+    ) -> TelemetryWindow:
         taints, notes = [], []
         for reason in window.throttle_reasons:
             if reason in HARMLESS_THROTTLING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from probes.devices import host
 from probes.devices.base import DeviceFacts, MemoryCap, missing
-from probes.devices.caching import CachingBackend
+from probes.devices.caching import CachingBackend, hashed_uuid, optional
 
 UNENFORCED_FRACTION = 0.85
 """How much of a device may be used where nothing enforces the limit."""
@@ -49,9 +49,6 @@ class XpuBackend(CachingBackend):
         import torch
 
         return torch.xpu
-
-    def total_bytes(self) -> int:
-        return int(self._properties().total_memory)
 
     def free_bytes(self) -> int | None:
         reader = getattr(self.module, "mem_get_info", None)
@@ -94,7 +91,6 @@ class XpuBackend(CachingBackend):
         import torch
 
         properties = self._properties()
-        uuid = getattr(properties, "uuid", None)
         total = self.total_bytes()
         return DeviceFacts(
             device=self.device,
@@ -104,21 +100,19 @@ class XpuBackend(CachingBackend):
             free_bytes=self.free_bytes() if self._initialised else None,
             identity={
                 "vendor": "Intel",
-                "uuid": missing("this torch does not report it")
-                if uuid is None
-                else host.hash_uuid(str(uuid)),
-                "driver": _optional(properties, "driver_version"),
+                "uuid": hashed_uuid(properties, "this torch does not report it"),
+                "driver": optional(properties, "driver_version"),
                 "runtime": getattr(torch.version, "xpu", None) or missing("not reported"),
                 "torch": torch.__version__,
             },
             device_class={
                 "name": properties.name,
-                "architecture": _optional(properties, "architecture"),
-                "compute_units": _optional(properties, "max_compute_units"),
-                "execution_units": _optional(properties, "gpu_eu_count"),
+                "architecture": optional(properties, "architecture"),
+                "compute_units": optional(properties, "max_compute_units"),
+                "execution_units": optional(properties, "gpu_eu_count"),
                 "total_bytes": total,
-                "l2_bytes": _optional(properties, "last_level_cache_size"),
-                "integrated": _optional(properties, "is_integrated_gpu"),
+                "l2_bytes": optional(properties, "last_level_cache_size"),
+                "integrated": optional(properties, "is_integrated_gpu"),
             },
             environment={
                 **host.host_environment(),
@@ -134,11 +128,3 @@ class XpuBackend(CachingBackend):
         setter = getattr(self.module, "set_per_process_memory_fraction", None)
         memory = getattr(self.module, "memory", None)
         return setter or getattr(memory, "set_per_process_memory_fraction", None)
-
-    def _properties(self) -> Any:
-        return self.module.get_device_properties(self.index)
-
-
-def _optional(properties: Any, name: str) -> Any:
-    value = getattr(properties, name, None)
-    return missing(f"this torch does not report {name}") if value is None else value

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from probes.devices.base import MemoryCap
 from probes.formatting import size_text
-from probes.job import Plan
+from probes.job import StepPlan
 from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
 from probes.stability import (
     has_settled,
@@ -30,7 +30,7 @@ Judgement = tuple[Verdict, str, str]
 
 
 @dataclass
-class Evidence:
+class RunEvidence:
     """Grows while a run goes on, so that whatever was learned survives a failure."""
 
     attempted: int = 0
@@ -62,7 +62,7 @@ class Evidence:
         self.steady = is_steady(self.step_s)
         self.warmup_steps = len(self.step_s)
 
-    def is_enough(self, plan: Plan, cap: MemoryCap, peak_bytes: int, spent_s: float) -> bool:
+    def is_enough(self, plan: StepPlan, cap: MemoryCap, peak_bytes: int, spent_s: float) -> bool:
         """Whether a run may end that has measured for ``spent_s`` seconds: the mean step is known
         as well as the plan asks, or its time is up, and memory has settled; or it surely leaks."""
         timed = spent_s > plan.measure_budget_s or (

@@ -11,12 +11,12 @@ from probes.devices.base import MemoryCap
 from probes.formatting import finite
 from probes.job import ProbeJob
 from probes.measurement import Measurement, Purpose, Verdict
-from probes.worker.evidence import Evidence, Judgement
+from probes.worker.evidence import Judgement, RunEvidence
 
 
 def outcome(
     job: ProbeJob,
-    evidence: Evidence,
+    evidence: RunEvidence,
     cap: MemoryCap | None,
     peak_bytes: int | None,
     judgement: Judgement,

@@ -24,12 +24,12 @@ from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.formatting import size_text
-from probes.job import Plan, ProbeJob
+from probes.job import ProbeJob, StepPlan
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.channel import Channel
-from probes.worker.evidence import Evidence, Judgement
+from probes.worker.evidence import Judgement, RunEvidence
 from probes.worker.outcome import outcome
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
@@ -108,7 +108,7 @@ class _Run:
         self.backend: Backend | None = None
         self.cap: MemoryCap | None = None
         self.training: Training | None = None
-        self.evidence = Evidence()
+        self.evidence = RunEvidence()
         self.parameters: int | None = None
         self.notes: list[str] = []
         self.spilled_before = 0
@@ -232,14 +232,14 @@ class _Run:
         self.enter("train")
         backend.reset_phase_peak()
 
-    def warm_up(self, plan: Plan) -> None:
+    def warm_up(self, plan: StepPlan) -> None:
         step_s = self.evidence.step_s
         self.steps(max(0, plan.warmup_steps - len(step_s)))
         while not is_steady(step_s) and len(step_s) < plan.max_warmup_steps:
             self.steps(min(3, plan.max_warmup_steps - len(step_s)))
         self.evidence.end_warm_up()
 
-    def measure(self, plan: Plan, backend: Backend, cap: MemoryCap) -> None:
+    def measure(self, plan: StepPlan, backend: Backend, cap: MemoryCap) -> None:
         """Steps until the time is precise and nothing about memory is open, or the plan ends."""
         evidence = self.evidence
         began_s = time.monotonic()

@@ -29,7 +29,7 @@ from probes.workloads.interface import REQUIRED, check_interface
 
 
 @dataclass(frozen=True)
-class Source:
+class WorkloadSource:
     """What a reference names: a class, a function that makes a workload, or a workload."""
 
     thing: Any
@@ -47,7 +47,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedWorkload:
     """A workload object and what was learned while loading it."""
 
     workload: Any
@@ -59,7 +59,7 @@ class Loaded:
     """Where it is defined."""
 
 
-def load_workload(ref: WorkloadRef) -> Loaded:
+def load_workload(ref: WorkloadRef) -> LoadedWorkload:
     """Import the class, or the function that makes a workload, and call it with the options as
     keyword arguments; or import the workload itself.
 
@@ -81,10 +81,10 @@ def load_workload(ref: WorkloadRef) -> Loaded:
     own = _own_files(source)
     files = (*map(str, own), *map(str, read), *named)
     hashed = _source_hash(source, own, ref.options, read)
-    return Loaded(workload, ref.spec, hashed, files, source.module.__name__)
+    return LoadedWorkload(workload, ref.spec, hashed, files, source.module.__name__)
 
 
-def describe(loaded: Loaded) -> dict[str, Any]:
+def describe(loaded: LoadedWorkload) -> dict[str, Any]:
     """What the parent needs to plan a study, as plain data. Raises ``InputError``."""
     space = levers.checked(as_space(loaded.workload.space()))
     dataset_size = getattr(loaded.workload, "dataset_size", None)
@@ -105,7 +105,10 @@ def describe(loaded: Loaded) -> dict[str, Any]:
 
 
 def _source_hash(
-    source: Source, own: Sequence[Path], options: dict[str, Any], data_files: Sequence[str | Path]
+    source: WorkloadSource,
+    own: Sequence[Path],
+    options: dict[str, Any],
+    data_files: Sequence[str | Path],
 ) -> str:
     """Sixteen hex digits over the workload's own modules, options and the files they name.
 
@@ -132,7 +135,7 @@ def _file_facts(file: Path) -> list[Any]:
     return [str(file), stat.st_size, stat.st_mtime_ns]
 
 
-def _own_files(source: Source) -> list[Path]:
+def _own_files(source: WorkloadSource) -> list[Path]:
     """Every imported module below the directory of the source's file, so that editing a helper
     next to it invalidates earlier results. Installed packages are not looked at (torch is part of
     the device's fingerprint)."""
@@ -164,7 +167,7 @@ def _below(path: Path, folder: Path) -> bool:
     return folder == path or folder in path.parents
 
 
-def _find(spec: str) -> Source:
+def _find(spec: str) -> WorkloadSource:
     if spec in BUILT_IN:
         place, _, name = BUILT_IN[spec].partition(":")
         return _named(importlib.import_module(place), name, spec)
@@ -220,7 +223,7 @@ def _import_module(place: str, spec: str) -> ModuleType:
     return importlib.import_module(place)
 
 
-def _named(module: ModuleType, name: str, spec: str) -> Source:
+def _named(module: ModuleType, name: str, spec: str) -> WorkloadSource:
     own = {
         key: value
         for key, value in vars(module).items()
@@ -233,20 +236,20 @@ def _named(module: ModuleType, name: str, spec: str) -> Source:
     )
     if not name:
         if len(candidates) == 1:
-            return Source(vars(module)[candidates[0]], candidates[0], module)
+            return WorkloadSource(vars(module)[candidates[0]], candidates[0], module)
         listing = ", ".join(candidates) or "none"
         raise InputError(f"{spec}: name the workload, {spec}:NAME. Workloads there: {listing}.")
     found = getattr(module, name, None)
     if found is None:
         raise InputError(f"{spec}: {unknown_name('workload', name, candidates or own)}")
     if inspect.isclass(found):
-        return Source(found, found.__qualname__, module)
+        return WorkloadSource(found, found.__qualname__, module)
     if not inspect.isfunction(found) and not _has_methods(found):
         raise InputError(
             f"{spec}: {name} is a {type(found).__name__}, neither a class, nor a function that "
             "makes a workload, nor a workload."
         )
-    return Source(found, name, module)
+    return WorkloadSource(found, name, module)
 
 
 def _has_methods(value: Any) -> bool:

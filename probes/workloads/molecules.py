@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.workloads.epochs import every_sample, shuffled
 from probes.workloads.extras import Extra
 
 EXTRA = Extra("visnet", "molecules", ("ase", "vesin", "torch_geometric"))
@@ -51,7 +52,7 @@ class Molecule:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedMolecules:
     """What a data source holds, and what a person should know about it."""
 
     molecules: list[Molecule]
@@ -90,7 +91,7 @@ class MoleculeBatch:
         )
 
 
-def load(data: str, max_atoms: int | None = None) -> Loaded:
+def load(data: str, max_atoms: int | None = None) -> LoadedMolecules:
     """The molecules of ``data``: ``"g2"``, or a file that ASE reads (every frame is a molecule).
 
     ``max_atoms`` cuts each larger structure down to the atoms nearest to its centre of mass. A
@@ -111,7 +112,7 @@ def load(data: str, max_atoms: int | None = None) -> Loaded:
             cut += 1
         periodic += bool(any(atoms.pbc))
         molecules.append(_molecule(atoms, energy, where))
-    return Loaded(molecules, _notes(molecules, cut, periodic, max_atoms))
+    return LoadedMolecules(molecules, _notes(molecules, cut, periodic, max_atoms))
 
 
 def neighbours(pos: Tensor, cutoff: float, max_neighbours: int = MAX_NEIGHBOURS) -> Tensor:
@@ -190,19 +191,13 @@ class MoleculeSet:
         last, partial batch. A batch larger than the set holds every molecule equally often, plus
         a random draw without repetition to fill it; the first, plus the most demanding.
         """
-        copies, rest = divmod(batch_size, len(self))
-        everything = torch.arange(len(self)).repeat(copies)
+        everything, rest = every_sample(len(self), batch_size)
         largest_first = torch.argsort(self.demand, descending=True, stable=True)
         generator = torch.Generator().manual_seed(seed)
 
         yield self.collate(torch.cat([everything, largest_first[:rest]]))
-        while True:
-            order = torch.randperm(len(self), generator=generator)
-            if copies:
-                yield self.collate(torch.cat([everything, order[:rest]]))
-            else:
-                for start in range(0, len(self) - batch_size + 1, batch_size):
-                    yield self.collate(order[start : start + batch_size])
+        for order in shuffled(len(self), batch_size, generator):
+            yield self.collate(order)
 
 
 def _g2() -> list[tuple[Any, float | None]]:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.workloads.text import Document, Tokenizer
+from probes.workloads.epochs import shuffled
+from probes.workloads.text import TextDocument, Tokenizer
 
 NOT_LEARNT = -100
 """The label that cross entropy leaves out."""
@@ -27,7 +28,7 @@ Batch = dict[str, Tensor]
 class Corpus:
     """Tokenised documents. Each ends with the tokenizer's end of text, where it has one."""
 
-    def __init__(self, documents: Sequence[Document], tokenizer: Tokenizer) -> None:
+    def __init__(self, documents: Sequence[TextDocument], tokenizer: Tokenizer) -> None:
         end = [] if tokenizer.end is None else [tokenizer.end]
         closing = torch.tensor(end, dtype=torch.int32)
         prompts = tokenizer.encode([document.prompt or "" for document in documents])
@@ -125,18 +126,11 @@ class Sequences:
         The others are shuffled epochs without the last, partial batch. A batch larger than the
         data holds every sequence equally often, plus a random draw without repetition.
         """
-        copies, rest = divmod(batch_size, len(self))
-        everything = torch.arange(len(self)).repeat(copies)
         generator = torch.Generator().manual_seed(seed)
 
         yield self.collate(self._most_demanding(batch_size))
-        while True:
-            order = torch.randperm(len(self), generator=generator)
-            if copies:
-                yield self.collate(torch.cat([everything, order[:rest]]))
-            else:
-                for start in range(0, len(self) - batch_size + 1, batch_size):
-                    yield self.collate(order[start : start + batch_size])
+        for order in shuffled(len(self), batch_size, generator):
+            yield self.collate(order)
 
     def _most_demanding(self, batch_size: int) -> Tensor:
         """The longest sequences, and where there is one, a shorter one among them.

@@ -35,7 +35,7 @@ USUAL_ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<eos>",
 
 
 @dataclass(frozen=True)
-class Document:
+class TextDocument:
     """One text to learn; with a prompt, only what follows the prompt is learnt."""
 
     text: str
@@ -43,10 +43,10 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Source:
+class TextSource:
     """What was read, and how much there is."""
 
-    documents: list[Document]
+    documents: list[TextDocument]
     files: list[Path] = field(default_factory=list)
     """All of them, also those that lie beyond what was read."""
     total_bytes: int | None = None
@@ -58,7 +58,7 @@ class Source:
 # -- reading ------------------------------------------------------------------------------------
 
 
-def read(data: str) -> Source:
+def read(data: str) -> TextSource:
     """The documents of ``data``: ``"sample"``, a file, a folder or a pattern such as ``a/*.txt``.
 
     A ``.txt`` file is one document, a line of a ``.jsonl`` file is one too: an object with
@@ -68,7 +68,7 @@ def read(data: str) -> Source:
     """
     if data == SAMPLE:
         return _sample()
-    documents: list[Document] = []
+    documents: list[TextDocument] = []
     files = _files(data)
     total = done = 0
     for path in files:
@@ -81,7 +81,7 @@ def read(data: str) -> Source:
             done += _read_lines(path, left, documents)
         else:
             with path.open("rb") as file:
-                documents.append(Document(_text(file.read(left))))
+                documents.append(TextDocument(_text(file.read(left))))
             done += min(size, left)
     documents = [d for d in documents if d.text]
     if not documents:
@@ -92,10 +92,10 @@ def read(data: str) -> Source:
             f"The first {size_text(done)} of {size_text(total)} of text are used, in the "
             "order of the file names; the number of samples is extrapolated."
         )
-    return Source(documents, files, total, done, notes)
+    return TextSource(documents, files, total, done, notes)
 
 
-def _sample() -> Source:
+def _sample() -> TextSource:
     text = SAMPLE_FILE.read_text(encoding="utf-8")
     texts = [text * SAMPLE_REPEATS, *text.split("\n\n")]
     note = (
@@ -103,7 +103,7 @@ def _sample() -> Source:
         "time of a step are those of any text, but it does not limit the batch. Give your own with "
         "--option data=PATH."
     )
-    return Source([Document(part) for part in texts], notes=[note])
+    return TextSource([TextDocument(part) for part in texts], notes=[note])
 
 
 def _files(data: str) -> list[Path]:
@@ -130,7 +130,7 @@ def _files(data: str) -> list[Path]:
     return found
 
 
-def _read_lines(path: Path, most_bytes: int, documents: list[Document]) -> int:
+def _read_lines(path: Path, most_bytes: int, documents: list[TextDocument]) -> int:
     done = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -142,7 +142,7 @@ def _read_lines(path: Path, most_bytes: int, documents: list[Document]) -> int:
     return done
 
 
-def _row(line: str, where: str) -> Document:
+def _row(line: str, where: str) -> TextDocument:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -150,9 +150,9 @@ def _row(line: str, where: str) -> Document:
     if isinstance(row, dict):
         prompt, completion, text = (row.get(key) for key in ("prompt", "completion", "text"))
         if isinstance(prompt, str) and isinstance(completion, str):
-            return Document(completion, prompt)
+            return TextDocument(completion, prompt)
         if isinstance(text, str):
-            return Document(text)
+            return TextDocument(text)
     keys = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
     raise InputError(
         f'{where}: it has {keys or "no keys"}. A line is {{"prompt": "…", "completion": "…"}} or '

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement, Purpose, Verdict
@@ -35,7 +35,12 @@ def prober() -> Iterator[Prober]:
 
 
 def run(
-    prober: Prober, name: str, batch: int, plan: Plan, headroom: float = 0.05, limit: int = BUDGET
+    prober: Prober,
+    name: str,
+    batch: int,
+    plan: StepPlan,
+    headroom: float = 0.05,
+    limit: int = BUDGET,
 ) -> Measurement:
     job = ProbeJob(
         WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, limit, headroom

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob, WorkloadRef
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 from probes.timeouts import Timeouts
@@ -30,7 +30,7 @@ def probe(
     *,
     batch_size: int = 8,
     limit_mib: int = 512,
-    plan: Plan = CONFIRM,
+    plan: StepPlan = CONFIRM,
     config: dict[str, object] | None = None,
     timeouts: Timeouts | None = None,
 ) -> Measurement:

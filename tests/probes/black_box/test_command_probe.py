@@ -20,7 +20,7 @@ from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
 from probes.errors import InputError, MeasurementError
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, Plan, ProbeJob
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan
 from probes.measurement import Measurement, Verdict
 from probes.timeouts import Timeouts
 
@@ -44,7 +44,11 @@ def prober(timeouts: Timeouts = PATIENT) -> CommandProber:
 
 
 def job(
-    rest: str = "", batch_size: int = 8, plan: Plan = BRACKET_PLAN, limit_mib: int = 128, **options
+    rest: str = "",
+    batch_size: int = 8,
+    plan: StepPlan = BRACKET_PLAN,
+    limit_mib: int = 128,
+    **options,
 ) -> ProbeJob:
     command = f"{sys.executable} {SCRIPT} --batch-size {{batch_size}} {rest}".strip()
     workload = reference("script.py", {"command": command, **options})

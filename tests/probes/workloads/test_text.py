@@ -13,13 +13,13 @@ import torch
 from probes.errors import InputError
 from probes.workloads import text
 from probes.workloads.sequences import NOT_LEARNT, Batch, Corpus
-from probes.workloads.text import ByteTokenizer, Document, FileTokenizer, read
+from probes.workloads.text import ByteTokenizer, FileTokenizer, TextDocument, read
 
 END, PAD = ByteTokenizer.end, ByteTokenizer.padding
 
 
-def corpus(*documents: Document | str) -> Corpus:
-    made = [d if isinstance(d, Document) else Document(d) for d in documents]
+def corpus(*documents: TextDocument | str) -> Corpus:
+    made = [d if isinstance(d, TextDocument) else TextDocument(d) for d in documents]
     return Corpus(made, ByteTokenizer())
 
 
@@ -52,7 +52,7 @@ def test_a_text_file_is_a_document_and_so_is_every_line_of_jsonl(tmp_path: Path)
     lines = [{"prompt": "2+2=", "completion": "4"}, {"text": "plain", "id": 3}]
     (tmp_path / "deeper" / "c.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     (tmp_path / "notes.md").write_text("not asked for")
-    expected = [Document("two\n\nparagraphs"), Document("4", "2+2="), Document("plain")]
+    expected = [TextDocument("two\n\nparagraphs"), TextDocument("4", "2+2="), TextDocument("plain")]
     source = read(str(tmp_path))
     assert source.documents == expected
     assert [file.name for file in source.files] == ["b.txt", "c.jsonl"]
@@ -174,27 +174,27 @@ def test_apart_a_text_fills_what_it_needs_and_is_padded_to_the_longest_of_the_ba
 
 
 def test_only_the_completion_is_learnt_in_both_layouts() -> None:
-    made = corpus(Document("cd", "ab"), Document("gh", "ef"))
+    made = corpus(TextDocument("cd", "ab"), TextDocument("gh", "ef"))
     assert learnt(everything(made, 9, packing=False)) == ["..cd|", "..gh|"]
     assert learnt(everything(made, 10, packing=True)) == ["..cd|..gh|"]
 
 
 def test_a_long_prompt_is_cut_at_its_front_and_a_long_completion_at_its_end() -> None:
-    long_prompt = everything(corpus(Document("yz", "abcdef")), 5, packing=False)
+    long_prompt = everything(corpus(TextDocument("yz", "abcdef")), 5, packing=False)
     assert (rows(long_prompt), learnt(long_prompt)) == (["efyz|"], ["..yz|"])
-    long_completion = everything(corpus(Document("uvwxyz", "abc")), 5, packing=False)
+    long_completion = everything(corpus(TextDocument("uvwxyz", "abc")), 5, packing=False)
     assert (rows(long_completion), learnt(long_completion)) == (["cuvwx"], [".uvwx"])
 
 
 def test_a_sequence_without_anything_to_learn_is_left_out() -> None:
-    made = corpus(Document("x", "abcdefgh"), "klmnop")
+    made = corpus(TextDocument("x", "abcdefgh"), "klmnop")
     assert rows(everything(made, 5, packing=True)) == ["fghx|", "klmno"]
     assert rows(everything(corpus("abcd"), 4, packing=False)) == ["abcd"]  # "|" follows nothing
 
 
 def test_nothing_to_learn_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="seq_length=4, packing=True: no sequence"):
-        corpus(Document("x", "abcdefgh")).sequences(4, packing=True)
+        corpus(TextDocument("x", "abcdefgh")).sequences(4, packing=True)
 
 
 def test_a_short_text_goes_round_to_fill_one_sequence() -> None:
