@@ -11,7 +11,7 @@ from probes.black_box.command import command_of
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge
-from probes.black_box.run import Observed, CommandRun
+from probes.black_box.run import CommandRun, Observed
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob
