@@ -1,4 +1,4 @@
-"""What would lift the constraint that binds a recommendation, estimated where that is possible."""
+"""How to lift the constraint that limits a recommendation, with estimates where possible."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from probes.space import Space
 MEMORY_LEVERS: dict[str, Any] = {"gradient_checkpointing": True, "precision": "bf16"}
 """Levers that trade something else for memory, in the order in which they are worth trying."""
 NOTEWORTHY = 0.95
-"""A lever is named when it leaves less than this share of the memory."""
+"""A lever is suggested if it reduces the memory below this fraction."""
 
 
 def advice(
     binding: str | None, run: Measurement, budget: Budget, space: Space, prior_of: PriorOf | None
 ) -> list[str]:
-    """Sentences, most useful first; none where nothing is known to help.
+    """Sentences, the most useful first; an empty list if nothing is known to help.
 
     Memory that a lever would save is estimated from fake tensors: nothing was run.
     """

@@ -1,7 +1,7 @@
 """The budgets: what "best" means in each phase of development.
 
 There is no single best configuration, only one per phase. A budget says how long a cycle (a fixed
-number of batches) may take and how much of the search is worth paying for.
+number of batches) may take and how many configs are worth measuring.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Budget:
     target_s: float | None
     """Cycle time aimed at; ``None`` for no time limit."""
     flexibility_s: float
-    """How far past the target a more capable configuration may go."""
+    """Seconds by which a cycle may exceed the target."""
     trials: int
     """Configurations to measure at most."""
     cycle_batches: int = CYCLE_BATCHES

@@ -1,4 +1,4 @@
-"""How capable the models of a space are, known or foreseen before any is trained."""
+"""How capable the models of a space are, counted or estimated before any is trained."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from probes.space import Space
 SizesOf = Callable[[Sequence[Config]], "list[ModelSize]"]
 
 MOST_BUILT = 64
-"""So many models are built to count their parameters; those of the others are foreseen."""
+"""Models built to count their parameters; the parameters of the others are estimated."""
 
 
 class Capacities:
     """Parameters and capacity of the configs of a finite space.
 
-    ``sizes_of`` builds models without training them. Where it is missing, capacity is the order of
-    the dimensions whose cost grows, which is good enough to compare configs that are comparable.
+    ``sizes_of`` builds models without training them. Without it, capacity is derived from the
+    dimensions whose cost grows, which suffices for configs that differ in those only.
     """
 
     def __init__(self, space: Space, configs: Sequence[Config], sizes_of: SizesOf | None) -> None:
@@ -34,18 +34,18 @@ class Capacities:
             self._look(configs, sizes_of)
 
     def parameters(self, config: Config) -> float | None:
-        """Parameters of the model, as far as they are known; foreseen ones are close."""
+        """Parameters of the model, counted or estimated; ``None`` if neither is possible."""
         return self._parameters.get(config_key(config))
 
     def capacity(self, config: Config) -> float:
-        """The more the better; in the unit of the workload's own, else parameters. Comparable
+        """How capable the model is, in the workload's own unit, else in parameters. Comparable
         within one study."""
         key = config_key(config)
         return self._capacity[key] if key in self._capacity else self._order(config)
 
     def learn(self, run: Measurement) -> None:
-        """A real parameter count takes the place of a foreseen one. Where there is none it is left
-        out: predictors need it of all configs or of none."""
+        """Replace an estimated parameter count by the real one. A config without an estimate is
+        skipped: predictors need the count for all configs or for none."""
         key = config_key(run.config)
         if run.parameters is None or key not in self._parameters:
             return
@@ -68,8 +68,8 @@ class Capacities:
         ):
             target.update({config_key(c): value for c, value in values})
             missing = [c for c in rest if config_key(c) not in target]
-            foreseen = fit_sizes(self._space, values, missing)
-            target.update({config_key(c): value for c, value in zip(missing, foreseen)})
+            estimated = fit_sizes(self._space, values, missing)
+            target.update({config_key(c): value for c, value in zip(missing, estimated)})
         for target in (self._parameters, self._capacity):
             if any(config_key(c) not in target for c in rest):
                 target.clear()  # never two units in one comparison
@@ -83,7 +83,7 @@ class Capacities:
 
 
 def _spread(configs: Sequence[Config]) -> list[Config]:
-    """Evenly spaced ones, both ends included."""
+    """``MOST_BUILT`` evenly spaced configs, both ends included."""
     last = len(configs) - 1
     chosen = {round(i * last / (MOST_BUILT - 1)) for i in range(MOST_BUILT)}
     return [configs[i] for i in sorted(chosen)]

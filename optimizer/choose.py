@@ -41,7 +41,7 @@ class Candidate:
 
     @property
     def disturbed_by(self) -> list[str]:
-        """Why the time is too long, if it is; empty when nothing disturbed the run."""
+        """What disturbed the run, so that its time may be too long; empty for a clean run."""
         return self.run.tainted
 
 
@@ -63,8 +63,11 @@ def candidates(
     runs: Sequence[Measurement],
     capacity: Callable[[Config], float] | None = None,
 ) -> list[Candidate]:
-    """Feasible trials joined with the confirmation run of their batch. ``runs`` has one run of each
-    probe (see ``disturbed.standing``). Capacity is the number of parameters unless given."""
+    """Feasible trials, each with the confirmation run of its batch.
+
+    ``runs`` has one run of each probe (see ``disturbed.standing``). Capacity is the number of
+    parameters unless ``capacity`` is given.
+    """
     result = []
     for trial in trials:
         if trial.state != "feasible":
@@ -79,12 +82,12 @@ def candidates(
 def choose(
     found: Sequence[Candidate], budget: Budget, *, accept_disturbed: bool = False
 ) -> Selection | None:
-    """Highest throughput within the window; the more capable model where that costs little. Where
-    capacity is the objective, the most capable model.
+    """Select the highest throughput within the window, or a more capable model that costs little.
 
     "Little" is ``budget.throughput_loss``: among candidates that lose at most this fraction of the
-    best throughput, the most capable wins. Those that were only measured while the
-    machine was disturbed are left out, unless accepted. Returns ``None`` without candidates.
+    best throughput, the most capable wins. If capacity is the objective, the most capable of all
+    wins. Candidates that were only measured while the machine was disturbed are left out, unless
+    accepted. Returns ``None`` without candidates.
     """
     longest = budget.longest_step_s
     left_out = [c for c in found if c.disturbed_by and not accept_disturbed]
@@ -159,20 +162,20 @@ def explain(
         lines.append(trade(selection.fastest, best, chosen_over=True))
     if best.disturbed_by:
         lines.append(
-            f"The machine was DISTURBED, which was accepted: {'; '.join(best.disturbed_by)}. The "
-            "cycle is rather shorter than measured; that the batch fits is certain. When the "
-            "machine is quiet, run the same command without --accept-disturbed."
+            f"The machine was DISTURBED, which you accepted: {'; '.join(best.disturbed_by)}. The "
+            "true cycle time is probably shorter than measured; the batch does fit. Run the same "
+            "command without --accept-disturbed when the machine is quiet."
         )
     elif not best.step_time.converged:
         lines.append(
-            "Step times varied, so the cycle time is less certain than usual: see its interval."
+            "Step times varied, so the cycle time is less certain than usual (see its interval)."
         )
     if selection.left_out:
         names = ", ".join(config_text(c.run.config) for c in selection.left_out[:ALTERNATIVES])
         more = len(selection.left_out) - ALTERNATIVES
         lines.append(
-            f"Left out, since the machine was disturbed each time: {names}"
-            f"{f' and {more} more' if more > 0 else ''}. Measure with --fresh when it is quiet."
+            f"Left out because the machine was disturbed during each run: {names}"
+            f"{f' and {more} more' if more > 0 else ''}. Use --fresh when the machine is quiet."
         )
     return lines
 
@@ -185,7 +188,7 @@ def trade(other: Candidate, best: Candidate, *, chosen_over: bool = False) -> st
     name = f"{config_text(other.run.config)}, batch {other.run.batch_size}"
     if chosen_over:
         return (
-            f"The fastest was {name}; the chosen one has {_times(1 / size)} its parameters for "
+            f"The fastest was {name}. The chosen config has {_times(1 / size)} its parameters and "
             f"{1 - 1 / speed:.0%} less throughput."
         )
     return f"{name}: {words}."
@@ -196,7 +199,7 @@ def _times(ratio: float) -> str:
 
 
 def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[str, Any]:
-    """An alternative as it stands in the recommendation document."""
+    """An alternative in the form of the recommendation document."""
     return {
         "config": other.run.config,
         "batch_size": other.run.batch_size,
@@ -204,7 +207,7 @@ def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[s
         "throughput_samples_per_s": other.throughput_samples_per_s,
         "cycle_time_s": cycle_time_s(other.step_time, cycle_batches),
         "peak_bytes": other.run.peak_bytes,
-        "trade": trade(other, best) + (" Disturbed too." if other.disturbed_by else ""),
+        "trade": trade(other, best) + (" Also disturbed." if other.disturbed_by else ""),
     }
 
 
@@ -217,7 +220,7 @@ def why_pruned(witness: Trial) -> str:
 
 
 def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Budget) -> list[str]:
-    """No candidate: by how much the nearest one misses, and what to try."""
+    """Why there is no candidate: by how much the nearest config misses, and what to try."""
     lines = []
     out_of_memory = [r for r in runs if r.verdict is Verdict.OOM and r.batch_size == 1]
     short = [s for r in out_of_memory if (s := short_by_bytes(r)) is not None]
@@ -241,10 +244,10 @@ def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Bu
 
 
 def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
-    """No clean candidate: what disturbed each trial whose outcome is in doubt, and how to go on."""
+    """Why there is no clean candidate: what disturbed each trial in doubt, and what to do."""
     lines = [
-        "The machine was disturbed each time that something decisive was measured: how good these "
-        "configs are is not known."
+        "The machine was disturbed during every decisive measurement, so the quality of these "
+        "configs is unknown."
     ]
     for trial, taints in found[:ALTERNATIVES]:
         batch = "" if trial.batch_size is None else f", batch {trial.batch_size}"
@@ -252,8 +255,8 @@ def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
     if len(found) > ALTERNATIVES:
         lines.append(f"… and {len(found) - ALTERNATIVES} more.")
     lines.append(
-        "Run the same command again when the machine is quiet: only what was disturbed is "
-        "measured again. Or take it as it is with --accept-disturbed: its times are rather too "
-        "long than too short."
+        "Run the same command again when the machine is quiet: only disturbed runs are repeated. "
+        "Or use the results as they are with --accept-disturbed; the measured times are probably "
+        "too long."
     )
     return lines

@@ -1,4 +1,4 @@
-"""What a disturbed machine leaves open in a study. Pure functions.
+"""Which results of a study are in doubt because the machine was disturbed. Pure functions.
 
 See ``probes.doubt`` for what interference can and cannot do to a measurement.
 """
@@ -15,8 +15,8 @@ Probe = tuple[str, int, Purpose]
 
 
 def standing(runs: Iterable[Measurement]) -> list[Measurement]:
-    """Of several runs of one probe (config, batch size, purpose) the one that counts: the last
-    clean one, else the best of the disturbed. Oldest first, by the first run of each."""
+    """Keep one run of each probe (config, batch size, purpose): the last clean one, else the best
+    disturbed one. Ordered by the first run of each probe, oldest first."""
     best: dict[Probe, Measurement] = {}
     for run in runs:
         probe = (short_hash(run.config), run.batch_size, run.purpose)
@@ -27,7 +27,7 @@ def standing(runs: Iterable[Measurement]) -> list[Measurement]:
 
 
 def confirmation(trial: Trial, runs: Sequence[Measurement]) -> Measurement | None:
-    """The passing confirmation run of a feasible trial, of runs that are ``standing``."""
+    """The passing confirmation run of a feasible trial, among ``standing`` runs."""
     for run in runs:
         if (
             run.passed
@@ -40,9 +40,9 @@ def confirmation(trial: Trial, runs: Sequence[Measurement]) -> Measurement | Non
 
 
 def in_doubt(trial: Trial, runs: Sequence[Measurement], longest_step_s: float | None) -> list[str]:
-    """What disturbed the run that a trial's outcome rests on; empty when the outcome stands.
+    """What disturbed the run that decides a trial's outcome; empty when the outcome is certain.
 
-    That is the confirmation of a feasible trial, and the lowest failing run of an infeasible one.
+    The confirmation decides a feasible trial, and the lowest failing run an infeasible one.
     """
     run: Measurement | None = None
     if trial.state == "feasible":

@@ -1,4 +1,4 @@
-"""What a running study reports to whoever watches it."""
+"""What a running study reports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which config to measure next, and when to stop: the chance that it would be selected. Pure.
+"""The chance that a config would be chosen: what to measure next, and when to stop. Pure.
 
-The choice is made by a rule (see ``choose``), so a measurement is worth its price only as far as it
-may change what the rule picks. The predictors give each config a distribution of the throughput
+The choice is made by a rule (see ``choose``), so a measurement is worth its cost only if it may
+change what the rule selects. The predictors give each config a distribution of the throughput
 that it would reach at its maximum batch; the rest is the expected improvement of Bayesian
 optimisation (Jones, Schonlau and Welch, 1998), applied to that rule.
 """
@@ -21,12 +21,12 @@ from probes.measurement import Config
 WORTH = 0.02
 """A gain in throughput below this is not worth a measurement."""
 BATCH_RATIO = 1.3
-"""Ratio of neighbouring batch sizes at which a maximum is looked for."""
+"""Ratio of the batch sizes at which the maximum is looked for."""
 
 
 @dataclass(frozen=True)
 class Edges:
-    """What bounds the batch of every config of a study."""
+    """The limits that hold for the batch size of every config of a study."""
 
     cap_bytes: int
     longest_step_s: float | None
@@ -38,7 +38,7 @@ class Edges:
         return math.inf if self.longest_step_s is None else math.log(self.longest_step_s)
 
     def samples(self, config: Config, batch_size: int) -> int:
-        """Per step, accumulation included."""
+        """Samples per optimizer step, accumulation included."""
         if self.effective_batch_size is None:
             return batch_size * int(config.get("accumulation", 1))
         return batch_size * accumulation(self.effective_batch_size, batch_size)
@@ -55,9 +55,9 @@ class Forecast:
     """Probability that it fits with the smallest batch, within the window."""
     throughput_samples_per_s: Distribution
     chance: float
-    """Probability that it would be selected, as far as is known now."""
+    """Probability that it would be chosen, given what is known now."""
     gain: float
-    """What measuring it is worth; comparable within one study only."""
+    """Expected gain of measuring it; comparable within one study only."""
 
 
 def forecasts(
@@ -68,7 +68,7 @@ def forecasts(
     selected: Selection | None,
     capacity: Callable[[Config], float],
 ) -> list[Forecast]:
-    """One per config; none at all while too little is known."""
+    """One forecast per config; an empty list while too little is known."""
     time, memory = predictors.step_time_s, predictors.peak_bytes
     if time is None or memory is None or not configs:
         return []
@@ -157,7 +157,7 @@ def _share(low: float, high: float, limit: float) -> float:
 def _worth(
     throughput: Distribution, capacity: float, budget: Budget, selected: Selection | None
 ) -> tuple[float, float]:
-    """(chance of being selected, expected gain) of a config that fits."""
+    """(chance of being chosen, expected gain) of a config that fits."""
     if selected is None:
         return 1.0, throughput.median
     if budget.objective is Objective.PARETO:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class LargestModel:
     """Finds the config with the most ``capacity`` among those that fit.
 
-    ``capacities`` has one value per config, in any unit. Configs that cost the same in every
-    dimension whose cost grows, and differ in others, are apart from each other.
+    ``capacities`` has one value per config, in any unit. Configs that differ in a dimension
+    whose cost does not grow are never compared: neither settles the other.
 
     Example::
 
@@ -84,7 +84,7 @@ class LargestModel:
                 self.ruled_out[int(j)] = config
 
     def skip(self, config: Config) -> None:
-        """A config about which nothing could be learnt: it settles nobody else."""
+        """A config about which nothing could be learnt: it settles no other."""
         i = self._index[config_key(config)]
         self._open[i] = False
         self._fits.discard(i)

@@ -1,4 +1,4 @@
-"""What a config would need and how long it would take, learnt from what a study has measured.
+"""Predict the memory and the step time of a config from what a study has measured.
 
 Peak memory and step time are functions of config and batch. Both are modelled as Gaussian
 processes on the logarithm (Rasmussen and Williams, 2006, chapter 2), with a linear part, since
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 FEWEST_CONFIGS = 2
-"""So many different configs must have been measured before anything is said of another."""
+"""Configs that must have been measured before anything is predicted for another one."""
 MOST_RUNS = 240
-"""Only so many of the newest runs are learnt from: fitting is cubic in them."""
+"""Only this number of the newest runs is used, because fitting is cubic in it."""
 LEAST_SPREAD = 0.03
-"""Relative uncertainty of any prediction: machines repeat themselves no better than this."""
+"""Least relative uncertainty of a prediction: repeated runs on one machine differ by this much."""
 
 Parameters = Callable[[Config], "float | None"]
 Point = tuple[Config, int, float]
@@ -64,8 +64,8 @@ class Distribution:
 class Predictors:
     """Peak memory and step time of any config of a space, from the runs of a study.
 
-    ``parameters`` gives a config's parameter count where it is known; it is a strong hint. A
-    quantity of which too little is known is ``None``.
+    ``parameters`` returns a config's parameter count, if known; it is a strong hint. A quantity is
+    ``None`` while too little is known about it.
     """
 
     def __init__(self, space: Space, parameters: Parameters = lambda config: None) -> None:
@@ -74,15 +74,14 @@ class Predictors:
         self.step_time_s: GaussianProcess | None = None
 
     def fit(self, runs: Sequence[Measurement], *, accept_disturbed: bool = False) -> None:
-        """Learn from the runs that passed; from their times only where nothing disturbed them."""
-        self._learn(runs, accept_disturbed, anew=True)
+        """Learn from the runs that passed, and from the times of those that nothing disturbed."""
+        self._learn(runs, accept_disturbed, refit=True)
 
     def update(self, runs: Sequence[Measurement], *, accept_disturbed: bool = False) -> None:
-        """``fit`` without looking for better hyperparameters, where there are some: many times
-        quicker."""
-        self._learn(runs, accept_disturbed, anew=False)
+        """Like ``fit``, but keeps the hyperparameters if there are any, which is much quicker."""
+        self._learn(runs, accept_disturbed, refit=False)
 
-    def _learn(self, runs: Sequence[Measurement], accept_disturbed: bool, *, anew: bool) -> None:
+    def _learn(self, runs: Sequence[Measurement], accept_disturbed: bool, *, refit: bool) -> None:
         passed = [run for run in runs if run.passed][-MOST_RUNS:]
         peaks = [(r.config, r.batch_size, float(r.peak_bytes)) for r in passed if r.peak_bytes]
         times = [
@@ -90,8 +89,8 @@ class Predictors:
             for r in passed
             if r.step_time and (accept_disturbed or not r.tainted)
         ]
-        self.peak_bytes = self._process(peaks, None if anew else self.peak_bytes)
-        self.step_time_s = self._process(times, None if anew else self.step_time_s)
+        self.peak_bytes = self._process(peaks, None if refit else self.peak_bytes)
+        self.step_time_s = self._process(times, None if refit else self.step_time_s)
 
     def _process(self, points: list[Point], like: GaussianProcess | None) -> GaussianProcess | None:
         configs = {config_key(config) for config, _, _ in points}
@@ -157,7 +156,7 @@ class GaussianProcess:
 
 
 class _Features:
-    """A config and a batch as numbers: logarithms of what counts, a switch for each option."""
+    """A config and a batch size as numbers: logarithms of numbers, an indicator per option."""
 
     def __init__(self, space: Space, parameters: Parameters) -> None:
         self._columns = [
@@ -181,7 +180,7 @@ class _Features:
 
 
 def _columns(name: str, dimension: Dimension) -> list[Callable[[Config], float]]:
-    """Nothing for a fixed dimension; a logarithm for numbers above zero; else one switch each."""
+    """No column for a fixed dimension, a logarithm for positive numbers, else indicators."""
     if isinstance(dimension, Choice) and not dimension.is_numeric():
         options = dimension.options if len(dimension.options) > 1 else ()
         return [_switch(name, option) for option in options]
@@ -203,8 +202,8 @@ def _switch(name: str, option: Any) -> Callable[[Config], float]:
 def fit_sizes(
     space: Space, known: Sequence[tuple[Config, float]], wanted: Sequence[Config]
 ) -> list[float]:
-    """A positive size of each wanted config (parameters, say) from those that are known; empty
-    where too few are."""
+    """Predict a positive size of each wanted config (its parameters, for example) from known sizes.
+    Returns an empty list if too few are known."""
     positive = [(config, 1, value) for config, value in known if value > 0]
     if len(positive) < FEWEST_CONFIGS or not wanted:
         return []

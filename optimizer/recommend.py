@@ -14,23 +14,23 @@ from probes.doubt import is_too_slow
 from probes.measurement import Config, Measurement
 
 PRUNED_SHOWN = 50
-"""Of the configs that were ruled out by another one, so many are listed."""
+"""At most this many configs that another one ruled out are listed."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the space was looked at, and how well."""
+    """How much of the space was searched, and how well."""
 
     configs: int | None
     """Configs of the space; ``None`` for infinitely many."""
     probes: int
     probes_saved: int = 0
-    """What knowledge from other devices and budgets spared, estimated."""
+    """Estimate of the probes saved by knowledge from other devices and budgets."""
     pruned: Sequence[tuple[Config, Trial]] = ()
     """Configs that needed no measurement, with the trial that rules each out."""
     timed_out: bool = False
     notes: Sequence[str] = ()
-    """What would help, what was no candidate, and why the search ended where it did."""
+    """What would help, which configs were no candidates, and why the search ended."""
     grades: Sequence[Grade] = ()
 
 
@@ -112,7 +112,7 @@ def recommendation(
 
 
 def prediction_errors(grades: Sequence[Grade]) -> dict[str, Any]:
-    """By quantity: how many predictions can be graded, and the median of their relative errors."""
+    """For each quantity, the number of graded predictions and their median relative error."""
     errors: dict[str, list[float]] = {}
     for grade in grades:
         if grade.error is not None:
@@ -126,7 +126,7 @@ def prediction_errors(grades: Sequence[Grade]) -> dict[str, Any]:
 def _lowest_failing(
     runs: Sequence[Measurement], best: Measurement, longest_step_s: float | None
 ) -> Measurement | None:
-    """The evidence that the batch is the maximum: the lowest one of the config that fails above."""
+    """Evidence that the batch is the maximum: the lowest larger batch of the config that fails."""
     above = [r for r in runs if r.config == best.config and r.batch_size > best.batch_size]
     failing = [r for r in above if not r.passed or is_too_slow(r, longest_step_s)]
     return min(failing, key=lambda r: r.batch_size, default=None)

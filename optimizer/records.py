@@ -1,7 +1,7 @@
 """What a study is, what it leaves behind, and what it ends in. Plain data, no I/O.
 
-``Store`` is the one door through which a study reads and writes: the application implements it
-on a database, the tests on a dictionary.
+A study reads and writes only through ``Store``: the application implements it on a database, the
+tests in memory.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class StudySpec:
     search: dict[str, Any] = field(default_factory=dict)
     """Settings of the max-batch search that shape its answer."""
     time_scale: float = 1.0
-    """What the budget's times were multiplied with; shown wherever the result is."""
+    """Factor applied to the budget's times; shown with the result."""
     seed: int = 0
     max_parameters: int | None = None
-    """The largest model that makes sense for the data, where capacity is the objective."""
+    """The largest model that makes sense for the data set, if capacity is the objective."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -95,7 +95,7 @@ class Trial:
     probes: int = 0
     wall_s: float = 0.0
     parameters: int | None = None
-    """Of the model, where they are known; foreseen ones for a config that was not built."""
+    """Parameters of the model, as far as known; an estimate for a model that was not built."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,7 +108,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A number said before it was measured, so that it can be graded."""
+    """A number predicted before it was measured, so that it can be graded."""
 
     quantity: str
     """``peak_bytes`` or ``step_time_s``."""
@@ -118,14 +118,14 @@ class Prediction:
 
 
 def predictions(ask: Ask) -> list[Prediction]:
-    """What the max-batch search expects of a probe, to be graded against what it gives."""
+    """What the max-batch search expects a probe to measure, to be graded afterwards."""
     known = (("peak_bytes", ask.peak_bytes), ("step_time_s", ask.step_time_s))
     return [Prediction(name, e.value, e.low, e.high) for name, e in known if e is not None]
 
 
 @dataclass(frozen=True)
 class Grade:
-    """A prediction beside what was measured."""
+    """A prediction with what was measured."""
 
     quantity: str
     predicted: float
@@ -135,7 +135,7 @@ class Grade:
 
     @property
     def error(self) -> float | None:
-        """Relative to what was measured; positive when too much was predicted."""
+        """Relative to the measured value; positive when the prediction was too high."""
         return self.predicted / self.measured - 1 if self.measured else None
 
 
@@ -164,17 +164,17 @@ class Recommendation:
     ruled_out: list[dict[str, Any]]
     evidence: dict[str, Any]
     environment: dict[str, Any]
-    """What training must set to get what was measured (allocator settings, threads)."""
+    """What training must set to reproduce the measurement (allocator settings, threads)."""
     study: dict[str, Any]
-    """``id``, ``trials``, ``pruned``, ``probes``, ``wall_s``, and how good predictions were."""
+    """``id``, ``trials``, ``pruned``, ``probes``, ``wall_s``, and the error of predictions."""
     valid: dict[str, Any]
-    """``fingerprint``, ``created_at`` and what else must stay the same."""
+    """``fingerprint``, ``created_at`` and everything else that must stay the same."""
     front: list[dict[str, Any]] = field(default_factory=list)
     """The Pareto front of throughput and capacity among what was measured, fastest first."""
 
     @property
     def disturbed_by(self) -> list[str]:
-        """What disturbed the confirmation it rests on; empty when it is clean."""
+        """What disturbed the confirmation run; empty when it is clean."""
         taints: list[str] = (self.evidence.get("highest_passing") or {}).get("tainted", [])
         return taints
 
@@ -225,7 +225,8 @@ class Store(Protocol):
         """The number of the config's trial, if this process may settle it; ``None`` while another
         live process has claimed it.
 
-        A config keeps its number, whoever settles it, and no two configs of a study have the same.
+        A config keeps its number, even if another process takes it over, and no two configs of a
+        study share one.
         A claim ends when the trial is added, or its process dies.
         """
 

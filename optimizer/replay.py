@@ -1,4 +1,4 @@
-"""What a finished max-batch search would have cost without its prior: the search, replayed."""
+"""How many probes a finished max-batch search would have needed without its prior."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from probes.measurement import Measurement, Verdict
 
 
 def probes_without_prior(search: MaxBatchSearch) -> int:
-    """Probes of the same search on the curves that it found, begun knowing nothing.
+    """Replay the search without prior knowledge, on the curves that it found; count its probes.
 
     An estimate: between what was measured, memory and time are the fitted curves.
     """

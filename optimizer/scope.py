@@ -21,14 +21,14 @@ class Scope:
     workload: str
     """As the user named it."""
     workload_hash: str
-    """Of the workload's source and options."""
+    """Hash of the workload's source and options."""
     fingerprint: str
     """Key of the device's identity (device, driver, torch)."""
     device: str
     limit_bytes: int | None
     headroom: float
     effective_batch_size: int | None = None
-    """Samples per optimizer step at the least, where that is stated (``ProbeJob``)."""
+    """Target samples per optimizer step, if given (see ``ProbeJob``)."""
     environment: dict[str, str] = field(default_factory=dict)
     """Allocator settings and threads of the worker."""
 

@@ -1,4 +1,4 @@
-"""Settling one config of a study: measure it, or prune it, and commit the outcome."""
+"""Settling a config of a study: measure it, or prune it, and commit the outcome."""
 
 from __future__ import annotations
 

@@ -125,8 +125,8 @@ def costs_at_least(space: Space, config: Mapping[str, Any], other: Mapping[str, 
 
 
 def cost_rank(dimension: Dimension, value: Any) -> float:
-    """What orders the values of a dimension whose cost grows: the number itself, or the place of an
-    option that is not one."""
+    """Orders the values of a dimension whose cost grows: the number itself, or the index of an
+    option that is not a number."""
     if isinstance(dimension, Choice) and not dimension.is_numeric():
         return float(dimension.options.index(value))
     return float(value)

@@ -1,4 +1,4 @@
-"""What a max-batch answer means for a study: feasible, infeasible by how much, or failed."""
+"""What the result of a max-batch search means for a study: feasible, infeasible or failed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def settled_trial(number: int, config: Config, answer: MaxBatch, budget: Budget)
 
 
 def _memory_violation(run: Measurement) -> float:
-    """How far above its cap, relative: below zero when it fits. At least 1 % when it failed."""
+    """Relative distance to the memory cap: below zero if it fits, at least 1 % if it failed."""
     if run.cap_bytes is None or run.cap_bytes <= 0:
         return 0.0 if run.passed else 1.0
     if run.passed:

@@ -114,7 +114,7 @@ def test_with_nothing_clean_there_is_no_recommendation_but_a_way_to_go_on() -> N
     assert not outcome.measured, "it is no answer about the configs: status 3"
     text = "\n".join(outcome.reasons)
     assert re.search(rf"layers=1, batch \d+: {LOAD}\.", text)
-    assert "only what was disturbed is measured again" in text
+    assert "only disturbed runs are repeated" in text
     assert "--accept-disturbed" in text
 
 
@@ -174,7 +174,7 @@ def test_accepted_it_is_recommended_and_marked() -> None:
     assert recommendation.config == {"layers": 1}
     assert recommendation.disturbed_by == [LOAD]
     assert any("DISTURBED" in line and LOAD in line for line in recommendation.explanation)
-    assert any("Disturbed too." in other["trade"] for other in recommendation.alternatives)
+    assert any("Also disturbed." in other["trade"] for other in recommendation.alternatives)
 
 
 def test_accepting_afterwards_measures_nothing() -> None:
