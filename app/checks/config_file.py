@@ -1,9 +1,9 @@
-"""A planned run as a training framework's configuration says it.
+"""Reads a planned run from the configuration of a training framework.
 
 Reads JSON, YAML, TOML and ``KEY=value`` files: transformers ``TrainingArguments``, accelerate,
-DeepSpeed, torchtune, Axolotl, LLaMA-Factory, Lightning, Hydra, and whatever ``tonnage export``
-writes. The form does not matter, only the names: batch size, accumulation and levers go by the
-names below wherever they stand; every other value may be a dimension of the workload.
+DeepSpeed, torchtune, Axolotl, LLaMA-Factory, Lightning, Hydra, and everything that ``tonnage
+export`` writes. Only the names matter, not the structure: batch size, accumulation and levers are
+found under the names below at any depth; every other value may be a dimension of the workload.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BATCH_NAMES = (
     "train_batch_size",
     "batch_size",
 )
-"""The first that is there counts: DeepSpeed's ``train_batch_size`` is that of all devices."""
+"""In order of precedence: DeepSpeed's ``train_batch_size`` counts all devices."""
 ACCUMULATION_NAMES = (
     "gradient_accumulation_steps",
     "accumulate_grad_batches",
@@ -51,7 +51,7 @@ PREFIX = "tonnage_"
 
 @dataclass(frozen=True)
 class Written:
-    """What a file says."""
+    """The planned run, as far as a file describes it."""
 
     batch_size: int | None
     accumulation: int | None
@@ -63,17 +63,17 @@ class Written:
 
 
 def read_file(file: Path, keys: Mapping[str, str] | None = None) -> Written:
-    """``keys`` says under which dotted path a value stands: ``{"batch_size": "data.loader.bs"}``.
+    """``keys`` gives the dotted path of a value: ``{"batch_size": "data.loader.bs"}``.
 
-    Raises ``InputError`` for a file that cannot be read, two different batch sizes, and a value
-    that is no number yet (DeepSpeed's ``auto``).
+    Raises ``InputError`` for a file that cannot be read, for two different batch sizes, and for a
+    value that is not a number (DeepSpeed's ``auto``).
     """
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise InputError(f"{file} is no text in UTF-8.") from None
+        raise InputError(f"{file} is not UTF-8 text.") from None
     return read_text(text, str(file), keys)
 
 
@@ -136,7 +136,7 @@ def _yaml(text: str) -> Any:
 
 
 def _variables(text: str, name: str) -> dict[str, Any]:
-    """``KEY=value`` and ``export KEY=value`` lines; Hydra's overrides are such, with dots."""
+    """``KEY=value`` and ``export KEY=value`` lines, and Hydra's overrides, whose keys have dots."""
     found: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -151,8 +151,8 @@ def _variables(text: str, name: str) -> dict[str, Any]:
                 found[key.lower()] = parse_value(value)
             elif word != "export":
                 raise InputError(
-                    f"{name}, line {number}: {line.strip()[:80]!r} is no KEY=value. Name the file "
-                    "by what it is: .json, .yaml, .toml or .env."
+                    f"{name}, line {number}: {line.strip()[:80]!r} is not KEY=value. If the file "
+                    "has another format, give it the suffix .json, .yaml or .toml."
                 )
     return found
 
@@ -250,9 +250,7 @@ def _levers(found: Gathered, notes: list[str]) -> dict[str, Any]:
 def _whole(value: Any, what: str, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
         option = "--batch-size" if what == "batch size" else "--accumulation"
-        raise InputError(
-            f"{name}: the {what} is {value!r}, which is no number to check. Give it with {option}."
-        )
+        raise InputError(f"{name}: the {what} is {value!r}, not a number. Give it with {option}.")
     if value < 1:
         raise InputError(f"{name}: the {what} is {value}; it must be 1 or more.")
     return int(value)

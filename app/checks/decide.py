@@ -1,10 +1,10 @@
 """Will a planned run fit and finish in time? From the plan and what was measured: pure functions.
 
-Never wrong in the unsafe direction. *Fits* rests on a confirmation run that passed: of this very
-batch where nothing smaller has failed since, or of a larger one of the same config where nothing
-smaller than that failed and the measured peaks rise with the batch. A batch between the highest
-passing and the lowest failing one is unknown, however likely it is. What no longer holds (another
-driver, torch, source …) decides nothing: it makes the answer *stale*.
+The answer is never wrong in the unsafe direction. *Fits* requires a confirmation run that passed:
+either of this batch, with no failure of a smaller one since, or of a larger batch of the same
+config with no failure below it and with measured peaks that rise with the batch. A batch between the
+largest passing and the smallest failing one is unknown, however likely it is to fit. Measurements
+that are no longer valid (another driver, torch, source …) decide nothing: the answer is *stale*.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def decide(
     accept_brackets: bool = False,
     hints: Sequence[str] = (),
 ) -> CheckAnswer:
-    """The answer. ``runs`` are measurements of the plan's config, newest first; ``accept_brackets``
-    lets a few steps count as a pass (``--probe quick``); ``hints`` say what would lift the limit,
-    as the study found it."""
+    """The answer. ``runs`` are the measurements of the plan's config, newest first. With
+    ``accept_brackets`` a few steps count as a pass (``--probe quick``). ``hints`` are the ways to
+    raise the limit that the study found."""
     holding = [run for run in runs if not run.changes and not run.elsewhere]
     usable = [run for run in holding if (run.accumulation > 1) == (plan.accumulation > 1)]
     if usable:
@@ -98,8 +98,8 @@ def _room_details(plan: RunPlan, room: Room, run: MeasuredRun | None) -> list[st
     peak = run.peak_bytes if run is not None and run.passed else None
     if peak is not None and room.free_bytes is not None and room.free_bytes < peak:
         found.append(
-            f"At this moment only {size_text(room.free_bytes)} of the device are free: something "
-            "else is using it, and a run started now would be short."
+            f"Only {size_text(room.free_bytes)} of the device are free at the moment: another "
+            "process is using it, and a run started now would be short of memory."
         )
     if run is not None and run.measured_at:
         what = "confirmation run" if run.confirmed else "short run"
@@ -117,7 +117,7 @@ def _counted(
     elif run.changes:
         counts = "no longer holds: " + "; ".join(run.changes)
     elif (run.accumulation > 1) != (plan.accumulation > 1):
-        counts = "another use of accumulation, which needs other memory"
+        counts = "not compared: accumulation changes what is in memory"
     elif run.fits_in(room.cap_bytes):
         if run.confirmed or accept_brackets:
             counts = f"passes within {size_text(room.cap_bytes)}"
@@ -126,7 +126,7 @@ def _counted(
     elif run.needed_more_than(room.cap_bytes):
         counts = f"fails within {size_text(room.cap_bytes)}"
     else:
-        counts = "says nothing about this much memory"
+        counts = "inconclusive for this amount of memory"
     return {**run.to_dict(), "counts_as": counts}
 
 

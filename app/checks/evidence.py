@@ -1,4 +1,4 @@
-"""Measurements of one config that hold here, by what they show about memory."""
+"""The valid measurements of one config, and what they show about memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RISES = 0.98
 
 
 class MemoryEvidence:
-    """What passes and what fails in a room. A batch that did both fails."""
+    """Which batches pass and which fail in the available memory. One that did both fails."""
 
     def __init__(
         self, plan: RunPlan, room: Room, runs: Sequence[MeasuredRun], accept_brackets: bool
@@ -28,7 +28,7 @@ class MemoryEvidence:
             if run.batch_size not in failed
         }
         self.sound = [r for r in self.passing.values() if self.failed_below_since(r) is None]
-        """Those of ``passing`` that nothing speaks against."""
+        """Those of ``passing`` without a later failure of a smaller batch."""
         if any(run.refused for run in self.failing):
             self.sound = []
         self.highest = max(self.sound, key=lambda r: r.batch_size, default=None)
@@ -63,7 +63,7 @@ class MemoryEvidence:
 
 
 def _excused(run: MeasuredRun, highest_passing: int) -> bool:
-    """Whether it was short of memory that somebody else took, and a batch at least as large passed
-    without. A leak or a kernel's limit is nobody else's."""
+    """Whether another process had taken the missing memory, and a batch at least as large passed
+    later. Other processes do not cause leaks or limits of kernels."""
     of_others = run.memory_tainted and run.verdict in ("oom", "spill", "stable")
     return of_others and run.batch_size <= highest_passing

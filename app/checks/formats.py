@@ -1,4 +1,4 @@
-"""An answer in the form that whoever asked reads: a person, a program, a pipeline."""
+"""The output formats of an answer: for people, programs and pipelines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ WORDS = {
     "stale": "stale",
 }
 NO = ("does_not_fit", "too_slow")
-"""The answers that say no; ``unknown`` and ``stale`` say nothing."""
+"""The negative answers; ``unknown`` and ``stale`` are neither."""
 HELP = "https://github.com/tonnage/tonnage/blob/main/docs/check.md"
 RULES = {
     "fits": "The planned run fits and is in time.",
     "does_not_fit": "The planned run would run out of memory.",
     "too_slow": "The planned run would not finish a cycle within its budget.",
-    "unknown": "Nothing that was measured says whether the planned run fits.",
-    "stale": "What was measured no longer holds: the device, its software or the workload changed.",
+    "unknown": "No stored measurement shows whether the planned run fits.",
+    "stale": "The measurements are no longer valid: device, software or workload have changed.",
 }
 SARIF_SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -35,7 +35,7 @@ SARIF_SCHEMA = (
 
 
 def render(answer: Document, form: str, *, explain: bool = False) -> str:
-    """Text that ends in a line break. Raises ``InputError`` for an unknown form."""
+    """Text that ends in a line break. Raises ``InputError`` for an unknown format."""
     if form not in FORMS:
         raise InputError(unknown_name("format", form, FORMS))
     return FORMS[form](answer, explain)
@@ -63,7 +63,7 @@ def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
         lines += [f"Note: {note}" for note in answer.get("warnings", [])]
     if answer["verdict"] in ("unknown", "stale"):
         lines.append(
-            "Measure it where it is to run: the same check with --probe full, or tonnage tune "
+            "Measure it on the machine that trains: the same check with --probe full, or tonnage tune "
             f"{answer['workload']}"
         )
     return lines
@@ -87,7 +87,7 @@ def explanation(answer: Document) -> list[str]:
             f"{run['counts_as']}"
         )
     if not answer["compared"]:
-        lines.append("  nothing that was measured has this config")
+        lines.append("  no measurement has this config")
     return lines
 
 
@@ -96,7 +96,7 @@ def as_json(answer: Document, explain: bool) -> str:
 
 
 def markdown(answer: Document, explain: bool) -> str:
-    """Of a job summary, or a comment."""
+    """For a job summary or a comment."""
     mark = {"fits": "✅", "does_not_fit": "❌", "too_slow": "❌"}.get(answer["verdict"], "⚠️")
     rows = [
         ("Planned", _planned(answer)),
@@ -124,7 +124,7 @@ def github(answer: Document, explain: bool) -> str:
 
 
 def junit(answer: Document, explain: bool) -> str:
-    """One test case: failed where the answer is no, an error where there is none."""
+    """One test case: failed if the answer is negative, an error if it is unknown or stale."""
     from xml.etree import ElementTree
 
     verdict = answer["verdict"]

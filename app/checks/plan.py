@@ -1,5 +1,5 @@
-"""A planned training run, the memory there is for it, and what was measured that says something
-about it. Plain data: what ``decide`` takes."""
+"""A planned training run, the memory available for it, and the measurements to compare it with:
+the plain data that ``decide`` takes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class CycleWindow:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What somebody is about to train."""
+    """The planned training run."""
 
     workload: str
     config: dict[str, Any]
     batch_size: int
     accumulation: int = 1
     window: CycleWindow | None = None
-    """``None``: only memory is asked about."""
+    """``None``: only memory is checked."""
 
     @property
     def samples_per_step(self) -> int:
@@ -39,7 +39,7 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class Room:
-    """The memory for it. Bytes."""
+    """The memory that is available. Bytes."""
 
     limit_bytes: int
     headroom: float
@@ -75,7 +75,7 @@ class MeasuredRun:
     reason: str
     peak_bytes: int | None
     cap_bytes: int | None
-    """What it was allowed."""
+    """Its memory limit."""
     limit_bytes: int | None = None
     static_bytes: int | None = None
     requested_bytes: int | None = None
@@ -83,7 +83,7 @@ class MeasuredRun:
     step: StepSeconds | None = None
     tainted: bool = False
     memory_tainted: bool = False
-    """Whether somebody else took memory of the device meanwhile."""
+    """Whether another process used memory of the device during the run."""
     refused: bool = False
     """Whether a lever or the device was refused before any batch ran: true of every batch."""
     device: str = ""
@@ -104,7 +104,7 @@ class MeasuredRun:
         return text.splitlines()[0].rstrip(".") if text else "no reason was given"
 
     def needed_more_than(self, cap_bytes: int) -> bool:
-        """Whether it shows that a run like it does not get by with so much memory."""
+        """Whether it shows that this batch does not fit into this amount of memory."""
         if self.verdict in FAILED_WHATEVER_THE_MEMORY:
             return True
         if self.passed:
@@ -113,7 +113,7 @@ class MeasuredRun:
         return self.verdict in FAILED_FOR_MEMORY and known_cap >= cap_bytes
 
     def fits_in(self, cap_bytes: int) -> bool:
-        """Whether it shows that a run like it gets by with so much memory."""
+        """Whether it shows that this batch fits into this amount of memory."""
         return self.passed and self.peak_bytes is not None and self.peak_bytes <= cap_bytes
 
     def to_dict(self) -> dict[str, Any]:
@@ -157,9 +157,9 @@ class CheckAnswer:
     highest_passing: dict[str, Any] | None = None
     lowest_failing: dict[str, Any] | None = None
     compared: list[dict[str, Any]] = field(default_factory=list)
-    """Everything that was looked at, with ``counts_as``."""
+    """All measurements that were considered, with ``counts_as``."""
 
 
 def worth(run: MeasuredRun) -> tuple[bool, bool, int]:
-    """To sort by: what comes later is worth more. Confirmed and clean first, then the newest."""
+    """Sort key, the best evidence last: confirmed runs, then undisturbed ones, then the newest."""
     return run.confirmed, not run.tainted, run.id

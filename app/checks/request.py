@@ -1,4 +1,4 @@
-"""What a check is asked: a planned run and where it is to run, as it was written down."""
+"""What a check is asked: a planned run and its device, before missing values are filled in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.machine.local_facts import DeviceNow
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """The question. ``None`` where it says nothing."""
+    """A planned run. ``None`` for values that it leaves out."""
 
     batch_size: int
     workload: str | None = None
@@ -35,14 +35,14 @@ class CheckRequest:
     device: str | None = None
     """A fingerprint's key or a product's name, of a device that has results."""
     source: str = ""
-    """Where the plan was written: a file, or nothing for the command line."""
+    """The file that the plan was read from; empty for the command line."""
     notes: list[str] = field(default_factory=list)
-    """What was read into it, for ``--explain``."""
+    """How it was interpreted, for ``--explain``."""
 
 
 @dataclass(frozen=True)
 class ConfiguredLimits:
-    """What is configured where the check is answered."""
+    """The configuration of the process that answers."""
 
     headroom: float
     windows: dict[str, tuple[float | None, int]]

@@ -51,11 +51,11 @@ class Client:
         attempts: int = ATTEMPTS,
     ) -> None:
         """``key`` is what ``tonnage keys create`` printed; ``timeout_s`` is for one answer;
-        ``attempts`` is how often what may be sent twice is sent at most. Raises ``InputError`` for
-        an address that is none."""
+        ``attempts`` is the maximum number of attempts for requests that may be repeated. Raises
+        ``InputError`` for an invalid address."""
         if not base_url.startswith(("http://", "https://")):
             raise InputError(
-                f"{base_url!r} is no address of a service: it begins with http:// or https://."
+                f"{base_url!r} is not the address of a service: it begins with http:// or https://."
             )
         self._transport = Transport(base_url, key, timeout_s, attempts=attempts)
 

@@ -71,8 +71,7 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
 
 
 def problem_from(status: int, document: Any, retry_after: str | None) -> ProblemError:
-    """From an answer's status and body; what is no problem document (a proxy's page) is one in its
-    own right."""
+    """From an answer's status and body. Any other body (a proxy's page) is an unknown problem."""
     known = document if isinstance(document, dict) else {}
     kind = str(known.get("type", "")).rpartition("#")[2] or "unknown"
     return _BY_STATUS.get(status, ProblemError)(
@@ -102,5 +101,5 @@ def unreachable(url: str, why: str) -> UnavailableError:
 
 
 def foreign(url: str) -> UnavailableError:
-    """Something else answers there."""
-    return unreachable(url, "what answers there is no Tonnage service")
+    """Another program answers at that address."""
+    return unreachable(url, "the answer is not from a Tonnage service")

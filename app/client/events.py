@@ -1,4 +1,4 @@
-"""Reading server-sent events, and coming back where a connection was lost."""
+"""Reads server-sent events, and reconnects after a lost connection."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class StudyEvent:
 
 
 def events(transport: Transport, path: str, after: int) -> Iterator[StudyEvent]:
-    """Every event above ``after`` until the study is over, each once, however often the connection
-    is lost meanwhile. Raises ``ProblemError``; ``UnavailableError`` when it stays lost."""
+    """Every event after ``after`` until the study is over, exactly once even if the connection is
+    lost. Raises ``ProblemError``; ``UnavailableError`` when it stays lost."""
     failures = 0
     while True:
         try:

@@ -1,9 +1,9 @@
-"""Answers of slow questions, kept in the user's cache folder for as long as they are surely right.
+"""Answers to slow questions, cached in the user's cache folder for as long as they are certain.
 
-What an answer depends on and can be read in microseconds is its *key* (environment variables, the
-boot's id); files that it depends on are its *witnesses*, and one that is not as it was makes the
-answer forgotten. After ``LONGEST_S`` it is asked anew in any case. Nothing here ever fails a
-command: what cannot be read is asked again, what cannot be written is not kept.
+The facts that an answer depends on and that can be read in microseconds are its *key* (environment
+variables, the boot's id). The files that it depends on are its *witnesses*: if one of them has
+changed, the answer is discarded. Answers expire after ``LONGEST_S``. Nothing here ever fails a
+command: an entry that cannot be read counts as missing, and one that cannot be written is skipped.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_S = 24 * 3600.0
-"""How long an answer is kept whose witnesses are all as they were."""
+"""How long an answer is valid while its witnesses are unchanged."""
 FORM = 1
-"""Of what is written; raise it when that changes."""
+"""Version of the file format; increase it when the format changes."""
 
 
 def kept(kind: str, key: Mapping[str, Any], *, now_s: float | None = None) -> Any:
-    """The answer; ``None`` when there is none that is surely right."""
+    """The cached answer; ``None`` without one that is certainly still right."""
     try:
         entry = json.loads(_file(kind, key).read_text(encoding="utf-8"))
         age_s = (time.time() if now_s is None else now_s) - entry["at_s"]
@@ -36,7 +36,7 @@ def kept(kind: str, key: Mapping[str, Any], *, now_s: float | None = None) -> An
 
 
 def keep(kind: str, key: Mapping[str, Any], value: Any, witnesses: Iterable[str | Path]) -> None:
-    """Keep a JSON-ready answer. Files that are not there count too: they must stay away."""
+    """Cache a JSON-ready answer. A witness may be missing; it must then stay missing."""
     entry = {
         "form": FORM,
         "at_s": time.time(),
@@ -66,8 +66,8 @@ def _file(kind: str, key: Mapping[str, Any]) -> Path:
 
 
 def _state(path: str) -> Any:
-    """What shows that a file has changed. Files of ``/proc`` and ``/sys`` are read: they have no
-    size, and their times say nothing."""
+    """Changes when the file does. Files in ``/proc`` and ``/sys`` are read, because their sizes and
+    times mean nothing."""
     try:
         if path.startswith(("/proc/", "/sys/")):
             return Path(path).read_text(errors="replace")

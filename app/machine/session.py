@@ -1,4 +1,4 @@
-"""A workload on a target: probes of it, as a study or a single command asks for them."""
+"""A workload on a device: runs the probes that a study or a command asks for."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from probes.space import Space, dimension_from_dict, smallest
 from probes.timeouts import Progress
 
 QUIET_WAIT_S = 10.0
-"""For so long in all the repeats of one disturbed measurement wait for the machine to calm down."""
+"""Total time that the repeats of a disturbed measurement wait for the machine to be idle."""
 
 ROUGH_HALF_WIDTH = 0.03
 ROUGH_BUDGET_S = 5.0
-"""How well the step time is measured where it is not part of the answer."""
+"""Precision of the step time where it is not part of the answer."""
 
 
 @dataclass(frozen=True)
 class MeasuringSession:
-    """Everything about (workload, target) that probes have in common."""
+    """Everything that the probes of a workload on a target have in common."""
 
     settings: Settings
     workload: WorkloadRef
@@ -40,8 +40,8 @@ class MeasuringSession:
     """What the worker said of the workload (see ``probes.workloads.loading.describe``)."""
     on_progress: Progress | None = None
     effective_batch_size: int | None = None
-    """Samples per optimizer step at the least, where that is stated: batch sizes are then those of
-    micro-batches."""
+    """Target samples per optimizer step; batch sizes are then those of micro-batches and
+    accumulation is derived. ``None``: no accumulation."""
     rests_on_time: bool = True
     """Whether step times are part of the answer, or only memory and a time edge are: a disturbed
     time that nobody asked for is not measured again."""

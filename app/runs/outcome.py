@@ -35,7 +35,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of it."""
+    """The outcome of a run."""
 
     outcome: Outcome
     reason: str

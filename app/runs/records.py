@@ -23,7 +23,7 @@ class RunRecord:
     device: str
     fingerprint: str
     recommendation_id: str | None
-    """What it was started with; ``None`` when that is not stored here (any more)."""
+    """The recommendation it was started with; ``None`` if it is not (or no longer) stored here."""
     batch_size: int
     accumulation: int
     step_time_s: float | None
@@ -36,7 +36,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Grades:
-    """What real runs say of a recommendation."""
+    """The outcomes of the runs with a recommendation."""
 
     runs: int = 0
     finished: int = 0

@@ -31,6 +31,6 @@ def get(database: Database, run_id: str) -> RunRecord:
 
 
 def grades(database: Database, recommendation_ids: Collection[str]) -> dict[str, Grades]:
-    """What real runs say of recommendations; those that nobody trained with are left out."""
+    """The outcomes of real runs, by recommendation. Recommendations without runs are left out."""
     with database.read() as session:
         return repository.grades(session, recommendation_ids)

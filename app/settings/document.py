@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -120,7 +121,7 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _section(title: str, model: type[BaseModel]) -> str:
-    return f"## `{title}`\n\n{(model.__doc__ or '').strip()}\n\n" + _table(model)
+    return f"## `{title}`\n\n{cleandoc(model.__doc__ or '')}\n\n" + _table(model)
 
 
 def _table(model: type[BaseModel], only: list[str] | None = None) -> str:
