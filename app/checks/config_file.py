@@ -250,7 +250,9 @@ def _levers(found: Gathered, notes: list[str]) -> dict[str, Any]:
 def _whole(value: Any, what: str, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
         option = "--batch-size" if what == "batch size" else "--accumulation"
-        raise InputError(f"{name}: the {what} is {value!r}, not a number. Give it with {option}.")
+        raise InputError(
+            f"{name}: the {what} is {value!r}, not a whole number. Give it with {option}."
+        )
     if value < 1:
         raise InputError(f"{name}: the {what} is {value}; it must be 1 or more.")
     return int(value)

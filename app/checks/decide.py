@@ -2,9 +2,10 @@
 
 The answer is never wrong in the unsafe direction. *Fits* requires a confirmation run that passed:
 either of this batch, with no failure of a smaller one since, or of a larger batch of the same
-config with no failure below it and with measured peaks that rise with the batch. A batch between the
-largest passing and the smallest failing one is unknown, however likely it is to fit. Measurements
-that are no longer valid (another driver, torch, source …) decide nothing: the answer is *stale*.
+config with no failure below it and with measured peaks that rise with the batch. A batch between
+the largest passing and the smallest failing one is unknown, however likely it is to fit.
+Measurements that are no longer valid (another driver, torch, source …) decide nothing: the answer
+is then *stale*.
 """
 
 from __future__ import annotations

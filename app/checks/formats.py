@@ -63,8 +63,8 @@ def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
         lines += [f"Note: {note}" for note in answer.get("warnings", [])]
     if answer["verdict"] in ("unknown", "stale"):
         lines.append(
-            "Measure it on the machine that trains: the same check with --probe full, or tonnage tune "
-            f"{answer['workload']}"
+            "Measure it on the machine that trains: the same check with --probe full, or tonnage "
+            f"tune {answer['workload']}"
         )
     return lines
 

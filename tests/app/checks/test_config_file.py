@@ -106,10 +106,10 @@ def test_every_export_is_read_back(form):
         ("a.yaml", "a: [1", "not valid YAML"),
         ("a.toml", "= 3", "not valid TOML"),
         ("a.env", "hello there", "line 1"),
-        ("a.json", '{"train_micro_batch_size_per_gpu": "auto"}', "'auto', which is no number"),
-        ("a.json", '{"batch_size": true}', "which is no number"),
+        ("a.json", '{"train_micro_batch_size_per_gpu": "auto"}', "'auto', not a whole number"),
+        ("a.json", '{"batch_size": true}', "not a whole number"),
         ("a.json", '{"batch_size": 0}', "must be 1 or more"),
-        ("a.json", '{"batch_size": 8.5}', "which is no number"),
+        ("a.json", '{"batch_size": 8.5}', "not a whole number"),
         ("a.json", '{"a": {"batch_size": 8}, "b": {"batch_size": 9}}', "--key batch_size=a.batch"),
     ],
 )
