@@ -19,7 +19,7 @@ from tests.compatibility.released import (
     MEASURED,
     RESUMED,
     answer,
-    command,
+    help_of,
     interface,
     log_in,
     option_names,
@@ -42,8 +42,7 @@ def record(folder: Path) -> None:
             "pages", {path: client.get(path, headers=HTML).status_code for path in pages(client)}
         )
     moved = Moved.make(folder / "moved")
-    named = {name: moved.run(*command(name), "--help") for name in COMMANDS.split()}
-    _write("commands", {name: option_names(ran.stdout) for name, ran in named.items()})
+    _write("commands", {name: option_names(help_of(name)) for name in COMMANDS.split()})
     _write("answers", {name: moved.answer(*asked) for name, asked in ASKED.items()})
     measured = {name: moved.answer(*asked) for name, asked in MEASURED.items()}
     measured["devices"]["document"]["devices"] = measured["devices"]["document"]["devices"][-1:]

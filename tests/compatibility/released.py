@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,16 @@ def _fields(document: dict[str, Any], part: Any, seen: tuple[str, ...] = ()) -> 
     return sorted(found)
 
 
+def help_of(name: str) -> str:
+    """What a command of ``COMMANDS`` explains of itself."""
+    from app.cli import run
+
+    words = name.split("-", 1) if name.startswith(("db-", "keys-")) else [name]
+    with redirect_stdout(StringIO()) as shown:
+        assert run([*words, "--help"]) == 0
+    return shown.getvalue()
+
+
 def option_names(help_text: str) -> list[str]:
     """Options and subcommands that a help page names."""
     found, section = set(), ""
@@ -223,11 +234,6 @@ def option_names(help_text: str) -> list[str]:
             spec = re.split(r" {2,}", line.strip())[0]
             found.update(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", spec))
     return sorted(found)
-
-
-def command(name: str) -> list[str]:
-    """The words of a command of ``COMMANDS``."""
-    return name.split("-", 1) if name.startswith(("db-", "keys-")) else [name]
 
 
 def golden(name: str) -> Any:

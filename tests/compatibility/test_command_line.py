@@ -16,8 +16,8 @@ from tests.compatibility.released import (
     ASKED,
     MEASURED,
     RESUMED,
-    command,
     golden,
+    help_of,
     option_names,
 )
 from tests.compatibility.restore import restore
@@ -104,10 +104,8 @@ def test_results_can_be_exported_and_imported(
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_no_option_or_subcommand_is_gone(moved: Moved, name: str) -> None:
-    ran = moved.run(*command(name), "--help")
-    assert ran.returncode == 0
-    assert set(OPTIONS[name]) <= set(option_names(ran.stdout))
+def test_no_option_or_subcommand_is_gone(name: str) -> None:
+    assert set(OPTIONS[name]) <= set(option_names(help_of(name)))
 
 
 def _trials(file: Path, state: str = "interrupted") -> list[tuple[int, dict, str, int]]:
