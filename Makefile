@@ -28,8 +28,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Tune the built-in workload visnet, end to end, in under five minutes
 	@$(BIN)/python -m app.demo
 
-test: setup ## Run every test; no more than three of them train at once
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup $(TESTS)
+test: setup ## Run every test, and name the 20 slowest; no more than three train at once
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --durations 20 --durations-min 1 $(TESTS)
 
 format: setup ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .

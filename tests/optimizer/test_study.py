@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import optuna
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from optimizer import samplers
 from optimizer.budgets import Budget
 from optimizer.events import Event
+from optimizer.records import Recommendation
 from optimizer.study import Study
 from probes.measurement import Config, Verdict
 from probes.space import Choice, Int, Space
@@ -25,6 +27,25 @@ WINDOW = Budget("prototyping", 30.0, 30.0, trials=20)
 NO_WINDOW = Budget("smoke_test", None, 0.0, trials=20, throughput_loss=0.0)
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A study that nothing interrupted, with all it left behind."""
+
+    recommendation: Recommendation
+    store: MemoryStore
+    fleet: ScriptedFleet
+    events: list[Event]
+
+
+@pytest.fixture(scope="module")
+def whole() -> Ran:
+    """Of the grid, within the window."""
+    store, fleet, events = MemoryStore(), ScriptedFleet(grid_device), list[Event]()
+    outcome = Study(spec(WINDOW), "st_1", store, fleet, report=events.append).run()
+    assert outcome.recommendation is not None
+    return Ran(outcome.recommendation, store, fleet, events)
+
+
 def test_the_best_is_found_and_confirmed_without_measuring_everything() -> None:
     store, fleet = MemoryStore(), ScriptedFleet(grid_device)
     outcome = Study(spec(NO_WINDOW), "st_1", store, fleet).run()
@@ -38,10 +59,8 @@ def test_the_best_is_found_and_confirmed_without_measuring_everything() -> None:
     assert evidence["batch_size"] == outcome.recommendation.batch_size
 
 
-def test_every_cycle_time_is_inside_the_window() -> None:
-    outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
-    recommendation = outcome.recommendation
-    assert recommendation is not None
+def test_every_cycle_time_is_inside_the_window(whole: Ran) -> None:
+    recommendation = whole.recommendation
     assert recommendation.cycle_time_s["mean"] <= WINDOW.target_s + WINDOW.flexibility_s  # type: ignore[operator]
     assert recommendation.binding == "time"
     for other in recommendation.alternatives:
@@ -136,10 +155,8 @@ def test_a_workload_that_always_crashes_is_reported_as_unmeasured() -> None:
 
 
 @pytest.mark.parametrize("die_after", range(1, 11))
-def test_a_killed_study_resumes_without_repeating_a_probe(die_after: int) -> None:
-    whole, whole_fleet = MemoryStore(), ScriptedFleet(grid_device)
-    expected = Study(spec(WINDOW), "st_1", whole, whole_fleet).run().recommendation
-
+def test_a_killed_study_resumes_without_repeating_a_probe(whole: Ran, die_after: int) -> None:
+    expected = whole.recommendation
     store = MemoryStore()
     first = ScriptedFleet(grid_device, die_after=die_after)
     with pytest.raises(KeyboardInterrupt):
@@ -148,8 +165,8 @@ def test_a_killed_study_resumes_without_repeating_a_probe(die_after: int) -> Non
     resumed = Study(spec(WINDOW), "st_1", store, second).run().recommendation
 
     assert not set(first.calls) & set(second.calls)
-    assert sorted(first.calls + second.calls) == sorted(whole_fleet.calls)
-    assert expected is not None and resumed is not None
+    assert sorted(first.calls + second.calls) == sorted(whole.fleet.calls)
+    assert resumed is not None
     assert (resumed.config, resumed.batch_size) == (expected.config, expected.batch_size)
 
 
@@ -163,27 +180,23 @@ def test_a_large_space_is_searched_within_its_trials_without_repeats() -> None:
     assert len({repr(t.config) for t in store.settled}) == len(store.settled)
 
 
-def test_predictions_are_kept_with_their_measurements() -> None:
-    store = MemoryStore()
-    Study(spec(WINDOW), "st_1", store, ScriptedFleet(grid_device)).run()
-    assert {p.quantity for p in store.graded} == {"peak_bytes", "step_time_s"}
-    assert all(p.low <= p.predicted <= p.high for p in store.graded)
+def test_predictions_are_kept_with_their_measurements(whole: Ran) -> None:
+    graded = whole.store.graded
+    assert {p.quantity for p in graded} == {"peak_bytes", "step_time_s"}
+    assert all(p.low <= p.predicted <= p.high for p in graded)
 
 
-def test_progress_events_name_the_incumbent() -> None:
-    events: list[Event] = []
-    Study(
-        spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device), report=events.append
-    ).run()
-    assert [e.kind for e in events[:3]] == ["trial", "probe", "measured"]
-    assert events[-1].incumbent is not None
-    assert 0 < events[-1].trials_settled < events[-1].trials_planned == 9
+def test_progress_events_name_the_incumbent(whole: Ran) -> None:
+    assert [e.kind for e in whole.events[:3]] == ["trial", "probe", "measured"]
+    last = whole.events[-1]
+    assert last.incumbent is not None
+    assert 0 < last.trials_settled < last.trials_planned == 9
 
 
-def test_the_recommendation_document_is_plain_json_with_every_key_of_the_contract() -> None:
-    outcome = Study(spec(WINDOW), "st_1", MemoryStore(), ScriptedFleet(grid_device)).run()
-    assert outcome.recommendation is not None
-    document = json.loads(json.dumps(outcome.recommendation.to_dict()))
+def test_the_recommendation_document_is_plain_json_with_every_key_of_the_contract(
+    whole: Ran,
+) -> None:
+    document = json.loads(json.dumps(whole.recommendation.to_dict()))
     keys = """id workload budget device config batch_size accumulation cycle_batches cycle_time_s
         throughput_samples_per_s peak_bytes parameters binding alternatives evidence study valid"""
     for key in keys.split():
