@@ -21,8 +21,8 @@ from typing import IO
 from app.database import Database
 from app.jobs import queue, repository, runner_repository
 from app.jobs.process import DATABASE_VARIABLE
-from app.jobs.records import ACTIVE
 from app.settings import Settings
+from app.tuning.state import ACTIVE
 from optimizer.records import short_hash
 
 LOG_FILE = "runner.log"

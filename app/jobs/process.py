@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from app.database import Database, open_database
 from app.jobs import queue, repository
 from app.jobs.events import Report
-from app.jobs.records import FAILED, FINISHED, Job
+from app.jobs.records import Job
 from app.jobs.run import run_study
 from app.settings import Settings, load_settings
+from app.tuning.state import StudyState
 from probes.errors import TonnageError
 
 if TYPE_CHECKING:
@@ -96,14 +97,14 @@ def run_job(
         log.error("Job %s failed: %s", job_id, error, exc_info=None if known else error)
         text = str(error) if known else f"{type(error).__name__}: {error}. See tonnage.log."
         with database.write() as session:
-            queue.end(session, job_id, runner_id, FAILED, text)
+            queue.end(session, job_id, runner_id, StudyState.FAILED, text)
         return EXIT_DONE
     with database.write() as session:
         queue.end(session, job_id, runner_id, *outcome(answer))
     return EXIT_DONE
 
 
-def outcome(answer: StudyAnswer) -> tuple[str, str, dict[str, object]]:
+def outcome(answer: StudyAnswer) -> tuple[StudyState, str, dict[str, object]]:
     """State, message and event data of a study that came to its end. One that could not measure
     anything has failed: the same request resumes it when the machine is quiet."""
     recommendation = answer.recommendation
@@ -112,7 +113,9 @@ def outcome(answer: StudyAnswer) -> tuple[str, str, dict[str, object]]:
         "recommendation_id": recommendation.id if recommendation is not None else None,
         "reasons": list(answer.reasons),
     }
-    state = FINISHED if recommendation is not None or answer.measured else FAILED
+    state = (
+        StudyState.FINISHED if recommendation is not None or answer.measured else StudyState.FAILED
+    )
     return state, "; ".join(answer.reasons), data
 
 

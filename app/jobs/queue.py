@@ -17,19 +17,11 @@ from app.clock import utc_now
 from app.database.models import JobRow
 from app.jobs import repository, runner_repository
 from app.jobs.offers import DeviceOffer
-from app.jobs.records import (
-    CANCELLED,
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    OVER,
-    QUEUED,
-    RUNNING,
-    Job,
-)
+from app.jobs.records import Job
 from app.jobs.runner_repository import RunnerRecord
 from app.tuning import repository as studies
 from app.tuning.owner import Owner, this_place
+from app.tuning.state import StudyState
 from probes.errors import TonnageError
 
 MAX_DEATHS = 3
@@ -41,14 +33,6 @@ there: on another device the study starts over."""
 
 PROGRESS = ("measured", "settled")
 """Events that show that a job makes progress."""
-
-_EVENT_OF = {
-    QUEUED: "queued",
-    INTERRUPTED: "interrupted",
-    FINISHED: "finished",
-    FAILED: "failed",
-    CANCELLED: "cancelled",
-}
 
 
 class LeaseLost(TonnageError):
@@ -74,7 +58,7 @@ def claim(
     offer = runner.offers.choose(row.workload, row.device, row.resume_on, taken)
     if offer is None:
         return None
-    row.state = RUNNING
+    row.state = StudyState.RUNNING
     row.message = ""
     row.runner_id = runner.id
     row.lease = row.resume_on = offer.lease
@@ -120,7 +104,7 @@ def end(
     session: Session,
     job_id: str,
     runner_id: str,
-    state: str,
+    state: StudyState,
     message: str = "",
     data: dict[str, Any] | None = None,
 ) -> None:
@@ -128,8 +112,8 @@ def end(
     ``LeaseLost``."""
     row = owned(session, job_id, runner_id)
     _release_dead_study(session, row)
-    if state == QUEUED and row.cancel_requested:
-        state, message = CANCELLED, "Cancelled."
+    if state == StudyState.QUEUED and row.cancel_requested:
+        state, message = StudyState.CANCELLED, "Cancelled."
     close(session, row, state, message, data)
 
 
@@ -177,43 +161,47 @@ def bury_dead_here(session: Session) -> list[Job]:
 def owned(session: Session, job_id: str, runner_id: str) -> JobRow:
     """The row of a job that this runner runs, locked. Raises ``LeaseLost``."""
     row = repository.locked(session, job_id)
-    if row is None or row.state != RUNNING or row.runner_id != runner_id:
+    if row is None or row.state != StudyState.RUNNING or row.runner_id != runner_id:
         raise LeaseLost(f"Job {job_id} is not run by {runner_id} any more.")
     return row
 
 
 def close(
-    session: Session, row: JobRow, state: str, message: str, data: dict[str, Any] | None = None
+    session: Session,
+    row: JobRow,
+    state: StudyState,
+    message: str,
+    data: dict[str, Any] | None = None,
 ) -> None:
     """Put a locked job into a state in which no runner has it."""
     now = utc_now()
-    if row.state == RUNNING and row.started_at is not None:
+    if row.state == StudyState.RUNNING and row.started_at is not None:
         row.wall_s += max(0.0, (now - row.started_at).total_seconds())
     row.state = state
     row.message = message
     row.runner_id = row.lease = row.pid = None
     row.elsewhere_at = now + ELSEWHERE_AFTER
-    if state in OVER:
+    if state.is_terminal:
         row.active_key = None
         row.finished_at = now
-    repository.add_event(session, row, _EVENT_OF[state], {"message": message, **(data or {})})
+    repository.add_event(session, row, str(state), {"message": message, **(data or {})})
 
 
 def _after_death(session: Session, row: JobRow, what: str) -> None:
     row.deaths += 1
     if row.cancel_requested:
-        close(session, row, CANCELLED, "Cancelled.")
+        close(session, row, StudyState.CANCELLED, "Cancelled.")
     elif row.deaths >= MAX_DEATHS:
         close(
             session,
             row,
-            FAILED,
+            StudyState.FAILED,
             f"{what} That happened {row.deaths} times in a row without a new measurement, so it "
             "was not tried again. Look at the runner's log and at the memory of its host, then "
             "start the study again: it resumes where it stopped.",
         )
     else:
-        close(session, row, INTERRUPTED, f"{what} The next runner resumes it.")
+        close(session, row, StudyState.INTERRUPTED, f"{what} The next runner resumes it.")
 
 
 def _still_runs(session: Session, runner_id: str) -> bool:
@@ -233,7 +221,7 @@ def _release_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
         return
     owner = _owner_of_study(session, row)
     if owner is not None and owner.host == runner.owner.host and owner.pid == row.pid:
-        studies.close(session, _study_id(row), studies.INTERRUPTED, "Its runner ended.", 0.0)
+        studies.close(session, _study_id(row), StudyState.INTERRUPTED, "Its runner ended.", 0.0)
 
 
 def _release_dead_study(session: Session, row: JobRow) -> None:
@@ -241,13 +229,13 @@ def _release_dead_study(session: Session, row: JobRow) -> None:
     killed could not do so itself.)"""
     owner = _owner_of_study(session, row)
     if owner is not None and owner.is_here and not owner.is_alive():
-        studies.close(session, _study_id(row), studies.INTERRUPTED, "Its process ended.", 0.0)
+        studies.close(session, _study_id(row), StudyState.INTERRUPTED, "Its process ended.", 0.0)
 
 
 def _owner_of_study(session: Session, row: JobRow) -> Owner | None:
     """The stored owner of the job's study; ``None`` if the study is not running."""
     study = studies.get(session, _study_id(row))
-    return study.owner if study is not None and study.state == studies.RUNNING else None
+    return study.owner if study is not None and study.state == StudyState.RUNNING else None
 
 
 def _study_id(row: JobRow) -> str:

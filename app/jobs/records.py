@@ -7,15 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from app.tuning.request import StudyRequest
-
-QUEUED, RUNNING, INTERRUPTED = "queued", "running", "interrupted"
-FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
-
-WAITING = (QUEUED, INTERRUPTED)
-"""A runner may take the job: it has not begun, or its runner ended."""
-ACTIVE = (*WAITING, RUNNING)
-OVER = (FINISHED, FAILED, CANCELLED)
-STATES = (*ACTIVE, *OVER)
+from app.tuning.state import StudyState
 
 
 @dataclass(frozen=True)
@@ -27,9 +19,7 @@ class Job:
     study_id: str | None
     """The study that answers the job. It has the job's own id if the question is new; otherwise it
     is the older study that is resumed or has the answer. ``None`` until a runner knows."""
-    state: str
-    """``queued``, ``running``, ``interrupted`` (its runner ended; another one resumes it),
-    ``finished``, ``failed`` or ``cancelled``."""
+    state: StudyState
     request: StudyRequest
     message: str
     """Why it failed, was interrupted or found nothing, or what it waits for."""
@@ -51,7 +41,7 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        return self.state in OVER
+        return self.state.is_terminal
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import JobEventRow, JobKeyRow, JobRow
-from app.jobs.records import QUEUED, RUNNING, WAITING, Job, JobEvent
+from app.jobs.records import Job, JobEvent
 from app.tuning.request import StudyRequest
+from app.tuning.state import WAITING, StudyState
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def add(session: Session, job_id: str, request: StudyRequest) -> JobRow:
     now = utc_now()
     row = JobRow(
         id=job_id,
-        state=QUEUED,
+        state=StudyState.QUEUED,
         request=request.to_dict(),
         active_key=request.key,
         workload=request.workload,
@@ -204,7 +205,7 @@ def running_of(session: Session, runner_id: str, *, lock: bool = True) -> list[J
     """The jobs a runner has."""
     statement = (
         select(JobRow)
-        .where(JobRow.runner_id == runner_id, JobRow.state == RUNNING)
+        .where(JobRow.runner_id == runner_id, JobRow.state == StudyState.RUNNING)
         .order_by(JobRow.id)
     )
     if lock:
@@ -244,7 +245,7 @@ def record(row: JobRow) -> Job:
     return Job(
         id=row.id,
         study_id=row.study_id,
-        state=row.state,
+        state=StudyState(row.state),
         request=StudyRequest.trusted(row.request),
         message=row.message,
         deaths=row.deaths,

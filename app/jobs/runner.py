@@ -25,9 +25,10 @@ from app.jobs import queue, repository, runner_repository
 from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE, EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
-from app.jobs.records import CANCELLED, OVER, QUEUED, Job
+from app.jobs.records import Job
 from app.settings import RunnerSettings
 from app.tuning.owner import this_place, this_process
+from app.tuning.state import TERMINAL, StudyState
 from probes.errors import TonnageError
 
 POLL_S = 0.5
@@ -223,14 +224,14 @@ class Runner:
         try:
             with self._database.write() as session:
                 if each.ending == CANCEL:
-                    queue.end(session, each.job_id, self.id, CANCELLED, "Cancelled.")
+                    queue.end(session, each.job_id, self.id, StudyState.CANCELLED, "Cancelled.")
                 elif each.ending == STOP or status == EXIT_TERMINATED:
                     self._hand_back(session, each, "Its runner was stopped.")
                 elif status == EXIT_AGAIN:
                     self._hand_back(session, each, "The database could not be used for a while.")
                 elif status == EXIT_INTERRUPTED:
                     text = "Interrupted with a signal on its host."
-                    queue.end(session, each.job_id, self.id, CANCELLED, text)
+                    queue.end(session, each.job_id, self.id, StudyState.CANCELLED, text)
                 else:
                     queue.died(session, each.job_id, self.id, how_it_ended(status))
                     self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
@@ -238,7 +239,7 @@ class Runner:
             return
 
     def _hand_back(self, session: Session, each: _Running, why: str) -> None:
-        queue.end(session, each.job_id, self.id, QUEUED, why)
+        queue.end(session, each.job_id, self.id, StudyState.QUEUED, why)
         self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
 
     def _obey(self) -> None:
@@ -252,7 +253,7 @@ class Runner:
             if job is not None and job.runner_id == self.id:
                 if job.cancel_requested:
                     self._end(each, CANCEL)
-            elif job is None or job.state not in OVER:
+            elif job is None or job.state not in TERMINAL:
                 self._end(each, LOST)
 
     def _end(self, each: _Running, why: str) -> None:

@@ -21,7 +21,7 @@ from app.database.models import (
 )
 from app.database.upsert import upsert
 from app.retention.lines import KINDS, PREDICTION, USE
-from app.tuning.repository import INTERRUPTED, RUNNING
+from app.tuning.state import StudyState
 
 PAGE = 500
 Values = dict[str, Any]
@@ -57,7 +57,7 @@ def _study(row: StudyRow) -> Values:
         "workload": row.workload.reference,
         "source_hash": row.workload.source_hash,
         "device": row.device.key,
-        "state": INTERRUPTED if row.state == RUNNING else row.state,
+        "state": StudyState.INTERRUPTED if row.state == StudyState.RUNNING else row.state,
     }
     return _values(row, KINDS["study"].model_fields.keys() - named.keys()) | named
 
@@ -127,7 +127,7 @@ def _add_seen(session: Session, table: type[Any], line: Values, key: list[str]) 
 def _add_study(session: Session, line: Values) -> bool:
     row = session.get(StudyRow, line["id"])
     if row is not None:
-        if row.state != RUNNING and row.updated_at < line["updated_at"]:
+        if row.state != StudyState.RUNNING and row.updated_at < line["updated_at"]:
             for name in ("state", "message", "updated_at", "finished_at", "wall_s", "incumbent"):
                 setattr(row, name, line[name])
         return False

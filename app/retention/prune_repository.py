@@ -17,14 +17,14 @@ from app.database.models import (
     StudyMeasurementRow,
     StudyRow,
 )
-from app.jobs.records import ACTIVE, OVER
+from app.tuning.state import ACTIVE, TERMINAL
 
 Delete = Callable[[Session, datetime, int], int]
 """Deletes at most so many rows from before then; returns how many."""
 
 
 def old_jobs(before: datetime) -> Select[Any]:
-    return select(JobRow.id).where(JobRow.state.in_(OVER), JobRow.finished_at < before)
+    return select(JobRow.id).where(JobRow.state.in_(TERMINAL), JobRow.finished_at < before)
 
 
 def old_studies(before: datetime) -> Select[Any]:

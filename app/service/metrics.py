@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from app.database import Database
 from app.http.runtime import Service
-from app.jobs.records import WAITING
 from app.measurements import repository as measurements
 from app.studies import service as jobs
 from app.studies import view as studies
+from app.tuning.state import WAITING
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)

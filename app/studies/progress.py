@@ -11,13 +11,14 @@ from app.clock import utc_now
 from app.database import Database
 from app.errors import NotFound
 from app.jobs import repository as jobs
-from app.jobs.records import ACTIVE, JobEvent
+from app.jobs.records import JobEvent
 from app.measurements import repository as measurements
 from app.recommendations import repository as recommendations
 from app.studies import view, view_repository
 from app.studies.view import StudyView
 from app.tuning import repository, trial_repository
 from app.tuning.repository import StudyRecord
+from app.tuning.state import StudyState
 from app.tuning.trial_repository import Tally, TrialPoint, TrialQuery
 from optimizer.budgets import Budget, Objective
 from optimizer.choose import candidates, choose
@@ -84,7 +85,7 @@ class StudyProgress:
 
     @property
     def is_active(self) -> bool:
-        return self.view.state in ACTIVE
+        return not self.view.state.is_terminal
 
     @property
     def settled(self) -> int:
@@ -200,7 +201,7 @@ def last_event(database: Database, study_id: str) -> tuple[int, bool]:
         study = repository.get(session, study_id)
         if study is None:
             raise NotFound(f"There is no study {study_id}.")
-        return repository.trial_count(session, study_id), study.state != repository.RUNNING
+        return repository.trial_count(session, study_id), study.state != StudyState.RUNNING
 
 
 def _planned(study: StudyRecord | None) -> int | None:
@@ -215,13 +216,13 @@ def _planned(study: StudyRecord | None) -> int | None:
 def _elapsed_s(found: StudyView) -> float:
     """In all attempts, the one under way included."""
     running_s = 0.0
-    if found.state == "running" and found.started_at is not None:
+    if found.state is StudyState.RUNNING and found.started_at is not None:
         running_s = max((utc_now() - found.started_at).total_seconds(), 0.0)
     return found.wall_s + running_s
 
 
 def _left_s(found: StudyView, measured: int, planned: int | None, spent_s: float) -> float | None:
-    if found.state != "running" or planned is None or not measured:
+    if found.state is not StudyState.RUNNING or planned is None or not measured:
         return None
     return max(planned - measured, 0) * spent_s / measured
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -13,12 +13,11 @@ from app.http.fields import Short, WorkloadText
 from app.http.paging import NamedPageQuery
 from app.jobs.records import JobEvent
 from app.tuning.request import EXAMPLE as EXAMPLE_REQUEST
+from app.tuning.state import StudyState
 from optimizer.records import Trial
 
 if TYPE_CHECKING:
     from app.studies.view import StudyView
-
-StudyState = Literal["queued", "running", "interrupted", "finished", "failed", "cancelled"]
 
 EXAMPLE: JsonDict = {
     "id": "st_1k0rr48nvttvb71401qp",

@@ -11,11 +11,12 @@ from app.database import Database
 from app.errors import Conflict, IdempotencyConflict, NotFound
 from app.ids import new_id
 from app.jobs import queue, repository, runner_repository
-from app.jobs.records import ACTIVE, CANCELLED, RUNNING, WAITING, Job
+from app.jobs.records import Job
 from app.settings import Settings, load_settings
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest
+from app.tuning.state import ACTIVE, WAITING, StudyState
 from app.workloads import registry
 from optimizer.budgets import budget_named
 from probes import effective_batch
@@ -111,10 +112,10 @@ def cancel(database: Database, study_id: str) -> Job:
         if row is None:
             raise NotFound(f"There is no study {study_id}.")
         if row.state in WAITING:
-            queue.close(session, row, CANCELLED, "Cancelled before it ran.")
-        elif row.state == RUNNING:
+            queue.close(session, row, StudyState.CANCELLED, "Cancelled before it ran.")
+        elif row.state == StudyState.RUNNING:
             row.cancel_requested = True
-        elif row.state != CANCELLED:
+        elif row.state != StudyState.CANCELLED:
             raise Conflict(f"Study {study_id} is {row.state} already.")
         session.flush()
         return repository.record(row)

@@ -19,6 +19,7 @@ from app.studies import view_repository
 from app.studies.waiting import waits_for
 from app.tuning import repository
 from app.tuning.repository import StudyRecord
+from app.tuning.state import StudyState
 from optimizer.records import Trial
 
 
@@ -27,8 +28,7 @@ class StudyView:
     """A study, and the job that runs it where there is one."""
 
     id: str
-    state: str
-    """``queued``, ``running``, ``interrupted``, ``finished``, ``failed`` or ``cancelled``."""
+    state: StudyState
     workload: str
     budget: str
     device: str | None
@@ -140,7 +140,9 @@ def _of_job(job: Job, study: StudyRecord | None, ends: dict[str, str]) -> StudyV
         message=job.message,
         request=job.request.to_dict(),
         answered_by=study.id if study else None,
-        recommendation_id=ends.get(study.id) if study and job.state == "finished" else None,
+        recommendation_id=ends.get(study.id)
+        if study and job.state == StudyState.FINISHED
+        else None,
         cancel_requested=job.cancel_requested,
         wall_s=job.wall_s,
         created_at=job.created_at,

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
 from app.database.paging import newest_first
-from app.jobs.records import RUNNING
 from app.tuning.repository import StudyRecord, record
+from app.tuning.state import StudyState
 
 
 def ids(
@@ -82,7 +82,7 @@ def running_since(session: Session) -> list[tuple[str, str, float]]:
         select(DeviceRow.key, DeviceRow.name, JobRow.started_at)
         .join(StudyRow, StudyRow.id == JobRow.study_id)
         .join(DeviceRow, DeviceRow.id == StudyRow.device_id)
-        .where(JobRow.state == RUNNING)
+        .where(JobRow.state == StudyState.RUNNING)
     )
     return [(key, name, began.timestamp()) for key, name, began in rows if began is not None]
 

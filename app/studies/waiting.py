@@ -6,13 +6,13 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.jobs import repository, runner_repository
-from app.jobs.records import WAITING, Job
+from app.jobs.records import Job
 from app.jobs.runner_repository import RunnerRecord
 
 
 def waits_for(database: Database, job: Job) -> str:
     """What has to happen before a queued job runs; empty for one that does not wait."""
-    if job.state not in WAITING:
+    if not job.state.is_waiting:
         return ""
     with database.read() as session:
         runners = runner_repository.listing(session)

@@ -15,9 +15,8 @@ from app.database.models import DeviceRow, StudyRow, TrialRow, WorkloadRow
 from app.database.upsert import upsert
 from app.tuning import claims
 from app.tuning.owner import Owner
+from app.tuning.state import StudyState
 from optimizer.records import Trial
-
-RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,7 @@ class StudyRecord:
     """Of the question (``StudySpec.key``)."""
     generation: int
     fresh: bool
-    state: str
-    """``running``, ``finished``, ``interrupted`` or ``failed``."""
+    state: StudyState
     spec: dict[str, Any]
     scope_key: str
     budget: str
@@ -71,7 +69,7 @@ def add(
             key=key,
             generation=generation,
             fresh=fresh,
-            state=RUNNING,
+            state=StudyState.RUNNING,
             spec=spec,
             scope_key=scope_key,
             budget=budget,
@@ -94,7 +92,7 @@ def add(
 def take_over(session: Session, study_id: str, owner: Owner) -> None:
     """Mark a study as running in this process."""
     row = _row(session, study_id)
-    row.state = RUNNING
+    row.state = StudyState.RUNNING
     row.message = ""
     row.finished_at = None
     row.updated_at = utc_now()
@@ -103,14 +101,14 @@ def take_over(session: Session, study_id: str, owner: Owner) -> None:
     session.flush()
 
 
-def close(session: Session, study_id: str, state: str, message: str, wall_s: float) -> None:
+def close(session: Session, study_id: str, state: StudyState, message: str, wall_s: float) -> None:
     """End the run in progress: the study has no owner any more."""
     row = _row(session, study_id)
     claims.release_all(session, study_id, _owner(row))
     row.state = state
     row.message = message
     row.updated_at = utc_now()
-    row.finished_at = row.updated_at if state == FINISHED else None
+    row.finished_at = row.updated_at if state == StudyState.FINISHED else None
     row.wall_s += wall_s
     row.owner_pid = row.owner_host = row.owner_started_s = None
     session.flush()
@@ -197,7 +195,7 @@ def trial_record(row: TrialRow) -> Trial:
     return Trial(
         number=row.number,
         config=row.config,
-        state=row.state,
+        state=StudyState(row.state),
         reason=row.reason,
         batch_size=row.batch_size,
         binding=row.binding,
@@ -222,7 +220,7 @@ def record(row: StudyRow) -> StudyRecord:
         key=row.key,
         generation=row.generation,
         fresh=row.fresh,
-        state=row.state,
+        state=StudyState(row.state),
         spec=row.spec,
         scope_key=row.scope_key,
         budget=row.budget,

@@ -18,7 +18,8 @@ from app.devices import repository as devices
 from app.recommendations import repository as recommendations
 from app.tuning import repository
 from app.tuning.owner import this_process
-from app.tuning.repository import FAILED, FINISHED, INTERRUPTED, RUNNING, StudyRecord
+from app.tuning.repository import StudyRecord
+from app.tuning.state import StudyState
 from app.workloads import repository as workloads
 from optimizer.events import Event
 from optimizer.records import Recommendation, Scope, StudySpec
@@ -75,11 +76,13 @@ def _open(
     if last is not None:
         _refuse_if_running(last)
     if last is None or fresh:
-        if last is not None and last.state == RUNNING:
-            repository.close(session, last.id, INTERRUPTED, "Its process ended.", 0.0)
+        if last is not None and last.state == StudyState.RUNNING:
+            repository.close(session, last.id, StudyState.INTERRUPTED, "Its process ended.", 0.0)
         generation = 1 if last is None else last.generation + 1
         return _begin(session, spec, generation, fresh, new_id or ids.new_id("st")), "new"
-    stored = recommendations.of_study(session, last.id) if last.state == FINISHED else None
+    stored = (
+        recommendations.of_study(session, last.id) if last.state == StudyState.FINISHED else None
+    )
     complete = stored is not None and not stored.study.get("timed_out")
     if stored is not None and complete and (accept_disturbed or not stored.disturbed_by):
         return last, "finished"
@@ -124,7 +127,7 @@ def _refuse_if_running(study: StudyRecord) -> None:
 def run_by(study: StudyRecord) -> str:
     """Which process runs the study now, and what to do about it; empty if none does."""
     owner = study.owner
-    if study.state != RUNNING or owner is None:
+    if study.state != StudyState.RUNNING or owner is None:
         return ""
     what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
     if owner.is_here:
@@ -180,7 +183,7 @@ def inherit(database: Database, study_id: str) -> bool:
     with database.write() as session:
         study = _get(session, study_id)
         died = study.owner is not None and study.owner.is_here and not study.owner.is_alive()
-        if study.state == RUNNING and died:
+        if study.state == StudyState.RUNNING and died:
             repository.take_over(session, study_id, this_process())
         return _is_ours(session, study_id)
 
@@ -207,7 +210,7 @@ def finish(
         if recommendation is not None:
             study = _get(session, study_id)
             recommendations.save(session, recommendation, study_id, study.scope_key)
-        repository.close(session, study_id, FINISHED, message, wall_s)
+        repository.close(session, study_id, StudyState.FINISHED, message, wall_s)
 
 
 def keeping_incumbent(
@@ -238,7 +241,7 @@ def interrupt(
     process has taken the study over."""
     with database.write() as session:
         if _is_ours(session, study_id):
-            repository.close(session, study_id, INTERRUPTED, message, wall_s)
+            repository.close(session, study_id, StudyState.INTERRUPTED, message, wall_s)
 
 
 def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
@@ -246,7 +249,7 @@ def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0
     process has taken the study over."""
     with database.write() as session:
         if _is_ours(session, study_id):
-            repository.close(session, study_id, FAILED, message, wall_s)
+            repository.close(session, study_id, StudyState.FAILED, message, wall_s)
 
 
 def _is_ours(session: Session, study_id: str) -> bool:

@@ -17,8 +17,8 @@ from app.database.models import (
     RunnerRow,
     StudyRow,
 )
-from app.jobs.records import OVER, RUNNING
 from app.tuning.owner import Owner
+from app.tuning.state import StudyState
 from benchmarks.faults.clients import WORKLOAD, Ledger
 
 STUCK_AFTER_S = 45.0
@@ -51,12 +51,12 @@ class Checks:
             if len(stored) != self._ledger.sent:
                 wrong.append(f"{self._ledger.sent} measurements sent, {len(stored)} stored")
             for job in session.execute(select(JobRow)).scalars():
-                if job.state not in OVER:
+                if not job.state.is_terminal:
                     wrong.append(f"study {job.id} is {job.state}")
                 if job.lease is not None or job.active_key is not None:
                     wrong.append(f"study {job.id} still holds {job.lease or 'its question'}")
             for study in session.execute(select(StudyRow)).scalars():
-                if study.state == RUNNING:
+                if study.state is StudyState.RUNNING:
                     wrong.append(f"study {study.id} is running, in a process that is gone")
             for table in (RunnerRow, ClaimRow):
                 left = session.execute(select(func.count()).select_from(table)).scalar_one()

@@ -14,9 +14,9 @@ from app.http.fields import Id
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
-from app.jobs.records import STATES
 from app.studies import view
 from app.studies.progress import outline
+from app.tuning.state import StudyState
 
 router = resource("study-list-page")
 
@@ -39,7 +39,7 @@ def listing(
         "listing": shown,
         "studies": outline(service.database, shown.shown),
         "filters": [
-            FilterField("state", "State", state, options(STATES)),
+            FilterField("state", "State", state, options(list(StudyState))),
             FilterField("budget", "Budget", budget, budgets),
             FilterField("workload", "Workload", workload),
         ],

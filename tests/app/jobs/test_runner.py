@@ -15,12 +15,12 @@ from app.jobs import events, queue, runner_repository
 from app.jobs import repository as jobs
 from app.jobs import runner as runners
 from app.jobs.process import EXIT_AGAIN, EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED
-from app.jobs.records import FINISHED, OVER
 from app.jobs.runner import Runner, how_it_ended
 from app.settings import RunnerSettings
 from app.studies import service, view
 from app.studies.view import StudyView
 from app.tuning.owner import Owner, this_process
+from app.tuning.state import StudyState
 from tests.app.jobs.conftest import kinds, offers, request, state
 
 SETTINGS = RunnerSettings(heartbeat_s=5, dead_after_s=60, cancel_grace_s=5)
@@ -52,7 +52,7 @@ class FakeProcess:
     def finish(self) -> None:
         """Store that the job is finished, and end."""
         with self.world.database.write() as session:
-            queue.end(session, self.job_id, self.runner_id, FINISHED)
+            queue.end(session, self.job_id, self.runner_id, StudyState.FINISHED)
         self.end(EXIT_DONE)
 
 
@@ -103,7 +103,7 @@ class TestOneJob:
         runner = world.runner()
         runner.step()
         with world.database.write() as session:
-            queue.end(session, first.id, runner.id, FINISHED)
+            queue.end(session, first.id, runner.id, StudyState.FINISHED)
         runner.step()
         assert state(world.database, second) == "queued"
         world.last.end(EXIT_DONE)
@@ -441,7 +441,7 @@ def test_whatever_happens_no_device_is_shared_and_every_job_ends(world, seed, mo
     chaos.calm_down()
     for job in asked:
         ended = service.get(world.database, job.id)
-        assert ended.state in OVER
+        assert ended.state.is_terminal
         assert (ended.lease, ended.runner_id) == (None, None)
         ids = [event.id for event in events.read(world.database, job.id)]
         assert ids == list(range(1, len(ids) + 1))

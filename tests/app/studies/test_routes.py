@@ -12,12 +12,12 @@ import pytest
 from app.database.errors import DatabaseUnavailable
 from app.jobs import events, queue
 from app.jobs import repository as jobs
-from app.jobs.records import RUNNING
 from app.studies import service as jobs_service
 from app.studies import stream as stream_module
 from app.studies.stream import stream
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest
+from app.tuning.state import StudyState
 from app.tuning.store import SqlStudyStore
 from tests.app import factories
 from tests.app.serving import problem
@@ -37,7 +37,7 @@ def run(database, study_id: str) -> None:
     with database.write() as session:
         row = jobs.locked(session, study_id)
         assert row is not None
-        row.state = RUNNING
+        row.state = StudyState.RUNNING
         jobs.add_event(session, row, "started", {"device": "cpu"})
 
 

@@ -9,12 +9,12 @@ import pytest
 from app.database import open_database
 from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
 from app.jobs import events, queue, runner_repository
-from app.jobs.records import STATES
 from app.recommendations import service as recommendations
 from app.studies import service, view
 from app.studies.waiting import waits_for
 from app.tuning import service as studies
 from app.tuning.owner import Owner, this_place, this_process
+from app.tuning.state import StudyState
 from app.tuning.store import SqlStudyStore
 from probes.errors import InputError
 from tests.app import contents, factories
@@ -331,7 +331,7 @@ class TestDeleting:
 
 
 def test_the_states_are_those_of_the_contract():
-    assert set(STATES) == {
+    assert set(StudyState) == {
         "queued",
         "running",
         "finished",
