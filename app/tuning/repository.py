@@ -195,7 +195,7 @@ def trial_record(row: TrialRow) -> Trial:
     return Trial(
         number=row.number,
         config=row.config,
-        state=StudyState(row.state),
+        state=row.state,
         reason=row.reason,
         batch_size=row.batch_size,
         binding=row.binding,

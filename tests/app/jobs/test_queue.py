@@ -15,6 +15,7 @@ from app.jobs.offers import Offers
 from app.studies import service
 from app.tuning import service as studies
 from app.tuning.owner import Owner, _started_s, this_place, this_process
+from app.tuning.state import StudyState
 from tests.app import factories
 from tests.app.jobs.conftest import kinds, offers, request, state
 
@@ -40,7 +41,7 @@ def claim(database, runner, **limits):
 
 def end(database, job_id: str, as_state: str, runner_id: str = "run_1") -> None:
     with database.write() as session:
-        queue.end(session, job_id, runner_id, as_state)
+        queue.end(session, job_id, runner_id, StudyState(as_state))
 
 
 class TestTaking:

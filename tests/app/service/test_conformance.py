@@ -19,6 +19,7 @@ from app.jobs import repository as jobs
 from app.keys import service as keys
 from app.measurements import service as measurements
 from app.tuning import service as studies
+from app.tuning.state import StudyState
 from tests.app import factories
 from tests.app.serving import serving
 
@@ -56,7 +57,7 @@ def end_studies(database, done: threading.Event) -> None:
             for job in jobs.waiting(session):
                 row = jobs.locked(session, job.id)
                 if row is not None:
-                    queue.close(session, row, "finished", "")
+                    queue.close(session, row, StudyState.FINISHED, "")
 
 
 def test_no_server_error_and_every_answer_as_described(service, tmp_path: Path):

@@ -45,7 +45,7 @@ def end(database, study_id: str, state: str = "finished") -> None:
     with database.write() as session:
         row = jobs.locked(session, study_id)
         assert row is not None
-        queue.close(session, row, state, "It is over.")
+        queue.close(session, row, StudyState(state), "It is over.")
 
 
 def test_it_is_queued_and_says_where_to_watch_it(api):

@@ -38,7 +38,7 @@ def take(database, runner):
 
 def end(database, job, *, as_state: str) -> None:
     with database.write() as session:
-        queue.end(session, job.id, "run_1", as_state)
+        queue.end(session, job.id, "run_1", StudyState(as_state))
 
 
 class TestSubmitting:
