@@ -394,7 +394,7 @@ class Chaos:
         return view.page(self.world.database, limit=100)
 
     def cancel_a_job(self) -> None:
-        jobs = [each for each in self.studies() if each.state not in OVER]
+        jobs = [each for each in self.studies() if not each.state.is_terminal]
         if jobs:
             service.cancel(self.world.database, self.chance.choice(jobs).id)
 
@@ -416,7 +416,7 @@ class Chaos:
 
     def calm_down(self) -> None:
         """From now on nobody dies, and every process finishes."""
-        while any(each.state not in OVER for each in self.studies()):
+        while any(not each.state.is_terminal for each in self.studies()):
             assert self.world.now_s < 10_000, "a job never ends"
             for runner in self.runners:
                 runner.step()
