@@ -23,8 +23,8 @@ class Bounds:
     resolution: float = DEFAULT_RESOLUTION
     """Stop when the lowest failing batch is within this fraction of the answer."""
     slowest_sample: float | None = None
-    """A batch fails whose samples take so many times as long as those of a smaller one: how
-    memory that silently spills off the device shows. For devices where that can happen."""
+    """Reject a batch whose time per sample exceeds this multiple of a smaller batch's: it is how
+    memory that silently overflows into host memory shows. Only for devices that can do so."""
     effective_batch_size: int | None = None
     """Samples per optimizer step, in micro-batches: those are what is searched then. Only sizes
     that are useful for it are tried (see ``probes.effective_batch``)."""

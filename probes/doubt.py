@@ -2,7 +2,7 @@
 
 Interference works one way only: it makes steps slower, and it takes memory away. So a run that
 passed has passed, whatever disturbed it, and only its time may be too long. A run that failed may
-have failed because of it: beyond the time edge, or out of memory that somebody else took. Every
+have failed because of it: beyond the time edge, or out of memory that another process took. Every
 taint touches the time; those that touch memory too are ``Measurement.memory_taints``.
 """
 
@@ -35,7 +35,7 @@ def doubts(
 
 
 def is_better(one: Measurement, other: Measurement) -> bool:
-    """Of two disturbed runs of one probe, whether ``one`` is nearer to the truth: it passed, or it
+    """For two disturbed runs of one probe: whether ``one`` is nearer to the truth: it passed, or it
     was faster."""
     if one.passed != other.passed:
         return one.passed

@@ -1,4 +1,4 @@
-"""A stated effective batch size: so many samples per optimizer step, whatever the micro-batch.
+"""A target number of samples per optimizer step, whatever the micro-batch.
 
 ``ceil(effective / micro)`` micro-batches make a step, so it never has fewer samples than stated. It
 has more where they do not divide, by less than one sample per micro-batch for a *useful* size: the

@@ -32,7 +32,7 @@ class WorkerReply:
 
     result: dict[str, Any] | None = None
     returncode: int | None = None
-    """Of the process that ended; negative for a signal, as in ``subprocess``."""
+    """Exit status of the process that ended; negative for a signal, as in ``subprocess``."""
     reusable: bool = False
     """Whether the worker can take another job, in a process as fresh as the first."""
     timed_out: str = ""
@@ -90,7 +90,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the guardian, which is the root of the process tree."""
+        """Process id of the guardian, the root of the process tree."""
         return self._process.guardian_pid
 
     @property

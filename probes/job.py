@@ -38,15 +38,15 @@ class StepPlan:
 
     purpose: Purpose
     warmup_steps: int
-    """At least so many steps before anything is measured; the worst-case batch is among them."""
+    """Minimum number of steps before anything is measured; the worst-case batch is among them."""
     max_warmup_steps: int
     measure_steps: int
-    """At least so many measured steps."""
+    """Minimum number of measured steps."""
     max_measure_steps: int
     measure_budget_s: float
-    """Stop measuring after so long (never before ``measure_steps``)."""
+    """Stop measuring after this time (never before ``measure_steps``)."""
     least_measure_s: float
-    """A mean is not precise before it spans so long: steps within a fraction of a second agree with
+    """A mean must span at least this time: steps within a fraction of a second agree with
     each other while the machine's own speed drifts over seconds."""
     half_width: float
     """Satisfied when the interval of the mean step time is this narrow, relative to it."""
@@ -55,7 +55,7 @@ class StepPlan:
 
     @property
     def max_steps(self) -> int:
-        """Steps that a run can take which is stopped by nothing else."""
+        """Most steps that a run takes."""
         return self.max_warmup_steps + self.max_measure_steps
 
 

@@ -37,11 +37,11 @@ __all__ = ["DEFAULT_CAP", "Ask", "Bounds", "MaxBatchSearch", "run_search"]
 
 DEFAULT_START = 8
 LARGEST_JUMP = 32
-"""Without a prior a probe is at most so many times the largest that passed."""
+"""Without a prior, a probe is at most this multiple of the largest passing batch."""
 PROBE_AT = 0.6
 """Fraction of a predicted edge where the curve is measured before the edge is tried."""
 FAR = 2.0
-"""An edge beyond so many times the largest passing batch is approached first."""
+"""An edge beyond this multiple of the largest passing batch is approached in steps."""
 MARGIN = 0.01
 """How far below the predicted edge the confirmation goes, relative."""
 ROOMY = 0.7

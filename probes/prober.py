@@ -83,7 +83,7 @@ class Prober:
         """The analytic prior of the job's config (its batch size does not matter). Never raises
         for a config that cannot be estimated: the prior then has no points, and says why."""
         if commands.is_command(job.workload):
-            return Prior(reason="nobody can look into a command")
+            return Prior(reason="the memory of a command cannot be estimated from its code")
         worker = self._ready(worker_environment(job.device.partition(":")[0]))
         asked = {"kind": "estimate", "job": job.to_dict(), "ceiling": ceiling}
         reply = self._request(worker, asked)
@@ -127,7 +127,7 @@ class Prober:
         return Footprint(**reply["footprint"])
 
     def close(self) -> None:
-        """End the worker, if there is one; what comes next starts anew."""
+        """End the worker, if there is one; the next job starts another."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None

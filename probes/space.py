@@ -313,7 +313,7 @@ def unknown_name(kind: str, name: str, known: Any) -> str:
 
 
 def _number(dimension: Int | Float, name: str) -> Any:
-    """A bound as a plain number. Raises ``InputError`` where it is none."""
+    """A bound as a plain number. Raises ``InputError`` if it is not a number."""
     kind, value = type(dimension).__name__, getattr(dimension, name)
     if value is None:
         raise InputError(f"{kind} has no {name}; it needs both bounds, as in {kind}(1, 12).")

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from probes.measurement import Growth
 
 HORIZON_STEPS = 100_000
-"""A run that would fill the memory within so many steps is a leak; slower creep is noise."""
+"""A run that would fill the memory within this many steps is a leak; slower creep is noise."""
 TOLERANCE = 0.0025
 """Growth between windows below this fraction of the cap counts as none."""
 OWN_GROWTH_BYTES = 1024
 """Per step; torch and the measuring itself leave some 100 to 300 bytes behind each time."""
 CONFIDENCE_Z = 1.96
 LOOKAHEAD = 10
-"""A run must rule out trouble in a run so many times as long."""
+"""A run must rule out trouble in a run this many times as long."""
 MOST_POINTS = 200
-"""A trend is taken through at most so many points: the pairs of a longer run would need more
+"""A trend is taken through at most this many points: the pairs of a longer run would need more
 memory than the step it watches."""
 
 

@@ -17,7 +17,7 @@ from probes.adapters.worst_case import Largest, largest
 from probes.errors import InputError
 
 STREAM_SAMPLES = 512
-"""Of a data set that can only be read from its beginning, so many are kept and drawn from."""
+"""Samples kept and drawn from where a data set can only be read from its beginning."""
 
 WorstCase = Callable[[Any], float] | Sequence[int] | None
 """How large a sample is, or the indices of samples that are to be in the first batch."""

@@ -15,8 +15,8 @@ from typing import Any
 FIRST_LOOK = 64
 """Samples that tell whether sizes differ at all."""
 MOST_LOOKED_AT = 4096
-"""Samples that are looked at where sizes differ or looking is quick. Every probe looks anew, in its
-own process."""
+"""Samples that are looked at where sizes differ or looking is quick. Every probe looks again, in
+its own process."""
 QUICK_S = 0.02
 """For the first look. 4096 images that have to be decoded would take half a minute."""
 
@@ -26,9 +26,9 @@ class Largest:
     """What was found."""
 
     indices: list[int]
-    """Of the samples looked at, the largest first; equal ones in the order of the data."""
+    """Indices of the samples looked at, the largest first; equal ones in the order of the data."""
     size: float
-    """Of the largest."""
+    """Size of the largest."""
     note: str
     """What was looked at, and what follows, as a sentence."""
 

@@ -53,7 +53,7 @@ class GpuTree:
             if held > self.used_before_bytes and not self.notes:
                 self.notes.append(
                     "the driver does not name the command's processes: the growth of the whole "
-                    "device is taken for theirs"
+                    "device is counted as the command's"
                 )
         self.peak_bytes = max(self.peak_bytes, held)
         return held

@@ -13,10 +13,10 @@ from probes.formatting import size_text
 from probes.measurement import Measurement
 
 CERTAIN_RATIO = 256
-"""A batch so many times as large takes more memory or time, however small the samples are."""
+"""A batch this many times as large takes more memory or time, however small the samples are."""
 SUSPICIOUS_RATIO = 8
 GROWN_RATIO = 4
-"""Where memory did grow with smaller batches, so many times are certain too."""
+"""Where memory did grow with smaller batches, this multiple is certain too."""
 SAME_BYTES = 4 * 2**20
 """Address space of the same command differs by some 2 MiB from run to run."""
 CLEAR_BYTES = 4 * SAME_BYTES

@@ -44,7 +44,7 @@ class JsonLines:
 
     def read(self) -> list[Seen]:
         try:
-            if self.path.stat().st_size < self._at:  # begun anew
+            if self.path.stat().st_size < self._at:  # it was started over
                 self._at, self._rest = 0, b""
             with self.path.open("rb") as file:
                 file.seek(self._at)

@@ -40,7 +40,7 @@ patience for one that is silent."""
 PRINTS_WITHIN_S = 10.0
 """A command that has printed within this time is not silent."""
 FIND_S = 0.2
-"""Processes that have begun since are looked for so often."""
+"""Seconds between two searches for new processes."""
 
 
 class Tree(Protocol):

@@ -1,9 +1,9 @@
 """Memory of a command's process tree on the CPU, as the kernel counts it. Linux.
 
-The unit is that of the CPU as a device: address space. Of each process that began by itself,
-what is mapped from files (libraries, data) does not count, nor what torch takes to start, nor the
-stacks of threads; of one that was forked, what it inherited does not. ``VmPeak`` catches every
-peak, however short.
+The unit is that of the CPU as a device: address space. For a process that was started
+as a program, files that it maps (libraries, data), what torch takes to start and the stacks of
+threads do not count; for a process that was forked, what it inherited does not count. ``VmPeak``
+catches every peak, however short.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from probes.devices.host import FileMappings, file_mappings
 
 ROOM_BEFORE_STEPS = 8 * 2**30
-"""While libraries are still being loaded the kernel's limit is so much higher, and the cap is
-watched instead: how much of the address space will be libraries is not known before."""
+"""Added to the kernel's limit while libraries are still being loaded, because their share of the
+address space is not known yet. Until then the cap is only watched."""
 
 
 USUAL_STACK_BYTES = 2 * 2**20
-"""Of a thread where stacks have no limit (glibc on x86-64)."""
+"""Stack of a thread where stacks have no limit (glibc on x86-64)."""
 
 
 NOTHING_MAPPED = FileMappings(0, has_torch=False)
@@ -29,7 +29,7 @@ NOTHING_MAPPED = FileMappings(0, has_torch=False)
 
 @dataclass(frozen=True)
 class Status:
-    """Of one process. Bytes, and a number of threads."""
+    """What the kernel reports of one process: bytes, and a number of threads."""
 
     size: int
     peak: int
@@ -180,7 +180,7 @@ class CpuTree:
 
     def _is_fork(self, pid: int, parent: int) -> bool:
         """Whether it is a copy of its parent rather than a program of its own: the addresses of a
-        program are drawn anew."""
+        program are chosen at random when it starts."""
         return parent != self.root and self._stack(pid) == self._stack(parent) != ""
 
     def _stack(self, pid: int) -> str:

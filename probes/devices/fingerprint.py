@@ -64,7 +64,7 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Fingerprint:
-        """Rebuild a fingerprint; the keys are computed anew."""
+        """Rebuild a fingerprint; the keys are computed again."""
         return cls(
             identity=data["identity"],
             device_class=data["device_class"],

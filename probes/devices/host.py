@@ -255,5 +255,5 @@ def file_mappings(maps: str) -> FileMappings:
 
 
 def own_file_mappings(root: Path = ROOT) -> FileMappings:
-    """Of this process."""
+    """The file mappings of this process."""
     return file_mappings((root / "proc/self/maps").read_text(errors="replace"))

@@ -105,7 +105,7 @@ def lease(
     folder: Path | None = None,
     on_wait: OnWait | None = None,
 ) -> Iterator[None]:
-    """Keep the device to this process: whoever asks for it meanwhile waits, or is refused.
+    """Keep the device to this process: others that ask for it meanwhile wait, or are refused.
 
     ``command`` is what others are told about us. Raises ``MeasurementError`` when the device is
     still in use after ``wait_s`` seconds (0: do not wait), or the lock file cannot be used. Not
@@ -175,7 +175,7 @@ def _write(fd: int, command: str) -> None:
 
 
 def _open(path: Path) -> int:
-    """Open the lock file, made where there is none, for whoever comes first and all after.
+    """Open the lock file, made where there is none, for the first process and all later ones.
 
     Its folder may be open to everybody, so what lies there is looked at before it is written to.
     It is created apart from being opened, because Linux refuses to *create* what another user

@@ -16,7 +16,7 @@ SHORTEST_CPU_WINDOW_S = 0.5
 
 @dataclass(frozen=True)
 class CpuUse:
-    """CPU seconds spent since boot, by everybody and by us, at a moment of the monotonic clock."""
+    """CPU seconds since boot, of all processes and of ours, at a moment of the monotonic clock."""
 
     at_s: float
     all_s: float
@@ -67,7 +67,7 @@ class Machine:
         return found
 
     def cpu_use(self, pids: list[int]) -> Maybe[CpuUse]:
-        """CPU time of everybody, and of these processes with all their descendants."""
+        """CPU time of all processes, and of these processes with all their descendants."""
 
         def use(psutil: Any) -> CpuUse:
             times = psutil.cpu_times()._asdict()
@@ -114,7 +114,7 @@ class Machine:
 
 
 def other_cores(before: Maybe[CpuUse], after: Maybe[CpuUse]) -> Maybe[float]:
-    """How many cores everybody else kept busy between two moments."""
+    """How many cores other processes kept busy between two moments."""
     if isinstance(before, Missing):
         return before
     if isinstance(after, Missing):

@@ -29,7 +29,7 @@ FOREIGN_GROWTH_BYTES = 64 * 2**20
 SWAP_GROWTH_BYTES = 16 * 2**20
 BUSY_PERCENT = 10.0
 QUIET_WINDOW_S = 1.0
-"""Over so long the machine is watched before it is called quiet."""
+"""The machine is watched for this time before it counts as quiet. Seconds."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Telemetry:
         return waited_s
 
     def _is_disturbed(self, window_s: float) -> bool:
-        """Whether a probe in the window that begins now would be tainted by somebody else."""
+        """Whether a probe in the window that begins now would be tainted by another process."""
         own = [os.getpid()]
         before = self._machine.cpu_use(own)
         self._sleep(window_s)
@@ -224,7 +224,7 @@ class Telemetry:
 
 
 def foreign_load(before: Reading, own: set[int]) -> list[str]:
-    """Signs that somebody else kept the device computing when the probe began."""
+    """Signs that another process kept the device computing when the probe began."""
     busy = before.utilisation_percent
     if _others(before, own) and not isinstance(busy, Missing) and busy > BUSY_PERCENT:
         return [f"another process kept the device {busy:.0f} % busy before the probe began"]
@@ -232,7 +232,7 @@ def foreign_load(before: Reading, own: set[int]) -> list[str]:
 
 
 def foreign_memory(readings: list[Reading], own: set[int]) -> list[str]:
-    """Signs that somebody else took memory of the device while the probe ran.
+    """Signs that another process took memory of the device while the probe ran.
 
     Who is in the first reading, before the worker touched the device, is foreign. In a container
     the driver may list host process ids, none of which is ours: one newcomer is then taken for

@@ -59,9 +59,9 @@ class GuardedProcess:
         numbers = [status_write, lifeline_read, address_limit, *pass_fds]
         started = [sys.executable, "-I", "-S", str(GUARD), *map(str, numbers), "--", *argv]
         self.returncode: int | None = None
-        """Of the program, as in ``subprocess``; ``None`` while it runs."""
+        """Exit status of the program, as in ``subprocess``; ``None`` while it runs."""
         self.pid = 0
-        """Of the program, which leads its process group; 0 until it has started."""
+        """Process id of the program, which leads its process group; 0 until it has started."""
         self._tails = {"stdout": bytearray(), "stderr": bytearray()}
         self._closed = False
         self._status_rest = b""
@@ -119,7 +119,7 @@ class GuardedProcess:
             self.wait(0)
 
     def is_open(self, stream: str) -> bool:
-        """Whether somebody can still write to ``stdout``, ``stderr`` or ``messages``."""
+        """Whether a process can still write to ``stdout``, ``stderr`` or ``messages``."""
         return any(key.data == stream for key in self._selector.get_map().values())
 
     def wait(self, timeout_s: float) -> list[Output]:

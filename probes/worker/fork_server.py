@@ -3,7 +3,7 @@
 Importing torch and what a first optimizer brings along takes seconds; forking takes milliseconds.
 A fork is a fresh process in every way that matters to a verdict: no earlier training, no residue
 in an allocator, no context on a device. And because all of them start from the same address space,
-their peaks repeat better than those of processes that each imported anew.
+their peaks repeat better than those of processes that import by themselves.
 
 A device cannot be used after a fork if its driver was initialised before, so the user's code is
 only ever imported in the fork; the libraries that it imports are imported here once they are known.

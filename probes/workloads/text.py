@@ -24,11 +24,11 @@ SAMPLE = "sample"
 
 SAMPLE_FILE = Path(__file__).with_name("sample.txt")
 SAMPLE_REPEATS = 16
-"""The sample is also read so many times in a row as one document, longer than any sequence."""
+"""The sample is repeated this many times as one document, longer than any sequence."""
 
 SUFFIXES = (".txt", ".jsonl")
 READ_BYTES = 16 * 2**20
-"""So much of the data is read, in every probe anew; what lies beyond it is only counted."""
+"""Bytes of the data that every probe reads; the rest is only counted."""
 
 USUAL_ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<eos>", "[SEP]")
 """How tokenizers name the end of a text, where no ``tokenizer_config.json`` says it."""

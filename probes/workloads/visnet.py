@@ -37,7 +37,7 @@ class ViSNet:
 
     - ``data``: ``g2``, the 162 G2 species that ASE ships with their enthalpies of formation, or
       the path of a file that ASE reads (pdb, xyz, extxyz, …; every frame is a molecule).
-    - ``max_atoms``: keep at most so many atoms of each structure, nearest to its centre of mass.
+    - ``max_atoms``: keep at most this many atoms of each structure, nearest to its centre of mass.
     - ``cutoff``: atoms closer than this (Å) share an edge.
     - ``seed``: fixes the order of the batches. The model is initialised from torch's own seed.
 
