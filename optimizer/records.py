@@ -7,6 +7,7 @@ tests in memory.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from typing import Any, Protocol
 
 from optimizer.budgets import Budget
@@ -74,6 +75,18 @@ class StudySpec:
     def key(self) -> str:
         """Equal for two commands that ask the same question of the same machine."""
         return short_hash(self.to_dict())
+
+
+class TrialState(StrEnum):
+    """How a trial ended. Every trial that is stored has ended."""
+
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    SCREENED = "screened"
+    """A few steps showed that it cannot become the best: it was not confirmed."""
+    PRUNED = "pruned"
+    """Not measured, because of what another config showed."""
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
