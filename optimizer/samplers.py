@@ -54,11 +54,12 @@ def replayed(
 
 
 def draw(study: optuna.Study, space: Space) -> Iterator[Config]:
-    """An endless series of proposals; each is a running trial when the next one is made."""
+    """An endless series of proposals. One that is not taken up is a failed trial for the next."""
     distributions = _distributions(space)
     while True:
-        params = study.ask(distributions).params
-        yield {name: params[name] for name in space}
+        trial = study.ask(distributions)
+        yield {name: trial.params[name] for name in space}
+        study.tell(trial, state=TrialState.FAIL)
 
 
 class ReplayedNSGAII(NSGAIISampler):
