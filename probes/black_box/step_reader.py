@@ -103,4 +103,7 @@ class StepReader:
         if now_s - self._first_line_s < UNDERSTOOD_WITHIN_S:
             return ""
         self._is_told = True
-        return self.explanation()
+        text = self.explanation()
+        return (
+            f"{text}\nTonnage keeps waiting, because training may not have begun." if text else ""
+        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from probes.black_box.discovery.choice import Choice, choice_of, shortened, step_number
+from probes.black_box.discovery.choice import Choice, choice_of, step_number
+from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import Line, LineReader, Slot
@@ -23,7 +24,6 @@ CLEARLY_BETTER = 8
 CLOSE = 4
 MOST_TRACKS = 400
 """Candidates that are followed at the same time."""
-KEPT_EXAMPLES = 5
 REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
 LONGEST_HEADING = 60
@@ -78,7 +78,7 @@ class StepFinder:
         self._loss: float | None = None
         """The last loss that no step has been given yet."""
         self._loss_lines = 0
-        self._examples: dict[str, str] = {}
+        self._examples = Examples()
 
     def read(self, raw: str, at_s: float) -> list[Step]:
         """The steps that this line tells of. With the line that decides, also those before it."""
@@ -123,7 +123,7 @@ class StepFinder:
         line = self._reader.read(raw)
         if self._chosen is None:
             self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
-            self._keep_example(line, raw)
+            self._examples.keep(line, raw)
         self._note_section(line)
         found = line.loss or loss_in(line.text)
         moved = self._follow(line, raw, found)
@@ -257,7 +257,7 @@ class StepFinder:
     def _decide(self, choice: Choice) -> None:
         self.choice = choice
         self.revision += 1
-        self._examples.clear()
+        self._examples = Examples()
         self._known = KnownLines()
 
     def _step(self, track: Track, seen: Sighting) -> Step:
@@ -269,47 +269,23 @@ class StepFinder:
         number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
         return Step(seen.at_s, number, seen.loss)
 
-    # -- what to say where nothing is understood -------------------------------------------
-
-    def _keep_example(self, line: Line, raw: str) -> None:
-        if line.slots and (line.slots[0].prefix in self._examples or len(self._examples) < 50):
-            self._examples[line.slots[0].prefix] = raw.strip()
-
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no
         step was found."""
-        shown = [shortened(text) for text in list(self._examples.values())[-KEPT_EXAMPLES:]]
-        words = f"{self.lines:,} lines were printed, and none of them was recognised as a step."
-        if shown:
-            words += "\nLines with numbers:\n" + "\n".join(f"  {text}" for text in shown)
-        likely = self.likeliest()
-        if likely is not None:
-            return (
-                f"{words}\nThe likeliest are lines like `{shortened(likely.example)}`. If they "
-                f"count steps, add --step '{likely.pattern}'."
-            )
-        return (
-            f'{words}\nPrint a line after each optimizer step, print("tonnage step", flush=True), '
-            r"or say how the script's own lines look: --step 'iter (?P<step>\d+)'."
-        )
+        return self._examples.explanation(self.lines, self.likeliest())
 
     def likeliest(self) -> Choice | None:
         """The best candidate so far, whether or not enough was seen of it."""
-        growing = [
-            track
-            for track in self._tracks.values()
-            if track is not None
-            and track.growth.is_monotone
-            and track.growth.ups
-            and (track.has_loss or track.kind is not Kind.BARE)
-        ]
-        if growing:
-            best = max(growing, key=lambda track: (track.score, track.growth.ups))
-            return choice_of(best, self.batch_size, self.dataset_size)
-        for example in reversed(self._examples.values()):
-            if loss_in(example):
-                return Choice.of_loss_lines(example)
-        return None
+        tracks = [track for track in self._tracks.values() if track and track.growth.is_monotone]
+        for fitting in (
+            [t for t in tracks if t.growth.ups and (t.has_loss or t.kind is not Kind.BARE)],
+            [t for t in tracks if t.has_loss],  # one line so far
+        ):
+            if fitting:
+                best = max(fitting, key=lambda track: (track.score, track.growth.ups))
+                return choice_of(best, self.batch_size, self.dataset_size)
+        example = self._examples.with_loss()
+        return Choice.of_loss_lines(example) if example else None
 
 
 def _is_step_of(track: Track, chosen: Track) -> bool:

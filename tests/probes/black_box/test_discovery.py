@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from probes.black_box.discovery.finder import StepFinder
+from probes.black_box.discovery.finder import MOST_TRACKS, StepFinder
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import LineSplitter, without_details
 from probes.black_box.discovery.vocabulary import Kind
@@ -157,6 +157,14 @@ def test_the_likeliest_counter_is_offered_before_it_is_certain() -> None:
     assert "(?P<step>" in finder.explanation()
 
 
+def test_one_line_of_training_is_enough_to_offer_its_number() -> None:
+    finder = read(["tokens per iteration: 256", "iter 0: loss 4.5, time 5905.9ms"]).finder
+    assert finder.choice is None
+    likely = finder.likeliest()
+    assert likely is not None
+    assert likely.pattern.startswith(r"^\s*iter\s*(?P<step>")
+
+
 def test_one_rank_counts() -> None:
     lines = [f"[rank{r}]: step {i} loss 0.5" for i in range(1, 20) for r in (0, 1, 2)]
     assert numbers(lines) == list(range(1, 20))
@@ -166,7 +174,7 @@ def test_memory_stays_bounded_on_output_of_ever_new_shapes() -> None:
     finder = StepFinder()
     for i in range(3000):
         finder.read(f"{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{i} value x{'y' * (i % 50)} {i}", i)
-    assert len(finder._tracks) <= 400
+    assert len(finder._tracks) <= MOST_TRACKS
     assert len(finder._examples) <= 50
 
 

@@ -1,0 +1,44 @@
+"""Lines to show to the person whose output is not understood."""
+
+from __future__ import annotations
+
+from probes.black_box.discovery.choice import Choice, shortened
+from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.shape import Line
+
+MOST_KEPT = 50
+SHOWN = 5
+
+
+class Examples:
+    """Keeps the last line of each kind that holds numbers."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def keep(self, line: Line, raw: str) -> None:
+        if line.slots and (line.slots[0].prefix in self._lines or len(self) < MOST_KEPT):
+            self._lines[line.slots[0].prefix] = raw.strip()
+
+    def with_loss(self) -> str:
+        """The last of them that tells a loss; empty without one."""
+        return next((text for text in reversed(self._lines.values()) if loss_in(text)), "")
+
+    def explanation(self, lines: int, likely: Choice | None) -> str:
+        """What was seen in this many lines, what is the likeliest step, and what to add."""
+        shown = [shortened(text) for text in list(self._lines.values())[-SHOWN:]]
+        words = f"{lines:,} lines were printed, and none of them was recognised as a step."
+        if shown:
+            words += "\nLines with numbers:\n" + "\n".join(f"  {text}" for text in shown)
+        if likely is not None:
+            return (
+                f"{words}\nThe likeliest are lines like `{shortened(likely.example)}`. If they "
+                f"count steps, add --step '{likely.pattern}'."
+            )
+        return (
+            f'{words}\nPrint a line after each optimizer step, print("tonnage step", flush=True), '
+            r"or say how the script's own lines look: --step 'iter (?P<step>\d+)'."
+        )
