@@ -19,14 +19,16 @@ HTML = {"Accept": "text/html,application/xhtml+xml"}
 @pytest.fixture
 def pages(serve) -> Iterator[httpx.Client]:
     """Of a service without keys."""
-    with httpx.Client(base_url=serve(), headers=HTML, timeout=30) as client:
+    with httpx.Client(base_url=serve(), headers=HTML, verify=False, timeout=30) as client:
         yield client
 
 
 @pytest.fixture
 def locked(serve) -> Iterator[httpx.Client]:
     """Of a service that asks for keys."""
-    with httpx.Client(base_url=serve(needs_keys=True), headers=HTML, timeout=30) as client:
+    with httpx.Client(
+        base_url=serve(needs_keys=True), headers=HTML, verify=False, timeout=30
+    ) as client:
         yield client
 
 

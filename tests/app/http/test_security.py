@@ -45,7 +45,7 @@ def answer_to(connection: socket.socket) -> bytes:
 
 @pytest.fixture
 def locked(serve):
-    with httpx.Client(base_url=serve(needs_keys=True), timeout=30) as client:
+    with httpx.Client(base_url=serve(needs_keys=True), verify=False, timeout=30) as client:
         yield client
 
 

@@ -16,7 +16,7 @@ from tests.app.serving import problem
 @pytest.fixture
 def locked(serve):
     """A client of a service that asks for keys, without one."""
-    with httpx.Client(base_url=serve(needs_keys=True), timeout=30) as client:
+    with httpx.Client(base_url=serve(needs_keys=True), verify=False, timeout=30) as client:
         yield client
 
 
