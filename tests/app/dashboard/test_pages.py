@@ -22,6 +22,7 @@ from app.workloads.space import Described
 from probes.space import Choice
 from tests.app import contents, factories
 from tests.app.dashboard.conftest import Elements, token_in
+from tests.app.one_kind import kind  # noqa: F401
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
 

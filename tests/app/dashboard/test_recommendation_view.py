@@ -11,6 +11,7 @@ from optimizer.records import Grade
 from probes.measurement import Purpose, Verdict
 from tests.app.dashboard.results import CONFIG, OTHER, document, store
 from tests.app.factories import GIB, measurement, recommendation
+from tests.app.one_kind import kind  # noqa: F401
 
 
 def record(number: int, run) -> MeasurementRecord:

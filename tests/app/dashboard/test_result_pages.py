@@ -13,6 +13,7 @@ from app.workloads import repository as workloads
 from tests.app import contents
 from tests.app.dashboard.conftest import Elements
 from tests.app.dashboard.results import store
+from tests.app.one_kind import kind  # noqa: F401
 
 EVIL = "</script><script>alert(1)</script>"
 
