@@ -1,1 +1,1 @@
-"""Devices: which ones have been seen here, by fingerprint."""
+"""Devices that results are stored for, by fingerprint: rows and ``/v1/devices``. What this machine\nhas is in ``app.machine``."""

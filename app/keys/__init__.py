@@ -1,1 +1,1 @@
-"""Keys to the HTTP interface: made, listed and revoked on the host, recognised by their hash."""
+"""Keys to the HTTP interface, recognised by their hash, and the browser sessions that stand for\nthem."""

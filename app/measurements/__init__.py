@@ -1,1 +1,1 @@
-"""Measurements: every probe that ran, and what was predicted of it."""
+"""Every probe that ran, what was predicted for it, and how good the predictions were: rows, the\nrules for reusing them, and ``/v1/measurements`` and ``/v1/predictions``."""

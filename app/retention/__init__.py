@@ -1,1 +1,1 @@
-"""Keeping and moving what was measured: backup, export and import, and forgetting what is old."""
+"""Keeping results for long: backup, export and import, and deleting what is old."""

@@ -14,7 +14,7 @@ from app.http.paging import NamedPageQuery
 from app.jobs.records import JobEvent
 from app.tuning.request import EXAMPLE as EXAMPLE_REQUEST
 from app.tuning.state import StudyState
-from optimizer.records import Trial
+from optimizer.records import Trial, TrialState
 
 if TYPE_CHECKING:
     from app.studies.view import StudyView
@@ -99,7 +99,7 @@ class TrialOut(BaseModel):
 
     number: int
     config: dict[str, Any]
-    state: str = Field(description="`feasible`, `infeasible`, `screened`, `failed` or `pruned`.")
+    state: TrialState
     reason: str
     batch_size: int | None
     binding: str | None

@@ -1,1 +1,1 @@
-"""Workloads: which ones have been measured, at which state of their source and options."""
+"""Workloads: the registered names, commands as workloads, their search spaces, those that were\nmeasured, and ``/v1/workloads``."""

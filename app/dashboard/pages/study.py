@@ -31,13 +31,13 @@ from app.studies.progress import StudyProgress
 from app.studies.routes import StudyId
 from app.tuning.trial_repository import Sort, TrialQuery
 from optimizer.budgets import Objective
+from optimizer.records import TrialState
 from probes.space import dimension_from_dict
 
 PER_PAGE = 50
 MOST_OFTEN_S = 1.0
 """A page is notified of changes at most this often."""
 RETRY_MS = 2000
-TRIAL_STATES = ("feasible", "infeasible", "screened", "pruned", "failed")
 
 router = resource("study-pages")
 
@@ -147,7 +147,7 @@ def _context(service: Service, study_id: str, asked: TrialsAsked) -> dict[str, A
         "figure": figure(found),
         "table": table,
         "asked": asked,
-        "trial_states": TRIAL_STATES,
+        "trial_states": list(TrialState),
         "log": log_lines(found.log),
     }
 
