@@ -1,1 +1,2 @@
-"""Keys to the HTTP interface, recognised by their hash, and the browser sessions that stand for\nthem."""
+"""Keys to the HTTP interface, recognised by their hash, and the browser sessions that stand for
+them."""

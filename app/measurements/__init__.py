@@ -1,1 +1,2 @@
-"""Every probe that ran, what was predicted for it, and how good the predictions were: rows, the\nrules for reusing them, and ``/v1/measurements`` and ``/v1/predictions``."""
+"""Every probe that ran, what was predicted for it, and how good the predictions were: rows, the
+rules for reusing them, and ``/v1/measurements`` and ``/v1/predictions``."""

@@ -1,1 +1,2 @@
-"""Workloads: the registered names, commands as workloads, their search spaces, those that were\nmeasured, and ``/v1/workloads``."""
+"""Workloads: the registered names, commands as workloads, their search spaces, those that were
+measured, and ``/v1/workloads``."""
