@@ -12,7 +12,6 @@ import pytest
 from app.checks import service as checks
 from app.checks.request import CheckRequest
 from app.dashboard.page import NAVIGATION
-from app.dashboard.pages.study import TRIAL_STATES
 from app.dashboard.report import report
 from app.dashboard.routes import DASHBOARD
 from app.dashboard.views.recommendation import view
@@ -26,6 +25,7 @@ from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from app.workloads import repository as workloads
 from app.workloads.space import Described, Describer
+from optimizer.records import TrialState
 from probes.measurement import Verdict
 from probes.space import Choice, Int, dimension_to_dict
 from tests.app import factories
@@ -121,7 +121,7 @@ def half_done(database: Database) -> str:
     spec = factories.spec(workload="third.py:Net")
     study, _ = studies.open_study(database, spec)
     keeper = SqlStudyStore(database, study.id, spec)
-    for number, state in enumerate(TRIAL_STATES * 2):
+    for number, state in enumerate(list(TrialState) * 2):
         keeper.add_trial(factories.trial(number, state=state, parameters=1000 * (number + 1)))
     failed = factories.measurement(
         64, Verdict.OOM, stderr_tail="the last words", notes=["a note"], tainted=["a busy machine"]
