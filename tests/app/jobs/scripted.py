@@ -16,13 +16,13 @@ from app.jobs.process import main
 from app.recommendations import service as recommendations
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
-from app.tuning.tune import Answer
+from app.tuning.tune import StudyAnswer
 from tests.app import factories
 
 FOLDER = "JOBS_TEST_FOLDER"
 
 
-def run(settings, database, job, device, report) -> Answer:
+def run(settings, database, job, device, report) -> StudyAnswer:
     """Open a study, do as told, end it."""
     does = job.request.pinned.get("does", "finish")
     name = f"{job.request.workload}-{job.request.trials}"  # other trials: another study
@@ -31,7 +31,7 @@ def run(settings, database, job, device, report) -> Answer:
     study, opening = studies.open_study(database, spec, new_id=own)
     report.opened(study.id, opening, os.getpid())
     if opening == "finished":
-        return Answer(study.id, recommendations.of_study(database, study.id), [], True)
+        return StudyAnswer(study.id, recommendations.of_study(database, study.id), [], True)
     store = SqlStudyStore(database, study.id, spec)
     try:
         DOES[does](store, report, Path(os.environ[FOLDER]), device.replace(":", "-"))
@@ -40,7 +40,7 @@ def run(settings, database, job, device, report) -> Answer:
         raise
     recommendation = factories.recommendation(study.id.replace("st_", "rec_"), workload=name)
     studies.finish(database, study.id, recommendation)
-    return Answer(study.id, recommendation, [], True)
+    return StudyAnswer(study.id, recommendation, [], True)
 
 
 def measure(store, report, folder, device) -> None:
