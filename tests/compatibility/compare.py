@@ -48,6 +48,12 @@ def _missing_items(golden: list[Any], answer: Any, at: str) -> Iterator[str]:
         if golden and not answer:
             yield f"{at} is empty"
         return
+    if (
+        golden and isinstance(golden[0], dict) and "format" in golden[0]
+    ):  # exports, in whatever order
+        by_format = [{item["format"]: item for item in items} for items in (golden, answer)]
+        yield from missing(*by_format, at)
+        return
     rest = list(answer)
     for number, item in enumerate(golden):
         differing = []
