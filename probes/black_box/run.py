@@ -43,6 +43,10 @@ FIND_S = 0.2
 """Seconds between two searches for new processes."""
 
 
+LIVE_BARS = {"TTY_COMPATIBLE": "1", "COLUMNS": "160"}
+"""Rich draws no bar into a pipe before its end, and Lightning draws with Rich, unless told to."""
+
+
 class Tree(Protocol):
     """Memory of a process tree, in bytes."""
 
@@ -185,6 +189,8 @@ class CommandRun:
         """As a worker's environment, with what the command asks for itself on top."""
         kind = self.job.device.partition(":")[0]
         environ = process_environment(worker_environment(kind))
+        for name, value in LIVE_BARS.items():
+            environ.setdefault(name, value)
         environ.update(gpu.visible_devices(self.job.device, environ))
         if kind == "cuda" and self.footprint.torch_version >= (2, 10):
             free = self.cap.cap_bytes - self.cap.overhead_bytes
