@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from app.checks.evidence import MemoryEvidence
 from app.checks.memory import memory_of
-from app.checks.plan import CheckAnswer, MeasuredRun, Room, RunPlan
+from app.checks.plan import CheckAnswer, CheckVerdict, MeasuredRun, Room, RunPlan
 from app.checks.shortfall import does_not_fit
 from app.checks.timing import in_time
 from probes.formatting import size_text
@@ -38,7 +38,7 @@ def decide(
         answer = _from(plan, room, MemoryEvidence(plan, room, usable, accept_brackets), hints)
     elif holding:
         answer = CheckAnswer(
-            "unknown",
+            CheckVerdict.UNKNOWN,
             f"nothing was measured with accumulation {plan.accumulation}, only with "
             f"{_listing(sorted({run.accumulation for run in holding}))}",
         )
@@ -51,7 +51,7 @@ def _from(plan: RunPlan, room: Room, evidence: MemoryEvidence, hints: Sequence[s
     memory = memory_of(plan, room, evidence)
     highest, lowest = evidence.highest, evidence.lowest
     base = CheckAnswer(
-        "unknown",
+        CheckVerdict.UNKNOWN,
         memory.reason,
         details=_room_details(plan, room, memory.run),
         largest_batch=highest.batch_size if highest else None,
@@ -64,7 +64,9 @@ def _from(plan: RunPlan, room: Room, evidence: MemoryEvidence, hints: Sequence[s
     if memory.status == "fits":
         assert memory.run is not None and memory.run.peak_bytes is not None
         spare = room.cap_bytes - memory.run.peak_bytes
-        base = replace(base, verdict="fits", peak_bytes=memory.run.peak_bytes, spare_bytes=spare)
+        base = replace(
+            base, verdict=CheckVerdict.FITS, peak_bytes=memory.run.peak_bytes, spare_bytes=spare
+        )
     return in_time(base, plan, evidence.runs, evidence.sound)
 
 
@@ -75,12 +77,12 @@ def _without_evidence(
     if not stale:
         others = sorted({run.device for run in runs if run.elsewhere})
         only = f", only on {', '.join(others)}" if others else ""
-        return CheckAnswer("unknown", f"nothing was measured for this config here{only}")
+        return CheckAnswer(CheckVerdict.UNKNOWN, f"nothing was measured for this config here{only}")
     newest = stale[0].changes
     alike = [replace(run, changes=()) for run in stale if run.changes == newest]
     before = decide(plan, room, alike, hints=hints)
     return CheckAnswer(
-        "stale",
+        CheckVerdict.STALE,
         f"what was measured no longer holds: {'; '.join(newest)}",
         details=[f"With what it was measured with: {before.verdict}: {before.reason}."],
         changes=list(newest),

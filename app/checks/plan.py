@@ -4,10 +4,23 @@ the plain data that ``decide`` takes."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 FAILED_FOR_MEMORY = ("oom", "spill", "leak")
 FAILED_WHATEVER_THE_MEMORY = ("shape_limit", "unsupported")
+
+
+class CheckVerdict(StrEnum):
+    """The answer to a check."""
+
+    FITS = "fits"
+    DOES_NOT_FIT = "does_not_fit"
+    TOO_SLOW = "too_slow"
+    UNKNOWN = "unknown"
+    """No stored measurement shows whether the planned run fits."""
+    STALE = "stale"
+    """What it would be compared with is no longer valid."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +150,7 @@ class MeasuredRun:
 class CheckAnswer:
     """Will it fit and finish in time here? ``reason`` is one line, ``details`` are more."""
 
-    verdict: str
-    """``fits``, ``does_not_fit``, ``too_slow``, ``unknown`` or ``stale``."""
+    verdict: CheckVerdict
     reason: str
     details: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.checks.records import CheckRecord, CheckVerdict
-from app.clock import utc_now
 from app.database.models import CheckRow, MeasurementRow, StudyRow
 from app.database.paging import newest_first
 
@@ -18,35 +15,8 @@ MOST_OTHERS = 20
 """Measurements of a config that are read: on the device, and from elsewhere."""
 
 
-def add(
-    session: Session,
-    *,
-    check_id: str,
-    verdict: CheckVerdict,
-    workload: str,
-    device: str,
-    fingerprint: str,
-    recommendation_id: str | None,
-    document: dict[str, Any],
-) -> CheckRecord:
-    row = CheckRow(
-        id=check_id,
-        verdict=verdict,
-        workload=workload,
-        device=device,
-        fingerprint=fingerprint,
-        recommendation_id=recommendation_id,
-        document=document,
-        created_at=utc_now(),
-    )
-    session.add(row)
-    session.flush()
-    return _record(row)
-
-
-def get(session: Session, check_id: str) -> CheckRecord | None:
-    row = session.get(CheckRow, check_id)
-    return None if row is None else _record(row)
+def get(session: Session, check_id: str) -> CheckRow | None:
+    return session.get(CheckRow, check_id)
 
 
 def page(
@@ -57,12 +27,12 @@ def page(
     fingerprint: str | None = None,
     before: str | None = None,
     limit: int,
-) -> list[CheckRecord]:
-    """Newest first; ``before`` is the id where the page before ended."""
+) -> list[CheckRow]:
+    """Newest first; ``before`` is the id where the previous page ended."""
     row = CheckRow
     wanted = {row.workload: workload, row.verdict: verdict, row.fingerprint: fingerprint}
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return [_record(found) for found in session.execute(statement).scalars()]
+    return list(session.execute(statement).scalars())
 
 
 def measurements(
@@ -84,16 +54,3 @@ def source_hashes(session: Session, study_ids: Collection[str]) -> dict[str, str
     row = StudyRow
     found = session.execute(select(row.id, row.spec).where(row.id.in_(sorted(study_ids))))
     return {identity: spec.get("scope", {}).get("workload_hash") for identity, spec in found}
-
-
-def _record(row: CheckRow) -> CheckRecord:
-    return CheckRecord(
-        id=row.id,
-        verdict=row.verdict,
-        workload=row.workload,
-        device=row.device,
-        fingerprint=row.fingerprint,
-        recommendation_id=row.recommendation_id,
-        document=row.document,
-        created_at=row.created_at,
-    )

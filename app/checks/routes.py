@@ -38,7 +38,7 @@ def list_checks(
     """What the pre-training check has answered, the newest first."""
     with service.database.read() as session:
         rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, CheckOut.of)
+    return page_of(rows, query, CheckOut.model_validate)
 
 
 @router.post(
@@ -57,10 +57,10 @@ def ask_check(service: ServiceDep, caller: Runner, body: CheckPost) -> CheckOut:
         raise
     except InputError as error:
         raise HttpProblem(types.PLAN_REFUSED, str(error)) from None
-    return CheckOut.of(found)
+    return CheckOut.model_validate(found)
 
 
 @router.get("/{check_id}", summary="Read a check", responses=problems(types.NOT_FOUND))
 def read_check(service: ServiceDep, caller: Reader, check_id: CheckId) -> CheckOut:
     """One check with the numbers it rests on."""
-    return CheckOut.of(checks.get(service.database, check_id))
+    return CheckOut.model_validate(checks.get(service.database, check_id))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.checks.records import CheckRecord, CheckVerdict
+from app.checks.plan import CheckVerdict
 from app.checks.request import CheckRequest
 from app.http.fields import (
     Config,
@@ -33,6 +32,7 @@ class CheckOut(BaseModel):
     """An answer that was given to "will this planned run fit and finish in time here?"."""
 
     model_config = ConfigDict(
+        from_attributes=True,
         json_schema_extra={
             "examples": [
                 {
@@ -46,13 +46,12 @@ class CheckOut(BaseModel):
                     "created_at": "2026-01-02T03:04:05Z",
                 }
             ]
-        }
+        },
     )
 
     id: str
-    verdict: str = Field(
-        description="`fits`, `does_not_fit`, `too_slow`, `unknown` or `stale` (what it would be "
-        "compared with no longer holds)."
+    verdict: CheckVerdict = Field(
+        description="`stale`: what it would be compared with is no longer valid."
     )
     workload: str
     device: str
@@ -62,10 +61,6 @@ class CheckOut(BaseModel):
     )
     document: dict[str, Any] = Field(description="The whole answer.")
     created_at: datetime
-
-    @classmethod
-    def of(cls, record: CheckRecord) -> CheckOut:
-        return cls(**asdict(record))
 
 
 class HereIn(RequestBody):

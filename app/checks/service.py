@@ -6,17 +6,18 @@ from typing import Any
 
 from app.checks import repository
 from app.checks.evaluate import evaluate, stored_columns
-from app.checks.records import CheckRecord, CheckVerdict
 from app.checks.request import CheckRequest, ConfiguredLimits
+from app.clock import utc_now
 from app.database import Database
-from app.errors import NotFound
+from app.database.models import CheckRow
+from app.errors import required
 from app.ids import new_id
 from app.settings import Settings
 
 
 def check(
     database: Database, settings: Settings, asked: CheckRequest, *, accept_brackets: bool = False
-) -> CheckRecord:
+) -> CheckRow:
     """``answer``, kept; committed on return."""
     found = answer(database, settings, asked, accept_brackets=accept_brackets)
     return record(database, **stored_columns(found))
@@ -36,34 +37,15 @@ def answer(
         return evaluate(session, asked, limits, accept_brackets=accept_brackets)
 
 
-def record(
-    database: Database,
-    *,
-    verdict: CheckVerdict,
-    workload: str,
-    device: str,
-    fingerprint: str,
-    document: dict[str, Any],
-    recommendation_id: str | None = None,
-) -> CheckRecord:
-    """Keep an answer; committed on return."""
+def record(database: Database, **columns: Any) -> CheckRow:
+    """Keep an answer; ``columns`` are those of ``stored_columns``. Committed on return."""
+    row = CheckRow(id=new_id("chk"), created_at=utc_now(), **columns)
     with database.write() as session:
-        return repository.add(
-            session,
-            check_id=new_id("chk"),
-            verdict=verdict,
-            workload=workload,
-            device=device,
-            fingerprint=fingerprint,
-            recommendation_id=recommendation_id,
-            document=document,
-        )
+        session.add(row)
+    return row
 
 
-def get(database: Database, check_id: str) -> CheckRecord:
+def get(database: Database, check_id: str) -> CheckRow:
     """Raises ``NotFound``."""
     with database.read() as session:
-        found = repository.get(session, check_id)
-    if found is None:
-        raise NotFound(f"There is no check {check_id}.")
-    return found
+        return required(repository.get(session, check_id), f"check {check_id}")

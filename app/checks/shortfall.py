@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.checks.evidence import MemoryEvidence
-from app.checks.plan import CheckAnswer, MeasuredRun, Room, RunPlan
+from app.checks.plan import CheckAnswer, CheckVerdict, MeasuredRun, Room, RunPlan
 from probes.formatting import size_text
 
 MEMORY_LEVERS = ("gradient_checkpointing=true", "precision=bf16")
@@ -23,7 +23,7 @@ def does_not_fit(
 ) -> CheckAnswer:
     """``base`` with what is known of the shortfall; ``failed`` is the run that shows it."""
     if failed.refused:
-        return replace(base, verdict="does_not_fit", lowest_failing=failed.to_dict())
+        return replace(base, verdict=CheckVerdict.DOES_NOT_FIT, lowest_failing=failed.to_dict())
     short, is_exact = _short_by(plan, room, evidence, failed)
     least = "at least" if is_exact else "about"
     more = "more " if short is None else f"{least} {size_text(short)} more "
@@ -50,7 +50,7 @@ def does_not_fit(
         details.append("How much is short is extrapolated from smaller batches, not measured.")
     return replace(
         base,
-        verdict="does_not_fit",
+        verdict=CheckVerdict.DOES_NOT_FIT,
         reason=f"{why}; {then}",
         details=details,
         short_by_bytes=short,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.checks.plan import CheckAnswer, MeasuredRun, RunPlan, StepSeconds, worth
+from app.checks.plan import CheckAnswer, CheckVerdict, MeasuredRun, RunPlan, StepSeconds, worth
 from probes.formatting import duration_text
 
 
@@ -45,7 +45,7 @@ def in_time(
         return base
     if step is not None and not step.in_doubt and step.at_least * window.cycle_batches > longest:
         return _too_slow(base, plan, passing, step)
-    return _within_window(base, plan, step, longest) if base.verdict == "fits" else base
+    return _within_window(base, plan, step, longest) if base.verdict == CheckVerdict.FITS else base
 
 
 def step_of(plan: RunPlan, runs: Sequence[MeasuredRun]) -> Step | None:
@@ -95,7 +95,7 @@ def _too_slow(
     )
     return replace(
         base,
-        verdict="too_slow",
+        verdict=CheckVerdict.TOO_SLOW,
         reason=f"batch {plan.batch_size} {about} {duration_text(cycle_s)} per cycle of "
         f"{window.cycle_batches} batches; {_window_words(plan)}; {then}",
         largest_batch=largest,
@@ -123,7 +123,7 @@ def _within_window(
         why = f"the time of batch {plan.batch_size} was not measured"
     return replace(
         fits,
-        verdict="unknown",
+        verdict=CheckVerdict.UNKNOWN,
         reason=f"the memory is enough, but {why}; {_window_words(plan)}",
     )
 

@@ -1,7 +1,7 @@
 """The database: engine, column types, models, migrations.
 
-``open_database`` is the way in. It is loaded on first use, because SQLAlchemy takes time that
-``tonnage --help`` does not have.
+``open_database`` is the way in. It is loaded on first use, because importing SQLAlchemy would
+slow down ``tonnage --help``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.database.engine import Database, open_database
+    from app.database.engine import Database
+    from app.database.opening import open_database
 
 __all__ = ["Database", "open_database"]
 
@@ -17,6 +18,6 @@ __all__ = ["Database", "open_database"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'app.database' has no attribute {name!r}")
-    from app.database import engine
+    from app.database import opening
 
-    return getattr(engine, name)
+    return getattr(opening, name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import statistics
 from dataclasses import dataclass
+from enum import StrEnum
 
-from app.runs.records import Outcome
 from probes.classify import classify_death
 from probes.measurement import Verdict
 
@@ -33,6 +33,15 @@ _WORDS = {
 """What is said of a probe, and what of a run, which has no cap and reports to nobody."""
 
 
+class Outcome(StrEnum):
+    """How a training run ended."""
+
+    FINISHED = "finished"
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
 @dataclass(frozen=True)
 class Ending:
     """The outcome of a run."""
@@ -46,17 +55,19 @@ def ending(returncode: int, tail: str, cgroup_oom_kills: int, *, stopped_by_us: 
     """``returncode`` as ``subprocess`` gives it; ``tail`` is the last output; ``stopped_by_us``:
     a signal was passed on to it."""
     if returncode == 0:
-        return Ending("finished", "")
+        return Ending(Outcome.FINISHED, "")
     death = classify_death(returncode, tail, near_cap=False, cgroup_oom_kills=cgroup_oom_kills)
     reason = death.reason
     for of_a_worker, of_a_run in _WORDS.items():
         reason = reason.replace(of_a_worker, of_a_run)
     if death.verdict is Verdict.OOM:
-        return Ending("out_of_memory", reason)
+        return Ending(Outcome.OUT_OF_MEMORY, reason)
     number = -returncode if returncode < 0 else returncode - 128
     if stopped_by_us or number in INTERRUPTING:
-        return Ending("interrupted", f"it was stopped by signal {number}" if number > 0 else "")
-    return Ending("failed", reason)
+        return Ending(
+            Outcome.INTERRUPTED, f"it was stopped by signal {number}" if number > 0 else ""
+        )
+    return Ending(Outcome.FAILED, reason)
 
 
 def exit_status(returncode: int) -> int:

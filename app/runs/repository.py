@@ -5,32 +5,40 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import fields
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database.models import RecommendationRow, TrainingRunRow
 from app.database.paging import newest_first
-from app.runs.records import Grades, RunRecord
-
-_COLUMNS = [field.name for field in fields(RunRecord)]
+from app.runs.outcome import Outcome
 
 
-def add(session: Session, record: RunRecord) -> RunRecord:
-    """Without its recommendation where that is not stored here."""
-    values = {name: getattr(record, name) for name in _COLUMNS}
-    known = session.get(RecommendationRow, record.recommendation_id or "")
-    values["recommendation_id"] = known.id if known is not None else None
-    row = TrainingRunRow(**values)
+@dataclass(frozen=True)
+class Grades:
+    """The outcomes of the runs with a recommendation."""
+
+    runs: int = 0
+    finished: int = 0
+    out_of_memory: int = 0
+    step_time_s: float | None = None
+    """Median over the runs whose output tells it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def add(session: Session, row: TrainingRunRow) -> None:
+    """Store a run, without its recommendation where that is not stored here."""
+    if session.get(RecommendationRow, row.recommendation_id or "") is None:
+        row.recommendation_id = None
     session.add(row)
-    session.flush()
-    return _record(row)
 
 
-def get(session: Session, run_id: str) -> RunRecord | None:
-    row = session.get(TrainingRunRow, run_id)
-    return None if row is None else _record(row)
+def get(session: Session, run_id: str) -> TrainingRunRow | None:
+    return session.get(TrainingRunRow, run_id)
 
 
 def page(
@@ -42,8 +50,8 @@ def page(
     recommendation_id: str | None = None,
     before: str | None = None,
     limit: int,
-) -> list[RunRecord]:
-    """Newest first; ``before`` is the id where the page before ended."""
+) -> list[TrainingRunRow]:
+    """Newest first; ``before`` is the id where the previous page ended."""
     row = TrainingRunRow
     wanted = {
         row.workload: workload,
@@ -52,7 +60,7 @@ def page(
         row.recommendation_id: recommendation_id,
     }
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return [_record(found) for found in session.execute(statement).scalars()]
+    return list(session.execute(statement).scalars())
 
 
 def grades(session: Session, recommendation_ids: Collection[str]) -> dict[str, Grades]:
@@ -75,11 +83,7 @@ def _grades(runs: list[tuple[str, float | None]]) -> Grades:
     times = [step_time_s for _, step_time_s in runs if step_time_s is not None]
     return Grades(
         runs=len(runs),
-        finished=outcomes.count("finished"),
-        out_of_memory=outcomes.count("out_of_memory"),
+        finished=outcomes.count(Outcome.FINISHED),
+        out_of_memory=outcomes.count(Outcome.OUT_OF_MEMORY),
         step_time_s=statistics.median(times) if times else None,
     )
-
-
-def _record(row: TrainingRunRow) -> RunRecord:
-    return RunRecord(**{name: getattr(row, name) for name in _COLUMNS})

@@ -35,16 +35,16 @@ def list_runs(
     """What was trained with recommendations and how it ended, the newest first."""
     with service.database.read() as session:
         rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, RunOut.of)
+    return page_of(rows, query, RunOut.model_validate)
 
 
 @router.get("/{run_id}", summary="Read a training run", responses=problems(types.NOT_FOUND))
 def read_run(service: ServiceDep, caller: Reader, run_id: RunId) -> RunOut:
     """One training run with what was expected of it."""
-    return RunOut.of(runs.get(service.database, run_id))
+    return RunOut.model_validate(runs.get(service.database, run_id))
 
 
 @router.post("", summary="Report a training run", status_code=201)
 def add_run(service: ServiceDep, caller: Runner, body: RunPost) -> RunOut:
     """How a run ended that was started with a recommendation, so that this is graded by it."""
-    return RunOut.of(runs.record(service.database, **body.model_dump()))
+    return RunOut.model_validate(runs.record(service.database, **body.model_dump()))

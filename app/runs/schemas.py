@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from app.http.fields import (
     WorkloadText,
 )
 from app.http.paging import NamedPageQuery
-from app.runs.records import Outcome, RunRecord
+from app.runs.outcome import Outcome
 
 EXAMPLE: JsonDict = {
     "outcome": "finished",
@@ -44,15 +43,16 @@ class RunOut(BaseModel):
     """A training run that was started with a recommendation."""
 
     model_config = ConfigDict(
+        from_attributes=True,
         json_schema_extra={
             "examples": [
                 {"id": "trn_1k0rr48nvttvb71401qp", **EXAMPLE, "created_at": "2026-01-02T03:04:05Z"}
             ]
-        }
+        },
     )
 
     id: str
-    outcome: str = Field(description="`finished`, `out_of_memory`, `failed` or `interrupted`.")
+    outcome: Outcome
     exit_status: int = Field(description="128 and the signal's number where a signal ended it.")
     workload: str
     budget: str
@@ -66,17 +66,13 @@ class RunOut(BaseModel):
     document: dict[str, Any]
     created_at: datetime
 
-    @classmethod
-    def of(cls, record: RunRecord) -> RunOut:
-        return cls(**asdict(record))
-
 
 class RunPost(RequestBody):
     """How a training run ended: what `tonnage run` reports."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
-    outcome: Outcome
+    outcome: Annotated[Outcome, Field(strict=False)]
     exit_status: ExitStatus
     workload: WorkloadText
     budget: Short

@@ -7,27 +7,26 @@ from typing import Any
 
 from app.clock import utc_now
 from app.database import Database
-from app.errors import NotFound
+from app.database.models import TrainingRunRow
+from app.errors import required
 from app.ids import new_id
 from app.runs import repository
-from app.runs.records import Grades, RunRecord
+from app.runs.repository import Grades
 
 
-def record(database: Database, **facts: Any) -> RunRecord:
-    """Keep a run; ``facts`` are the fields of ``RunRecord`` but ``id`` and ``created_at``.
+def record(database: Database, **facts: Any) -> TrainingRunRow:
+    """Keep a run; ``facts`` are the columns of its row except ``id`` and ``created_at``.
     Committed on return."""
-    made = RunRecord(id=new_id("trn"), created_at=utc_now(), **facts)
+    row = TrainingRunRow(id=new_id("trn"), created_at=utc_now(), **facts)
     with database.write() as session:
-        return repository.add(session, made)
+        repository.add(session, row)
+    return row
 
 
-def get(database: Database, run_id: str) -> RunRecord:
+def get(database: Database, run_id: str) -> TrainingRunRow:
     """Raises ``NotFound``."""
     with database.read() as session:
-        found = repository.get(session, run_id)
-    if found is None:
-        raise NotFound(f"There is no run {run_id}.")
-    return found
+        return required(repository.get(session, run_id), f"run {run_id}")
 
 
 def grades(database: Database, recommendation_ids: Collection[str]) -> dict[str, Grades]:

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse
 from app.checks.routes import router as checks
 from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
-from app.database.engine import POOL_SIZE
+from app.database.opening import POOL_SIZE
 from app.devices.routes import router as devices
 from app.http import problems
 from app.http.problem_types import PAGE

@@ -51,7 +51,7 @@ def list_studies(
     service: ServiceDep, caller: Reader, query: Annotated[StudyQuery, Query()]
 ) -> Page[StudyOut]:
     """Waiting, running and ended studies, those of the command line included, newest first."""
-    return page_of(view.page(service.database, **query.wanted()), query, StudyOut.of)
+    return page_of(view.page(service.database, **query.wanted()), query, StudyOut.model_validate)
 
 
 @router.post(
@@ -85,13 +85,13 @@ def start_study(
 @router.get("/{study_id}", summary="Read a study", responses=problems(types.NOT_FOUND))
 def read_study(service: ServiceDep, caller: Reader, study_id: StudyId) -> StudyOut:
     """One study: its state, and what it waits for or ended in."""
-    return StudyOut.of(view.get(service.database, study_id))
+    return StudyOut.model_validate(view.get(service.database, study_id))
 
 
 @router.get("/{study_id}/trials", summary="List trials", responses=problems(types.NOT_FOUND))
 def list_trials(service: ServiceDep, caller: Reader, study_id: StudyId) -> list[TrialOut]:
     """The configurations that the study has settled, in the order in which it tried them."""
-    return [TrialOut.of(trial) for trial in view.trials(service.database, study_id)]
+    return [TrialOut.model_validate(trial) for trial in view.trials(service.database, study_id)]
 
 
 @router.post(
@@ -162,7 +162,7 @@ async def watch_study(
 
 def _shown(service: ServiceDep, study_id: str, status: int) -> Response:
     """The study as it is now, and where it is."""
-    out = StudyOut.of(view.get(service.database, study_id))
+    out = StudyOut.model_validate(view.get(service.database, study_id))
     return Response(
         out.model_dump_json(),
         status,

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import Short, WorkloadText
 from app.http.paging import NamedPageQuery
-from app.jobs.records import JobEvent
 from app.tuning.request import EXAMPLE as EXAMPLE_REQUEST
 from app.tuning.state import StudyState
-from optimizer.records import Trial, TrialState
-
-if TYPE_CHECKING:
-    from app.studies.view import StudyView
+from optimizer.records import TrialState
 
 EXAMPLE: JsonDict = {
     "id": "st_1k0rr48nvttvb71401qp",
@@ -42,7 +37,7 @@ EXAMPLE: JsonDict = {
 class StudyOut(BaseModel):
     """The search of one budget for a workload on a device."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE]})
 
     id: str
     state: StudyState = Field(
@@ -69,15 +64,12 @@ class StudyOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
 
-    @classmethod
-    def of(cls, view: StudyView) -> StudyOut:
-        return cls(**asdict(view))
-
 
 class TrialOut(BaseModel):
     """One settled configuration of a study."""
 
     model_config = ConfigDict(
+        from_attributes=True,
         json_schema_extra={
             "examples": [
                 {
@@ -94,7 +86,7 @@ class TrialOut(BaseModel):
                     "wall_s": 12.5,
                 }
             ]
-        }
+        },
     )
 
     number: int
@@ -111,21 +103,15 @@ class TrialOut(BaseModel):
     probes: int
     wall_s: float
 
-    @classmethod
-    def of(cls, trial: Trial) -> TrialOut:
-        return cls(**trial.to_dict())
-
 
 class StudyEventOut(BaseModel):
     """The `data` of a server-sent event. The kind is its `event`, the number its `id`."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     kind: str = Field(examples=["measured"])
     created_at: datetime
     data: dict[str, Any] = Field(description="See docs/jobs.md for what each kind carries.")
-
-    @classmethod
-    def of(cls, event: JobEvent) -> StudyEventOut:
-        return cls(kind=event.kind, created_at=event.created_at, data=event.data)
 
 
 class StudyQuery(NamedPageQuery):

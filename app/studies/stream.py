@@ -51,7 +51,7 @@ async def stream(
         for event in new:
             after = event.id
             yield ServerSentEvent(
-                data=finite(StudyEventOut.of(event).model_dump(mode="json")),
+                data=finite(StudyEventOut.model_validate(event).model_dump(mode="json")),
                 event=event.kind,
                 id=str(event.id),
                 retry=RETRY_MS,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy import delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.clock import utc_now
 from app.database.models import ClaimRow, MeasurementRow, StudyRow, TrialRow
 from app.database.upsert import upsert
-from app.tuning.owner import Owner
+from app.tuning.owner import SILENT_AFTER, Owner
 from optimizer.records import short_hash
 from probes.measurement import Config
-
-SILENT_AFTER = timedelta(minutes=30)
-"""A process on another host is taken for dead when it has settled nothing for this long."""
 
 
 def claim(session: Session, study_id: str, config: Config, owner: Owner) -> int | None:

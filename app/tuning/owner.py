@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,10 @@ import psutil
 from optimizer.records import short_hash
 
 START_TOLERANCE_S = 0.05
+
+SILENT_AFTER = timedelta(minutes=30)
+"""A process on another host that has stored nothing for this long counts as dead: by default no
+single probe may take longer."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy.exc import IntegrityError
@@ -17,7 +16,7 @@ from app.database import Database
 from app.devices import repository as devices
 from app.recommendations import repository as recommendations
 from app.tuning import repository
-from app.tuning.owner import this_process
+from app.tuning.owner import SILENT_AFTER, this_process
 from app.tuning.repository import StudyRecord
 from app.tuning.state import StudyState
 from app.workloads import repository as workloads
@@ -26,10 +25,6 @@ from optimizer.records import Recommendation, Scope, StudySpec
 from probes.errors import InputError, MeasurementError
 
 Opening = Literal["new", "resumed", "finished"]
-
-SILENT_AFTER = timedelta(minutes=30)
-"""A run on another host that has stored nothing for this long counts as dead: by default no single
-probe may take longer."""
 
 _ATTEMPTS = 5
 

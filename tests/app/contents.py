@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from app.checks import repository as check_repository
-from app.checks.records import CheckRecord
 from app.database import Database
-from app.database.models import DeviceRow, MeasurementRow, WorkloadRow
+from app.database.models import CheckRow, DeviceRow, MeasurementRow, WorkloadRow
 from app.devices import repository as device_repository
 from app.measurements import repository as measurement_repository
 from app.workloads import repository as workload_repository
@@ -17,7 +16,7 @@ def measurements(database: Database, **filters: str) -> list[MeasurementRow]:
         return measurement_repository.page(session, **filters, limit=10_000)
 
 
-def checks(database: Database) -> list[CheckRecord]:
+def checks(database: Database) -> list[CheckRow]:
     """Newest first."""
     with database.read() as session:
         return check_repository.page(session, limit=10_000)

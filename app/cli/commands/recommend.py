@@ -11,7 +11,7 @@ from app.cli.context import absolute_spec, open_database, open_settings
 from app.cli.output import print_json, stdout
 
 if TYPE_CHECKING:
-    from app.runs.records import Grades
+    from app.runs.repository import Grades
     from app.validity.comparison import Validity
     from optimizer.records import Recommendation
 

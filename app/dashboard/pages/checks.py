@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from typing import Annotated
 
 from fastapi import Query
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.checks import repository
 from app.checks import service as checks
-from app.checks.records import CheckVerdict
+from app.checks.plan import CheckVerdict
 from app.checks.routes import CheckId
 from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
@@ -34,7 +34,7 @@ def listing(
     wanted = given(workload=workload, verdict=verdict)
     with service.database.read() as session:
         found = repository.page(session, **wanted, before=before, limit=PER_PAGE + 1)
-    verdicts = options(get_args(CheckVerdict), as_words=True)
+    verdicts = options(list(CheckVerdict), as_words=True)
     context = {
         "listing": Listing.of("/checks", found, wanted, before),
         "filters": [

@@ -12,7 +12,7 @@ from app.database import open_database
 from app.database.models import RecommendationRow, StudyRow
 from app.recommendations import service as recommendations
 from app.tuning import service
-from app.tuning.owner import this_process
+from app.tuning.owner import SILENT_AFTER, this_process
 from app.tuning.store import SqlStudyStore
 from probes.errors import InputError
 from tests.app import contents, factories
@@ -191,7 +191,7 @@ class TestOneProcessAtATime:
             service.open_study(database, factories.spec())
         with database.write() as session:
             row = session.get_one(StudyRow, study.id)
-            row.updated_at = utc_now() - service.SILENT_AFTER - timedelta(minutes=1)
+            row.updated_at = utc_now() - SILENT_AFTER - timedelta(minutes=1)
         assert service.open_study(database, factories.spec())[1] == "resumed"
 
     def test_two_processes_asking_at_once_get_one_study(self, database_url):
