@@ -12,7 +12,7 @@ from optimizer.known import Known
 from optimizer.limits import SearchLimits
 from optimizer.predictors import Predictors
 from optimizer.records import Prediction, predictions
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.stopping import LEAST_CHANCE
 from probes import levers
 from probes.max_batch import Ask, MaxBatchSearch
@@ -34,7 +34,7 @@ class Forecaster:
     """
 
     def __init__(
-        self, state: StudyState, known: Known, limits: SearchLimits, *, learns: bool
+        self, state: SearchState, known: Known, limits: SearchLimits, *, learns: bool
     ) -> None:
         self.learns = learns
         self._state = state

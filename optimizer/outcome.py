@@ -10,7 +10,7 @@ from optimizer.budgets import Objective
 from optimizer.known import PriorOf
 from optimizer.recommend import Coverage, recommendation
 from optimizer.records import Recommendation
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.stopping import Stopping
 from optimizer.strategies.capacity_search import is_above_cap
 from probes.space import size
@@ -31,7 +31,7 @@ class Outcome:
 
 def outcome_of(
     study_id: str,
-    state: StudyState,
+    state: SearchState,
     stopping: Stopping,
     *,
     prior_of: PriorOf | None = None,
@@ -75,7 +75,7 @@ def outcome_of(
     return Outcome(found, [], True)
 
 
-def _left_out(state: StudyState) -> list[str]:
+def _left_out(state: SearchState) -> list[str]:
     """Which configs were no candidates at all, in words."""
     lines = []
     above = sum(is_above_cap(state, config) for config in state.configs)

@@ -14,7 +14,7 @@ from optimizer.known import Known
 from optimizer.limits import SearchLimits
 from optimizer.records import Trial, config_key
 from optimizer.replay import probes_without_prior
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.strategies import Proposal
 from optimizer.trial_outcome import settled_trial
 from probes.doubt import is_too_slow
@@ -34,7 +34,7 @@ class Settler:
 
     def __init__(
         self,
-        state: StudyState,
+        state: SearchState,
         forecaster: Forecaster,
         probe: Probe,
         *,

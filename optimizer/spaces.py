@@ -21,6 +21,11 @@ FLOAT_VALUES = 9
 """Values that stand for a continuous dimension there."""
 
 
+def planned(space: Space, trials: int) -> int:
+    """Configs that are measured at most: fewer than ``trials`` where the space has fewer."""
+    return min(trials, size(space) or trials)
+
+
 @dataclass(frozen=True)
 class Tier:
     """Spaces per budget for devices with at least ``min_gib`` of memory."""

@@ -15,7 +15,7 @@ from probes.measurement import Config, Measurement, Purpose
 from probes.space import grid
 
 
-class StudyState:
+class SearchState:
     """The store's record of one study, kept in memory and in step with it.
 
     Everything added is committed before the call returns, so a study can be killed at any point

@@ -13,12 +13,12 @@ from optimizer.outcome import Outcome, outcome_of
 from optimizer.proposals import Proposals, Sampler
 from optimizer.records import Key, Store, StudySpec, config_key
 from optimizer.settling import Probe, Settler
-from optimizer.state import StudyState
+from optimizer.spaces import planned
+from optimizer.state import SearchState
 from optimizer.stopping import Stopping
 from optimizer.strategies import Proposal, Strategy
 from optimizer.strategies.capacity_search import CapacitySearch
 from optimizer.strategies.throughput_search import ThroughputSearch
-from probes.space import size
 
 POLL_S = 0.5
 """How often to look at what other processes on the same study have settled."""
@@ -48,7 +48,7 @@ class Study:
         self._known = known or Known()
         self._limits = limits or SearchLimits()
         self._proposals = Proposals(spec.space, spec.seed, sampler)
-        self._state = StudyState(
+        self._state = SearchState(
             spec, store, sizes_of=self._known.sizes_of, accept_disturbed=accept_disturbed
         )
         learns = sampler == Sampler.PREDICTIVE
@@ -60,7 +60,7 @@ class Study:
             known=self._known,
             limits=self._limits,
             report=report,
-            planned=min(spec.budget.trials, size(spec.space) or spec.budget.trials),
+            planned=planned(spec.space, spec.budget.trials),
         )
 
     def run(self) -> Outcome:

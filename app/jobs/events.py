@@ -1,5 +1,8 @@
 """What happens to a job, stored as numbered events: a reader that comes back with the number of
-the last event it saw misses nothing. ``Report`` stores what a running study reports."""
+the last event it saw misses nothing. ``Report`` stores what a running study reports.
+
+``docs/jobs.md`` lists the kinds of events and what each carries.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from app.database import Database
-from app.errors import NotFound
 from app.jobs import queue, repository
 from app.jobs.records import JobEvent
 
@@ -21,48 +23,22 @@ if TYPE_CHECKING:
     from optimizer.events import Event
     from probes.measurement import Measurement
 
-KINDS = (
-    "queued",
-    "started",
-    "opened",
-    "note",
-    "waiting",
-    "trial",
-    "probe",
-    "measured",
-    "reused",
-    "settled",
-    "incumbent",
-    "interrupted",
-    "finished",
-    "failed",
-    "cancelled",
-)
-"""Every kind; ``docs/jobs.md`` says what each carries."""
-
 PAGE = 500
+OF_TRIAL = (
+    *("state", "reason", "batch_size", "binding", "throughput_samples_per_s", "probes", "wall_s"),
+)
 REMIND_S = 60.0
 """A job that waits says so this often."""
 
 log = logging.getLogger(__name__)
 
 
-def append(database: Database, study_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
-    """Add an event to a job; committed on return. Raises ``NotFound``."""
-    with database.write() as session:
-        job_id = repository.id_of(session, study_id)
-        row = repository.locked(session, job_id) if job_id is not None else None
-        if row is None:
-            raise NotFound(f"There is no job {study_id}.")
-        return repository.add_event(session, row, kind, data)
-
-
 def read(database: Database, study_id: str, after: int = 0, limit: int = PAGE) -> list[JobEvent]:
     """Events of a job with an id above ``after``, oldest first; ids count up by one. Empty for a
     study that no job ran (``tonnage tune`` on the command line)."""
     with database.read() as session:
-        job_id = repository.id_of(session, study_id)
-        return [] if job_id is None else repository.events(session, job_id, after, limit)
+        job = repository.find(session, study_id)
+        return [] if job is None else repository.events(session, job.id, after, limit)
 
 
 class Report:
@@ -140,17 +116,7 @@ def event_data(event: Event) -> dict[str, Any] | None:
     if event.kind in ("measured", "reused") and event.measurement is not None:
         return {**where, **measurement_data(event.measurement)}
     if event.kind == "settled" and event.trial is not None:
-        trial = event.trial
-        return {
-            **where,
-            "state": trial.state,
-            "reason": trial.reason,
-            "batch_size": trial.batch_size,
-            "binding": trial.binding,
-            "throughput_samples_per_s": trial.throughput_samples_per_s,
-            "probes": trial.probes,
-            "wall_s": trial.wall_s,
-        }
+        return {**where, **{name: getattr(event.trial, name) for name in OF_TRIAL}}
     return None
 
 

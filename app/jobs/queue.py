@@ -81,7 +81,7 @@ def is_work_for(
 
 
 def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set[str]:
-    return repository.leased(session, runner.offers.leases) | set(busy)
+    return {*repository.by_lease(session, runner.offers.leases), *busy}
 
 
 def report(session: Session, job_id: str, runner_id: str, kind: str, data: dict[str, Any]) -> None:

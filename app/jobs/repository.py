@@ -1,4 +1,4 @@
-"""All SQL about jobs and their events. The rules are in ``service`` and ``queue``."""
+"""All SQL about jobs and their events. The rules are in ``queue`` and ``app.studies.service``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import JobEventRow, JobKeyRow, JobRow
+from app.database.records import record_of
 from app.jobs.records import Job, JobEvent
 from app.tuning.request import StudyRequest
 from app.tuning.state import WAITING, StudyState
@@ -40,21 +41,13 @@ def add(session: Session, job_id: str, request: StudyRequest) -> JobRow:
         active_key=request.key,
         workload=request.workload,
         device=request.device_name,
-        study_id=None,
         message="",
         deaths=0,
         cancel_requested=False,
-        runner_id=None,
-        lease=None,
-        pid=None,
-        resume_on=None,
-        elsewhere_at=None,
         last_event=0,
         wall_s=0.0,
         created_at=now,
         updated_at=now,
-        started_at=None,
-        finished_at=None,
     )
     session.add(row)
     session.flush()
@@ -73,35 +66,20 @@ def add_event(session: Session, row: JobRow, kind: str, data: dict[str, Any]) ->
 
 
 def events(session: Session, job_id: str, after: int, limit: int) -> list[JobEvent]:
-    """Oldest first."""
+    """Those with a number above ``after``, oldest first."""
     rows = session.execute(
         select(JobEventRow)
         .where(JobEventRow.job_id == job_id, JobEventRow.id > after)
         .order_by(JobEventRow.id)
         .limit(limit)
     )
-    return [JobEvent(row.id, row.kind, row.data, row.created_at) for row in rows.scalars()]
+    return [record_of(JobEvent, row) for row in rows.scalars()]
 
 
-def last_events(session: Session, job_id: str, limit: int) -> list[JobEvent]:
-    """The newest, oldest first."""
-    rows = session.execute(
-        select(JobEventRow)
-        .where(JobEventRow.job_id == job_id)
-        .order_by(JobEventRow.id.desc())
-        .limit(limit)
-    )
-    found = [JobEvent(row.id, row.kind, row.data, row.created_at) for row in rows.scalars()]
-    return found[::-1]
-
-
-def id_of(session: Session, reference: str) -> str | None:
+def find(session: Session, reference: str) -> Job | None:
     """The job with this id; else the newest one that this study answers."""
-    if session.get(JobRow, reference) is not None:
-        return reference
-    return session.execute(
-        select(func.max(JobRow.id)).where(JobRow.study_id == reference)
-    ).scalar_one()
+    newest = select(func.max(JobRow.id)).where(JobRow.study_id == reference)
+    return get(session, reference) or get(session, session.execute(newest).scalar_one() or "")
 
 
 def get(session: Session, job_id: str) -> Job | None:
@@ -181,24 +159,10 @@ def _can_run(wanted: Runnable, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def leased(session: Session, leases: Collection[str]) -> set[str]:
-    """Those of the devices that a running job has."""
-    rows = session.execute(select(JobRow.lease).where(JobRow.lease.in_(list(leases))))
-    return {lease for lease in rows.scalars() if lease is not None}
-
-
 def by_lease(session: Session, leases: Collection[str]) -> dict[str, str]:
     """Those of the devices that a running job has, to its id."""
     rows = session.execute(select(JobRow.lease, JobRow.id).where(JobRow.lease.in_(list(leases))))
     return {lease: job_id for lease, job_id in rows if lease is not None}
-
-
-def running_on(session: Session, leases: Collection[str]) -> list[str]:
-    """Ids of the jobs that have these devices."""
-    rows = session.execute(
-        select(JobRow.id).where(JobRow.lease.in_(list(leases))).order_by(JobRow.id)
-    )
-    return list(rows.scalars())
 
 
 def running_of(session: Session, runner_id: str, *, lock: bool = True) -> list[JobRow]:
@@ -242,20 +206,5 @@ def remove(session: Session, job_ids: Collection[str]) -> None:
 
 
 def record(row: JobRow) -> Job:
-    return Job(
-        id=row.id,
-        study_id=row.study_id,
-        state=StudyState(row.state),
-        request=StudyRequest.trusted(row.request),
-        message=row.message,
-        deaths=row.deaths,
-        cancel_requested=row.cancel_requested,
-        runner_id=row.runner_id,
-        lease=row.lease,
-        last_event=row.last_event,
-        wall_s=row.wall_s,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+    state, request = StudyState(row.state), StudyRequest.trusted(row.request)
+    return record_of(Job, row, state=state, request=request)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import RunnerRow
+from app.database.records import record_of
 from app.jobs.offers import Offers
 from app.tuning.owner import Owner
 
@@ -84,12 +85,5 @@ def listing(session: Session) -> list[RunnerRecord]:
 
 
 def _record(row: RunnerRow) -> RunnerRecord:
-    return RunnerRecord(
-        id=row.id,
-        owner=Owner(row.pid, row.host, row.started_s),
-        place=row.place,
-        beats=row.beats,
-        offers=Offers.from_dict(row.document),
-        started_at=row.started_at,
-        heartbeat_at=row.heartbeat_at,
-    )
+    owner = Owner(row.pid, row.host, row.started_s)
+    return record_of(RunnerRecord, row, owner=owner, offers=Offers.from_dict(row.document))

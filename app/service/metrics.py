@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from app.database import Database
 from app.http.runtime import Service
+from app.jobs import repository as jobs
 from app.measurements import repository as measurements
-from app.studies import service as jobs
-from app.studies import view as studies
+from app.studies import view_repository as studies
 from app.tuning.state import WAITING
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -74,21 +74,22 @@ class _Stored(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        states = studies.counts_by_state(self._database)
+        with self._database.read() as session:
+            states = studies.counts_by_state(session)
+            queue = jobs.counts(session)
+            verdicts = measurements.counts_by_verdict(session)
+            devices = studies.busy_s_by_device(session)
         yield _gauge("tonnage_studies", "Studies by state.", "state", states)
-        queue = jobs.counts(self._database)
         waiting = sum(queue.get(state, 0) for state in WAITING)
         yield GaugeMetricFamily("tonnage_queue_depth", "Studies waiting for a runner.", waiting)
-        with self._database.read() as session:
-            verdicts = measurements.counts_by_verdict(session)
         yield _gauge("tonnage_probes", "Stored measurements by verdict.", "verdict", verdicts)
         busy = CounterMetricFamily(
             "tonnage_device_busy_seconds",
             "Time that studies have spent on a device, those under way included.",
             labels=["fingerprint", "device"],
         )
-        for device, busy_s in studies.busy_s_by_device(self._database).items():
-            busy.add_metric([device.fingerprint, device.name], busy_s)
+        for device, busy_s in devices.items():
+            busy.add_metric(device, busy_s)
         yield busy
 
 

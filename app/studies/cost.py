@@ -10,6 +10,7 @@ from app.settings import Settings
 from app.tuning import trial_repository
 from app.tuning.trial_repository import TrialCosts
 from optimizer.budgets import Budget
+from optimizer.spaces import planned
 from probes.space import Space, size
 
 PROBES_PER_CONFIG = 5
@@ -45,12 +46,12 @@ def expected(
 ) -> Cost:
     """``device`` is a fingerprint's key or a name; ``space`` is what is left to search."""
     configs = size(space) if space is not None else None
-    planned = budget.trials if configs is None else min(budget.trials, configs)
+    most = budget.trials if space is None else planned(space, budget.trials)
     with database.read() as session:
         known = trial_repository.costs(session)
     per_config_s, basis = _per_config_s(known, settings, workload, budget.name, device)
-    likely = max(1, round(planned * LIKELY_SHARE)) if planned > 4 else planned
-    return Cost(configs, planned, likely * per_config_s, planned * per_config_s, basis)
+    likely = max(1, round(most * LIKELY_SHARE)) if most > 4 else most
+    return Cost(configs, most, likely * per_config_s, most * per_config_s, basis)
 
 
 def _per_config_s(

@@ -15,7 +15,7 @@ from app.jobs.records import JobEvent
 from app.measurements import repository as measurements
 from app.recommendations import repository as recommendations
 from app.studies import view, view_repository
-from app.studies.view import StudyView
+from app.studies.schemas import StudyOut
 from app.tuning import repository, trial_repository
 from app.tuning.repository import StudyRecord
 from app.tuning.state import StudyState
@@ -24,8 +24,9 @@ from optimizer.budgets import Budget, Objective
 from optimizer.choose import candidates, choose
 from optimizer.disturbed import standing
 from optimizer.records import Recommendation, Trial
+from optimizer.spaces import planned as planned_of
 from probes.measurement import Config
-from probes.space import dimension_from_dict, size
+from probes.space import dimension_from_dict
 
 LOG_LINES = 40
 MOST_POINTS = 400
@@ -48,7 +49,7 @@ class TrialPage:
 class Outline:
     """A study in one line."""
 
-    view: StudyView
+    view: StudyOut
     tally: Tally
     planned: int | None
     elapsed_s: float
@@ -58,7 +59,7 @@ class Outline:
 class StudyProgress:
     """A study at this moment."""
 
-    view: StudyView
+    view: StudyOut
     study: StudyRecord | None
     """``None`` until a runner has opened it."""
     counts: dict[str, int]
@@ -99,32 +100,26 @@ class StudyProgress:
 def progress(database: Database, study_id: str) -> StudyProgress:
     """Raises ``NotFound``."""
     found = view.get(database, study_id)
-    answered_by = found.answered_by
+    trials_of = found.answered_by or ""
     with database.read() as session:
-        study = repository.get(session, answered_by) if answered_by else None
-        counts = trial_repository.counts_by_state(session, answered_by) if answered_by else {}
-        measured, probes, spent_s = (
-            trial_repository.totals(session, answered_by) if answered_by else (0, 0, 0.0)
-        )
-        points = trial_repository.points(session, answered_by) if answered_by else []
+        study = repository.get(session, trials_of)
+        counts = trial_repository.counts_by_state(session, trials_of)
+        measured, probes, spent_s = trial_repository.totals(session, trials_of)
+        points = trial_repository.points(session, trials_of)
         incumbent = study.incumbent if study is not None else None
-        if study is not None and incumbent is None:
+        recommendation = None
+        if found.recommendation_id:
+            recommendation = recommendations.of_study(session, trials_of)
+        if recommendation is not None:
+            incumbent = _number_of(session, trials_of, points, recommendation)
+        elif study is not None and incumbent is None:
             incumbent = _chosen_here(session, study, points)
-        recommendation = (
-            recommendations.of_study(session, answered_by)
-            if answered_by and found.recommendation_id
-            else None
-        )
-        job_id = jobs.id_of(session, study_id)
-        job = jobs.get(session, job_id) if job_id is not None else None
-        log = jobs.last_events(session, job.id, LOG_LINES) if job is not None else []
+        drawn = _thinned(points, incumbent)
+        configs = trial_repository.configs(session, trials_of, {p.number for p in drawn})
+        job = jobs.find(session, study_id)
+        last_event = job.last_event if job is not None else 0
+        log = jobs.events(session, job.id, last_event - LOG_LINES, LOG_LINES) if job else []
     planned = _planned(study)
-    elapsed_s = _elapsed_s(found)
-    if recommendation is not None and answered_by is not None:
-        incumbent = _number_of(database, answered_by, points, recommendation)
-    drawn = _thinned(points, incumbent)
-    with database.read() as session:
-        configs = trial_repository.configs(session, answered_by or "", {p.number for p in drawn})
     return StudyProgress(
         view=found,
         study=study,
@@ -132,7 +127,7 @@ def progress(database: Database, study_id: str) -> StudyProgress:
         measured=measured,
         planned=planned,
         probes=probes,
-        elapsed_s=elapsed_s,
+        elapsed_s=_elapsed_s(found),
         left_s=_left_s(found, measured, planned, spent_s),
         points=drawn,
         undrawn=len(points) - len(drawn),
@@ -140,11 +135,11 @@ def progress(database: Database, study_id: str) -> StudyProgress:
         incumbent=incumbent,
         recommendation=recommendation,
         log=log,
-        last_event=job.last_event if job is not None else 0,
+        last_event=last_event,
     )
 
 
-def outline(database: Database, views: Sequence[StudyView]) -> list[Outline]:
+def outline(database: Database, views: Sequence[StudyOut]) -> list[Outline]:
     """How far each of them is."""
     with database.read() as session:
         studies = view_repository.studies_of(
@@ -166,25 +161,21 @@ def trial_page(
     database: Database, study_id: str | None, query: TrialQuery, number: int, per_page: int
 ) -> TrialPage:
     """Page ``number``, or the last there is. ``study_id`` is the study that has the trials."""
-    if study_id is None:
-        return TrialPage([], 0, 1, 1)
     with database.read() as session:
-        matching = trial_repository.count(session, study_id, query)
+        matching = trial_repository.count(session, study_id or "", query)
         pages = max(1, -(-matching // per_page))
         number = min(max(number, 1), pages)
         found = trial_repository.page(
-            session, study_id, query, offset=(number - 1) * per_page, limit=per_page
+            session, study_id or "", query, offset=(number - 1) * per_page, limit=per_page
         )
     return TrialPage(found, matching, number, pages)
 
 
-def trial(database: Database, study_id: str, number: int) -> tuple[StudyView, Trial]:
+def trial(database: Database, study_id: str, number: int) -> tuple[StudyOut, Trial]:
     """One trial of a study. Raises ``NotFound``."""
     found = view.get(database, study_id)
     with database.read() as session:
-        settled = (
-            trial_repository.get(session, found.answered_by, number) if found.answered_by else None
-        )
+        settled = trial_repository.get(session, found.answered_by or "", number)
     if settled is None:
         raise NotFound(f"Study {study_id} has no trial {number}.")
     return found, settled
@@ -194,8 +185,7 @@ def last_event(database: Database, study_id: str) -> tuple[int, bool]:
     """Number of the newest event, and whether the study is over: cheap, for who waits. A study of
     the command line has no events: its trials are counted. Raises ``NotFound``."""
     with database.read() as session:
-        job_id = jobs.id_of(session, study_id)
-        job = jobs.get(session, job_id) if job_id is not None else None
+        job = jobs.find(session, study_id)
         if job is not None:
             return job.last_event, job.is_over
         study = repository.get(session, study_id)
@@ -208,12 +198,10 @@ def _planned(study: StudyRecord | None) -> int | None:
     if study is None:
         return None
     space = {name: dimension_from_dict(d) for name, d in study.spec.get("space", {}).items()}
-    trials: int = study.spec["budget"]["trials"]
-    configs = size(space)
-    return trials if configs is None else min(trials, configs)
+    return planned_of(space, study.spec["budget"]["trials"])
 
 
-def _elapsed_s(found: StudyView) -> float:
+def _elapsed_s(found: StudyOut) -> float:
     """In all attempts, the one under way included."""
     running_s = 0.0
     if found.state is StudyState.RUNNING and found.started_at is not None:
@@ -221,19 +209,18 @@ def _elapsed_s(found: StudyView) -> float:
     return found.wall_s + running_s
 
 
-def _left_s(found: StudyView, measured: int, planned: int | None, spent_s: float) -> float | None:
+def _left_s(found: StudyOut, measured: int, planned: int | None, spent_s: float) -> float | None:
     if found.state is not StudyState.RUNNING or planned is None or not measured:
         return None
     return max(planned - measured, 0) * spent_s / measured
 
 
 def _number_of(
-    database: Database, study_id: str, points: Sequence[TrialPoint], made: Recommendation
+    session: Session, study_id: str, points: Sequence[TrialPoint], made: Recommendation
 ) -> int | None:
-    """Of the trial that was chosen."""
+    """The number of the trial that was chosen."""
     near = [p.number for p in points if p.batch_size == made.batch_size]
-    with database.read() as session:
-        found = trial_repository.configs(session, study_id, near)
+    found = trial_repository.configs(session, study_id, near)
     return max((number for number, config in found.items() if config == made.config), default=None)
 
 

@@ -1,4 +1,4 @@
-"""Studies, as the HTTP interface shows and takes them."""
+"""Studies as the HTTP interface, the dashboard and the Python client show them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ EXAMPLE: JsonDict = {
 
 
 class StudyOut(BaseModel):
-    """The search of one budget for a workload on a device."""
+    """The search of one budget for a workload on a device, and the job that runs it where there
+    is one."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE]})
 

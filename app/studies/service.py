@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.database.upsert import write_again
 from app.errors import Conflict, IdempotencyConflict, NotFound
 from app.ids import new_id
 from app.jobs import queue, repository, runner_repository
@@ -20,11 +20,9 @@ from app.tuning.state import ACTIVE, WAITING, StudyState
 from app.workloads import registry
 from optimizer.budgets import budget_named
 from probes import effective_batch
-from probes.errors import InputError, MeasurementError
+from probes.errors import InputError
 from probes.levers import LEVERS
 from probes.space import unknown_name
-
-_ATTEMPTS = 5
 
 
 def submit(
@@ -48,13 +46,11 @@ def submit(
     if known is None:
         offered = {name for runner in runners for name in runner.offers.workloads}
         check(settings or load_settings(), request, offered)
-    for _ in range(_ATTEMPTS):
-        try:
-            with database.write() as session:
-                return _submit(session, request, idempotency_key)
-        except IntegrityError:  # another process submitted the same at the same moment
-            continue
-    raise MeasurementError("The study could not be queued: others keep asking for it too.")
+    return write_again(
+        database,
+        lambda session: _submit(session, request, idempotency_key),
+        "The study could not be queued: other processes keep asking for it too. Try again.",
+    )
 
 
 def check(settings: Settings, request: StudyRequest, offered: Collection[str] = ()) -> None:
@@ -149,15 +145,8 @@ def get(database: Database, study_id: str) -> Job:
         return _get(session, study_id)
 
 
-def counts(database: Database) -> dict[str, int]:
-    """Jobs by state; states without a job are left out."""
-    with database.read() as session:
-        return repository.counts(session)
-
-
 def _get(session: Session, study_id: str) -> Job:
-    job_id = repository.id_of(session, study_id)
-    job = repository.get(session, job_id) if job_id is not None else None
+    job = repository.find(session, study_id)
     if job is None:
         raise NotFound(f"There is no study {study_id} that was started through the service.")
     return job

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
+from app.clock import utc_now
 from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
 from app.database.paging import newest_first
 from app.tuning.repository import StudyRecord, record
@@ -21,10 +22,10 @@ from app.tuning.state import StudyState
 def ids(
     session: Session,
     *,
-    state: str | None,
-    workload: str | None,
-    budget: str | None,
-    before: str | None,
+    state: str | None = None,
+    workload: str | None = None,
+    budget: str | None = None,
+    before: str | None = None,
     limit: int,
 ) -> list[str]:
     """Of jobs, and of studies without a job of their id, newest first."""
@@ -65,26 +66,24 @@ def counts_by_state(session: Session) -> dict[str, int]:
     return counted
 
 
-def wall_s_by_device(session: Session) -> dict[tuple[str, str], float]:
-    """Fingerprint and name of each device to the time that ended runs of studies took on it."""
-    rows = session.execute(
-        select(DeviceRow.key, DeviceRow.name, func.sum(StudyRow.wall_s))
-        .join(StudyRow, StudyRow.device_id == DeviceRow.id)
-        .group_by(DeviceRow.key, DeviceRow.name)
+def busy_s_by_device(session: Session) -> dict[tuple[str, str], float]:
+    """Fingerprint and name of each device to the time that studies have spent on it: runs that have
+    ended, and jobs that run now."""
+    device = (DeviceRow.key, DeviceRow.name)
+    ended = session.execute(
+        select(*device, func.sum(StudyRow.wall_s)).join(StudyRow.device).group_by(*device)
     )
-    return {(key, name): float(wall_s) for key, name, wall_s in rows}
-
-
-def running_since(session: Session) -> list[tuple[str, str, float]]:
-    """Fingerprint and name of the device, and when it began (seconds since 1970), for each job that
-    runs and has opened its study."""
-    rows = session.execute(
-        select(DeviceRow.key, DeviceRow.name, JobRow.started_at)
-        .join(StudyRow, StudyRow.id == JobRow.study_id)
-        .join(DeviceRow, DeviceRow.id == StudyRow.device_id)
+    busy_s = {(key, name): float(wall_s) for key, name, wall_s in ended}
+    running = session.execute(
+        select(*device, JobRow.started_at)
+        .join(StudyRow.device)
+        .join(JobRow, JobRow.study_id == StudyRow.id)
         .where(JobRow.state == StudyState.RUNNING)
     )
-    return [(key, name, began.timestamp()) for key, name, began in rows if began is not None]
+    for key, name, began in running:
+        if began is not None:
+            busy_s[key, name] += max((utc_now() - began).total_seconds(), 0.0)
+    return busy_s
 
 
 def _has_no_job() -> ColumnElement[bool]:

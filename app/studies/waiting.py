@@ -31,8 +31,7 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     if not leases:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})
         return f"No runner has a device {request.device}; there are: {', '.join(there)}."
-    taken = repository.leased(session, leases)
-    if taken == leases:
-        busy = ", ".join(repository.running_on(session, taken))
-        return f"Its device is in use by {busy}."
+    taken = repository.by_lease(session, leases)
+    if taken.keys() == leases:
+        return f"Its device is in use by {', '.join(sorted(taken.values()))}."
     return "It is about to begin."

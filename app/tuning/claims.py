@@ -8,7 +8,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.clock import utc_now
 from app.database.models import ClaimRow, MeasurementRow, StudyRow, TrialRow
 from app.database.upsert import upsert
-from app.tuning.owner import SILENT_AFTER, Owner
+from app.tuning.owner import Owner, owner_of
 from optimizer.records import short_hash
 from probes.measurement import Config
 
@@ -20,10 +20,8 @@ def claim(session: Session, study_id: str, config: Config, owner: Owner) -> int 
         "study_id": study_id,
         "config_hash": short_hash(config),
         "config": config,
-        "owner_pid": owner.pid,
-        "owner_host": owner.host,
-        "owner_started_s": owner.started_s,
         "claimed_at": utc_now(),
+        **owner.columns(),
     }
     upsert(session, ClaimRow, values, key=["study_id", "config_hash"], update=[])
     row = session.execute(
@@ -31,9 +29,9 @@ def claim(session: Session, study_id: str, config: Config, owner: Owner) -> int 
         .where(ClaimRow.study_id == study_id, ClaimRow.config_hash == values["config_hash"])
         .with_for_update()
     ).scalar_one()
-    if _owner(row) != owner and _is_held(row):
+    if _is_held_by_another(row, owner):
         return None
-    for name in ("owner_pid", "owner_host", "owner_started_s", "claimed_at"):
+    for name in ("claimed_at", *owner.columns()):
         setattr(row, name, values[name])
     if row.number is None:
         row.number = _number(session, study_id, config)
@@ -78,7 +76,7 @@ def _numbers(
 def busy(session: Session, study_id: str, owner: Owner) -> list[Config]:
     """What other processes that are alive have claimed and not released."""
     rows = session.execute(select(ClaimRow).where(ClaimRow.study_id == study_id)).scalars()
-    return [row.config for row in rows if _owner(row) != owner and _is_held(row)]
+    return [row.config for row in rows if _is_held_by_another(row, owner)]
 
 
 def release(session: Session, study_id: str, config: Config) -> None:
@@ -95,15 +93,11 @@ def release_all(session: Session, study_id: str, owner: Owner | None) -> None:
     processes that are dead."""
     rows = session.execute(select(ClaimRow).where(ClaimRow.study_id == study_id)).scalars()
     for row in rows.all():
-        if _owner(row) == owner or not _is_held(row):
+        if not _is_held_by_another(row, owner):
             session.delete(row)
     session.flush()
 
 
-def _owner(row: ClaimRow) -> Owner:
-    return Owner(row.owner_pid, row.owner_host, row.owner_started_s)
-
-
-def _is_held(row: ClaimRow) -> bool:
-    owner = _owner(row)
-    return owner.is_alive() if owner.is_here else utc_now() - row.claimed_at < SILENT_AFTER
+def _is_held_by_another(row: ClaimRow, owner: Owner | None) -> bool:
+    holder = owner_of(row)
+    return holder is not None and holder != owner and holder.is_active(row.claimed_at)

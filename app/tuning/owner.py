@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from app.clock import utc_now
+from app.database.models import ClaimRow, StudyRow
 from optimizer.records import short_hash
 
 START_TOLERANCE_S = 0.05
-
 SILENT_AFTER = timedelta(minutes=30)
-"""A process on another host that has stored nothing for this long counts as dead: by default no
+"""A process on another host counts as dead when it has stored nothing for this long: by default no
 single probe may take longer."""
 
 
@@ -45,6 +47,22 @@ class Owner:
             return False
         except psutil.AccessDenied:
             return True
+
+    def is_active(self, stored_at: datetime) -> bool:
+        """Whether it still works on what it owns, as far as can be seen from here: it runs, or, on
+        another host, it last stored something (``stored_at``) less than ``SILENT_AFTER`` ago."""
+        return self.is_alive() if self.is_here else utc_now() - stored_at < SILENT_AFTER
+
+    def columns(self) -> dict[str, Any]:
+        """As the rows of studies and claims have it."""
+        return {f"owner_{name}": value for name, value in asdict(self).items()}
+
+
+def owner_of(row: StudyRow | ClaimRow) -> Owner | None:
+    """The owner that a row names; ``None`` for a study that no process runs."""
+    if row.owner_pid is None or row.owner_host is None:
+        return None
+    return Owner(row.owner_pid, row.owner_host, row.owner_started_s or 0.0)
 
 
 def this_process() -> Owner:

@@ -8,15 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import DeviceRow, StudyRow, TrialRow, WorkloadRow
+from app.database.models import StudyRow, TrialRow
+from app.database.records import record_of
 from app.database.upsert import upsert
 from app.tuning import claims
-from app.tuning.owner import Owner
+from app.tuning.owner import Owner, owner_of
 from app.tuning.state import StudyState
-from optimizer.records import Trial
+from optimizer.records import StudySpec, Trial
 
 
 @dataclass(frozen=True)
@@ -49,41 +50,34 @@ class StudyRecord:
 
 def add(
     session: Session,
-    *,
     study_id: str,
-    key: str,
+    spec: StudySpec,
+    owner: Owner,
+    *,
     generation: int,
     fresh: bool,
-    spec: dict[str, Any],
-    scope_key: str,
-    budget: str,
     workload_id: int,
     device_id: int,
-    owner: Owner,
 ) -> None:
     """Add a running study. Raises ``IntegrityError`` when the generation exists already."""
     now = utc_now()
     session.add(
         StudyRow(
             id=study_id,
-            key=key,
+            key=spec.key,
             generation=generation,
             fresh=fresh,
             state=StudyState.RUNNING,
-            spec=spec,
-            scope_key=scope_key,
-            budget=budget,
+            spec=spec.to_dict(),
+            scope_key=spec.scope.key,
+            budget=spec.budget.name,
             workload_id=workload_id,
             device_id=device_id,
             message="",
             created_at=now,
             updated_at=now,
-            finished_at=None,
             wall_s=0.0,
-            incumbent=None,
-            owner_pid=owner.pid,
-            owner_host=owner.host,
-            owner_started_s=owner.started_s,
+            **owner.columns(),
         )
     )
     session.flush()
@@ -96,15 +90,15 @@ def take_over(session: Session, study_id: str, owner: Owner) -> None:
     row.message = ""
     row.finished_at = None
     row.updated_at = utc_now()
-    row.owner_pid, row.owner_host = owner.pid, owner.host
-    row.owner_started_s = owner.started_s
+    for name, value in owner.columns().items():
+        setattr(row, name, value)
     session.flush()
 
 
 def close(session: Session, study_id: str, state: StudyState, message: str, wall_s: float) -> None:
     """End the run in progress: the study has no owner any more."""
     row = _row(session, study_id)
-    claims.release_all(session, study_id, _owner(row))
+    claims.release_all(session, study_id, owner_of(row))
     row.state = state
     row.message = message
     row.updated_at = utc_now()
@@ -147,30 +141,6 @@ def latest(session: Session, key: str) -> StudyRecord | None:
     return None if row is None else record(row)
 
 
-def listing(
-    session: Session,
-    *,
-    workload: str | None = None,
-    budget: str | None = None,
-    state: str | None = None,
-    limit: int = 100,
-) -> list[StudyRecord]:
-    """Newest first."""
-    statement = (
-        select(StudyRow)
-        .options(joinedload(StudyRow.workload), joinedload(StudyRow.device))
-        .order_by(StudyRow.created_at.desc(), StudyRow.id.desc())
-        .limit(limit)
-    )
-    if workload is not None:
-        statement = statement.join(WorkloadRow).where(WorkloadRow.reference == workload)
-    if budget is not None:
-        statement = statement.where(StudyRow.budget == budget)
-    if state is not None:
-        statement = statement.where(StudyRow.state == state)
-    return [record(row) for row in session.execute(statement).scalars()]
-
-
 def save_trial(session: Session, study_id: str, trial: Trial) -> None:
     """Add a settled trial; the same number again replaces it."""
     values = {"study_id": study_id, "created_at": utc_now(), **trial.to_dict()}
@@ -183,28 +153,12 @@ def trials(session: Session, study_id: str) -> list[Trial]:
     rows = session.execute(
         select(TrialRow).where(TrialRow.study_id == study_id).order_by(TrialRow.number)
     )
-    return [trial_record(row) for row in rows.scalars()]
+    return [record_of(Trial, row) for row in rows.scalars()]
 
 
 def trial_count(session: Session, study_id: str) -> int:
     statement = select(func.count()).select_from(TrialRow).where(TrialRow.study_id == study_id)
     return session.execute(statement).scalar_one()
-
-
-def trial_record(row: TrialRow) -> Trial:
-    return Trial(
-        number=row.number,
-        config=row.config,
-        state=row.state,
-        reason=row.reason,
-        batch_size=row.batch_size,
-        binding=row.binding,
-        throughput_samples_per_s=row.throughput_samples_per_s,
-        violation=row.violation,
-        probes=row.probes,
-        wall_s=row.wall_s,
-        parameters=row.parameters,
-    )
 
 
 def _row(session: Session, study_id: str) -> StudyRow:
@@ -213,31 +167,12 @@ def _row(session: Session, study_id: str) -> StudyRow:
 
 def record(row: StudyRow) -> StudyRecord:
     """A row as plain data; its workload and device are read too."""
-    workload: WorkloadRow = row.workload
-    device: DeviceRow = row.device
-    return StudyRecord(
-        id=row.id,
-        key=row.key,
-        generation=row.generation,
-        fresh=row.fresh,
+    return record_of(
+        StudyRecord,
+        row,
         state=StudyState(row.state),
-        spec=row.spec,
-        scope_key=row.scope_key,
-        budget=row.budget,
-        workload=workload.reference,
-        device=row.spec.get("scope", {}).get("device", device.name),
-        fingerprint=device.key,
-        message=row.message,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        finished_at=row.finished_at,
-        wall_s=row.wall_s,
-        incumbent=row.incumbent,
-        owner=_owner(row),
+        workload=row.workload.reference,
+        device=row.spec.get("scope", {}).get("device", row.device.name),
+        fingerprint=row.device.key,
+        owner=owner_of(row),
     )
-
-
-def _owner(row: StudyRow) -> Owner | None:
-    if row.owner_pid is None or row.owner_host is None:
-        return None
-    return Owner(row.owner_pid, row.owner_host, row.owner_started_s or 0.0)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import ids
 from app.clock import utc_now
 from app.database import Database
+from app.database.upsert import write_again
 from app.devices import repository as devices
 from app.recommendations import repository as recommendations
 from app.tuning import repository
@@ -25,8 +25,6 @@ from optimizer.records import Recommendation, Scope, StudySpec
 from probes.errors import InputError, MeasurementError
 
 Opening = Literal["new", "resumed", "finished"]
-
-_ATTEMPTS = 5
 
 
 class StudyIsRunning(InputError):
@@ -46,30 +44,28 @@ def open_study(
 ) -> tuple[StudyRecord, Opening]:
     """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
 
-    ``new`` and ``resumed`` make this process its owner: end with ``finish``, ``interrupt`` or
-    ``fail``. A finished study is ``finished`` as long as its recommendation is stored, unless that
-    rests on a disturbed measurement and ``accept_disturbed`` is not given. One that found nothing,
-    or was ended by its time limit, is resumed, which repeats no probe that stands. ``fresh`` always
-    begins a new one, which reuses nothing measured before it. ``new_id`` is the id of a new study
-    (default: one is made).
+    ``new`` and ``resumed`` make this process its owner: end with ``finish`` or ``stop``. A finished
+    study is ``finished`` as long as its recommendation is stored, unless that rests on a disturbed
+    measurement and ``accept_disturbed`` is not given. One that found nothing, or was ended by its
+    time limit, is resumed, which repeats no probe that stands. ``fresh`` always begins a new one,
+    which reuses nothing measured before it. ``new_id`` is the id of a new study (default: one is
+    made).
 
     Raises ``StudyIsRunning`` while another process runs it.
     """
-    for _ in range(_ATTEMPTS):
-        try:
-            with database.write() as session:
-                return _open(session, spec, fresh, accept_disturbed, new_id)
-        except IntegrityError:  # another process opened the same question at the same moment
-            continue
-    raise MeasurementError(f"Study {spec.key} could not be opened: others keep opening it too.")
+    return write_again(
+        database,
+        lambda session: _open(session, spec, fresh, accept_disturbed, new_id),
+        f"Study {spec.key} could not be opened: other processes keep opening it too. Try again.",
+    )
 
 
 def _open(
     session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool, new_id: str | None
 ) -> tuple[StudyRecord, Opening]:
     last = repository.latest(session, spec.key)
-    if last is not None:
-        _refuse_if_running(last)
+    if last is not None and (by := run_by(last)):
+        raise StudyIsRunning(last.id, by)
     if last is None or fresh:
         if last is not None and last.state == StudyState.RUNNING:
             repository.close(session, last.id, StudyState.INTERRUPTED, "Its process ended.", 0.0)
@@ -88,53 +84,39 @@ def _open(
 def _begin(
     session: Session, spec: StudySpec, generation: int, fresh: bool, study_id: str
 ) -> StudyRecord:
-    document = spec.to_dict()
     workload_id = workloads.save(
         session,
         reference=spec.scope.workload,
         source_hash=spec.scope.workload_hash,
         dataset_size=spec.dataset_size,
-        space=document["space"],
+        space=spec.to_dict()["space"],
         replace=False,
     )
     repository.add(
         session,
-        study_id=study_id,
-        key=spec.key,
+        study_id,
+        spec,
+        this_process(),
         generation=generation,
         fresh=fresh,
-        spec=document,
-        scope_key=spec.scope.key,
-        budget=spec.budget.name,
         workload_id=workload_id,
         device_id=devices.require(session, spec.scope.fingerprint, spec.scope.device),
-        owner=this_process(),
     )
     return _get(session, study_id)
-
-
-def _refuse_if_running(study: StudyRecord) -> None:
-    text = run_by(study)
-    if text:
-        raise StudyIsRunning(study.id, text)
 
 
 def run_by(study: StudyRecord) -> str:
     """Which process runs the study now, and what to do about it; empty if none does."""
     owner = study.owner
-    if study.state != StudyState.RUNNING or owner is None:
+    if study.state != StudyState.RUNNING or owner is None or not owner.is_active(study.updated_at):
         return ""
     what = f"Study {study.id} ({study.workload}, {study.budget}, {study.device})"
     if owner.is_here:
-        if not owner.is_alive():
-            return ""
         return (
             f"{what} is being run by process {owner.pid}. Wait until it is done, or end it "
             f"with: kill -INT {owner.pid} (what it measured is kept, and it can be resumed)"
         )
     silent = utc_now() - study.updated_at
-    if silent >= SILENT_AFTER:
-        return ""
     return (
         f"{what} is being run by process {owner.pid} on {owner.host}, which last stored "
         f"something {silent.total_seconds() / 60:.0f} minutes ago. Wait until it is done; after "
@@ -150,14 +132,8 @@ def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> 
     """
     study = get(database, study_id)
     other = Scope(**study.spec["scope"])
-    joined = replace(
-        spec,
-        scope=replace(
-            spec.scope,
-            device=other.device,
-            fingerprint=other.fingerprint,
-        ),
-    )
+    scope = replace(spec.scope, device=other.device, fingerprint=other.fingerprint)
+    joined = replace(spec, scope=scope)
     if joined.key != study.key:
         raise InputError(
             f"--join {study_id}: that study asks another question ({study.workload}, "
@@ -225,26 +201,19 @@ def keeping_incumbent(
     return stored
 
 
-def interrupt(
+def stop(
     database: Database,
     study_id: str,
+    state: StudyState = StudyState.INTERRUPTED,
+    message: str = "Interrupted by the user.",
     *,
     wall_s: float = 0.0,
-    message: str = "Interrupted by the user.",
 ) -> None:
-    """End the run of a study that was stopped; the same request resumes it. Does nothing if another
-    process has taken the study over."""
+    """End the run of a study before its end: interrupted or failed. The same request resumes it.
+    Does nothing if another process has taken the study over."""
     with database.write() as session:
         if _is_ours(session, study_id):
-            repository.close(session, study_id, StudyState.INTERRUPTED, message, wall_s)
-
-
-def fail(database: Database, study_id: str, message: str, *, wall_s: float = 0.0) -> None:
-    """End the run of a study that failed; the same request resumes it. Does nothing if another
-    process has taken the study over."""
-    with database.write() as session:
-        if _is_ours(session, study_id):
-            repository.close(session, study_id, StudyState.FAILED, message, wall_s)
+            repository.close(session, study_id, state, message, wall_s)
 
 
 def _is_ours(session: Session, study_id: str) -> bool:
@@ -255,21 +224,6 @@ def get(database: Database, study_id: str) -> StudyRecord:
     """Raises ``InputError`` for an unknown id."""
     with database.read() as session:
         return _get(session, study_id)
-
-
-def listing(
-    database: Database,
-    *,
-    workload: str | None = None,
-    budget: str | None = None,
-    state: str | None = None,
-    limit: int = 100,
-) -> list[StudyRecord]:
-    """Newest first."""
-    with database.read() as session:
-        return repository.listing(
-            session, workload=workload, budget=budget, state=state, limit=limit
-        )
 
 
 def _get(session: Session, study_id: str) -> StudyRecord:

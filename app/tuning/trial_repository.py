@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.database.models import DeviceRow, StudyRow, TrialRow, WorkloadRow
-from app.tuning.repository import trial_record
+from app.database.records import record_of
 from optimizer.records import Trial
 
 Sort = Literal["number", "throughput", "batch", "parameters", "probes", "time"]
@@ -79,7 +79,7 @@ def page(
         .offset(offset)
         .limit(limit)
     )
-    return [trial_record(row) for row in rows.scalars()]
+    return [record_of(Trial, row) for row in rows.scalars()]
 
 
 def count(session: Session, study_id: str, query: TrialQuery) -> int:
@@ -153,7 +153,7 @@ def configs(session: Session, study_id: str, numbers: Collection[int]) -> dict[i
 
 def get(session: Session, study_id: str, number: int) -> Trial | None:
     row = session.get(TrialRow, (study_id, number))
-    return None if row is None else trial_record(row)
+    return None if row is None else record_of(Trial, row)
 
 
 def costs(session: Session) -> list[TrialCosts]:

@@ -15,6 +15,7 @@ from app.recommendations import repository as recommendation_repository
 from app.recommendations import service as recommendations
 from app.tuning import service
 from app.tuning.request import StudyRequest
+from app.tuning.state import StudyState
 from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from app.workloads.space import space_rules
@@ -24,7 +25,7 @@ from optimizer.known import Known
 from optimizer.limits import SearchLimits
 from optimizer.proposals import Sampler
 from optimizer.records import Recommendation, StudySpec
-from optimizer.spaces import space_for
+from optimizer.spaces import planned, space_for
 from optimizer.study import Study
 from probes import effective_batch, levers
 from probes.devices.lease import OnWait
@@ -192,8 +193,6 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
     """What is about to happen, and everything that was scaled down for it."""
     budget = spec.budget
     verb = "Resuming" if resumed else "Tuning"
-    configs = size(spec.space)
-    planned = budget.trials if configs is None else min(configs, budget.trials)
     space = ", ".join(
         f"{name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
         for name, dimension in spec.space.items()
@@ -202,7 +201,8 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
         f"{verb} {spec.scope.workload} for {budget.name} on {spec.scope.device} "
         f"({bench.target.facts.name}, {size_text(bench.target.limit_bytes)}, "
         f"{spec.scope.headroom:.0%} kept free).",
-        f"Configs to measure: {planned} of {configs or 'infinitely many'}, {space}.",
+        f"Configs to measure: {planned(spec.space, budget.trials)} of "
+        f"{size(spec.space) or 'infinitely many'}, {space}.",
     ]
     if (effective := spec.scope.effective_batch_size) is not None:
         lines.append(
@@ -259,10 +259,10 @@ def _run(
         with bench.target.lease(bench.settings, waiting):
             outcome = study.run()
     except KeyboardInterrupt:
-        service.interrupt(database, study_id)
+        service.stop(database, study_id)
         raise
     except Exception as error:
-        service.fail(database, study_id, str(error))
+        service.stop(database, study_id, StudyState.FAILED, str(error))
         raise
     if not joined or service.inherit(database, study_id):
         service.finish(

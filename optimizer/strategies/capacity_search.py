@@ -5,7 +5,7 @@ from __future__ import annotations
 from optimizer.forecaster import Forecaster
 from optimizer.largest import LargestModel
 from optimizer.records import Trial, config_key
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.stopping import Stopping
 from optimizer.strategies import Proposal
 from probes.measurement import Config
@@ -29,7 +29,7 @@ class CapacitySearch:
             search.tell(settle(proposal))
     """
 
-    def __init__(self, state: StudyState, forecaster: Forecaster, stopping: Stopping) -> None:
+    def __init__(self, state: SearchState, forecaster: Forecaster, stopping: Stopping) -> None:
         self._state = state
         self._forecaster = forecaster
         self._stopping = stopping
@@ -90,7 +90,7 @@ class CapacitySearch:
         return found[0].fits if found else 0.5
 
 
-def is_above_cap(state: StudyState, config: Config) -> bool:
+def is_above_cap(state: SearchState, config: Config) -> bool:
     """Whether a model has more parameters than make sense for the data set."""
     cap, parameters = state.spec.max_parameters, state.capacities.parameters(config)
     return cap is not None and parameters is not None and parameters > cap

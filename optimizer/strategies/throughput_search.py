@@ -8,7 +8,7 @@ from optimizer.forecaster import Forecaster
 from optimizer.proposals import Proposals
 from optimizer.records import Key, Trial, config_key
 from optimizer.spaces import contains
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.stopping import Stopping
 from optimizer.strategies import Proposal
 from probes.measurement import Config
@@ -35,7 +35,7 @@ class ThroughputSearch:
 
     def __init__(
         self,
-        state: StudyState,
+        state: SearchState,
         forecaster: Forecaster,
         proposals: Proposals,
         stopping: Stopping,
@@ -70,7 +70,7 @@ class ThroughputSearch:
         return None if config is None else Proposal(config)
 
 
-def _first(state: StudyState, favourites: Sequence[Config]) -> list[Config]:
+def _first(state: SearchState, favourites: Sequence[Config]) -> list[Config]:
     """What a study that learns measures first: configs that were good elsewhere and that the space
     has, then the ends of the space."""
     space = state.spec.space

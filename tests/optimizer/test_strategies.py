@@ -10,7 +10,7 @@ from optimizer.known import Known
 from optimizer.limits import SearchLimits
 from optimizer.proposals import Proposals, Sampler
 from optimizer.records import Trial
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.stopping import Stopping
 from optimizer.strategies import Proposal, Strategy
 from optimizer.strategies.capacity_search import CapacitySearch
@@ -35,9 +35,9 @@ class BusyStore(MemoryStore):
         return list(self.others)
 
 
-def throughput(store: MemoryStore, sampler: str = "predictive") -> tuple[StudyState, Strategy]:
+def throughput(store: MemoryStore, sampler: str = "predictive") -> tuple[SearchState, Strategy]:
     asked = spec(WINDOW)
-    state = StudyState(asked, store)
+    state = SearchState(asked, store)
     forecaster = Forecaster(state, Known(), SearchLimits(), learns=sampler == Sampler.PREDICTIVE)
     proposals = Proposals(asked.space, 0, sampler)
     stopping = Stopping(WINDOW.trials)
@@ -83,7 +83,7 @@ def test_an_optuna_sampler_begins_where_it_likes() -> None:
 def test_the_search_for_the_largest_waits_for_the_test_that_another_process_runs() -> None:
     space = {"layers": Choice([1, 2, 3, 4])}
     store = BusyStore()
-    state = StudyState(spec(DEFAULT_BUDGETS["production"], space), store)
+    state = SearchState(spec(DEFAULT_BUDGETS["production"], space), store)
     forecaster = Forecaster(state, Known(), SearchLimits(), learns=True)
     search = CapacitySearch(state, forecaster, Stopping(40))
     proposal = search.ask()

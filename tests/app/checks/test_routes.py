@@ -45,7 +45,7 @@ def test_filters(api, kept):
 
 def test_a_check_outlives_what_it_was_compared_with(api, database, kept):
     study_id = api.get("/v1/studies").json()["items"][0]["id"]
-    studies.fail(database, study_id, "stopped")
+    studies.stop(database, study_id)
     assert api.delete(f"/v1/studies/{study_id}").status_code == 204
     assert api.get(f"/v1/checks/{kept.id}").json()["recommendation_id"] is None
 

@@ -20,12 +20,12 @@ from app.client import (
 )
 from app.client.events import parse
 from app.client.transport import ATTEMPTS, Transport
-from app.jobs import events
 from app.jobs import repository as jobs
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
+from tests.app.jobs.conftest import add_event
 from tests.app.one_kind import kind  # noqa: F401
 from tests.app.studies.test_routes import end, run
 
@@ -246,7 +246,7 @@ class TestEvents:
             study = client.start_study("transformer")
             seen = [next(client.events(study.id))]
             for number in range(3):
-                events.append(database, study.id, "note", {"text": str(number)})
+                add_event(database, study.id, "note", {"text": str(number)})
             threading.Thread(target=end, args=(database, study.id)).start()
             seen += list(other.events(study.id, after=seen[-1].id))
         assert [event.id for event in seen] == [1, 2, 3, 4, 5]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.database import Database, open_database
-from app.jobs import events
+from app.jobs import events, repository
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import Job
@@ -79,6 +79,13 @@ def until(condition: Callable[[], Any], step: Callable[[], Any] = lambda: None) 
         step()
         time.sleep(0.02)
     return found
+
+
+def add_event(database: Database, job_id: str, kind: str, data: dict[str, Any]) -> None:
+    with database.write() as session:
+        row = repository.locked(session, job_id)
+        assert row is not None
+        repository.add_event(session, row, kind, data)
 
 
 def kinds(database: Database, job: Job) -> list[str]:

@@ -36,7 +36,7 @@ def run(settings, database, job, device, report) -> StudyAnswer:
     try:
         DOES[does](store, report, Path(os.environ[FOLDER]), device.replace(":", "-"))
     except KeyboardInterrupt:
-        studies.interrupt(database, study.id)
+        studies.stop(database, study.id)
         raise
     recommendation = factories.recommendation(study.id.replace("st_", "rec_"), workload=name)
     studies.finish(database, study.id, recommendation)

@@ -153,7 +153,7 @@ def test_waiting_is_over_when_the_study_is_not_run_any_more(database, monkeypatc
     def sleep(seconds: float) -> None:
         looks.append(seconds)
         if len(looks) == 3:
-            studies.interrupt(database, study.id)
+            studies.stop(database, study.id)
 
     monkeypatch.setattr(run.time, "sleep", sleep)
     run.wait_for_owner(database, study.id)

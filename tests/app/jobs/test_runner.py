@@ -18,7 +18,7 @@ from app.jobs.process import EXIT_AGAIN, EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMI
 from app.jobs.runner import Runner, how_it_ended
 from app.settings import RunnerSettings
 from app.studies import service, view
-from app.studies.view import StudyView
+from app.studies.schemas import StudyOut
 from app.tuning.owner import Owner, this_process
 from app.tuning.state import StudyState
 from tests.app.jobs.conftest import kinds, offers, request, state
@@ -390,7 +390,7 @@ class Chaos:
                 process.kill()
         self.runners.append(self.world.runner(*self.chance.choice(self.DEVICES)))
 
-    def studies(self) -> list[StudyView]:
+    def studies(self) -> list[StudyOut]:
         return view.page(self.world.database, limit=100)
 
     def cancel_a_job(self) -> None:

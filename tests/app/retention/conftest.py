@@ -41,7 +41,7 @@ def unfinished_study(database: Database, budget: str = "prototyping") -> str:
     store = SqlStudyStore(database, study.id, spec)
     store.add_measurement(0, factories.measurement(32, config={"layers": 4}), [])
     store.add_trial(factories.trial())
-    studies.interrupt(database, study.id)
+    studies.stop(database, study.id)
     return study.id
 
 

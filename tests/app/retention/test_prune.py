@@ -73,7 +73,7 @@ def test_a_recommendation_its_study_and_what_it_measured_stay_however_old(databa
     assert store.trials() == [factories.trial()]
     with database.read() as session:
         assert session.query(PredictionRow).count() == 1
-    assert [study.id for study in studies.listing(database)] == [old["finished"]]
+    assert [study.id for study in view.page(database, limit=10)] == [old["finished"]]
 
 
 def test_a_dry_run_says_the_same_and_deletes_nothing(database, old):
@@ -89,7 +89,7 @@ def test_what_a_young_study_reused_stays(database, filled):
     study, _ = studies.open_study(database, spec)
     store = SqlStudyStore(database, study.id, spec)
     assert store.find_measurement({"layers": 4}, 32, factories.measurement().purpose) is not None
-    studies.interrupt(database, study.id)
+    studies.stop(database, study.id)
     with database.write() as session:
         moment = utc_now() - LONG_AGO
         unfinished = StudyRow.id == filled["unfinished"]

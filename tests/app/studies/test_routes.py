@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.database.errors import DatabaseUnavailable
-from app.jobs import events, queue
+from app.jobs import queue
 from app.jobs import repository as jobs
 from app.studies import service as jobs_service
 from app.studies import stream as stream_module
@@ -20,6 +20,7 @@ from app.tuning.request import StudyRequest
 from app.tuning.state import StudyState
 from app.tuning.store import SqlStudyStore
 from tests.app import factories
+from tests.app.jobs.conftest import add_event
 from tests.app.serving import problem
 
 BODY = {"workload": "transformer", "budget": "smoke_test"}
@@ -232,7 +233,7 @@ class TestEvents:
             assert answer.headers["content-type"].startswith("text/event-stream")
             lines = answer.iter_lines()
             seen = [next(line for line in lines if line.startswith("event:")) for _ in range(2)]
-            events.append(database, study_id, "note", {"text": "two\nlines"})
+            add_event(database, study_id, "note", {"text": "two\nlines"})
             assert any(line == "event: note" for line in lines)
             data = next(line for line in lines if line.startswith("data:"))
             threading.Thread(target=end, args=(database, study_id)).start()

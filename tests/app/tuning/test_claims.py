@@ -90,7 +90,7 @@ def test_whoever_lets_go_of_the_study_lets_go_of_its_claims(database, study, sto
     assert store.claim(CONFIG) is not None
     assert claim(database, study, OTHER, DEAD) is not None
     assert claim(database, study, third, ALIVE_ELSEWHERE) is not None
-    service.interrupt(database, study.id)
+    service.stop(database, study.id)
     with database.read() as session:
         left = session.execute(select(ClaimRow)).scalars().all()
     assert [row.config for row in left] == [third]

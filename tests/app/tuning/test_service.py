@@ -11,8 +11,10 @@ from app.clock import utc_now
 from app.database import open_database
 from app.database.models import RecommendationRow, StudyRow
 from app.recommendations import service as recommendations
+from app.studies import view
 from app.tuning import service
 from app.tuning.owner import SILENT_AFTER, this_process
+from app.tuning.state import StudyState
 from app.tuning.store import SqlStudyStore
 from probes.errors import InputError
 from tests.app import contents, factories
@@ -67,15 +69,12 @@ class TestOpening:
         assert opening == "new"
         assert len({first.id, second.id, third.id}) == 3
 
-    @pytest.mark.parametrize("end", ["interrupt", "fail"])
-    def test_an_unfinished_study_is_resumed(self, database, end):
+    @pytest.mark.parametrize("state", [StudyState.INTERRUPTED, StudyState.FAILED])
+    def test_an_unfinished_study_is_resumed(self, database, state):
         study, _ = service.open_study(database, factories.spec())
-        if end == "interrupt":
-            service.interrupt(database, study.id, wall_s=2.5)
-        else:
-            service.fail(database, study.id, "The disk is full.", wall_s=2.5)
+        service.stop(database, study.id, state, wall_s=2.5)
         ended = service.get(database, study.id)
-        assert ended.state == ("interrupted" if end == "interrupt" else "failed")
+        assert ended.state == state
         assert ended.message
         assert ended.owner is None
 
@@ -124,7 +123,7 @@ class TestOpening:
         service.finish(database, old.id, factories.recommendation())
         new, opening = service.open_study(database, factories.spec(), fresh=True)
         assert (opening, new.generation, new.fresh) == ("new", 2, True)
-        service.interrupt(database, new.id)
+        service.stop(database, new.id)
         again, opening = service.open_study(database, factories.spec())
         assert (again.id, opening) == (new.id, "resumed")
 
@@ -203,7 +202,7 @@ class TestOneProcessAtATime:
             process.communicate(timeout=30)
         assert sorted(bool(line) for line in lines) == [False, True]
         database = open_database(database_url)
-        assert len(service.listing(database)) == 1
+        assert len(view.page(database, limit=10)) == 1
         database.close()
 
 
@@ -212,10 +211,10 @@ class TestListing:
         first, _ = service.open_study(database, factories.spec())
         second, _ = service.open_study(database, factories.spec("prototyping"))
         third, _ = service.open_study(database, factories.spec(workload="other"))
-        service.interrupt(database, second.id)
+        service.stop(database, second.id)
 
         def ids(**filters: str) -> list[str]:
-            return [study.id for study in service.listing(database, **filters)]
+            return [study.id for study in view.page(database, **filters, limit=10)]
 
         assert ids() == [third.id, second.id, first.id]
         assert ids(budget="prototyping") == [second.id]

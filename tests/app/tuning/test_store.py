@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.measurements import service as measurement_service
+from app.studies import view
 from app.tuning import service, tune
 from app.tuning.store import SqlStudyStore
 from optimizer.records import Prediction, Store
@@ -150,7 +151,7 @@ class TestFindingFromElsewhere:
         spec = factories.spec()
         study, _ = service.open_study(database, spec, fresh=True)
         run = keep(SqlStudyStore(database, study.id, spec), 8, Verdict.CRASH)
-        service.interrupt(database, study.id)
+        service.stop(database, study.id)
         again, opening = service.open_study(database, spec)
         assert opening == "resumed"
         assert SqlStudyStore(database, again.id, spec).find_measurement(CONFIG, 8, CONFIRM) == run
@@ -209,9 +210,9 @@ class TestPredictions:
 
 
 def test_storing_is_a_sign_of_life(database, store):
-    before = service.listing(database)[0].updated_at
+    (before,) = view.page(database, limit=2)
     keep(store, 8)
-    assert service.listing(database)[0].updated_at > before
+    assert service.get(database, before.id).updated_at > before.updated_at
 
 
 def test_favourites_are_what_was_recommended_before_the_study_began(database):
