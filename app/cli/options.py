@@ -39,7 +39,7 @@ Step = Annotated[
     str | None,
     typer.Option(
         help="With --command: a regular expression that matches the line printed at the end of "
-        "each step. Default: 'tonnage step', or 'step' and a number.",
+        "each step. Default: steps are found in the output.",
         show_default=False,
         metavar="REGEX",
     ),
