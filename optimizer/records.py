@@ -151,6 +151,11 @@ class Grade:
         """Relative to the measured value; positive when the prediction was too high."""
         return self.predicted / self.measured - 1 if self.measured else None
 
+    @property
+    def is_within_interval(self) -> bool:
+        """Whether the measured value fell into the predicted interval."""
+        return self.measured is not None and self.low <= self.measured <= self.high
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -184,6 +189,11 @@ class Recommendation:
     """``fingerprint``, ``created_at`` and everything else that must stay the same."""
     front: list[dict[str, Any]] = field(default_factory=list)
     """The Pareto front of throughput and capacity among what was measured, fastest first."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Key of the device's fingerprint; empty in a result from before it was kept."""
+        return str(self.valid.get("fingerprint", ""))
 
     @property
     def disturbed_by(self) -> list[str]:

@@ -75,14 +75,13 @@ def _named_device(session: Session, device: str | None) -> DeviceNow:
     known = devices.listing(session)
     for record in known:
         if device in (record.key, record.name):
-            total = record.document.get("device_class", {}).get("total_bytes")
             return DeviceNow(
                 record.name,
                 record.kind,
                 record.name,
                 record.key,
                 record.document,
-                total_bytes=total if isinstance(total, int) else None,
+                total_bytes=record.total_bytes,
             )
     raise NotFound(
         unknown_name("device", device, [f"{each.name} ({each.key})" for each in known])

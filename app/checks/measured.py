@@ -18,7 +18,6 @@ from app.machine.local_facts import DeviceNow
 from app.validity.comparison import Conditions, Difference, compare
 from app.validity.reported import conditions_of
 from optimizer.scope import Scope, short_hash
-from probes.devices.fingerprint import Fingerprint
 from probes.levers import LEVERS
 from probes.space import Int
 
@@ -102,8 +101,7 @@ def _conditions(
 ) -> Conditions:
     """What it was measured with. The source is looked up on this device only: on another one the
     answer is stale in any case, and names what is different about the device."""
-    groups = Fingerprint.from_dict(device.document) if device and device.document else None
-    then = Conditions(fingerprint=row.fingerprint, groups=groups)
+    then = Conditions(fingerprint=row.fingerprint, groups=device.groups if device else None)
     if row.fingerprint != now.fingerprint:
         return then
     environment = row.document.get("environment") or {}

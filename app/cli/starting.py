@@ -115,8 +115,7 @@ def _from_store(wanted: RunQuestion) -> tuple[Recommendation | None, Fingerprint
         found = _stored(database, wanted)
         if found is None:
             return None, None
-        key = str(found.valid.get("fingerprint", ""))
-        return found, devices.fingerprint_of(database, key)
+        return found, devices.fingerprint_of(database, found.fingerprint)
     finally:
         database.close()
 

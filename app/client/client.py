@@ -22,8 +22,12 @@ from app.client.errors import foreign
 from app.client.events import StudyEvent
 from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
-from app.measurements.prediction_schemas import PredictionErrorsOut
-from app.measurements.schemas import MeasurementDetail, MeasurementOut, MeasurementStored
+from app.measurements.schemas import (
+    MeasurementDetail,
+    MeasurementOut,
+    MeasurementStored,
+    PredictionErrorsOut,
+)
 from app.recommendations.schemas import LookupOut, RecommendationOut
 from app.runs.schemas import RunOut
 from app.studies.schemas import StudyOut, TrialOut

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String,
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app.database.types import CleanText, Document, UtcDateTime
+from probes.devices.fingerprint import Fingerprint
 
 PREFIX = "tonnage_"
 
@@ -55,6 +56,17 @@ class DeviceRow(Base):
     """The fingerprint's four groups: identity, device_class, environment, state."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+
+    @property
+    def groups(self) -> Fingerprint | None:
+        """The fingerprint when it was last seen; ``None`` where only its key is known."""
+        return Fingerprint.from_dict(self.document) if self.document else None
+
+    @property
+    def total_bytes(self) -> int | None:
+        """The size of its memory; ``None`` where that is not known."""
+        total = self.document.get("device_class", {}).get("total_bytes")
+        return total if isinstance(total, int) and total > 0 else None
 
 
 class WorkloadRow(Base):

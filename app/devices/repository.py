@@ -14,38 +14,24 @@ from app.database.paging import newest_first
 from app.database.upsert import upsert
 
 
-def save(
-    session: Session, *, key: str, class_key: str, kind: str, name: str, document: dict[str, Any]
-) -> None:
-    """Add a device, or refresh what is known of it."""
-    now = utc_now()
-    values = {
-        "key": key,
-        "class_key": class_key,
-        "kind": kind,
-        "name": name,
-        "document": document,
-        "first_seen_at": now,
-        "last_seen_at": now,
-    }
-    update = ["class_key", "kind", "name", "document", "last_seen_at"]
-    upsert(session, DeviceRow, values, key=["key"], update=update)
+def save(session: Session, *, key: str, **known: Any) -> None:
+    """Add a device, or update what is known of it: ``class_key``, ``kind``, ``name`` and
+    ``document``."""
+    _seen(session, key, known, update=[*known, "last_seen_at"])
 
 
 def require(session: Session, key: str, device: str) -> int:
-    """The row of a device; a bare one is made when nobody has registered it."""
-    now = utc_now()
-    values = {
-        "key": key,
-        "class_key": "",
-        "kind": device.partition(":")[0],
-        "name": device,
-        "document": {},
-        "first_seen_at": now,
-        "last_seen_at": now,
-    }
-    upsert(session, DeviceRow, values, key=["key"], update=["last_seen_at"])
+    """The id of a device's row; one with only its name is added if nobody has registered it."""
+    kind = device.partition(":")[0]
+    known = {"class_key": "", "kind": kind, "name": device, "document": {}}
+    _seen(session, key, known, update=["last_seen_at"])
     return session.execute(select(DeviceRow.id).where(DeviceRow.key == key)).scalar_one()
+
+
+def _seen(session: Session, key: str, known: dict[str, Any], *, update: list[str]) -> None:
+    now = utc_now()
+    values = {"key": key, **known, "first_seen_at": now, "last_seen_at": now}
+    upsert(session, DeviceRow, values, key=["key"], update=update)
 
 
 def find(session: Session, key: str) -> DeviceRow | None:
@@ -78,7 +64,7 @@ def page(
     before: int | None = None,
     limit: int,
 ) -> list[DeviceRow]:
-    """First seen last; ``before`` is the id where the page before ended."""
+    """Newest first; ``before`` is the id where the previous page ended."""
     row = DeviceRow
     wanted = {row.kind: kind, row.class_key: class_key}
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
@@ -86,6 +72,6 @@ def page(
 
 
 def of_keys(session: Session, keys: Collection[str]) -> dict[str, DeviceRow]:
-    """Those of the devices that are known, by key."""
+    """The known ones of these devices, by key."""
     rows = session.execute(select(DeviceRow).where(DeviceRow.key.in_(list(keys))))
     return {row.key: row for row in rows.scalars()}

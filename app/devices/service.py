@@ -33,11 +33,10 @@ def register_target(database: Database, target: Target) -> None:
 
 
 def fingerprint_of(database: Database, key: str) -> Fingerprint | None:
-    """The fingerprint as it was when last seen; ``None`` when only its key is known, or not even
-    that."""
+    """The fingerprint when it was last seen; ``None`` where only its key, or nothing, is known."""
     with database.read() as session:
         record = repository.find(session, key)
-    return Fingerprint.from_dict(record.document) if record and record.document else None
+    return record.groups if record else None
 
 
 def get(database: Database, key: str) -> DeviceRow:

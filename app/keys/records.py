@@ -10,7 +10,7 @@ from app.http.caller import Scope
 
 @dataclass(frozen=True)
 class ApiKey:
-    """Everything about a key but the key itself."""
+    """Everything about a key except its text."""
 
     id: str
     name: str

@@ -41,8 +41,13 @@ def with_hash(session: Session, key_id: str) -> tuple[ApiKey, str] | None:
     return None if row is None else (_record(row), row.token_hash)
 
 
-def revoke(session: Session, key_id: str) -> None:
-    session.get_one(ApiKeyRow, key_id).revoked_at = utc_now()
+def revoke(session: Session, key_id: str) -> ApiKey | None:
+    """The revoked key, which keeps the time when it was first revoked; ``None`` without one."""
+    row = session.get(ApiKeyRow, key_id)
+    if row is None:
+        return None
+    row.revoked_at = row.revoked_at or utc_now()
+    return _record(row)
 
 
 def listing(session: Session) -> list[ApiKey]:

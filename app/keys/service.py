@@ -1,4 +1,4 @@
-"""What is done with API keys."""
+"""Creating, recognising, listing and revoking API keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"tng_[A-Za-z0-9_-]{43}")
 
 
 def create(database: Database, scope: Scope, name: str = "") -> tuple[ApiKey, str]:
-    """A new key, and its text, which is not kept and so cannot be shown again."""
+    """A new key and its text, which is not stored and therefore cannot be shown again."""
     token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     with database.write() as session:
         key = repository.add(
@@ -31,7 +31,7 @@ def create(database: Database, scope: Scope, name: str = "") -> tuple[ApiKey, st
 
 
 def authenticate(database: Database, token: str) -> ApiKey | None:
-    """The key that this is the text of; ``None`` when it is unknown or revoked."""
+    """The key with this text; ``None`` when it is unknown or revoked."""
     if not _TOKEN.fullmatch(token):
         return None
     digest = hashed(token)
@@ -45,15 +45,12 @@ def authenticate(database: Database, token: str) -> ApiKey | None:
 
 
 def revoke(database: Database, key_id: str) -> ApiKey:
-    """From now on it opens nothing. A second time changes nothing. Raises ``NotFound``."""
+    """Make a key useless from now on. Revoking it again changes nothing. Raises ``NotFound``."""
     with database.write() as session:
-        known = {key.id: key for key in repository.listing(session)}
-        if key_id not in known:
-            raise NotFound(f"There is no key {key_id!r}. List them with: tonnage keys list")
-        if known[key_id].revoked_at is None:
-            repository.revoke(session, key_id)
-            session.flush()
-        return {key.id: key for key in repository.listing(session)}[key_id]
+        key = repository.revoke(session, key_id)
+    if key is None:
+        raise NotFound(f"There is no key {key_id!r}. List them with: tonnage keys list")
+    return key
 
 
 def listing(database: Database) -> list[ApiKey]:
@@ -63,7 +60,7 @@ def listing(database: Database) -> list[ApiKey]:
 
 
 def any_active(database: Database) -> bool:
-    """Whether somebody has a key that opens something."""
+    """Whether there is a key that is not revoked."""
     with database.read() as session:
         return repository.any_active(session)
 

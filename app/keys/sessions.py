@@ -1,8 +1,8 @@
-"""Sessions of browsers: a signed cookie that stands for a key without holding it.
+"""Browser sessions: a signed cookie that stands for a key without containing it.
 
-The cookie names the key and when the session ends, and is signed with the stored hash of the key:
-nothing has to be kept for it, every process on the database knows it, and it opens nothing from the
-moment the key is revoked.
+The cookie holds the id of the key and the end of the session, and is signed with the stored hash of
+the key. So a session needs no row of its own, every process on the database recognises it, and it
+ends when the key is revoked.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ LASTS_S = 12 * 3600
 
 
 class Session(NamedTuple):
-    """A cookie's value, and whose it is."""
+    """A cookie's value, and the key that it stands for."""
 
     cookie: str
     key: ApiKey
 
 
 def begin(database: Database, token: str, now_s: float | None = None) -> Session | None:
-    """For the text of a key; ``None`` when that is unknown or revoked."""
+    """A session for the text of a key; ``None`` when the key is unknown or revoked."""
     key = service.authenticate(database, token)
     if key is None:
         return None
@@ -38,7 +38,8 @@ def begin(database: Database, token: str, now_s: float | None = None) -> Session
 
 
 def resume(database: Database, cookie: str, now_s: float | None = None) -> ApiKey | None:
-    """The key that a cookie stands for; ``None`` when it is forged, over, or the key revoked."""
+    """The key that a cookie stands for; ``None`` when the cookie is forged or has expired, or the
+    key is revoked."""
     named, _, signature = cookie.rpartition(".")
     key_id, _, ends_s = named.partition(".")
     if not (ends_s.isascii() and ends_s.isdecimal() and len(ends_s) <= 12):
@@ -54,7 +55,8 @@ def resume(database: Database, cookie: str, now_s: float | None = None) -> ApiKe
 
 
 def form_token(database: Database, cookie: str) -> str | None:
-    """What the forms of a session carry; ``None`` where ``resume`` would give nothing."""
+    """The token that proves that a form belongs to this session; ``None`` where ``resume`` would
+    return ``None``."""
     key = resume(database, cookie)
     found = _stored(database, key.id) if key is not None else None
     return None if found is None else _signature(found[1], cookie, "form")

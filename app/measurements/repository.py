@@ -244,10 +244,26 @@ def grades(session: Session, study_id: str) -> list[Grade]:
         .where(MeasurementRow.study_id == study_id)
         .order_by(PredictionRow.id)
     )
-    return [
-        Grade(row.quantity, row.predicted, row.low, row.high, row.measured)
-        for row in rows.scalars()
-    ]
+    return [_grade(row) for row in rows.scalars()]
+
+
+def newest_grades(
+    session: Session, *, workload: str | None, quantity: str | None, limit: int
+) -> list[tuple[str, Grade]]:
+    """Workload and grade of every prediction whose measurement gave a number, newest first."""
+    statement = newest_first(
+        select(MeasurementRow.workload, PredictionRow)
+        .join(MeasurementRow, MeasurementRow.id == PredictionRow.measurement_id)
+        .where(PredictionRow.measured.is_not(None), PredictionRow.measured != 0),
+        PredictionRow.id,
+        {MeasurementRow.workload: workload, PredictionRow.quantity: quantity},
+        limit=limit,
+    )
+    return [(name, _grade(row)) for name, row in session.execute(statement)]
+
+
+def _grade(row: PredictionRow) -> Grade:
+    return Grade(row.quantity, row.predicted, row.low, row.high, row.measured)
 
 
 def _prediction_row(

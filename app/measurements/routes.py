@@ -1,4 +1,4 @@
-"""``/v1/measurements``."""
+"""``/v1/measurements`` and ``/v1/predictions``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.http.paging import Page, page_of
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
-from app.measurements import repository
+from app.measurements import predictions, repository
 from app.measurements import service as measurements
 from app.measurements.schemas import (
     MeasurementDetail,
@@ -25,9 +25,12 @@ from app.measurements.schemas import (
     MeasurementPost,
     MeasurementQuery,
     MeasurementStored,
+    PredictionErrorsOut,
+    PredictionQuery,
 )
 
 router = resource("measurements", "/v1/measurements")
+prediction_router = resource("predictions", "/v1/predictions")
 
 
 @router.get("", summary="List measurements")
@@ -71,3 +74,12 @@ def add_measurement(
 
     request = idempotency.request(caller, "POST /v1/measurements", key, body)
     return idempotency.answer(idempotency.once(service.database, request, perform))
+
+
+@prediction_router.get("", summary="Grade the predictions")
+def list_prediction_errors(
+    service: ServiceDep, caller: Reader, query: Annotated[PredictionQuery, Query()]
+) -> list[PredictionErrorsOut]:
+    """How far predictions were from what probes then measured, by workload and quantity."""
+    found = predictions.errors(service.database, **query.model_dump())
+    return [PredictionErrorsOut.model_validate(each) for each in found]

@@ -1,4 +1,4 @@
-"""Measurements, as the HTTP interface shows and takes them.
+"""Measurements and the errors of predictions, as the HTTP interface shows and takes them.
 
 ``MeasurementIn`` is ``probes.measurement.Measurement`` with bounds: a test keeps them alike.
 """
@@ -29,20 +29,7 @@ from app.http.fields import (
 )
 from app.http.paging import NumberedPageQuery
 from optimizer.records import Scope
-from probes.measurement import Measurement
-
-VerdictName = Literal[
-    "stable",
-    "oom",
-    "leak",
-    "spill",
-    "shape_limit",
-    "timeout",
-    "crash",
-    "non_finite",
-    "unsupported",
-]
-PurposeName = Literal["bracket", "confirm"]
+from probes.measurement import Measurement, Purpose, Verdict
 
 EXAMPLE_MEASUREMENT: JsonDict = {
     "workload": "transformer",
@@ -108,10 +95,10 @@ class MeasurementOut(BaseModel):
     trial_number: int | None
     config: dict[str, Any]
     batch_size: int
-    purpose: str = Field(
+    purpose: Purpose = Field(
         description="`bracket` (a few steps) or `confirm` (the full stability run)."
     )
-    verdict: str
+    verdict: Verdict
     reason: str
     peak_bytes: int | None
     limit_bytes: int | None
@@ -184,8 +171,8 @@ class MeasurementIn(RequestBody):
     config: Config
     batch_size: Positive
     device: Short
-    purpose: PurposeName
-    verdict: VerdictName
+    purpose: Annotated[Purpose, Field(strict=False)]
+    verdict: Annotated[Verdict, Field(strict=False)]
     reason: Text
     hint: Text = ""
     limit_bytes: Whole | None = None
@@ -285,5 +272,48 @@ class MeasurementStored(BaseModel):
 class MeasurementQuery(NumberedPageQuery):
     workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
     fingerprint: Annotated[Key | None, Field(description="Only on this device.")] = None
-    verdict: Annotated[VerdictName | None, Field(description="Only with this verdict.")] = None
+    verdict: Annotated[Verdict | None, Field(description="Only with this verdict.")] = None
     study_id: Annotated[Id | None, Field(description="Only those that this study ran.")] = None
+
+
+class PredictionErrorsOut(BaseModel):
+    """How good the predictions of one quantity of one workload are. Errors are relative to the
+    measured value: 0.1 means 10 %."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "workload": "transformer",
+                    "quantity": "peak_bytes",
+                    "count": 128,
+                    "median_error": 0.04,
+                    "p95_error": 0.17,
+                    "median_bias": 0.02,
+                    "within_interval": 0.93,
+                }
+            ]
+        },
+    )
+
+    workload: str
+    quantity: str
+    count: int = Field(description="Predictions that were graded: the newest 10,000 at most.")
+    median_error: float | None = Field(description="Median of the absolute errors.")
+    p95_error: float | None = Field(description="95th percentile of the absolute errors.")
+    median_bias: float | None = Field(
+        description="Median of the signed errors; positive when predictions are too high."
+    )
+    within_interval: float = Field(
+        description="Fraction of the measurements that fell into the predicted interval."
+    )
+
+
+class PredictionQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
+    quantity: Annotated[
+        Literal["peak_bytes", "step_time_s"] | None, Field(description="Only of this quantity.")
+    ] = None

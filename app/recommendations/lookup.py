@@ -20,7 +20,6 @@ from app.errors import NothingComparable
 from app.recommendations import repository
 from app.validity.comparison import Conditions, compare, measured_with
 from optimizer.records import Recommendation
-from probes.devices.fingerprint import Fingerprint
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""
@@ -77,7 +76,7 @@ def lookup(database: Database, wanted: LookupQuestion) -> LookupResult:
             if each.study.get("time_scale", 1.0) == wanted.time_scale
         ]
         target = _target(session, wanted, candidates)
-        keys = {_key(each) for each in candidates}
+        keys = {each.fingerprint for each in candidates}
         known = devices.of_keys(session, keys)
     exact = _exact(candidates, known, wanted)
     if exact is not None:
@@ -85,12 +84,14 @@ def lookup(database: Database, wanted: LookupQuestion) -> LookupResult:
     ranked = [
         (rank, number, each)
         for number, each in enumerate(candidates)
-        if (rank := _rank(each, known.get(_key(each)), target, wanted)) is not None
+        if (rank := _rank(each, known.get(each.fingerprint), target, wanted)) is not None
     ]
     if not ranked:
         raise NothingComparable(_nothing(wanted, candidates))
     best = min(ranked)[2]
-    return LookupResult("prior", best, _differences(best, known.get(_key(best)), target, wanted))
+    return LookupResult(
+        "prior", best, _differences(best, known.get(best.fingerprint), target, wanted)
+    )
 
 
 def _exact(
@@ -98,8 +99,8 @@ def _exact(
 ) -> Recommendation | None:
     """Measured on this device, with this memory and source. The newest; without a given memory the
     newest of those with the most, since a smaller budget was an emulation."""
-    here = [each for each in candidates if _is_exact(each, known.get(_key(each)), wanted)]
-    if wanted.fingerprint is None and len({_key(each) for each in here}) != 1:
+    here = [each for each in candidates if _is_exact(each, known.get(each.fingerprint), wanted)]
+    if wanted.fingerprint is None and len({each.fingerprint for each in here}) != 1:
         return None  # a name such as cuda:0 means a device only where one machine has sent results
     if not here:
         return None
@@ -116,7 +117,7 @@ def _is_exact(each: Recommendation, record: DeviceRow | None, wanted: LookupQues
 
 def _is_same_device(each: Recommendation, record: DeviceRow | None, wanted: LookupQuestion) -> bool:
     if wanted.fingerprint is not None:
-        return _key(each) == wanted.fingerprint
+        return each.fingerprint == wanted.fingerprint
     return wanted.device is not None and wanted.device in (each.device, record and record.name)
 
 
@@ -152,17 +153,17 @@ def _target(
         record = devices.named(session, wanted.device)
     kind = wanted.kind or (record.kind if record else (wanted.device or "").partition(":")[0])
     class_key = wanted.class_key or (record.class_key if record else "")
-    return _Device(record, class_key, kind, _memory_of(record))
+    return _Device(record, class_key, kind, record.total_bytes if record else None)
 
 
 def _differences(
     each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuestion
 ) -> list[str]:
     """From what it was measured with to what is asked for."""
-    then = measured_with(each, _groups(record))
+    then = measured_with(each, record.groups if record else None)
     now = Conditions(
         fingerprint=wanted.fingerprint,
-        groups=_groups(target.record),
+        groups=target.record.groups if target.record else None,
         limit_bytes=wanted.memory_bytes or target.total_bytes,
         source_hash=wanted.workload_hash,
     )
@@ -172,12 +173,8 @@ def _differences(
     if now.fingerprint is None:  # the store has not seen the device that is asked for
         asked = wanted.device or wanted.kind or "none in particular"
         name = record.name if record else each.device
-        found.insert(0, f"device {name} ({_key(each)}) -> {asked}")
+        found.insert(0, f"device {name} ({each.fingerprint}) -> {asked}")
     return found
-
-
-def _groups(record: DeviceRow | None) -> Fingerprint | None:
-    return Fingerprint.from_dict(record.document) if record and record.document else None
 
 
 def _nothing(wanted: LookupQuestion, candidates: Sequence[Recommendation]) -> str:
@@ -190,12 +187,3 @@ def _nothing(wanted: LookupQuestion, candidates: Sequence[Recommendation]) -> st
         f"one like it{seen}. Measure it there with: tonnage tune {wanted.workload} --budget "
         f"{wanted.budget}"
     )
-
-
-def _key(each: Recommendation) -> str:
-    return str(each.valid.get("fingerprint", ""))
-
-
-def _memory_of(record: DeviceRow | None) -> int | None:
-    total = record.document.get("device_class", {}).get("total_bytes") if record else None
-    return total if isinstance(total, int) and total > 0 else None

@@ -13,7 +13,6 @@ from app.validity.comparison import Validity
 from app.validity.last_seen import hardware, validity
 from app.workloads import repository as workloads
 from optimizer.records import Recommendation
-from probes.devices.fingerprint import Fingerprint
 
 MOST = 1000
 """Recommendations that are looked at, newest first."""
@@ -50,7 +49,7 @@ def matrix(database: Database) -> list[MatrixRow]:
     by_key = {each.key: each for each in seen}
     rows: dict[tuple[str, str], MatrixRow] = {}
     for each in found:  # the newest first: what is there already is newer
-        key = str(each.valid.get("fingerprint", ""))
+        key = each.fingerprint
         record = by_key.get(key)
         place = (each.workload, _place(key, record))
         if place not in rows:
@@ -67,7 +66,5 @@ def budgets_of(rows: Sequence[MatrixRow], configured: Sequence[str]) -> list[str
 
 
 def _place(key: str, record: DeviceRow | None) -> str:
-    if record is None or not record.document:
-        return key
-    own = hardware(Fingerprint.from_dict(record.document))
-    return f"{record.kind} {sorted(own.items())}" if own else key
+    own = hardware(record) if record is not None else {}
+    return f"{record.kind} {sorted(own.items())}" if record is not None and own else key

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models import RecommendationRow
-from app.database.paging import newest_first
+from app.database.paging import equal_to, newest_first
 from app.database.upsert import upsert
 from optimizer.records import Recommendation
 
@@ -23,7 +23,7 @@ def save(session: Session, recommendation: Recommendation, study_id: str, scope_
         "workload": recommendation.workload,
         "budget": recommendation.budget,
         "device": recommendation.device,
-        "fingerprint": str(recommendation.valid.get("fingerprint", "")),
+        "fingerprint": recommendation.fingerprint,
         "scope_key": scope_key,
         "document": recommendation.to_dict(),
         "created_at": utc_now(),
@@ -38,7 +38,7 @@ def get(session: Session, recommendation_id: str) -> Recommendation | None:
 
 
 def text_of(session: Session, recommendation_id: str) -> str | None:
-    """The document as it is stored, which spares reading and writing JSON."""
+    """The document as it is stored, so that no JSON is parsed and written again."""
     return session.execute(
         select(cast(RecommendationRow.document, Text)).where(
             RecommendationRow.id == recommendation_id
@@ -68,7 +68,7 @@ def page(
     before: str | None = None,
     limit: int,
 ) -> list[Recommendation]:
-    """Newest first, by id; ``before`` is the id where the page before ended."""
+    """Newest first, by id; ``before`` is the id where the previous page ended."""
     row = RecommendationRow
     wanted = {
         row.workload: workload,
@@ -90,7 +90,7 @@ def newest_of_each(session: Session, limit: int) -> list[Recommendation]:
 
 
 def choices(session: Session) -> tuple[list[str], list[str], list[str]]:
-    """The workloads, budgets and devices that there are recommendations of."""
+    """The workloads, budgets and devices that have recommendations."""
     row = RecommendationRow
     found = session.execute(select(row.workload, row.budget, row.device).distinct()).all()
     workloads, budgets, devices = (sorted({each[i] for each in found}) for i in range(3))
@@ -99,13 +99,13 @@ def choices(session: Session) -> tuple[list[str], list[str], list[str]]:
 
 def of_study(session: Session, study_id: str) -> Recommendation | None:
     """The newest recommendation of a study."""
-    return _first(session, RecommendationRow.study_id == study_id)
+    found = _newest(session, [RecommendationRow.study_id == study_id], 1)
+    return found[0] if found else None
 
 
 def starting_with(session: Session, prefix: str, limit: int = 5) -> list[Recommendation]:
-    """Those whose id starts so, newest first."""
-    matches = RecommendationRow.id.startswith(prefix, autoescape=True)
-    return _select(session, [matches], limit, None)
+    """Those whose id starts with this text, newest first."""
+    return _newest(session, [RecommendationRow.id.startswith(prefix, autoescape=True)], limit)
 
 
 def listing(
@@ -118,36 +118,24 @@ def listing(
     before: datetime | None = None,
     limit: int = 100,
 ) -> list[Recommendation]:
-    """Newest first. ``device`` is a device's name here (``cuda:0``) or a fingerprint's key."""
+    """Newest first, those stored before ``before``. ``device`` is a device's name here
+    (``cuda:0``) or a fingerprint's key."""
     row = RecommendationRow
-    conditions: list[ColumnElement[bool]] = []
-    if workload is not None:
-        conditions.append(row.workload == workload)
-    if budget is not None:
-        conditions.append(row.budget == budget)
+    wanted = {row.workload: workload, row.budget: budget, row.fingerprint: fingerprint}
+    conditions = equal_to(wanted)
     if device is not None:
         conditions.append(or_(row.device == device, row.fingerprint == device))
-    if fingerprint is not None:
-        conditions.append(row.fingerprint == fingerprint)
-    return _select(session, conditions, limit, before)
+    if before is not None:
+        conditions.append(row.created_at < before)
+    return _newest(session, conditions, limit)
 
 
-def _first(session: Session, condition: ColumnElement[bool]) -> Recommendation | None:
-    found = _select(session, [condition], 1, None)
-    return found[0] if found else None
-
-
-def _select(
-    session: Session,
-    conditions: list[ColumnElement[bool]],
-    limit: int,
-    before: datetime | None,
+def _newest(
+    session: Session, conditions: list[ColumnElement[bool]], limit: int
 ) -> list[Recommendation]:
     row = RecommendationRow
-    statement = select(row).where(*conditions)
-    if before is not None:
-        statement = statement.where(row.created_at < before)
-    statement = statement.order_by(row.created_at.desc(), row.id.desc()).limit(limit)
+    order = (row.created_at.desc(), row.id.desc())
+    statement = select(row).where(*conditions).order_by(*order).limit(limit)
     return [_recommendation(found) for found in session.execute(statement).scalars()]
 
 

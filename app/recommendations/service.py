@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from app.database import Database
-from app.errors import NotFound
+from app.errors import required
 from app.names import nearest
 from app.recommendations import repository
 from optimizer.records import Recommendation, with_mean_cycle_time
@@ -25,36 +25,16 @@ class Choices(NamedTuple):
     devices: list[str]
 
 
-def latest(
-    database: Database,
-    workload: str | None = None,
-    budget: str | None = None,
-    device: str | None = None,
-) -> Recommendation | None:
-    """The newest recommendation, of those that match; ``None`` without one."""
-    found = listing(database, workload=workload, budget=budget, device=device, limit=1)
+def latest(database: Database, **wanted: str | None) -> Recommendation | None:
+    """The newest of the recommendations that match; ``None`` without one."""
+    found = listing(database, limit=1, **wanted)
     return found[0] if found else None
 
 
-def listing(
-    database: Database,
-    *,
-    workload: str | None = None,
-    budget: str | None = None,
-    device: str | None = None,
-    fingerprint: str | None = None,
-    limit: int = 100,
-) -> list[Recommendation]:
-    """Newest first. ``device`` is a name (``cuda:0``) or a fingerprint's key."""
+def listing(database: Database, *, limit: int = 100, **wanted: str | None) -> list[Recommendation]:
+    """Newest first; for the filters see ``repository.listing``."""
     with database.read() as session:
-        return repository.listing(
-            session,
-            workload=workload,
-            budget=budget,
-            device=device,
-            fingerprint=fingerprint,
-            limit=limit,
-        )
+        return repository.listing(session, limit=limit, **wanted)
 
 
 def of_study(database: Database, study_id: str) -> Recommendation | None:
@@ -64,7 +44,7 @@ def of_study(database: Database, study_id: str) -> Recommendation | None:
 
 
 def text(database: Database, recommendation_id: str) -> str:
-    """The document as JSON text, as it is stored. Raises ``NotFound``."""
+    """The stored document as JSON text. Raises ``NotFound``."""
 
     def load() -> str | None:
         with database.read() as session:
@@ -74,13 +54,11 @@ def text(database: Database, recommendation_id: str) -> str:
         return json.dumps(with_mean_cycle_time(json.loads(text)))  # of an earlier release
 
     found = database.unchanged.get(("recommendation", recommendation_id), load)
-    if found is None:
-        raise NotFound(f"There is no recommendation {recommendation_id}.")
-    return found
+    return required(found, f"recommendation {recommendation_id}")
 
 
 def choices(database: Database) -> Choices:
-    """What recommendations can be told apart by."""
+    """The values to filter recommendations by."""
     with database.read() as session:
         return Choices(*repository.choices(session))
 
@@ -89,13 +67,11 @@ def exactly(database: Database, recommendation_id: str) -> Recommendation:
     """By its whole id. Raises ``NotFound``."""
     with database.read() as session:
         found = repository.get(session, recommendation_id)
-    if found is None:
-        raise NotFound(f"There is no recommendation {recommendation_id}.")
-    return found
+    return required(found, f"recommendation {recommendation_id}")
 
 
 def get(database: Database, reference: str) -> Recommendation:
-    """By id, by the beginning of an id where only one starts so, or ``latest``.
+    """By id, by an unambiguous beginning of an id, or ``latest``.
 
     Raises ``InputError`` when there is none, or more than one.
     """
@@ -127,14 +103,14 @@ def get(database: Database, reference: str) -> Recommendation:
 def chosen(
     database: Database, reference: str, *, workload: str | None, budget: str | None
 ) -> Recommendation:
-    """``get``, where ``latest`` may mean the latest of a workload or a budget. Raises
-    ``InputError``."""
+    """As ``get``, but ``latest`` means the latest of the workload and the budget that are given.
+    Raises ``InputError``."""
     if reference != LATEST or not (workload or budget):
         return get(database, reference)
     found = latest(database, workload=workload, budget=budget)
     if found is None:
         raise InputError(
-            "No recommendation of that workload and budget is stored. See what is with: "
+            "No recommendation of that workload and budget is stored. List them all with: "
             "tonnage recommend --all"
         )
     return found

@@ -1,70 +1,38 @@
-"""Forgetting what is old, and nothing that an answer rests on."""
+"""Deleting old rows that no answer rests on."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from app.database import Database
 from app.retention import prune_repository as repository
 
 AT_ONCE = 500
-"""Rows deleted in one transaction: others who write need not wait for all of them."""
+"""Rows deleted in one transaction, so that other writers need not wait for all of them."""
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """How many were deleted, or would be."""
-
-    jobs: int
-    studies: int
-    measurements: int
-    checks: int
-
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
-
-    @property
-    def total(self) -> int:
-        return sum(self.to_dict().values())
-
-
-def plan(database: Database, before: datetime) -> Pruned:
-    """What ``prune`` would delete."""
+def plan(database: Database, before: datetime) -> dict[str, int]:
+    """How many rows ``prune`` would delete, by kind."""
+    old = repository.OLD.items()
     with database.read() as session:
-        return Pruned(
-            jobs=repository.count(session, repository.old_jobs(before)),
-            studies=repository.count(session, repository.old_studies(before)),
-            measurements=repository.count(session, repository.old_measurements(before)),
-            checks=repository.count(session, repository.old_checks(before)),
-        )
+        return {kind: repository.count(session, ids(before)) for kind, (_, ids) in old}
 
 
-def prune(database: Database, before: datetime) -> Pruned:
-    """Delete what was done with before then:
+def prune(database: Database, before: datetime) -> dict[str, int]:
+    """Delete what was done before then; returns the number of deleted rows by kind.
 
-    jobs that are over, with their events; studies without a recommendation; measurements that no
-    remaining study used; checks. A recommendation, its study and the measurements that this used
-    stay, however old.
+    Deletes jobs that are over, with their events; studies without a recommendation; measurements
+    that no remaining study used; checks. A recommendation stays however old it is, together with
+    its study and every measurement that the study used.
     """
-    jobs = _delete_all(database, repository.delete_jobs, before)
-    studies: list[str] = []
-    while True:
-        with database.write() as session:
-            gone = repository.delete_studies(session, before, AT_ONCE)
-        if not gone:
-            break
-        studies += gone
-    measurements = _delete_all(database, repository.delete_measurements, before)
-    checks = _delete_all(database, repository.delete_checks, before)
-    return Pruned(jobs, len(studies), measurements, checks)
+    return {kind: _delete_all(database, kind, before) for kind in repository.OLD}
 
 
-def _delete_all(database: Database, delete: repository.Delete, before: datetime) -> int:
+def _delete_all(database: Database, kind: str, before: datetime) -> int:
     total = 0
     while True:
         with database.write() as session:
-            count = delete(session, before, AT_ONCE)
+            count = repository.delete_some(session, kind, before, AT_ONCE)
         total += count
         if count == 0:
             return total

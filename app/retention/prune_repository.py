@@ -1,4 +1,4 @@
-"""All SQL of forgetting: which rows are old and needed by nothing."""
+"""All SQL of pruning: which rows are old and not needed any more."""
 
 from __future__ import annotations
 
@@ -19,24 +19,21 @@ from app.database.models import (
 )
 from app.tuning.state import ACTIVE, TERMINAL
 
-Delete = Callable[[Session, datetime, int], int]
-"""Deletes at most so many rows from before then; returns how many."""
-
 
 def old_jobs(before: datetime) -> Select[Any]:
     return select(JobRow.id).where(JobRow.state.in_(TERMINAL), JobRow.finished_at < before)
 
 
 def old_studies(before: datetime) -> Select[Any]:
-    """Not one that has an answer, or that a job is to go on with. One that is being run stores
-    something more often than that."""
+    """Studies without a recommendation that no active job will continue. A study that is running is
+    never old, because it stores something often."""
     answered = exists().where(RecommendationRow.study_id == StudyRow.id)
     awaited = exists().where(JobRow.study_id == StudyRow.id, JobRow.state.in_(ACTIVE))
     return select(StudyRow.id).where(StudyRow.updated_at < before, ~answered, ~awaited)
 
 
 def old_measurements(before: datetime) -> Select[Any]:
-    """Not one that a study used which stays."""
+    """Measurements that no remaining study used."""
     used = aliased(StudyMeasurementRow)
     stays = exists().where(
         used.measurement_id == MeasurementRow.id, used.study_id.not_in(old_studies(before))
@@ -54,29 +51,24 @@ def old_checks(before: datetime) -> Select[Any]:
     return select(CheckRow.id).where(CheckRow.created_at < before)
 
 
+OLD: dict[str, tuple[type[Any], Callable[[datetime], Select[Any]]]] = {
+    "jobs": (JobRow, old_jobs),
+    "studies": (StudyRow, old_studies),
+    "measurements": (MeasurementRow, old_measurements),
+    "checks": (CheckRow, old_checks),
+}
+"""By kind: its table, and the ids of its rows that may be deleted. In the order in which they are
+deleted: a study goes before the measurements that only it used."""
+
+
 def count(session: Session, ids: Select[Any]) -> int:
     return session.execute(select(func.count()).select_from(ids.subquery())).scalar_one()
 
 
-def delete_jobs(session: Session, before: datetime, limit: int) -> int:
-    return len(_delete(session, JobRow, old_jobs(before), limit))
-
-
-def delete_studies(session: Session, before: datetime, limit: int) -> list[str]:
-    """Returns their ids."""
-    return _delete(session, StudyRow, old_studies(before), limit)
-
-
-def delete_measurements(session: Session, before: datetime, limit: int) -> int:
-    return len(_delete(session, MeasurementRow, old_measurements(before), limit))
-
-
-def delete_checks(session: Session, before: datetime, limit: int) -> int:
-    return len(_delete(session, CheckRow, old_checks(before), limit))
-
-
-def _delete(session: Session, model: Any, ids: Select[Any], limit: int) -> list[Any]:
-    chosen = list(session.execute(ids.order_by(model.id).limit(limit)).scalars())
-    if chosen:
-        session.execute(delete(model).where(model.id.in_(chosen)))
-    return chosen
+def delete_some(session: Session, kind: str, before: datetime, limit: int) -> int:
+    """Delete at most ``limit`` old rows of a kind; returns how many were deleted."""
+    table, old = OLD[kind]
+    ids = list(session.execute(old(before).order_by(table.id).limit(limit)).scalars())
+    if ids:
+        session.execute(delete(table).where(table.id.in_(ids)))
+    return len(ids)

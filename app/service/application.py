@@ -26,7 +26,7 @@ from app.http import problems
 from app.http.problem_types import PAGE
 from app.http.reply import JsonReply
 from app.http.runtime import Service
-from app.measurements.prediction_routes import router as predictions
+from app.measurements.routes import prediction_router as predictions
 from app.measurements.routes import router as measurements
 from app.recommendations.routes import router as recommendations
 from app.runs.routes import router as runs

@@ -77,7 +77,7 @@ def measured_with(recommendation: Recommendation, groups: Fingerprint | None = N
     """The conditions of a recommendation. ``groups`` is the stored fingerprint of its device."""
     source_hash = recommendation.valid.get("workload_hash")
     return Conditions(
-        fingerprint=str(recommendation.valid.get("fingerprint", "")),
+        fingerprint=recommendation.fingerprint,
         groups=groups,
         limit_bytes=recommendation.limit_bytes,
         source_hash=None if source_hash is None else str(source_hash),

@@ -42,9 +42,8 @@ def validity(
     spec = entry.reference if entry else recommendation.workload
     options = recommendation.valid.get("workload_options") or {}
     described = kept(WORKLOAD, workload_key(spec, options, python))
-    key = str(recommendation.valid.get("fingerprint", ""))
     return compare(
         recommendation.workload,
-        measured_with(recommendation, devices.fingerprint_of(database, key)),
+        measured_with(recommendation, devices.fingerprint_of(database, recommendation.fingerprint)),
         conditions_of(here, described["source_hash"] if described else None),
     )

@@ -38,9 +38,8 @@ def validity(
     known: Sequence[WorkloadRow],
 ) -> Validity:
     """``seen`` and ``known`` are the stored devices and workloads, last seen first."""
-    key = str(recommendation.valid.get("fingerprint", ""))
-    own = next((record for record in seen if record.key == key and record.document), None)
-    then = measured_with(recommendation, _fingerprint(own) if own else None)
+    own = next((record for record in seen if record.key == recommendation.fingerprint), None)
+    then = measured_with(recommendation, own.groups if own else None)
     device = _last_of_hardware(own, seen) if own else None
     now = Conditions(
         fingerprint=device.key if device else None,
@@ -50,22 +49,21 @@ def validity(
     return compare(recommendation.workload, then, now)
 
 
-def hardware(fingerprint: Fingerprint) -> dict[str, str]:
+def hardware(device: DeviceRow) -> dict[str, str]:
     """What distinguishes this very device from every other; empty where that is not known."""
-    known = {name: fingerprint.identity.get(name) for name in HARDWARE}
+    identity = device.groups.identity if device.groups else {}
+    known = {name: identity.get(name) for name in HARDWARE}
     return {name: value for name, value in known.items() if isinstance(value, str)}
 
 
 def _last_of_hardware(own: DeviceRow, seen: Sequence[DeviceRow]) -> Fingerprint | None:
     """The fingerprint that this hardware had last; ``None`` where its hardware is not known."""
-    same = hardware(_fingerprint(own))
+    same = hardware(own)
     for record in seen:
         if record.key == own.key:
             return None  # not seen with other software since
-        if record.document and record.kind == own.kind:
-            now = _fingerprint(record)
-            if hardware(now) == same != {}:
-                return now
+        if record.kind == own.kind and hardware(record) == same != {}:
+            return record.groups
     return None
 
 
@@ -83,7 +81,3 @@ def _last_source(recommendation: Recommendation, known: Sequence[WorkloadRow]) -
 
 def _same(options: object, others: object) -> bool:
     return json.dumps(options, sort_keys=True) == json.dumps(others, sort_keys=True)
-
-
-def _fingerprint(record: DeviceRow) -> Fingerprint:
-    return Fingerprint.from_dict(record.document)

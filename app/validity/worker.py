@@ -73,8 +73,9 @@ def _validity(
     source_hash = _source_hash(view, workload)
     if source_hash is None:
         return absent(f"Workload {recommendation.workload} cannot be loaded here now.")
-    key = str(recommendation.valid.get("fingerprint", ""))
-    then = measured_with(recommendation, devices.fingerprint_of(database, key))
+    then = measured_with(
+        recommendation, devices.fingerprint_of(database, recommendation.fingerprint)
+    )
     now = Conditions(fingerprint=current.key, groups=current, source_hash=source_hash)
     return compare(recommendation.workload, then, now)
 

@@ -23,7 +23,8 @@ def save(
     options: dict[str, Any] | None = None,
     replace: bool = True,
 ) -> int:
-    """Add a workload or refresh it; with ``replace=False`` only its last sighting."""
+    """Add a workload, or update what is known of it; with ``replace=False`` only the time when it
+    was last seen. Returns its id."""
     now = utc_now()
     values = {
         "reference": reference,
@@ -55,7 +56,7 @@ def listing(session: Session) -> list[WorkloadRow]:
 def page(
     session: Session, *, workload: str | None = None, before: int | None = None, limit: int
 ) -> list[WorkloadRow]:
-    """First seen last; ``before`` is the id where the page before ended."""
+    """Newest first; ``before`` is the id where the previous page ended."""
     row = WorkloadRow
     wanted = {row.reference: workload}
     statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)

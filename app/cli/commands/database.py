@@ -85,12 +85,12 @@ def prune(
 
     before = utc_now() - age
     found = pruning.plan(store, before) if dry_run else pruning.prune(store, before)
-    problem = "" if dry_run or not found.total else compact(store)
+    problem = "" if dry_run or not any(found.values()) else compact(store)
     if json_:
-        print_json({"dry_run": dry_run, "before": before.isoformat(), **found.to_dict()})
+        print_json({"dry_run": dry_run, "before": before.isoformat(), **found})
     else:
         verb = "Would delete" if dry_run else "Deleted"
-        counts = ", ".join(f"{count} {name}" for name, count in found.to_dict().items())
+        counts = ", ".join(f"{count} {name}" for name, count in found.items())
         typer.echo(f"{verb}, older than {older_than}: {counts}.")
     if problem:
         stderr().print(problem, markup=False)

@@ -19,7 +19,7 @@ from app.http.fields import LARGEST
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
-from app.measurements import prediction_service as predictions
+from app.measurements import predictions
 from app.measurements import repository as measurements
 from app.measurements.service import get
 from app.recommendations import repository as recommendations

@@ -113,10 +113,10 @@ def side_of(database: Database, reference: str) -> ComparedSide:
             if found is None or not document:
                 raise NotFound(f"There is no recommendation {reference} with stored evidence.")
             run, title = Measurement.from_dict(document), title_of(found)
-            key = str(found.valid.get("fingerprint", ""))
+            key = found.fingerprint
         device = devices.find(session, key)
     name = device.name if device else run.device
-    known = Fingerprint.from_dict(device.document) if device and device.document else None
+    known = device.groups if device else None
     return ComparedSide(
         Result(reference, title, run.workload, run.device, name, run.config, run), known
     )

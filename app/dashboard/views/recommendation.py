@@ -101,7 +101,7 @@ def view(database: Database, recommendation: Recommendation) -> RecommendationVi
     with database.read() as session:
         records = measurements.of_configs(session, study_id, wanted)
         grades = measurements.grades(session, study_id)
-        device = devices.find(session, str(recommendation.valid.get("fingerprint", "")))
+        device = devices.find(session, recommendation.fingerprint)
     return build(
         recommendation,
         records,

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from app.measurements import service as measurements
-from app.measurements.schemas import GrowthIn, MeasurementIn, StepTimeIn, TraceIn, VerdictName
+from app.measurements.schemas import GrowthIn, MeasurementIn, StepTimeIn, TraceIn
 from optimizer.records import Scope
 from probes.measurement import Growth, Measurement, Purpose, StepTime, Trace, Verdict
 from tests.app import factories
@@ -28,8 +28,12 @@ def test_the_schema_has_the_fields_of_the_record(schema, record):
     assert set(schema.model_fields) == {each.name for each in fields(record)}
 
 
-def test_the_schema_knows_every_verdict():
-    assert set(VerdictName.__args__) == {str(verdict) for verdict in Verdict}
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_can_be_sent_and_is_shown(api, verdict):
+    sent = api.post("/v1/measurements", json=body(verdict=str(verdict)))
+    assert sent.status_code == 201, sent.text
+    (found,) = api.get("/v1/measurements", params={"verdict": str(verdict)}).json()["items"]
+    assert found["verdict"] == str(verdict)
 
 
 def test_what_was_sent_is_found_and_complete(api):

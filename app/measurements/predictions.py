@@ -1,4 +1,4 @@
-"""Grading predictions: per workload and quantity, how large the error is."""
+"""Grading predictions: how large the error is, by workload and quantity."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.database import Database
-from app.measurements import prediction_repository
-from app.measurements.prediction_repository import Graded
+from app.measurements import repository
+from optimizer.records import Grade
 
 NEWEST = 10_000
-"""Predictions that are graded: how good they are now, not how bad they once were."""
+"""How many predictions are graded: old ones say nothing about how good predictions are now."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class PredictionErrors:
     quantity: str
     count: int
     median_error: float
-    """Of absolute errors, as ``p95_error``."""
+    """Median of the absolute errors; ``p95_error`` is their 95th percentile."""
     p95_error: float
     median_bias: float
-    """Of signed errors; positive when too much is predicted."""
+    """Median of the signed errors; positive when predictions are too high."""
     within_interval: float
     """Fraction of the measurements that fell into the predicted interval."""
 
@@ -36,21 +36,20 @@ class PredictionErrors:
 def errors(
     database: Database, *, workload: str | None = None, quantity: str | None = None
 ) -> list[PredictionErrors]:
-    """Of the newest ``NEWEST`` predictions, by workload and quantity."""
+    """The errors of the newest ``NEWEST`` predictions, by workload and quantity."""
     with database.read() as session:
-        graded = prediction_repository.newest(
+        newest = repository.newest_grades(
             session, workload=workload, quantity=quantity, limit=NEWEST
         )
-    groups: dict[tuple[str, str], list[Graded]] = defaultdict(list)
-    for each in graded:
-        groups[each.workload, each.quantity].append(each)
+    groups: dict[tuple[str, str], list[Grade]] = defaultdict(list)
+    for name, grade in newest:
+        groups[name, grade.quantity].append(grade)
     return [_errors(name, quantity, group) for (name, quantity), group in sorted(groups.items())]
 
 
-def _errors(workload: str, quantity: str, group: Sequence[Graded]) -> PredictionErrors:
-    signed = [each.predicted / each.measured - 1 for each in group]
+def _errors(workload: str, quantity: str, group: Sequence[Grade]) -> PredictionErrors:
+    signed = [each.error for each in group if each.error is not None]
     absolute = sorted(abs(error) for error in signed)
-    inside = sum(each.low <= each.measured <= each.high for each in group)
     return PredictionErrors(
         workload=workload,
         quantity=quantity,
@@ -58,5 +57,5 @@ def _errors(workload: str, quantity: str, group: Sequence[Graded]) -> Prediction
         median_error=statistics.median(absolute),
         p95_error=absolute[math.ceil(0.95 * len(absolute)) - 1],
         median_bias=statistics.median(signed),
-        within_interval=inside / len(group),
+        within_interval=sum(each.is_within_interval for each in group) / len(group),
     )
