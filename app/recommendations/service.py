@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.database import Database
 from app.errors import required
@@ -25,13 +25,13 @@ class Choices(NamedTuple):
     devices: list[str]
 
 
-def latest(database: Database, **wanted: str | None) -> Recommendation | None:
+def latest(database: Database, **wanted: Any) -> Recommendation | None:
     """The newest of the recommendations that match; ``None`` without one."""
     found = listing(database, limit=1, **wanted)
     return found[0] if found else None
 
 
-def listing(database: Database, *, limit: int = 100, **wanted: str | None) -> list[Recommendation]:
+def listing(database: Database, *, limit: int = 100, **wanted: Any) -> list[Recommendation]:
     """Newest first; for the filters see ``repository.listing``."""
     with database.read() as session:
         return repository.listing(session, limit=limit, **wanted)
