@@ -19,6 +19,7 @@ from typing import Any
 
 from probes import levers
 from probes.black_box import template
+from probes.black_box.launchers import Target, how_to_install, target_of
 from probes.black_box.steps import DEFAULT_STEP, as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
@@ -72,6 +73,11 @@ class Command:
         """The word that names what is run; empty with a shell."""
         return "" if self.shell else template.split(self.template)[0]
 
+    @property
+    def target(self) -> Target:
+        """What is started in the end; empty with a shell."""
+        return Target() if self.shell else target_of(template.split(self.template))
+
     def check(self) -> None:
         """Everything that can be told without running it. Raises ``InputError``."""
         if "\0" in self.template:
@@ -119,15 +125,16 @@ class Command:
             return
         program = self.program
         if program != "{python}" and not _find_program(program, self.folder):
+            raise InputError(_no_program(program, self.folder))
+        script, module = self.target.script, self.target.module
+        is_file = (self.folder / script).is_file()
+        if script.endswith((".py", ".sh")) and "{" not in script and not is_file:
+            raise InputError(f"There is no file {script} in {self.folder}.")
+        package = module.partition(".")[0]
+        if module and (self.folder / package).is_dir() and not module_file(module, self.folder):
             raise InputError(
-                f"There is no program {program!r}: neither in {self.folder} nor on the PATH. "
-                "Correct the command; {python} stands for the interpreter of --python."
+                f"There is no module {module} in {self.folder}, where {package} is a folder."
             )
-        for word in template.split(self.template)[1:]:
-            if word.endswith(".py") and not word.startswith("-") and "{" not in word:
-                if not (self.folder / word).is_file():
-                    raise InputError(f"There is no file {word} in {self.folder}.")
-                return
 
     def check_values(self, config: Mapping[str, Any]) -> None:
         """Raises ``InputError`` for a value that the command has no place for, and for a text that
@@ -187,10 +194,13 @@ def reference(name: str, options: Mapping[str, Any], registered: str = "") -> Wo
 
 
 def name_of(text: str) -> str:
-    """A short name for a command: its script, else its program."""
+    """A short name for a command: its script or module, else its program."""
     words = template.split(text)
-    script = next((w for w in words[1:] if w.endswith((".py", ".sh")) and "{" not in w), words[0])
-    return Path(script).name[:100]
+    name = target_of(words).name
+    if not name or "{" in name:
+        scripts = (w for w in words[1:] if w.endswith((".py", ".sh")) and "{" not in w)
+        name = Path(next(scripts, words[0])).name
+    return name[:100]
 
 
 def command_of(workload: WorkloadRef) -> Command:
@@ -237,11 +247,52 @@ def _check_type(name: str, value: Any) -> None:
 
 
 def interpreter_of(command: Command) -> str | None:
-    """The Python that the command starts, if that can be told from its first word."""
-    program = command.program
-    if not re.fullmatch(r"python[\d.]*", Path(program).name):
+    """The Python that trains, if that can be told: the command starts it, or it is the one that a
+    launcher such as ``torchrun`` is installed beside."""
+    python = command.target.python
+    if not python or python == "{python}":
         return None
-    return _find_program(program, command.folder)
+    path = _find_program(python, command.folder)
+    if path is None or re.fullmatch(r"python[\d.]*", Path(python).name):
+        return path
+    return _interpreter_beside(Path(path))
+
+
+def module_file(module: str, folder: Path) -> Path | None:
+    """The file that ``python -m module`` runs, where it lies below ``folder``."""
+    path = folder / Path(*module.split("."))
+    for file in (path.with_name(f"{path.name}.py"), path / "__main__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def _interpreter_beside(launcher: Path) -> str | None:
+    """The interpreter in the first line of an installed program."""
+    try:
+        with launcher.open("rb") as file:
+            first = file.readline(1000).decode(errors="replace")
+    except OSError:
+        return None
+    path = Path(first.removeprefix("#!").strip())
+    is_python = first.startswith("#!/") and re.fullmatch(r"python[\d.]*", path.name)
+    return str(path) if is_python and os.access(path, os.X_OK) else None
+
+
+def _no_program(program: str, folder: Path) -> str:
+    where = f"There is no program {program!r}: neither in {folder} nor on the PATH."
+    if re.match(r"[A-Za-z_]\w*=", program):
+        return (
+            f"{where} Without a shell a variable cannot be set like this: begin the command with "
+            "`env`, or use [commands.NAME.env] in tonnage.toml."
+        )
+    beside = Path(sys.executable).with_name(program)
+    if "/" not in program and os.access(beside, os.X_OK):
+        return f"{where} Tonnage's own environment has {beside}: write this path to use it."
+    return f"{where} " + (
+        how_to_install(program)
+        or "Correct the command; {python} stands for the interpreter of --python."
+    )
 
 
 def _find_program(program: str, folder: Path) -> str | None:

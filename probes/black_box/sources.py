@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from probes.black_box import template
-from probes.black_box.command import Command, command_of
+from probes.black_box.command import Command, command_of, module_file
+from probes.black_box.launchers import Target, commands_in, target_of
 from probes.job import WorkloadRef
 from probes.space import dimension_to_dict
 
 SOURCES = {".py", ".sh", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini"}
 MOST_SOURCES = 2000
+_DEEPEST = 4
+"""Shell scripts that start each other are followed this far."""
 SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "venv"}
 
 
@@ -38,8 +41,9 @@ def describe(workload: WorkloadRef) -> dict[str, Any]:
 def source_hash(command: Command) -> str:
     """Sixteen hex digits over the command and the sources it names.
 
-    Those are the files in its words that are programs or configurations, and every ``.py`` file
-    below the folder of a script. Data and what the command writes itself are not looked at.
+    Those are the files in its words that are programs or configurations, every ``.py`` file below
+    the folder of a script or of a module that a launcher starts, and the same for the commands in
+    a shell script. Data and what the command writes itself are not looked at.
     """
     digest = hashlib.sha256()
     facts = [
@@ -58,17 +62,55 @@ def source_hash(command: Command) -> str:
 
 
 def _sources(command: Command) -> set[Path]:
-    found: set[Path] = set()
     words = command.template.split() if command.shell else template.split(command.template)
+    found: set[Path] = set()
     for word in words:
-        path = command.folder / word.rpartition("=")[2]
-        if path.suffix not in SOURCES or not path.is_file():
-            continue
-        found.add(path.resolve())
-        if path.suffix == ".py":
-            beside = list(_python_files(path.resolve().parent))
-            found.update(beside if len(beside) <= MOST_SOURCES else [])
+        found |= _of_word(command.folder, word)
+    started = commands_in(command.template) if command.shell else [words]
+    for each in started:
+        found |= _of_target(command.folder, target_of(each))
+    for script in [path for path in found if path.suffix == ".sh"]:
+        _follow_shell(command.folder, script, found, _DEEPEST)
     return found
+
+
+def _of_word(folder: Path, word: str) -> set[Path]:
+    """The file that a word or the value of an option names, with the code beside a script."""
+    path = folder / word.rpartition("=")[2]
+    if path.suffix not in SOURCES or not path.is_file():
+        return set()
+    beside = _beside(path.resolve().parent) if path.suffix == ".py" else set()
+    return {path.resolve()} | beside
+
+
+def _of_target(folder: Path, target: Target) -> set[Path]:
+    """What a launcher starts: the code below ``folder`` for a module, as Python would find it."""
+    if not target.module:
+        return _of_word(folder, target.script)
+    path = module_file(target.module, folder)
+    return (
+        set()
+        if path is None
+        else {path.resolve()} | (_beside(folder.resolve()) or _beside(path.resolve().parent))
+    )
+
+
+def _follow_shell(folder: Path, script: Path, found: set[Path], deep: int) -> None:
+    """Add what a shell script starts, and the files that its commands name."""
+    for words in commands_in(script.read_text(errors="replace")):
+        new = _of_target(folder, target_of(words)).union(*(_of_word(folder, w) for w in words))
+        new -= found
+        found |= new
+        if deep:
+            for path in new:
+                if path.suffix == ".sh":
+                    _follow_shell(folder, path, found, deep - 1)
+
+
+def _beside(folder: Path) -> set[Path]:
+    """Every ``.py`` file below a folder; none where there are too many for a project."""
+    beside = set(_python_files(folder))
+    return beside if len(beside) <= MOST_SOURCES else set()
 
 
 def _python_files(folder: Path) -> Iterator[Path]:

@@ -292,3 +292,22 @@ def _lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        "torch.distributed.run --standalone --nproc-per-node 2",
+        "accelerate.commands.launch --cpu --num_processes 1",
+    ],
+)
+def test_a_launcher_and_its_ranks_are_measured_and_ended(launcher: str) -> None:
+    command = f"{sys.executable} -m {launcher} {SCRIPT} --mode starts-others"
+    workload = reference("script.py", {"command": f"{command} --batch-size {{batch_size}}"})
+    patient = Timeouts(startup_s=240.0, step_s=60.0, probe_s=300.0)
+    wanted = ProbeJob(workload, {}, 8, "cpu", BRACKET_PLAN, 8 * 2**30, 0.0)
+    m = prober(patient).probe(wanted)
+    assert m.passed, m.reason
+    assert m.environment["steps_from"].startswith("Steps: from lines like `step 1 loss")
+    others = _others(m.stdout_tail)
+    assert not any(psutil.pid_exists(pid) for pid in others)

@@ -1,0 +1,205 @@
+"""What a command starts in the end, whatever launcher stands in front of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes.black_box.command import command_of, interpreter_of, name_of, reference
+from probes.black_box.launchers import Target, commands_in, how_to_install, target_of
+from probes.black_box.sources import describe
+from probes.errors import InputError
+
+SCRIPTS = [
+    "python train.py --lr 1",
+    "{python} -u -X dev train.py",
+    "python -m torch.distributed.run --standalone --nproc-per-node 2 train.py x.py",
+    "torchrun --standalone --nproc_per_node=2 train.py --config a.yaml",
+    "torchrun --nnodes 1 --nproc_per_node 2 train.py",
+    "accelerate launch train.py",
+    "accelerate launch --cpu --num_processes 1 --mixed_precision no train.py --lr 1",
+    "accelerate launch --config_file cpu.yaml --quiet train.py",
+    "deepspeed --num_gpus 2 train.py --deepspeed ds.json",
+    "uv run train.py",
+    "uv run --with rich --frozen train.py",
+    "uv run -- python train.py",
+    "uv run --no-sync accelerate launch --cpu train.py",
+    "uv run torchrun --standalone train.py",
+    "conda run -n torch --no-capture-output python train.py",
+    "poetry run python train.py",
+    "env -u LANG OMP_NUM_THREADS=1 B={batch_size} nice -n 10 python train.py",
+    "nohup nice -10 python3.11 train.py",
+    "stdbuf -oL python train.py",
+    "torchrun --no-python python train.py",
+    "srun --gres=gpu:1 python train.py",
+]
+MODULES = [
+    "python -m package.train --lr 1",
+    "python -um package.train",
+    "torchrun --nproc_per_node 2 -m package.train",
+    "torchrun --nproc_per_node=2 --module package.train --lr 1",
+    "accelerate launch --cpu -m package.train",
+    "{python} -m accelerate.commands.launch --cpu --module package.train",
+    "uv run -m package.train",
+    "uv run python -m package.train",
+]
+
+
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_the_script_behind_a_launcher(command: str) -> None:
+    target = target_of(shlex.split(command))
+    assert (target.script, target.module) == ("train.py", "")
+    assert name_of(command) == "train.py"
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_the_module_behind_a_launcher(command: str) -> None:
+    target = target_of(shlex.split(command))
+    assert (target.script, target.module) == ("", "package.train")
+    assert name_of(command) == "package.train"
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        ("bash -x jobs/train.sh 8", Target("jobs/train.sh")),
+        ("bash -e -o pipefail train.sh", Target("train.sh")),
+        ("./train.sh 8", Target("./train.sh")),
+        ("bash -c 'python train.py'", Target()),
+        ("python -c 'import x'", Target(python="python")),
+        ("./trainer 8", Target()),
+        ("accelerate config", Target(python="accelerate")),
+        ("uv sync", Target(python=".venv/bin/python")),
+        ("torchrun", Target(python="torchrun")),
+    ],
+)
+def test_other_programs(command: str, target: Target) -> None:
+    assert target_of(shlex.split(command)) == target
+
+
+def test_the_commands_of_a_shell_script() -> None:
+    text = (
+        "#!/bin/bash\nset -e  # stop\nexport A=1\ncd x && B=2 python a.py \\\n  --lr 1 | tee log\n"
+        "echo 'open\nif [ -f b.py ]; then torchrun b.py; fi\n"
+    )
+    found = list(commands_in(text))
+    assert ["python", "a.py", "--lr", "1"] in found
+    assert ["tee", "log"] in found
+    assert "b.py" in [word for words in found for word in words]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "train.py").write_text("import package.model\n")
+    (tmp_path / "package" / "model.py").write_text("WIDTH = 1\n")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "train.sh").write_text(
+        'set -e\nOMP_NUM_THREADS=1 torchrun --standalone \\\n  scripts/run.py --batch "$1"\n'
+    )
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "run.py").write_text("")
+    (tmp_path / "scripts" / "data.py").write_text("")
+    return tmp_path
+
+
+def hash_of(project: Path, command: str, **more: object) -> str:
+    workload = reference("x", {"command": command, "cwd": str(project), **more})
+    found: str = describe(workload)["source_hash"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("{python} -m package.train --b {batch_size}", "package/model.py"),
+        ("{python} -m torch.distributed.run -m package.train {batch_size}", "package/model.py"),
+        ("bash jobs/train.sh {batch_size}", "jobs/train.sh"),
+        ("bash jobs/train.sh {batch_size}", "scripts/run.py"),
+        ("bash jobs/train.sh {batch_size}", "scripts/data.py"),
+        ("nice -n 1 {python} -m package {batch_size}", "package/__main__.py"),
+    ],
+)
+def test_the_hash_follows_what_a_launcher_starts(project: Path, command: str, file: str) -> None:
+    (project / "package" / "__main__.py").write_text("")
+    before = hash_of(project, command)
+    (project / "output.txt").write_text("written by the run")
+    assert hash_of(project, command) == before
+    (project / file).write_text("WIDTH = 2\n")
+    assert hash_of(project, command) != before
+
+
+def test_the_hash_follows_what_a_command_in_a_shell_starts(project: Path) -> None:
+    command = "cd . && {python} -m package.train {batch_size}"
+    before = hash_of(project, command, shell=True)
+    (project / "package" / "model.py").write_text("WIDTH = 2\n")
+    assert hash_of(project, command, shell=True) != before
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("{python} -m torch.distributed.run trian.py {batch_size}", "There is no file trian.py"),
+        ("bash trian.sh {batch_size}", "There is no file trian.sh"),
+        ("nice {python} trian.py {batch_size}", "There is no file trian.py"),
+        ("{python} -m package.trian {batch_size}", "There is no module package.trian"),
+        ("A=1 {python} package/train.py {batch_size}", r"begin the command with `env`"),
+    ],
+)
+def test_what_is_missing_behind_a_launcher(project: Path, command: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hash_of(project, command)
+
+
+def test_a_module_that_is_installed_elsewhere_is_not_missing(project: Path) -> None:
+    assert hash_of(project, "{python} -m some_package.train {batch_size}")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("torchrun package/train.py", ("pip install torch`", "{python} -m torch.distributed.run")),
+        ("accelerate launch package/train.py", ("pip install accelerate`", "accelerate launch")),
+        ("uv run package/train.py", ("pip install uv`",)),
+        ("deepspeed package/train.py", ("pip install deepspeed`",)),
+    ],
+)
+def test_a_launcher_that_is_not_installed(
+    project: Path, command: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(InputError) as failure:
+        hash_of(project, f"{command} {{batch_size}}")
+    assert all(word in str(failure.value) for word in words), str(failure.value)
+    assert how_to_install("train") == ""
+
+
+def test_a_launcher_beside_our_own_interpreter_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = project / "torchrun"
+    launcher.write_text(f"#!{sys.executable}\n")
+    launcher.chmod(0o755)
+    own = sys.executable
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sys, "executable", str(project / "python"))
+    with pytest.raises(InputError, match="write this path"):
+        hash_of(project, "torchrun package/train.py {batch_size}")
+    command = f"{launcher} package/train.py {{batch_size}}"
+    found = command_of(reference("x", {"command": command, "cwd": str(project)}))
+    assert interpreter_of(found) == own
+
+
+def test_the_interpreter_of_uv_is_the_project_s(project: Path) -> None:
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / "uv").write_text("#!/bin/sh\n")
+    (project / "uv").chmod(0o755)
+    options = {"command": "./uv run package/train.py {batch_size}", "cwd": str(project)}
+    assert interpreter_of(command_of(reference("x", options))) is None
+    python = project / ".venv" / "bin" / "python"
+    python.symlink_to(sys.executable)
+    assert interpreter_of(command_of(reference("x", options))) == str(python)
