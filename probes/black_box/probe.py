@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from probes.black_box.command import command_of
+from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge
@@ -31,6 +32,8 @@ class CommandProber:
         self._footprints: dict[tuple[str, int | None, float], Footprint] = {}
         self._stepped: set[str] = set()
         """Commands that have been seen to make steps."""
+        self._learned: dict[str, EarlierRun] = {}
+        """What counted the steps in the output of each command."""
         self._passed: dict[str, list[Measurement]] = {}
 
     def probe(
@@ -48,11 +51,14 @@ class CommandProber:
             self._footprints[key] = self._footprint(job)
         footprint = self._footprints[key]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
-        run = CommandRun(job, command, self.python, self.timeouts, footprint, on_progress)
+        earlier = self._learned.get(command.template)
+        run = CommandRun(job, command, self.python, self.timeouts, footprint, on_progress, earlier)
         seen = run.observe(telemetry)
         measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
         if measurement.steps:
             self._stepped.add(command.template)
+            if learned := run.reader.learned:
+                self._learned[command.template] = learned
         if measurement.passed:
             config = f"{command.template} {sorted(job.config.items(), key=str)}"
             smaller = self._passed.setdefault(config, [])

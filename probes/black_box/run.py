@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from probes.black_box import gpu, template
 from probes.black_box.command import Command
+from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.logs import StepLog, open_log
 from probes.black_box.resident import ResidentTree
@@ -104,6 +105,7 @@ class CommandRun:
         timeouts: Timeouts,
         footprint: Footprint,
         on_progress: Progress | None = None,
+        earlier: EarlierRun | None = None,
     ) -> None:
         self.job = job
         self.command = command
@@ -114,7 +116,7 @@ class CommandRun:
         self.clock = StepClock()
         self.was_printing = False
         samples = job.batch_size * job.accumulation
-        self.reader = StepReader(command.step, samples, command.dataset_size)
+        self.reader = StepReader(command.step, samples, command.dataset_size, earlier)
         self.notes: list[str] = []
         self.cap = self._cap()
         self.watch = StepWatch(job.plan, self.cap)

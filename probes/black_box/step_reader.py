@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.text import LineSplitter
 from probes.black_box.steps import OutputSteps, Seen
@@ -33,13 +34,20 @@ class StepReader:
         pattern: regular expression of the steps; empty to find them in the output.
         batch_size: samples per optimizer step, for output that counts samples.
         dataset_size: samples per epoch, where known.
+        earlier: what an earlier run of the same command took for the steps.
     """
 
-    def __init__(self, pattern: str, batch_size: int, dataset_size: int | None) -> None:
+    def __init__(
+        self,
+        pattern: str,
+        batch_size: int,
+        dataset_size: int | None,
+        earlier: EarlierRun | None = None,
+    ) -> None:
         self._pattern = pattern
         self._by_pattern: dict[str, OutputSteps] = {}
         self._splitters: dict[str, LineSplitter] = {}
-        self._finder = StepFinder(batch_size, dataset_size)
+        self._finder = StepFinder(batch_size, dataset_size, earlier)
         self._batch_size = batch_size
         self._first_line_s: float | None = None
         self._is_told = False
@@ -55,6 +63,11 @@ class StepReader:
     def source(self) -> str:
         """What the steps are read from, in one sentence; empty until that is decided."""
         return self._finder.choice.description if self._finder.choice else ""
+
+    @property
+    def learned(self) -> EarlierRun | None:
+        """What the next run of the same command can be told."""
+        return self._finder.learned
 
     @property
     def pattern(self) -> str:

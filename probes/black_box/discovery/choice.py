@@ -61,9 +61,18 @@ class Choice:
         return f"{words}. {self.rival}" if self.rival else f"{words}."
 
 
-def choice_of(track: Track, batch_size: int | None, dataset_size: int | None) -> Choice:
-    """The choice that a candidate stands for."""
-    per, is_certain = samples_per_step(track, batch_size, dataset_size)
+def choice_of(
+    track: Track,
+    batch_size: int | None,
+    dataset_size: int | None,
+    counts_samples: bool | None = None,
+) -> Choice:
+    """The choice that a candidate stands for. ``counts_samples``: whether its number counts
+    samples, where that is known already."""
+    if counts_samples is None:
+        per, is_certain = samples_per_step(track, batch_size, dataset_size)
+    else:
+        per, is_certain = ((batch_size or 1) if counts_samples else 1), True
     pattern = pattern_of(track, per)
     rival = ""
     if not is_certain:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from probes.black_box.discovery.choice import Choice, shortened
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import Line
 
 MOST_KEPT = 50
 SHOWN = 5
+_FRACTION_OF_EPOCH = re.compile(r"\bepoch\W{0,6}\d+\.\d", re.IGNORECASE)
 
 
 class Examples:
@@ -33,6 +36,13 @@ class Examples:
         words = f"{lines:,} lines were printed, and none of them was recognised as a step."
         if shown:
             words += "\nLines with numbers:\n" + "\n".join(f"  {text}" for text in shown)
+        if likely is not None and _FRACTION_OF_EPOCH.search(likely.example):
+            return (
+                f"{words}\nLines like `{shortened(likely.example)}` tell a fraction of an epoch "
+                "and no step. Let the program print the step's number or its progress bar "
+                "(transformers: --disable_tqdm False), or let it print such a line after each "
+                f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
+            )
         if likely is not None:
             return (
                 f"{words}\nThe likeliest are lines like `{shortened(likely.example)}`. If they "

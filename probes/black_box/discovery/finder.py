@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.choice import Choice, choice_of, step_number
+from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
 from probes.black_box.discovery.losses import loss_in
@@ -57,9 +58,17 @@ class StepFinder:
     Args:
         batch_size: samples per step, for output that counts samples.
         dataset_size: samples per epoch, where known; it tells samples from batches.
+        earlier: what an earlier run of the same program took for the steps. It is taken again as
+            soon as it moves; the usual rules apply once it has let others pass for long.
     """
 
-    def __init__(self, batch_size: int | None = None, dataset_size: int | None = None) -> None:
+    def __init__(
+        self,
+        batch_size: int | None = None,
+        dataset_size: int | None = None,
+        earlier: EarlierRun | None = None,
+    ) -> None:
+        self._earlier = earlier
         self.batch_size = batch_size
         self.dataset_size = dataset_size
         self.choice: Choice | None = None
@@ -227,7 +236,14 @@ class StepFinder:
     def _replaces(self, track: Track) -> bool:
         """Whether this candidate is to be the choice from now on."""
         chosen = self._chosen
-        if track is chosen or not track.is_ready(self.batch_size):
+        if track is chosen:
+            return False
+        if chosen is None and self._earlier is not None:
+            if self._earlier.is_same(track):
+                return track.growth.ups > 0 and track.growth.is_monotone
+            if self._earlier.may_still_come(track):
+                return False
+        if not track.is_ready(self.batch_size):
             return False
         if chosen is None:
             return True
@@ -248,11 +264,15 @@ class StepFinder:
 
     def _choose(self, track: Track) -> list[Step]:
         self._chosen = track
-        self._decide(choice_of(track, self.batch_size, self.dataset_size))
+        counts_samples = self._knows_samples(track)
+        self._decide(choice_of(track, self.batch_size, self.dataset_size, counts_samples))
         for other in self._tracks.values():
             if other is not None and other is not track:
                 other.rival_progress = track.growth.progress - other.growth.progress
         return [self._step(track, sighting) for sighting in track.recent]
+
+    def _knows_samples(self, track: Track) -> bool | None:
+        return None if self._earlier is None else self._earlier.counts_samples_in(track)
 
     def _decide(self, choice: Choice) -> None:
         self.choice = choice
@@ -269,6 +289,17 @@ class StepFinder:
         number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
         return Step(seen.at_s, number, seen.loss)
 
+    @property
+    def learned(self) -> EarlierRun | None:
+        """What the next run of the same program can be told; ``None`` without a counter."""
+        track, choice = self._chosen, self.choice
+        if track is None or choice is None:
+            return None
+        counts_samples = self._knows_samples(track)
+        if counts_samples is None and not choice.rival and self.batch_size not in (None, 1):
+            counts_samples = choice.samples_per_step > 1
+        return EarlierRun.of(track, counts_samples)
+
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no
         step was found."""
@@ -276,13 +307,17 @@ class StepFinder:
 
     def likeliest(self) -> Choice | None:
         """The best candidate so far, whether or not enough was seen of it."""
-        tracks = [track for track in self._tracks.values() if track and track.growth.is_monotone]
+        tracks = [
+            track
+            for track in self._tracks.values()
+            if track and track.growth.is_monotone and not track.is_fraction_of_epoch
+        ]
         for fitting in (
             [t for t in tracks if t.growth.ups and (t.has_loss or t.kind is not Kind.BARE)],
             [t for t in tracks if t.has_loss],  # one line so far
         ):
             if fitting:
-                best = max(fitting, key=lambda track: (track.score, track.growth.ups))
+                best = max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))
                 return choice_of(best, self.batch_size, self.dataset_size)
         example = self._examples.with_loss()
         return Choice.of_loss_lines(example) if example else None

@@ -79,6 +79,8 @@ class Track:
     """The example up to the number, without times, bars and files."""
     growth: Growth
     is_in_braces: bool = False
+    is_decimal: bool = False
+    """It was written with a decimal point: ``2.00``."""
     is_row: bool = False
     recent: deque[Sighting] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     has_loss: bool = False
@@ -136,6 +138,17 @@ class Track:
         found += 3 if self.is_train_named else 0
         found += _EVALUATION_SCORE if self.has_evaluation and self.kind is not Kind.EPOCH else 0
         return found
+
+    @property
+    def is_bare_bar(self) -> bool:
+        """Whether it is a progress bar that does not say what it is about."""
+        named = self.is_train_named or self.is_of_epoch or self.has_loss
+        return self.slot.is_bar and self.kind is Kind.FRACTION and not named
+
+    @property
+    def is_fraction_of_epoch(self) -> bool:
+        """Whether it is the whole number in a row such as 0.5, 1.0, 1.5."""
+        return self.kind is Kind.EPOCH and self.is_decimal
 
     @property
     def is_complete(self) -> bool:
@@ -227,5 +240,6 @@ def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track |
         lead,
         Growth(slot.total),
         in_braces,
+        "." in line.text[slot.start : slot.end],
         line.is_row,
     )

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.finder import Step, StepFinder
 from probes.black_box.discovery.text import LineSplitter
 
@@ -64,9 +65,12 @@ class Reading:
 
 
 def read(
-    lines: list[str], batch_size: int | None = None, dataset_size: int | None = None
+    lines: list[str],
+    batch_size: int | None = None,
+    dataset_size: int | None = None,
+    earlier: EarlierRun | None = None,
 ) -> Reading:
-    finder = StepFinder(batch_size, dataset_size)
+    finder = StepFinder(batch_size, dataset_size, earlier)
     steps: list[Step] = []
     revision = decided_at = 0
     for number, line in enumerate(lines, 1):
@@ -79,6 +83,12 @@ def read(
 
 def read_entry(entry: Entry) -> Reading:
     return _read_named(entry.name)
+
+
+def read_again(entry: Entry, earlier: EarlierRun | None) -> Reading:
+    """As a second run reads it, which knows what an earlier one took for the steps."""
+    truth = entry.truth
+    return read(entry.lines, truth.get("batch_size"), truth.get("dataset_size"), earlier)
 
 
 @cache

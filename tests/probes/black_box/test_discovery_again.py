@@ -1,0 +1,61 @@
+"""What one run of a program teaches is used in the next, and given up where it does not fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.black_box.discovery.earlier import MOVES_LET_PASS, EarlierRun
+from tests.probes.black_box import corpus
+from tests.probes.black_box.corpus import Entry, read
+
+PROGRAMS = [entry for entry in corpus.entries() if entry.has_steps]
+
+
+@pytest.mark.parametrize("entry", PROGRAMS, ids=lambda entry: str(entry.name))
+def test_a_second_run_reads_the_same_steps_no_later(entry: Entry) -> None:
+    first = corpus.read_entry(entry)
+    second = corpus.read_again(entry, first.finder.learned)
+    assert corpus.mistakes(entry, second) == []
+    assert corpus.coverage(entry, second) >= corpus.coverage(entry, first)
+    assert second.decided_at <= first.decided_at
+    if first.finder.learned is not None:
+        assert second.finder.revision == 1
+
+
+def test_what_an_earlier_run_took_is_taken_with_its_second_line() -> None:
+    known = EarlierRun("iter", has_total=False, is_bar=False, counts_samples=None)
+    lines = [f"iter {n} loss 0.5" for n in range(1, 30)]
+    assert read(lines, earlier=known).decided_at == 2 < read(lines).decided_at
+
+
+def test_another_number_is_taken_where_the_earlier_one_does_not_come() -> None:
+    unknown = EarlierRun("tick", has_total=False, is_bar=False, counts_samples=None)
+    lines = [f"step {n} loss 0.5" for n in range(60)]
+    reading = read(lines, earlier=unknown)
+    assert MOVES_LET_PASS < reading.decided_at <= MOVES_LET_PASS + 2
+    assert len(reading.steps) >= 59
+
+
+def test_whether_samples_are_counted_is_known_from_another_batch_size() -> None:
+    def lines(batch: int) -> list[str]:
+        return [f"[{n * 100 * batch}/60000] loss: 2.3 " for n in range(5)]
+
+    first = read(lines(64), batch_size=64).finder.learned
+    assert first is not None
+    assert first.counts_samples
+    again = read(lines(50), batch_size=50, earlier=first)
+    assert [step.number for step in again.steps] == [0, 100, 200, 300, 400]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "wrong"),
+    [
+        ("edsr", ["16000/16000] [L1:", "(?P<samples>"], "5/10"),
+        ("transformers_no_bar", ["fraction of an epoch", "disable_tqdm"], "(?P<step>"),
+    ],
+)
+def test_what_to_add_where_no_step_was_found(name: str, words: list[str], wrong: str) -> None:
+    entry = next(entry for entry in PROGRAMS if entry.name == name)
+    text = corpus.read_entry(entry).finder.explanation()
+    assert all(word in text for word in words), text
+    assert wrong not in text
