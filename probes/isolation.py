@@ -19,7 +19,7 @@ from probes.devices.environment import process_environment
 from probes.devices.host import cgroup_oom_kills
 from probes.errors import MeasurementError
 from probes.processes.launch import GuardedProcess, StartError
-from probes.timeouts import Patience, Progress, Timeouts
+from probes.timeouts import ExpectedStep, Patience, Progress, Timeouts
 
 PACKAGE = Path(__file__).resolve().parent
 EXIT_STATUS_S = 5.0
@@ -100,9 +100,14 @@ class Worker:
         return self._process.running
 
     def request(
-        self, job: Mapping[str, Any], timeouts: Timeouts, on_progress: Progress | None = None
+        self,
+        job: Mapping[str, Any],
+        timeouts: Timeouts,
+        on_progress: Progress | None = None,
+        expected: ExpectedStep | None = None,
     ) -> WorkerReply:
         """Send a job and wait for its result, its death or its time-out; none of them is raised.
+        Where it is known how long a step should take, one is not waited for much longer.
 
         Raises ``MeasurementError`` when the interpreter cannot be started at all.
         """
@@ -114,7 +119,7 @@ class Worker:
             while data:
                 data = data[os.write(self._job_write, data) :]
         try:
-            self._listen(reply, Patience(timeouts, began_s), on_progress)
+            self._listen(reply, Patience(timeouts, began_s, expected), on_progress)
         except StartError as error:
             raise self._not_started(error) from None
         if reply.result is None and not reply.reusable:

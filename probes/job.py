@@ -11,6 +11,11 @@ from typing import Any
 from probes import effective_batch
 from probes.errors import InputError
 from probes.measurement import Purpose
+from probes.timeouts import ExpectedStep
+
+WORST_CASE_STEPS = 2
+"""Optimizer steps on the worst-case batch: before and after the optimizer state exists, and as many
+again each time that mixed batches may have fragmented the memory."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class StepPlan:
 
     @property
     def max_steps(self) -> int:
-        """Most steps that a run takes."""
+        """Most steps that a run takes, without the repeats of the worst case."""
         return self.max_warmup_steps + self.max_measure_steps
 
 
@@ -99,6 +104,8 @@ class ProbeJob:
     effective_batch_size: int | None = None
     """Samples per optimizer step at the least; ``None`` to take the lever ``accumulation``."""
     seed: int = 0
+    expected_step: ExpectedStep | None = None
+    """How long a step should take, where other probes of the config tell; for the time-outs."""
 
     def __post_init__(self) -> None:
         effective = self.effective_batch_size
@@ -117,7 +124,10 @@ class ProbeJob:
         return effective_batch.accumulation(self.effective_batch_size, self.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": "probe", **asdict(self)}
+        """For the worker, which needs no time-outs."""
+        data = {"kind": "probe", **asdict(self)}
+        del data["expected_step"]
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ProbeJob:

@@ -15,11 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from probes.bounds import DEFAULT_CAP, Bounds
-from probes.curve import Curve, Estimate, fit
+from probes.curve import Curve, Estimate, fit, reaches
 from probes.doubt import is_too_slow
-from probes.job import BRACKET_PLAN
+from probes.expected_step import expected_step
+from probes.late_failure import (
+    WIDER,
+    is_late,
+    is_near_the_cap,
+    is_size_in_doubt,
+    is_strange,
+    lasting_edge,
+)
 from probes.max_batch_result import (
-    MEMORY_VERDICTS,
     Failing,
     MaxBatch,
     curve_points,
@@ -30,8 +37,9 @@ from probes.max_batch_result import (
     why_not_more,
     why_nothing,
 )
-from probes.measurement import Measurement, Purpose, Verdict
+from probes.measurement import Measurement, Purpose
 from probes.prior import Prior
+from probes.timeouts import ExpectedStep
 
 __all__ = ["DEFAULT_CAP", "Ask", "Bounds", "MaxBatchSearch", "run_search"]
 
@@ -59,6 +67,8 @@ class Ask:
     step_time_s: Estimate | None = None
     longest_step_s: float | None = None
     """The time edge: a disturbed run beyond it proves nothing and is worth repeating."""
+    expected_step: ExpectedStep | None = None
+    """How long a step should take, for the time-outs."""
 
 
 class MaxBatchSearch:
@@ -118,6 +128,9 @@ class MaxBatchSearch:
     def _failing(self) -> list[Measurement]:
         return [m for m in self.measurements if not self._passes(m)]
 
+    def _passing(self) -> list[Measurement]:
+        return [m for m in self.measurements if self._passes(m)]
+
     @property
     def _hi(self) -> int:
         """Lowest failing batch; one above the ceiling when nothing failed."""
@@ -139,7 +152,7 @@ class MaxBatchSearch:
     def _fails_late(self) -> bool:
         """Whether a confirmation failed where a bracket would have passed: a few steps then say
         nothing about what passes, and only confirmations count."""
-        return any(m.steps > BRACKET_PLAN.max_steps for m in self._failing() if not m.passed)
+        return any(is_late(m) for m in self._failing())
 
     def _confirmed(self, batch_size: int) -> bool:
         return any(
@@ -185,6 +198,7 @@ class MaxBatchSearch:
             memory.at(batch_size) if memory else None,
             step_time.at(batch_size) if step_time else None,
             self.bounds.longest_step_s,
+            expected_step(self.measurements, batch_size),
         )
 
     # -- the search ------------------------------------------------------------------------
@@ -197,15 +211,17 @@ class MaxBatchSearch:
             return None
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
-        if (check := self._smallest_check()) is not None:
-            return check
         lo, hi = self._lo, self._hi
-        if lo == 0:
-            return None if hi <= 1 else self._down(hi)
+        if hi > 1 and is_size_in_doubt(self._failing(), self._passing(), self._memory()):
+            return self._smallest()
+        if lo == 0 and hi <= 1:
+            return None
+        if lo == 0 and not self._fails_late():
+            return self._ask(max(1, hi // 8), Purpose.BRACKET)
         if hi - lo <= self._step(lo):
             return None if self._confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
         if self._fails_late():
-            return self._halve(lo, hi)
+            return self._below_late_failure(lo, hi)
         edge = self._edge()
         if math.isinf(edge) and not self._failing():
             return self._towards_ceiling(lo)
@@ -216,19 +232,12 @@ class MaxBatchSearch:
             return self._ask(self._approach(lo, target), Purpose.BRACKET)
         return self._at_the_edge(lo, hi, target)
 
-    def _down(self, hi: int) -> Ask:
-        """Nothing passes yet. What fails late is not far from what passes; what fails at once may
-        be."""
-        if self._fails_late():
-            return self._ask(max(1, int(PROBE_AT * hi)), Purpose.CONFIRM)
-        return self._ask(max(1, hi // 8), Purpose.BRACKET)
-
     def _first(self) -> Ask:
         """Where the prior says 60 % of the edge is; without one, or where time may bind, small."""
         ceiling, prior = self.bounds.ceiling, self.prior
         if prior is None or self.bounds.step_edge_s is not None:
             return self._ask(self.start, Purpose.BRACKET)
-        edge = Curve(0.0, 1.0, 0.0, 0, prior).reaches(prior.cap_bytes, ceiling)
+        edge = reaches(prior.at, prior.cap_bytes, ceiling)
         if math.isinf(edge) and prior.at(ceiling) < ROOMY * prior.cap_bytes:
             return self._ask(ceiling, Purpose.CONFIRM)
         return self._ask(max(1, int(PROBE_AT * min(edge, ceiling))), Purpose.BRACKET)
@@ -288,28 +297,32 @@ class MaxBatchSearch:
         near = hi - batch_size <= self._step(batch_size) and bool(self._failing())
         return Purpose.CONFIRM if near or self._fails_late() else Purpose.BRACKET
 
-    def _smallest_check(self) -> Ask | None:
-        """After a failure that is not memory: does the smallest batch fail in the same way?
+    def _below_late_failure(self, lo: int, hi: int) -> Ask:
+        """Confirm where the curve of what has been confirmed says so. Where it says more than the
+        failures allow: a little below a failure near the edge, further each time; else halve."""
+        near = [
+            m
+            for m in self._failing()
+            if is_late(m) and m.batch_size < FAR * hi and is_near_the_cap(m, self._memory())
+        ]
+        surprises = sum(m.purpose is Purpose.CONFIRM and m.batch_size < lo for m in self._passing())
+        cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
+        if lo > 0 and surprises < 2 and cap_bytes is not None:
+            edge = lasting_edge(self._passing(), lo, cap_bytes, self.bounds.ceiling)
+            target = self._below(edge)
+            if lo < target < hi:
+                return self._ask(target, Purpose.CONFIRM)
+        back = hi - self._step(hi) * WIDER ** (len(near) - 1) if near else 0
+        if back <= (lo + hi) // 2:
+            return self._halve(max(lo, 1), hi)
+        return self._ask(back, Purpose.CONFIRM)
 
-        If it does, size is not the cause, and shrinking the batch further would be a lie.
-        """
-        strange = [m for m in self._failing() if self._is_strange(m)]
-        if not strange or any(m.batch_size == 1 for m in self.measurements if self._settles(m)):
-            return None
-        purpose = strange[0].purpose
-        return self._ask(1, purpose)
-
-    def _is_strange(self, measurement: Measurement) -> bool:
-        return (
-            not measurement.passed
-            and measurement.verdict not in MEMORY_VERDICTS
-            and measurement.verdict is not Verdict.SHAPE_LIMIT
-            and measurement.phase != "data"
-        )
-
-    def _settles(self, measurement: Measurement) -> bool:
-        strange = [m for m in self._failing() if self._is_strange(m)]
-        return not measurement.passed or any(m.purpose is measurement.purpose for m in strange)
+    def _smallest(self) -> Ask:
+        """Does the smallest batch fail in the same way? If it does, size is not the cause, and
+        shrinking the batch further would be a lie."""
+        strange = [m for m in self._failing() if is_strange(m)]
+        late = any(is_late(m) for m in strange)
+        return self._ask(1, Purpose.CONFIRM if late else strange[0].purpose)
 
     def _last_word(self) -> Ask | None:
         """Out of probes: confirm what is known to pass, and stop."""

@@ -132,7 +132,8 @@ def curve_points(curve: Curve, measurements: Sequence[Measurement], last: int) -
     points = []
     for batch in sorted(grid | {1} | set(measured)):
         e = curve.at(batch)
-        points.append(CurvePoint(batch, int(e.value), int(e.low), int(e.high), measured.get(batch)))
+        low, high = math.floor(e.low), math.ceil(e.high)
+        points.append(CurvePoint(batch, round(e.value), low, high, measured.get(batch)))
     return points
 
 

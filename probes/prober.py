@@ -29,7 +29,7 @@ from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
-from probes.timeouts import Progress, Timeouts
+from probes.timeouts import ExpectedStep, Progress, Timeouts, hint
 
 ATTEMPTS = 2
 """For a question about devices or workloads, where the worker was killed over it."""
@@ -106,7 +106,7 @@ class Prober:
         if telemetry is not None:
             telemetry.begin(worker.pid)
         try:
-            reply = self._request(worker, job.to_dict(), on_progress)
+            reply = self._request(worker, job.to_dict(), on_progress, job.expected_step)
         finally:
             window = telemetry.end() if telemetry is not None else None
         measurement = _measurement(job, reply)
@@ -150,16 +150,20 @@ class Prober:
         return worker
 
     def _request(
-        self, worker: Worker, job: dict[str, Any], on_progress: Progress | None = None
+        self,
+        worker: Worker,
+        job: dict[str, Any],
+        on_progress: Progress | None = None,
+        expected: ExpectedStep | None = None,
     ) -> WorkerReply:
         """The worker's reply; the worker is ended if it is used up, or if we are interrupted."""
         reusable = False
         try:
-            reply = worker.request(job, self.timeouts, on_progress)
+            reply = worker.request(job, self.timeouts, on_progress, expected)
             if reply.never_began:  # somebody ended the worker between two jobs
                 self.close()
                 worker = self._started(self._environment)
-                reply = worker.request(job, self.timeouts, on_progress)
+                reply = worker.request(job, self.timeouts, on_progress, expected)
             reusable = reply.reusable
         finally:
             if not reusable:
@@ -229,8 +233,8 @@ def _measurement(job: ProbeJob, reply: WorkerReply) -> Measurement:
             base,
             verdict=Verdict.TIMEOUT,
             reason=f"It was {reply.timed_out}, and was ended.",
-            hint="If it was working, raise probe.step_timeout_s or probe.startup_timeout_s; if it "
-            "waits for data or a lock, look at the output above.",
+            hint=f"{hint(job.expected_step)} If it waits for data or a lock, look at the output "
+            "above.",
         )
     near = bool(base.cap_bytes and (base.peak_bytes or 0) >= NEAR_CAP * base.cap_bytes)
     death = classify_death(

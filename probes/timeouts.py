@@ -9,12 +9,36 @@ from typing import Any
 
 STEP_PATIENCE = 20
 FIRST_STEP_PATIENCE = 5
-"""The first steps compile kernels and choose algorithms: they get this multiple of ``step_s``."""
+"""The first steps compile kernels and choose algorithms: they get this multiple of ``step_s``, or
+of the longest first step of the same config."""
+EXPECTED_PATIENCE = 50
+"""A step whose duration is expected from other batches gets this multiple of it."""
+EXPECTED_SHARE = 1 / 3
+"""It gets at least this share of ``step_s``."""
 EXIT_S = 10.0
 """How long a worker may take to exit after its result, before it is killed."""
 
 Progress = Callable[[dict[str, Any]], None]
 """Called with each progress message: ``phase``, ``step``, ``of`` and whatever else is known."""
+
+
+@dataclass(frozen=True)
+class ExpectedStep:
+    """How long a step of a probe should take, from other probes of the same config. Seconds."""
+
+    step_s: float
+    first_s: float
+    """The first step of a process."""
+    measured_s: float
+    """The measured step time that this follows from."""
+    measured_at: int
+    """The batch size of that measurement."""
+
+    def words(self) -> str:
+        return (
+            f"where a step should take about {self.step_s:.2g} s (at batch {self.measured_at} it "
+            f"took {self.measured_s:.2g} s)"
+        )
 
 
 @dataclass(frozen=True)
@@ -24,19 +48,49 @@ class Timeouts:
     startup_s: float = 180.0
     """Interpreter, imports, building the model."""
     step_s: float = 60.0
-    """One training step; raised to ``STEP_PATIENCE`` times the last step seen."""
+    """One training step; raised to ``STEP_PATIENCE`` times the last step seen, and lowered where
+    a step's duration is expected."""
     probe_s: float = 1800.0
     """The whole job."""
 
-    def allowed_step_s(self, last_step_s: float) -> float:
-        return max(self.step_s, STEP_PATIENCE * last_step_s)
+    def expected_step_s(self, expected: ExpectedStep, steps: int = 1) -> float:
+        """The limit for this many steps whose duration is expected; may be above ``step_s``."""
+        return max(EXPECTED_SHARE * self.step_s, EXPECTED_PATIENCE * steps * expected.step_s)
+
+    def allowed_step_s(self, last_step_s: float, expected: ExpectedStep | None = None) -> float:
+        """The limit for a step after one that took ``last_step_s``."""
+        usual_s = self.step_s
+        if expected is not None:
+            usual_s = min(usual_s, self.expected_step_s(expected))
+        return max(usual_s, STEP_PATIENCE * last_step_s)
+
+    def allowed_first_step_s(self, expected: ExpectedStep | None = None) -> float:
+        """The limit for the first step of a process."""
+        usual_s = FIRST_STEP_PATIENCE * self.step_s
+        if expected is None:
+            return usual_s
+        longest_s = FIRST_STEP_PATIENCE * expected.first_s
+        return min(usual_s, max(self.expected_step_s(expected), longest_s))
+
+
+def hint(expected: ExpectedStep | None) -> str:
+    """What to do about a time-out of a process that was working."""
+    if expected is None:
+        return "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s."
+    return (
+        "If it was working, raise probe.step_timeout_s: a step whose duration is known from other "
+        f"batches may take {EXPECTED_PATIENCE} times as long, and at least a third of that setting."
+    )
 
 
 class Patience:
     """How much longer to wait, given the last message from the worker."""
 
-    def __init__(self, timeouts: Timeouts, began_s: float) -> None:
+    def __init__(
+        self, timeouts: Timeouts, began_s: float, expected: ExpectedStep | None = None
+    ) -> None:
         self.timeouts = timeouts
+        self.expected = expected
         self.began_s = began_s
         self.heard_s = began_s
         self.phase = "start"
@@ -55,9 +109,10 @@ class Patience:
             return EXIT_S
         if self.phase in ("start", "import", "build"):
             return self.timeouts.startup_s
+        expected = self.expected if self.phase == "train" else None
         if self.step_s is None:
-            return self.timeouts.step_s * FIRST_STEP_PATIENCE
-        return self.timeouts.allowed_step_s(self.step_s)
+            return self.timeouts.allowed_first_step_s(expected)
+        return self.timeouts.allowed_step_s(self.step_s, expected)
 
     def remaining_s(self, now_s: float) -> float:
         whole_s = self.timeouts.probe_s - (now_s - self.began_s)
@@ -71,4 +126,6 @@ class Patience:
         where = f"phase {self.phase!r}"
         if self.phase == "train":
             where += f", step {self.step + 1}"
-        return f"silent for {self.allowed_s():.0f} s in {where}"
+            if self.expected is not None:
+                where += f", {self.expected.words()}"
+        return f"silent for {self.allowed_s():.3g} s in {where}"

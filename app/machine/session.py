@@ -128,6 +128,7 @@ class MeasuringSession:
         and after a moment of quiet; what is kept is clean, or the best of the disturbed.
         """
         job = self._job(config, ask.batch_size, self.plan(ask.purpose))
+        job = replace(job, expected_step=ask.expected_step)
         measurement = self._probe(job)
         quiet_s = QUIET_WAIT_S
         for _ in range(self.settings.probe.repeats_when_disturbed):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from benchmarks.false_safe.simulation import OutOfMemoryError, Process, Training
 from probes.devices.base import MemoryCap
-from probes.job import StepPlan
+from probes.job import WORST_CASE_STEPS, StepPlan
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.evidence import Judgement, RunEvidence
 
-WORST_CASE_STEPS = 2
 MIXED_IN = 0.05
 """Chance of the worst-case batch at each step of the user's run."""
 PHASES_PER_RUN = 10
@@ -58,9 +57,10 @@ class Replay:
         process.checkpoint()
         self.phase = "train"
         self._warm_up()
-        self._measure()
         if plan.purpose is Purpose.CONFIRM:
             self._steps(WORST_CASE_STEPS, worst_case=True, measured=False)
+        self._measure()
+        self._steps(WORST_CASE_STEPS, worst_case=True, measured=False)
         return evidence.judge(
             plan.purpose, self.cap, process.peak_bytes, spilled_bytes=0, allocator_retries=0
         )

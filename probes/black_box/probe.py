@@ -12,6 +12,7 @@ from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge
+from probes.black_box.pace import Pace
 from probes.black_box.run import CommandRun, Observed
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
@@ -34,6 +35,7 @@ class CommandProber:
         """Commands that have been seen to make steps."""
         self._learned: dict[str, EarlierRun] = {}
         """What counted the steps in the output of each command."""
+        self._paces: dict[str, Pace] = {}
         self._passed: dict[str, list[Measurement]] = {}
 
     def probe(
@@ -52,7 +54,10 @@ class CommandProber:
         footprint = self._footprints[key]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
         earlier = self._learned.get(command.template)
-        run = CommandRun(job, command, self.python, self.timeouts, footprint, on_progress, earlier)
+        pace = self._paces.get(command.template)
+        run = CommandRun(
+            job, command, self.python, self.timeouts, footprint, on_progress, earlier, pace
+        )
         seen = run.observe(telemetry)
         measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
         if measurement.steps:
@@ -60,6 +65,7 @@ class CommandProber:
             if learned := run.reader.learned:
                 self._learned[command.template] = learned
         if measurement.passed:
+            self._paces[command.template] = run.pace.slowest(pace)
             config = f"{command.template} {sorted(job.config.items(), key=str)}"
             smaller = self._passed.setdefault(config, [])
             measurement = same_as_smaller(measurement, smaller, seen.shown)

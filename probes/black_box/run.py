@@ -15,6 +15,7 @@ from probes.black_box.command import Command
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.logs import StepLog, open_log
+from probes.black_box.pace import Pace, allowed_silence_s, allowed_start_s
 from probes.black_box.resident import ResidentTree
 from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Passed, Seen, StepClock
@@ -106,13 +107,18 @@ class CommandRun:
         footprint: Footprint,
         on_progress: Progress | None = None,
         earlier: EarlierRun | None = None,
+        usual: Pace | None = None,
     ) -> None:
+        """``usual``: how earlier runs of the command showed their steps."""
         self.job = job
         self.command = command
         self.python = python
         self.timeouts = timeouts
         self.footprint = footprint
         self.on_progress = on_progress
+        self.usual = usual
+        self.pace = Pace()
+        """Of this run."""
         self.clock = StepClock()
         self.was_printing = False
         samples = job.batch_size * job.accumulation
@@ -246,11 +252,14 @@ class CommandRun:
             seen = self._read(pieces, now_s) if log is None else log.read()
             done = False
             for passed in self._passed(seen, tree):
+                self.pace = self.pace.slowest(Pace(steps_per_sign=passed.count))
                 gap_s = passed.each_s * passed.count
                 done = self.watch.add(passed, held_bytes, tree.peak_bytes)
                 if done:
                     break
             if seen:
+                if not stepping:
+                    self.pace = self.pace.slowest(Pace(now_s - began_s))
                 heard_s = now_s
                 self._say("train")
             if tree.peak_bytes > self.cap.cap_bytes and not ended:
@@ -295,15 +304,19 @@ class CommandRun:
     def _late(self, now_s: float, began_s: float, stepped_s: float, gap_s: float) -> str:
         """Why no longer to wait; empty while there is hope. ``stepped_s``: when the last step was
         seen."""
-        times = self.timeouts
+        times, expected = self.timeouts, self.job.expected_step
+        silent_s = now_s - max(stepped_s, self.reader.last_output_s or 0.0)
+        why = f", {expected.words()}" if expected is not None else ""
         if self.clock.first is None:
-            allowed_s = times.startup_s + times.step_s
-            return f"without a step for {allowed_s:.0f} s" if now_s - began_s > allowed_s else ""
-        allowed_s = times.allowed_step_s(gap_s)
+            known = expected if silent_s > PRINTS_WITHIN_S else None
+            allowed_s = allowed_start_s(times, known, self.usual)
+            late = now_s - began_s > allowed_s
+            return f"without a step for {allowed_s:.3g} s{why}" if late else ""
+        allowed_s = allowed_silence_s(times, expected, self.usual, gap_s)
         step = self.watch.evidence.attempted + 1
-        if now_s - max(stepped_s, self.reader.last_output_s or 0.0) > allowed_s:
-            return f"silent for {allowed_s:.0f} s in step {step}"
-        if now_s - stepped_s > PRINTING_PATIENCE * allowed_s:
+        if silent_s > allowed_s:
+            return f"silent for {allowed_s:.3g} s in step {step}{why}"
+        if now_s - stepped_s > PRINTING_PATIENCE * times.allowed_step_s(gap_s):
             return f"printing for {now_s - stepped_s:.0f} s without a step after step {step - 1}"
         if now_s - began_s > times.probe_s:
             return f"still running after {times.probe_s:.0f} s"

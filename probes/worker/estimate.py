@@ -87,7 +87,7 @@ def _next_batch(points: dict[int, int], cap_bytes: int, ceiling: int) -> int | N
         return max(1, int(min(edge, LARGEST_JUMP * max(points))))
     middle = max(1, int(PROBE_AT * edge))
     known = Prior(sorted(points.items()))
-    straight = abs(known.at(middle) / curve.value(middle) - 1) <= NEAR
+    straight = abs(known.at(middle) / curve.trend(middle) - 1) <= NEAR
     return None if straight or any(abs(b / middle - 1) <= NEAR for b in points) else middle
 
 

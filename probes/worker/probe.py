@@ -2,7 +2,8 @@
 
 The order is the argument for the verdict: worst-case batch first and again once the optimizer
 state exists, then evaluation and checkpoint while gradients are alive, then mixed batches until
-timing and memory have settled, then the worst case once more on the now fragmented memory.
+timing and memory have settled. The worst case is repeated on the memory that mixed batches have
+fragmented: after the warm-up of a confirmation, and at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.formatting import size_text
-from probes.job import ProbeJob, StepPlan
+from probes.job import WORST_CASE_STEPS, ProbeJob, StepPlan
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
@@ -154,7 +155,7 @@ class _Run:
         self.parameters = training.parameter_count()
 
         backend.reset_phase_peak()
-        self.steps(training.worst_case_steps())
+        self.steps(WORST_CASE_STEPS)
         evidence.saw_phase("train", backend.phase_peak_bytes())
         evidence.static_bytes = backend.held_bytes()
         if (found := evidence.non_finite()) is not None:
@@ -164,12 +165,12 @@ class _Run:
         self.warm_up(plan)
         if (found := evidence.non_finite()) is not None:
             return found
+        if plan.purpose is Purpose.CONFIRM:  # what fails here fails before the many steps
+            self.repeat_worst_case(training)
         self.measure(plan, backend, cap)
         if (found := evidence.non_finite()) is not None:
             return found
-        if plan.purpose is Purpose.CONFIRM:
-            training.replay_worst_case()
-            self.steps(training.worst_case_steps(), measured=False)
+        self.repeat_worst_case(training)
         evidence.saw_phase("train", backend.phase_peak_bytes())
         return evidence.judge(
             plan.purpose,
@@ -216,6 +217,11 @@ class _Run:
             cap_bytes=self.cap.cap_bytes if self.cap is not None else None,
             peak_bytes=peak_bytes,
         )
+
+    def repeat_worst_case(self, training: Training) -> None:
+        """The worst case on the memory that mixed batches have fragmented."""
+        training.replay_worst_case()
+        self.steps(WORST_CASE_STEPS, measured=False)
 
     def other_phases(self, training: Training, backend: Backend) -> None:
         """Evaluation and checkpoint, as they happen in real training: gradients still alive."""

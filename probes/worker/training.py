@@ -12,7 +12,7 @@ import torch
 from probes import levers
 from probes.devices.base import Backend
 from probes.errors import InputError
-from probes.job import ProbeJob
+from probes.job import WORST_CASE_STEPS, ProbeJob
 from probes.levers import channels_last, checkpointing, compilation, optimizer_impl, precision
 from probes.worker.returned import batches_of, check_loss, model_of, wrong
 from probes.workloads.interface import default_optimizer
@@ -62,11 +62,7 @@ class Training:
         self.batches = batches_of(self.workload, self.job.config, batch_size)
         self.fetched = 0
         self.worst = self._fetch()
-        self._replays = self.worst_case_steps() * self.accumulation
-
-    def worst_case_steps(self) -> int:
-        """Optimizer steps on the worst-case batch: before and after the optimizer state exists."""
-        return 2
+        self._replays = WORST_CASE_STEPS * self.accumulation
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.model.parameters())
@@ -77,7 +73,7 @@ class Training:
 
     def replay_worst_case(self) -> None:
         """Let the coming steps train on the worst-case batch again."""
-        self._replays = self.worst_case_steps() * self.accumulation
+        self._replays = WORST_CASE_STEPS * self.accumulation
 
     def step(self, on_micro_batch: Callable[[], None] = lambda: None) -> tuple[float, torch.Tensor]:
         """One optimizer step. Returns (seconds spent waiting for batches, detached mean loss).

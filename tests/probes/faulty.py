@@ -108,6 +108,13 @@ class Hangs(Healthy):
             time.sleep(0.05)
 
 
+class HangsAbove16(Healthy):
+    def loss(self, model, batch):
+        while len(batch) > 16:
+            time.sleep(0.05)
+        return super().loss(model, batch)
+
+
 class HangsInBatches(Healthy):
     def batches(self, config, batch_size):
         yield from [torch.zeros(batch_size, 64)] * 2

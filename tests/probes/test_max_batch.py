@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.max_batch import MAX_PROBES, Bounds, MaxBatchSearch, run_search
+from probes.max_batch import MAX_PROBES, Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch_result import MaxBatch
-from probes.measurement import Purpose, Verdict
+from probes.measurement import Measurement, Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 
 
@@ -174,6 +174,69 @@ def test_after_a_late_failure_only_confirmations_count(edge: int) -> None:
     answer = search(ScriptedDevice(faults=faults))
     assert answer.max_batch is not None and 0.97 * edge <= answer.max_batch <= edge
     assert answer.probes <= 12
+
+
+def confirmations(device: ScriptedDevice) -> list[int]:
+    return [batch for batch, purpose in device.asked if purpose == "confirm"]
+
+
+@pytest.mark.parametrize(
+    "verdict", [Verdict.OOM, Verdict.LEAK, Verdict.TIMEOUT, Verdict.CRASH, Verdict.NON_FINITE]
+)
+@pytest.mark.parametrize("short_by", [1, 2, 4, 9])
+def test_a_late_failure_near_the_edge_is_cheap(verdict: Verdict, short_by: int) -> None:
+    """90 fit for a few steps; a long run fails above a little less, with memory near the cap."""
+    edge = 90 - short_by
+
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return verdict if purpose is Purpose.CONFIRM and batch > edge else None
+
+    device = ScriptedDevice(faults=faults)
+    answer = search(device)
+    assert answer.max_batch is not None and 0.97 * edge <= answer.max_batch <= edge
+    long = confirmations(device)
+    assert len(long) <= (2 if short_by <= 2 else 6)
+    assert all(batch == 1 or batch >= 0.85 * 90 for batch in long)
+    assert short_by > 2 or 1 not in long, "the batch below has shown that size matters"
+    assert answer.probes <= 9
+
+
+def test_what_a_confirmation_took_more_than_a_bracket_tells_where_the_next_one_goes() -> None:
+    """Long runs need a quarter more memory above what the model takes."""
+    device = ScriptedDevice()
+
+    def creeping(ask: Ask) -> Measurement:
+        run = device(ask)
+        if ask.purpose is Purpose.BRACKET or run.peak_bytes is None:
+            return run
+        peak = device.static_bytes + 1.25 * (run.peak_bytes - device.static_bytes)
+        if peak <= device.cap_bytes:
+            return replace(run, peak_bytes=int(peak))
+        return replace(run, verdict=Verdict.OOM, peak_bytes=device.cap_bytes, step_time=None)
+
+    answer = run_search(MaxBatchSearch(Bounds()), creeping)
+    assert answer.max_batch is not None and 70 <= answer.max_batch <= 72
+    assert len(confirmations(device)) <= 7
+
+
+def _at_once(run: Measurement) -> Measurement:
+    return run if run.passed else replace(run, steps=1)
+
+
+def test_a_smaller_batch_that_passed_shows_that_size_matters() -> None:
+    device = ScriptedDevice(faults=lambda b, p: Verdict.CRASH if b > 60 else None)
+    run_search(MaxBatchSearch(Bounds()), lambda ask: _at_once(device(ask)))
+    assert 1 not in [batch for batch, _ in device.asked]
+
+
+def test_a_strange_late_failure_far_from_the_edge_asks_whether_size_matters_at_all() -> None:
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.NON_FINITE if purpose is Purpose.CONFIRM else None
+
+    device = ScriptedDevice(memory=lambda b: 100 * MIB, faults=faults)
+    answer = search(device, cap=64)
+    assert answer.max_batch is None
+    assert confirmations(device) == [64, 1]
 
 
 @settings(max_examples=400, deadline=None)

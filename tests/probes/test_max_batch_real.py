@@ -14,6 +14,7 @@ from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prober import Prober
+from probes.timeouts import ExpectedStep, Timeouts
 
 FAULTY = Path(__file__).with_name("faulty.py")
 BUDGET = 64 * 2**20
@@ -41,17 +42,18 @@ def run(
     plan: StepPlan,
     headroom: float = 0.05,
     limit: int = BUDGET,
+    expected: ExpectedStep | None = None,
 ) -> Measurement:
     job = ProbeJob(
         WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, batch, "cpu", plan, limit, headroom
     )
-    return prober.probe(job)
+    return prober.probe(replace(job, expected_step=expected))
 
 
 def search(prober: Prober, name: str, limit: int = BUDGET, **bounds: int) -> MaxBatch:
     def probe(ask: Ask) -> Measurement:
         plan = CONFIRM if ask.purpose is Purpose.CONFIRM else BRACKET_PLAN
-        return run(prober, name, ask.batch_size, plan, limit=limit)
+        return run(prober, name, ask.batch_size, plan, limit=limit, expected=ask.expected_step)
 
     limits = Bounds(**{"cap": 4096, **bounds})  # type: ignore[arg-type]
     job = ProbeJob(WorkloadRef(f"{FAULTY}:{name}"), {"width": 64}, 1, "cpu", CONFIRM, limit)
@@ -76,6 +78,17 @@ def test_what_is_found_survives_a_hundred_steps_and_little_more_does_not(
 def test_a_shape_limit_is_what_binds(prober: Prober) -> None:
     answer = search(prober, "ShapeLimit", limit=2 * BUDGET, cap=96)
     assert (answer.max_batch, answer.binding) == (64, "shape"), answer.reason
+
+
+def test_a_hang_above_a_size_is_answered_without_waiting_for_the_whole_time_out() -> None:
+    patient = Timeouts(step_s=12.0)
+    with Prober(sys.executable, patient) as prober:
+        answer = search(prober, "HangsAbove16", cap=64)
+
+    assert answer.max_batch == 16
+    hung = [m for m in answer.measurements if m.verdict is Verdict.TIMEOUT]
+    assert hung and all("silent for 4 s in phase 'train', step 1" in m.reason for m in hung)
+    assert all("at batch" in m.reason and "probe.step_timeout_s" in m.hint for m in hung)
 
 
 def test_the_end_of_the_data_is_what_binds(prober: Prober) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine, Zone
-from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
+from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, predictions
 from app.dashboard.charts.units import Unit, memory_unit
 from probes.max_batch_result import memory_curve
 from probes.measurement import Measurement
@@ -23,7 +23,7 @@ def memory_figure(runs: Sequence[Measurement], chosen: int) -> Figure:
     if cap is None and limit is not None:
         cap = int(limit * (1 - runs[0].headroom))
     curve = memory_curve(shown)
-    predicted = rising(curve, grid(shown, chosen)) if curve is not None else []
+    predicted = predictions(curve, grid(shown, chosen))
     highest = max(
         [needed_bytes(r) or 0.0 for r in shown] + [e.value for _, e in predicted], default=0.0
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine
-from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, rising
+from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, predictions
 from app.dashboard.charts.units import Unit, time_unit
 from probes.curve import fit
 from probes.max_batch_result import measured_peaks, step_points
@@ -20,7 +20,7 @@ def step_time_figure(
     """``runs`` are the measurements of one config, ``chosen`` its recommended batch."""
     shown, beyond = nearby([r for r in runs if r.step_time is not None], chosen)
     curve = fit(step_points(measured_peaks(shown)))
-    predicted = rising(curve, grid(shown, chosen)) if curve is not None else []
+    predicted = predictions(curve, grid(shown, chosen))
     highest = max(
         [r.step_time.high_s for r in shown if r.step_time] + [e.value for _, e in predicted],
         default=0.0,

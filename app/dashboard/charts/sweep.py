@@ -37,12 +37,9 @@ def grid(shown: Sequence[Measurement], chosen: int) -> list[int]:
     return sorted({max(1, round(last * k / GRID_POINTS)) for k in range(GRID_POINTS + 1)})
 
 
-def rising(curve: Curve, batches: Sequence[int]) -> list[tuple[int, Estimate]]:
-    """The rising part of the curve. It is fitted to the largest runs; left of its minimum it means
-    nothing."""
-    found = [(batch, curve.at(batch)) for batch in batches]
-    lowest = min(range(len(found)), key=lambda i: found[i][1].value, default=0)
-    return found[lowest:]
+def predictions(curve: Curve | None, batches: Sequence[int]) -> list[tuple[int, Estimate]]:
+    """What a curve says at each batch size; empty without a curve."""
+    return [] if curve is None else [(batch, curve.at(batch)) for batch in batches]
 
 
 def prediction(

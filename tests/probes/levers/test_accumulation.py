@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from probes.errors import InputError
-from probes.job import ProbeJob
+from probes.job import WORST_CASE_STEPS, ProbeJob
 from tests.probes.levers.small import WIDTH, Small, gradients, job, training
 
 DATA = torch.randn(48, WIDTH, generator=torch.Generator().manual_seed(5))
@@ -33,7 +33,7 @@ class InOrder(Small):
 def gradient_after_one_step(**asked: Any) -> tuple[torch.Tensor, float]:
     """Of one step on ordinary batches, and the loss that was reported for it."""
     trained = training(InOrder(), **asked)
-    for _ in range(trained.worst_case_steps()):
+    for _ in range(WORST_CASE_STEPS):
         trained.step()
     for parameter in trained.model.parameters():  # as they were before the worst case
         parameter.data.fill_(0.1)

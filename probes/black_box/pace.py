@@ -1,0 +1,50 @@
+"""How long to wait for a command's next step, given how its earlier runs showed theirs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probes.timeouts import STEP_PATIENCE, ExpectedStep, Timeouts
+
+START_PATIENCE = 3
+"""A command may take so many times as long as before until its first step is seen."""
+EVALUATION_PATIENCE = 20
+"""Between two steps a command may evaluate: it gets this multiple of the limit for a step."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the runs of a command showed their steps: the slowest of them."""
+
+    first_sign_s: float = 0.0
+    """Seconds from the start until the first step was seen."""
+    steps_per_sign: int = 1
+    """Steps from one line to the next."""
+
+    def slowest(self, other: Pace | None) -> Pace:
+        if other is None:
+            return self
+        return Pace(
+            max(self.first_sign_s, other.first_sign_s),
+            max(self.steps_per_sign, other.steps_per_sign),
+        )
+
+
+def allowed_start_s(times: Timeouts, expected: ExpectedStep | None, pace: Pace | None) -> float:
+    """The limit for the time until the first step is seen."""
+    usual_s = times.startup_s + times.step_s
+    if expected is None or pace is None:
+        return usual_s
+    step_s = times.expected_step_s(expected, pace.steps_per_sign)
+    return min(usual_s, START_PATIENCE * pace.first_sign_s + step_s)
+
+
+def allowed_silence_s(
+    times: Timeouts, expected: ExpectedStep | None, pace: Pace | None, gap_s: float
+) -> float:
+    """The limit for the silence after a step, where the last ones came ``gap_s`` apart."""
+    usual_s = times.allowed_step_s(gap_s)
+    if expected is None or pace is None:
+        return usual_s
+    steps = max(EVALUATION_PATIENCE, pace.steps_per_sign)
+    return min(usual_s, max(times.expected_step_s(expected, steps), STEP_PATIENCE * gap_s))

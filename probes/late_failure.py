@@ -1,0 +1,84 @@
+"""What a failure tells that a short probe would not have seen.
+
+Fragmentation, bursts, leaks and hangs may show after steps in which a bracket passes. From then on
+only confirmations count. They are dear, so what is known is used: where memory was near the cap,
+the batch is near the edge; and how much more a long run takes than a short one is known once a
+confirmation has passed. Pure functions over the measurements of one config. Standard library only,
+Python 3.10 syntax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probes.curve import Curve
+from probes.job import BRACKET_PLAN, WORST_CASE_STEPS
+from probes.max_batch_result import MEMORY_VERDICTS, memory_curve
+from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+
+LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
+WIDER = 4
+"""Each further late failure near the edge goes so many times further down."""
+
+
+def is_late(failed: Measurement) -> bool:
+    """Whether a bracket would have passed where this run failed."""
+    if failed.passed:
+        return False
+    return failed.steps > LONGEST_BRACKET or failed.verdict is Verdict.LEAK
+
+
+def is_strange(failed: Measurement) -> bool:
+    """Whether it failed for a reason that may have nothing to do with the batch size."""
+    return (
+        not failed.passed
+        and failed.verdict not in MEMORY_VERDICTS
+        and failed.verdict is not Verdict.SHAPE_LIMIT
+        and failed.phase != "data"
+    )
+
+
+def is_near_the_cap(failed: Measurement, memory: Curve | None) -> bool:
+    """Whether most of the memory was in use, or is predicted to be at this batch."""
+    if failed.cap_bytes is None:
+        return False
+    predicted = memory.value(failed.batch_size) if memory is not None else 0.0
+    return max(failed.peak_bytes or 0, predicted) >= NEAR_CAP * failed.cap_bytes
+
+
+def is_size_in_doubt(
+    failing: Sequence[Measurement], passing: Sequence[Measurement], memory: Curve | None
+) -> bool:
+    """Whether nothing says that a smaller batch would not fail in the same way.
+
+    A run of a smaller batch that passed says so, where it was long enough to see such a failure.
+    So does the first late failure, near the memory cap: what lies a little below is tried first.
+    """
+    strange = [m for m in failing if is_strange(m)]
+    if not strange:
+        return False
+    late = any(is_late(m) for m in strange)
+    lowest = min(strange, key=lambda m: m.batch_size)
+    if any(
+        m.batch_size < lowest.batch_size and (m.purpose is Purpose.CONFIRM or not late)
+        for m in passing
+    ):
+        return False
+    first = len(strange) == 1 and late and is_near_the_cap(lowest, memory)
+    return not first and not any(m.batch_size == 1 for m in failing)
+
+
+def lasting_edge(passing: Sequence[Measurement], lo: int, cap_bytes: int, ceiling: int) -> float:
+    """The batch at which a long run reaches the cap; infinite where it does not, or is unknown.
+
+    The curve of the short probes, which know more batches, raised by what the confirmation at
+    ``lo`` took more than they say.
+    """
+    short = memory_curve([m for m in passing if m.purpose is Purpose.BRACKET])
+    lasting = memory_curve([m for m in passing if m.purpose is Purpose.CONFIRM])
+    if short is None or lasting is None:
+        both = lasting or short
+        return float("inf") if both is None else both.reaches(cap_bytes, ceiling)
+    expected = short.value(lo)
+    raised = max(1.0, lasting.value(lo) / expected) if expected > 0 else 1.0
+    return short.reaches(cap_bytes / raised, ceiling)
