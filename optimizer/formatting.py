@@ -20,6 +20,18 @@ def rate(samples_per_s: float) -> str:
     return f"{round(samples_per_s, -digits):,.0f} samples/s"
 
 
+FEWEST_GRADED = 5
+"""Fewer graded predictions say nothing about a usual error."""
+
+
+def error_text(graded: int, median: float) -> str:
+    """How far predictions were off, and on how many measurements that rests."""
+    if graded < FEWEST_GRADED:
+        count = "1 measurement" if graded == 1 else f"{graded} measurements"
+        return f"compared with {count}, too few for a median error"
+    return f"off by {median:.1%} (median of {graded} measurements)"
+
+
 LIMITS = {
     "memory": "memory",
     "time": "cycle time",

@@ -123,7 +123,10 @@ def _curve_table(answer: MaxBatch, run: Measurement) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title="Memory by batch size", title_justify="left")
+    measured = sum(point.measured_bytes is not None for point in answer.curve)
+    rests = "1 measurement" if measured == 1 else f"{measured} measurements"
+    title = f"Memory by batch size, predicted from {rests}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for name in ("batch", "predicted", "interval", "measured"):
         table.add_column(name, justify="right")
     for point in answer.curve:

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.cli.output import facts_table, stdout
 from app.cli.values import batch_text
-from optimizer.formatting import config_text, limit_text, rate
+from optimizer.formatting import config_text, error_text, limit_text, rate
 from optimizer.records import Recommendation
 from probes.formatting import duration_text, size_text
 
@@ -76,7 +76,7 @@ def _predicted(study: dict[str, Any]) -> list[tuple[str, str]]:
     names = {"peak_bytes": "peak memory", "step_time_s": "step time"}
     known = study.get("prediction_error", {})
     words = [
-        f"{names.get(name, name)} off by {error['median']:.1%} (median of {error['graded']})"
+        f"{names.get(name, name)} {error_text(error['graded'], error['median'])}"
         for name, error in known.items()
     ]
     saved = study.get("probes_saved", 0)

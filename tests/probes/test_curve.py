@@ -84,3 +84,60 @@ def test_a_prior_of_one_point_or_without_growth_says_nothing() -> None:
     assert not Prior(reason="no")
     assert not Prior([(4, 10), (8, 10)], 100)
     assert Prior([(4, 10), (8, 11)], 100)
+
+
+POINTS = st.dictionaries(
+    st.integers(1, 5000), st.floats(1, 1e10, allow_nan=False), min_size=1, max_size=8
+)
+
+
+def priors() -> st.SearchStrategy[Prior | None]:
+    rising = st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 10**10)), min_size=2)
+    made = rising.map(
+        lambda found: Prior(
+            list(zip(sorted({b for b, _ in found}), sorted(y for _, y in found))), cap_bytes=10**10
+        )
+    )
+    return st.none() | made
+
+
+@given(points=POINTS, base=st.floats(0, 1e10), prior=priors(), ceiling=st.integers(2, 10_000))
+def test_a_curve_never_falls_and_is_never_negative(
+    points: dict[int, float], base: float, prior: Prior | None, ceiling: int
+) -> None:
+    curve = fit(points, base, prior)
+    assert curve is not None
+    batches = sorted({*points, *(1 + ceiling * k // 50 for k in range(51))})
+    values = [curve.value(batch) for batch in batches]
+    assert all(value >= 0 for value in values)
+    assert all(later >= earlier * (1 - 1e-9) for earlier, later in zip(values, values[1:]))
+    assert all(0 <= e.low <= e.value <= e.high for e in map(curve.at, batches))
+
+
+@given(points=POINTS, base=st.floats(0, 1e10), prior=priors())
+def test_what_was_measured_is_within_the_band(
+    points: dict[int, float], base: float, prior: Prior | None
+) -> None:
+    curve = fit(points, base, prior)
+    assert curve is not None
+    for batch, value in points.items():
+        e = curve.at(batch)
+        rounding = 1e-9 * e.high
+        assert e.low - rounding <= value <= e.high + rounding
+
+
+@given(points=POINTS)
+def test_where_more_samples_took_more_the_curve_goes_through_every_point(
+    points: dict[int, float],
+) -> None:
+    rising = dict(zip(sorted(points), sorted(points.values())))
+    curve = fit(rising)
+    assert curve is not None
+    assert [curve.value(b) for b in rising] == pytest.approx(list(rising.values()))
+
+
+def test_batch_one_needs_at_least_what_is_there_between_steps() -> None:
+    """A line through 16 and 64 would say −16 MiB."""
+    curve = fit({16: 100.0, 64: 470.0}, base=30.0)
+    assert curve is not None
+    assert curve.value(1) == 30

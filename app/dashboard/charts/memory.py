@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine, Zone
-from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, predictions
+from app.dashboard.charts.sweep import (
+    beyond_words,
+    dots,
+    grid,
+    nearby,
+    prediction,
+    predictions,
+    rests_words,
+)
 from app.dashboard.charts.units import Unit, memory_unit
 from probes.max_batch_result import memory_curve
 from probes.measurement import Measurement
@@ -35,7 +43,7 @@ def memory_figure(runs: Sequence[Measurement], chosen: int) -> Figure:
     return Figure(
         name="memory",
         title="Peak memory against the batch",
-        caption=_caption(limit, cap, near) + beyond_words(beyond),
+        caption=_caption(limit, cap, near) + rests_words(curve) + beyond_words(beyond),
         x=Axis("batch size", from_zero=True),
         y=Axis("peak memory", unit.symbol, from_zero=True),
         series=[*lines, *dotted],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from app.dashboard.charts.figure import Axis, Figure, Point, Scale, Series
 from app.dashboard.charts.units import Unit, memory_unit, time_unit
+from optimizer.formatting import FEWEST_GRADED
 from optimizer.records import Grade
 
 MOST_POINTS = 600
@@ -65,7 +66,12 @@ def _caption(graded: Sequence[Grade]) -> str:
     inside = sum(g.low <= (g.measured or 0.0) <= g.high for g in graded)
     count = "One prediction" if len(graded) == 1 else f"{len(graded)} predictions"
     newest = f" The newest {MOST_POINTS} are drawn." if len(graded) > MOST_POINTS else ""
+    usual = (
+        f"median error {statistics.median(errors):.1%}"
+        if len(errors) >= FEWEST_GRADED
+        else "too few for a median error"
+    )
     return (
-        f"{count}, median error {statistics.median(errors):.1%}; {inside} of {len(graded)} "
-        f"measurements are within the predicted interval.{newest}"
+        f"{count}, {usual}; {inside} of {len(graded)} measurements are within the predicted "
+        f"interval.{newest}"
     )

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.dashboard.charts.figure import Axis, Figure, Point, ReferenceLine
-from app.dashboard.charts.sweep import beyond_words, dots, grid, nearby, prediction, predictions
+from app.dashboard.charts.sweep import (
+    beyond_words,
+    dots,
+    grid,
+    nearby,
+    prediction,
+    predictions,
+    rests_words,
+)
 from app.dashboard.charts.units import Unit, time_unit
 from probes.curve import fit
 from probes.max_batch_result import measured_peaks, step_points
@@ -38,6 +46,7 @@ def step_time_figure(
         title="Step time against the batch",
         caption="Mean of the measured steps without warm-up, with its 90 % interval. "
         + ("" if longest_step_s is None or near else "The time window allows much longer steps. ")
+        + rests_words(curve)
         + beyond_words(beyond),
         x=Axis("batch size", from_zero=True),
         y=Axis("step time", unit.symbol, from_zero=True),

@@ -42,6 +42,14 @@ def predictions(curve: Curve | None, batches: Sequence[int]) -> list[tuple[int, 
     return [] if curve is None else [(batch, curve.at(batch)) for batch in batches]
 
 
+def rests_words(curve: Curve | None) -> str:
+    """On how many measurements the drawn curve rests."""
+    if curve is None:
+        return ""
+    count = len(curve.knots)
+    return f"The curve is predicted from {count} measurement{'s' if count > 1 else ''}. "
+
+
 def prediction(
     predicted: Sequence[tuple[int, Estimate]], unit: Unit
 ) -> tuple[list[Series], list[Band]]:

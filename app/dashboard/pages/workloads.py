@@ -26,6 +26,7 @@ from app.recommendations import repository as recommendations
 from app.validity.last_seen import validities
 from app.workloads import repository as workloads
 from app.workloads.registry import registered
+from optimizer.formatting import FEWEST_GRADED
 from probes.measurement import Measurement
 from probes.space import dimension_from_dict
 
@@ -72,6 +73,7 @@ def workload(
         "space": rows_of(space),
         "listing": Listing.of(f"/workloads/{quote(name)}", found, {}, before, SHOWN),
         "errors": predictions.errors(database, workload=name),
+        "fewest_graded": FEWEST_GRADED,
         "recommendations": answers,
         "standings": validities(database, answers),
     }

@@ -206,7 +206,13 @@ class TestPredictions:
         (point,) = series(memory, "passed").points
         assert (point.x, point.y, point.note) == (2.0, pytest.approx(2.2), "+10.0%")
         assert (memory.x.unit, pace.x.unit) == ("GiB", "ms")
-        assert "50.0%" in pace.caption and "0 of 1" in pace.caption
+        assert "0 of 1" in pace.caption
+
+    @pytest.mark.parametrize(("graded", "shown"), [(1, False), (4, False), (5, True)])
+    def test_a_median_error_needs_five_measurements(self, graded, shown):
+        (figure,) = prediction_figures([Grade("step_time_s", 0.05, 0.04, 0.06, 0.1)] * graded)
+        assert ("median error 50.0%" in figure.caption) is shown
+        assert (str(graded) if graded > 1 else "One") in figure.caption
 
     def test_nothing_graded_no_chart(self):
         assert prediction_figures([]) == []
