@@ -37,12 +37,13 @@ def main() -> None:
             other = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=new_session)
             print("started", other.pid)
     kept = []
+    hangs_at = {"hangs": 5, "hangs-above-16": 1 if batch > 16 else 0}.get(asked.mode)
     for step in range(1, asked.steps + 1):
         began_s = time.perf_counter()
         data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
         if asked.mode == "leaks":
             kept.append(mmap.mmap(-1, MIB))
-        if asked.mode == "hangs" and step == 5:
+        if step == hangs_at:
             time.sleep(600)
         while time.perf_counter() - began_s < 0.002 + 0.0001 * batch:
             pass

@@ -15,11 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from probes.black_box import ignored, step_reader
+from probes.black_box import ignored, run, step_reader
 from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
 from probes.errors import InputError, MeasurementError
+from probes.expected_step import expected_step
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan
 from probes.measurement import Measurement, Verdict
 from probes.timeouts import Timeouts
@@ -163,6 +164,19 @@ def test_a_hang_is_a_time_out_and_names_the_step() -> None:
         job("--mode hangs", plan=CONFIRM)
     )
     assert m.verdict is Verdict.TIMEOUT and "in step 5" in m.reason
+
+
+def test_a_hang_in_the_first_step_is_not_waited_for_as_long_where_smaller_batches_were_quick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "PRINTS_WITHIN_S", 0.2)
+    patient = prober(Timeouts(startup_s=600.0, step_s=3.0, probe_s=900.0))
+    small, large = job("--mode hangs-above-16"), job("--mode hangs-above-16", batch_size=32)
+    passed = patient.probe(small)
+    hung = patient.probe(replace(large, expected_step=expected_step([passed], 32)))
+    assert passed.passed and hung.verdict is Verdict.TIMEOUT
+    assert "without a step" in hung.reason and "at batch 8" in hung.reason
+    assert "probe.step_timeout_s" in hung.hint
 
 
 def test_a_command_that_never_makes_a_step_is_an_error_with_its_last_words() -> None:

@@ -1,0 +1,42 @@
+"""How long a command is waited for, given how its earlier runs showed their steps."""
+
+from __future__ import annotations
+
+from probes.black_box.pace import Pace, allowed_silence_s, allowed_start_s
+from probes.timeouts import ExpectedStep, Timeouts
+
+TIMES = Timeouts()
+FAST = ExpectedStep(step_s=0.012, first_s=0.1, measured_s=0.012, measured_at=8)
+
+
+def test_nothing_known_gets_the_full_time_outs() -> None:
+    assert allowed_start_s(TIMES, None, None) == allowed_start_s(TIMES, FAST, None) == 240
+    assert allowed_silence_s(TIMES, None, None, gap_s=0.012) == 60
+
+
+def test_a_start_that_was_quick_gets_three_times_as_long_and_a_step() -> None:
+    assert allowed_start_s(TIMES, FAST, Pace(first_sign_s=4.0)) == 3 * 4 + 20
+
+
+def test_a_slow_start_keeps_the_full_time_out() -> None:
+    assert allowed_start_s(TIMES, FAST, Pace(first_sign_s=200.0)) == 240
+
+
+def test_a_step_of_12_ms_that_is_silent_for_20_s_has_hung() -> None:
+    assert allowed_silence_s(TIMES, FAST, Pace(), gap_s=0.012) == 20
+
+
+def test_an_evaluation_of_a_thousand_steps_between_two_steps_is_waited_for() -> None:
+    slower = ExpectedStep(step_s=0.05, first_s=0.1, measured_s=0.05, measured_at=8)
+    assert allowed_silence_s(TIMES, slower, Pace(), gap_s=0.05) == 50
+
+
+def test_lines_that_come_every_hundred_steps_are_waited_for() -> None:
+    rare = Pace(steps_per_sign=100)
+    assert allowed_silence_s(TIMES, FAST, rare, gap_s=1.2) >= 50 * 1.2 * 0.99
+    assert allowed_start_s(TIMES, FAST, rare) >= 50 * 1.2 * 0.99
+
+
+def test_the_slowest_of_two_runs_counts_in_each_respect() -> None:
+    assert Pace(4.0, 1).slowest(Pace(2.0, 10)) == Pace(4.0, 10)
+    assert Pace(4.0, 1).slowest(None) == Pace(4.0, 1)
