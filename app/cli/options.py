@@ -14,7 +14,6 @@ WorkloadOrCommand = Annotated[
         help="What to train: a registered name (visnet, causal-lm, transformer), "
         "path/to/file.py:Class or package.module:Class. Omit it with --command.",
         metavar="WORKLOAD",
-        show_default=False,
     ),
 ]
 Command = Annotated[
@@ -22,7 +21,6 @@ Command = Annotated[
     typer.Option(
         help="Measure an unmodified training command instead of a workload, for example 'python "
         "train.py --batch-size {batch_size} --layers {layers}'.",
-        show_default=False,
         metavar="TEMPLATE",
     ),
 ]
@@ -31,7 +29,6 @@ Space = Annotated[
     typer.Option(
         help="With --command: the values to try for a placeholder, such as layers=2..12 or "
         "width=64,128,256. Repeatable.",
-        show_default=False,
         metavar="NAME=VALUES",
     ),
 ]
@@ -40,7 +37,6 @@ Step = Annotated[
     typer.Option(
         help="With --command: a regular expression that matches the line printed at the end of "
         "each step. Default: steps are found in the output.",
-        show_default=False,
         metavar="REGEX",
     ),
 ]
@@ -52,16 +48,13 @@ DryRun = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(
-        help="cpu, cuda:0, mps or xpu:0. Default: the best one of this machine.", show_default=False
-    ),
+    typer.Option(help="cpu, cuda:0, mps or xpu:0. Default: the best one of this machine."),
 ]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(
         help="Emulate a device with less memory, for example 2GiB. On the CPU, this is how much "
         "memory the device has.",
-        show_default=False,
         metavar="SIZE",
     ),
 ]
@@ -70,7 +63,6 @@ Python = Annotated[
     typer.Option(
         help="The Python interpreter to train with. Default: that of the active virtual "
         "environment if it has torch, otherwise Tonnage's own.",
-        show_default=False,
         metavar="PATH",
     ),
 ]
@@ -80,7 +72,6 @@ Set = Annotated[
         "--set",
         help="Fix a dimension of the search space or a lever, such as layers=4 or precision=bf16. "
         "Repeatable.",
-        show_default=False,
         metavar="NAME=VALUE",
     ),
 ]
@@ -89,7 +80,6 @@ Option = Annotated[
     typer.Option(
         "--option",
         help="Set a parameter of the workload, such as data=pocket.pdb. Repeatable.",
-        show_default=False,
         metavar="NAME=VALUE",
     ),
 ]
@@ -97,7 +87,6 @@ Headroom = Annotated[
     float | None,
     typer.Option(
         help="Fraction of the device's memory to keep free. Default: the configured value (0.05).",
-        show_default=False,
         min=0.0,
         max=0.5,
     ),
@@ -107,7 +96,6 @@ Database = Annotated[
     typer.Option(
         help="Where results are stored: sqlite:///PATH or postgresql://USER@HOST/NAME. Default: "
         "the configured URL, or a file in your data folder.",
-        show_default=False,
         metavar="URL",
     ),
 ]
@@ -116,7 +104,6 @@ EffectiveBatchSize = Annotated[
     typer.Option(
         help="Target samples per optimizer step. The batch becomes a micro-batch, and the number "
         "of accumulation steps is derived from the target.",
-        show_default=False,
         min=1,
     ),
 ]
@@ -125,7 +112,6 @@ Wait = Annotated[
     typer.Option(
         help="Seconds to wait while another process measures on the device; 0 fails at once. "
         "Default: the configured value (600).",
-        show_default=False,
         min=0.0,
         metavar="SECONDS",
     ),
@@ -136,7 +122,6 @@ AcceptDisturbed = Annotated[
         "--accept-disturbed/--no-accept-disturbed",
         help="Also recommend configs that were measured only while other programs disturbed the "
         "machine; they are marked. Default: the configured value (no).",
-        show_default=False,
     ),
 ]
 Json = Annotated[
@@ -148,16 +133,12 @@ Server = Annotated[
     typer.Option(
         help="The service to use, such as http://127.0.0.1:8765.",
         envvar=SERVER_VARIABLE,
-        show_default=False,
         metavar="URL",
     ),
 ]
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        help="An API key of the service, of scope run.",
-        envvar=KEY_VARIABLE,
-        show_default=False,
-        metavar="KEY",
+        help="An API key of the service, of scope run.", envvar=KEY_VARIABLE, metavar="KEY"
     ),
 ]

@@ -26,22 +26,18 @@ def check(
             help="The file that the run reads: TrainingArguments, accelerate, DeepSpeed, Hydra or "
             "any other JSON, YAML, TOML or KEY=value file, or one that tonnage export wrote.",
             metavar="CONFIG_FILE",
-            show_default=False,
         ),
     ] = None,
     workload: Annotated[
         str | None,
         typer.Option(
             help="What is trained: a registered name, path/to/file.py:Class or "
-            "package.module:Class. Default: the workload of the recommendation in CONFIG_FILE.",
-            show_default=False,
+            "package.module:Class. Default: the workload of the recommendation in CONFIG_FILE."
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Samples per batch.", show_default=False)
-    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples per batch.")] = None,
     accumulation: Annotated[
-        int | None, typer.Option(min=1, help="Batches per optimizer step.", show_default=False)
+        int | None, typer.Option(min=1, help="Batches per optimizer step.")
     ] = None,
     set_: options.Set = None,
     option: options.Option = None,
@@ -50,7 +46,6 @@ def check(
         typer.Option(
             help="Where CONFIG_FILE has a value that is not found by itself: "
             "batch_size=data.loader.bs. Repeatable.",
-            show_default=False,
             metavar="NAME=PATH",
         ),
     ] = None,
@@ -58,30 +53,24 @@ def check(
         str | None,
         typer.Option(
             help="Also check that a cycle finishes in time. Default: the budget of the "
-            "recommendation in CONFIG_FILE.",
-            show_default=False,
+            "recommendation in CONFIG_FILE."
         ),
     ] = None,
     time_scale: Annotated[
-        float | None,
-        typer.Option(min=1e-6, help="Multiply the times of the budget.", show_default=False),
+        float | None, typer.Option(min=1e-6, help="Multiply the times of the budget.")
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
             help="cpu, cuda:0, mps or xpu:0 here, or the name or fingerprint of another machine's "
-            "device that has results. Default: the best one here.",
-            show_default=False,
+            "device that has results. Default: the best one here."
         ),
     ] = None,
     memory_budget: options.MemoryBudget = None,
     headroom: options.Headroom = None,
     probe: Annotated[
         Literal["quick", "full"] | None,
-        typer.Option(
-            help="Measure it here first: a few steps, or the full confirmation run.",
-            show_default=False,
-        ),
+        typer.Option(help="Measure it here first: a few steps, or the full confirmation run."),
     ] = None,
     on_unknown: Annotated[
         Literal["fail", "warn", "probe"],
@@ -98,18 +87,12 @@ def check(
     json_: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write the answer to this file, and text to stdout.",
-            show_default=False,
-        ),
+        typer.Option("--output", "-o", help="Write the answer to this file, and text to stdout."),
     ] = None,
     report: Annotated[
         list[str] | None,
         typer.Option(
             help="Also write the answer to a file in this format: junit=report.xml. Repeatable.",
-            show_default=False,
             metavar="FORMAT=FILE",
         ),
     ] = None,

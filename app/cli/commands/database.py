@@ -57,10 +57,7 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
 @app.command("prune")
 def prune(
     older_than: Annotated[
-        str,
-        typer.Option(
-            help="Delete what is older than this: 90d, 12w, 1y.", show_default=False, metavar="AGE"
-        ),
+        str, typer.Option(help="Delete what is older than this: 90d, 12w, 1y.", metavar="AGE")
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be deleted.")
@@ -98,9 +95,7 @@ def prune(
 
 @app.command("backup")
 def backup(
-    path: Annotated[
-        Path, typer.Argument(help="The file to write. It must not exist.", show_default=False)
-    ],
+    path: Annotated[Path, typer.Argument(help="The file to write. It must not exist.")],
     database: options.Database = None,
 ) -> None:
     """Copy the whole database into a file, even while in use.
@@ -120,9 +115,7 @@ def backup(
 
 @app.command("export")
 def export(
-    file: Annotated[
-        str, typer.Argument(help="The file to write, or - for stdout.", show_default=False)
-    ],
+    file: Annotated[str, typer.Argument(help="The file to write, or - for stdout.")],
     database: options.Database = None,
 ) -> None:
     """Write all results as JSON lines, for another database.
@@ -146,9 +139,7 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[
-        str, typer.Argument(help="A file written by db export, or - for stdin.", show_default=False)
-    ],
+    file: Annotated[str, typer.Argument(help="A file written by db export, or - for stdin.")],
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:

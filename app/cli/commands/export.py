@@ -21,21 +21,15 @@ if TYPE_CHECKING:
 
 def export(
     recommendation: Annotated[
-        str,
-        typer.Argument(help="latest, or an id (its first characters are enough)."),
+        str, typer.Argument(help="latest, or an id (its first characters are enough).")
     ] = "latest",
     to: Annotated[
         str, typer.Option("--to", help=f"{', '.join(FORMATS)}.", metavar="FORMAT")
     ] = "json",
-    workload: Annotated[
-        str | None, typer.Option(help="The latest for this workload.", show_default=False)
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="The latest for this budget.", show_default=False)
-    ] = None,
+    workload: Annotated[str | None, typer.Option(help="The latest for this workload.")] = None,
+    budget: Annotated[str | None, typer.Option(help="The latest for this budget.")] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write to this file.", show_default=False),
+        Path | None, typer.Option("--output", "-o", help="Write to this file.")
     ] = None,
     check: Annotated[
         bool | None,
@@ -43,7 +37,6 @@ def export(
             "--check/--no-check",
             help="--check asks the interpreter that trains whether it is still valid here, and "
             "exits with status 1 if not; --no-check does not look. Default: warn of known changes.",
-            show_default=False,
         ),
     ] = None,
     python: options.Python = None,
@@ -89,12 +82,7 @@ def export(
 
 
 def _reasons(
-    settings: Settings,
-    store: Database,
-    found: Recommendation,
-    python: str | None,
-    *,
-    ask: bool,
+    settings: Settings, store: Database, found: Recommendation, python: str | None, *, ask: bool
 ) -> list[str]:
     """Why it is no longer valid here: as a worker says it (``ask``), or else as far as is known."""
     from app.validity import disk_cache, worker

@@ -26,14 +26,10 @@ def max_batch(
             help="Longest step time allowed. The search stops at the limit it reaches first, time "
             "or memory.",
             min=1e-6,
-            show_default=False,
             metavar="SECONDS",
         ),
     ] = None,
-    cap: Annotated[
-        int | None,
-        typer.Option(min=1, help="Largest batch size to consider.", show_default=False),
-    ] = None,
+    cap: Annotated[int | None, typer.Option(min=1, help="Largest batch size to consider.")] = None,
 ) -> None:
     """Find the largest stable batch of a config, and what limits it.
 

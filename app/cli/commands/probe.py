@@ -19,7 +19,7 @@ from probes.measurement import Measurement, Verdict
 def probe(
     shared: MeasuringOptions,
     *,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.", show_default=False)],
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")],
     quick: Annotated[
         bool,
         typer.Option(

@@ -17,14 +17,10 @@ if TYPE_CHECKING:
 
 
 def recommend(
-    workload: Annotated[
-        str | None, typer.Option(help="Only of this workload.", show_default=False)
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Only of this budget.", show_default=False)
-    ] = None,
+    workload: Annotated[str | None, typer.Option(help="Only of this workload.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Only of this budget.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="Only for this device, such as cuda:0.", show_default=False)
+        str | None, typer.Option(help="Only for this device, such as cuda:0.")
     ] = None,
     all_: Annotated[
         bool, typer.Option("--all", help="Also show those that are no longer valid, and why.")

@@ -22,16 +22,13 @@ def report(
         ),
     ] = "latest",
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="The file to write or replace; - for stdout."),
+        Path, typer.Option("--output", "-o", help="The file to write or replace; - for stdout.")
     ] = Path("report.html"),
     workload: Annotated[
-        str | None,
-        typer.Option(help="With latest: the newest one for this workload.", show_default=False),
+        str | None, typer.Option(help="With latest: the newest one for this workload.")
     ] = None,
     budget: Annotated[
-        str | None,
-        typer.Option(help="With latest: the newest one for this budget.", show_default=False),
+        str | None, typer.Option(help="With latest: the newest one for this budget.")
     ] = None,
     database: options.Database = None,
 ) -> None:

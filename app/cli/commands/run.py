@@ -26,24 +26,18 @@ NOT_STARTED = 3
 def run(
     command: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="The training command, after --.", metavar="-- COMMAND...", show_default=False
-        ),
+        typer.Argument(help="The training command, after --.", metavar="-- COMMAND..."),
     ] = None,
     workload: Annotated[
         str | None,
         typer.Option(
             help="What is trained. Default: the workload of the newest recommendation for this "
-            "device.",
-            show_default=False,
+            "device."
         ),
     ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="The budget of the recommendation.", show_default=False)
-    ] = None,
+    budget: Annotated[str | None, typer.Option(help="The budget of the recommendation.")] = None,
     recommendation: Annotated[
-        str | None,
-        typer.Option(help="The id of the recommendation.", show_default=False, metavar="ID"),
+        str | None, typer.Option(help="The id of the recommendation.", metavar="ID")
     ] = None,
     device: options.Device = None,
     option: options.Option = None,

@@ -17,8 +17,7 @@ def runner(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            help="Offer only this device: cpu, cuda:0, … Repeatable. Default: all of the host.",
-            show_default=False,
+            help="Offer only this device: cpu, cuda:0, … Repeatable. Default: all of the host."
         ),
     ] = None,
     idle_exit: Annotated[
@@ -26,7 +25,6 @@ def runner(
         typer.Option(
             help="End after this many seconds without work, and at once if this host already has a "
             "runner for the database. Default: keep running.",
-            show_default=False,
             min=0.0,
             metavar="SECONDS",
         ),

@@ -19,16 +19,12 @@ log = logging.getLogger(__name__)
 def serve(
     host: Annotated[
         str | None,
-        typer.Option(
-            help="Address to listen on. Default: 127.0.0.1, or what is configured.",
-            show_default=False,
-        ),
+        typer.Option(help="Address to listen on. Default: 127.0.0.1, or what is configured."),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
             help="Port to listen on; 0: a free one. Default: 8765, or what is configured.",
-            show_default=False,
             min=0,
             max=65_535,
         ),

@@ -36,16 +36,13 @@ def tune(
         typer.Option(
             help="Search these levers too, over the values that the device supports: "
             + ", ".join(LEVERS),
-            show_default=False,
             metavar="NAME,NAME",
         ),
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="Maximum number of configs to measure. Default: set by the budget.",
-            show_default=False,
+            min=1, help="Maximum number of configs to measure. Default: set by the budget."
         ),
     ] = None,
     timeout: Annotated[
@@ -54,7 +51,6 @@ def tune(
             min=0.0,
             help="Start no further config after this many minutes and recommend the best one so "
             "far. Run the same command again to continue.",
-            show_default=False,
             metavar="MINUTES",
         ),
     ] = None,
@@ -63,8 +59,7 @@ def tune(
         typer.Option(
             help="What to optimize within the time window: throughput (prefers a larger model if "
             "it costs little throughput), capacity (the largest model) or pareto (measures the "
-            "whole front of both). Default: set by the budget.",
-            show_default=False,
+            "whole front of both). Default: set by the budget."
         ),
     ] = None,
     sampler: Annotated[
@@ -76,11 +71,7 @@ def tune(
     ] = Sampler.PREDICTIVE,
     cycle_batches: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Batches per cycle. Default: the configured value (450).",
-            show_default=False,
-        ),
+        typer.Option(min=1, help="Batches per cycle. Default: the configured value (450)."),
     ] = None,
     time_scale: Annotated[
         float,
@@ -97,7 +88,6 @@ def tune(
         typer.Option(
             help="Id of a running study to work on as well, from another device of the same class. "
             "Use the same workload, budget and options as the command that started it.",
-            show_default=False,
             metavar="STUDY",
         ),
     ] = "",
