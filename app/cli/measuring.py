@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from app.cli import options
 from app.cli.context import find_workload, open_database, open_settings
@@ -125,28 +122,5 @@ class ResolvedOptions:
         return self.target.lease(self.settings, on_wait)
 
 
-def measuring(command: Callable[..., None]) -> Callable[..., None]:
-    """Make ``command(shared, **own)`` a command with its own options and the shared ones.
-
-    ``shared`` is a ``MeasuringOptions``; typer sees one flat list of options, its own first.
-    """
-    hints = get_type_hints(MeasuringOptions, include_extras=True)
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    shared = [
-        inspect.Parameter(
-            each.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=each.default,
-            annotation=hints[each.name],
-        )
-        for each in fields(MeasuringOptions)
-    ]
-
-    @wraps(command)
-    def with_shared(**given: Any) -> None:
-        common = {name: given.pop(name) for name in hints}
-        command(MeasuringOptions(**common), **given)
-
-    with_shared.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    with_shared.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
-    return with_shared
+measuring = options.declared_in(MeasuringOptions)
+"""Makes ``command(shared: MeasuringOptions, **own)`` a command with its own options and these."""

@@ -1,8 +1,12 @@
-"""The options that several commands share, written once."""
+"""The options that several commands share, written once, and options that are a dataclass."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -142,3 +146,33 @@ ApiKey = Annotated[
         help="An API key of the service, of scope run.", envvar=KEY_VARIABLE, metavar="KEY"
     ),
 ]
+
+
+def declared_in(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make ``command(given, **own)`` a command with its own options and those of the dataclass
+    ``kind``, of which ``given`` is an instance. Typer sees one flat list of options, its own first.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    declared = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(kind)
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+        @wraps(command)
+        def flat(**given: Any) -> None:
+            command(kind(**{name: given.pop(name) for name in hints}), **given)
+
+        signature = inspect.Signature([*own, *declared])
+        flat.__signature__ = signature  # type: ignore[attr-defined]
+        flat.__annotations__ = {n: each.annotation for n, each in signature.parameters.items()}
+        return flat
+
+    return decorate

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.errors import InputError
 from probes.formatting import finite
 
 if TYPE_CHECKING:
@@ -42,3 +44,11 @@ def facts_table(rows: list[tuple[str, str]]) -> Table:
     for name, value in rows:
         table.add_row(name, Text(value))  # no markup: reasons contain square brackets
     return table
+
+
+def write_file(path: Path, text: str) -> None:
+    """Raises ``InputError`` if it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None

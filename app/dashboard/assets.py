@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from app.http import problem_types as types
 from app.http.problems import HttpProblem
-from app.http.resource import resource
+from app.http.resource import pages
 
 PREFIX = "/assets/"
 MEDIA_TYPES = {
@@ -27,7 +27,7 @@ MEDIA_TYPES = {
 }
 FOR_EVER = "public, max-age=31536000, immutable"
 
-router = resource("assets")
+router = pages(None)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def text_of(name: str) -> str:
     return assets()[path_of(name)].content.decode()
 
 
-@router.get(PREFIX + "{rest:path}", include_in_schema=False)
+@router.get(PREFIX + "{rest:path}")
 def asset(rest: str) -> Response:
     found = assets().get(PREFIX + rest)
     if found is None:

@@ -7,7 +7,8 @@ from typing import Any
 from app.checks import service as checks
 from app.checks.evaluate import stored_columns
 from app.checks.request import CheckRequest
-from app.cli.checking.question import CheckCommand, Opened, question_of
+from app.cli.checking.command import CheckCommand
+from app.cli.checking.question import Opened, question_of
 from app.settings import Settings
 from probes.errors import InputError, TonnageError
 
@@ -21,7 +22,7 @@ def answer(command: CheckCommand, settings: Settings, opened: Opened) -> dict[st
     """
     asked, workload = question_of(command, settings, opened)
     found = _answer(command, settings, opened, asked)
-    wanted = command.probe or ("full" if command.probe_unknown else None)
+    wanted = command.probe or ("full" if command.on_unknown == "probe" else None)
     if wanted and (command.probe or found["verdict"] in UNDECIDED):
         if asked.here is None:
             raise InputError(

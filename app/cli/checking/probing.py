@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.cli.checking.question import CheckCommand, PlannedWorkload
+from app.cli.checking.command import CheckCommand
+from app.cli.checking.question import PlannedWorkload
 from app.cli.context import is_quiet, open_database
 from app.cli.progress import ProgressDisplay
 from app.devices.service import register_target

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from app.checks.config_file import Written, read_file
 from app.checks.request import CheckRequest
+from app.cli.checking.command import CheckCommand
 from app.cli.context import absolute_spec
 from app.database import Database
 from app.errors import NotFound
@@ -22,33 +22,6 @@ from probes.space import parse_assignments
 
 Opened = Callable[[], Database]
 """Opens the local store on the first call: a check by a service must not need it."""
-
-
-@dataclass(frozen=True)
-class CheckCommand:
-    """The options of the command line."""
-
-    config_file: Path | None = None
-    workload: str | None = None
-    batch_size: int | None = None
-    accumulation: int | None = None
-    set_: list[str] | None = None
-    option: list[str] | None = None
-    keys: list[str] | None = None
-    budget: str | None = None
-    time_scale: float | None = None
-    device: str | None = None
-    memory_budget: str | None = None
-    headroom: float | None = None
-    probe: str | None = None
-    """``quick`` or ``full``: measure in any case."""
-    probe_unknown: bool = False
-    """Measure in full where nothing valid was measured."""
-    server: str | None = None
-    api_key: str | None = None
-    refresh: bool = False
-    python: str | None = None
-    database: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,10 +78,10 @@ def question_of(
 
 def _written(command: CheckCommand) -> Written | None:
     if command.config_file is None:
-        if command.keys:
+        if command.key:
             raise InputError("--key says where a CONFIG_FILE has a value: name the file too.")
         return None
-    named = parse_assignments(command.keys or [], "--key")
+    named = parse_assignments(command.key or [], "--key")
     return read_file(command.config_file, {name: str(v) for name, v in named.items()})
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.checks.request import CheckRequest
-from app.cli.checking.question import CheckCommand
+from app.cli.checking.command import CheckCommand
 from app.cli.starting import UNLIKE_OURS
 from app.client import Client, NotFoundError, ProblemError, TooManyRequestsError, UnavailableError
 from app.deadline import Late, within

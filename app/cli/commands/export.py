@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import open_database, open_settings
+from app.cli.context import absolute_spec, open_database, open_settings
+from app.cli.output import write_file
 from app.recommendations.exports.export import FORMATS
-from probes.errors import InputError
 
 if TYPE_CHECKING:
     from app.database import Database
@@ -52,7 +52,6 @@ def export(
     settings = open_settings()
     store = open_database(settings, database)
 
-    from app.cli.context import absolute_spec
     from app.recommendations.exports.export import export as render
     from app.recommendations.service import chosen
 
@@ -74,11 +73,8 @@ def export(
             print(f"Note: {sentence}", file=sys.stderr)
     if output is None:
         sys.stdout.write(made.text)
-        return
-    try:
-        output.write_text(made.text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror}.") from None
+    else:
+        write_file(output, made.text)
 
 
 def _reasons(

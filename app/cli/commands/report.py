@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import open_database, open_settings
+from app.cli.context import absolute_spec, open_database, open_settings
 from probes.errors import InputError
 
 
@@ -42,7 +42,6 @@ def report(
     settings = open_settings()
     store = open_database(settings, database)
 
-    from app.cli.context import absolute_spec
     from app.dashboard.report import report as render
     from app.dashboard.views.recommendation import view
     from app.recommendations.service import chosen

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from app.dashboard.charts.figure import Axis, Figure, Point, Series
+from app.dashboard.charts.units import Unit
+from app.recommendations.compare import Interval
 
 
-@dataclass(frozen=True)
-class IntervalBar:
-    """One of the compared values with its interval, in the unit of the axis."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-
-
-def intervals_figure(label: str, unit: str, sides: Sequence[IntervalBar]) -> Figure:
+def intervals_figure(label: str, unit: Unit, sides: Mapping[str, Interval]) -> Figure:
     """One bar per side, the first on top."""
-    names = tuple(side.name for side in reversed(sides))
-    roles = ("a", "b")
+    heights = range(len(sides), 0, -1)
     return Figure(
         name=f"intervals-{label.replace(' ', '-')}",
-        title=f"{label[0].upper()}{label[1:]} with 90 % intervals",
+        title=f"{label.capitalize()} with 90 % intervals",
         caption="",
-        x=Axis(label, unit),
-        y=Axis("", categories=names, low=0.4, high=len(sides) + 0.6),
+        x=Axis(label, unit.symbol),
+        y=Axis("", categories=tuple(reversed([*sides])), low=0.4, high=len(sides) + 0.6),
         series=[
             Series(
-                side.name,
-                roles[index % 2],
-                [Point(side.value, len(sides) - index, side.low, side.high)],
+                name,
+                role,
+                [Point(unit.of(side.mean), height, unit.of(side.low), unit.of(side.high))],
                 across=True,
             )
-            for index, side in enumerate(sides)
+            for height, role, (name, side) in zip(heights, "ab", sides.items(), strict=True)
         ],
         height="low",
     )

@@ -15,18 +15,16 @@ from app.checks.routes import CheckId
 from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
 from app.http.fields import Id
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
-from app.http.security import Reader
 
-router = resource("check-pages")
+router = pages()
 
 
-@router.get("/checks", include_in_schema=False)
+@router.get("/checks")
 def listing(
     request: Request,
     service: ServiceDep,
-    caller: Reader,
     workload: Filter = "",
     verdict: Filter = "",
     before: Annotated[Id | None, Query()] = None,
@@ -45,6 +43,6 @@ def listing(
     return page(request, "checks.html", context)
 
 
-@router.get("/checks/{check_id}", include_in_schema=False)
-def check(request: Request, service: ServiceDep, caller: Reader, check_id: CheckId) -> Response:
+@router.get("/checks/{check_id}")
+def check(request: Request, service: ServiceDep, check_id: CheckId) -> Response:
     return page(request, "check.html", {"check": checks.get(service.database, check_id)})

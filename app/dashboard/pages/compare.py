@@ -11,29 +11,20 @@ from starlette.responses import Response
 from app.dashboard.page import page
 from app.dashboard.views.comparison import options, side_of, view
 from app.errors import NotFound
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
-from app.http.security import Reader
 from app.recommendations.compare import METHOD
 
-router = resource("compare")
+router = pages()
 
 Reference = Annotated[
-    str | None,
-    Query(
-        pattern="^[0-9A-Za-z_]{0,40}$",
-        description="Id of a recommendation, or mN.",
-    ),
+    str | None, Query(pattern="^[0-9A-Za-z_]{0,40}$", description="Id of a recommendation, or mN.")
 ]
 
 
-@router.get("/compare", include_in_schema=False)
+@router.get("/compare")
 def compare(
-    request: Request,
-    service: ServiceDep,
-    caller: Reader,
-    a: Reference = None,
-    b: Reference = None,
+    request: Request, service: ServiceDep, a: Reference = None, b: Reference = None
 ) -> Response:
     sides, problem = [], ""
     for reference in (a, b):

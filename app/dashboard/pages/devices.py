@@ -9,9 +9,8 @@ from app.dashboard.page import page
 from app.devices import repository
 from app.devices import service as devices
 from app.devices.routes import KeyInPath
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
-from app.http.security import Reader
 from app.jobs.live_devices import LiveDevices
 from app.measurements import repository as measurements
 from app.recommendations import repository as recommendations
@@ -19,27 +18,27 @@ from app.validity.last_seen import validities
 
 SHOWN = 25
 
-router = resource("device-pages")
+router = pages()
 
 
-@router.get("/devices", include_in_schema=False)
-def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
+@router.get("/devices")
+def listing(request: Request, service: ServiceDep) -> Response:
     with service.database.read() as session:
         seen = repository.listing(session)
     context = {"devices": LiveDevices.of(service).look(service.database), "seen": seen}
     return page(request, "devices.html", context)
 
 
-@router.get("/devices/now", include_in_schema=False)
-def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
+@router.get("/devices/now")
+def now(request: Request, service: ServiceDep) -> Response:
     """The part of the page that is refreshed."""
     return page(
         request, "_devices.html", {"devices": LiveDevices.of(service).look(service.database)}
     )
 
 
-@router.get("/devices/{key}", include_in_schema=False)
-def device(request: Request, service: ServiceDep, caller: Reader, key: KeyInPath) -> Response:
+@router.get("/devices/{key}")
+def device(request: Request, service: ServiceDep, key: KeyInPath) -> Response:
     found = devices.get(service.database, key)
     with service.database.read() as session:
         answers = recommendations.page(session, fingerprint=key, limit=SHOWN)

@@ -10,16 +10,16 @@ from starlette.responses import RedirectResponse, Response
 
 from app.dashboard.forms import FormDep
 from app.dashboard.page import page
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
 from app.keys import sessions
 
-router = resource("login")
+router = pages(None)
 
 HOME = "/"
 
 
-@router.get("/login", include_in_schema=False)
+@router.get("/login")
 def login_form(
     request: Request, service: ServiceDep, next: Annotated[str, Query(max_length=2000)] = HOME
 ) -> Response:
@@ -28,7 +28,7 @@ def login_form(
     return page(request, "login.html", {"next": _own(next), "failed": False})
 
 
-@router.post("/login", include_in_schema=False)
+@router.post("/login")
 def login(request: Request, service: ServiceDep, form: FormDep) -> Response:
     """Attempts count towards the rate limit, so that keys cannot be guessed by trying many."""
     session = sessions.begin(service.database, form["key"])
@@ -47,7 +47,7 @@ def login(request: Request, service: ServiceDep, form: FormDep) -> Response:
     return reply
 
 
-@router.post("/logout", include_in_schema=False)
+@router.post("/logout")
 def logout(form: FormDep) -> Response:
     reply = RedirectResponse("/login", 303)
     reply.delete_cookie(sessions.COOKIE, httponly=True, samesite="strict")

@@ -6,9 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dashboard.page import page
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
-from app.http.security import Reader
 from app.jobs.live_devices import LiveDevices
 from app.recommendations.matrix import budgets_of, matrix
 from app.studies import view
@@ -17,11 +16,11 @@ from app.workloads.registry import registered
 
 RUNNING_SHOWN = 12
 
-router = resource("overview-pages")
+router = pages()
 
 
-@router.get("/", include_in_schema=False)
-def overview(request: Request, service: ServiceDep, caller: Reader) -> Response:
+@router.get("/")
+def overview(request: Request, service: ServiceDep) -> Response:
     rows = matrix(service.database)
     answered = {row.workload for row in rows}
     context = {
@@ -35,8 +34,8 @@ def overview(request: Request, service: ServiceDep, caller: Reader) -> Response:
     return page(request, "overview.html", context)
 
 
-@router.get("/now", include_in_schema=False)
-def now(request: Request, service: ServiceDep, caller: Reader) -> Response:
+@router.get("/now")
+def now(request: Request, service: ServiceDep) -> Response:
     """The part of the overview that is refreshed."""
     return page(request, "_now.html", _now(service))
 

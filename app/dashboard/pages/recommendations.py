@@ -12,23 +12,21 @@ from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
 from app.dashboard.views.recommendation import view
 from app.http.fields import Id
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
-from app.http.security import Reader
 from app.recommendations import repository
 from app.recommendations import service as recommendations
 from app.recommendations.routes import RecommendationId
 from app.validity.last_seen import validities
 from app.workloads.registry import registered
 
-router = resource("recommendation-pages")
+router = pages()
 
 
-@router.get("/recommendations", include_in_schema=False)
+@router.get("/recommendations")
 def listing(
     request: Request,
     service: ServiceDep,
-    caller: Reader,
     workload: Filter = "",
     budget: Filter = "",
     device: Filter = "",
@@ -51,9 +49,9 @@ def listing(
     return page(request, "recommendations.html", context)
 
 
-@router.get("/recommendations/{recommendation_id}", include_in_schema=False)
+@router.get("/recommendations/{recommendation_id}")
 def recommendation(
-    request: Request, service: ServiceDep, caller: Reader, recommendation_id: RecommendationId
+    request: Request, service: ServiceDep, recommendation_id: RecommendationId
 ) -> Response:
     found = recommendations.exactly(service.database, recommendation_id)
     context = {

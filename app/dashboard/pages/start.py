@@ -13,9 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from app.dashboard.forms import Form, FormDep
 from app.dashboard.page import page
 from app.dashboard.views.space import SpaceRow, pinned_of, rows_of
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
-from app.http.security import Runner
 from app.jobs.live_devices import LiveDevices
 from app.studies import service as jobs
 from app.studies.cost import Cost, expected
@@ -28,7 +27,7 @@ from probes.errors import InputError
 from probes.formatting import parse_size, size_text
 from probes.space import Space
 
-router = resource("start-pages")
+router = pages("run")
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,15 @@ class StudyPlan:
     """Why it cannot be started as described; empty if it can."""
 
 
-@router.get("/start", include_in_schema=False)
-def start_form(request: Request, service: ServiceDep, caller: Runner) -> Response:
+@router.get("/start")
+def start_form(request: Request, service: ServiceDep) -> Response:
     """The form, filled in with the values in the address: other pages link here with some."""
     form = Form(request.query_params)
     return _form(request, service, form, _plan(service, form, ask=False))
 
 
-@router.get("/start/plan", include_in_schema=False)
-def plan(request: Request, service: ServiceDep, caller: Runner) -> Response:
+@router.get("/start/plan")
+def plan(request: Request, service: ServiceDep) -> Response:
     """The part of the form that follows from the rest. Reading the space from a workload takes
     seconds the first time."""
     form = Form(request.query_params)
@@ -61,8 +60,8 @@ def plan(request: Request, service: ServiceDep, caller: Runner) -> Response:
     return page(request, "_plan.html", context)
 
 
-@router.post("/start", include_in_schema=False)
-def start(request: Request, service: ServiceDep, caller: Runner, form: FormDep) -> Response:
+@router.post("/start")
+def start(request: Request, service: ServiceDep, form: FormDep) -> Response:
     try:
         asked = _request(form)
         job = jobs.submit(service.database, asked, settings=service.settings)

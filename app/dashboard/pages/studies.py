@@ -11,21 +11,19 @@ from starlette.responses import Response
 from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
 from app.http.fields import Id
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
-from app.http.security import Reader
 from app.studies import view
 from app.studies.progress import outline
 from app.tuning.state import StudyState
 
-router = resource("study-list-page")
+router = pages()
 
 
-@router.get("/studies", include_in_schema=False)
+@router.get("/studies")
 def listing(
     request: Request,
     service: ServiceDep,
-    caller: Reader,
     state: Filter = "",
     workload: Filter = "",
     budget: Filter = "",

@@ -21,9 +21,9 @@ from app.dashboard.page import page
 from app.dashboard.views.space import rows_of
 from app.dashboard.views.study_log import log_lines
 from app.http.fields import LARGEST
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
-from app.http.security import Reader, Runner
+from app.http.security import Runner
 from app.measurements import repository as measurements
 from app.studies import progress as studies
 from app.studies import service as jobs
@@ -39,7 +39,7 @@ MOST_OFTEN_S = 1.0
 """A page is notified of changes at most this often."""
 RETRY_MS = 2000
 
-router = resource("study-pages")
+router = pages()
 
 
 class TrialsAsked(BaseModel):
@@ -72,26 +72,21 @@ class TrialsAsked(BaseModel):
 Asked = Annotated[TrialsAsked, Query()]
 
 
-@router.get("/studies/{study_id}", include_in_schema=False)
-def study(
-    request: Request, service: ServiceDep, caller: Reader, study_id: StudyId, asked: Asked
-) -> Response:
+@router.get("/studies/{study_id}")
+def study(request: Request, service: ServiceDep, study_id: StudyId, asked: Asked) -> Response:
     return page(request, "study.html", _context(service, study_id, asked))
 
 
-@router.get("/studies/{study_id}/live", include_in_schema=False)
-def live(
-    request: Request, service: ServiceDep, caller: Reader, study_id: StudyId, asked: Asked
-) -> Response:
+@router.get("/studies/{study_id}/live")
+def live(request: Request, service: ServiceDep, study_id: StudyId, asked: Asked) -> Response:
     """The parts of the page that are refreshed."""
     return page(request, "study_live.html", _context(service, study_id, asked))
 
 
-@router.get("/studies/{study_id}/trials/{number}", include_in_schema=False)
+@router.get("/studies/{study_id}/trials/{number}")
 def trial(
     request: Request,
     service: ServiceDep,
-    caller: Reader,
     study_id: StudyId,
     number: Annotated[int, Path(ge=0, lt=2**31)],
 ) -> Response:
@@ -102,18 +97,15 @@ def trial(
     return page(request, "trial.html", {"study": found, "trial": settled, "runs": runs})
 
 
-@router.post("/studies/{study_id}/cancel", include_in_schema=False)
+@router.post("/studies/{study_id}/cancel")
 def cancel(service: ServiceDep, caller: Runner, study_id: StudyId, form: FormDep) -> Response:
     jobs.cancel(service.database, study_id)
     return RedirectResponse(f"/studies/{study_id}", 303)
 
 
-@router.get(
-    "/studies/{study_id}/changes", include_in_schema=False, response_class=EventSourceResponse
-)
+@router.get("/studies/{study_id}/changes", response_class=EventSourceResponse)
 async def changes(
     service: ServiceDep,
-    caller: Reader,
     study_id: StudyId,
     after: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
     last_event_id: Annotated[int, Header(ge=0, le=LARGEST, alias="Last-Event-ID")] = 0,

@@ -16,9 +16,8 @@ from app.dashboard.views.space import rows_of
 from app.database.models import WorkloadRow
 from app.errors import NotFound
 from app.http.fields import LARGEST
-from app.http.resource import resource
+from app.http.resource import pages
 from app.http.runtime import ServiceDep
-from app.http.security import Reader
 from app.measurements import predictions
 from app.measurements import repository as measurements
 from app.measurements.service import get
@@ -32,11 +31,11 @@ from probes.space import dimension_from_dict
 
 SHOWN = 25
 
-router = resource("workload-pages")
+router = pages()
 
 
-@router.get("/workloads", include_in_schema=False)
-def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
+@router.get("/workloads")
+def listing(request: Request, service: ServiceDep) -> Response:
     newest: dict[str, WorkloadRow] = {}
     with service.database.read() as session:
         stored = workloads.listing(session)  # last seen first
@@ -48,11 +47,10 @@ def listing(request: Request, service: ServiceDep, caller: Reader) -> Response:
     return page(request, "workloads.html", context)
 
 
-@router.get("/workloads/{name:path}", include_in_schema=False)
+@router.get("/workloads/{name:path}")
 def workload(
     request: Request,
     service: ServiceDep,
-    caller: Reader,
     name: Annotated[str, Path(max_length=1024)],
     before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
 ) -> Response:
@@ -80,12 +78,9 @@ def workload(
     return page(request, "workload.html", context)
 
 
-@router.get("/measurements/{measurement_id}", include_in_schema=False)
+@router.get("/measurements/{measurement_id}")
 def measurement(
-    request: Request,
-    service: ServiceDep,
-    caller: Reader,
-    measurement_id: Annotated[int, Path(ge=1, le=LARGEST)],
+    request: Request, service: ServiceDep, measurement_id: Annotated[int, Path(ge=1, le=LARGEST)]
 ) -> Response:
     stored = get(service.database, measurement_id)
     found = Measurement.from_dict(stored.document)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.dashboard import filters
 from app.dashboard.charts.figure import Figure
-from app.dashboard.charts.intervals import IntervalBar, intervals_figure
-from app.dashboard.charts.units import time_unit
+from app.dashboard.charts.intervals import intervals_figure
+from app.dashboard.charts.units import Unit, time_unit
 from app.database import Database
 from app.devices import repository as devices
 from app.errors import NotFound
@@ -24,14 +24,6 @@ from probes.formatting import NOTHING, duration_text, size_text
 from probes.measurement import Measurement
 
 MOST_OPTIONS = 100
-
-
-@dataclass(frozen=True)
-class Option:
-    """A result that can be chosen."""
-
-    reference: str
-    title: str
 
 
 @dataclass(frozen=True)
@@ -73,14 +65,13 @@ class CompareView:
     device_differences: list[str]
 
 
-def options(database: Database, chosen: Sequence[ComparedSide]) -> list[Option]:
-    """The newest recommendations, and the sides chosen already."""
+def options(database: Database, chosen: Sequence[ComparedSide]) -> dict[str, str]:
+    """What can be chosen, as titles by reference: the newest recommendations, and the sides chosen
+    already."""
     with database.read() as session:
         found = recommendations.listing(session, limit=MOST_OPTIONS)
-    made = {each.id: Option(each.id, title_of(each)) for each in found}
-    for side in chosen:
-        made.setdefault(side.result.reference, Option(side.result.reference, side.result.title))
-    return list(made.values())
+    made = {side.result.reference: side.result.title for side in chosen}
+    return {each.id: title_of(each) for each in found} | made
 
 
 def title_of(recommendation: Recommendation) -> str:
@@ -132,50 +123,50 @@ def view(a: ComparedSide, b: ComparedSide) -> CompareView:
 
 
 def _rows(a: Result, b: Result) -> list[ComparedRow]:
-    rows = [
-        _texts("workload", a.workload, b.workload),
-        _texts("device", f"{a.device_name} ({a.device})", f"{b.device_name} ({b.device})"),
-        _texts("torch", _value(a.run.environment, "torch"), _value(b.run.environment, "torch")),
+    """One row per quantity; ``both`` is how it is read from a side, ``text`` how it is written."""
+
+    def row(
+        name: str, both: Callable[[Result], Any], text: Callable[..., str] = str
+    ) -> ComparedRow:
+        return _row(name, both(a), both(b), text)
+
+    return [
+        row("workload", lambda side: side.workload),
+        row("device", lambda side: f"{side.device_name} ({side.device})"),
+        row("torch", lambda side: _value(side.run.environment, "torch")),
+        *(
+            _row(name, _value(a.config, name), _value(b.config, name), str)
+            for name in dict.fromkeys([*a.config, *b.config])
+        ),
+        row("batch size", lambda side: side.run.effective_batch_size, filters.number),
+        row("throughput", lambda side: side.throughput_samples_per_s, _rate),
+        row("step time", lambda side: side.step_time_s, duration_text),
+        row("peak memory", lambda side: side.run.peak_bytes, size_text),
+        row("memory limit", lambda side: side.run.limit_bytes, size_text),
+        row("parameters", lambda side: side.run.parameters, filters.number),
     ]
-    for name in dict.fromkeys([*a.config, *b.config]):
-        rows.append(_texts(name, _value(a.config, name), _value(b.config, name)))
-    rows.append(_plain("batch size", a.run.effective_batch_size, b.run.effective_batch_size))
-    rows.append(
-        _interval("throughput", a.throughput_samples_per_s, b.throughput_samples_per_s, _rate)
-    )
-    rows.append(_interval("step time", a.step_time_s, b.step_time_s, duration_text))
-    rows.append(_plain("peak memory", a.run.peak_bytes, b.run.peak_bytes, size_text))
-    rows.append(_plain("memory limit", a.run.limit_bytes, b.run.limit_bytes, size_text))
-    rows.append(_plain("parameters", a.run.parameters, b.run.parameters))
-    return rows
 
 
-def _texts(name: str, a: str, b: str) -> ComparedRow:
-    return ComparedRow(name, ComparedValue(a), ComparedValue(b))
+def _row(name: str, a: Any, b: Any, text: Callable[..., str]) -> ComparedRow:
+    """The change is a ratio: of numbers, or of means with their intervals."""
+    change = between = ""
+    if isinstance(a, Interval) and isinstance(b, Interval):
+        ratio = ratio_of(b, a)
+        change = f"× {filters.number(ratio.mean)}"
+        between = f"{filters.number(ratio.low)} to {filters.number(ratio.high)}"
+    elif isinstance(a, (int, float)) and isinstance(b, (int, float)) and a and b:
+        change = f"× {filters.number(b / a)}"
+    return ComparedRow(name, _cell(a, text), _cell(b, text), change, between)
+
+
+def _cell(value: Any, text: Callable[..., str]) -> ComparedValue:
+    if isinstance(value, Interval):
+        return ComparedValue(text(value.mean), f"{text(value.low)} to {text(value.high)}")
+    return ComparedValue(NOTHING if value is None else text(value))
 
 
 def _value(config: dict[str, Any], name: str) -> str:
     return filters.value_text(config[name]) if name in config else NOTHING
-
-
-def _plain(name: str, a: float | None, b: float | None, text: Any = filters.number) -> ComparedRow:
-    change = f"× {filters.number(b / a)}" if a and b else ""
-    return ComparedRow(name, ComparedValue(text(a)), ComparedValue(text(b)), change)
-
-
-def _interval(name: str, a: Interval | None, b: Interval | None, text: Any) -> ComparedRow:
-    change, between = "", ""
-    if a is not None and b is not None:
-        ratio = ratio_of(b, a)
-        change = f"× {filters.number(ratio.mean)}"
-        between = f"{filters.number(ratio.low)} to {filters.number(ratio.high)}"
-    return ComparedRow(name, _cell(a, text), _cell(b, text), change, between)
-
-
-def _cell(value: Interval | None, text: Any) -> ComparedValue:
-    if value is None:
-        return ComparedValue(NOTHING)
-    return ComparedValue(text(value.mean), f"{text(value.low)} to {text(value.high)}")
 
 
 def _rate(samples_per_s: float) -> str:
@@ -183,17 +174,17 @@ def _rate(samples_per_s: float) -> str:
 
 
 def _figures(comparison: Comparison) -> list[Figure]:
-    figures = []
-    sides = (("A", comparison.a), ("B", comparison.b))
-    rates = [(name, side.throughput_samples_per_s) for name, side in sides]
-    bars = [
-        IntervalBar(name, i.mean, i.low, i.high) for name, i in rates if i and math.isfinite(i.high)
-    ]
-    if len(bars) == 2:
-        figures.append(intervals_figure("throughput", "samples/s", bars))
-    steps = [(name, side.step_time_s) for name, side in sides]
-    unit = time_unit([i.mean for _, i in steps if i])
-    bars = [IntervalBar(n, unit.of(i.mean), unit.of(i.low), unit.of(i.high)) for n, i in steps if i]
-    if len(bars) == 2:
-        figures.append(intervals_figure("step time", unit.symbol, bars))
-    return figures
+    """Empty if a side has no step time."""
+    a, b = comparison.a, comparison.b
+    if a.step_time_s is None or b.step_time_s is None:
+        return []
+    steps = {"A": a.step_time_s, "B": b.step_time_s}
+    step_figure = intervals_figure("step time", time_unit([i.mean for i in steps.values()]), steps)
+    rates = {
+        name: interval
+        for name, side in (("A", a), ("B", b))
+        if (interval := side.throughput_samples_per_s) and math.isfinite(interval.high)
+    }
+    if len(rates) < len(steps):
+        return [step_figure]
+    return [intervals_figure("throughput", Unit("samples/s", 1.0), rates), step_figure]

@@ -4,11 +4,13 @@ import pytest
 
 from app.dashboard.charts.capacity import Spot, capacity_figure
 from app.dashboard.charts.figure import Figure, Series
-from app.dashboard.charts.intervals import IntervalBar, intervals_figure
+from app.dashboard.charts.intervals import intervals_figure
 from app.dashboard.charts.memory import memory_figure
 from app.dashboard.charts.prediction import prediction_figures
 from app.dashboard.charts.stability import stability_figures
 from app.dashboard.charts.step_time import step_time_figure
+from app.dashboard.charts.units import Unit
+from app.recommendations.compare import Interval
 from optimizer.records import Grade
 from probes.measurement import Growth, Measurement, Purpose, Trace, Verdict
 from tests.app.factories import GIB, measurement, step_time
@@ -219,8 +221,8 @@ class TestPredictions:
 
 
 def test_intervals_lie_across_with_the_first_on_top():
-    sides = [IntervalBar("A", 10, 9, 11), IntervalBar("B", 12, 11, 13)]
-    figure = intervals_figure("throughput", "samples/s", sides)
+    sides = {"A": Interval(10, 9, 11), "B": Interval(12, 11, 13)}
+    figure = intervals_figure("throughput", Unit("samples/s", 1), sides)
     assert figure.y.categories == ("B", "A")
     assert [(s.name, s.points[0].y, s.across) for s in figure.series] == [
         ("A", 2, True),
