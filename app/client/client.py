@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from app.checks.schemas import CheckOut
 from app.client import events as streams
@@ -66,12 +65,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -85,9 +79,7 @@ class Client:
         """Queue a study of a registered workload. ``question`` are the other fields of
         ``StudyRequest``: ``budget``, ``device``, ``pinned``, ``trials``, …"""
         body = {"workload": workload, **question}
-        key = idempotency_key or str(uuid.uuid4())
-        found = self._transport.json("POST", "/v1/studies", body=body, idempotency_key=key)
-        return StudyOut.model_validate(found)
+        return self._send("/v1/studies", StudyOut, body, idempotency_key)
 
     def study(self, study_id: str) -> StudyOut:
         return self._read(f"/v1/studies/{study_id}", StudyOut)
@@ -181,9 +173,7 @@ class Client:
             "scope": {**scope, "environment": environment or {}},
             "measurement": measurement.to_dict(),
         }
-        key = idempotency_key or str(uuid.uuid4())
-        found = self._transport.json("POST", "/v1/measurements", body=body, idempotency_key=key)
-        return MeasurementStored.model_validate(found)
+        return self._send("/v1/measurements", MeasurementStored, body, idempotency_key)
 
     def measurement(self, measurement_id: int) -> MeasurementDetail:
         return self._read(f"/v1/measurements/{measurement_id}", MeasurementDetail)
@@ -209,12 +199,7 @@ class Client:
 
     def add_device(self, fingerprint: Fingerprint, *, kind: str, name: str) -> DeviceOut:
         """Make this machine's device known before sending what was measured on it."""
-        groups = FingerprintIn(
-            identity=fingerprint.identity,
-            device_class=fingerprint.device_class,
-            environment=fingerprint.environment,
-            state=fingerprint.state,
-        )
+        groups = FingerprintIn.model_validate(vars(fingerprint))
         body = DeviceIn(kind=kind, name=name, fingerprint=groups).model_dump()
         found = self._transport.json("POST", "/v1/devices", body=body, repeatable=True)
         return DeviceOut.model_validate(found)
@@ -288,17 +273,21 @@ class Client:
 
     def _list(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> list[Item]:
         found = self._transport.json("GET", path, query=query)
-        return TypeAdapter(list[kind]).validate_python(found)  # type: ignore[valid-type]
+        return [kind.model_validate(item) for item in found]
+
+    def _send(self, path: str, kind: type[Item], body: Any, idempotency_key: str | None) -> Item:
+        """The key says that it is done once, however often it has to be sent."""
+        key = idempotency_key or str(uuid.uuid4())
+        found = self._transport.json("POST", path, body=body, idempotency_key=key)
+        return kind.model_validate(found)
 
     def _pages(self, path: str, kind: type[Item], query: dict[str, Any]) -> Iterator[Item]:
-        cursor: str | None = None
+        query = {**query, "limit": PAGE}
         while True:
-            page = self._transport.json(
-                "GET", path, query={**query, "limit": PAGE, "cursor": cursor}
-            )
+            page = self._transport.json("GET", path, query=query)
             if not isinstance(page, dict) or "items" not in page:
                 raise foreign(self._transport.base_url)
             yield from (kind.model_validate(item) for item in page["items"])
-            cursor = page["next_cursor"]
-            if cursor is None:
+            query["cursor"] = page["next_cursor"]
+            if query["cursor"] is None:
                 return
