@@ -7,28 +7,6 @@ Knows no other package of ``app``.
 from __future__ import annotations
 
 from app.settings.load import find_file, load_settings
-from app.settings.model import (
-    BudgetSettings,
-    ParameterCap,
-    ProbeSettings,
-    RunnerSettings,
-    Scaling,
-    ServiceSettings,
-    Settings,
-    TierSpaces,
-    WorkloadSettings,
-)
+from app.settings.model import RunnerSettings, Settings
 
-__all__ = [
-    "BudgetSettings",
-    "ParameterCap",
-    "ProbeSettings",
-    "RunnerSettings",
-    "Scaling",
-    "ServiceSettings",
-    "Settings",
-    "TierSpaces",
-    "WorkloadSettings",
-    "find_file",
-    "load_settings",
-]
+__all__ = ["RunnerSettings", "Settings", "find_file", "load_settings"]

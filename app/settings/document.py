@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
-from inspect import cleandoc
+from inspect import cleandoc, getsource
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -97,7 +99,7 @@ def render() -> str:
     ]
     parts = [
         INTRODUCTION,
-        "## Top level\n\n" + _table(Settings, only=top_level),
+        "## Top level\n\n" + _keys(Settings, only=top_level),
         _section("[probe]", ProbeSettings),
         _section("[service]", ServiceSettings),
         _section("[runner]", RunnerSettings),
@@ -121,23 +123,45 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _section(title: str, model: type[BaseModel]) -> str:
-    return f"## `{title}`\n\n{cleandoc(model.__doc__ or '')}\n\n" + _table(model)
+    return f"## `{title}`\n\n{cleandoc(model.__doc__ or '')}\n\n" + _keys(model)
 
 
-def _table(model: type[BaseModel], only: list[str] | None = None) -> str:
-    rows = ["| key | type | default | description |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
-        if only is None or name in only:
-            cells = (f"`{name}`", _type(field), _default(field), _described(field))
-            rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+def _keys(model: type[BaseModel], only: list[str] | None = None) -> str:
+    texts = _descriptions(model)
+    return _table(
+        ["key", "type", "default", "description"],
+        [
+            [f"`{name}`", _type(field.annotation), _default(field), texts[name] + _bounds(field)]
+            for name, field in model.model_fields.items()
+            if only is None or name in only
+        ],
+    )
 
 
-def _type(field: FieldInfo) -> str:
-    return _type_name(field.annotation)
+def _descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """What is written below each field in the source of the model."""
+    (tree,) = ast.parse(getsource(model)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        ast.unparse(field.target): " ".join(str(text.value.value).split())
+        for field, text in pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
 
 
-def _type_name(annotation: Any) -> str:
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, *rows]
+    lines.insert(1, ["---"] * len(header))
+    divided = (
+        "|" + "|".join(line) + "|" if line[0] == "---" else f"| {' | '.join(line)} |"
+        for line in lines
+    )
+    return "\n".join(divided) + "\n"
+
+
+def _type(annotation: Any) -> str:
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
     if annotation in names:
         return names[annotation]
@@ -146,18 +170,18 @@ def _type_name(annotation: Any) -> str:
     if get_origin(annotation) in (list, dict):
         return "list" if get_origin(annotation) is list else "table"
     members = [member for member in get_args(annotation) if member is not type(None)]
-    return _type_name(members[0]) if members else "value"
+    return _type(members[0]) if members else "value"
 
 
-def _described(field: FieldInfo) -> str:
-    bounds = []
-    for item in [*field.metadata, *_inner_metadata(field.annotation)]:
-        for sign, word in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
-            value = getattr(item, sign, None)
-            if value is not None:
-                bounds.append(f"{word} {value}")
-    text = field.description or ""
-    return f"{text} ({', '.join(bounds)})" if bounds else text
+def _bounds(field: FieldInfo) -> str:
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [
+        f"{word} {getattr(item, sign)}"
+        for item in [*field.metadata, *_inner_metadata(field.annotation)]
+        for sign, word in words.items()
+        if getattr(item, sign, None) is not None
+    ]
+    return f" ({', '.join(bounds)})" if bounds else ""
 
 
 def _inner_metadata(annotation: Any) -> list[Any]:
@@ -176,52 +200,61 @@ def _default(field: FieldInfo) -> str:
 
 
 def _budgets() -> str:
-    rows = ["| budget | `target_min` | `flexibility_min` | `trials` |", "|---|---|---|---|"]
-    for name, values in defaults.BUDGETS.items():
-        target = "none" if values["target_min"] is None else f"{values['target_min']:g}"
-        flexibility = f"{values['flexibility_min']:g}"
-        rows.append(f"| `{name}` | {target} | {flexibility} | {values['trials']} |")
-    return "\n".join(rows) + "\n"
+    shown = ("target_min", "flexibility_min", "trials")
+    return _table(
+        ["budget", *(f"`{name}`" for name in shown)],
+        [
+            [f"`{budget}`", *(_number(values[name]) for name in shown)]
+            for budget, values in defaults.BUDGETS.items()
+        ],
+    )
 
 
-def _tiers(tiers: list[dict[str, Any]], shown: tuple[str, ...]) -> list[str]:
+def _tiers(tiers: list[dict[str, Any]], shown: tuple[str, ...]) -> str:
     """One row per memory tier, one column per budget: the ``shown`` dimensions' options."""
-    budgets = list(tiers[0]["spaces"])
-    rows = [
-        "| GiB from | " + " | ".join(f"`{budget}`" for budget in budgets) + " |",
-        "|---|" + "---|" * len(budgets),
-    ]
-    for tier in tiers:
-        cells = [_product([tier["spaces"][budget][name] for name in shown]) for budget in budgets]
-        rows.append(f"| {tier['min_gib']:g} | " + " | ".join(cells) + " |")
-    return rows
+    return _table(
+        ["GiB from", *(f"`{budget}`" for budget in tiers[0]["spaces"])],
+        [
+            [
+                _number(tier["min_gib"]),
+                *(_product([space[name] for name in shown]) for space in tier["spaces"].values()),
+            ]
+            for tier in tiers
+        ],
+    )
 
 
 def _visnet() -> str:
-    rows = ["Layers × hidden channels, by device memory (`tiers`):", ""]
-    rows += _tiers(defaults.VISNET_TIERS, ("layers", "hidden_channels"))
-    rows += ["", "Multipliers for layers and channels (`scaling`):", ""]
-    rows += ["| GiB from | factor |", "|---|---|"]
-    rows += [f"| {s['min_gib']:g} | {s['factor']:g} |" for s in defaults.VISNET_SCALING]
     multiple = defaults.VISNET_ROUNDING["hidden_channels"]
-    rows += ["", f"Channels are rounded to a multiple of {multiple} (`rounding`)."]
-    rows += ["", "Maximum number of parameters, by dataset size (`parameter_caps`):", ""]
-    rows += ["| samples below | parameters |", "|---|---|"]
-    for cap in defaults.PARAMETER_CAPS:
-        samples = "any" if cap["max_samples"] is None else f"{cap['max_samples']:,}"
-        rows.append(f"| {samples} | {cap['max_parameters']:,} |")
-    return "\n".join(rows) + "\n"
+    scaling = [[_number(s["min_gib"]), _number(s["factor"])] for s in defaults.VISNET_SCALING]
+    caps = [
+        [_number(cap["max_samples"], "any"), _number(cap["max_parameters"])]
+        for cap in defaults.PARAMETER_CAPS
+    ]
+    return (
+        "Layers × hidden channels, by device memory (`tiers`):\n\n"
+        + _tiers(defaults.VISNET_TIERS, ("layers", "hidden_channels"))
+        + "\nMultipliers for layers and channels (`scaling`):\n\n"
+        + _table(["GiB from", "factor"], scaling)
+        + f"\nChannels are rounded to a multiple of {multiple} (`rounding`).\n"
+        + "\nMaximum number of parameters, by dataset size (`parameter_caps`):\n\n"
+        + _table(["samples below", "parameters"], caps)
+    )
 
 
 def _causal_lm() -> str:
     shown = ("layers", "hidden_size", "seq_length")
-    rows = ["Layers × hidden size × sequence length, by device memory (`tiers`):", ""]
-    rows += _tiers(defaults.CAUSAL_LM_TIERS, shown)
-    spaces = [s for tier in defaults.CAUSAL_LM_TIERS for s in tier["spaces"].values()]
-    way = {name: options for name, options in spaces[0].items() if name not in shown}
-    fixed = ", ".join(f"`{name}` {_product([options])}" for name, options in way.items())
-    rows += ["", f"In all of them: {fixed}."]
-    return "\n".join(rows) + "\n"
+    space = defaults.CAUSAL_LM_TIERS[0]["spaces"]["production"]
+    fixed = (f"`{name}` {_product([space[name]])}" for name in space if name not in shown)
+    return (
+        "Layers × hidden size × sequence length, by device memory (`tiers`):\n\n"
+        + _tiers(defaults.CAUSAL_LM_TIERS, shown)
+        + f"\nIn all of them: {', '.join(fixed)}.\n"
+    )
+
+
+def _number(value: float | None, missing: str = "none") -> str:
+    return missing if value is None else f"{value:,g}" if value < 1e6 else f"{value:,.0f}"
 
 
 def _product(dimensions: list[list[Any]]) -> str:

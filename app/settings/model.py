@@ -54,250 +54,153 @@ class Section(BaseModel):
 class BudgetSettings(Section):
     """The goal of studies with this budget."""
 
-    target_min: Annotated[Number | None, Field(gt=0), BeforeValidator(_none_word)] = Field(
-        None, description='Target cycle time in minutes. `"none"`: no time limit.'
-    )
-    flexibility_min: Number = Field(
-        0.0,
-        ge=0,
-        description="How much longer than the target a more capable configuration may take, in "
-        "minutes.",
-    )
-    trials: Whole = Field(
-        20, ge=1, description="Maximum number of configurations that a study measures."
-    )
-    throughput_loss: Number = Field(
-        0.15,
-        ge=0,
-        lt=1,
-        description="Fraction of the best throughput that may be given up for a more capable "
-        "model.",
-    )
-    objective: Objective = Field(
-        Objective.THROUGHPUT,
-        description="What to maximize within the time window: `throughput`; `capacity`, the most "
-        "capable model; or `pareto`, which measures the Pareto front of both and recommends by "
-        "throughput.",
-    )
+    target_min: Annotated[Number | None, Field(gt=0), BeforeValidator(_none_word)] = None
+    """Target cycle time in minutes. `"none"`: no time limit."""
+    flexibility_min: Number = Field(0.0, ge=0)
+    """How much longer than the target a more capable configuration may take, in minutes."""
+    trials: Whole = Field(20, ge=1)
+    """Maximum number of configurations that a study measures."""
+    throughput_loss: Number = Field(0.15, ge=0, lt=1)
+    """Fraction of the best throughput that may be given up for a more capable model."""
+    objective: Objective = Objective.THROUGHPUT
+    """What to maximize within the time window: `throughput`; `capacity`, the most capable model; or
+    `pareto`, which measures the Pareto front of both and recommends by throughput."""
 
 
 class ProbeSettings(Section):
     """Limits of probes and of the search, and how to measure on a shared machine."""
 
-    startup_timeout_s: Number = Field(
-        180.0, gt=0, description="Seconds a worker may take to import torch and the workload."
-    )
-    step_timeout_s: Number = Field(
-        60.0, gt=0, description="Seconds without progress after which a probe is stopped."
-    )
-    probe_timeout_s: Number = Field(
-        1800.0, gt=0, description="Maximum duration of a probe, in seconds."
-    )
-    measure_budget_s: Number = Field(
-        20.0,
-        gt=0,
-        description="Maximum time spent on timing steps to narrow the confidence interval, in "
-        "seconds.",
-    )
-    confirm_steps: Whole = Field(
-        24, ge=2, description="Minimum number of measured steps in a confirmation run."
-    )
-    max_batch: Whole = Field(65_536, ge=1, description="Largest batch size that is tried.")
-    resolution: Number = Field(
-        0.03,
-        gt=0,
-        le=0.5,
-        description="Relative distance between the largest passing and the smallest failing "
-        "batch at which the search stops.",
-    )
-    slowest_sample: Number = Field(
-        1.5,
-        gt=1,
-        description="Reject a batch whose time per sample exceeds this multiple of a smaller "
-        "batch's. On accelerators only: such a slowdown shows that memory has silently overflowed "
-        "into host memory.",
-    )
-    repeats_when_disturbed: Whole = Field(
-        2,
-        ge=0,
-        description="How many times a disturbed measurement is repeated if it affects the result. "
-        "The least disturbed one is kept.",
-    )
-    accept_disturbed: bool = Field(
-        False,
-        description="Also recommend configurations that could only be measured while other "
-        "processes used the machine. Such a recommendation is marked.",
-    )
-    lease_wait_s: Number = Field(
-        600.0,
-        ge=0,
-        description="Seconds to wait for another process that measures on the device. 0: do not "
-        "wait.",
-    )
+    startup_timeout_s: Number = Field(180.0, gt=0)
+    """Seconds a worker may take to import torch and the workload."""
+    step_timeout_s: Number = Field(60.0, gt=0)
+    """Seconds without progress after which a probe is stopped."""
+    probe_timeout_s: Number = Field(1800.0, gt=0)
+    """Maximum duration of a probe, in seconds."""
+    measure_budget_s: Number = Field(20.0, gt=0)
+    """Maximum time spent on timing steps to narrow the confidence interval, in seconds."""
+    confirm_steps: Whole = Field(24, ge=2)
+    """Minimum number of measured steps in a confirmation run."""
+    max_batch: Whole = Field(65_536, ge=1)
+    """Largest batch size that is tried."""
+    resolution: Number = Field(0.03, gt=0, le=0.5)
+    """Relative distance between the largest passing and the smallest failing batch at which the
+    search stops."""
+    slowest_sample: Number = Field(1.5, gt=1)
+    """Reject a batch whose time per sample exceeds this multiple of a smaller batch's. On
+    accelerators only: such a slowdown shows that memory has silently overflowed into host
+    memory."""
+    repeats_when_disturbed: Whole = Field(2, ge=0)
+    """How many times a disturbed measurement is repeated if it affects the result. The least
+    disturbed one is kept."""
+    accept_disturbed: bool = False
+    """Also recommend configurations that could only be measured while other processes used the
+    machine. Such a recommendation is marked."""
+    lease_wait_s: Number = Field(600.0, ge=0)
+    """Seconds to wait for another process that measures on the device. 0: do not wait."""
     lease_dir: Annotated[Path | None, AfterValidator(_absolute)] = Field(
-        None,
-        description="Folder for lock files that prevent two processes from measuring on one "
-        "device at the same time. All of them must use the same folder, including those in "
-        "containers.",
-        json_schema_extra={"shown_default": "`/tmp`"},
+        None, json_schema_extra={"shown_default": "`/tmp`"}
     )
+    """Folder for lock files that prevent two processes from measuring on one device at the same
+    time. All of them must use the same folder, including those in containers."""
 
 
 class ServiceSettings(Section):
     """Where `tonnage serve` listens, and its limits for clients."""
 
-    host: str = Field(
-        "127.0.0.1",
-        min_length=1,
-        description="Address to listen on. Any address but a loopback address requires API keys.",
-    )
-    port: Whole = Field(8765, ge=0, le=65_535, description="Port to listen on. 0: any free port.")
-    max_body_bytes: Whole = Field(
-        4 * 2**20, ge=1024, description="Largest accepted request body, in bytes."
-    )
-    body_timeout_s: Number = Field(
-        20.0, gt=0, description="Seconds within which a client must send its whole request."
-    )
-    max_connections: Whole = Field(
-        512,
-        ge=1,
-        description="Maximum number of open connections. Further clients are told to retry.",
-    )
-    rate_per_s: Number = Field(
-        100.0,
-        ge=0,
-        description="Sustained requests per second per API key, or per address without a valid "
-        "key. 0: no limit. Does not apply on a loopback address without keys.",
-    )
-    rate_burst: Whole = Field(
-        200, ge=1, description="Requests that may arrive at once before `rate_per_s` applies."
-    )
-    cors_origins: list[str] = Field(
-        default_factory=list,
-        description="Origins whose pages may call the API, such as `https://example.org`.",
-    )
-    trusted_proxies: list[str] = Field(
-        default_factory=list,
-        description="Addresses of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` "
-        "headers are trusted.",
-    )
-    event_poll_s: Number = Field(
-        0.5,
-        gt=0,
-        description="Interval at which an event stream checks for new events, in seconds.",
-    )
-    log_reads: bool = Field(
-        False,
-        description="Also log successful reads that took less than a second. `/metrics` always "
-        "counts them.",
-    )
-    log_format: Literal["text", "json"] = Field(
-        "text",
-        description="Format of the log of `tonnage serve` on stderr. `json`: one object per line.",
-    )
+    host: str = Field("127.0.0.1", min_length=1)
+    """Address to listen on. Any address but a loopback address requires API keys."""
+    port: Whole = Field(8765, ge=0, le=65_535)
+    """Port to listen on. 0: any free port."""
+    max_body_bytes: Whole = Field(4 * 2**20, ge=1024)
+    """Largest accepted request body, in bytes."""
+    body_timeout_s: Number = Field(20.0, gt=0)
+    """Seconds within which a client must send its whole request."""
+    max_connections: Whole = Field(512, ge=1)
+    """Maximum number of open connections. Further clients are told to retry."""
+    rate_per_s: Number = Field(100.0, ge=0)
+    """Sustained requests per second per API key, or per address without a valid key. 0: no limit.
+    Does not apply on a loopback address without keys."""
+    rate_burst: Whole = Field(200, ge=1)
+    """Requests that may arrive at once before `rate_per_s` applies."""
+    cors_origins: list[str] = Field(default_factory=list)
+    """Origins whose pages may call the API, such as `https://example.org`."""
+    trusted_proxies: list[str] = Field(default_factory=list)
+    """Addresses of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are
+    trusted."""
+    event_poll_s: Number = Field(0.5, gt=0)
+    """Interval at which an event stream checks for new events, in seconds."""
+    log_reads: bool = False
+    """Also log successful reads that took less than a second. `/metrics` always counts them."""
+    log_format: Literal["text", "json"] = "text"
+    """Format of the log of `tonnage serve` on stderr. `json`: one object per line."""
 
 
 class TierSpaces(Section):
     """Search spaces for devices from a memory size on."""
 
-    min_gib: Number = Field(
-        ge=0, description="Smallest device memory to which the tier applies, in GiB."
-    )
-    spaces: dict[str, dict[str, list[Option]]] = Field(
-        description="Search space by budget name: the options of each dimension."
-    )
+    min_gib: Number = Field(ge=0)
+    """Smallest device memory to which the tier applies, in GiB."""
+    spaces: dict[str, dict[str, list[Option]]]
+    """Search space by budget name: the options of each dimension."""
 
 
 class Scaling(Section):
     """Multiplier for the numeric dimensions of a tier, by device memory."""
 
-    min_gib: Number = Field(
-        ge=0, description="Smallest device memory to which the factor applies, in GiB."
-    )
-    factor: Number = Field(gt=0, description="The multiplier.")
+    min_gib: Number = Field(ge=0)
+    """Smallest device memory to which the factor applies, in GiB."""
+    factor: Number = Field(gt=0)
+    """The multiplier."""
 
 
 class RunnerSettings(Section):
     """The processes that run studies for the service. See jobs.md."""
 
-    with_service: bool = Field(
-        True,
-        description="Whether `tonnage serve` starts a runner on its own host when a study is "
-        "queued and no runner is active there.",
-    )
-    heartbeat_s: Number = Field(
-        5.0,
-        gt=0,
-        description="Interval at which a runner reports to the database that it is alive, in "
-        "seconds.",
-    )
-    dead_after_s: Number = Field(
-        60.0,
-        gt=0,
-        description="Seconds without a heartbeat after which a runner on another host counts as "
-        "dead and its studies are taken over. On the same host, its process is checked instead.",
-    )
-    cancel_grace_s: Number = Field(
-        5.0, gt=0, description="Seconds a cancelled study has to end by itself before it is killed."
-    )
-    idle_exit_s: Number = Field(
-        300.0,
-        gt=0,
-        description="Idle seconds after which a runner that `tonnage serve` started exits.",
-    )
+    with_service: bool = True
+    """Whether `tonnage serve` starts a runner on its own host when a study is queued and no runner
+    is active there."""
+    heartbeat_s: Number = Field(5.0, gt=0)
+    """Interval at which a runner reports to the database that it is alive, in seconds."""
+    dead_after_s: Number = Field(60.0, gt=0)
+    """Seconds without a heartbeat after which a runner on another host counts as dead and its
+    studies are taken over. On the same host, its process is checked instead."""
+    cancel_grace_s: Number = Field(5.0, gt=0)
+    """Seconds a cancelled study has to end by itself before it is killed."""
+    idle_exit_s: Number = Field(300.0, gt=0)
+    """Idle seconds after which a runner that `tonnage serve` started exits."""
 
 
 class ParameterCap(Section):
     """The largest model that is useful for a dataset of this size."""
 
-    max_samples: Whole | None = Field(
-        None,
-        ge=1,
-        description="The cap applies to datasets with fewer samples than this. Omitted: to all.",
-    )
-    max_parameters: Whole = Field(ge=1, description="Maximum number of parameters of a model.")
+    max_samples: Whole | None = Field(None, ge=1)
+    """The cap applies to datasets with fewer samples than this. Omitted: to all."""
+    max_parameters: Whole = Field(ge=1)
+    """Maximum number of parameters of a model."""
 
 
 class WorkloadSettings(Section):
     """A workload that the service can run by name (built-in ones need no `reference`), and search
     spaces that replace its own `space()`."""
 
-    reference: str | None = Field(
-        None,
-        description="Location of its class: `path/to/file.py:Class` (a relative path is resolved "
-        "from the folder of the configuration file) or `package.module:Class`. Setting it "
-        "registers the name.",
-    )
-    python: str | None = Field(
-        None,
-        description="The Python interpreter that trains it, if it needs its own.",
-        json_schema_extra={"shown_default": "as `--python`"},
-    )
-    options: dict[str, Option] = Field(
-        default_factory=dict,
-        description="Fixed arguments of its constructor. Requests to the service cannot change "
-        "them.",
-    )
-    request_options: list[str] = Field(
-        default_factory=list,
-        description="Names of further constructor arguments that a request to the service may set.",
-    )
-    tiers: list[TierSpaces] = Field(
-        default_factory=list,
-        description="Search spaces by device memory. The tier with the largest `min_gib` that "
-        "the device reaches applies.",
-    )
-    scaling: list[Scaling] = Field(
-        default_factory=list, description="Multipliers by device memory, selected like tiers."
-    )
-    parameter_caps: list[ParameterCap] = Field(
-        default_factory=list,
-        description="Caps by dataset size. The strictest one that applies is used.",
-    )
-    rounding: dict[str, Annotated[Whole, Field(ge=1)]] = Field(
-        default_factory=dict,
-        description="By dimension name: the multiple to which its scaled options are rounded.",
-    )
+    reference: str | None = None
+    """Location of its class: `path/to/file.py:Class` (a relative path is resolved from the folder
+    of the configuration file) or `package.module:Class`. Setting it registers the name."""
+    python: str | None = Field(None, json_schema_extra={"shown_default": "as `--python`"})
+    """The Python interpreter that trains it, if it needs its own."""
+    options: dict[str, Option] = Field(default_factory=dict)
+    """Fixed arguments of its constructor. Requests to the service cannot change them."""
+    request_options: list[str] = Field(default_factory=list)
+    """Names of further constructor arguments that a request to the service may set."""
+    tiers: list[TierSpaces] = Field(default_factory=list)
+    """Search spaces by device memory. The tier with the largest `min_gib` that the device reaches
+    applies."""
+    scaling: list[Scaling] = Field(default_factory=list)
+    """Multipliers by device memory, selected like tiers."""
+    parameter_caps: list[ParameterCap] = Field(default_factory=list)
+    """Caps by dataset size. The strictest one that applies is used."""
+    rounding: dict[str, Annotated[Whole, Field(ge=1)]] = Field(default_factory=dict)
+    """By dimension name: the multiple to which its scaled options are rounded."""
 
     @model_validator(mode="after")
     def _in_order(self) -> WorkloadSettings:
@@ -325,51 +228,36 @@ def _dimensions(space: dict[str, Any]) -> dict[str, Any]:
 class CommandSettings(Section):
     """A training command that is measured unchanged, under a name. See black-box.md."""
 
-    command: str = Field(
-        description="The command that starts training, with placeholders: `python train.py "
-        "--batch-size {batch_size} --layers {layers}`."
-    )
-    space: Annotated[dict[str, Any], AfterValidator(_dimensions)] = Field(
-        default_factory=dict,
-        description='The values of each placeholder: `"2..12"`, `"64..512..64"`, a list, one '
-        "value, or `{ low = 16, high = 1024, log = true }`. Add `cost_grows = false` to a table if "
-        "a larger value may need less memory or time.",
-    )
+    command: str
+    """The command that starts training, with placeholders: `python train.py --batch-size
+    {batch_size} --layers {layers}`."""
+    space: Annotated[dict[str, Any], AfterValidator(_dimensions)] = Field(default_factory=dict)
+    """The values of each placeholder: `"2..12"`, `"64..512..64"`, a list, one value, or `{ low =
+    16, high = 1024, log = true }`. Add `cost_grows = false` to a table if a larger value may need
+    less memory or time."""
     step: str | None = Field(
-        None,
-        description="Regular expression for an output line that ends a step, with optional groups "
-        "`step` and `loss`. With `log`: the key of the step number in a JSON line.",
-        json_schema_extra={"shown_default": "`tonnage step`, or `step` and a number"},
+        None, json_schema_extra={"shown_default": "`tonnage step`, or `step` and a number"}
     )
-    log: str | None = Field(
-        None,
-        description="Read steps from here instead of the output: a file of JSON lines (`.jsonl`, "
-        "`.json`, `.log`, `.txt`) or a folder of TensorBoard event files, for example in "
-        "`{run_dir}`.",
-    )
+    """Regular expression for an output line that ends a step, with optional groups `step` and
+    `loss`. With `log`: the key of the step number in a JSON line."""
+    log: str | None = None
+    """Read steps from here instead of the output: a file of JSON lines (`.jsonl`, `.json`, `.log`,
+    `.txt`) or a folder of TensorBoard event files, for example in `{run_dir}`."""
     cwd: str | None = Field(
-        None,
-        description="Working directory. A relative path is resolved from the folder of the "
-        "configuration file.",
-        json_schema_extra={"shown_default": "the configuration file's folder"},
+        None, json_schema_extra={"shown_default": "the configuration file's folder"}
     )
-    env: dict[str, str] = Field(
-        default_factory=dict,
-        description="Environment variables; placeholders are filled in. Results store them, so "
-        "do not put secrets here.",
-    )
-    shell: bool = Field(
-        False,
-        description="Run the command with `/bin/sh -c`, for pipes and `&&`. Values are quoted.",
-    )
+    """Working directory. A relative path is resolved from the folder of the configuration file."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables; placeholders are filled in. Results store them, so do not put secrets
+    here."""
+    shell: bool = False
+    """Run the command with `/bin/sh -c`, for pipes and `&&`. Values are quoted."""
     python: str | None = Field(
-        None,
-        description="The interpreter for `{python}`, whose torch identifies the device.",
-        json_schema_extra={"shown_default": "the command's own if it has torch"},
+        None, json_schema_extra={"shown_default": "the command's own if it has torch"}
     )
-    dataset_size: Whole | None = Field(
-        None, ge=1, description="Number of training samples. No larger batch is tried."
-    )
+    """The interpreter for `{python}`, whose torch identifies the device."""
+    dataset_size: Whole | None = Field(None, ge=1)
+    """Number of training samples. No larger batch is tried."""
 
 
 def _default_budgets() -> dict[str, BudgetSettings]:
@@ -390,21 +278,18 @@ class Settings(Section):
 
     data_dir: Path = Field(
         default_factory=lambda: Path(user_data_dir(APPLICATION)),
-        description="Folder for the database and the log files. A relative path is resolved from "
-        "the folder of the configuration file.",
         json_schema_extra={"shown_default": "the user's data folder"},
     )
+    """Folder for the database and the log files. A relative path is resolved from the folder of the
+    configuration file."""
     database_url: str = Field(
-        "",
-        description="Database for results: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.",
-        json_schema_extra={"shown_default": "the SQLite file `tonnage.db` in `data_dir`"},
+        "", json_schema_extra={"shown_default": "the SQLite file `tonnage.db` in `data_dir`"}
     )
-    cycle_batches: Whole = Field(
-        CYCLE_BATCHES, ge=1, description="Batches in a cycle. Time budgets are for one cycle."
-    )
-    headroom: Number = Field(
-        0.05, ge=0, le=0.5, description="Fraction of the device's memory that is kept free."
-    )
+    """Database for results: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`."""
+    cycle_batches: Whole = Field(CYCLE_BATCHES, ge=1)
+    """Batches in a cycle. Time budgets are for one cycle."""
+    headroom: Number = Field(0.05, ge=0, le=0.5)
+    """Fraction of the device's memory that is kept free."""
     probe: ProbeSettings = ProbeSettings.model_validate({})
     service: ServiceSettings = ServiceSettings.model_validate({})
     runner: RunnerSettings = RunnerSettings.model_validate({})
