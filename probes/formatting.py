@@ -84,6 +84,11 @@ def three_digits(value: float) -> str:
     return f"{value:,.{places}f}"
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 probe``, ``1,234 probes``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def finite(value: Any) -> Any:
     """A copy with ``None`` for every NaN and infinity, which JSON does not have. Tuples become
     lists."""

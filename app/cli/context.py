@@ -10,7 +10,6 @@ from probes.job import WorkloadRef
 __all__ = [
     "absolute_spec",
     "find_workload",
-    "is_quiet",
     "open_database",
     "open_settings",
     "set_verbosity",
@@ -32,10 +31,6 @@ def set_verbosity(level: int) -> None:
 
 def verbosity() -> int:
     return _verbosity
-
-
-def is_quiet() -> bool:
-    return _verbosity < 0
 
 
 def open_settings(**probe: Any) -> Settings:

@@ -12,6 +12,7 @@ from app.cli.output import facts_table, print_json, stdout
 from optimizer.formatting import config_text
 from probes.black_box.command import command_of, is_command
 from probes.errors import InputError
+from probes.formatting import plural
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, WorkloadRef
 from probes.max_batch import DEFAULT_START
 from probes.measurement import Config
@@ -122,7 +123,7 @@ def _print(log: str, pattern: str, folder: str, documents: list[dict[str, Any]])
     console.print(facts_table(rows))
     console.print(
         f"\nNothing was run. With batch {documents[0]['batch_size']}, "
-        f"{len(documents)} config{'s' if len(documents) > 1 else ''}:",
+        f"{plural(len(documents), 'config')}:",
         markup=False,
     )
     for document in documents[:MOST_SHOWN]:

@@ -30,9 +30,8 @@ class ProgressDisplay:
     messages; single probes call ``probe`` and ``measured`` directly.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
-        self.live = sys.stderr.isatty() and not quiet
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty() and verbosity() >= 0
         self._began_s = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -67,7 +66,7 @@ class ProgressDisplay:
     def line(self, text: str) -> None:
         """Print one line that stays."""
         log.debug(text)
-        if self.quiet or verbosity() > 0:  # the log already prints it on the console
+        if verbosity() != 0:  # quiet, or the log already prints it on the console
             return
         if self._bar is not None:
             self._bar.console.print(text, markup=False)

@@ -9,7 +9,7 @@ from app.cli.output import facts_table, stdout
 from app.cli.values import batch_text
 from optimizer.formatting import config_text, error_text, limit_text, rate
 from optimizer.records import Recommendation
-from probes.formatting import duration_text, size_text
+from probes.formatting import duration_text, plural, size_text
 
 
 def show(recommendation: Recommendation) -> None:
@@ -45,7 +45,7 @@ def show(recommendation: Recommendation) -> None:
                 ("train with", _environment(r.environment)),
                 (
                     "cost",
-                    f"{_count(r.study['trials'], 'config')}, {_count(r.study['probes'], 'probe')}, "
+                    f"{plural(r.study['trials'], 'config')}, {plural(r.study['probes'], 'probe')}, "
                     f"{duration_text(r.study['wall_s'])}",
                 ),
                 *_predicted(r.study),
@@ -83,7 +83,7 @@ def _predicted(study: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("predictions", ", ".join(words))] if words else []
     return [
         *rows,
-        *([("saved", f"{_count(saved, 'probe')}, thanks to earlier results")] if saved else []),
+        *([("saved", f"{plural(saved, 'probe')}, thanks to earlier results")] if saved else []),
     ]
 
 
@@ -93,10 +93,6 @@ def _paragraph(text: str, width: int | None) -> str:
     if width is None:
         return indent + text
     return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _environment(environment: dict[str, Any]) -> str:

@@ -3,33 +3,29 @@ it is still valid. A service that is away never keeps a run from starting."""
 
 from __future__ import annotations
 
-import json
-import logging
+import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.database import Database, open_database
 from app.deadline import within
 from app.devices import service as devices
 from app.errors import NotFound
-from app.machine.disk_cache import folder
+from app.machine.disk_cache import keep, kept
 from app.machine.local_facts import DeviceNow
 from app.recommendations import service
 from app.validity.comparison import compare, measured_with
 from app.validity.reported import conditions_of
 from optimizer.records import Recommendation
-from optimizer.scope import short_hash
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import MeasurementError, TonnageError
 
 if TYPE_CHECKING:
     from app.recommendations.schemas import RecommendationOut
 
-log = logging.getLogger(__name__)
-
 PATIENCE_S = 3.0
 """How long a service has to answer before its last known answer is used instead."""
+LAST_KNOWN = "last-recommendation"
 UNLIKE_OURS = "did not answer as a Tonnage service of this version does."
 
 
@@ -104,7 +100,7 @@ def _from_service(wanted: RunQuestion) -> Recommendation | None:
     if out is None:
         return None
     found = Recommendation.from_dict(out.model_dump())
-    _remember(wanted, found)
+    keep(LAST_KNOWN, _key(wanted), found.to_dict(), ())
     return found
 
 
@@ -137,32 +133,19 @@ def _stored(database: Database, wanted: RunQuestion) -> Recommendation | None:
     return stored[0] if stored else None
 
 
-def _remember(wanted: RunQuestion, found: Recommendation) -> None:
-    file = _last_known_file(wanted)
-    temporary = file.with_suffix(".tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary.write_text(json.dumps(found.to_dict()), encoding="utf-8")
-        temporary.replace(file)
-    except (OSError, ValueError) as error:
-        log.debug("The recommendation could not be saved: %s", error)
-
-
 def _last_known(wanted: RunQuestion) -> Recommendation | None:
     """Of any age: a warning says that it is used."""
     try:
-        kept = json.loads(_last_known_file(wanted).read_text(encoding="utf-8"))
-        return Recommendation.from_dict(kept)
-    except (OSError, ValueError, TypeError):
+        return Recommendation.from_dict(kept(LAST_KNOWN, _key(wanted), longest_s=math.inf) or {})
+    except (ValueError, TypeError):
         return None
 
 
-def _last_known_file(wanted: RunQuestion) -> Path:
-    asked = [
-        wanted.server,
-        wanted.workload,
-        wanted.budget,
-        wanted.recommendation_id,
-        wanted.here.device if wanted.here else None,
-    ]
-    return folder() / f"last-{short_hash(asked)}.json"
+def _key(wanted: RunQuestion) -> dict[str, str | None]:
+    return {
+        "server": wanted.server,
+        "workload": wanted.workload,
+        "budget": wanted.budget,
+        "recommendation": wanted.recommendation_id,
+        "device": wanted.here.device if wanted.here else None,
+    }

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.clock import utc_now
 from optimizer.formatting import limit_text
-from probes.formatting import NOTHING, duration_text, size_text, three_digits
+from probes.formatting import NOTHING, duration_text, plural, size_text, three_digits
 
 
 def minutes(seconds: float | None) -> str:
@@ -24,11 +24,6 @@ def minutes(seconds: float | None) -> str:
 def minutes_up(seconds: float) -> int:
     """Whole minutes, rounded up."""
     return math.ceil(seconds / 60)
-
-
-def plural(value: int, name: str) -> str:
-    """``1 probe``, ``1,234 probes``."""
-    return f"{value:,} {name}{'' if value == 1 else 's'}"
 
 
 def number(value: float | None) -> str:

@@ -22,12 +22,18 @@ FORM = 1
 """Version of the file format; increase it when the format changes."""
 
 
-def kept(kind: str, key: Mapping[str, Any], *, now_s: float | None = None) -> Any:
+def kept(
+    kind: str,
+    key: Mapping[str, Any],
+    *,
+    now_s: float | None = None,
+    longest_s: float = LONGEST_S,
+) -> Any:
     """The cached answer; ``None`` without one that is certainly still right."""
     try:
         entry = json.loads(_file(kind, key).read_text(encoding="utf-8"))
         age_s = (time.time() if now_s is None else now_s) - entry["at_s"]
-        same = entry["form"] == FORM and entry["key"] == dict(key) and 0 <= age_s < LONGEST_S
+        same = entry["form"] == FORM and entry["key"] == dict(key) and 0 <= age_s < longest_s
         if same and all(_state(path) == state for path, state in entry["witnesses"].items()):
             return entry["value"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

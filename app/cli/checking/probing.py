@@ -6,7 +6,7 @@ from typing import Any
 
 from app.cli.checking.command import CheckCommand
 from app.cli.checking.question import PlannedWorkload
-from app.cli.context import is_quiet, open_database
+from app.cli.context import open_database
 from app.cli.progress import ProgressDisplay
 from app.devices.service import register_target
 from app.machine.local_facts import DeviceNow
@@ -39,7 +39,7 @@ def measure(
     budget = None if is_all else limit_bytes
     target = open_target(settings, workload.python, here.device, budget)
     database = open_database(settings, command.database)
-    with ProgressDisplay(quiet=is_quiet()) as progress, target.lease(settings, progress.waiting):
+    with ProgressDisplay() as progress, target.lease(settings, progress.waiting):
         session = MeasuringSession.open(
             settings,
             reference,

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from app.cli import options
-from app.cli.context import is_quiet, open_database, open_settings
+from app.cli.context import open_database, open_settings
 from app.cli.output import print_json, stdout
 from probes.errors import TonnageError
 
@@ -29,7 +29,7 @@ def doctor(
     from app.cli.progress import ProgressDisplay
 
     report: dict[str, Any] = {"system": system(), "checks": []}
-    with ProgressDisplay(quiet=is_quiet()) as progress:
+    with ProgressDisplay() as progress:
         for name, check in checks(python, database):
             progress.doing(name)
             entry = run_check(name, check)

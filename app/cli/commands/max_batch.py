@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import is_quiet
 from app.cli.dry_run import show_dry_run
 from app.cli.max_batch_report import document, show
 from app.cli.measuring import MeasuringOptions, measuring
@@ -53,7 +52,7 @@ def max_batch(
     from probes.measurement import Measurement
 
     settings = asked.settings.probe
-    with ProgressDisplay(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
+    with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker, rests_on_time=False)
         config = bench.config(asked.pinned)
         bounds = Bounds(

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import is_quiet
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import facts_table, print_json, stdout
@@ -49,7 +48,7 @@ def probe(
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
-    with ProgressDisplay(quiet=is_quiet()) as progress, asked.lease(progress.waiting):
+    with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker)
         purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
         wanted = Ask(batch_size, purpose)

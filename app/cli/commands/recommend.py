@@ -9,6 +9,7 @@ import typer
 from app.cli import options
 from app.cli.context import absolute_spec, open_database, open_settings
 from app.cli.output import print_json, stdout
+from probes.formatting import plural
 
 if TYPE_CHECKING:
     from app.runs.repository import Grades
@@ -91,8 +92,8 @@ def graded_words(grades: Grades | None) -> str:
     """How the training runs with it ended."""
     if grades is None:
         return "  Trained with:   not yet (tonnage run -- COMMAND records the outcome)"
-    count = f"{grades.runs} run" if grades.runs == 1 else f"{grades.runs} runs"
-    words = f"{count}, {grades.finished} finished, {grades.out_of_memory} out of memory"
+    runs = plural(grades.runs, "run")
+    words = f"{runs}, {grades.finished} finished, {grades.out_of_memory} out of memory"
     if grades.step_time_s is not None:
         words += f", {grades.step_time_s:.3g} s per step"
     return f"  Trained with:   {words}"

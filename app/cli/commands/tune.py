@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import is_quiet
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json, stderr, stdout
@@ -112,7 +111,7 @@ def tune(
     from app.tuning.request import StudyRequest
     from app.tuning.tune import tune_study
 
-    with ProgressDisplay(quiet=is_quiet()) as progress:
+    with ProgressDisplay() as progress:
         progress.doing("loading the workload")
         bench = asked.open_session(progress.worker)
         asked_for = {

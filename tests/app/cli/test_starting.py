@@ -62,8 +62,8 @@ def wanted(server: str, store: str) -> RunQuestion:
 
 def away(question: RunQuestion, monkeypatch: pytest.MonkeyPatch) -> RunQuestion:
     """The same question, kept under the same name, to a service that is gone."""
-    file = finding._last_known_file(question)
-    monkeypatch.setattr(finding, "_last_known_file", lambda _: file)
+    key = finding._key(question)
+    monkeypatch.setattr(finding, "_key", lambda _: key)
     return replace(question, server="http://127.0.0.1:9")
 
 
