@@ -7,29 +7,26 @@ either all of them are stored or none of them is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Header
 from pydantic import BaseModel
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.clock import utc_now
 from app.database import Database
 from app.database.models import IdempotentReplyRow
+from app.database.upsert import write_again
 from app.errors import IdempotencyConflict
 from app.http.caller import Caller
 from optimizer.records import short_hash
-from probes.errors import MeasurementError
 
 KEPT = timedelta(hours=48)
 """How long a key stands for its request."""
-
-_ATTEMPTS = 5
 
 IdempotencyKey = Annotated[
     str | None,
@@ -42,16 +39,6 @@ IdempotencyKey = Annotated[
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer, as it is sent."""
-
-    status: int
-    body: str
-    """JSON text; may be empty."""
-    location: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,31 +66,26 @@ def of_caller(caller: Caller, key: str | None) -> str | None:
     return None if key is None else f"{caller.id}:{key}"
 
 
-def once(database: Database, request: Request | None, perform: Callable[[Session], Reply]) -> Reply:
+def once(
+    database: Database, request: Request | None, perform: Callable[[Session], Response]
+) -> Response:
     """The answer of ``perform``, or its answer when the request was first sent.
 
-    ``perform`` must work in the given transaction only. ``request`` is ``None`` for a request
-    without a key. Raises ``IdempotencyConflict`` for a key that stands for another request.
+    ``perform`` must work in the given transaction only, and answer with JSON. ``request`` is
+    ``None`` for a request without a key. Raises ``IdempotencyConflict`` for a key that stands for
+    another request.
     """
     if request is None:
         with database.write() as session:
             return perform(session)
-    for _ in range(_ATTEMPTS):
-        try:
-            with database.write() as session:
-                return _found(session, request) or _performed(session, request, perform)
-        except IntegrityError:  # another process was quicker: look at what it did
-            continue
-    raise MeasurementError("Others keep sending the same request; try again.")
+    return write_again(
+        database,
+        lambda session: _found(session, request) or _performed(session, request, perform),
+        "Other clients keep sending the same request. Try again.",
+    )
 
 
-def answer(reply: Reply) -> Response:
-    headers = {"Location": reply.location} if reply.location else None
-    media_type = "application/json" if reply.body else None
-    return Response(reply.body, reply.status, headers=headers, media_type=media_type)
-
-
-def _found(session: Session, request: Request) -> Reply | None:
+def _found(session: Session, request: Request) -> Response | None:
     row = session.execute(
         select(IdempotentReplyRow).where(
             IdempotentReplyRow.caller == request.caller,
@@ -117,26 +99,21 @@ def _found(session: Session, request: Request) -> Reply | None:
         raise IdempotencyConflict(
             f"The Idempotency-Key {request.key!r} was used before, for another body."
         )
-    return Reply(row.status, row.body, row.location)
+    headers = {"Location": row.location} if row.location else None
+    return Response(row.body, row.status, headers, media_type="application/json")
 
 
-def _performed(session: Session, request: Request, perform: Callable[[Session], Reply]) -> Reply:
+def _performed(
+    session: Session, request: Request, perform: Callable[[Session], Response]
+) -> Response:
     """Reserve the key first: another process with the same request then waits for this transaction.
     Raises ``IntegrityError`` when the key is taken."""
     now = utc_now()
     session.execute(delete(IdempotentReplyRow).where(IdempotentReplyRow.created_at < now - KEPT))
-    row = IdempotentReplyRow(
-        caller=request.caller,
-        operation=request.operation,
-        key=request.key,
-        request_hash=request.request_hash,
-        status=0,
-        location=None,
-        body="",
-        created_at=now,
-    )
+    row = IdempotentReplyRow(**asdict(request), status=0, body="", created_at=now)
     session.add(row)
     session.flush()
-    reply = perform(session)
-    row.status, row.body, row.location = reply.status, reply.body, reply.location
-    return reply
+    answer = perform(session)
+    row.status, row.location = answer.status_code, answer.headers.get("location")
+    row.body = bytes(answer.body).decode()
+    return answer

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,7 +28,6 @@ from app.errors import (
     NotRegistered,
 )
 from app.http import problem_types as types
-from app.http.headers import header
 from app.http.problem_types import ProblemType
 from app.log_context import context
 from probes.errors import MeasurementError, TonnageError
@@ -105,16 +105,7 @@ class NothingMore(HTTPException):
 
 def response(error: HttpProblem, scope: Scope) -> Response:
     """The document; a page that says the same, where a browser asked for a page."""
-    document = {
-        "type": error.kind.uri,
-        "title": error.kind.title,
-        "status": error.kind.status,
-        "detail": error.detail,
-        "what_to_do": error.kind.what_to_do,
-        "instance": scope["path"],
-        "request_id": context().get("request_id", ""),
-        "errors": [each.model_dump() for each in error.errors],
-    }
+    document = document_of(error, scope["path"], context().get("request_id", ""))
     if wants_page(scope):
         page: Response = scope["app"].state.error_page(Request(scope), document, error.headers)
         return page
@@ -122,9 +113,23 @@ def response(error: HttpProblem, scope: Scope) -> Response:
     return Response(body, error.kind.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
+def document_of(error: HttpProblem, instance: str, request_id: str) -> dict[str, Any]:
+    """``Problem``, as it is sent."""
+    return {
+        "type": error.kind.uri,
+        "title": error.kind.title,
+        "status": error.kind.status,
+        "detail": error.detail,
+        "what_to_do": error.kind.what_to_do,
+        "instance": instance,
+        "request_id": request_id,
+        "errors": [each.model_dump() for each in error.errors],
+    }
+
+
 def wants_page(scope: Scope) -> bool:
     """Whether it is a browser that asks, for something that is not the interface of programs."""
-    accepted = header(scope, b"accept") or ""
+    accepted = Headers(scope=scope).get("accept", "")
     return "text/html" in accepted and not scope["path"].startswith(FOR_PROGRAMS)
 
 

@@ -12,8 +12,9 @@ from app.http import idempotency
 from app.http import problem_types as types
 from app.http.declared import problems
 from app.http.fields import LARGEST
-from app.http.idempotency import IdempotencyKey, Reply
+from app.http.idempotency import IdempotencyKey
 from app.http.paging import Page, page_of
+from app.http.reply import JsonReply
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
@@ -66,14 +67,15 @@ def add_measurement(
     """From another machine: an agent, a pipeline. Studies of the same scope on that machine reuse
     it. Send an `Idempotency-Key`, so that a request that was sent twice is kept once."""
 
-    def perform(session: Session) -> Reply:
+    def perform(session: Session) -> Response:
         scope = body.full_scope()
         found = measurements.receive(session, scope, body.measurement.measurement())
         stored = MeasurementStored(id=found, scope_key=scope.key)
-        return Reply(201, stored.model_dump_json(), f"/v1/measurements/{found}")
+        location = {"Location": f"/v1/measurements/{found}"}
+        return JsonReply(stored.model_dump(), 201, location)
 
     request = idempotency.request(caller, "POST /v1/measurements", key, body)
-    return idempotency.answer(idempotency.once(service.database, request, perform))
+    return idempotency.once(service.database, request, perform)
 
 
 @prediction_router.get("", summary="Grade the predictions")

@@ -8,10 +8,10 @@ import re
 import secrets
 import time
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http import problems
-from app.http.headers import header
 from app.http.security import CALLER
 from app.log_context import bound
 from app.service.metrics import Metrics
@@ -47,7 +47,7 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = header(scope, b"x-request-id") or ""
+        given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
         with bound(request_id=request_id):
             await self._answer(scope, receive, send, request_id)

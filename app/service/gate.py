@@ -10,13 +10,13 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.http import problem_types as types
 from app.http import problems
 from app.http.caller import OPEN, Caller
-from app.http.headers import header
 from app.http.problems import HttpProblem
 from app.http.runtime import Service
 from app.http.security import CALLER
@@ -62,7 +62,7 @@ class Gate:
         a loopback service is safe from that because it answers only to its own names."""
         if self.service.needs_keys or not self.service.loopback_only:
             return
-        host = header(scope, b"host") or ""
+        host = Headers(scope=scope).get("host", "")
         if host and not _is_own_name(host):
             raise HttpProblem(
                 types.WRONG_HOST, f"This service has no keys and is not {host[:200]!r}."
@@ -70,12 +70,12 @@ class Gate:
 
     def _check_origin(self, scope: Scope) -> None:
         """Without keys, a page of another origin could have a browser send what changes things."""
-        origin = header(scope, b"origin")
+        origin = Headers(scope=scope).get("origin")
         if self.service.needs_keys or origin is None or scope["method"] in _SAFE:
             return
         if origin in self.service.settings.service.cors_origins:
             return
-        if _netloc(origin) != header(scope, b"host"):
+        if _netloc(origin) != Headers(scope=scope).get("host"):
             raise HttpProblem(types.FOREIGN_ORIGIN, f"The origin {origin[:200]!r} is not allowed.")
 
     async def _caller(self, scope: Scope) -> Caller:
@@ -88,7 +88,7 @@ class Gate:
             if scope["method"] not in _SAFE:  # trying keys
                 self._count(address)
             return Caller("public", "read")
-        scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         key = None
         if scheme.lower() == "bearer" and token:
             key = await run_in_threadpool(keys.authenticate, self.service.database, token.strip())

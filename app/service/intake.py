@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http import problem_types as types
 from app.http import problems
-from app.http.headers import header
 from app.http.problems import HttpProblem
 
 CLOSE = {"Connection": "close"}
@@ -29,8 +29,9 @@ class Intake:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        length = header(scope, b"content-length")
-        if length is None and header(scope, b"transfer-encoding") is None:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length")
+        if length is None and "transfer-encoding" not in headers:
             await self.app(scope, receive, send)
             return
         if length is not None and (not length.isdecimal() or int(length) > self.max_bytes):

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.http import problem_types as types
 from app.http.problem_types import TYPES, ProblemType
-from app.http.problems import MEDIA_TYPE, Problem
+from app.http.problems import MEDIA_TYPE, HttpProblem, Problem, document_of
 from app.service.gate import PUBLIC
 
 TITLE = "Tonnage"
@@ -104,13 +104,5 @@ def _show_problems(entry: dict[str, Any], kinds: list[ProblemType]) -> None:
 
 
 def _example(kind: ProblemType) -> dict[str, Any]:
-    return {
-        "type": kind.uri,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": "What happened, to which thing.",
-        "what_to_do": kind.what_to_do,
-        "instance": "/v1/…",
-        "request_id": "8f14e45fceea467a",
-        "errors": [],
-    }
+    error = HttpProblem(kind, "What happened, to which thing.")
+    return document_of(error, "/v1/…", "8f14e45fceea467a")

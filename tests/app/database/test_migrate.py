@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from starlette.responses import Response
 
 import migrations
 from app.checks import service as checks
@@ -80,7 +81,7 @@ def fill(database) -> None:
     runs.record(database, **facts, **ran)
     keys.create(database, "read")
     request = idempotency.Request("caller", "POST /x", "key", "hash")
-    idempotency.once(database, request, lambda session: idempotency.Reply(201, "{}"))
+    idempotency.once(database, request, lambda session: Response("{}", 201))
 
 
 def test_up_from_nothing_gives_every_table(empty):

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from app.clock import utc_now
 from app.errors import IdempotencyConflict
 from app.http import idempotency
-from app.http.idempotency import Reply, Request
+from app.http.idempotency import Request
 from app.measurements import service as measurements
 from tests.app import contents, factories
 from tests.app.serving import problem
@@ -111,23 +112,23 @@ class TestOnce:
         with pytest.raises(RuntimeError):
             idempotency.once(database, self.request, fail)
         assert count(database) == 0
-        done = idempotency.once(database, self.request, lambda session: Reply(201, "{}"))
-        assert done.status == 201
+        done = idempotency.once(database, self.request, lambda session: Response("{}", 201))
+        assert done.status_code == 201
 
     def test_another_request_under_the_same_key(self, database):
-        idempotency.once(database, self.request, lambda session: Reply(201, "{}"))
+        idempotency.once(database, self.request, lambda session: Response("{}", 201))
         other = Request("me", "POST /x", "key", "other")
         with pytest.raises(IdempotencyConflict, match="'key' was used before"):
-            idempotency.once(database, other, lambda session: Reply(201, "{}"))
+            idempotency.once(database, other, lambda session: Response("{}", 201))
 
     def test_a_key_is_forgotten_after_two_days(self, database, monkeypatch):
-        idempotency.once(database, self.request, lambda session: Reply(201, "first"))
+        idempotency.once(database, self.request, lambda session: Response("first", 201))
         later = utc_now() + idempotency.KEPT + timedelta(seconds=1)
         monkeypatch.setattr(idempotency, "utc_now", lambda: later)
         other = Request("me", "POST /x", "another key", "hash")
-        idempotency.once(database, other, lambda session: Reply(201, "{}"))
-        again = idempotency.once(database, self.request, lambda session: Reply(201, "anew"))
-        assert again.body == "anew"
+        idempotency.once(database, other, lambda session: Response("{}", 201))
+        again = idempotency.once(database, self.request, lambda session: Response("second", 201))
+        assert again.body == b"second"
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 201])
