@@ -13,13 +13,18 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.machine.disk_cache import keep, kept
 from probes.devices import host
-from probes.devices.environment import allocator_settings, worker_environment
+from probes.devices.environment import (
+    allocator_settings,
+    process_environment,
+    worker_environment,
+)
 from probes.errors import InputError, MeasurementError
 from probes.space import unknown_name
 
@@ -86,14 +91,30 @@ def device_here(
     found = None if refresh else kept(DEVICES, devices_key(python))
     if found is None:
         found = _ask(python, timeouts)
-    wanted = {"cuda": "cuda:0", "xpu": "xpu:0"}.get(device or "", device)
-    devices = found["devices"]
+    return _here(choose(found, device))
+
+
+def choose(found: dict[str, Any], device: str | None) -> dict[str, Any]:
+    """The facts of a device by its name, or of the best one, in what a worker said of the devices.
+
+    Raises ``InputError`` for a device that is not among them, and ``MeasurementError`` without any.
+    """
+    devices: dict[str, dict[str, Any]] = {each["device"]: each for each in found["devices"]}
     if not devices:
         raise MeasurementError(f"torch in {found['interpreter']['executable']} offers no device.")
-    facts = next((each for each in devices if wanted in (None, each["device"])), None)
+    name = device if device is not None else next(iter(devices))
+    facts = devices.get({"cuda": "cuda:0", "xpu": "xpu:0"}.get(name, name))
     if facts is None:
-        raise InputError(unknown_name("device", str(device), [d["device"] for d in devices]))
-    return _here(facts)
+        reason = found.get("unavailable", {}).get(name.partition(":")[0], "")
+        raise InputError(f"{unknown_name('device', name, list(devices))} {reason}".rstrip())
+    return facts
+
+
+def probe_environment(device: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The allocator settings and the thread count that a probe on ``device`` runs with. ``facts``
+    are those of the device's environment."""
+    added = worker_environment(device.partition(":")[0])
+    return {**allocator_settings(process_environment(added)), "threads": str(facts.get("threads"))}
 
 
 def is_name_of_one_here(device: str | None) -> bool:
@@ -196,50 +217,30 @@ def _ask(python: str | None, timeouts: Timeouts) -> dict[str, Any]:
 
 
 def _here(facts: dict[str, Any]) -> DeviceNow:
-    device, kind = facts["device"], facts["kind"]
-    added = {**os.environ, **worker_environment(device.partition(":")[0])}
-    environment = {
-        **allocator_settings(added),
-        "threads": str(facts["environment"].get("threads")),
-    }
-    here = _with_nvml(facts) if kind == "cuda" else _without_nvml(facts)
+    from probes.devices.fingerprint import Fingerprint, build_fingerprint
+
+    kind, total, free = facts["kind"], facts["total_bytes"], None
+    if kind == "cuda":
+        from probes.devices.base import DeviceFacts
+        from probes.devices.telemetry import Telemetry
+
+        known = DeviceFacts(**facts)
+        fingerprint = build_fingerprint(known, Telemetry(known))
+        used = fingerprint.state.get("memory_used_bytes")
+        free = max(0, total - used) if isinstance(used, int) else None
+    else:
+        fingerprint = Fingerprint(facts["identity"], facts["device_class"], facts["environment"])
     if kind == "cpu":
-        here = replace(here, free_bytes=host.memory_free_bytes())
-    return replace(here, environment=environment)
-
-
-def _without_nvml(facts: dict[str, Any]) -> DeviceNow:
-    from probes.devices.fingerprint import Fingerprint
-
-    total = host.memory_total_bytes() if facts["kind"] == "cpu" else facts["total_bytes"]
-    fingerprint = Fingerprint(facts["identity"], facts["device_class"], facts["environment"])
+        total, free = host.memory_total_bytes(), host.memory_free_bytes()
     return DeviceNow(
         facts["device"],
-        facts["kind"],
+        kind,
         facts["name"],
         fingerprint.key,
         fingerprint.to_dict(),
         total_bytes=total,
-    )
-
-
-def _with_nvml(facts: dict[str, Any]) -> DeviceNow:
-    from probes.devices.base import DeviceFacts
-    from probes.devices.fingerprint import build_fingerprint
-    from probes.devices.telemetry import Telemetry
-
-    known = DeviceFacts(**facts)
-    telemetry = Telemetry(known)
-    fingerprint = build_fingerprint(known, telemetry)
-    used = fingerprint.state.get("memory_used_bytes")
-    return DeviceNow(
-        known.device,
-        known.kind,
-        known.name,
-        fingerprint.key,
-        fingerprint.to_dict(),
-        total_bytes=known.total_bytes,
-        free_bytes=max(0, known.total_bytes - used) if isinstance(used, int) else None,
+        free_bytes=free,
+        environment=probe_environment(facts["device"], facts["environment"]),
     )
 
 

@@ -8,23 +8,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from app.machine.local_facts import remember_devices, timeouts
+from app.machine.local_facts import choose, probe_environment, remember_devices, timeouts
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts
-from probes.devices.environment import (
-    allocator_settings,
-    process_environment,
-    worker_environment,
-)
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
 from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
-from probes.errors import InputError, MeasurementError
+from probes.errors import InputError
 from probes.formatting import size_text
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
-from probes.space import unknown_name
 
 
 @dataclass(frozen=True)
@@ -69,16 +63,8 @@ class Target:
             device=self.facts.device,
             limit_bytes=self.limit_bytes,
             headroom=headroom,
-            environment={
-                **worker_allocator(self.facts.device),
-                "threads": str(self.facts.environment.get("threads")),
-            },
+            environment=probe_environment(self.facts.device, self.facts.environment),
         )
-
-
-def worker_allocator(device: str) -> dict[str, str]:
-    """The allocator settings a worker for ``device`` runs with."""
-    return allocator_settings(process_environment(worker_environment(device.partition(":")[0])))
 
 
 def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[str, Any]]:
@@ -98,15 +84,7 @@ def open_target(
     ``MeasurementError`` when the interpreter has no usable torch.
     """
     prober, found = find_devices(settings, python)
-    known = [DeviceFacts(**facts) for facts in found["devices"]]
-    if not known:
-        raise MeasurementError(f"torch in {prober.python} offers no device at all.")
-    wanted = {"cuda": "cuda:0", "xpu": "xpu:0"}.get(device or "", device)
-    facts = next((f for f in known if wanted in (None, f.device)), None)
-    if facts is None:
-        reason = found["unavailable"].get((device or "").partition(":")[0], "")
-        names = [f.device for f in known]
-        raise InputError(f"{unknown_name('device', str(device), names)} {reason}".rstrip())
+    facts = DeviceFacts(**choose(found, device))
     if memory_budget_bytes is not None and memory_budget_bytes > facts.total_bytes:
         raise InputError(
             f"--memory-budget {size_text(memory_budget_bytes)} is more than {facts.device} has "
