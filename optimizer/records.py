@@ -82,11 +82,13 @@ class TrialState(StrEnum):
 
     FEASIBLE = "feasible"
     INFEASIBLE = "infeasible"
+    """It does not fit the device or the window."""
     SCREENED = "screened"
     """A few steps showed that it cannot become the best: it was not confirmed."""
     PRUNED = "pruned"
     """Not measured, because of what another config showed."""
     FAILED = "failed"
+    """It could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,7 @@ class Trial:
     number: int
     config: Config
     state: str
-    """``feasible``, ``infeasible`` (does not fit the device or the window), ``screened`` (a few
-    steps showed that another one is better), ``failed`` (could not be measured) or ``pruned`` (not
-    measured: the reason names why)."""
+    """A ``TrialState``."""
     reason: str
     batch_size: int | None = None
     binding: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.budgets import Budget
-from optimizer.records import Trial
+from optimizer.records import Trial, TrialState
 from probes.max_batch_result import MaxBatch, short_by_bytes
 from probes.measurement import Config, Measurement, Verdict
 
@@ -19,29 +19,30 @@ def settled_trial(number: int, config: Config, answer: MaxBatch, budget: Budget)
         return Trial(
             number,
             config,
-            "feasible",
+            TrialState.FEASIBLE,
             answer.reason,
             batch_size=run.batch_size,
             binding=answer.binding,
             throughput_samples_per_s=run.effective_batch_size / run.step_time.mean_s,
-            violation={"memory": _memory_violation(run), "time": _time_violation(run, budget)},
+            violation=_violation(run, budget),
             probes=answer.probes,
         )
     failing = answer.lowest_failing
     if failing is None or failing.verdict in UNMEASURED:
-        return Trial(number, config, "failed", answer.reason, probes=answer.probes)
+        return Trial(number, config, TrialState.FAILED, answer.reason, probes=answer.probes)
     return Trial(
         number,
         config,
-        "infeasible",
+        TrialState.INFEASIBLE,
         answer.reason,
         binding=answer.binding,
-        violation={
-            "memory": _memory_violation(failing),
-            "time": _time_violation(failing, budget),
-        },
+        violation=_violation(failing, budget),
         probes=answer.probes,
     )
+
+
+def _violation(run: Measurement, budget: Budget) -> dict[str, float]:
+    return {"memory": _memory_violation(run), "time": _time_violation(run, budget)}
 
 
 def _memory_violation(run: Measurement) -> float:

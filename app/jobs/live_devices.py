@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from app.database import Database
 from app.http.runtime import Service
 from app.jobs import repository as jobs
@@ -72,21 +70,22 @@ class LiveDevices:
         """Accelerators of this machine, its CPU, then what runners elsewhere offer."""
         with database.read() as session:
             runners = runner_repository.listing(session)
-            studies = _studies(session, runners)
-        found = [*self._accelerators(), self._cpu()]
-        here = {
-            offer.device: offer
-            for r in runners
-            if r.place == this_place()
-            for offer in r.offers.devices
-        }
-        shown = [_with_offer(each, here.get(each.device), studies) for each in found]
-        local = {each.device for each in found}
-        for runner in runners:
-            for offer in runner.offers.devices:
-                if runner.place != this_place() or offer.device not in local:
-                    shown.append(_elsewhere(runner, offer, studies))
-        return shown
+            leases = {offer.lease for runner in runners for offer in runner.offers.devices}
+            studies = jobs.by_lease(session, leases)
+        local = {each.device: each for each in [*self._accelerators(), self._cpu()]}
+        others = []
+        for runner, offer in ((r, offer) for r in runners for offer in r.offers.devices):
+            study_id, device = studies.get(offer.lease, ""), local.get(offer.device)
+            if runner.place != this_place() or device is None:
+                others.append(_elsewhere(runner, offer, study_id))
+                continue
+            local[offer.device] = replace(
+                device,
+                name=device.name or offer.name,
+                fingerprint=offer.fingerprint,
+                study_id=study_id,
+            )
+        return [*local.values(), *others]
 
     def _cpu(self) -> LiveDevice:
         total = host.memory_total_bytes()
@@ -145,28 +144,8 @@ class LiveDevices:
         return "" if holder is None else str(holder)
 
 
-def _studies(session: Session, runners: list[RunnerRecord]) -> dict[str, str]:
-    """Lease to the study that has it."""
-    leases = {offer.lease for runner in runners for offer in runner.offers.devices}
-    return jobs.by_lease(session, leases)
-
-
-def _with_offer(
-    device: LiveDevice, offer: DeviceOffer | None, studies: dict[str, str]
-) -> LiveDevice:
-    if offer is None:
-        return device
-    return replace(
-        device,
-        name=device.name or offer.name,
-        fingerprint=offer.fingerprint,
-        study_id=studies.get(offer.lease, ""),
-    )
-
-
-def _elsewhere(runner: RunnerRecord, offer: DeviceOffer, studies: dict[str, str]) -> LiveDevice:
+def _elsewhere(runner: RunnerRecord, offer: DeviceOffer, study_id: str) -> LiveDevice:
     is_here = runner.place == this_place()
-    study_id = studies.get(offer.lease, "")
     return LiveDevice(
         offer.device,
         offer.kind,

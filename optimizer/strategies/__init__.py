@@ -25,6 +25,12 @@ class Strategy(Protocol):
     its own proposals, and of those that other processes on the same study settle. Given the same
     trials and measurements, it proposes the same config, so a study that was killed continues as
     if it had not been.
+
+    Example::
+
+        search = CapacitySearch(state, forecaster, stopping)
+        while (proposal := search.ask()) is not None:
+            search.tell(settle(proposal))
     """
 
     def ask(self) -> Proposal | None:

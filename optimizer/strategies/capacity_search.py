@@ -21,12 +21,6 @@ class CapacitySearch:
 
     Needs a space whose dimensions say which cost more as they grow. Where none does, every config
     is a test of its own.
-
-    Example::
-
-        search = CapacitySearch(state, forecaster, stopping)
-        while (proposal := search.ask()) is not None:
-            search.tell(settle(proposal))
     """
 
     def __init__(self, state: SearchState, forecaster: Forecaster, stopping: Stopping) -> None:

@@ -25,12 +25,6 @@ class ThroughputSearch:
 
     Every proposal is measured to the end unless it proves worse on the way, so this is the
     wrong strategy for finding the largest model that fits: see ``CapacitySearch``.
-
-    Example::
-
-        search = ThroughputSearch(state, forecaster, proposals, stopping)
-        while (proposal := search.ask()) is not None:
-            search.tell(settle(proposal))
     """
 
     def __init__(
