@@ -20,7 +20,7 @@ class Caller:
     """The sender of a request."""
 
     id: str
-    """Of the API key; ``open`` where none is needed."""
+    """Id of the API key; ``open`` where none is needed."""
     scope: Scope
 
 

@@ -34,7 +34,7 @@ from probes.errors import MeasurementError, TonnageError
 
 MEDIA_TYPE = "application/problem+json"
 FOR_PROGRAMS = ("/v1/", "/assets/", "/metrics", "/openapi.json", "/healthz", "/readyz")
-"""Paths that answer programs, whatever they accept."""
+"""Paths that answer with problem documents even if the client accepts HTML."""
 RETRY_AFTER_S = 2
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def document_of(error: HttpProblem, instance: str, request_id: str) -> dict[str,
 
 
 def wants_page(scope: Scope) -> bool:
-    """Whether it is a browser that asks, for something that is not the interface of programs."""
+    """Whether a browser asks, for something that is not the interface of programs."""
     accepted = Headers(scope=scope).get("accept", "")
     return "text/html" in accepted and not scope["path"].startswith(FOR_PROGRAMS)
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Detector:
-    """Looks what there is, and looks again when ``tonnage.toml`` has changed.
+    """Finds out what this host offers, and does so again when ``tonnage.toml`` has changed.
 
     ``only`` are names of devices (``cuda:0``) to offer and no others. An interpreter is asked for
     its devices once, which takes seconds.
@@ -80,7 +80,7 @@ class Detector:
 
 
 def _state_of_file() -> tuple[str, int, int] | None:
-    """Of the configuration file that applies, so that a change is seen without reading it."""
+    """Path, time and size of the configuration file in use: a change is seen without reading it."""
     try:
         path = find_file()
         if path is None:

@@ -126,7 +126,7 @@ class LiveDevices:
         return found
 
     def _cpu_percent(self) -> float | None:
-        """Of all cores, since the last look; at first, the load of the last minute."""
+        """Load of all cores since the last look; at first, that of the last minute."""
         now = self._machine.cpu_use([])
         before = self._before
         if isinstance(now, Missing):

@@ -23,7 +23,7 @@ class DeviceOffer:
     class_key: str
     total_bytes: int
     lease: str
-    """The device itself, whatever an interpreter or a container calls it, unique among hosts."""
+    """Identifies the device among all hosts, however an interpreter or a container names it."""
 
     @property
     def answers_to(self) -> set[str]:

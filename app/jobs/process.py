@@ -2,8 +2,8 @@
 
 ``python -P -m app.jobs.process JOB RUNNER DEVICE``, with the database in ``TONNAGE_DATABASE_URL``
 (its password must not stand on a command line) and a pipe from the runner as its standard input.
-It is separate from the runner, so that the runner survives whatever a study does to its process
-(memory, a library that crashes), and so that the study can be ended at any moment.
+It is separate from the runner, so that the runner survives what a study may do to its process
+(run out of memory, crash in a library), and so that the study can be ended at any moment.
 """
 
 from __future__ import annotations

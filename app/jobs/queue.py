@@ -225,8 +225,7 @@ def _release_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
 
 
 def _release_dead_study(session: Session, row: JobRow) -> None:
-    """Release a study whose process has ended, whatever becomes of the job. (A process that was
-    killed could not do so itself.)"""
+    """Release a study whose process has ended: a process that was killed could not do so itself."""
     owner = _owner_of_study(session, row)
     if owner is not None and owner.is_here and not owner.is_alive():
         studies.close(session, _study_id(row), StudyState.INTERRUPTED, "Its process ended.", 0.0)

@@ -36,7 +36,7 @@ class Job:
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None
-    """Of the latest attempt."""
+    """When the latest attempt began."""
     finished_at: datetime | None
 
     @property

@@ -1,6 +1,6 @@
 """A runner: takes jobs from the queue and runs each in a process of its own.
 
-It never measures or searches itself, so that it stays small and survives whatever a study does. All
+It never measures or searches itself, so that it stays small and survives what a study does. All
 it knows is in the database: it can be killed at any moment, and another runner takes over.
 """
 

@@ -200,7 +200,7 @@ def remember_workload(
 
 
 def timeouts(settings: Settings) -> Timeouts:
-    """Of a worker, as configured."""
+    """The time limits of a worker, as configured."""
     from probes.timeouts import Timeouts
 
     probe = settings.probe

@@ -1,4 +1,4 @@
-"""What every request gets, whatever becomes of it: an id, a line in the log, its place in the
+"""What every request gets, even one that fails: an id, a line in the log, its place in the
 metrics, security headers, and an answer even where the service fails."""
 
 from __future__ import annotations

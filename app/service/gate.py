@@ -105,8 +105,8 @@ class Gate:
         return Caller(key.id, key.scope)
 
     def _may_use_session(self, scope: Scope) -> bool:
-        """A browser adds its cookie to whatever a page has it send. The forms of the dashboard
-        prove where they come from; the interface of programs takes it for reading only."""
+        """A browser adds its cookie to every request that a page makes it send. The dashboard's
+        forms prove where they come from; under ``/v1`` the cookie is accepted for reading only."""
         return scope["method"] in _SAFE or not scope["path"].startswith("/v1/")
 
     def _count(self, client: str) -> None:
@@ -121,7 +121,7 @@ class Gate:
 
 @lru_cache(maxsize=256)
 def _is_own_name(host: str) -> bool:
-    """Of a ``Host`` header, which may have a port."""
+    """Whether a ``Host`` header, which may have a port, names this machine."""
     try:
         return is_loopback_name(urlsplit(f"//{host}").hostname or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What machines ask a service: is it there, can it work, how is it doing."""
+"""What machines ask a service: whether it runs, whether it can work, and its metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Health(BaseModel):
 
 @router.get("/healthz", summary="Is it alive?")
 async def healthz() -> Health:
-    """Answers as long as the process does, whatever becomes of the database."""
+    """Answers as long as the process runs, even without a database."""
     return Health(status="ok")
 
 

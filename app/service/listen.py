@@ -48,7 +48,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Of an IP address as text; anything else is not one."""
+    """Whether a text is a loopback IP address."""
     try:
         return ipaddress.ip_address(address.partition("%")[0]).is_loopback
     except ValueError:
@@ -56,7 +56,8 @@ def is_loopback(address: str) -> bool:
 
 
 def is_loopback_name(name: str) -> bool:
-    """Of a host as a client writes it: ``localhost`` and below, or a loopback address."""
+    """Whether a host name means this machine: ``localhost`` or a name below it, or a loopback
+    address."""
     return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
 
 

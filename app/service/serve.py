@@ -29,13 +29,13 @@ from probes.errors import InputError
 from probes.formatting import duration_text
 
 HEAD_TIMEOUT_S = 10.0
-"""For the request line and headers to be complete. uvicorn itself waits for ever, so a few hundred
-silent connections would be all it takes to keep everybody else out."""
+"""Seconds until the request line and headers must be complete. uvicorn itself sets no limit, so a
+few hundred silent connections would be enough to keep everybody else out."""
 
 MAX_HEAD_BYTES = 32 * 2**10
 KEEP_ALIVE_S = 15
 SHUTDOWN_S = 5
-"""For requests under way to end; event streams are cut then, and taken up again elsewhere."""
+"""Seconds for requests in progress to end. Event streams are cut then; clients resume them."""
 
 
 def service_on(
@@ -129,7 +129,7 @@ class Protocol(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # Whatever handlers there are: its lines have the query, and people put secrets there.
+        # Its lines would have the query, and people put secrets there.
         self.access_log = False
 
     def connection_made(self, transport: Any) -> None:

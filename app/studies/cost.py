@@ -16,7 +16,7 @@ from probes.space import Space, size
 PROBES_PER_CONFIG = 5
 """Measurements that finding one maximum takes, where nothing has been measured yet."""
 START_S = 5.0
-"""Of a probe's worker, and its warm-up."""
+"""Seconds that a probe's worker takes to start and to warm up."""
 LIKELY_SHARE = 0.5
 """Part of the planned configs after which a study tends to know enough."""
 
@@ -26,7 +26,7 @@ class Cost:
     """Device time that a study takes."""
 
     configs: int | None
-    """Of the space; ``None`` for infinitely many."""
+    """Number of configs in the space; ``None`` for infinitely many."""
     planned: int
     """Configs that are measured at most."""
     likely_s: float

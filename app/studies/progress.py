@@ -41,7 +41,7 @@ class TrialPage:
     matching: int
     """Trials that the query finds, on all pages."""
     number: int
-    """Of the page, from 1."""
+    """Number of this page, from 1."""
     pages: int
 
 
@@ -73,10 +73,10 @@ class StudyProgress:
     left_s: float | None
     """As long as all that are planned are measured; a study often knows enough before."""
     points: list[TrialPoint]
-    """That are drawn."""
+    """The trials that are drawn."""
     undrawn: int
     configs: dict[int, Config]
-    """Of the points, by the number of the trial."""
+    """The configs of the points, by the number of the trial."""
     incumbent: int | None
     """Number of the trial that would be recommended now."""
     recommendation: Recommendation | None

@@ -46,7 +46,7 @@ def trials(database: Database, study_id: str) -> list[Trial]:
 
 
 def _views(session: Session, ids: list[str]) -> list[StudyOut]:
-    """In the order of ``ids``; ids of nothing are left out."""
+    """In the order of ``ids``; an id that does not exist is left out."""
     known_jobs = jobs.by_ids(session, ids)
     answers = {job.study_id or job.id for job in known_jobs.values()}
     studies = view_repository.studies_of(session, {*ids, *answers})

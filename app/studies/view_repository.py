@@ -1,4 +1,4 @@
-"""All SQL about studies and jobs together: over HTTP they are one thing.
+"""All SQL about studies and jobs together: people see them as one thing.
 
 A job has the id of the study that it begins, so that a study is there from the moment it was asked
 for. One that ``tonnage tune`` began has no job; a job that an older study answers has no study of
@@ -28,7 +28,7 @@ def ids(
     before: str | None = None,
     limit: int,
 ) -> list[str]:
-    """Of jobs, and of studies without a job of their id, newest first."""
+    """Ids of jobs, and of studies without a job of their id, newest first."""
     job, study = JobRow, StudyRow
     wanted = {
         job.state: state,

@@ -26,7 +26,7 @@ class StudyRecord:
 
     id: str
     key: str
-    """Of the question (``StudySpec.key``)."""
+    """``StudySpec.key``: equal for studies that answer the same question."""
     generation: int
     fresh: bool
     state: StudyState

@@ -1,4 +1,4 @@
-"""SQL about the trials of one study, however many there are: pages, counts, and what is drawn."""
+"""SQL about the trials of one study, which may be thousands: pages, counts, and what is drawn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrialQuery:
 
     state: str | None = None
     text: str = ""
-    """Found in the config or in the reason, whatever its case."""
+    """Found in the config or in the reason; upper and lower case are the same."""
     sort: Sort = "number"
     descending: bool = True
 
@@ -100,7 +100,7 @@ def counts_by_state(session: Session, study_id: str) -> dict[str, int]:
 
 
 def tallies(session: Session, study_ids: Collection[str]) -> dict[str, Tally]:
-    """Of each of these studies that has trials."""
+    """The tally of each of these studies that has trials."""
     rows = session.execute(
         select(TrialRow.study_id, func.count(), func.count().filter(TrialRow.probes > 0))
         .where(TrialRow.study_id.in_(list(study_ids)))
@@ -142,7 +142,7 @@ def points(session: Session, study_id: str) -> list[TrialPoint]:
 
 
 def configs(session: Session, study_id: str, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
-    """Of these trials, by number."""
+    """The configs of these trials, by number."""
     rows = session.execute(
         select(TrialRow.number, TrialRow.config).where(
             TrialRow.study_id == study_id, TrialRow.number.in_(list(numbers))
@@ -157,7 +157,7 @@ def get(session: Session, study_id: str, number: int) -> Trial | None:
 
 
 def costs(session: Session) -> list[TrialCosts]:
-    """Of every workload, budget and device that has measured trials."""
+    """What the measured trials of each workload, budget and device have cost."""
     rows = session.execute(
         select(
             WorkloadRow.reference,

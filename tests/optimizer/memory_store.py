@@ -19,7 +19,7 @@ class MemoryStore:
     settled: list[Trial] = field(default_factory=list)
     graded: list[Grade] = field(default_factory=list)
     numbers: dict[Key, int] = field(default_factory=dict)
-    """Of the trial of each config."""
+    """The number of each config's trial."""
 
     def find_measurement(
         self, config: Config, batch_size: int, purpose: Purpose

@@ -39,7 +39,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def whole() -> Ran:
-    """Of the grid, within the window."""
+    """A study of the whole grid within the window."""
     store, fleet, events = MemoryStore(), ScriptedFleet(grid_device), list[Event]()
     outcome = Study(spec(WINDOW), "st_1", store, fleet, report=events.append).run()
     assert outcome.recommendation is not None

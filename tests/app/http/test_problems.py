@@ -1,4 +1,4 @@
-"""Whatever goes wrong is answered with a problem document that says what to do."""
+"""Every error is answered with a problem document that says what to do."""
 
 from __future__ import annotations
 

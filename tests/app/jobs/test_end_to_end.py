@@ -54,7 +54,7 @@ def start_runner(environment, tmp_path):
 
 
 def probed(database, job) -> list[str]:
-    """What was measured anew, in order."""
+    """What was measured again, in order."""
     return [
         json.dumps([event.data[name] for name in ("config", "batch_size", "purpose")])
         for event in events.read(database, job.id)

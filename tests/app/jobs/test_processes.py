@@ -32,7 +32,7 @@ def runner(database, tmp_path):
 
 
 def pid_of(database, job) -> int:
-    """Of the process that runs the job."""
+    """The number of the process that runs the job."""
 
     def known() -> int | None:
         with database.read() as session:

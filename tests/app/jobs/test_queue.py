@@ -152,7 +152,7 @@ class TestReporting:
             end(database, job.id, "failed")
         assert kinds(database, job) == ["queued", "started", "note", "finished"]
 
-    def test_what_is_over_lets_go_of_the_device_and_counts_its_time(self, database):
+    def test_a_job_that_is_over_releases_the_device_and_counts_its_time(self, database):
         runner = add_runner(database, "run_1", offers("cpu"))
         job = service.submit(database, request())
         claim(database, runner)

@@ -298,7 +298,7 @@ class TestOffering:
 
 
 class TestLosingOut:
-    def test_taken_for_dead_it_ends_its_studies_and_registers_anew(self, world):
+    def test_taken_for_dead_it_ends_its_studies_and_registers_again(self, world):
         job, runner = world.submit(), world.runner()
         runner.step()
         before = runner.id
@@ -427,7 +427,7 @@ class Chaos:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_happens_no_device_is_shared_and_every_job_ends(world, seed, monkeypatch):
-    """Runners are killed and come anew, processes finish and die, jobs are cancelled. That no two
+    """Runners are killed and replaced, processes finish and die, jobs are cancelled. That no two
     processes are on one device at once is checked whenever one is started."""
     chaos = Chaos(world, seed)
     pids, here = itertools.count(50_000), this_process().host

@@ -1,4 +1,4 @@
-"""What is kept of the machine, and when it is asked anew."""
+"""What is cached about the machine, and when it is asked again."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class FakeProber:
 
 @dataclass
 class FakeTelemetry:
-    """A machine that calms down after so many seconds of waiting."""
+    """A machine that becomes quiet after a given number of seconds."""
 
     calm_after_s: float = 1.0
     waits: list[float] = field(default_factory=list)

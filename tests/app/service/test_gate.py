@@ -1,4 +1,4 @@
-"""Who is let in, and who is not, whatever they try."""
+"""Who is let in, and who is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The description of the interface is complete: whoever reads it needs no other."""
+"""The description of the interface is complete: a reader needs no other."""
 
 from __future__ import annotations
 

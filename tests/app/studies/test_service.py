@@ -58,7 +58,7 @@ class TestSubmitting:
         assert service.submit(database, request(trials=7)).id != job.id
 
     @pytest.mark.parametrize("ended", ["finished", "failed", "cancelled"])
-    def test_a_job_that_is_over_is_asked_anew(self, database, runner, ended):
+    def test_a_job_that_is_over_is_asked_again(self, database, runner, ended):
         job = service.submit(database, request())
         take(database, runner)
         end(database, job, as_state=ended)

@@ -84,7 +84,7 @@ def test_two_processes_that_claim_at_once_get_different_numbers(database, study)
     assert sorted(numbers) == list(range(8))
 
 
-def test_whoever_lets_go_of_the_study_lets_go_of_its_claims(database, study, store):
+def test_a_process_that_stops_working_on_a_study_releases_its_claims(database, study, store):
     """And of those of the dead, but not of those who work on."""
     third = {"layers": 1, "activation": "relu"}
     assert store.claim(CONFIG) is not None
