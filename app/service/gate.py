@@ -65,7 +65,7 @@ class Gate:
         host = Headers(scope=scope).get("host", "")
         if host and not _is_own_name(host):
             raise HttpProblem(
-                types.WRONG_HOST, f"This service has no keys and is not {host[:200]!r}."
+                types.WRONG_HOST, f"{host[:200]!r} is not a name of this machine's own."
             )
 
     def _check_origin(self, scope: Scope) -> None:

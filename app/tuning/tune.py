@@ -206,7 +206,7 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
     ]
     if (effective := spec.scope.effective_batch_size) is not None:
         lines.append(
-            f"A step has {effective} samples or just above, in micro-batches of at most that."
+            f"Each optimizer step has at least {effective} samples, accumulated from micro-batches."
         )
     if budget.target_s is not None and budget.longest_cycle_s is not None:
         lines.append(
@@ -215,8 +215,8 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
         )
     if spec.time_scale != 1.0:
         lines.append(
-            f"SCALED: times are {spec.time_scale:g} of what the budget means; the answer is for "
-            "the scaled window."
+            f"SCALED: the budget's times are multiplied by {spec.time_scale:g}; the answer holds "
+            "for the scaled window only."
         )
     return lines
 
