@@ -64,9 +64,7 @@ class Gate:
             return
         host = Headers(scope=scope).get("host", "")
         if host and not _is_own_name(host):
-            raise HttpProblem(
-                types.WRONG_HOST, f"{host[:200]!r} is not a name of this machine's own."
-            )
+            raise HttpProblem(types.WRONG_HOST, f"{host[:200]!r} is not a name of this machine.")
 
     def _check_origin(self, scope: Scope) -> None:
         """Without keys, a page of another origin could have a browser send what changes things."""
