@@ -58,7 +58,9 @@ def show(
     command = command_of(workload)
     batch = batch_size or min(DEFAULT_START, command.dataset_size or DEFAULT_START)
     batch = min(batch, effective_batch_size or batch)
-    run_dir = f"{tempfile.gettempdir()}/tonnage-run-XXXXXXXX"
+    run_dir, config_dir = (
+        f"{tempfile.gettempdir()}/tonnage-{use}-XXXXXXXX" for use in ("run", "config")
+    )
     documents = []
     for config in configs:
         job = ProbeJob(
@@ -69,7 +71,7 @@ def show(
             CONFIRM_PLAN if batch_size else BRACKET_PLAN,
             effective_batch_size=effective_batch_size,
         )
-        values = command.values(job, run_dir, python)
+        values = command.values(job, run_dir, python, config_dir)
         documents.append(
             {
                 "config": config,
@@ -77,6 +79,11 @@ def show(
                 "argv": command.argv(values),
                 "environment": command.environment(values),
                 "command": command.shown(values),
+                **(
+                    {"config_file": {"path": values["config"], "text": command.config_text(values)}}
+                    if command.config
+                    else {}
+                ),
             }
         )
     if json_:
@@ -132,3 +139,6 @@ def _print(log: str, pattern: str, folder: str, documents: list[dict[str, Any]])
         console.print(document["command"], markup=False, soft_wrap=True)
     if len(documents) > MOST_SHOWN:
         console.print(f"… and {len(documents) - MOST_SHOWN} more; --json shows all", markup=False)
+    if config_file := documents[0].get("config_file"):
+        console.print(f"\n{config_file['path']} of the first:", markup=False)
+        console.print(config_file["text"].rstrip(), markup=False, highlight=False, soft_wrap=True)

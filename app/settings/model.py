@@ -243,6 +243,9 @@ class CommandSettings(Section):
     log: str | None = None
     """Read steps from here instead of the output: a file of JSON lines (`.jsonl`, `.json`, `.log`,
     `.txt`) or a folder of TensorBoard event files, for example in `{run_dir}`."""
+    config: str | None = None
+    """A configuration file with placeholders. Each probe gets a copy in which they are filled in;
+    `{config}` in the command is its path. Relative to `cwd`."""
     cwd: str | None = Field(
         None, json_schema_extra={"shown_default": "the configuration file's folder"}
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.settings.model import CommandSettings
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
+from probes.black_box.config_file import names_in
 from probes.black_box.template import placeholders
 from probes.errors import InputError
 from probes.job import WorkloadRef
@@ -30,9 +31,11 @@ def ad_hoc(
     Raises ``InputError``.
     """
     space = dict(options.get("space", {}))
-    names = placeholders(text)
-    space.update({n: [v] for n, v in pinned.items() if n in names and n not in space})
     cwd = folder / Path(str(options.get("cwd", ""))).expanduser()
+    names = placeholders(text)
+    if config := options.get("config"):
+        names += names_in(cwd / Path(str(config)).expanduser())
+    space.update({n: [v] for n, v in pinned.items() if n in names and n not in space})
     given = {**options, "command": text, "space": space, "cwd": str(cwd)}
     workload = reference(name_of(text), given)
     command_of(workload)  # what is wrong with it is said before a device is looked for

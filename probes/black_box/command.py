@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from probes import levers
-from probes.black_box import template
+from probes.black_box import config_file, template
 from probes.black_box.launchers import Target, how_to_install, target_of
 from probes.black_box.steps import DEFAULT_STEP, as_pattern
 from probes.errors import InputError
@@ -53,12 +53,22 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     shell: bool = False
     dataset_size: int | None = None
+    config: str = ""
+    """A configuration file whose placeholders are filled in; ``{config}`` is the filled one."""
 
     @property
     def names(self) -> list[str]:
-        """Every placeholder, those of ``env`` and ``log`` included."""
+        """Every placeholder, those of ``env``, ``log`` and the configuration file included."""
         texts = [self.template, self.log, *self.env.values()]
-        return list(dict.fromkeys(name for text in texts for name in template.placeholders(text)))
+        found = [name for text in texts for name in template.placeholders(text)]
+        if self.config:
+            found += config_file.names_in(self.config_path)
+        return list(dict.fromkeys(found))
+
+    @property
+    def config_path(self) -> Path:
+        """The template of the configuration file."""
+        return self.folder / Path(self.config).expanduser()
 
     @property
     def step_pattern(self) -> str:
@@ -93,30 +103,63 @@ class Command:
 
     def _check_placeholders(self) -> None:
         named = self.names
+        if self.config:
+            self._check_config()
         if "batch_size" not in named:
             raise InputError(
                 f"The command has no placeholder {{batch_size}}: {self.template}\nWrite it where "
-                "the batch size goes, for example --batch-size {batch_size}."
+                "the batch size goes, for example --batch-size {batch_size}. If it is in a "
+                "configuration file, write it there, {config} in the command, and add "
+                "--option config=FILE."
             )
         for name in named:
-            if name not in RESERVED and name not in self.space:
+            if name not in self._reserved and name not in self.space:
+                if name == "config":
+                    raise InputError(
+                        "{config} stands for a configuration file. Say which file is its template: "
+                        "--option config=train.yaml, or config in [commands.NAME]."
+                    )
                 raise InputError(
-                    f"The placeholder {{{name}}} has no dimension. Say which values it may have: "
-                    f"--space {name}=2..12 or --space {name}=64,128, one with --set {name}=4, or "
-                    f"[commands.NAME.space] in tonnage.toml. Known: "
-                    f"{', '.join([*self.space, *RESERVED])}. For the text itself write "
+                    f"{self._where(name)}The placeholder {{{name}}} has no dimension. Say which "
+                    f"values it may have: --space {name}=2..12 or --space {name}=64,128, one with "
+                    f"--set {name}=4, or [commands.NAME.space] in tonnage.toml. Known: "
+                    f"{', '.join([*self.space, *self._reserved])}. For the text itself write "
                     f"{{{{{name}}}}}."
                 )
         for name in self.space:
-            if name in RESERVED and name != "accumulation":
+            if name in self._reserved and name != "accumulation":
                 raise InputError(
-                    f"{name} is not a dimension: {{{name}}} stands for {RESERVED[name]}."
+                    f"{name} is not a dimension: {{{name}}} stands for {self._reserved[name]}."
                 )
             if name not in named:
                 raise InputError(
                     f"The command has no placeholder {{{name}}}, so the dimension {name} would "
                     f"change nothing: {self.template}"
                 )
+
+    @property
+    def _reserved(self) -> dict[str, str]:
+        own = {"config": f"the filled copy of {self.config}"} if self.config else {}
+        return {**RESERVED, **own}
+
+    def _check_config(self) -> None:
+        text = config_file.read(self.config_path)
+        if line := config_file.line_of(text, "config"):
+            raise InputError(
+                f"{self.config}, line {line}: a configuration file cannot name its own copy with "
+                "{config}. For the text itself write {{config}}."
+            )
+        outside = [self.template, *self.env.values()]
+        if not any("config" in template.placeholders(text) for text in outside):
+            raise InputError(
+                f"The command does not use {self.config}. Write {{config}} where the path of the "
+                f"configuration file goes, for example --config {{config}}: {self.template}"
+            )
+
+    def _where(self, name: str) -> str:
+        """Where a placeholder of the configuration file stands; empty for another one."""
+        line = config_file.line_of(config_file.read(self.config_path), name) if self.config else 0
+        return f"{self.config}, line {line}: " if line else ""
 
     def _check_files(self) -> None:
         if not self.folder.is_dir():
@@ -154,8 +197,11 @@ class Command:
                     f"({', '.join(map(str, listed)) or 'none'}); it becomes a part of a command."
                 )
 
-    def values(self, job: ProbeJob, run_dir: str, python: str) -> dict[str, Any]:
-        """What each placeholder stands for in one probe. Raises ``InputError``."""
+    def values(
+        self, job: ProbeJob, run_dir: str, python: str, config_dir: str = ""
+    ) -> dict[str, Any]:
+        """What each placeholder stands for in one probe. ``config_dir`` is where the filled
+        configuration file goes. Raises ``InputError``."""
         self.check_values(job.config)
         if job.accumulation > 1 and "accumulation" not in self.names:
             raise InputError(
@@ -169,7 +215,13 @@ class Command:
             "steps": job.plan.max_steps + 1,
             "run_dir": run_dir,
             "python": python,
+            **({"config": str(Path(config_dir, self.config_path.name))} if self.config else {}),
         }
+
+    def config_text(self, values: Mapping[str, Any]) -> str:
+        """The configuration file for one probe. Raises ``InputError``."""
+        text = config_file.read(self.config_path)
+        return config_file.fill(text, self.config_path.suffix.lower(), values)
 
     def argv(self, values: Mapping[str, Any]) -> list[str]:
         make = template.shell_arguments if self.shell else template.arguments

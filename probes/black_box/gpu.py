@@ -40,6 +40,9 @@ class GpuTree:
     def enforce(self) -> None:
         """Nothing to do: torch holds itself to the cap, see ``torch_cap``."""
 
+    def relax(self) -> None:
+        """Nothing was enforced."""
+
     def held_bytes(self) -> int:
         reading = self._device.memory()
         processes, used = reading["process_bytes"], reading["memory_used_bytes"]

@@ -7,7 +7,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from probes.black_box import gpu, template
@@ -43,7 +45,10 @@ PRINTS_WITHIN_S = 10.0
 """A command that has printed within this time is not silent."""
 FIND_S = 0.2
 """Seconds between two searches for new processes."""
-
+SIGNS_BEFORE_ENFORCED = 3
+"""After this many signs of steps the kernel holds the command to the budget. Until then it is only
+watched: if the first signs are misread or a first step loads further libraries, the kernel must not
+refuse memory that the budget allows."""
 
 LIVE_BARS = {"TTY_COMPATIBLE": "1", "COLUMNS": "160"}
 """Rich draws no bar into a pipe before its end, and Lightning draws with Rich, unless told to."""
@@ -61,6 +66,8 @@ class Tree(Protocol):
     def held_bytes(self) -> int: ...
 
     def enforce(self) -> None: ...
+
+    def relax(self) -> None: ...
 
 
 @dataclass
@@ -120,6 +127,7 @@ class CommandRun:
         self.pace = Pace()
         """Of this run."""
         self.clock = StepClock()
+        self._signs = 0
         self.was_printing = False
         samples = job.batch_size * job.accumulation
         self.reader = StepReader(command.step, samples, command.dataset_size, earlier)
@@ -138,10 +146,10 @@ class CommandRun:
             ) from None
 
     def _observe(self, telemetry: Telemetry | None) -> Observed:
-        with tempfile.TemporaryDirectory(
-            prefix="tonnage-run-", ignore_cleanup_errors=True
-        ) as run_dir:
-            values = self.command.values(self.job, run_dir, self.python)
+        with _folder("tonnage-run-") as run_dir, self._config_folder() as config_dir:
+            values = self.command.values(self.job, run_dir, self.python, config_dir)
+            if self.command.config:
+                Path(values["config"]).write_text(self.command.config_text(values))
             environ = self._environ(values)
             seen = Observed(self.command.shown(values), environ, self.cap, self.watch)
             limit = self.cap.cap_bytes + self.footprint.start_bytes + ROOM_BEFORE_STEPS
@@ -169,6 +177,10 @@ class CommandRun:
         seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
         seen.notes = [*self.notes, *tree.notes]
         return seen
+
+    def _config_folder(self) -> AbstractContextManager[str]:
+        """Where the filled configuration file goes: not into ``{run_dir}``, which is empty."""
+        return _folder("tonnage-config-") if self.command.config else nullcontext("")
 
     # -- before ----------------------------------------------------------------------------
 
@@ -249,7 +261,7 @@ class CommandRun:
                 find_s = now_s
             held_bytes = tree.held_bytes()
             self.reader.heard(pieces)
-            seen = self._read(pieces, now_s) if log is None else log.read()
+            seen = self._read(pieces, now_s, tree) if log is None else log.read()
             done = False
             for passed in self._passed(seen, tree):
                 self.pace = self.pace.slowest(Pace(steps_per_sign=passed.count))
@@ -272,7 +284,7 @@ class CommandRun:
                 self.was_printing = now_s - (self.reader.last_output_s or 0.0) < PRINTS_WITHIN_S
                 return "timeout", late
 
-    def _read(self, pieces: list[Output], now_s: float) -> list[Seen]:
+    def _read(self, pieces: list[Output], now_s: float, tree: Tree) -> list[Seen]:
         """The steps in the output. Where other lines than before turn out to be the steps, the
         measurement starts again with them."""
         before = self.reader.revision
@@ -280,6 +292,9 @@ class CommandRun:
         if self.reader.revision != before:
             self.clock = StepClock()
             self.watch.restart()
+            if self._signs >= SIGNS_BEFORE_ENFORCED:
+                tree.relax()
+            self._signs = 0
             self._tell(self.reader.source, self.reader.pattern)
         elif self.clock.first is None and (text := self.reader.overdue(now_s)):
             self._tell(text, "not understood")
@@ -297,8 +312,13 @@ class CommandRun:
         if before is None and self.clock.first is not None:
             self.watch.begin()
             tree.find()
+            tree.held_bytes()
+        signs = self._signs + len(seen)
+        if self._signs < SIGNS_BEFORE_ENFORCED <= signs:
+            tree.find()
             tree.enforce()
             tree.held_bytes()
+        self._signs = signs
         return passed
 
     def _late(self, now_s: float, began_s: float, stepped_s: float, gap_s: float) -> str:
@@ -326,3 +346,7 @@ class CommandRun:
         if self.on_progress is not None:
             step, of = self.watch.evidence.attempted, self.watch.least_steps
             self.on_progress({"phase": phase, "step": step, "of": max(step, of)})
+
+
+def _folder(prefix: str) -> AbstractContextManager[str]:
+    return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)

@@ -54,6 +54,8 @@ def source_hash(command: Command) -> str:
         command.shell,
         {name: dimension_to_dict(d) for name, d in command.space.items()},
     ]
+    if command.config:
+        facts.append(command.config)
     digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in sorted(_sources(command)):
         digest.update(path.name.encode())
@@ -63,7 +65,7 @@ def source_hash(command: Command) -> str:
 
 def _sources(command: Command) -> set[Path]:
     words = command.template.split() if command.shell else template.split(command.template)
-    found: set[Path] = set()
+    found: set[Path] = {command.config_path.resolve()} if command.config else set()
     for word in words:
         found |= _of_word(command.folder, word)
     started = commands_in(command.template) if command.shell else [words]

@@ -46,6 +46,8 @@ class _TreeProcess:
     mapped: FileMappings = NOTHING_MAPPED
     looked_at: int = -1
     """``VmSize`` when the mappings were read."""
+    peak_looked_at: int = -1
+    """``VmPeak`` at that time."""
 
 
 class CpuTree:
@@ -80,6 +82,8 @@ class CpuTree:
                     self._known[pid] = _TreeProcess(status, self._is_fork(pid, parent))
                     if self._exact:
                         self._limit(pid)
+            elif self._exact and not known.is_fork:
+                self._refresh(pid, known)
 
     def held_bytes(self) -> int:
         """What the tree has in use now, and take note of its peak and its swap."""
@@ -100,6 +104,20 @@ class CpuTree:
         memory is known."""
         self._exact = True
         for pid in self._known:
+            self._limit(pid)
+
+    def relax(self) -> None:
+        """Undo ``enforce``: the steps were misread, so libraries may still be loaded."""
+        self._exact = False
+        for pid, process in self._known.items():
+            if (status := self._status(pid)) is not None:
+                room = ROOM_BEFORE_STEPS + self._base(process, status)
+                limit_addresses(pid, self.cap_bytes + room)
+
+    def _refresh(self, pid: int, process: _TreeProcess) -> None:
+        """Raise the limit by libraries that were loaded, or threads started, since it was set."""
+        status = self._status(pid)
+        if status is not None and status.peak > process.peak_looked_at:
             self._limit(pid)
 
     def _limit(self, pid: int) -> None:
@@ -133,6 +151,7 @@ class CpuTree:
         except OSError:
             return
         process.mapped, process.looked_at = file_mappings(text), status.size
+        process.peak_looked_at = status.peak
 
     def _base(self, process: _TreeProcess, status: Status) -> int:
         """What of its address space is not the command's own."""

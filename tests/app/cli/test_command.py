@@ -122,3 +122,21 @@ def test_a_study_of_a_registered_command_is_kept_like_any(tonnage: Run) -> None:
     assert json.loads(again.stdout) == found and "Answered from the store" in again.stderr
     exported = tonnage("export", "latest", "--to", "args")
     assert "--batch-size 8" in exported.stdout and "--mib" in exported.stdout
+
+
+def test_a_dry_run_shows_the_filled_configuration_file(tonnage: Run, folder: Path) -> None:
+    (folder / "train.yaml").write_text(
+        'batch: {batch_size}\nlayers: {layers}\nmode: "{{layers}}"\n'
+    )
+    command = ["--command", "{python} train.py --config {config}", "--option", "config=train.yaml"]
+    shown = ["--dry-run", "--python", "/bin/true"]
+
+    ran = tonnage("max-batch", *command, "--set", "layers=3", *shown)
+    as_json = tonnage("tune", *command, "--space", "layers=3,4", *shown, "--json")
+
+    assert ran.returncode == as_json.returncode == 0, ran.stderr + as_json.stderr
+    assert 'batch: 8\nlayers: 3\nmode: "{layers}"' in ran.stdout
+    first, second = json.loads(as_json.stdout)["commands"]
+    assert "layers: 4" in second["config_file"]["text"]
+    assert first["config_file"]["path"] == first["argv"][-1]
+    assert not Path(first["argv"][-1]).exists()

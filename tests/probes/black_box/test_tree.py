@@ -56,6 +56,34 @@ def test_libraries_stacks_and_what_torch_takes_to_start_do_not_count(tmp_path: P
     assert LIMITS == {2: (500 + 400 + 200 + 16) * MIB}
 
 
+def test_libraries_that_are_loaded_after_the_limit_was_set_raise_it(tmp_path: Path) -> None:
+    process(tmp_path, ROOT, 0, size=20, children="2")
+    process(tmp_path, 2, ROOT, size=500, libraries=400)
+    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree.find()
+    tree.enforce()
+    assert LIMITS == {2: 900 * MIB}
+    process(tmp_path, 2, ROOT, size=650, libraries=550)
+    tree.find()
+    assert LIMITS == {2: 1050 * MIB}
+    assert tree.held_bytes() == 100 * MIB
+
+
+def test_a_limit_that_was_set_too_early_is_widened_again(tmp_path: Path) -> None:
+    process(tmp_path, ROOT, 0, size=20, children="2")
+    process(tmp_path, 2, ROOT, size=50, libraries=40)
+    tree = CpuTree(ROOT, 500 * MIB, 200 * MIB, tmp_path)
+    tree.find()
+    tree.enforce()
+    tree.relax()
+    assert LIMITS == {2: 540 * MIB + trees.ROOM_BEFORE_STEPS}
+    process(tmp_path, 2, ROOT, size=1500, libraries=1000, torch=True)
+    tree.find()
+    assert tree.held_bytes() == 300 * MIB
+    tree.enforce()
+    assert LIMITS == {2: 1700 * MIB}
+
+
 def test_a_program_without_torch_starts_with_less(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=50, libraries=30)
