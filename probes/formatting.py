@@ -89,10 +89,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def is_non_finite(value: Any) -> bool:
+    """Whether a value is NaN or an infinity, which JSON does not have."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
 def finite(value: Any) -> Any:
     """A copy with ``None`` for every NaN and infinity, which JSON does not have. Tuples become
     lists."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if is_non_finite(value):
         return None
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}

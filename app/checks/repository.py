@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.database import paging
 from app.database.models import CheckRow, MeasurementRow, StudyRow
-from app.database.paging import newest_first
 
 MOST_RUNS = 200
 MOST_OTHERS = 20
@@ -19,20 +20,9 @@ def get(session: Session, check_id: str) -> CheckRow | None:
     return session.get(CheckRow, check_id)
 
 
-def page(
-    session: Session,
-    *,
-    workload: str | None = None,
-    verdict: str | None = None,
-    fingerprint: str | None = None,
-    before: str | None = None,
-    limit: int,
-) -> list[CheckRow]:
-    """Newest first; ``before`` is the id where the previous page ended."""
-    row = CheckRow
-    wanted = {row.workload: workload, row.verdict: verdict, row.fingerprint: fingerprint}
-    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return list(session.execute(statement).scalars())
+def page(session: Session, **wanted: Any) -> list[CheckRow]:
+    """Newest first; see ``app.database.paging.page``."""
+    return paging.page(session, CheckRow, **wanted)
 
 
 def measurements(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Query
 
 from app.checks import repository
 from app.checks import service as checks
 from app.checks.schemas import CheckOut, CheckPost, CheckQuery
 from app.errors import NotFound
 from app.http import problem_types as types
-from app.http.declared import problems
-from app.http.paging import Page, page_of
+from app.http.declared import id_in_path, problems
+from app.http.paging import Page, listed
 from app.http.problems import HttpProblem
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
@@ -21,14 +21,7 @@ from probes.errors import InputError
 
 router = resource("checks", "/v1/checks")
 
-CheckId = Annotated[
-    str,
-    Path(
-        pattern="^[0-9A-Za-z_]{1,40}$",
-        description="Id of the check.",
-        examples=["chk_1k0rr48nvttvb71401qp"],
-    ),
-]
+CheckId = Annotated[str, id_in_path("check", "chk_1k0rr48nvttvb71401qp")]
 
 
 @router.get("", summary="List checks")
@@ -36,9 +29,7 @@ def list_checks(
     service: ServiceDep, caller: Reader, query: Annotated[CheckQuery, Query()]
 ) -> Page[CheckOut]:
     """What the pre-training check has answered, the newest first."""
-    with service.database.read() as session:
-        rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, CheckOut.model_validate)
+    return listed(service.database, repository.page, query, CheckOut.model_validate)
 
 
 @router.post(

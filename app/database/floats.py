@@ -1,17 +1,18 @@
-"""Numbers that JSON does not have, in documents that are stored as JSON."""
+"""NaN and infinities, which JSON does not have, in documents that are stored as JSON."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from probes.formatting import is_non_finite
+
 MARKER = "$float"
-"""The only key of what stands for a number that JSON does not have."""
+"""The only key of the object that replaces such a number."""
 
 
 def encoded(value: Any) -> Any:
     """The JSON that a value of a ``Document`` is stored as."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if is_non_finite(value):
         return {MARKER: str(value)}
     if isinstance(value, dict):
         return {key: encoded(item) for key, item in value.items()}
@@ -21,7 +22,7 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """What was stored as a ``Document``, from the JSON that it was stored as."""
+    """The value of a ``Document``, from the JSON that it was stored as."""
     if isinstance(value, dict):
         if set(value) == {MARKER}:
             return float(value[MARKER])

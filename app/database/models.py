@@ -9,7 +9,7 @@ Every table is named ``tonnage_…``, because a team may keep tables of its own 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -40,6 +40,23 @@ class Base(DeclarativeBase):
         dict[str, Any]: Document,
         str: CleanText,
     }
+
+
+TextKey = Annotated[str, mapped_column(String(40), primary_key=True)]
+"""As ``app.ids`` makes it."""
+StudyKey = Annotated[
+    str,
+    mapped_column(ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True),
+]
+"""The study that a row is a part of."""
+RecommendationRef = Annotated[
+    str,
+    mapped_column(ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True),
+]
+"""``None`` when there was no recommendation, or it has been deleted."""
+WorkloadName = Annotated[str, mapped_column(String(1024))]
+FingerprintKey = Annotated[str, mapped_column(String(64), index=True)]
+CreatedAt = Annotated[datetime, mapped_column(index=True)]
 
 
 class DeviceRow(Base):
@@ -76,7 +93,7 @@ class WorkloadRow(Base):
     __table_args__ = (UniqueConstraint("reference", "source_hash"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    reference: Mapped[str] = mapped_column(String(1024))
+    reference: Mapped[WorkloadName]
     source_hash: Mapped[str] = mapped_column(String(64))
     options: Mapped[dict[str, Any]]
     dataset_size: Mapped[int | None] = mapped_column(BigInteger)
@@ -91,7 +108,7 @@ class StudyRow(Base):
     __tablename__ = "tonnage_studies"
     __table_args__ = (UniqueConstraint("key", "generation"),)
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     key: Mapped[str] = mapped_column(String(64))
     generation: Mapped[int]
     """Counts up when the same question is asked afresh."""
@@ -105,7 +122,7 @@ class StudyRow(Base):
     device_id: Mapped[int] = mapped_column(ForeignKey("tonnage_devices.id"), index=True)
     message: Mapped[str] = mapped_column(default="")
     """Why it failed or found nothing, in words."""
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[CreatedAt]
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     wall_s: Mapped[float]
@@ -126,9 +143,7 @@ class TrialRow(Base):
 
     __tablename__ = "tonnage_trials"
 
-    study_id: Mapped[str] = mapped_column(
-        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True
-    )
+    study_id: Mapped[StudyKey]
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     config: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
@@ -148,9 +163,7 @@ class ClaimRow(Base):
 
     __tablename__ = "tonnage_claims"
 
-    study_id: Mapped[str] = mapped_column(
-        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True
-    )
+    study_id: Mapped[StudyKey]
     config_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     config: Mapped[dict[str, Any]]
     owner_pid: Mapped[int] = mapped_column(BigInteger)
@@ -181,7 +194,7 @@ class MeasurementRow(Base):
     )
     """The study that ran it; ``None`` for a single probe. Its result outlives the study."""
     trial_number: Mapped[int | None]
-    workload: Mapped[str] = mapped_column(String(1024))
+    workload: Mapped[WorkloadName]
     device: Mapped[str] = mapped_column(String(64))
     fingerprint: Mapped[str] = mapped_column(String(64))
     """Of the device; empty for a single probe from before this was kept."""
@@ -196,7 +209,7 @@ class MeasurementRow(Base):
     step_mean_s: Mapped[float | None]
     tainted: Mapped[bool]
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[CreatedAt]
 
 
 class StudyMeasurementRow(Base):
@@ -204,9 +217,7 @@ class StudyMeasurementRow(Base):
 
     __tablename__ = "tonnage_study_measurements"
 
-    study_id: Mapped[str] = mapped_column(
-        ForeignKey("tonnage_studies.id", ondelete="CASCADE"), primary_key=True
-    )
+    study_id: Mapped[StudyKey]
     measurement_id: Mapped[int] = mapped_column(
         BigInteger,
         ForeignKey("tonnage_measurements.id", ondelete="CASCADE"),
@@ -241,17 +252,17 @@ class RecommendationRow(Base):
     __tablename__ = "tonnage_recommendations"
     __table_args__ = (Index(None, "workload", "budget", "device"),)
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     study_id: Mapped[str] = mapped_column(
         ForeignKey("tonnage_studies.id", ondelete="CASCADE"), index=True
     )
-    workload: Mapped[str] = mapped_column(String(1024))
+    workload: Mapped[WorkloadName]
     budget: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(64))
-    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    fingerprint: Mapped[FingerprintKey]
     scope_key: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[CreatedAt]
 
 
 class CheckRow(Base):
@@ -260,18 +271,15 @@ class CheckRow(Base):
     __tablename__ = "tonnage_checks"
     __table_args__ = (Index(None, "workload", "id"),)
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     verdict: Mapped[str] = mapped_column(String(16), index=True)
     """``fits``, ``does_not_fit``, ``too_slow``, ``unknown`` or ``stale``."""
-    workload: Mapped[str] = mapped_column(String(1024))
+    workload: Mapped[WorkloadName]
     device: Mapped[str] = mapped_column(String(64))
-    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
-    recommendation_id: Mapped[str | None] = mapped_column(
-        ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True
-    )
-    """What it was compared with; ``None`` when there was nothing, or that has been deleted."""
+    fingerprint: Mapped[FingerprintKey]
+    recommendation_id: Mapped[RecommendationRef | None]
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[CreatedAt]
 
 
 class TrainingRunRow(Base):
@@ -280,24 +288,22 @@ class TrainingRunRow(Base):
     __tablename__ = "tonnage_runs"
     __table_args__ = (Index(None, "workload", "id"),)
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     outcome: Mapped[str] = mapped_column(String(16), index=True)
     """``finished``, ``out_of_memory``, ``failed`` or ``interrupted``."""
     exit_status: Mapped[int]
-    workload: Mapped[str] = mapped_column(String(1024))
+    workload: Mapped[WorkloadName]
     budget: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(64))
-    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
-    recommendation_id: Mapped[str | None] = mapped_column(
-        ForeignKey("tonnage_recommendations.id", ondelete="SET NULL"), index=True
-    )
+    fingerprint: Mapped[FingerprintKey]
+    recommendation_id: Mapped[RecommendationRef | None]
     batch_size: Mapped[int] = mapped_column(BigInteger)
     accumulation: Mapped[int] = mapped_column(BigInteger)
     step_time_s: Mapped[float | None]
     """Median, where the output told it."""
     wall_s: Mapped[float]
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[CreatedAt]
 
 
 class ApiKeyRow(Base):
@@ -305,7 +311,7 @@ class ApiKeyRow(Base):
 
     __tablename__ = "tonnage_api_keys"
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     name: Mapped[str]
     scope: Mapped[str] = mapped_column(String(16))
     """``read``, ``run`` or ``admin``."""
@@ -331,7 +337,7 @@ class IdempotentReplyRow(Base):
     location: Mapped[str | None] = mapped_column(String(255))
     body: Mapped[str]
     """JSON text; empty for an answer without a body."""
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[CreatedAt]
 
 
 class RunnerRow(Base):
@@ -339,7 +345,7 @@ class RunnerRow(Base):
 
     __tablename__ = "tonnage_runners"
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     host: Mapped[str] = mapped_column(String(255))
     place: Mapped[str] = mapped_column(String(64))
     """Where its process number means something (``app.tuning.owner``)."""
@@ -359,7 +365,7 @@ class JobRow(Base):
     __tablename__ = "tonnage_jobs"
     __table_args__ = (Index(None, "state", "id"),)
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[TextKey]
     """Also the id of the study, where the question turns out to be a new one."""
     state: Mapped[str] = mapped_column(String(16))
     request: Mapped[dict[str, Any]]

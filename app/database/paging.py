@@ -1,14 +1,38 @@
-"""One page of a listing, newest first."""
+"""Pages of a listing, newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import ExecutableOption
 from sqlalchemy.sql.expression import SQLColumnExpression
 
+from app.database.models import Base
+
+Row = TypeVar("Row", bound=Base)
 Statement = TypeVar("Statement", bound=Select[*tuple[Any, ...]])
+
+
+def page(
+    session: Session,
+    table: type[Row],
+    *,
+    before: str | int | None = None,
+    limit: int,
+    options: Sequence[ExecutableOption] = (),
+    **wanted: object,
+) -> list[Row]:
+    """Rows of a table in descending order of their ids. ``wanted`` gives the value that a column
+    must have, by its name; ``None`` means any. ``before`` is the id where the previous page ended.
+    """
+    key: Any = table.id  # type: ignore[attr-defined]  # every table with a listing has one
+    columns = {getattr(table, name): value for name, value in wanted.items()}
+    statement = select(table).options(*options)
+    statement = newest_first(statement, key, columns, before=before, limit=limit)
+    return list(session.execute(statement).scalars())
 
 
 def newest_first(

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
+from app.database import paging
 from app.database.models import DeviceRow
-from app.database.paging import newest_first
 from app.database.upsert import upsert
 
 
@@ -56,19 +56,9 @@ def listing(session: Session) -> list[DeviceRow]:
     return list(rows.scalars())
 
 
-def page(
-    session: Session,
-    *,
-    kind: str | None = None,
-    class_key: str | None = None,
-    before: int | None = None,
-    limit: int,
-) -> list[DeviceRow]:
-    """Newest first; ``before`` is the id where the previous page ended."""
-    row = DeviceRow
-    wanted = {row.kind: kind, row.class_key: class_key}
-    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return list(session.execute(statement).scalars())
+def page(session: Session, **wanted: Any) -> list[DeviceRow]:
+    """Newest first; see ``app.database.paging.page``."""
+    return paging.page(session, DeviceRow, **wanted)
 
 
 def of_keys(session: Session, keys: Collection[str]) -> dict[str, DeviceRow]:

@@ -11,7 +11,7 @@ from app.devices import service as devices
 from app.devices.schemas import DeviceIn, DeviceOut, DeviceQuery
 from app.http import problem_types as types
 from app.http.declared import problems
-from app.http.paging import Page, page_of
+from app.http.paging import Page, listed
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
@@ -33,9 +33,7 @@ def list_devices(
     service: ServiceDep, caller: Reader, query: Annotated[DeviceQuery, Query()]
 ) -> Page[DeviceOut]:
     """Every device that results are stored for, the newest first."""
-    with service.database.read() as session:
-        rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, DeviceOut.model_validate)
+    return listed(service.database, repository.page, query, DeviceOut.model_validate)
 
 
 @router.get("/{key}", summary="Read a device", responses=problems(types.NOT_FOUND))

@@ -1,11 +1,11 @@
-"""Field types that several resources share: bounded, so that whatever passes can be stored.
+"""Field types that several resources share. They are bounded, so that every valid value can be
+stored.
 
-Bodies are read strictly: a number is a number and not text that looks like one.
+Bodies are read strictly: text that looks like a number is not accepted as a number.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from pydantic import (
@@ -18,18 +18,20 @@ from pydantic import (
     model_validator,
 )
 
+from probes.formatting import is_non_finite
+
 LARGEST = 2**53 - 1
-"""Larger whole numbers are not the same in every program that reads JSON."""
+"""Not every program that reads JSON represents larger whole numbers exactly."""
 DEEPEST = 16
-"""Levels that free JSON may be nested."""
+"""How many levels deep free JSON may be nested."""
 WIDEST = 200
-"""Fields of one object, known or not."""
+"""How many fields one object may have."""
 
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 
 
 def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 8.0 is 8."""
+    """JSON has only one kind of number, so 8.0 is accepted as 8."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -40,7 +42,7 @@ Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_whole)]
 CycleBatches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 EffectiveBatch = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 ExitStatus = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
-"""Bounds stand before the validator, or the description of the interface does not show them."""
+"""The bounds come before the validator; otherwise the API description would not show them."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
@@ -68,7 +70,7 @@ def _items(value: Any) -> list[Any]:
         return [*value, *value.values()]
     if isinstance(value, list):
         return value
-    if isinstance(value, float) and not math.isfinite(value):
+    if is_non_finite(value):
         raise ValueError("NaN and infinity are not JSON")
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise ValueError("text with half a surrogate pair is not Unicode")
@@ -76,8 +78,8 @@ def _items(value: Any) -> list[Any]:
 
 
 def few(value: Any) -> Any:
-    """Refuses an object with very many fields before each of them becomes an error of its own,
-    which takes seconds. Raises ``ValueError``."""
+    """Refuses an object with very many fields before pydantic reports an error for each of them,
+    which would take seconds. Raises ``ValueError``."""
     if isinstance(value, dict) and len(value) > WIDEST:
         raise ValueError(f"more than {WIDEST} fields")
     return value
@@ -87,11 +89,11 @@ Few = BeforeValidator(few)
 Json = Annotated[dict[str, Any], AfterValidator(plain)]
 Config = Annotated[dict[str, Scalar], Field(max_length=WIDEST), Few, AfterValidator(plain)]
 FirstError = FailFast()
-"""For long lists: the first thing that is wrong says enough."""
+"""For long lists: only the first error is reported."""
 
 
 class RequestBody(BaseModel):
-    """What a client sends. Names that are not known are refused."""
+    """What a client sends. Unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

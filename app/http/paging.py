@@ -1,16 +1,20 @@
-"""Pages of a listing, newest first. A cursor says after which item the next page begins.
+"""Pages of a listing, newest first. A cursor names the item after which the next page begins.
 
-It holds the last item's place in the order, not a count: what is added or removed meanwhile shifts
-nothing, and the millionth page costs what the first one does. Clients hand it back as it is.
+It is the place of the last item in the order and not a count, so items that are added or removed in
+the meantime shift nothing, and the millionth page costs as much as the first. Clients send it back
+unchanged.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from app.database import Database
 
 Item = TypeVar("Item")
 
@@ -18,7 +22,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
-_NEXT = "`next_cursor` of the page before, as it is; left out for the first page."
+_NEXT = "The `next_cursor` of the previous page, unchanged; leave it out for the first page."
 
 
 class Identified(Protocol):
@@ -36,13 +40,13 @@ class Page(BaseModel, Generic[Item]):
 
     items: list[Item] = Field(description="Newest first.")
     next_cursor: str | None = Field(
-        description="Give it as `cursor` for the next page; null on the last one.",
+        description="Send it as `cursor` to get the next page; null on the last page.",
         examples=["3k"],
     )
 
 
 class PageQuery(BaseModel):
-    """Parameters of every listing, to which each adds its filters. Unknown names are refused."""
+    """Parameters that every listing has; each adds its filters. Unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -85,6 +89,17 @@ def page_of(rows: Sequence[Record], query: PageQuery, item: Callable[[Record], I
     shown = rows[: query.limit]
     following = _cursor(shown[-1].id) if len(rows) > query.limit else None
     return Page(items=[item(row) for row in shown], next_cursor=following)
+
+
+def listed(
+    database: Database,
+    page: Callable[..., Sequence[Record]],
+    query: PageQuery,
+    item: Callable[[Record], Item],
+) -> Page[Item]:
+    """The answer of a route that lists records; ``page`` is that of their repository."""
+    with database.read() as session:
+        return page_of(page(session, **query.wanted()), query, item)
 
 
 def _cursor(position: str | int) -> str:

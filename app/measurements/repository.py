@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.clock import utc_now
+from app.database import paging
 from app.database.models import (
     MeasurementRow,
     PredictionRow,
@@ -167,63 +168,42 @@ def is_linked(session: Session, study_id: str, measurement_id: int) -> bool:
 
 def of_study(session: Session, study_id: str) -> list[MeasurementRecord]:
     """Every measurement a study used, reused ones included, oldest first."""
-    rows = session.execute(
-        select(MeasurementRow)
-        .join(StudyMeasurementRow, StudyMeasurementRow.measurement_id == MeasurementRow.id)
-        .where(StudyMeasurementRow.study_id == study_id)
-        .order_by(MeasurementRow.id)
-    )
-    return [_record(row) for row in rows.scalars()]
+    return _oldest_first(session, _used_by(study_id))
 
 
 def of_configs(
     session: Session, study_id: str, configs: Sequence[Config]
 ) -> list[MeasurementRecord]:
     """Those of a study's measurements that are of these configs, oldest first."""
-    rows = session.execute(
-        select(MeasurementRow)
-        .join(StudyMeasurementRow, StudyMeasurementRow.measurement_id == MeasurementRow.id)
-        .where(
-            StudyMeasurementRow.study_id == study_id,
-            MeasurementRow.config_hash.in_([short_hash(config) for config in configs]),
-        )
-        .order_by(MeasurementRow.id)
-    )
-    return [_record(row) for row in rows.scalars()]
+    hashes = [short_hash(config) for config in configs]
+    return _oldest_first(session, _used_by(study_id).where(MeasurementRow.config_hash.in_(hashes)))
 
 
 def of_trial(session: Session, study_id: str, number: int) -> list[MeasurementRecord]:
     """What a study measured of one config, oldest first."""
-    rows = session.execute(
-        select(MeasurementRow)
-        .where(MeasurementRow.study_id == study_id, MeasurementRow.trial_number == number)
-        .order_by(MeasurementRow.id)
-    )
-    return [_record(row) for row in rows.scalars()]
-
-
-def page(
-    session: Session,
-    *,
-    workload: str | None = None,
-    fingerprint: str | None = None,
-    verdict: str | None = None,
-    study_id: str | None = None,
-    before: int | None = None,
-    limit: int,
-) -> list[MeasurementRow]:
-    """Newest first, without their documents. ``before`` is the id where the previous page ended;
-    ``study_id`` selects what that study ran, not what it reused."""
     row = MeasurementRow
-    wanted = {
-        row.workload: workload,
-        row.fingerprint: fingerprint,
-        row.verdict: verdict,
-        row.study_id: study_id,
-    }
-    short = select(row).options(defer(row.document, raiseload=True))
-    statement = newest_first(short, row.id, wanted, before=before, limit=limit)
-    return list(session.execute(statement).scalars())
+    own = select(row).where(row.study_id == study_id, row.trial_number == number)
+    return _oldest_first(session, own)
+
+
+def _used_by(study_id: str) -> Select[MeasurementRow]:
+    return (
+        select(MeasurementRow)
+        .join(StudyMeasurementRow, StudyMeasurementRow.measurement_id == MeasurementRow.id)
+        .where(StudyMeasurementRow.study_id == study_id)
+    )
+
+
+def _oldest_first(session: Session, statement: Select[MeasurementRow]) -> list[MeasurementRecord]:
+    rows = session.execute(statement.order_by(MeasurementRow.id)).scalars()
+    return [_record(row) for row in rows]
+
+
+def page(session: Session, **wanted: Any) -> list[MeasurementRow]:
+    """Newest first, without their documents; see ``app.database.paging.page``. ``study_id`` selects
+    what that study ran, not what it reused."""
+    short = defer(MeasurementRow.document, raiseload=True)
+    return paging.page(session, MeasurementRow, options=[short], **wanted)
 
 
 def get(session: Session, measurement_id: int) -> MeasurementRow | None:

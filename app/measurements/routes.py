@@ -13,7 +13,7 @@ from app.http import problem_types as types
 from app.http.declared import problems
 from app.http.fields import LARGEST
 from app.http.idempotency import IdempotencyKey
-from app.http.paging import Page, page_of
+from app.http.paging import Page, listed
 from app.http.reply import JsonReply
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
@@ -39,9 +39,7 @@ def list_measurements(
     service: ServiceDep, caller: Reader, query: Annotated[MeasurementQuery, Query()]
 ) -> Page[MeasurementOut]:
     """Every probe that ran, in short, the newest first."""
-    with service.database.read() as session:
-        rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, MeasurementOut.model_validate)
+    return listed(service.database, repository.page, query, MeasurementOut.model_validate)
 
 
 @router.get("/{measurement_id}", summary="Read a measurement", responses=problems(types.NOT_FOUND))

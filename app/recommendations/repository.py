@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
+from app.database import paging
 from app.database.models import RecommendationRow
-from app.database.paging import equal_to, newest_first
+from app.database.paging import equal_to
 from app.database.upsert import upsert
 from optimizer.records import Recommendation
 
@@ -57,28 +59,9 @@ def ids_of_studies(session: Session, study_ids: Collection[str]) -> dict[str, st
     return dict(found.all())
 
 
-def page(
-    session: Session,
-    *,
-    workload: str | None = None,
-    budget: str | None = None,
-    device: str | None = None,
-    fingerprint: str | None = None,
-    study_id: str | None = None,
-    before: str | None = None,
-    limit: int,
-) -> list[Recommendation]:
-    """Newest first, by id; ``before`` is the id where the previous page ended."""
-    row = RecommendationRow
-    wanted = {
-        row.workload: workload,
-        row.budget: budget,
-        row.device: device,
-        row.fingerprint: fingerprint,
-        row.study_id: study_id,
-    }
-    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return [_recommendation(found) for found in session.execute(statement).scalars()]
+def page(session: Session, **wanted: Any) -> list[Recommendation]:
+    """Newest first, by id; see ``app.database.paging.page``."""
+    return [_recommendation(row) for row in paging.page(session, RecommendationRow, **wanted)]
 
 
 def newest_of_each(session: Session, limit: int) -> list[Recommendation]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import Path, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from app.http import problem_types as types
-from app.http.declared import problems
-from app.http.paging import Page, page_of
+from app.http.declared import id_in_path, problems
+from app.http.paging import Page, listed
 from app.http.reply import JsonReply, TextReply, stored
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
@@ -27,14 +27,7 @@ from app.recommendations.schemas import (
 
 router = resource("recommendations", "/v1/recommendations")
 
-RecommendationId = Annotated[
-    str,
-    Path(
-        pattern="^[0-9A-Za-z_]{1,40}$",
-        description="Id of the recommendation.",
-        examples=["rec_1k0rr48nvttvb71401qp"],
-    ),
-]
+RecommendationId = Annotated[str, id_in_path("recommendation", "rec_1k0rr48nvttvb71401qp")]
 if TYPE_CHECKING:
     ExportFormat = str
 else:
@@ -46,9 +39,7 @@ def list_recommendations(
     service: ServiceDep, caller: Reader, query: Annotated[RecommendationQuery, Query()]
 ) -> Page[RecommendationOut]:
     """Everything that studies ended in, the newest first, whether it still holds or not."""
-    with service.database.read() as session:
-        rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, RecommendationOut.of)
+    return listed(service.database, repository.page, query, RecommendationOut.of)
 
 
 @router.get(

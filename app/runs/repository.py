@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.database import paging
 from app.database.models import RecommendationRow, TrainingRunRow
-from app.database.paging import newest_first
 from app.runs.outcome import Outcome
 
 
@@ -41,26 +41,9 @@ def get(session: Session, run_id: str) -> TrainingRunRow | None:
     return session.get(TrainingRunRow, run_id)
 
 
-def page(
-    session: Session,
-    *,
-    workload: str | None = None,
-    outcome: str | None = None,
-    fingerprint: str | None = None,
-    recommendation_id: str | None = None,
-    before: str | None = None,
-    limit: int,
-) -> list[TrainingRunRow]:
-    """Newest first; ``before`` is the id where the previous page ended."""
-    row = TrainingRunRow
-    wanted = {
-        row.workload: workload,
-        row.outcome: outcome,
-        row.fingerprint: fingerprint,
-        row.recommendation_id: recommendation_id,
-    }
-    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return list(session.execute(statement).scalars())
+def page(session: Session, **wanted: Any) -> list[TrainingRunRow]:
+    """Newest first; see ``app.database.paging.page``."""
+    return paging.page(session, TrainingRunRow, **wanted)
 
 
 def grades(session: Session, recommendation_ids: Collection[str]) -> dict[str, Grades]:

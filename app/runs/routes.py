@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Query
 
 from app.http import problem_types as types
-from app.http.declared import problems
-from app.http.paging import Page, page_of
+from app.http.declared import id_in_path, problems
+from app.http.paging import Page, listed
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
@@ -18,14 +18,7 @@ from app.runs.schemas import RunOut, RunPost, RunQuery
 
 router = resource("runs", "/v1/runs")
 
-RunId = Annotated[
-    str,
-    Path(
-        pattern="^[0-9A-Za-z_]{1,40}$",
-        description="Id of the training run.",
-        examples=["trn_1k0rr48nvttvb71401qp"],
-    ),
-]
+RunId = Annotated[str, id_in_path("training run", "trn_1k0rr48nvttvb71401qp")]
 
 
 @router.get("", summary="List training runs")
@@ -33,9 +26,7 @@ def list_runs(
     service: ServiceDep, caller: Reader, query: Annotated[RunQuery, Query()]
 ) -> Page[RunOut]:
     """What was trained with recommendations and how it ended, the newest first."""
-    with service.database.read() as session:
-        rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, RunOut.model_validate)
+    return listed(service.database, repository.page, query, RunOut.model_validate)
 
 
 @router.get("/{run_id}", summary="Read a training run", responses=problems(types.NOT_FOUND))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Query
+from fastapi import Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from app.http import idempotency
 from app.http import problem_types as types
-from app.http.declared import problems
+from app.http.declared import id_in_path, problems
 from app.http.fields import LARGEST
 from app.http.idempotency import IdempotencyKey
 from app.http.paging import Page, page_of
@@ -30,14 +30,7 @@ router = resource("studies", "/v1/studies")
 
 
 def _study_id(
-    study_id: Annotated[
-        str,
-        Path(
-            pattern="^[0-9A-Za-z_]{1,40}$",
-            description="Id of the study.",
-            examples=["st_1k0rr48nvttvb71401qp"],
-        ),
-    ],
+    study_id: Annotated[str, id_in_path("study", "st_1k0rr48nvttvb71401qp")],
 ) -> str:
     bind(study_id=study_id)
     return study_id

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
+from app.database import paging
 from app.database.models import WorkloadRow
-from app.database.paging import newest_first
 from app.database.upsert import upsert
 
 
@@ -53,11 +53,6 @@ def listing(session: Session) -> list[WorkloadRow]:
     return list(rows.scalars())
 
 
-def page(
-    session: Session, *, workload: str | None = None, before: int | None = None, limit: int
-) -> list[WorkloadRow]:
-    """Newest first; ``before`` is the id where the previous page ended."""
-    row = WorkloadRow
-    wanted = {row.reference: workload}
-    statement = newest_first(select(row), row.id, wanted, before=before, limit=limit)
-    return list(session.execute(statement).scalars())
+def page(session: Session, *, workload: str | None = None, **wanted: Any) -> list[WorkloadRow]:
+    """Newest first; see ``app.database.paging.page``."""
+    return paging.page(session, WorkloadRow, reference=workload, **wanted)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from app.http.paging import Page, page_of
+from app.http.paging import Page, listed
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
@@ -21,9 +21,7 @@ def list_workloads(
     service: ServiceDep, caller: Reader, query: Annotated[WorkloadQuery, Query()]
 ) -> Page[WorkloadOut]:
     """Every workload that has been measured, at each state of its source, the newest first."""
-    with service.database.read() as session:
-        rows = repository.page(session, **query.wanted())
-    return page_of(rows, query, WorkloadOut.model_validate)
+    return listed(service.database, repository.page, query, WorkloadOut.model_validate)
 
 
 @router.get("/registered", summary="List workloads that can be studied")
