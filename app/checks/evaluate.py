@@ -1,4 +1,4 @@
-"""From a question to the answer as it is stored, printed and sent."""
+"""From a planned run to the answer as it is stored, printed and sent."""
 
 from __future__ import annotations
 
@@ -9,24 +9,18 @@ from sqlalchemy.orm import Session
 from app.checks.decide import decide
 from app.checks.gather import CheckInputs, gather
 from app.checks.plan import CheckAnswer
-from app.checks.request import CheckRequest, ConfiguredLimits
+from app.checks.request import CheckRequest
+from app.settings import Settings
 
 
 def evaluate(
-    session: Session,
-    asked: CheckRequest,
-    limits: ConfiguredLimits,
-    *,
-    accept_brackets: bool = False,
+    session: Session, asked: CheckRequest, settings: Settings, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
-    """The whole answer as plain data. Raises ``InputError`` for a plan that cannot be one."""
-    found = gather(session, asked, limits)
+    """Whether a planned run fits, from what is stored; see ``document`` for the keys. Raises
+    ``InputError`` for a plan that cannot be one."""
+    found = gather(session, asked, settings)
     answer = decide(
-        found.plan,
-        found.room,
-        found.runs,
-        accept_brackets=accept_brackets,
-        hints=found.hints,
+        found.plan, found.room, found.runs, accept_brackets=accept_brackets, hints=found.hints
     )
     return document(asked, found, answer)
 
@@ -72,6 +66,6 @@ def document(asked: CheckRequest, found: CheckInputs, answer: CheckAnswer) -> di
 
 
 def stored_columns(answer: dict[str, Any]) -> dict[str, Any]:
-    """The columns of the table of checks: those it is searched by, and the whole answer."""
+    """The columns of ``CheckRow``: those to filter by, and the whole answer."""
     names = ("verdict", "workload", "device", "fingerprint", "recommendation_id")
     return {**{name: answer[name] for name in names}, "document": answer}

@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.checks.measured import runs_of
 from app.checks.plan import CycleWindow, MeasuredRun, Room, RunPlan
-from app.checks.request import CheckRequest, ConfiguredLimits
+from app.checks.request import CheckRequest
 from app.devices import repository as devices
 from app.errors import NotFound
 from app.machine.local_facts import DeviceNow
 from app.recommendations import repository as recommendations
+from app.settings import Settings
 from app.workloads import repository as workloads
 from optimizer.records import Recommendation
 from probes.errors import InputError
@@ -44,7 +45,7 @@ class CheckInputs:
         return self.recommendation.id if self.recommendation else None
 
 
-def gather(session: Session, asked: CheckRequest, limits: ConfiguredLimits) -> CheckInputs:
+def gather(session: Session, asked: CheckRequest, settings: Settings) -> CheckInputs:
     """Raises ``InputError`` for a plan that cannot be one: an unknown device, budget, dimension."""
     here = asked.here or _named_device(session, asked.device)
     notes = list(asked.notes)
@@ -62,10 +63,10 @@ def gather(session: Session, asked: CheckRequest, limits: ConfiguredLimits) -> C
         if accumulation != 1:
             notes.append(f"accumulation {accumulation}, as recommended")
     plan = RunPlan(
-        workload, config, asked.batch_size, int(accumulation), _window(asked, base, limits)
+        workload, config, asked.batch_size, int(accumulation), _window(asked, base, settings)
     )
     runs = runs_of(session, plan, asked, here)
-    return CheckInputs(plan, _room(asked, base, here, runs, limits), runs, here, base,
+    return CheckInputs(plan, _room(asked, base, here, runs, settings), runs, here, base,
                  _hints(base, plan), notes)  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def _stored_space(session: Session, workload: str) -> dict[str, Any] | None:
 
 
 def _window(
-    asked: CheckRequest, base: Recommendation | None, limits: ConfiguredLimits
+    asked: CheckRequest, base: Recommendation | None, settings: Settings
 ) -> CycleWindow | None:
     """Of the budget that is asked for, else of the one the plan's recommendation was made for."""
     named = base is not None and asked.recommendation_id == base.id
@@ -171,12 +172,15 @@ def _window(
         target = made_for.get("target_s")
         longest = None if target is None else target + made_for.get("flexibility_s", 0.0)
         return CycleWindow(base.budget, base.cycle_batches, longest, study.get("time_scale", 1.0))
-    if asked.budget not in limits.windows:
-        raise NotFound(unknown_name("budget", asked.budget, limits.windows))
-    longest, batches = limits.windows[asked.budget]
+    budgets = settings.budget_table()
+    if asked.budget not in budgets:
+        raise NotFound(unknown_name("budget", asked.budget, budgets))
+    budget = budgets[asked.budget]
+    longest = budget.longest_cycle_s
     if scale is None:
         scale = study.get("time_scale", 1.0) if named else 1.0
-    return CycleWindow(asked.budget, batches, None if longest is None else longest * scale, scale)
+    longest_s = None if longest is None else longest * scale
+    return CycleWindow(asked.budget, budget.cycle_batches, longest_s, scale)
 
 
 def _room(
@@ -184,7 +188,7 @@ def _room(
     base: Recommendation | None,
     here: DeviceNow,
     runs: Sequence[MeasuredRun],
-    limits: ConfiguredLimits,
+    settings: Settings,
 ) -> Room:
     """The memory asked for, else what the recommendation was made with, else the most that
     something was measured with (a smaller budget was an emulation), else the device's."""
@@ -203,7 +207,7 @@ def _room(
         limit = total
     headroom = asked.headroom
     if headroom is None:
-        headroom = base.headroom if base else limits.headroom
+        headroom = base.headroom if base else settings.headroom
     return Room(limit, headroom, total, here.free_bytes)
 
 

@@ -38,12 +38,3 @@ class CheckRequest:
     """The file that the plan was read from; empty for the command line."""
     notes: list[str] = field(default_factory=list)
     """How it was interpreted, for ``--explain``."""
-
-
-@dataclass(frozen=True)
-class ConfiguredLimits:
-    """The configuration of the process that answers."""
-
-    headroom: float
-    windows: dict[str, tuple[float | None, int]]
-    """By budget: the longest cycle in seconds (``None``: no limit), and its batches."""

@@ -1,4 +1,4 @@
-"""What is done with checks: answering, keeping and showing them."""
+"""Answering checks, and storing and finding the answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from app.checks import repository
 from app.checks.evaluate import evaluate, stored_columns
-from app.checks.request import CheckRequest, ConfiguredLimits
+from app.checks.request import CheckRequest
 from app.clock import utc_now
 from app.database import Database
 from app.database.models import CheckRow
@@ -18,7 +18,7 @@ from app.settings import Settings
 def check(
     database: Database, settings: Settings, asked: CheckRequest, *, accept_brackets: bool = False
 ) -> CheckRow:
-    """``answer``, kept; committed on return."""
+    """As ``answer``, and stores it; committed on return."""
     found = answer(database, settings, asked, accept_brackets=accept_brackets)
     return record(database, **stored_columns(found))
 
@@ -26,15 +26,9 @@ def check(
 def answer(
     database: Database, settings: Settings, asked: CheckRequest, *, accept_brackets: bool = False
 ) -> dict[str, Any]:
-    """Whether a planned run fits, from what is stored here. See ``evaluate.document`` for the keys.
-    Raises ``InputError`` for a plan that cannot be one."""
-    windows = {
-        name: (budget.longest_cycle_s, budget.cycle_batches)
-        for name, budget in settings.budget_table().items()
-    }
-    limits = ConfiguredLimits(settings.headroom, windows)
+    """As ``evaluate``, in a transaction of its own."""
     with database.read() as session:
-        return evaluate(session, asked, limits, accept_brackets=accept_brackets)
+        return evaluate(session, asked, settings, accept_brackets=accept_brackets)
 
 
 def record(database: Database, **columns: Any) -> CheckRow:

@@ -18,30 +18,12 @@ from app.database.models import DeviceRow
 from app.devices import repository as devices
 from app.errors import NothingComparable
 from app.recommendations import repository
+from app.recommendations.schemas import LookupQuery
 from app.validity.comparison import Conditions, compare, measured_with
 from optimizer.records import Recommendation
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""
-
-
-@dataclass(frozen=True)
-class LookupQuestion:
-    """What is asked for. The device by its fingerprint's key, else by its name; what the store does
-    not know of it can be given."""
-
-    workload: str
-    budget: str
-    fingerprint: str | None = None
-    device: str | None = None
-    """``cuda:0``, or a product's name."""
-    class_key: str | None = None
-    kind: str | None = None
-    memory_bytes: int | None = None
-    """The memory that is there for training; ``None``: all that the device has."""
-    workload_hash: str | None = None
-    """Of the workload's source and options as they are now; ``None``: not compared."""
-    time_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +33,12 @@ class LookupResult:
     match: Literal["exact", "prior"]
     recommendation: Recommendation
     differences: list[str] = field(default_factory=list)
-    """Why it is no more than a prior, in words."""
+    """Why it is only a prior, in words."""
 
 
 @dataclass(frozen=True)
 class _Device:
-    """What is known of the device that is asked for."""
+    """What is known of the requested device."""
 
     record: DeviceRow | None
     class_key: str
@@ -64,9 +46,9 @@ class _Device:
     total_bytes: int | None
 
 
-def lookup(database: Database, wanted: LookupQuestion) -> LookupResult:
-    """The newest that was measured on this very device, else the nearest prior. Raises
-    ``NothingComparable``, with the command that measures."""
+def lookup(database: Database, wanted: LookupQuery) -> LookupResult:
+    """The newest recommendation that was measured on this very device, otherwise the nearest prior.
+    Raises ``NothingComparable``, which names the command that measures."""
     with database.read() as session:
         candidates = [
             each
@@ -95,10 +77,10 @@ def lookup(database: Database, wanted: LookupQuestion) -> LookupResult:
 
 
 def _exact(
-    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRow], wanted: LookupQuestion
+    candidates: Sequence[Recommendation], known: Mapping[str, DeviceRow], wanted: LookupQuery
 ) -> Recommendation | None:
-    """Measured on this device, with this memory and source. The newest; without a given memory the
-    newest of those with the most, since a smaller budget was an emulation."""
+    """The newest that was measured on this device, with this memory and source. If no memory is
+    given, the newest of those with the most memory, since a smaller budget was an emulation."""
     here = [each for each in candidates if _is_exact(each, known.get(each.fingerprint), wanted)]
     if wanted.fingerprint is None and len({each.fingerprint for each in here}) != 1:
         return None  # a name such as cuda:0 means a device only where one machine has sent results
@@ -108,26 +90,26 @@ def _exact(
     return next(each for each in here if each.limit_bytes == most)
 
 
-def _is_exact(each: Recommendation, record: DeviceRow | None, wanted: LookupQuestion) -> bool:
+def _is_exact(each: Recommendation, record: DeviceRow | None, wanted: LookupQuery) -> bool:
     same_device = _is_same_device(each, record, wanted)
     same_memory = wanted.memory_bytes in (None, each.limit_bytes)
     same_source = wanted.workload_hash in (None, each.valid.get("workload_hash"))
     return same_device and same_memory and same_source
 
 
-def _is_same_device(each: Recommendation, record: DeviceRow | None, wanted: LookupQuestion) -> bool:
+def _is_same_device(each: Recommendation, record: DeviceRow | None, wanted: LookupQuery) -> bool:
     if wanted.fingerprint is not None:
         return each.fingerprint == wanted.fingerprint
     return wanted.device is not None and wanted.device in (each.device, record and record.name)
 
 
 def _rank(
-    each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuestion
+    each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuery
 ) -> tuple[int, int, float] | None:
-    """Smaller is nearer; ``None`` for one that says nothing: another kind of device.
+    """A sort key, the nearest first; ``None`` for another kind of device, which says nothing.
 
-    The same device first, then the same class, then the same kind; among these the same source,
-    then the nearest memory.
+    The same device comes first, then the same class, then the same kind; among these the same
+    source, then the nearest memory.
     """
     kind = record.kind if record else each.device.partition(":")[0]
     if _is_same_device(each, record, wanted):
@@ -144,10 +126,8 @@ def _rank(
     return nearness, 0 if same_source else 1, apart
 
 
-def _target(
-    session: Session, wanted: LookupQuestion, candidates: Sequence[Recommendation]
-) -> _Device:
-    """What is known of the device: from the store by its key, and from the question."""
+def _target(session: Session, wanted: LookupQuery, candidates: Sequence[Recommendation]) -> _Device:
+    """What is known of the device, from the store and from the question."""
     record = devices.find(session, wanted.fingerprint) if wanted.fingerprint else None
     if record is None and wanted.device is not None:
         record = devices.named(session, wanted.device)
@@ -157,9 +137,9 @@ def _target(
 
 
 def _differences(
-    each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuestion
+    each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuery
 ) -> list[str]:
-    """From what it was measured with to what is asked for."""
+    """The differences from what it was measured with to what is requested."""
     then = measured_with(each, record.groups if record else None)
     now = Conditions(
         fingerprint=wanted.fingerprint,
@@ -170,14 +150,14 @@ def _differences(
     if now.groups is not None:
         now = replace(now, fingerprint=now.groups.key)
     found = [difference.words for difference in compare(each.workload, then, now).differences]
-    if now.fingerprint is None:  # the store has not seen the device that is asked for
+    if now.fingerprint is None:  # the store has not seen the requested device
         asked = wanted.device or wanted.kind or "none in particular"
         name = record.name if record else each.device
         found.insert(0, f"device {name} ({each.fingerprint}) -> {asked}")
     return found
 
 
-def _nothing(wanted: LookupQuestion, candidates: Sequence[Recommendation]) -> str:
+def _nothing(wanted: LookupQuery, candidates: Sequence[Recommendation]) -> str:
     where = wanted.fingerprint or wanted.device or wanted.kind or "any device"
     scaled = f" with times scaled by {wanted.time_scale:g}" if wanted.time_scale != 1.0 else ""
     others = sorted({each.device for each in candidates})

@@ -14,9 +14,10 @@ from app.http.reply import JsonReply, TextReply, stored
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader
-from app.recommendations import lookup, repository
+from app.recommendations import repository
 from app.recommendations import service as recommendations
 from app.recommendations.exports.export import FORMATS, export
+from app.recommendations.lookup import lookup
 from app.recommendations.schemas import (
     ExportOut,
     LookupOut,
@@ -38,7 +39,7 @@ else:
 def list_recommendations(
     service: ServiceDep, caller: Reader, query: Annotated[RecommendationQuery, Query()]
 ) -> Page[RecommendationOut]:
-    """Everything that studies ended in, the newest first, whether it still holds or not."""
+    """The results of all studies, newest first, whether they are still valid or not."""
     return listed(service.database, repository.page, query, RecommendationOut.of)
 
 
@@ -50,11 +51,10 @@ def list_recommendations(
 def look_up(
     service: ServiceDep, caller: Reader, query: Annotated[LookupQuery, Query()]
 ) -> LookupOut:
-    """By workload, budget and device. Measured on that very device if it can be (`exact`), else the
-    nearest comparable one as a `prior`: a place to begin, which says what differs, and which
-    nobody should take for a measurement."""
-    wanted = lookup.LookupQuestion(**query.model_dump())
-    return LookupOut.of(lookup.lookup(service.database, wanted))
+    """By workload, budget and device. The answer is `exact` if it was measured on that very device;
+    otherwise it is the nearest comparable one as a `prior`: a starting point, not a measurement. It
+    says what differs."""
+    return LookupOut.of(lookup(service.database, query))
 
 
 @router.get(
@@ -78,7 +78,7 @@ def read_recommendation(
 def list_exports(
     service: ServiceDep, caller: Reader, recommendation_id: RecommendationId
 ) -> list[ExportOut]:
-    """The formats it can be had in, and what of it each of them cannot express."""
+    """The available formats, and what each of them cannot express of this recommendation."""
     found = recommendations.exactly(service.database, recommendation_id)
     return [ExportOut.of(found, name) for name in FORMATS]
 
@@ -95,7 +95,7 @@ def list_exports(
 def export_recommendation(
     service: ServiceDep, caller: Reader, recommendation_id: RecommendationId, format: ExportFormat
 ) -> Response:
-    """In the form that another program reads, as text: see `tonnage export`. What a format cannot
-    express is in its comments; the list of exports has it too."""
+    """As text in the format of another program; see `tonnage export`. What the format cannot
+    express is in its comments and in the list of exports."""
     found = recommendations.exactly(service.database, recommendation_id)
     return TextReply(export(found, format).text)

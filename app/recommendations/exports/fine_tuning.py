@@ -88,16 +88,10 @@ def to_axolotl(recommendation: Recommendation) -> Export:
         document["load_in_4bit"] = strategy == "qlora"
         document.update(_targets(options, "lora_target_modules", {"lora_target_linear": True}))
         document.update(_rank("lora_r", rank))
-        dropout = options.get("lora_dropout", _dropout(sheet))
-        if dropout is not None:
-            document["lora_dropout"] = dropout
+        document.update(_given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
         document.update(_switched_on(options, rslora="peft_use_rslora", dora="peft_use_dora"))
-    length, packing = sheet.take("seq_length"), sheet.take("packing")
-    if length is not None:
-        document["sequence_len"] = length
-    if packing is not None:
-        document["sample_packing"] = packing
-    return sheet.yaml(document)
+    lengths = _given(sequence_len=sheet.take("seq_length"), sample_packing=sheet.take("packing"))
+    return sheet.yaml(document | lengths)
 
 
 @export_format("llama-factory", "keys of a LLaMA-Factory config, YAML")
@@ -123,24 +117,20 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
     if strategy in ADAPTERS:
         document.update(_targets(options, "lora_target", {"lora_target": "all"}, joined=True))
         document.update(_rank("lora_rank", rank))
-        dropout = options.get("lora_dropout", _dropout(sheet))
-        if dropout is not None:
-            document["lora_dropout"] = dropout
+        document.update(_given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
         document.update(_switched_on(options, rslora="use_rslora", dora="use_dora"))
-    length, packing = sheet.take("seq_length"), sheet.take("packing")
-    if length is not None:
-        document["cutoff_len"] = length
-    if packing is not None:
-        document["packing"] = packing
-    return sheet.yaml(document)
+    lengths = _given(cutoff_len=sheet.take("seq_length"), packing=sheet.take("packing"))
+    return sheet.yaml(document | lengths)
+
+
+def _given(**keys: Any) -> dict[str, Any]:
+    """Without those that are ``None``."""
+    return {key: value for key, value in keys.items() if value is not None}
 
 
 def _precision_said(sheet: Sheet) -> dict[str, Any]:
     """Precision also where the config does not name it: these programs would choose one."""
-    keys = precision_keys(sheet)
-    if keys:
-        return keys
-    return {"bf16": False, "fp16": False}
+    return precision_keys(sheet) or {"bf16": False, "fp16": False}
 
 
 def _dropout(sheet: Sheet) -> float | None:

@@ -8,12 +8,12 @@ import pytest
 
 from app.checks.evaluate import evaluate
 from app.checks.measured import config_hashes
-from app.checks.request import CheckRequest, ConfiguredLimits
+from app.checks.request import CheckRequest
 from app.devices import service as devices
 from app.machine.local_facts import DeviceNow
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendations
-from app.settings import load_settings
+from app.settings import Settings, load_settings
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
@@ -32,7 +32,11 @@ NEWER = Fingerprint(
 )
 ENVIRONMENT = {"threads": "2", "OMP_NUM_THREADS": "2"}
 CONFIG = {"layers": 2, "activation": "relu"}
-LIMITS = ConfiguredLimits(0.05, {"prototyping": (100.0, 100), "smoke_test": (None, 450)})
+SETTINGS = Settings(
+    headroom=0.05,
+    cycle_batches=100,
+    budgets={"prototyping": {"target_min": 100 / 60}, "smoke_test": {"target_min": None}},
+)
 
 
 def here(fingerprint: Fingerprint = NOW, **changes) -> DeviceNow:
@@ -103,7 +107,7 @@ def stored(database):
 
 def answered(database, question: CheckRequest):
     with database.read() as session:
-        return evaluate(session, question, LIMITS)
+        return evaluate(session, question, SETTINGS)
 
 
 def test_what_a_study_confirmed_fits(stored):

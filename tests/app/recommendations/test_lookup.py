@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from app.devices import service as devices
 from app.errors import NothingComparable
-from app.recommendations.lookup import LookupQuestion, lookup
+from app.recommendations.lookup import lookup
+from app.recommendations.schemas import LookupQuery
 from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
 from tests.app import factories
@@ -61,7 +60,11 @@ def keep(database):
     return keep
 
 
-WANTED = LookupQuestion("train.py:Net", "smoke_test", fingerprint=H200.key)
+def wanted_on(**device) -> LookupQuery:
+    return LookupQuery(workload="train.py:Net", budget="smoke_test", **device)
+
+
+WANTED = wanted_on(fingerprint=H200.key)
 
 
 def test_measured_on_this_very_device(database, keep):
@@ -107,17 +110,17 @@ def test_another_kind_of_device_says_nothing(database, keep):
 def test_a_device_nobody_has_seen_is_compared_by_what_is_given(database, keep):
     small = keep(T4)
     keep(A100)
-    wanted = LookupQuestion("train.py:Net", "smoke_test", kind="cuda", memory_bytes=12 * GIB)
+    wanted = wanted_on(kind="cuda", memory_bytes=12 * GIB)
     found = lookup(database, wanted)
     assert (found.match, found.recommendation.id) == ("prior", small)
-    same_class = replace(wanted, class_key=A100.class_key)
+    same_class = wanted.model_copy(update={"class_key": A100.class_key})
     assert lookup(database, same_class).recommendation.device == "cuda:0"
     assert lookup(database, same_class).recommendation.limit_bytes == 80 * GIB
 
 
 def test_less_memory_than_it_was_measured_with_is_a_prior(database, keep):
     keep(H200)
-    found = lookup(database, replace(WANTED, memory_bytes=20 * GIB))
+    found = lookup(database, WANTED.model_copy(update={"memory_bytes": 20 * GIB}))
     assert found.match == "prior"
     assert found.differences == ["memory for training 141.00 GiB -> 20.00 GiB"]
 
@@ -126,39 +129,42 @@ def test_the_same_memory_is_found_among_emulated_ones(database, keep):
     keep(H200)
     emulated = keep(H200, limit_gib=20)
     assert lookup(database, WANTED).recommendation.limit_bytes == 141 * GIB
-    found = lookup(database, replace(WANTED, memory_bytes=20 * GIB))
+    found = lookup(database, WANTED.model_copy(update={"memory_bytes": 20 * GIB}))
     assert (found.match, found.recommendation.id) == ("exact", emulated)
 
 
 def test_a_changed_source_makes_a_prior(database, keep):
     keep(H200)
-    found = lookup(database, replace(WANTED, workload_hash="changed"))
+    found = lookup(database, WANTED.model_copy(update={"workload_hash": "changed"}))
     assert found.match == "prior"
     assert ["train.py:Net" in each for each in found.differences] == [True]
-    assert lookup(database, replace(WANTED, workload_hash="abc123")).match == "exact"
+    assert lookup(database, WANTED.model_copy(update={"workload_hash": "abc123"})).match == "exact"
 
 
 def test_scaled_times_are_for_trying_out_and_found_only_when_asked_for(database, keep):
     keep(H200, scale=0.02)
     with pytest.raises(NothingComparable):
         lookup(database, WANTED)
-    assert lookup(database, replace(WANTED, time_scale=0.02)).match == "exact"
+    assert lookup(database, WANTED.model_copy(update={"time_scale": 0.02})).match == "exact"
 
 
 def test_a_name_is_exact_where_only_one_machine_has_sent_results(database, keep):
     keep(H200)
-    by_name = LookupQuestion("train.py:Net", "smoke_test", device="cuda:0")
+    by_name = wanted_on(device="cuda:0")
     assert lookup(database, by_name).match == "exact"
-    assert lookup(database, replace(by_name, device="H200")).match == "exact"
+    assert lookup(database, by_name.model_copy(update={"device": "H200"})).match == "exact"
     keep(A100)
     ambiguous = lookup(database, by_name)
     assert ambiguous.match == "prior"
     assert ambiguous.differences
-    assert lookup(database, replace(by_name, device="H200")).match == "exact"
+    assert lookup(database, by_name.model_copy(update={"device": "H200"})).match == "exact"
 
 
 def test_another_budget_or_workload_is_another_question(database, keep):
     keep(H200)
-    for wanted in (replace(WANTED, budget="prototyping"), replace(WANTED, workload="other")):
+    for wanted in (
+        WANTED.model_copy(update={"budget": "prototyping"}),
+        WANTED.model_copy(update={"workload": "other"}),
+    ):
         with pytest.raises(NothingComparable):
             lookup(database, wanted)
