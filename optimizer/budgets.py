@@ -44,6 +44,8 @@ class Budget:
     throughput_loss: float = 0.15
     """Fraction of the best throughput that a more capable model may cost."""
     objective: Objective = Objective.THROUGHPUT
+    most_capable: bool = True
+    """Whether a study with a window also finds the most capable model that fits the window."""
 
     def __post_init__(self) -> None:
         if self.target_s is not None and self.target_s <= 0:
@@ -70,6 +72,13 @@ class Budget:
         longest = self.longest_cycle_s
         return None if longest is None else longest / self.cycle_batches
 
+    @property
+    def seeks_most_capable(self) -> bool:
+        """Whether the most capable model is looked for in addition to the recommendation. If
+        capacity is the objective, it is the recommendation; without a window, no time limits it."""
+        within = self.target_s is not None and self.objective is not Objective.CAPACITY
+        return self.most_capable and within
+
     def scaled(self, factor: float) -> Budget:
         """The same budget with its times multiplied, for demonstrations and tests."""
         if factor <= 0:
@@ -86,6 +95,8 @@ class Budget:
             "cycle_batches": self.cycle_batches,
             "throughput_loss": self.throughput_loss,
             "objective": str(self.objective),
+            # Left out where it is on, so that studies of earlier releases are found and resumed.
+            **({} if self.most_capable else {"most_capable": False}),
         }
 
 

@@ -56,6 +56,8 @@ class Selection:
     """The Pareto front of throughput and capacity, fastest first."""
     left_out: list[Candidate]
     """Not considered, because the machine was disturbed."""
+    most_capable: Candidate
+    """The most capable model that fits the window; it may be ``best``."""
 
 
 def candidates(
@@ -100,11 +102,17 @@ def choose(
     enough = fastest.throughput_samples_per_s * (1 - budget.throughput_loss)
     near = [c for c in inside if c.throughput_samples_per_s >= enough]
     among = inside if budget.objective is Objective.CAPACITY else near
-    best = max(among, key=lambda c: (c.capacity, c.throughput_samples_per_s))
+    best = max(among, key=_capacity_then_throughput)
+    largest = max(inside, key=_capacity_then_throughput)
+    most_capable = best if best.capacity >= largest.capacity else largest
     front = pareto_front(inside)
     others = [c for c in front if c is not best]
     others += [c for c in inside if c is not best and c not in others]
-    return Selection(best, fastest, others[:ALTERNATIVES], front, left_out)
+    return Selection(best, fastest, others[:ALTERNATIVES], front, left_out, most_capable)
+
+
+def _capacity_then_throughput(candidate: Candidate) -> tuple[float, float]:
+    return candidate.capacity, candidate.throughput_samples_per_s
 
 
 def pareto_front(found: Sequence[Candidate]) -> list[Candidate]:
@@ -133,6 +141,24 @@ def cycle_time_s(timing: StepTime, cycle_batches: int) -> dict[str, float]:
     }
 
 
+def share_of_window(timing: StepTime, budget: Budget) -> float | None:
+    """Mean cycle time as a fraction of the longest cycle that the window allows; ``None`` without
+    a window."""
+    longest_step_s = budget.longest_step_s
+    return None if longest_step_s is None else timing.mean_s / longest_step_s
+
+
+def share_of_memory(run: Measurement) -> float | None:
+    """Peak memory as a fraction of the memory that the run was measured with."""
+    return run.peak_bytes / run.limit_bytes if run.peak_bytes and run.limit_bytes else None
+
+
+def uses_text(window: float | None, memory: float | None) -> str:
+    """``2% of the time window and 41% of the memory``; empty if neither is known."""
+    known = [(window, "the time window"), (memory, "the memory")]
+    return " and ".join(f"{share:.0%} of {name}" for share, name in known if share is not None)
+
+
 def explain(
     selection: Selection, budget: Budget, binding: str | None, why_binding: str
 ) -> list[str]:
@@ -156,10 +182,14 @@ def explain(
             f"{run.headroom:.0%} kept free; {run.steps} steps were run in a fresh process to "
             "confirm it."
         )
+    if uses := uses_text(share_of_window(best.step_time, budget), share_of_memory(run)):
+        lines.append(f"This uses {uses}.")
     if binding is not None:
         lines.append(f"Limited by: {limit_text(binding)}. {why_binding}".strip())
     if selection.fastest is not best:
         lines.append(trade(selection.fastest, best, chosen_over=True))
+    if budget.target_s is not None and selection.most_capable is not best:
+        lines.append(_most_capable_text(selection.most_capable, best, budget))
     if best.disturbed_by:
         lines.append(
             f"The machine was DISTURBED, which you accepted: {'; '.join(best.disturbed_by)}. The "
@@ -194,8 +224,53 @@ def trade(other: Candidate, best: Candidate, *, chosen_over: bool = False) -> st
     return f"{name}: {words}."
 
 
+def _most_capable_text(other: Candidate, best: Candidate, budget: Budget) -> str:
+    cycle = cycle_time_s(other.step_time, budget.cycle_batches)
+    uses = uses_text(share_of_window(other.step_time, budget), share_of_memory(other.run))
+    return (
+        f"The most capable model that fits the window is {config_text(other.run.config)} with "
+        f"batch {other.run.batch_size}: {_times(other.parameters / (best.parameters or 1))} the "
+        f"parameters, {rate(other.throughput_samples_per_s)}, {duration_text(cycle['mean'])} per "
+        f"cycle. It uses {uses}."
+    )
+
+
 def _times(ratio: float) -> str:
     return f"{ratio:.2f} ×" if ratio < 10 else f"{ratio:.0f} ×"
+
+
+def most_capable(
+    selection: Selection, budget: Budget, unsettled: int
+) -> tuple[dict[str, Any] | None, str]:
+    """The most capable model that fits the window, in the form of the recommendation document, or
+    ``None``; and in words why there is none, or what is not known about it.
+
+    ``unsettled`` is the number of more capable configs of which it is not known whether they fit.
+    """
+    found, best = selection.most_capable, selection.best
+    if budget.objective is Objective.CAPACITY:
+        return None, "Capacity is the objective, so the recommended model is the most capable."
+    if budget.target_s is None:
+        return None, f"The budget {budget.name} has no time window."
+    note = (
+        ""
+        if not unsettled
+        else (f"It was not settled whether {unsettled} more capable configs fit the window.")
+    )
+    if found is best:
+        return None, " ".join(
+            ["The recommended model is the most capable one confirmed in the window.", note]
+        ).strip()
+    document = {
+        **alternative(found, best, budget.cycle_batches),
+        "accumulation": found.run.accumulation,
+        "binding": found.trial.binding or "",
+        "limit_bytes": found.run.limit_bytes,
+        "share_of_window": share_of_window(found.step_time, budget),
+        "share_of_memory": share_of_memory(found.run),
+        "evidence": {"highest_passing": found.run.to_dict()},
+    }
+    return document, note
 
 
 def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[str, Any]:

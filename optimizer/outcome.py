@@ -36,10 +36,12 @@ def outcome_of(
     *,
     prior_of: PriorOf | None = None,
     probes_saved: int = 0,
+    more_capable: int = 0,
 ) -> Outcome:
     """Choose from what was measured, and explain the choice.
 
-    ``prior_of`` estimates what a lever would save; ``probes_saved`` is reported as it is.
+    ``prior_of`` estimates what a lever would save; ``probes_saved`` and ``more_capable`` (see
+    ``Coverage``) are reported as they are.
     """
     selected = state.selected()
     left_out, stopped = _left_out(state), [stopping.reason] if stopping.reason else []
@@ -64,6 +66,7 @@ def outcome_of(
             probes_saved=probes_saved,
             pruned=[(c, w) for c in unsettled if (w := state.witness(c)) is not None],
             timed_out=stopping.timed_out,
+            more_capable=more_capable,
             notes=[
                 *advice(best.trial.binding, best.run, state.budget, state.spec.space, prior_of),
                 *left_out,

@@ -32,6 +32,8 @@ class Coverage:
     notes: Sequence[str] = ()
     """What would help, which configs were no candidates, and why the search ended."""
     grades: Sequence[Grade] = ()
+    more_capable: int = 0
+    """Configs more capable than every confirmed one of which it is not known whether they fit."""
 
 
 def recommendation(
@@ -46,6 +48,7 @@ def recommendation(
     best, run, budget = selected.best, selected.best.run, spec.budget
     failing = _lowest_failing(runs, run, budget.longest_step_s)
     created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    most_capable, most_capable_note = choosing.most_capable(selected, budget, coverage.more_capable)
     return Recommendation(
         id=study_id.replace("st_", "rec_", 1),
         workload=spec.scope.workload,
@@ -108,6 +111,10 @@ def recommendation(
             "created_at": created_at,
         },
         front=[choosing.alternative(c, best, budget.cycle_batches) for c in selected.front],
+        share_of_window=choosing.share_of_window(best.step_time, budget),
+        share_of_memory=choosing.share_of_memory(run),
+        most_capable=most_capable,
+        most_capable_note=most_capable_note,
     )
 
 

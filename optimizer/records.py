@@ -189,6 +189,14 @@ class Recommendation:
     """``fingerprint``, ``created_at`` and everything else that must stay the same."""
     front: list[dict[str, Any]] = field(default_factory=list)
     """The Pareto front of throughput and capacity among what was measured, fastest first."""
+    share_of_window: float | None = None
+    """Mean cycle time over the longest that the window allows; ``None`` without a window."""
+    share_of_memory: float | None = None
+    """``peak_bytes`` over ``limit_bytes``."""
+    most_capable: dict[str, Any] | None = None
+    """The most capable model that fits the window, if it is not the recommended one."""
+    most_capable_note: str = ""
+    """Why there is none, or what was not settled about it."""
 
     @property
     def fingerprint(self) -> str:
@@ -224,6 +232,8 @@ def with_mean_cycle_time(document: dict[str, Any]) -> dict[str, Any]:
     for name in ("alternatives", "front"):
         if others := result.get(name):
             result[name] = [with_mean_cycle_time(other) for other in others]
+    if most_capable := result.get("most_capable"):
+        result["most_capable"] = with_mean_cycle_time(most_capable)
     return result
 
 

@@ -59,7 +59,10 @@ class Settler:
         before = self._state.settled.get(config_key(config))
         began_s = time.monotonic() - (before.wall_s if before is not None else 0.0)
         self._say("trial", number, config=config)
-        settled = self._search(number, config) if proposal.fully else self._test(number, config)
+        if proposal.fully:
+            settled = self._search(number, config, keep=proposal.keep)
+        else:
+            settled = self._test(number, config)
         parameters = self._state.capacities.parameters(config)
         trial = replace(
             settled,
@@ -72,8 +75,9 @@ class Settler:
         self._say("settled", number, config=config, trial=trial, incumbent=incumbent)
         return trial
 
-    def _search(self, number: int, config: Config) -> Trial:
-        """The maximum batch of a config, unless it is ruled out before or on the way."""
+    def _search(self, number: int, config: Config, *, keep: bool) -> Trial:
+        """The maximum batch of a config, unless it is ruled out before or on the way. With
+        ``keep``, a low throughput does not rule it out."""
         witness = self._state.witness(config)
         if witness is not None:
             reason = choosing.why_pruned(witness)
@@ -85,7 +89,7 @@ class Settler:
         search = MaxBatchSearch(self._bounds, self._forecaster.start(config), prior)
         for run in self._runs_of(number, config, search):
             search.tell(run)
-            worse = self._forecaster.why_worse(config, search, others)
+            worse = None if keep else self._forecaster.why_worse(config, search, others)
             if worse is not None:
                 return Trial(number, config, "screened", worse, probes=len(search.measurements))
         if self._known.elsewhere(config):

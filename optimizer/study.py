@@ -18,6 +18,7 @@ from optimizer.state import SearchState
 from optimizer.stopping import Stopping
 from optimizer.strategies import Proposal, Strategy
 from optimizer.strategies.capacity_search import CapacitySearch
+from optimizer.strategies.most_capable import ThenMostCapable, likely_more_capable
 from optimizer.strategies.throughput_search import ThroughputSearch
 
 POLL_S = 0.5
@@ -89,18 +90,22 @@ class Study:
             stopping,
             prior_of=self._known.prior,
             probes_saved=self._settler.probes_saved,
+            more_capable=len(likely_more_capable(state, self._forecaster)),
         )
 
     def _strategy(self, stopping: Stopping) -> Strategy:
         if self._state.budget.objective is Objective.CAPACITY:
             return CapacitySearch(self._state, self._forecaster, stopping)
-        return ThroughputSearch(
+        search = ThroughputSearch(
             self._state,
             self._forecaster,
             self._proposals,
             stopping,
             favourites=self._known.favourites,
         )
+        if self._state.budget.seeks_most_capable and self._forecaster.learns:
+            return ThenMostCapable(search, self._state, self._forecaster)
+        return search
 
     def _again(self, doubtful: set[Key]) -> Proposal | None:
         """A trial that an earlier run had to leave in doubt: the machine may be quiet now. Each

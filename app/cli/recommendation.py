@@ -7,6 +7,7 @@ from typing import Any
 
 from app.cli.output import facts_table, stdout
 from app.cli.values import batch_text
+from optimizer.choose import uses_text
 from optimizer.formatting import config_text, error_text, limit_text, rate
 from optimizer.records import Recommendation
 from probes.formatting import duration_text, plural, size_text
@@ -41,6 +42,7 @@ def show(recommendation: Recommendation) -> None:
                 ),
                 ("throughput", rate(r.throughput_samples_per_s)),
                 ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
+                *_uses(r),
                 ("parameters", f"{r.parameters:,}" if r.parameters else "–"),
                 ("train with", _environment(r.environment)),
                 (
@@ -53,6 +55,10 @@ def show(recommendation: Recommendation) -> None:
             ]
         )
     )
+    if r.most_capable is not None:
+        _show_most_capable(r.most_capable, r.cycle_batches)
+    if r.most_capable_note and r.study.get("budget", {}).get("target_s"):
+        console.print(f"\n  Most capable model: {r.most_capable_note}", markup=False)
     if r.alternatives:
         console.print("\n  Alternatives")
         for other in r.alternatives:
@@ -68,6 +74,36 @@ def show(recommendation: Recommendation) -> None:
         f"\n  Show it again:  tonnage recommend --workload {r.workload} --budget {r.budget}"
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
+    )
+
+
+def _uses(r: Recommendation) -> list[tuple[str, str]]:
+    """The shares of window and memory; earlier releases did not store them."""
+    uses = uses_text(r.share_of_window, r.share_of_memory)
+    return [("uses", uses)] if uses else []
+
+
+def _show_most_capable(model: dict[str, Any], cycle_batches: int) -> None:
+    cycle = model["cycle_time_s"]
+    parameters = f"{model['parameters']:,}" if model["parameters"] else "–"
+    console = stdout()
+    console.print("\n  Most capable model that fits the window")
+    console.print(
+        facts_table(
+            [
+                ("config", config_text(model["config"])),
+                ("batch size", batch_text(model["batch_size"], model["accumulation"])),
+                ("limited by", limit_text(model["binding"])),
+                (
+                    "cycle time",
+                    f"{duration_text(cycle['mean'])} for {cycle_batches} batches "
+                    f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})",
+                ),
+                ("throughput", rate(model["throughput_samples_per_s"])),
+                ("uses", uses_text(model["share_of_window"], model["share_of_memory"])),
+                ("parameters", parameters),
+            ]
+        )
     )
 
 

@@ -100,6 +100,22 @@ class RecommendationOut(BaseModel):
     environment: dict[str, Any] = Field(description="What training must set to get this.")
     study: dict[str, Any]
     valid: dict[str, Any] = Field(description="What must stay the same for it to hold.")
+    share_of_window: float | None = Field(
+        None,
+        description="Mean cycle time as a fraction of the longest cycle that the window allows; "
+        "null without a window.",
+    )
+    share_of_memory: float | None = Field(
+        None, description="Peak memory as a fraction of `limit_bytes`."
+    )
+    most_capable: dict[str, Any] | None = Field(
+        None,
+        description="The most capable model that fits the window, with its confirmed batch, cycle "
+        "time and evidence; null if it is the recommended one (see `most_capable_note`).",
+    )
+    most_capable_note: str = Field(
+        "", description="Why `most_capable` is null, or what was not settled about it."
+    )
 
     @classmethod
     def of(cls, recommendation: Recommendation) -> RecommendationOut:

@@ -65,6 +65,9 @@ class BudgetSettings(Section):
     objective: Objective = Objective.THROUGHPUT
     """What to maximize within the time window: `throughput`; `capacity`, the most capable model; or
     `pareto`, which measures the Pareto front of both and recommends by throughput."""
+    most_capable: bool = True
+    """Whether a study with a time window also finds the most capable model that fits the window.
+    This takes a few more trials."""
 
 
 class ProbeSettings(Section):
@@ -325,6 +328,7 @@ class Settings(Section):
                 trials=budget.trials,
                 throughput_loss=budget.throughput_loss,
                 objective=budget.objective,
+                most_capable=budget.most_capable,
                 cycle_batches=self.cycle_batches,
             )
             for name, budget in self.budgets.items()

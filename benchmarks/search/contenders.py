@@ -33,7 +33,7 @@ def study(sampler: str) -> Method:
         replay = Replay(grid)
         target_s = None if longest_step_s is None else longest_step_s * 450
         trials = len(grid.configs) if sampler == "grid" else TRIALS
-        budget = Budget("benchmark", target_s, 0.0, trials=trials, throughput_loss=0.0)
+        budget = Budget("benchmark", target_s, 0.0, trials, throughput_loss=0.0, most_capable=False)
         scope = Scope(grid.workload, "", "", "replayed", grid.cap_bytes, 0.0)
         spec = StudySpec(scope, budget, grid.space, dataset_size=grid.ceiling)
         Study(

@@ -16,6 +16,8 @@ class Proposal:
     config: Config
     fully: bool = True
     """Whether to search for its maximum batch; else a few steps with its smallest batch do."""
+    keep: bool = False
+    """Whether to confirm it even if another config turns out to have a higher throughput."""
 
 
 class Strategy(Protocol):

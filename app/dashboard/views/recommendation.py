@@ -73,6 +73,8 @@ class RecommendationView:
     capacity: Figure | None
     predictions: list[Figure]
     alternatives: list[Alternative]
+    most_capable: Alternative | None
+    """The most capable model that fits the window, if it is not the recommended one."""
     exports: list[ExportTab]
 
     @property
@@ -97,7 +99,8 @@ class RecommendationView:
 def view(database: Database, recommendation: Recommendation) -> RecommendationView:
     """Read everything stored about it. For an old or imported one, only its document may exist."""
     study_id = str(recommendation.study.get("id", ""))
-    wanted = [recommendation.config, *(other["config"] for other in recommendation.alternatives)]
+    others = [*recommendation.alternatives, *filter(None, [recommendation.most_capable])]
+    wanted = [recommendation.config, *(other["config"] for other in others)]
     with database.read() as session:
         records = measurements.of_configs(session, study_id, wanted)
         grades = measurements.grades(session, study_id)
@@ -138,6 +141,9 @@ def build(
         capacity=capacity,
         predictions=prediction_figures(grades),
         alternatives=[Alternative(other, _id_of(other, records)) for other in r.alternatives],
+        most_capable=(
+            Alternative(r.most_capable, _id_of(r.most_capable, records)) if r.most_capable else None
+        ),
         exports=exports(r),
     )
 
@@ -174,7 +180,11 @@ def _longest_step_s(recommendation: Recommendation) -> float | None:
 def _capacity(recommendation: Recommendation) -> Figure | None:
     """The front and the alternatives, as far as the document itself contains them."""
     budget = _budget(recommendation)
-    others = [*recommendation.front, *recommendation.alternatives]
+    others = [
+        *recommendation.front,
+        *recommendation.alternatives,
+        *filter(None, [recommendation.most_capable]),
+    ]
     if not recommendation.parameters or not others:
         return None
     chosen = recommendation.to_dict()

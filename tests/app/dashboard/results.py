@@ -57,6 +57,36 @@ def document(**changes) -> Recommendation:
     return recommendation(**{**known, **changes})
 
 
+MOST_CAPABLE = {
+    "config": OTHER,
+    "batch_size": 64,
+    "accumulation": 1,
+    "binding": "time",
+    "parameters": 99_000,
+    "throughput_samples_per_s": 18.0,
+    "cycle_time_s": {"mean": 1150.0, "low": 1140.0, "high": 1160.0, "median": 1150.0},
+    "peak_bytes": GIB,
+    "limit_bytes": 2 * GIB,
+    "share_of_window": 0.96,
+    "share_of_memory": 0.5,
+    "trade": "80 × the parameters for 0.25 × the throughput.",
+    "evidence": {"highest_passing": confirmed(64, OTHER, parameters=99_000).to_dict()},
+}
+
+
+def windowed(**changes) -> Recommendation:
+    """A recommendation for a window, with the most capable model that fits it."""
+    return document(
+        **{
+            "share_of_window": 0.02,
+            "share_of_memory": 0.41,
+            "most_capable": MOST_CAPABLE,
+            "most_capable_note": "",
+            **changes,
+        }
+    )
+
+
 def store(database: Database, **changes) -> Recommendation:
     """A finished study that ended in ``document(**changes)``."""
     spec = factories.spec(workload=changes.get("workload", "train.py:Net"))

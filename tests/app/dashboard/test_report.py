@@ -11,11 +11,12 @@ from html.parser import HTMLParser
 import pytest
 
 from app.dashboard import report as reports
+from app.dashboard.filters import percent
 from app.dashboard.report import report
 from app.dashboard.views.recommendation import build
 from app.validity.comparison import Validity, absent
 from optimizer.records import Recommendation
-from tests.app.dashboard.results import confirmed, document
+from tests.app.dashboard.results import confirmed, document, windowed
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
 
@@ -102,6 +103,13 @@ def test_it_says_what_to_run_and_whether_it_holds():
     assert "Train layers=4 with batch 96: 72 samples/s." in text
     assert ">stale<" in text and "has changed since" in text
     assert "/compare?" not in text and "/studies/" not in text
+
+
+def test_it_shows_the_most_capable_model_and_the_shares():
+    text = written(windowed())
+    assert f"{percent(0.02)} of the time window" in text
+    assert "Most capable model that fits the window" in text and "99,000" in text
+    assert "/compare?" not in text
 
 
 def test_an_asset_that_would_end_its_element_is_not_written(monkeypatch: pytest.MonkeyPatch):

@@ -8,11 +8,12 @@ import re
 
 import pytest
 
+from app.dashboard.filters import percent
 from app.recommendations.exports.export import FORMATS, export
 from app.workloads import repository as workloads
 from tests.app import contents
 from tests.app.dashboard.conftest import Elements
-from tests.app.dashboard.results import store
+from tests.app.dashboard.results import MOST_CAPABLE, store
 from tests.app.one_kind import kind  # noqa: F401
 
 EVIL = "</script><script>alert(1)</script>"
@@ -37,6 +38,27 @@ class TestRecommendation:
         assert "Train layers=4 with batch 96: 72 samples/s." in text
         assert "<strong>memory</strong>" in text
         assert ">valid<" in text
+
+    def test_the_most_capable_model_stands_beside_it_with_what_it_uses(self, pages, database):
+        made = store(
+            database, share_of_window=0.02, share_of_memory=0.41, most_capable=MOST_CAPABLE
+        )
+        text = html.unescape(pages.get(f"/recommendations/{made.id}").text)
+        assert f"{percent(0.02)} of the time window" in text
+        card = re.search(r'aria-label="Most capable model">(.*?)</section>', text, re.DOTALL)[1]
+        for fact in (
+            "batch 64",
+            "99,000",
+            f"{percent(0.96)} of the time window",
+            "80 × the parameters",
+        ):
+            assert fact in card, fact
+        assert f"/compare?a={made.id}&b=m" in card
+
+    def test_one_of_an_earlier_release_has_no_such_card(self, pages, stored):
+        assert (
+            'aria-label="Most capable model"' not in pages.get(f"/recommendations/{stored.id}").text
+        )
 
     def test_the_charts_carry_what_was_measured(self, pages, stored):
         text = pages.get(f"/recommendations/{stored.id}").text

@@ -12,6 +12,7 @@ from app.recommendations.exports.export import FORMATS, export
 from app.recommendations.schemas import CycleTime
 from app.tuning import service as studies
 from tests.app import factories
+from tests.app.dashboard.results import MOST_CAPABLE, windowed
 from tests.app.serving import problem
 
 
@@ -26,6 +27,16 @@ def recommended(database):
 def test_one_is_the_document_of_tune(api, recommended):
     answer = api.get(f"/v1/recommendations/{recommended.id}")
     assert answer.json() == json.loads(json.dumps(recommended.to_dict()))
+
+
+def test_the_most_capable_model_and_the_shares_are_part_of_it(api, database):
+    study, _ = studies.open_study(database, factories.spec())
+    made = windowed(id=study.id.replace("st_", "rec_", 1))
+    studies.finish(database, study.id, made)
+    answer = api.get(f"/v1/recommendations/{made.id}").json()
+    assert (answer["share_of_window"], answer["share_of_memory"]) == (0.02, 0.41)
+    assert answer["most_capable"]["config"] == MOST_CAPABLE["config"]
+    assert answer["most_capable"]["batch_size"] == 64
 
 
 def test_an_unknown_one(api):

@@ -1,0 +1,33 @@
+"""The demo: the window that it derives from this machine, and the sentences at its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import demo
+from optimizer.budgets import DEFAULT_BUDGETS
+from tests.app.dashboard.results import windowed
+
+
+@pytest.mark.parametrize("step_s", [0.004, 0.08, 0.16, 7.0])
+def test_the_window_follows_the_speed_of_the_machine(step_s: float) -> None:
+    budget = DEFAULT_BUDGETS[demo.BUDGET].scaled(demo.time_scale(step_s))
+    assert budget.longest_step_s == pytest.approx(demo.WINDOW * step_s, rel=0.05)
+
+
+def test_its_end_counts_the_models_and_names_both_answers() -> None:
+    study = {**windowed().study, "configs": 16, "trials": 6}
+    ruled_out = [{"config": {}, "state": state, "reason": ""} for state in ("screened", "pruned")]
+    made = windowed(study=study, ruled_out=ruled_out).to_dict()
+    lines = demo.closing(made)
+    assert len(lines) == 5
+    assert "16 models" in lines[0] and "10 were never run" in lines[0]
+    assert "batch 96" in lines[1] and "41% of the memory" in lines[1]
+    assert "batch 64" in lines[2] and "80 times the parameters" in lines[2]
+    assert "memory" in lines[3] and "batch 99" in lines[3]
+
+
+def test_its_end_says_why_there_is_no_larger_model() -> None:
+    note = "The recommended model is the most capable one confirmed in the window."
+    made = windowed(most_capable=None, most_capable_note=note, study={"configs": 16, "trials": 6})
+    assert note in demo.closing(made.to_dict())[2]
