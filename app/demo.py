@@ -23,12 +23,15 @@ FOLDER = Path(__file__).parents[1]
 WORKLOAD = "examples/molecules.py:Molecules"
 SMALLEST = {"layers": 1, "hidden_channels": 64}
 """The smallest model of its space; what it takes here sets the time window."""
+MODELS = 16
 BUDGET = "prototyping"
 MEMORY_BUDGET = "128MiB"
 """Small enough for memory to limit the batch of every model."""
-WINDOW = 1.25
-"""The longest step that the window allows, as a multiple of the smallest model's step at its
-maximum batch. So memory limits small models, and time limits large ones, on any machine."""
+TRIED_BATCH = 64
+LEAST_ROOM = 1.5
+"""The longest step that the window allows is the one that the smallest model needs for a batch of
+``TRIED_BATCH`` here, and at least ``LEAST_ROOM`` times its step for one molecule. So time limits
+deep models and memory limits wide ones, on a slow machine as on a quick one."""
 TIMEOUT_MIN = 2.5
 """No config is begun after that, so that the demo ends on a busy machine too."""
 ACCEPT = "--accept-disturbed"
@@ -46,13 +49,11 @@ class Failed(Exception):
 
 
 def tonnage(*arguments: str, capture: bool = False) -> str:
-    """Run a command and show it. With ``capture``, its standard output is returned and not shown.
+    """Show and run a command. With ``capture``, its standard output is returned and not shown.
     Raises ``Failed``."""
-    quiet = ["--quiet"] if capture else []
-    if not capture:
-        print(f"\n$ tonnage {' '.join(arguments)}", flush=True)
+    print(f"\n$ tonnage {' '.join(arguments)}", flush=True)
     ran = subprocess.run(
-        [sys.executable, "-c", "from app.cli import main; main()", *quiet, *arguments],
+        [sys.executable, "-c", "from app.cli import main; main()", *arguments],
         cwd=FOLDER,
         env={**ONCE, **os.environ},
         stdout=subprocess.PIPE if capture else None,
@@ -64,12 +65,15 @@ def tonnage(*arguments: str, capture: bool = False) -> str:
     return ran.stdout or ""
 
 
-def time_scale(step_s: float) -> float:
-    """The factor for the budget's times, with two significant digits, such that a step of
-    ``WINDOW * step_s`` seconds is the longest that fits the window."""
-    longest_step_s = DEFAULT_BUDGETS[BUDGET].longest_step_s
-    assert longest_step_s is not None, "the budget of the demo has a window"
-    return float(f"{WINDOW * step_s / longest_step_s:.2g}")
+def time_scale(one_s: float, tried_s: float) -> float:
+    """The factor for the budget's times, with two significant digits.
+
+    ``one_s`` and ``tried_s`` are the seconds per step of the smallest model, with one molecule and
+    with ``TRIED_BATCH``.
+    """
+    unscaled_s = DEFAULT_BUDGETS[BUDGET].longest_step_s
+    assert unscaled_s is not None, "the budget of the demo has a window"
+    return float(f"{max(tried_s, LEAST_ROOM * one_s) / unscaled_s:.2g}")
 
 
 def closing(document: dict[str, Any]) -> list[str]:
@@ -125,20 +129,22 @@ def run() -> None:
     here = [WORKLOAD, "--device", device, "--memory-budget", MEMORY_BUDGET]
     tonnage("db", "upgrade")
     pinned = [part for name, value in SMALLEST.items() for part in ("--set", f"{name}={value}")]
-    tonnage("max-batch", *here, *pinned)
-    found = json.loads(tonnage("max-batch", *here, *pinned, "--json", capture=True))
-    step_s = found["evidence"]["highest_passing"]["step_time"]["mean_s"]
-    scale = time_scale(step_s)
+    steps_s = []
+    for batch in (1, TRIED_BATCH):
+        probe = ["probe", *here, *pinned, "--batch-size", str(batch), "--quick", "--json"]
+        steps_s.append(json.loads(tonnage(*probe, capture=True))["step_time"]["mean_s"])
+    scale = time_scale(*steps_s)
     print(
-        f"\nThat is {step_s:.3g} s per step for the smallest of 16 models. Real windows are "
-        f"minutes long; to finish soon, the demo scales the times of the {BUDGET} budget by "
-        f"{scale:g}, which lets a step take up to {WINDOW:g} times as long. So the small models "
-        "fit on this machine, and the large ones do not.",
+        f"\nThe smallest of the {MODELS} models takes {duration_text(steps_s[-1])} per step with "
+        f"batch {TRIED_BATCH} here. Real windows are minutes long. To finish soon, the demo scales "
+        f"the times of the {BUDGET} budget by {scale:g}, so that this step just fits the window "
+        "and deeper models need smaller batches or do not fit at all.",
         flush=True,
     )
-    tune = ["tune", *here, ACCEPT, "--budget", BUDGET, "--time-scale", str(scale)]
-    tune += ["--timeout", str(TIMEOUT_MIN)]
-    tonnage(*tune)
+    tonnage(
+        *["tune", *here, ACCEPT, "--budget", BUDGET],
+        *["--time-scale", str(scale), "--timeout", str(TIMEOUT_MIN)],
+    )
     document = json.loads(tonnage("export", "latest", "--to", "json", capture=True))
     tonnage("export", "latest", "--to", "args")
     print("\nWhat this says:")

@@ -188,8 +188,6 @@ def explain(
         lines.append(f"Limited by: {limit_text(binding)}. {why_binding}".strip())
     if selection.fastest is not best:
         lines.append(trade(selection.fastest, best, chosen_over=True))
-    if budget.target_s is not None and selection.most_capable is not best:
-        lines.append(_most_capable_text(selection.most_capable, best, budget))
     if best.disturbed_by:
         lines.append(
             f"The machine was DISTURBED, which you accepted: {'; '.join(best.disturbed_by)}. The "
@@ -224,15 +222,20 @@ def trade(other: Candidate, best: Candidate, *, chosen_over: bool = False) -> st
     return f"{name}: {words}."
 
 
-def _most_capable_text(other: Candidate, best: Candidate, budget: Budget) -> str:
+def most_capable_text(selection: Selection, budget: Budget) -> list[str]:
+    """The most capable model that fits the window as a sentence; an empty list if it is the
+    recommended one, or if there is no window."""
+    other, best = selection.most_capable, selection.best
+    if budget.target_s is None or other is best:
+        return []
     cycle = cycle_time_s(other.step_time, budget.cycle_batches)
     uses = uses_text(share_of_window(other.step_time, budget), share_of_memory(other.run))
-    return (
+    return [
         f"The most capable model that fits the window is {config_text(other.run.config)} with "
         f"batch {other.run.batch_size}: {_times(other.parameters / (best.parameters or 1))} the "
         f"parameters, {rate(other.throughput_samples_per_s)}, {duration_text(cycle['mean'])} per "
         f"cycle. It uses {uses}."
-    )
+    ]
 
 
 def _times(ratio: float) -> str:

@@ -68,6 +68,7 @@ def recommendation(
         explanation=[
             *choosing.explain(selected, budget, best.trial.binding, best.trial.reason),
             *coverage.notes,
+            *choosing.most_capable_text(selected, budget),
         ],
         alternatives=[
             choosing.alternative(c, best, budget.cycle_batches) for c in selected.alternatives

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import runpy
+
 import pytest
 
 from app import demo
@@ -9,10 +12,23 @@ from optimizer.budgets import DEFAULT_BUDGETS
 from tests.app.dashboard.results import windowed
 
 
-@pytest.mark.parametrize("step_s", [0.004, 0.08, 0.16, 7.0])
-def test_the_window_follows_the_speed_of_the_machine(step_s: float) -> None:
-    budget = DEFAULT_BUDGETS[demo.BUDGET].scaled(demo.time_scale(step_s))
-    assert budget.longest_step_s == pytest.approx(demo.WINDOW * step_s, rel=0.05)
+@pytest.mark.parametrize(
+    ("one_s", "tried_s", "longest_s"),
+    [(0.01, 0.06, 0.06), (0.02, 0.12, 0.12), (0.005, 0.03, 0.03), (0.02, 0.021, 0.03)],
+    ids=["usual", "half as fast", "twice as fast", "accelerator"],
+)
+def test_the_window_follows_the_speed_of_the_machine(
+    one_s: float, tried_s: float, longest_s: float
+) -> None:
+    budget = DEFAULT_BUDGETS[demo.BUDGET].scaled(demo.time_scale(one_s, tried_s))
+    assert budget.longest_step_s == pytest.approx(longest_s, rel=0.05)
+
+
+def test_its_space_has_the_models_that_it_speaks_of() -> None:
+    path, _, name = demo.WORKLOAD.partition(":")
+    space = runpy.run_path(str(demo.FOLDER / path))[name].space(None)
+    assert math.prod(len(values) for values in space.values()) == demo.MODELS
+    assert {dimension: min(values) for dimension, values in space.items()} == demo.SMALLEST
 
 
 def test_its_end_counts_the_models_and_names_both_answers() -> None:
