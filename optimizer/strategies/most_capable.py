@@ -6,7 +6,7 @@ from optimizer.disturbed import in_doubt
 from optimizer.forecaster import Forecaster
 from optimizer.largest import LargestModel
 from optimizer.records import Key, Trial, config_key
-from optimizer.state import StudyState
+from optimizer.state import SearchState
 from optimizer.stopping import LEAST_CHANCE
 from optimizer.strategies import Proposal, Strategy
 from probes.doubt import is_too_slow
@@ -33,7 +33,7 @@ class ThenMostCapable:
             search.tell(settle(proposal))
     """
 
-    def __init__(self, search: Strategy, state: StudyState, forecaster: Forecaster) -> None:
+    def __init__(self, search: Strategy, state: SearchState, forecaster: Forecaster) -> None:
         self._search = search
         self._state = state
         self._forecaster = forecaster
@@ -88,7 +88,7 @@ class ThenMostCapable:
         return state.accept_disturbed or not doubts
 
 
-def has_passed(state: StudyState, config: Config) -> bool:
+def has_passed(state: SearchState, config: Config) -> bool:
     """Whether any run of a config passed within the window."""
     longest_step_s = state.budget.longest_step_s
     return any(
@@ -97,20 +97,20 @@ def has_passed(state: StudyState, config: Config) -> bool:
     )
 
 
-def confirmed_capacity(state: StudyState) -> float:
+def confirmed_capacity(state: SearchState) -> float:
     """The capacity of the most capable config with a confirmed maximum batch."""
     feasible = (trial.config for trial in state.settled.values() if trial.state == "feasible")
     return max(map(state.capacities.capacity, feasible), default=float("-inf"))
 
 
-def chances_to_fit(state: StudyState, forecaster: Forecaster) -> dict[Key, float]:
+def chances_to_fit(state: SearchState, forecaster: Forecaster) -> dict[Key, float]:
     """The chance of each more capable config to fit with its smallest batch; an empty dict while
     too little is known."""
     found = forecaster.forecasts(_more_capable(state))
     return {config_key(forecast.config): forecast.fits for forecast in found}
 
 
-def likely_more_capable(state: StudyState, forecaster: Forecaster) -> list[Config]:
+def likely_more_capable(state: SearchState, forecaster: Forecaster) -> list[Config]:
     """Configs more capable than every confirmed one that may fit: nothing that was measured or
     predicted says otherwise."""
     found = _more_capable(state)
@@ -118,7 +118,7 @@ def likely_more_capable(state: StudyState, forecaster: Forecaster) -> list[Confi
     return [c for c in found if chances.get(config_key(c), 1.0) >= LEAST_CHANCE]
 
 
-def _more_capable(state: StudyState) -> list[Config]:
+def _more_capable(state: SearchState) -> list[Config]:
     """Configs that are more capable than every confirmed one, and of which no measurement shows
     that they do not fit."""
     least = confirmed_capacity(state)
