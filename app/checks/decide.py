@@ -84,7 +84,7 @@ def _without_evidence(
     return CheckAnswer(
         CheckVerdict.STALE,
         f"what was measured no longer holds: {'; '.join(newest)}",
-        details=[f"With what it was measured with: {before.verdict}: {before.reason}."],
+        details=[f"Under the conditions of the measurements: {before.verdict}: {before.reason}."],
         changes=list(newest),
         highest_passing=before.highest_passing,
         lowest_failing=before.lowest_failing,

@@ -70,7 +70,7 @@ def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
 
 
 def explanation(answer: Document) -> list[str]:
-    """What was compared with what."""
+    """The measurements and conditions that were compared."""
     room = f"{size_text(answer['cap_bytes'])} of {size_text(answer['limit_bytes'])}"
     lines = [
         "Compared:",

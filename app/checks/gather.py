@@ -24,12 +24,12 @@ from probes.levers import LEVERS, pinned
 from probes.space import dimension_from_dict, smallest, unknown_name
 
 LIFTS = "To lift it: "
-"""How an explanation's line begins that says what would help."""
+"""The beginning of a line of an explanation that says what would help."""
 
 
 @dataclass(frozen=True)
 class CheckInputs:
-    """Everything that ``decide`` needs, and where it comes from."""
+    """Everything that ``decide`` needs."""
 
     plan: RunPlan
     room: Room
@@ -38,7 +38,7 @@ class CheckInputs:
     recommendation: Recommendation | None
     hints: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What was assumed."""
+    """Assumptions, in words."""
 
     @property
     def recommendation_id(self) -> str | None:
@@ -153,7 +153,7 @@ def _config(
 
 
 def _stored_space(session: Session, workload: str) -> dict[str, Any] | None:
-    """Of the workload as it was last seen."""
+    """The space of the workload when it was last seen."""
     known = workloads.listing(session)
     return next((each.space for each in known if each.reference == workload), None)
 
@@ -161,7 +161,7 @@ def _stored_space(session: Session, workload: str) -> dict[str, Any] | None:
 def _window(
     asked: CheckRequest, base: Recommendation | None, settings: Settings
 ) -> CycleWindow | None:
-    """Of the budget that is asked for, else of the one the plan's recommendation was made for."""
+    """The window of the requested budget, otherwise that of the plan's recommendation."""
     named = base is not None and asked.recommendation_id == base.id
     study = base.study if base is not None else {}
     scale = asked.time_scale

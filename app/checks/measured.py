@@ -42,8 +42,8 @@ def runs_of(
 
 
 def config_hashes(config: Mapping[str, Any]) -> set[str]:
-    """Of every way to write the config: a lever at its default may be named or left out, and
-    accumulation may have been stated as an effective batch size instead."""
+    """The hashes of every way to write the config: a lever at its default may be named or left out,
+    and accumulation may have been stated as an effective batch size instead."""
     given = {n: v for n, v in config.items() if n != "accumulation"}
     optional = {n: _default(n) for n in LEVERS if n not in given or given[n] == _default(n)}
     optional.pop("accumulation", None)
@@ -118,9 +118,9 @@ def _conditions(
 def _source_hash_of_probe(
     row: MeasurementRow, environment: Mapping[str, str] | None, now: Conditions
 ) -> str | None:
-    """Of a probe without a study. Its source is part of its scope's key only, so that it can be
-    recognised where everything else in that key is as it is now, and is not known otherwise. A
-    worker that died told no environment: it had the one of now, or nothing is known."""
+    """The source of a probe without a study. It is only a part of the scope's key, so it can be
+    recognised if everything else in that key is the same now, and is unknown otherwise. A worker
+    that died reported no environment; it is assumed to be the present one."""
     same_environment = now.environment is None or environment == now.environment
     if now.source_hash is None or not environment or not same_environment:
         return None

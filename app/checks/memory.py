@@ -1,4 +1,4 @@
-"""Does a planned batch fit into the memory there is? The rules, on what was measured."""
+"""Rules that decide from measurements whether a planned batch fits into the memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def memory_of(plan: RunPlan, room: Room, evidence: MemoryEvidence) -> Memory:
 def _by_neighbours(
     plan: RunPlan, room: Room, evidence: MemoryEvidence, failed: MeasuredRun | None
 ) -> Memory:
-    """Of a batch that was not run in full itself; ``failed`` is the highest below it that fails."""
+    """For a batch that was not run in full; ``failed`` is the highest below it that fails."""
     wanted = plan.batch_size
     larger = evidence.above(wanted)
     if larger is not None:

@@ -156,7 +156,7 @@ class CheckAnswer:
     changes: list[str] = field(default_factory=list)
     """What has changed since it was measured, where that is why there is no answer."""
     peak_bytes: int | None = None
-    """Of the run that the answer rests on."""
+    """Peak memory of the run that the answer rests on."""
     spare_bytes: int | None = None
     """What is left below the cap, besides the headroom."""
     short_by_bytes: int | None = None

@@ -13,7 +13,7 @@ from app.database.models import CheckRow, MeasurementRow, StudyRow
 
 MOST_RUNS = 200
 MOST_OTHERS = 20
-"""Measurements of a config that are read: on the device, and from elsewhere."""
+"""How many measurements of a config are read: on the device, and from other devices."""
 
 
 def get(session: Session, check_id: str) -> CheckRow | None:
@@ -28,7 +28,7 @@ def page(session: Session, **wanted: Any) -> list[CheckRow]:
 def measurements(
     session: Session, workload: str, config_hashes: Collection[str], fingerprint: str
 ) -> list[MeasurementRow]:
-    """Of these configs, newest first: those on the device, then a few from elsewhere."""
+    """Measurements of these configs, newest first: those on the device, then a few others."""
     row = MeasurementRow
     of_config = (row.workload == workload, row.config_hash.in_(sorted(config_hashes)))
     found: list[MeasurementRow] = []
@@ -40,7 +40,7 @@ def measurements(
 
 
 def source_hashes(session: Session, study_ids: Collection[str]) -> dict[str, str | None]:
-    """By study: the hash of its workload's source and options."""
+    """The hash of the workload's source and options, by study."""
     row = StudyRow
     found = session.execute(select(row.id, row.spec).where(row.id.in_(sorted(study_ids))))
     return {identity: spec.get("scope", {}).get("workload_hash") for identity, spec in found}

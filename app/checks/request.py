@@ -14,14 +14,14 @@ class CheckRequest:
 
     batch_size: int
     workload: str | None = None
-    """Its label; ``None`` where ``recommendation_id`` says it."""
+    """Its label; ``None`` where ``recommendation_id`` determines it."""
     config: dict[str, Any] = field(default_factory=dict)
     offered: dict[str, Any] = field(default_factory=dict)
     """Other values of the file that the plan comes from, by name: those that are dimensions of the
     workload belong to the config."""
     accumulation: int | None = None
     workload_hash: str | None = None
-    """Of its source and options as they are now; ``None``: not compared."""
+    """Hash of its source and options as they are now; ``None``: not compared."""
     space: dict[str, Any] | None = None
     """Its dimensions as plain data, where they are known here."""
     recommendation_id: str | None = None

@@ -28,7 +28,7 @@ CheckId = Annotated[str, id_in_path("check", "chk_1k0rr48nvttvb71401qp")]
 def list_checks(
     service: ServiceDep, caller: Reader, query: Annotated[CheckQuery, Query()]
 ) -> Page[CheckOut]:
-    """What the pre-training check has answered, the newest first."""
+    """The answers of the pre-training check, newest first."""
     return listed(service.database, repository.page, query, CheckOut.model_validate)
 
 
@@ -40,7 +40,7 @@ def list_checks(
 )
 def ask_check(service: ServiceDep, caller: Runner, body: CheckPost) -> CheckOut:
     """Compares the plan with what is stored: will it fit into the memory there, and finish a cycle
-    in time? `unknown` and `stale` are answers too. Nothing is measured, and the answer is kept."""
+    in time? `unknown` and `stale` are answers too. Nothing is measured; the answer is stored."""
     asked, few = body.asked(), body.accept_brackets
     try:
         found = checks.check(service.database, service.settings, asked, accept_brackets=few)

@@ -69,7 +69,7 @@ class HereIn(RequestBody):
     device: Annotated[Short, Field(description="`cuda:0`, …")]
     kind: Annotated[str, Field(pattern="^[a-z]{1,16}$", description="`cpu`, `cuda`, `rocm`, …")]
     name: Short
-    fingerprint: Annotated[Key, Field(description="Of the device.")]
+    fingerprint: Annotated[Key, Field(description="Key of the device's fingerprint.")]
     document: Annotated[Json, Field(description="The fingerprint's groups, to say what changed.")]
     total_bytes: Whole | None = None
     free_bytes: Whole | None = None
@@ -101,7 +101,7 @@ class CheckPost(RequestBody):
 
     batch_size: Positive
     workload: Annotated[
-        WorkloadText | None, Field(description="Left out: that of the recommendation.")
+        WorkloadText | None, Field(description="Default: that of the recommendation.")
     ] = None
     config: Annotated[Config, Field(description="What it leaves out is as recommended.")] = Field(
         default_factory=dict
@@ -111,7 +111,8 @@ class CheckPost(RequestBody):
     ] = Field(default_factory=dict)
     accumulation: Positive | None = None
     workload_hash: Annotated[
-        Key | None, Field(description="Of its source as it is now; null: not compared.")
+        Key | None,
+        Field(description="Hash of its present source; null: not compared."),
     ] = None
     recommendation_id: Annotated[Id | None, Field(description="What the plan was made from.")] = (
         None

@@ -24,7 +24,7 @@ class Step:
     in_doubt: bool = False
     """Whether the machine was disturbed, so that it may be faster than that."""
     batch_size: int = 0
-    """Of the run that ``at_least`` comes from."""
+    """Batch size of the run that ``at_least`` comes from."""
 
 
 def in_time(
@@ -49,7 +49,8 @@ def in_time(
 
 
 def step_of(plan: RunPlan, runs: Sequence[MeasuredRun]) -> Step | None:
-    """Of the planned batch, from runs with the same accumulation; ``None``: nothing is known."""
+    """The step time of the planned batch, from runs with the same accumulation; ``None`` if nothing
+    is known."""
     timed = {
         run.batch_size: run
         for run in sorted(runs, key=worth)

@@ -34,8 +34,8 @@ class Database:
     engine: Engine
     url: URL
     _turn: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
-    """SQLite has one writer. Its busy timeout polls, and under load lets some wait for ever; the
-    threads of one process queue up here instead."""
+    """SQLite has one writer. Its busy timeout polls, and some writers would never get their turn
+    under load; so the threads of one process queue up here instead."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -62,18 +62,18 @@ class Database:
 
     @cached_property
     def unchanged(self) -> Unchanged:
-        """For what is read again and again and hardly ever changes."""
+        """A cache for data that is read often and rarely changes."""
         return Unchanged(sqlite_file(self.url))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent look at the database. Nothing written in it is kept."""
+        """One reading transaction. Nothing that is written in it is kept."""
         with explained(self.url), self._readers() as session:
             yield session
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """Many looks at the database as it was at the first one, however long they take."""
+        """A reading transaction that sees the database as of its first query until it ends."""
         engine = self.engine
         if not self.is_sqlite:  # where every transaction that reads is one
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -94,7 +94,7 @@ class Database:
         if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
             raise MeasurementError(
                 f"Database {self.shown_url}: writes before this one have taken more than "
-                f"{BUSY_TIMEOUT_S:g} s. Try again; what was committed before is kept."
+                f"{BUSY_TIMEOUT_S:g} s. Try again; everything committed before is kept."
             )
         try:
             yield

@@ -1,4 +1,4 @@
-"""What the database says, in words for the person who reads it at 2 a.m."""
+"""Errors of the database as messages that say what happened and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probes.errors import InputError, MeasurementError, TonnageError
 
 
 class DatabaseUnavailable(MeasurementError):
-    """The database cannot be used now, and may be later: nothing is wrong with what was asked."""
+    """The database cannot be used now but may be later; the request itself was valid."""
 
 
 _NAME_ANOTHER = "or name another with --database or database_url in tonnage.toml"
@@ -84,8 +84,8 @@ _POSTGRESQL: tuple[tuple[str, type[TonnageError], str], ...] = (
 
 @contextmanager
 def explained(url: URL) -> Iterator[None]:
-    """Turn errors of the driver into ours. Broken constraints pass: they are mistakes in code,
-    or a race that the caller settles."""
+    """Turn errors of the driver into ours. Violated constraints pass: they are mistakes in code, or
+    a race that the caller handles."""
     try:
         yield
     except IntegrityError:
@@ -95,7 +95,7 @@ def explained(url: URL) -> Iterator[None]:
 
 
 def in_words(url: URL, error: DBAPIError) -> TonnageError:
-    """The known cause of a driver's error; what the driver said, when it is not known."""
+    """The known cause of a driver's error, otherwise the driver's own message."""
     said = str(error.orig or error).strip()
     known = _SQLITE if url.get_backend_name() == "sqlite" else _POSTGRESQL
     for sign, kind, text in known:
@@ -106,7 +106,7 @@ def in_words(url: URL, error: DBAPIError) -> TonnageError:
 
 
 def is_unavailable(url: URL, error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, is that the database cannot be used now."""
+    """Whether an error, or one of its causes, means that the database cannot be used now."""
     while error is not None:
         explained_ = in_words(url, error) if isinstance(error, DBAPIError) else error
         if isinstance(explained_, DatabaseUnavailable):

@@ -25,7 +25,7 @@ VERSION_TABLE = "tonnage_alembic_version"
 """Not Alembic's default: another program may own a table of that name in the same database."""
 
 _LOCK_NUMBER = 0x746F6E6E616765
-"""Of PostgreSQL's advisory lock around a migration ("tonnage" in ASCII)."""
+"""Number of PostgreSQL's advisory lock around a migration ("tonnage" in ASCII)."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Migrate down, losing what the older schema has no place for (``"base"``: everything)."""
+    """Migrate down; data that the older schema has no place for is lost (``"base"``: all data)."""
     from alembic import command
 
     with database.migrating() as connection:
@@ -109,13 +109,13 @@ def _refuse_newer(database: Database, revision: str | None) -> None:
 
 
 def _lock(connection: Connection) -> None:
-    """SQLite's transaction holds the lock already; PostgreSQL's is asked for."""
+    """SQLite's transaction already holds the lock; PostgreSQL needs an advisory lock."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK_NUMBER})
 
 
 def _check_references(connection: Connection) -> None:
-    """Foreign keys were off on SQLite meanwhile: look before committing."""
+    """Foreign keys are off on SQLite during a migration, so check them before the commit."""
     if connection.dialect.name == "sqlite":
         broken = connection.execute(text("PRAGMA foreign_key_check")).fetchall()
         if broken:

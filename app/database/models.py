@@ -30,7 +30,7 @@ NAMING = {
 
 
 BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite counts up only in a column that is exactly INTEGER (which holds 64 bits there)."""
+"""SQLite assigns ids only in a column that is exactly INTEGER, which has 64 bits there."""
 
 
 class Base(DeclarativeBase):
@@ -60,7 +60,7 @@ CreatedAt = Annotated[datetime, mapped_column(index=True)]
 
 
 class DeviceRow(Base):
-    """A device as its results know it: one row per fingerprint key."""
+    """A device that has results: one row per fingerprint key."""
 
     __tablename__ = "tonnage_devices"
 
@@ -103,7 +103,7 @@ class WorkloadRow(Base):
 
 
 class StudyRow(Base):
-    """One answer, given or under way, to the question that ``spec`` asks."""
+    """One answer, complete or in progress, to the question in ``spec``."""
 
     __tablename__ = "tonnage_studies"
     __table_args__ = (UniqueConstraint("key", "generation"),)
@@ -111,7 +111,7 @@ class StudyRow(Base):
     id: Mapped[TextKey]
     key: Mapped[str] = mapped_column(String(64))
     generation: Mapped[int]
-    """Counts up when the same question is asked afresh."""
+    """Increases when the same question is measured again with ``--fresh``."""
     fresh: Mapped[bool]
     """Whether measurements from before ``created_at`` must not be reused."""
     state: Mapped[str] = mapped_column(String(16), index=True)
@@ -171,7 +171,7 @@ class ClaimRow(Base):
     owner_started_s: Mapped[float]
     claimed_at: Mapped[datetime]
     number: Mapped[int | None]
-    """Of the config's trial; ``None`` in a row that an earlier release wrote."""
+    """Number of the config's trial; ``None`` in a row that an earlier release wrote."""
 
 
 class MeasurementRow(Base):
@@ -197,7 +197,7 @@ class MeasurementRow(Base):
     workload: Mapped[WorkloadName]
     device: Mapped[str] = mapped_column(String(64))
     fingerprint: Mapped[str] = mapped_column(String(64))
-    """Of the device; empty for a single probe from before this was kept."""
+    """The device's fingerprint; empty for a single probe from before it was kept."""
     config_hash: Mapped[str] = mapped_column(String(64))
     config: Mapped[dict[str, Any]]
     batch_size: Mapped[int] = mapped_column(BigInteger)
@@ -229,7 +229,7 @@ class StudyMeasurementRow(Base):
 
 
 class PredictionRow(Base):
-    """What was expected of a measurement, beside what it gave."""
+    """What was predicted for a measurement, and what was measured."""
 
     __tablename__ = "tonnage_predictions"
     __table_args__ = (UniqueConstraint("measurement_id", "quantity"),)
@@ -352,7 +352,7 @@ class RunnerRow(Base):
     pid: Mapped[int] = mapped_column(BigInteger)
     started_s: Mapped[float]
     beats: Mapped[int] = mapped_column(BigInteger)
-    """Counts up while it lives: who watches needs no clock but its own."""
+    """Increases while it lives, so that watchers need only their own clock."""
     document: Mapped[dict[str, Any]]
     """What it offers: ``devices`` and ``workloads``."""
     started_at: Mapped[datetime]
@@ -371,7 +371,7 @@ class JobRow(Base):
     request: Mapped[dict[str, Any]]
     """``app.tuning.request.StudyRequest``."""
     active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
-    """Of the request, while the job is not over: so there is one job per question."""
+    """Key of the request while the job is active, so that there is one job per question."""
     workload: Mapped[str] = mapped_column(String(255), index=True)
     device: Mapped[str | None] = mapped_column(String(255))
     """What the request asks for, in lower case; ``None`` for the best one of the host."""
@@ -380,7 +380,7 @@ class JobRow(Base):
     )
     message: Mapped[str] = mapped_column(default="")
     deaths: Mapped[int]
-    """How often in a row it took its process with it without having stored anything new."""
+    """How often in a row its process died without having stored anything new."""
     cancel_requested: Mapped[bool]
     runner_id: Mapped[str | None] = mapped_column(
         ForeignKey("tonnage_runners.id", ondelete="SET NULL"), index=True
@@ -388,7 +388,7 @@ class JobRow(Base):
     lease: Mapped[str | None] = mapped_column(String(255), unique=True)
     """The device it measures on, while it runs: so there is one job per device."""
     pid: Mapped[int | None] = mapped_column(BigInteger)
-    """Of the process that runs it, on the runner's host."""
+    """Process id of the process that runs it, on the runner's host."""
     resume_on: Mapped[str | None] = mapped_column(String(255))
     """The device it ran on before, where its measurements hold."""
     elsewhere_at: Mapped[datetime | None]
@@ -399,7 +399,7 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
-    """Of the latest attempt."""
+    """Start of the latest attempt."""
     finished_at: Mapped[datetime | None]
 
 

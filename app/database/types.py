@@ -12,7 +12,7 @@ from app.database.floats import decoded, encoded
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: aware in, aware in UTC out. SQLite stores no zone, so UTC is what it stores."""
+    """An aware datetime. It is stored and returned in UTC, because SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -36,7 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Document(TypeDecorator[Any]):
     """JSON that comes back equal, key order included.
 
-    NaN and infinities are no JSON and PostgreSQL refuses them: they are kept as
+    NaN and infinities are not JSON and PostgreSQL refuses them, so they are stored as
     ``{"$float": "nan"}``. The column is PostgreSQL's ``json``, not ``jsonb``, which would reorder
     keys and refuse NUL characters, and a crashed worker's output may hold some.
     """
@@ -53,7 +53,7 @@ class Document(TypeDecorator[Any]):
 
 
 class CleanText(TypeDecorator[str]):
-    """Text for people. What no database stores (NUL, half surrogates) becomes U+FFFD."""
+    """Text for people. Characters that no database stores (NUL, half surrogates) become U+FFFD."""
 
     impl = Text
     cache_ok = True

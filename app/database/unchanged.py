@@ -1,7 +1,7 @@
-"""Remembering what was read for as long as nothing has been written, by whichever process.
+"""Caches reads until any process writes to the database.
 
-SQLite says in microseconds whether any connection has committed since it was last asked. PostgreSQL
-has nothing as cheap, and is asked each time.
+SQLite reports in microseconds whether any connection has committed since the last call. PostgreSQL
+has nothing that cheap, so nothing is cached there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Unchanged:
             try:
                 version = self._version()
             except sqlite3.Error:
-                return load()  # which knows how to say what is wrong
+                return load()  # it raises an error that explains the problem
             known = self._entries.get(key)
             if known is not None and known[0] == version:
                 value: Value = known[1]
@@ -58,7 +58,7 @@ class Unchanged:
 
     def _version(self) -> int:
         if self._connection is None:
-            # One that nobody else uses: it is told what *others* have changed.
+            # A connection of its own, because it reports what *other* connections have changed.
             self._connection = sqlite3.connect(str(self._file), check_same_thread=False)
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return version

@@ -1,4 +1,4 @@
-"""Database URLs: what a person writes, made into what SQLAlchemy takes, or a clear refusal."""
+"""Database URLs: checks what a person writes and turns it into a URL for SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _DRIVERS = {
 
 
 def parse_url(text: str) -> URL:
-    """Raises ``InputError`` for what is no URL, no database of ours, or keeps nothing."""
+    """Raises ``InputError`` for an invalid URL, an unsupported database, or one in memory."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise InputError(f"{_masked(text)!r} is no database URL. {FORMS}") from None
+        raise InputError(f"{_masked(text)!r} is not a database URL. {FORMS}") from None
     if url.drivername not in _DRIVERS:
         raise InputError(
             f"Database {shown(url)!r}: {url.drivername} is not supported; Tonnage keeps its "
@@ -33,9 +33,7 @@ def parse_url(text: str) -> URL:
         )
     url = url.set(drivername=_DRIVERS[url.drivername])
     if is_sqlite(url) and url.database in (None, "", ":memory:"):
-        raise InputError(
-            f"Database {shown(url)!r} lives in memory: nothing would be remembered. {FORMS}"
-        )
+        raise InputError(f"Database {shown(url)!r} is in memory: nothing would be kept. {FORMS}")
     return url
 
 
@@ -51,8 +49,8 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def connectable(url: URL) -> URL:
-    """With what a connection needs: a server that was set up without a locale has the encoding
-    SQL_ASCII, and would send bytes instead of text."""
+    """Adds the client encoding: a server that was set up without a locale has the encoding
+    SQL_ASCII and would send bytes instead of text."""
     return url if is_sqlite(url) else url.update_query_dict({"client_encoding": "utf8"})
 
 

@@ -32,7 +32,7 @@ KeyInPath = Annotated[
 def list_devices(
     service: ServiceDep, caller: Reader, query: Annotated[DeviceQuery, Query()]
 ) -> Page[DeviceOut]:
-    """Every device that results are stored for, the newest first."""
+    """Every device that has stored results, newest first."""
     return listed(service.database, repository.page, query, DeviceOut.model_validate)
 
 
@@ -42,10 +42,10 @@ def read_device(service: ServiceDep, caller: Reader, key: KeyInPath) -> DeviceOu
     return DeviceOut.model_validate(devices.get(service.database, key))
 
 
-@router.post("", summary="Make a device known", status_code=201)
+@router.post("", summary="Register a device", status_code=201)
 def add_device(service: ServiceDep, caller: Runner, body: DeviceIn) -> DeviceOut:
-    """Before sending measurements from another machine. Sending it again refreshes it: its key is
-    computed from what it is."""
+    """Register the device of another machine before you send its measurements. Its key is computed
+    from its fingerprint, so sending it again updates it."""
     fingerprint = body.fingerprint.fingerprint()
     devices.register(service.database, fingerprint, kind=body.kind, name=body.name)
     return DeviceOut.model_validate(devices.get(service.database, fingerprint.key))

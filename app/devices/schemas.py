@@ -30,11 +30,13 @@ EXAMPLE: JsonDict = {
 
 
 class DeviceOut(BaseModel):
-    """A device as its results know it: one per fingerprint key."""
+    """A device that has results: one per fingerprint key."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE]})
 
-    key: str = Field(description="Of the fingerprint: the same device, driver, runtime and torch.")
+    key: str = Field(
+        description="Key of its fingerprint: the same device, driver, runtime and torch."
+    )
     class_key: str = Field(
         description="The same for devices of this make, size and power limit; empty if not known."
     )
@@ -55,14 +57,14 @@ class FingerprintIn(RequestBody):
     identity: Json = Field(description="This device with this software.")
     device_class: Json = Field(description="A device like this one; with `total_bytes`.")
     environment: Json = Field(default_factory=dict, description="The machine around it.")
-    state: Json = Field(default_factory=dict, description="How it was doing at the time.")
+    state: Json = Field(default_factory=dict, description="Its temperature, clocks and so on.")
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(self.identity, self.device_class, self.environment, self.state)
 
 
 class DeviceIn(RequestBody):
-    """A device of another machine, so that its results can be told apart from others' in words."""
+    """A device of another machine, so that its results can be described in words."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""What is done with devices: remembering them and their fingerprints."""
+"""Registering devices, and finding them and their fingerprints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def register(database: Database, fingerprint: Fingerprint, *, kind: str, name: str) -> None:
-    """Remember a device, so that a later one can be told apart from it in words."""
+    """Store a device with its fingerprint, so that changes can be named later."""
     with database.write() as session:
         repository.save(
             session,
@@ -28,7 +28,7 @@ def register(database: Database, fingerprint: Fingerprint, *, kind: str, name: s
 
 
 def register_target(database: Database, target: Target) -> None:
-    """Remember the device that is about to be measured on."""
+    """Store the device that is about to be measured."""
     register(database, target.fingerprint, kind=target.facts.kind, name=target.facts.name)
 
 

@@ -35,7 +35,7 @@ class MeasurementRecord:
 
 
 def in_short(measurement: Measurement) -> dict[str, Any]:
-    """What a listing shows of a measurement: the columns that repeat parts of its document."""
+    """The columns that repeat parts of a measurement's document, for listings."""
     return {
         "batch_size": measurement.batch_size,
         "purpose": str(measurement.purpose),
@@ -93,10 +93,10 @@ def find(
 ) -> MeasurementRecord | None:
     """The best measurement that answers for this config, batch size and purpose.
 
-    From ``study_id`` all count, even tainted ones: the study decides whether they will do. From
-    elsewhere only clean, ``conclusive`` ones made at or after ``not_before``. A passed confirmation
-    answers for a bracket too. The clean come first, then the study's own, then those made for the
-    purpose, then the newest.
+    All measurements of ``study_id`` count, even tainted ones: the study decides whether to use
+    them. Of the others, only clean and ``conclusive`` ones count that were made at or after
+    ``not_before``. A passed confirmation also answers for a bracket. Clean ones are preferred, then
+    the study's own, then those made for the purpose, then the newest.
     """
     own = MeasurementRow.study_id == study_id
     borrowed: ColumnElement[bool] = and_(
@@ -174,7 +174,7 @@ def of_study(session: Session, study_id: str) -> list[MeasurementRecord]:
 def of_configs(
     session: Session, study_id: str, configs: Sequence[Config]
 ) -> list[MeasurementRecord]:
-    """Those of a study's measurements that are of these configs, oldest first."""
+    """The measurements of a study that are of these configs, oldest first."""
     hashes = [short_hash(config) for config in configs]
     return _oldest_first(session, _used_by(study_id).where(MeasurementRow.config_hash.in_(hashes)))
 

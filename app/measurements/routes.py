@@ -48,7 +48,7 @@ def read_measurement(
     caller: Reader,
     measurement_id: Annotated[int, Path(ge=1, le=LARGEST, examples=[17])],
 ) -> MeasurementDetail:
-    """One measurement with everything that is known of it: phases, trace, telemetry, output."""
+    """One measurement with all its data: phases, trace, telemetry, output."""
     return MeasurementDetail.model_validate(measurements.get(service.database, measurement_id))
 
 
@@ -62,8 +62,8 @@ def read_measurement(
 def add_measurement(
     service: ServiceDep, caller: Runner, body: MeasurementPost, key: IdempotencyKey = None
 ) -> Response:
-    """From another machine: an agent, a pipeline. Studies of the same scope on that machine reuse
-    it. Send an `Idempotency-Key`, so that a request that was sent twice is kept once."""
+    """Stores a measurement of another machine, for example of a pipeline; studies of the same scope
+    on that machine reuse it. With an `Idempotency-Key` a repeated request is stored once."""
 
     def perform(session: Session) -> Response:
         scope = body.full_scope()

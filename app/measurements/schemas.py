@@ -86,10 +86,9 @@ class MeasurementOut(BaseModel):
     id: int
     workload: str
     device: str = Field(description="As its machine names it.")
-    fingerprint: str = Field(description="Of the device; empty where it was not kept.")
+    fingerprint: str = Field(description="The device's fingerprint; empty where it was not kept.")
     scope_key: str = Field(
-        description="The same for measurements that may stand for each other, config and batch "
-        "apart."
+        description="The same for measurements that differ at most in config and batch size."
     )
     study_id: str | None = Field(description="The study that ran it; null for a single probe.")
     trial_number: int | None
@@ -103,12 +102,12 @@ class MeasurementOut(BaseModel):
     peak_bytes: int | None
     limit_bytes: int | None
     step_mean_s: float | None
-    tainted: bool = Field(description="Whether the machine was disturbed meanwhile.")
+    tainted: bool = Field(description="Whether the machine was disturbed during the run.")
     created_at: datetime
 
 
 class MeasurementDetail(MeasurementOut):
-    """A stored measurement, all of it."""
+    """A stored measurement with its whole document."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{**EXAMPLE_SUMMARY, "measurement": EXAMPLE_MEASUREMENT}]}
@@ -122,7 +121,7 @@ class MeasurementDetail(MeasurementOut):
     @field_validator("measurement")
     @classmethod
     def _complete(cls, document: dict[str, Any]) -> dict[str, Any]:
-        """With the fields that were added since it was stored."""
+        """Adds the fields that did not exist when it was stored."""
         return Measurement.from_dict(document).to_dict()
 
 
@@ -212,7 +211,7 @@ class ScopeIn(RequestBody):
     """What must be equal for one measurement to stand for another, as far as the measurement does
     not say it itself."""
 
-    workload_hash: Annotated[Key, Field(description="Of the workload's source and options.")]
+    workload_hash: Annotated[Key, Field(description="Hash of the workload's source and options.")]
     fingerprint: Annotated[
         Key, Field(description="Key of the device; `POST /v1/devices` makes it known in words.")
     ]

@@ -1,4 +1,4 @@
-"""What is done with measurements outside a study: single probes and max-batch searches."""
+"""Measurements outside a study: single probes, max-batch searches, and other machines."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CONCLUSIVE = (
     Verdict.LEAK,
     Verdict.NON_FINITE,
 )
-"""Verdicts about the config itself, which hold for everyone who asks. A crash or a time-out may
-have been the machine's mood, so another study measures again."""
+"""Verdicts about the config itself, which any study may reuse. A crash or a time-out may have been
+a passing fault of the machine, so another study measures again."""
 
 
 def record(
@@ -32,7 +32,7 @@ def record(
     measurement: Measurement,
     predictions: Sequence[Prediction] = (),
 ) -> int:
-    """Keep a measurement that belongs to no study; committed on return. Returns its id."""
+    """Store a measurement that belongs to no study; committed on return. Returns its id."""
     with database.write() as session:
         return repository.add(
             session,
@@ -46,7 +46,7 @@ def record(
 def find(
     database: Database, scope: Scope, config: Config, batch_size: int, purpose: Purpose
 ) -> Measurement | None:
-    """A clean, conclusive measurement of this scope that may stand for a new probe."""
+    """A clean, conclusive measurement of this scope that makes a new probe unnecessary."""
     with database.read() as session:
         found = repository.find(
             session, scope.key, config, batch_size, purpose, conclusive=CONCLUSIVE
@@ -55,8 +55,8 @@ def find(
 
 
 def prior_elsewhere(database: Database, scope: Scope, config: Config) -> Prior:
-    """Memory against the batch as other devices and budgets measured it, for this state of the
-    workload; empty without at least two batches. A prior: it is verified here."""
+    """Memory by batch size as measured on other devices and with other budgets, for this state of
+    the workload; empty without at least two batches. It is only a prior and is verified here."""
     with database.read() as session:
         points = repository.peaks_elsewhere(
             session, scope.workload, scope.workload_hash, config, scope.key
@@ -75,7 +75,7 @@ def get(database: Database, measurement_id: int) -> MeasurementRow:
 
 
 def receive(session: Session, scope: Scope, measurement: Measurement) -> int:
-    """Keep a measurement that another machine made, in a transaction of the caller's. Its device
-    is known by its fingerprint from then on. Returns its id."""
+    """Store a measurement from another machine in the caller's transaction, and register its device
+    by its fingerprint. Returns its id."""
     devices.require(session, scope.fingerprint, scope.device)
     return repository.add(session, scope.key, measurement, fingerprint=scope.fingerprint)

@@ -60,7 +60,7 @@ def matrix(database: Database) -> list[MatrixRow]:
 
 
 def budgets_of(rows: Sequence[MatrixRow], configured: Sequence[str]) -> list[str]:
-    """The columns: what is configured, and what there are answers for besides."""
+    """The columns: the configured budgets, then others that have recommendations."""
     answered = {budget for row in rows for budget in row.cells}
     return [*configured, *sorted(answered - set(configured))]
 

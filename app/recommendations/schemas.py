@@ -99,7 +99,7 @@ class RecommendationOut(BaseModel):
     evidence: dict[str, Any]
     environment: dict[str, Any] = Field(description="What training must set to get this.")
     study: dict[str, Any]
-    valid: dict[str, Any] = Field(description="What must stay the same for it to hold.")
+    valid: dict[str, Any] = Field(description="What must stay the same for it to be valid.")
     share_of_window: float | None = Field(
         None,
         description="Mean cycle time as a fraction of the longest cycle that the window allows; "
@@ -123,12 +123,12 @@ class RecommendationOut(BaseModel):
 
 
 class PriorOut(BaseModel):
-    """A recommendation of another device, or of other conditions: a place to begin, and nothing
-    that was measured for what is asked."""
+    """A recommendation for another device or other conditions: a starting point that was not
+    measured for this request."""
 
     measured_as: RecommendationOut = Field(description="Where and how it was measured.")
     differences: list[str] = Field(
-        description="From what it was measured with to what is asked for.",
+        description="The differences from what it was measured with to what is requested.",
         examples=[["driver 550.54 -> 560.28"]],
     )
 
@@ -167,7 +167,7 @@ class LookupOut(BaseModel):
 
 
 class ExportOut(BaseModel):
-    """A format that a recommendation can be had in."""
+    """A format that a recommendation can be exported to."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -219,7 +219,7 @@ class LookupQuery(BaseModel):
     workload: Annotated[WorkloadText, Field(examples=["transformer"])]
     budget: Annotated[Short, Field(examples=["prototyping"])]
     fingerprint: Annotated[
-        Key | None, Field(description="Of the device, as `tonnage devices` prints it.")
+        Key | None, Field(description="The device's fingerprint, as `tonnage devices` prints it.")
     ] = None
     device: Annotated[
         Short | None,
@@ -228,15 +228,16 @@ class LookupQuery(BaseModel):
     kind: Annotated[
         str | None, Field(pattern="^[a-z]{1,16}$", description="`cpu`, `cuda`, `rocm`, …")
     ] = None
-    class_key: Annotated[Key | None, Field(description="Of the device's class.")] = None
+    class_key: Annotated[Key | None, Field(description="Key of the device's class.")] = None
     memory_bytes: Annotated[
         Positive | None,
-        Field(description="Memory that is there for training. Default: all of the device's."),
+        Field(description="Memory available for training. Default: all of the device's."),
     ] = None
     workload_hash: Annotated[
         Key | None,
-        Field(description="Of the workload's source as it is now; left out: not compared."),
+        Field(description="Hash of the workload's source as it is now; left out: not compared."),
     ] = None
     time_scale: Annotated[
-        Number, Field(gt=0, description="Of studies with scaled budgets (`--time-scale`).")
+        Number,
+        Field(gt=0, description="For studies with scaled budgets (`--time-scale`)."),
     ] = 1.0

@@ -1,4 +1,4 @@
-"""What is done with recommendations: finding and listing them."""
+"""Finding and listing recommendations."""
 
 from __future__ import annotations
 

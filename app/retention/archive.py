@@ -1,4 +1,4 @@
-"""Results out of a database and into another, as JSON lines."""
+"""Moving results from one database to another, as JSON lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.retention.lines import FORMAT, VERSION, header_from, line_from, written
 from probes.errors import InputError
 
 PER_TRANSACTION = 200
-"""Lines imported at once: others who write need not wait for the whole file."""
+"""Lines imported in one transaction, so that other writers need not wait for the whole file."""
 
 
 class Imported(NamedTuple):
@@ -28,13 +28,13 @@ class Imported(NamedTuple):
 
     added: dict[str, int]
     known: dict[str, int]
-    """Were here already."""
+    """Lines that were here already."""
 
 
 def export_results(database: Database, output: IO[str]) -> dict[str, int]:
-    """Write everything measured, as it is at one moment; returns the number of lines by kind.
+    """Write all results as of one moment; returns the number of lines by kind.
 
-    Jobs, runners, keys and claims mean something in their own database only, and are left out.
+    Jobs, runners, keys and claims are left out: they have a meaning in their own database only.
     """
     count: Counter[str] = Counter()
     made_by = {"tonnage": version("tonnage"), "made_at": utc_now()}
@@ -47,10 +47,11 @@ def export_results(database: Database, output: IO[str]) -> dict[str, int]:
 
 
 def import_results(database: Database, lines: Iterable[str], source: str) -> Imported:
-    """Add what an export holds and this database does not. Doing it again adds nothing.
+    """Add the results of an export that this database does not have yet. Importing it again adds
+    nothing.
 
-    Raises ``InputError`` for what is no export, is one of a newer Tonnage, or has a broken line;
-    what stands before that line is imported then.
+    Raises ``InputError`` for a file that is not an export, is from a newer Tonnage, or has an
+    invalid line; the lines before it are imported.
     """
     numbered = enumerate(lines, 1)
     header_from(next(numbered, (1, ""))[1], source)
@@ -68,8 +69,8 @@ def import_results(database: Database, lines: Iterable[str], source: str) -> Imp
 def _import_some(
     database: Database, chunk: list[tuple[int, str]], source: str
 ) -> tuple[Counter[str], Counter[str], InputError | None]:
-    """Lines added and known by kind, and what is wrong with the first that could not be read; what
-    comes before it is kept."""
+    """Lines added and known by kind, and the error of the first invalid line; the lines before it
+    are kept."""
     new: Counter[str] = Counter()
     old: Counter[str] = Counter()
     with database.write() as session:
@@ -91,7 +92,7 @@ def _import_some(
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[IO[str]]:
-    """A file that is there complete or not at all; one that was there is replaced."""
+    """Write a file that appears only when it is complete. An existing file is replaced."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:

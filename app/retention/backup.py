@@ -1,4 +1,4 @@
-"""A copy of the whole database while it is in use: consistent, and complete or not there."""
+"""A consistent copy of the whole database while it is in use. The file appears when complete."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ PAGES = 1000
 def back_up(database: Database, path: Path) -> int:
     """Copy the database into a new file; returns its size in bytes.
 
-    SQLite: a database file, checked, to be used as it is. PostgreSQL: what ``pg_dump`` writes in
-    its custom form, for ``pg_restore``. Raises ``InputError`` for a file that exists or cannot be
-    written, and where ``pg_dump`` is not installed.
+    For SQLite it is a checked database file, ready to use; for PostgreSQL it is what ``pg_dump``
+    writes in its custom format, for ``pg_restore``. Raises
+    ``InputError`` for a file that exists or cannot be written, and where ``pg_dump`` is not
+    installed.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # it holds what the database holds
     except FileExistsError:
-        raise InputError(f"{path} exists. Name a new file: a backup replaces nothing.") from None
+        raise InputError(f"{path} exists. Name a new file: a backup never replaces one.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from None
     try:
@@ -53,8 +54,8 @@ def back_up(database: Database, path: Path) -> int:
 
 
 def _copy_sqlite(database: Database, part: Path) -> None:
-    """Through SQLite's own backup, which sees what is in the write-ahead log and lets others
-    write meanwhile. The copy has no log of its own: it is one file."""
+    """Uses SQLite's own backup, which includes the write-ahead log and lets others write in the
+    meantime. The copy is one file without a log."""
     file = sqlite_file(database.url)
     if file is None:
         raise InputError(f"{database.shown_url}: name a file to back it up.")
@@ -104,8 +105,8 @@ def _sync(path: Path) -> None:
 
 
 def compact(database: Database) -> str:
-    """Give the space of deleted rows back to the disk; returns why that was not possible, if so.
-    PostgreSQL does it by itself."""
+    """Give the space of deleted rows back to the disk; returns the reason if that failed.
+    PostgreSQL does this by itself."""
     if not database.is_sqlite:
         return ""
     with explained(database.url), database.engine.connect() as connection:

@@ -1,7 +1,7 @@
-"""The form of exported results: JSON lines, a header first, then one object per line.
+"""The format of exported results: JSON lines, a header first, then one object per line.
 
-``{"measurement": {…}}``: the only key names the kind of the line. Whatever a line refers to is in
-an earlier line. NaN and infinity are written as in the database's documents.
+``{"measurement": {…}}``: the only key names the kind of the line. Everything that a line refers to
+is in an earlier line. NaN and infinity are written as in the database's documents.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Header(BaseModel):
 
 
 class Line(BaseModel):
-    """A line has the columns of its table, apart from those that mean something in one database
-    only: numbers that a database counts up, and the process that runs a study."""
+    """A line has the columns of its table, except for those that have a meaning in one database
+    only: numbers that the database assigns, and the process that runs a study."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=True)
 
@@ -99,7 +99,7 @@ def written(kind: str, values: dict[str, Any]) -> str:
 
 
 def header_from(line: str, source: str) -> Header:
-    """Raises ``InputError`` for what is no export, or one of a newer Tonnage."""
+    """Raises ``InputError`` for a file that is not an export, or is from a newer Tonnage."""
     try:
         data = json.loads(line)
         header = Header.model_validate(data["header"])

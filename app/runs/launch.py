@@ -1,7 +1,7 @@
 """A training run as a child process: its output passed on as it is, its signals, its end.
 
-What would be a terminal without us is one for it too (a pseudo-terminal, of the same size), what
-would be a file or a pipe is a pipe. Output is read only to keep its end and its step times.
+Where our output is a terminal, the run gets a pseudo-terminal of the same size; otherwise it gets a
+pipe. The output is read only to keep its end and its step times.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PASSED_ON = (
     signal.SIGUSR2,
 )
 GRACE_S = 1.0
-"""How long output is still read after the run has ended: what it started may hold the pipe."""
+"""How long output is still read after the run has ended: a child of it may keep the pipe open."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How it went."""
+    """How the process ended."""
 
     returncode: int
     """Negative for a signal, as in ``subprocess``."""
@@ -98,7 +98,7 @@ class _Streams:
         self._open_fds: set[int] = set()
         self._theirs: list[int] = []
         self._targets: dict[int, int] = {}
-        """Our reading end to where it goes."""
+        """Our reading end to the descriptor that its data is written to."""
         both = os.isatty(1) and os.isatty(2)
         self.stdout = self._open(1)
         self.stderr = self.stdout if both else self._open(2)  # one terminal keeps their order
@@ -219,7 +219,7 @@ def _typed_at_terminal() -> bool:
 
 
 def _like(theirs: int, target: int) -> None:
-    """Of the same size; our own terminal does what has to be done to line ends."""
+    """Give it the same size, and leave the conversion of line ends to our own terminal."""
     _same_size(theirs, target)
     modes: list[Any] = termios.tcgetattr(theirs)
     modes[1] &= ~termios.OPOST

@@ -30,7 +30,7 @@ _WORDS = {
     " before it could report": "",
     "memory cap was exceeded": "memory was not enough",
 }
-"""What is said of a probe, and what of a run, which has no cap and reports to nobody."""
+"""Words about a probe, and the words for a training run, which has no cap and reports to nobody."""
 
 
 class Outcome(StrEnum):

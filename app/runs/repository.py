@@ -47,7 +47,7 @@ def page(session: Session, **wanted: Any) -> list[TrainingRunRow]:
 
 
 def grades(session: Session, recommendation_ids: Collection[str]) -> dict[str, Grades]:
-    """Of those recommendations that something was trained with."""
+    """The grades of those recommendations that were used for training."""
     row = TrainingRunRow
     found = session.execute(
         select(row.recommendation_id, row.outcome, row.step_time_s).where(

@@ -25,17 +25,18 @@ RunId = Annotated[str, id_in_path("training run", "trn_1k0rr48nvttvb71401qp")]
 def list_runs(
     service: ServiceDep, caller: Reader, query: Annotated[RunQuery, Query()]
 ) -> Page[RunOut]:
-    """What was trained with recommendations and how it ended, the newest first."""
+    """Training runs that were started with recommendations, newest first."""
     return listed(service.database, repository.page, query, RunOut.model_validate)
 
 
 @router.get("/{run_id}", summary="Read a training run", responses=problems(types.NOT_FOUND))
 def read_run(service: ServiceDep, caller: Reader, run_id: RunId) -> RunOut:
-    """One training run with what was expected of it."""
+    """One training run, with its expected step time."""
     return RunOut.model_validate(runs.get(service.database, run_id))
 
 
 @router.post("", summary="Report a training run", status_code=201)
 def add_run(service: ServiceDep, caller: Runner, body: RunPost) -> RunOut:
-    """How a run ended that was started with a recommendation, so that this is graded by it."""
+    """Reports how a run that was started with a recommendation ended, which grades the
+    recommendation."""
     return RunOut.model_validate(runs.record(service.database, **body.model_dump()))

@@ -77,7 +77,7 @@ class RunPost(RequestBody):
     workload: WorkloadText
     budget: Short
     device: Short
-    fingerprint: Annotated[Key, Field(description="Of the device it ran on.")]
+    fingerprint: Annotated[Key, Field(description="Fingerprint of the device it ran on.")]
     recommendation_id: Annotated[Id | None, Field(description="What it was started with.")] = None
     batch_size: Positive
     accumulation: Positive = 1

@@ -1,4 +1,4 @@
-"""What is done with training runs: keeping them, showing them, grading recommendations by them."""
+"""Storing and finding training runs, and grading recommendations by them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def get(database: Database, run_id: str) -> TrainingRunRow:
 
 
 def grades(database: Database, recommendation_ids: Collection[str]) -> dict[str, Grades]:
-    """The outcomes of real runs, by recommendation. Recommendations without runs are left out."""
+    """The outcomes of training runs, by recommendation. One without runs is left out."""
     with database.read() as session:
         return repository.grades(session, recommendation_ids)

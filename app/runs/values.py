@@ -14,8 +14,8 @@ from probes.space import unknown_name
 PLACEHOLDER = re.compile(
     r"\{\{(?P<literal>\w[\w-]*)\}\}|(?<!\$)\{(?P<name>[A-Za-z_][\w-]*)(?::(?P<default>[^{}]*))?\}"
 )
-"""``{name}``, or ``{name:value}`` with what to take where nothing is recommended. ``{{name}}`` is
-the text ``{name}``; other braces are what they are, a shell's ``${NAME}`` too."""
+"""``{name}``, or ``{name:value}`` with a default for when nothing is recommended. ``{{name}}`` is
+the text ``{name}``; other braces stay as they are, including a shell's ``${NAME}``."""
 
 
 def values_of(recommendation: Recommendation) -> dict[str, Any]:

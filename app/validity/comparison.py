@@ -1,4 +1,4 @@
-"""What is different now from what a result was measured with. Pure functions."""
+"""The differences between present conditions and those of a measurement. Pure functions."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a result depends on. A field of ``now`` that is ``None`` was not looked at, so it is not
-    compared; neither is what is unknown of ``then``, except for the fingerprint."""
+    """What a result depends on. A field that is ``None`` in ``now`` was not examined and is not
+    compared; nor is one that is unknown in ``then``, except for the fingerprint."""
 
     fingerprint: str | None = None
     """Key of the device's fingerprint; empty for results from before it was kept."""
@@ -41,7 +41,7 @@ class Conditions:
     limit_bytes: int | None = None
     """Memory that is available for training."""
     source_hash: str | None = None
-    """Of the workload's source and options."""
+    """Hash of the workload's source and options."""
     time_scale: float | None = None
     """What the times of the budget are multiplied by."""
 
@@ -56,7 +56,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Validity:
-    """Whether a result still holds, as far as was looked, and why not."""
+    """Whether a result is still valid as far as was examined, and why not."""
 
     differences: list[Difference] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ class Validity:
 
     @property
     def reasons(self) -> list[str]:
-        """Whole sentences, one per aspect; empty where it is valid."""
+        """Whole sentences, one per aspect; empty if it is valid."""
         by_aspect: dict[Aspect, list[str]] = {}
         for each in self.differences:
             by_aspect.setdefault(each.aspect, []).append(each.words)

@@ -32,7 +32,7 @@ class _View:
     fingerprints: dict[str, Fingerprint]
     """By device."""
     hashes: dict[str, str | None] = field(default_factory=dict)
-    """Of workloads, as they are now; ``None`` for one that cannot be loaded."""
+    """Present hashes of workloads; ``None`` for one that cannot be loaded."""
 
 
 def validities(
@@ -40,7 +40,7 @@ def validities(
 ) -> list[Validity]:
     """Each compared with the device it names and the workload as it is now, in order.
 
-    ``python`` is the interpreter to look with (default: the one registered for the workload, else
+    ``python`` is the interpreter to use (default: the one registered for the workload, otherwise
     the usual one).
     """
     known = registered(settings)

@@ -38,13 +38,13 @@ def ad_hoc(
     space.update({n: [v] for n, v in pinned.items() if n in names and n not in space})
     given = {**options, "command": text, "space": space, "cwd": str(cwd)}
     workload = reference(name_of(text), given)
-    command_of(workload)  # what is wrong with it is said before a device is looked for
+    command_of(workload)  # an error in it is reported before a device is looked for
     return workload
 
 
 def interpreter(workload: WorkloadRef) -> str | None:
-    """The interpreter that the command starts, where it can be told and has torch: what is
-    measured beside it should be the torch that trains."""
+    """The interpreter that the command starts, if it can be determined and has torch: the torch
+    that trains should describe the device."""
     try:
         found = interpreter_of(command_of(workload))
     except InputError:

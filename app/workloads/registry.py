@@ -38,7 +38,7 @@ REQUEST_OPTIONS = {
     "transformer": ("vocabulary", "length", "heads", "seed"),
     "visnet": ("max_atoms", "cutoff", "seed"),
 }
-"""What a request may set of the built-in ones: nothing that names a file."""
+"""Options of built-in workloads that a request may set. None of them names a file."""
 
 log = logging.getLogger(__name__)
 
@@ -60,19 +60,19 @@ class Registered:
     """Parameters that a request may give."""
 
     def asked(self, options: Mapping[str, Any]) -> WorkloadRef:
-        """With the options of a request. Raises ``NotAllowed`` for one that it may not give."""
+        """With the options of a request. Raises ``NotAllowed`` for one that it may not set."""
         for name in options:
             if name not in self.request_options:
                 known = ", ".join(self.request_options) or "none"
                 raise NotAllowed(
                     f"Workload {self.name}: a request may not set the option {name!r} (it may set: "
-                    f"{known}). Who runs the service can allow it in tonnage.toml: "
+                    f"{known}). The operator of the service can allow it in tonnage.toml: "
                     f'[workloads.{self.name}] request_options = ["{name}"]'
                 )
         return self.with_options(options)
 
     def with_options(self, options: Mapping[str, Any]) -> WorkloadRef:
-        """With options of the local user, who may set any."""
+        """The workload with options of the local user, who may set any of them."""
         name = "" if self.reference == self.name else self.name
         return WorkloadRef(self.reference, {**self.options, **options}, name)
 
@@ -110,7 +110,7 @@ def entry_of(settings: Settings, name: str) -> Registered | None:
 
 
 def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[str, Registered]:
-    """Every command of ``tonnage.toml``. A request may give none of its options."""
+    """Every command of ``tonnage.toml``. A request may not set any of its options."""
     from app.workloads import commands
     from probes.black_box import command
 
@@ -142,8 +142,8 @@ def find(settings: Settings, name: str) -> Registered:
         raise NotRegistered(
             f"{name[:200]!r} is not the name of a workload. The service runs registered workloads "
             "only, never a path or a module that a request names. Registered here: "
-            f"{listing}. Who runs the service registers more in tonnage.toml: [workloads.NAME] "
-            'reference = "path/to/file.py:Class"'
+            f"{listing}. The operator of the service registers more in tonnage.toml: "
+            '[workloads.NAME] reference = "path/to/file.py:Class"'
         )
     near = nearest(name, known)
     suggestion = f" Did you mean {near}?" if near else ""
@@ -153,7 +153,7 @@ def find(settings: Settings, name: str) -> Registered:
 
 
 def _configured(entry: Registered, settings: Settings) -> Registered:
-    """With interpreter and options from ``tonnage.toml``, where it says something of the name."""
+    """Adds the interpreter and the options that ``tonnage.toml`` gives for the name, if any."""
     own = settings.workloads.get(entry.name)
     given = REQUEST_OPTIONS.get(entry.name, ())
     if own is None:

@@ -50,7 +50,7 @@ class WorkloadOut(BaseModel):
 
 
 class RegisteredOut(BaseModel):
-    """A workload that a study may be started of, by its name."""
+    """A workload that a study can be started for, by its name."""
 
     model_config = ConfigDict(
         json_schema_extra={

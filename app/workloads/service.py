@@ -1,4 +1,4 @@
-"""What is done with workloads: remembering what was measured."""
+"""Registering measured workloads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def register(
     dataset_size: int | None = None,
     options: dict[str, Any] | None = None,
 ) -> None:
-    """Remember a workload with its whole space and options (a study knows only its part)."""
+    """Store a workload with its options and its whole space; a study knows only a part of it."""
     with database.write() as session:
         repository.save(
             session,

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from app.http.runtime import Service
 
 GOOD_FOR_S = 600.0
-"""Its file may have been changed after so long."""
+"""How long an answer is reused; the workload's file may have changed after that."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """What a workload says of itself. Without a ``space``, ``problem`` says why."""
+    """A workload's space and data set size. ``problem`` says why there is no ``space``."""
 
     space: Space | None
     dataset_size: int | None = None
@@ -34,8 +34,8 @@ class Described:
 
 
 class Describer:
-    """Asks a workload in a worker, which takes seconds, and remembers what it said for a while.
-    Only registered ones: nothing that a request names is imported."""
+    """Asks a registered workload in a worker, which takes seconds, and remembers the answer for a
+    while. Nothing that a request names is imported."""
 
     def __init__(self, ask: Callable[[Settings, str], Described] | None = None) -> None:
         self._ask = ask or _asked

@@ -66,7 +66,7 @@ def test_backup(results, tmp_path, capsys):
     assert "copied to" in capsys.readouterr().out
     assert count(f"sqlite:///{copy}") == 1
     assert run(["db", "backup", str(copy), "--database", results]) == 2
-    assert "replaces nothing" in capsys.readouterr().err
+    assert "Name a new file" in capsys.readouterr().err
 
 
 def test_prune(results, capsys):

@@ -108,10 +108,10 @@ class TestUrls:
     @pytest.mark.parametrize(
         ("url", "part"),
         [
-            ("results.db", "is no database URL"),
+            ("results.db", "not a database URL"),
             ("mysql://me@host/name", "mysql is not supported"),
-            ("sqlite://", "lives in memory"),
-            ("sqlite:///:memory:", "lives in memory"),
+            ("sqlite://", "is in memory"),
+            ("sqlite:///:memory:", "is in memory"),
         ],
     )
     def test_what_is_wrong_and_how_to_write_it(self, url, part):
