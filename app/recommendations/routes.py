@@ -22,6 +22,7 @@ from app.recommendations.schemas import (
     ExportOut,
     LookupOut,
     LookupQuery,
+    PriorOut,
     RecommendationOut,
     RecommendationQuery,
 )
@@ -54,7 +55,12 @@ def look_up(
     """By workload, budget and device. The answer is `exact` if it was measured on that very device;
     otherwise it is the nearest comparable one as a `prior`: a starting point, not a measurement. It
     says what differs."""
-    return LookupOut.of(lookup(service.database, query))
+    found = lookup(service.database, query)
+    out = RecommendationOut.of(found.recommendation)
+    if found.match == "exact":
+        return LookupOut(match="exact", recommendation=out, prior=None)
+    prior = PriorOut(measured_as=out, differences=found.differences)
+    return LookupOut(match="prior", recommendation=None, prior=prior)
 
 
 @router.get(

@@ -13,7 +13,6 @@ from app.recommendations.exports.export import FORMATS, export
 from probes.errors import InputError
 
 if TYPE_CHECKING:
-    from app.recommendations.lookup import LookupResult
     from optimizer.records import Recommendation
 
 EXAMPLE: JsonDict = {
@@ -156,14 +155,6 @@ class LookupOut(BaseModel):
     )
     recommendation: RecommendationOut | None
     prior: PriorOut | None
-
-    @classmethod
-    def of(cls, found: LookupResult) -> LookupOut:
-        out = RecommendationOut.of(found.recommendation)
-        if found.match == "exact":
-            return cls(match="exact", recommendation=out, prior=None)
-        prior = PriorOut(measured_as=out, differences=found.differences)
-        return cls(match="prior", recommendation=None, prior=prior)
 
 
 class ExportOut(BaseModel):
