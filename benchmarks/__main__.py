@@ -23,6 +23,7 @@ BENCHMARKS = (
     "service",
     "faults",
     "black_box",
+    "foreign",
     "dashboard",
 )
 

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from benchmarks.max_batch.cases import Case
+
+class Identified(Protocol):
+    """A case, as far as records of it are told apart."""
+
+    @property
+    def identity(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class WorkFile:
         with self.path.open("a") as file:
             file.write(json.dumps({"kind": kind, "at": at, **asdict(record)}) + "\n")
 
-    def largest_stable(self, case: Case) -> int | None:
+    def largest_stable(self, case: Identified) -> int | None:
         """The truth: the scan's, or a larger batch that a method found and that lasted."""
         scan = self.truths.get(case.identity)
         if scan is None:
@@ -84,7 +89,7 @@ class WorkFile:
         ]
         return max([scan.largest, *lasted])
 
-    def of_case(self, case: Case) -> list[Search]:
+    def of_case(self, case: Identified) -> list[Search]:
         return [s for s in self.searches.values() if s.case == case.identity]
 
     def _keep(self, record: Record) -> None:
