@@ -6,6 +6,7 @@ number of batches) may take and how many configs are worth measuring.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -79,6 +80,11 @@ class Budget:
         within = self.target_s is not None and self.objective is not Objective.CAPACITY
         return self.most_capable and within
 
+    @property
+    def accepted_loss(self) -> float | None:
+        """``throughput_loss``; ``None`` where it does not count because capacity alone decides."""
+        return None if self.objective is Objective.CAPACITY else self.throughput_loss
+
     def scaled(self, factor: float) -> Budget:
         """The same budget with its times multiplied, for demonstrations and tests."""
         if factor <= 0:
@@ -98,6 +104,10 @@ class Budget:
             # Left out where it is on, so that studies of earlier releases are found and resumed.
             **({} if self.most_capable else {"most_capable": False}),
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Budget:
+        return cls(**{**data, "objective": Objective(data.get("objective", "throughput"))})
 
 
 DEFAULT_BUDGETS = {

@@ -20,7 +20,7 @@ from app.tuning import repository, trial_repository
 from app.tuning.repository import StudyRecord
 from app.tuning.state import StudyState
 from app.tuning.trial_repository import Tally, TrialPoint, TrialQuery
-from optimizer.budgets import Budget, Objective
+from optimizer.budgets import Budget
 from optimizer.choose import candidates, choose
 from optimizer.disturbed import standing
 from optimizer.records import Recommendation, Trial
@@ -232,8 +232,7 @@ def _chosen_here(session: Session, study: StudyRecord, points: Sequence[TrialPoi
     if not configs:
         return None
     runs = standing(m.measurement for m in measurements.of_configs(session, study.id, configs))
-    known = dict(study.spec["budget"])
-    budget = Budget(**{**known, "objective": Objective(known["objective"])})
+    budget = Budget.from_dict(study.spec["budget"])
     trials = repository.trials(session, study.id)
     choice = choose(candidates(trials, runs), budget)
     return choice.best.trial.number if choice is not None else None

@@ -30,7 +30,7 @@ from app.studies import service as jobs
 from app.studies.progress import StudyProgress
 from app.studies.routes import StudyId
 from app.tuning.trial_repository import Sort, TrialQuery
-from optimizer.budgets import Objective
+from optimizer.budgets import Budget
 from optimizer.records import TrialState
 from probes.space import dimension_from_dict
 
@@ -146,8 +146,7 @@ def _context(service: Service, study_id: str, asked: TrialsAsked) -> dict[str, A
 
 def figure(found: StudyProgress) -> Figure:
     """Throughput against capacity of the configs measured so far."""
-    budget = found.study.spec["budget"] if found.study else {}
-    loss = None if budget.get("objective") == Objective.CAPACITY else budget.get("throughput_loss")
+    loss = Budget.from_dict(found.study.spec["budget"]).accepted_loss if found.study else None
     return capacity_figure(
         [
             Spot(

@@ -19,7 +19,7 @@ from app.measurements.repository import MeasurementRecord
 from app.recommendations.exports.export import FORMATS, export
 from app.validity.comparison import Validity
 from app.validity.last_seen import validities
-from optimizer.budgets import Budget, Objective
+from optimizer.budgets import Budget
 from optimizer.records import Grade, Recommendation
 from probes.errors import InputError
 from probes.measurement import Measurement
@@ -127,7 +127,7 @@ def build(
     own = [each.measurement for each in records if each.measurement.config == r.config]
     if not own:
         own = [found for found in (run, failing) if found is not None]
-    capacity = _capacity(r)
+    budget = _budget(r)
     return RecommendationView(
         recommendation=r,
         standing=standing,
@@ -136,9 +136,9 @@ def build(
         failing=failing,
         why_binding=BINDINGS.get(r.binding, ""),
         memory=memory_figure(own, r.batch_size),
-        step_time=step_time_figure(own, r.batch_size, _longest_step_s(r)),
+        step_time=step_time_figure(own, r.batch_size, budget.longest_step_s if budget else None),
         stability=stability_figures(run) if run is not None else [],
-        capacity=capacity,
+        capacity=_capacity(r, budget),
         predictions=prediction_figures(grades),
         alternatives=[Alternative(other, _id_of(other, records)) for other in r.alternatives],
         most_capable=(
@@ -167,19 +167,11 @@ def _evidence(recommendation: Recommendation, name: str) -> Measurement | None:
 
 def _budget(recommendation: Recommendation) -> Budget | None:
     document = recommendation.study.get("budget")
-    if not document:
-        return None
-    return Budget(**{**document, "objective": Objective(document.get("objective", "throughput"))})
+    return Budget.from_dict(document) if document else None
 
 
-def _longest_step_s(recommendation: Recommendation) -> float | None:
-    budget = _budget(recommendation)
-    return budget.longest_step_s if budget else None
-
-
-def _capacity(recommendation: Recommendation) -> Figure | None:
+def _capacity(recommendation: Recommendation, budget: Budget | None) -> Figure | None:
     """The front and the alternatives, as far as the document itself contains them."""
-    budget = _budget(recommendation)
     others = [
         *recommendation.front,
         *recommendation.alternatives,
@@ -202,10 +194,7 @@ def _capacity(recommendation: Recommendation) -> Figure | None:
             spots.setdefault(str(sorted(spot.config.items())), spot)
     if len(spots) < 2:
         return None
-    loss = None
-    if budget is not None and budget.objective is not Objective.CAPACITY:
-        loss = budget.throughput_loss or None
-    figure = capacity_figure(list(spots.values()), loss)
+    figure = capacity_figure(list(spots.values()), budget.accepted_loss if budget else None)
     return replace(figure, title="The alternatives: throughput against capacity")
 
 
