@@ -7,5 +7,5 @@ from datetime import datetime, timezone
 
 
 def utc_now() -> datetime:
-    """Now, aware, in UTC: by ``time.time``, so that whoever sets that sets every stored moment."""
+    """Now, in UTC. It reads ``time.time``, so that a test that sets it sets every stored moment."""
     return datetime.fromtimestamp(time.time(), timezone.utc)

@@ -29,11 +29,11 @@ class Conflict(InputError):
 
 
 class NotRegistered(InputError):
-    """A workload that this host does not offer by name: nothing of it was looked at."""
+    """This host does not offer a workload of this name. Nothing was looked up."""
 
 
 class NotAllowed(InputError):
-    """Something that only whoever runs the service may decide."""
+    """Only the operator of the service may decide this."""
 
 
 class IdempotencyConflict(Conflict):

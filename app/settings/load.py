@@ -99,16 +99,13 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(.*)", url)
         if relative:
             data["database_url"] = f"{relative[1]}{folder / relative[2]}{relative[3]}"
-    workloads = data.get("workloads")
-    for workload in workloads.values() if isinstance(workloads, dict) else ():
-        if isinstance(workload, dict):
-            _anchor_workload(workload, folder)
-    commands = data.get("commands")
-    for command in commands.values() if isinstance(commands, dict) else ():
-        if isinstance(command, dict):
-            if isinstance(cwd := command.get("cwd", ""), str):
-                command["cwd"] = str(folder / Path(cwd).expanduser())
-            _anchor_workload(command, folder)
+    for name in ("workloads", "commands"):
+        table = data.get(name)
+        for entry in table.values() if isinstance(table, dict) else ():
+            if isinstance(entry, dict):
+                if name == "commands" and isinstance(cwd := entry.get("cwd", ""), str):
+                    entry["cwd"] = str(folder / Path(cwd).expanduser())
+                _anchor_workload(entry, folder)
     return data
 
 

@@ -25,24 +25,10 @@ def explain(
     """One line per mistake."""
     lines: list[str] = []
     for detail in error.errors(include_url=False):
-        location = _plain(detail)
-        line = _line(detail, location, _source(location, path, environ, overrides))
+        line = _line(detail, _source(detail["loc"], path, environ, overrides))
         if line not in lines:
             lines.append(line)
     return "\n".join(lines)
-
-
-def _plain(detail: ErrorDetails) -> Location:
-    """The location without the names of a union's branches, which pydantic puts at its end."""
-    location = detail["loc"]
-    if _is_option(location):
-        return location[: location.index("spaces") + 4]
-    return location
-
-
-def _is_option(location: Location) -> bool:
-    """Whether it lies inside one option of a search space: ``…spaces.BUDGET.DIMENSION[0]``."""
-    return "spaces" in location and len(location) > location.index("spaces") + 4
 
 
 def _source(
@@ -60,7 +46,8 @@ def _source(
     return path.name if path else "The settings"
 
 
-def _line(detail: ErrorDetails, location: Location, source: str) -> str:
+def _line(detail: ErrorDetails, source: str) -> str:
+    location = detail["loc"]
     key = _dotted(location)
     if detail["type"] == "extra_forbidden":
         known = known_below(location[:-1])
@@ -70,9 +57,7 @@ def _line(detail: ErrorDetails, location: Location, source: str) -> str:
     if detail["type"] == "missing":
         return f"{source}: {key} is missing."
     expected = detail["msg"]
-    if _is_option(detail["loc"]):
-        expected = "a number, text, true or false"
-    elif detail["type"] in ("model_type", "dict_type"):
+    if detail["type"] in ("model_type", "dict_type"):
         expected = "a table"
     for opening in ("Input should be ", "Value error, "):
         expected = expected.removeprefix(opening)

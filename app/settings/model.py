@@ -41,9 +41,15 @@ def _absolute(value: Path | None) -> Path | None:
     return value
 
 
+def _scalar(value: Any) -> Any:
+    if value is not None and not isinstance(value, (int, float, str, bool)):
+        raise ValueError("a number, text, true or false is expected")
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_no_boolean)]
 Number = Annotated[float, BeforeValidator(_no_boolean)]
-Option = int | float | str | bool | None
+Option = Annotated[Any, AfterValidator(_scalar)]
 """One option of a dimension, as ``probes.space.Choice`` takes it."""
 
 

@@ -25,11 +25,10 @@ app = typer.Typer(
 @app.command("upgrade")
 def upgrade(database: options.Database = None) -> None:
     """Upgrade the database to this version. Other commands do this automatically."""
-    settings = open_settings()
+    store = open_database(open_settings(), database)  # which migrates
 
-    from app.database import migrate, open_database
+    from app.database import migrate
 
-    store = open_database(database or settings.database_url)  # which migrates
     typer.echo(f"{store.shown_url}: at {migrate.current(store)}")
 
 

@@ -41,11 +41,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
                 "free_bytes": facts.free_bytes,
                 "fingerprint": fingerprint.key,
                 "class": fingerprint.class_key,
-                **{
-                    name: value
-                    for name, value in fingerprint.to_dict().items()
-                    if name not in ("key", "class_key")
-                },
+                **vars(fingerprint),
                 "state": telemetry.read().to_dict(),
                 "precisions": [name for name, why_not in facts.precisions.items() if not why_not],
                 "unsupported": {name: why for name, why in facts.precisions.items() if why},

@@ -50,9 +50,7 @@ def doctor(
 def run_check(name: str, check: Any) -> dict[str, Any]:
     try:
         return {"name": name, "ok": True, "detail": check()}
-    except TonnageError as error:
-        return {"name": name, "ok": False, "detail": str(error)}
-    except AssertionError as error:
+    except (TonnageError, AssertionError) as error:
         return {"name": name, "ok": False, "detail": str(error)}
 
 

@@ -65,19 +65,13 @@ def serve(
         if service.needs_keys
         else "not needed"
     )
+    addresses = {"dashboard": f"{url}/", "api": f"{url}/v1", "docs": f"{url}/docs"}
     if json_:
-        addresses = {
-            "dashboard": f"{url}/",
-            "api": f"{url}/v1",
-            "docs": f"{url}/docs",
-            "openapi": f"{url}/openapi.json",
-        }
+        addresses["openapi"] = f"{url}/openapi.json"
         print_json({**addresses, "keys_needed": service.needs_keys, "database": store.shown_url})
     else:
         rows = [
-            ("dashboard", f"{url}/"),
-            ("API", f"{url}/v1"),
-            ("docs", f"{url}/docs"),
+            *addresses.items(),
             ("keys", asked),
             ("database", store.shown_url),
             ("stop", "Ctrl-C"),
