@@ -58,6 +58,8 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "XDG_DATA_HOME": str(folder / "data"),
         "XDG_CONFIG_HOME": str(folder / "config"),
+        "PYTHONDONTWRITEBYTECODE": "",  # an installed package has bytecode
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
         "TONNAGE_PROBE__MEASURE_BUDGET_S": "0.5",  # what is measured does not matter here
         "TONNAGE_PROBE__CONFIRM_STEPS": "8",
         "TONNAGE_PROBE__REPEATS_WHEN_DISTURBED": "0",

@@ -5,7 +5,7 @@
 #   export CHECK_OPTIONS="configs/train.yaml --budget prototyping"
 #   srun --task-prolog=integrations/slurm-task-prolog.sh python train.py
 #
-# (or TaskProlog in slurm.conf, for everybody; without CHECK_OPTIONS it does nothing). Slurm reads
+# (or set TaskProlog in slurm.conf for all users; without CHECK_OPTIONS it does nothing). Slurm reads
 # its output: lines that begin with "print " reach the user. A check that cannot be answered lets
 # the step run; CHECK_ON_UNKNOWN=fail stops it.
 [ -n "$CHECK_OPTIONS" ] || exit 0

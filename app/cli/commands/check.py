@@ -22,11 +22,11 @@ BUSY_TIMEOUT_S = 2.0
 
 @declared_in(CheckCommand)
 def check(command: CheckCommand) -> None:
-    """Check whether a planned training run will fit and finish in time on this device.
+    """Check whether a training run will fit and finish in time.
 
-    Compares the plan with stored measurements. The first line is the answer with its reason, and
-    every answer is stored. Exit status 0 if it fits, 1 if it does not or is too slow, 3 if nothing
-    valid was measured.
+    Compares the plan with measurements stored for this device. The first line is the answer with
+    its reason, and every answer is stored. Exit status 0 if it fits, 1 if it does not or is too
+    slow, 3 if nothing valid was measured.
 
     Example: tonnage check --workload transformer --set layers=2 --batch-size 64
     """

@@ -15,7 +15,9 @@ from probes.errors import InputError
 if TYPE_CHECKING:
     from app.keys.records import ApiKey
 
-app = typer.Typer(help="API keys: make, list, revoke.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Create, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None
+)
 
 LONGEST_NAME = 100
 
@@ -33,7 +35,7 @@ def create(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Make a key and print it. It is not stored, so it cannot be shown again.
+    """Create an API key and print it. It is not stored, so it cannot be shown again.
 
     Only the key is written to stdout: KEY=$(tonnage keys create --scope read --name dashboard)
     """
@@ -72,7 +74,7 @@ def list_keys(database: options.Database = None, json_: options.Json = False) ->
         print_json([document(key) for key in found])
         return
     if not found:
-        typer.echo("There is no key. Make one with: tonnage keys create")
+        typer.echo("There is no key. Create one with: tonnage keys create")
     for key in found:
         state = f"revoked {_moment(key.revoked_at)}" if key.revoked_at else "active"
         line = f"{key.id}  {key.scope:5}  {_moment(key.created_at)}  {state:24}  {key.name}"

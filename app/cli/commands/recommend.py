@@ -30,7 +30,7 @@ def recommend(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Show stored recommendations that are still valid on this machine.
+    """Show stored recommendations that are still valid here.
 
     Shows the newest per workload, budget and device. A recommendation that a new driver, torch or
     workload has made invalid is left out; --all shows it with what changed. Exit status 1 when none

@@ -63,12 +63,12 @@ def run(
     python: options.Python = None,
     database: options.Database = None,
 ) -> None:
-    """Start a training run with the recommended configuration and record how it ended.
+    """Start a training run as recommended and record how it ended.
 
     {batch_size}, {accumulation}, {device} and every dimension of the config are filled into
     COMMAND; {layers:4} gives a default for when nothing is recommended. COMMAND also gets the
     variables that tonnage export --to env writes. Its output, signals and exit status (128+n for
-    signal n) are passed through. A service that is away never keeps it from starting.
+    signal n) are passed through. An unreachable service never prevents it from starting.
 
     Example: tonnage run --workload train.py:Net -- python train.py --batch-size {batch_size}
     """
@@ -241,7 +241,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _say(line: str) -> None:
-    """On stderr, which may be closed: that must not fail a run."""
+    """Print on stderr. It may be closed, which must not fail a run."""
     try:
         print(f"tonnage: {line}", file=sys.stderr, flush=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""``tonnage runner``: run the studies that were asked for through the service."""
+"""``tonnage runner``: run the studies that were requested through the service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def runner(
     idle_exit: Annotated[
         float | None,
         typer.Option(
-            help="End after this many seconds without work, and at once if this host already has a "
+            help="Exit after this many seconds without work, or at once if this host already has a "
             "runner for the database. Default: keep running.",
             min=0.0,
             metavar="SECONDS",
@@ -31,7 +31,7 @@ def runner(
     ] = None,
     database: options.Database = None,
 ) -> None:
-    """Take studies from the queue and run them, one per device, until the command is stopped.
+    """Run the studies in the queue, one per device, until stopped.
 
     tonnage serve starts one by itself on its own host. Start more on other hosts that have
     devices, with the same database. SIGTERM and Ctrl-C put running studies back into the queue;

@@ -33,13 +33,13 @@ def serve(
         bool,
         typer.Option(
             "--insecure",
-            help="Require no key: everybody who reaches the address may start and delete studies.",
+            help="Require no key: anyone who can reach the address may start and delete studies.",
         ),
     ] = False,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Serve the dashboard and the HTTP interface until the command is stopped.
+    """Serve the dashboard and the HTTP interface until stopped.
 
     Without API keys it listens on this machine only. Once a key exists (tonnage keys create), every
     request needs one, and the service may listen on any address. It migrates the database first.
@@ -83,7 +83,7 @@ def serve(
     )
     if insecure:
         log.warning(
-            "Serving without keys (--insecure): everybody who reaches %s may do anything.", url
+            "Serving without keys (--insecure): anyone who can reach %s may do anything.", url
         )
     try:
         run(service, listener)
