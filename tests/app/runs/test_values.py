@@ -43,7 +43,7 @@ def test_a_name_that_is_not_recommended_suggests_the_nearest():
 
 def test_without_a_recommendation_only_defaults_can_be_taken():
     assert fill(["train", "{batch_size:64}", "{x"], None) == ["train", "64", "{x"]
-    with pytest.raises(InputError, match=r"Write \{batch_size:64\}"):
+    with pytest.raises(InputError, match=r"\{batch_size:64\}"):
         fill(["{batch_size}"], None)
 
 
