@@ -51,7 +51,7 @@ class Checks:
             if len(stored) != self._ledger.sent:
                 wrong.append(f"{self._ledger.sent} measurements sent, {len(stored)} stored")
             for job in session.execute(select(JobRow)).scalars():
-                if not job.state.is_terminal:
+                if not StudyState(job.state).is_terminal:
                     wrong.append(f"study {job.id} is {job.state}")
                 if job.lease is not None or job.active_key is not None:
                     wrong.append(f"study {job.id} still holds {job.lease or 'its question'}")

@@ -8,14 +8,21 @@ from dataclasses import dataclass, replace
 
 from benchmarks.max_batch.cases import Case
 from benchmarks.max_batch.records import Survival, Truth
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
+from probes.job import (
+    BRACKET_PLAN,
+    CONFIRM_PLAN,
+    WORST_CASE_STEPS,
+    ProbeJob,
+    StepPlan,
+    WorkloadRef,
+)
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 
 STEPS = 100
 """Training steps that a batch must last."""
-WORST_CASE_REPLAYS = 2
-"""Steps that a confirming probe adds at its end."""
+WORST_CASE_REPLAYS = 2 * WORST_CASE_STEPS
+"""Steps that a confirming probe adds after its warm-up and at its end."""
 
 SCAN_PLAN = replace(
     BRACKET_PLAN,

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from optimizer.budgets import Objective
 from optimizer.records import config_key
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN
 from probes.max_batch import Ask
@@ -22,6 +23,15 @@ from probes.space import Space, dimension_from_dict, grid
 DATA = Path(__file__).with_name("data")
 BRACKET_STEPS = BRACKET_PLAN.max_steps
 CONFIRM_STEPS = CONFIRM_PLAN.warmup_steps + CONFIRM_PLAN.measure_steps
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a grid."""
+
+    longest_step_s: float | None
+    """The window; ``None`` for none."""
+    objective: Objective = Objective.THROUGHPUT
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,10 @@ class Grid:
         """Samples per second at the true maximum batch."""
         batch_size = self.max_batch(config, longest_step_s)
         return batch_size / self.step_s(config, batch_size) if batch_size else 0.0
+
+    def capacity(self, config: Config, longest_step_s: float | None) -> int:
+        """Parameters; 0 where not even one sample fits."""
+        return self.parameters[name(config)] if self.max_batch(config, longest_step_s) else 0
 
     def size_of(self, config: Config) -> ModelSize:
         count = self.parameters[name(config)]

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.record import write
 from benchmarks.search import grids
 from benchmarks.search.contenders import METHODS
-from benchmarks.search.grids import Grid, Replay
+from benchmarks.search.grids import Grid, Question, Replay
+from optimizer.budgets import Objective
+from probes.measurement import Config
 
 NEAR_BEST = 0.98
 """A search has arrived when what it confirmed is within 2 % of the exhaustive best."""
-WINDOWS = {"no window": None, "window": 0.5}
-"""Fraction of the step time at the best config's maximum batch that a step may take."""
+NEAR_MAX_BATCH = 0.97
+"""With capacity as the objective: at a batch within the resolution of that model's maximum."""
+WINDOW = 0.5
+"""Fraction of the median step time at the maximum batch that a step may take."""
+FITTING = 0.4
+"""With capacity as the objective: the window is such that this share of the configs meets it with
+one sample. The best is then neither the smallest nor the largest model."""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -23,6 +30,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--measure", metavar="GRID", help="measure this grid first (or go on)")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--grids", nargs="*", default=sorted(p.stem for p in grids.DATA.glob("*")))
+    parser.add_argument("--questions", nargs="*", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     asked = parser.parse_args(arguments)
     if asked.measure:
@@ -33,19 +41,24 @@ def main(arguments: Sequence[str] = ()) -> None:
     result: dict[str, Any] = {}
     for which in asked.grids:
         measured = grids.load(which)
-        for window, share in WINDOWS.items():
-            longest_step_s = share and _usual_step_s(measured) * share
+        for title in asked.questions:
+            question = QUESTIONS[title](measured)
             rows = {
-                method: _summary(measured, method, asked.seeds, longest_step_s)
+                method: _summary(measured, method, asked.seeds, question)
                 for method in asked.methods
             }
-            result[f"{which}, {window}"] = rows
-            print(_table(f"{which}, {window}", rows), flush=True)
+            result[f"{which}, {title}"] = rows
+            print(_table(f"{which}, {title}", rows), flush=True)
     file = write("search", result)
     text = "\n".join(_table(title, rows) for title, rows in result.items())
     file.with_suffix(".md").write_text(text)
     _plot(result, str(file.with_suffix(".svg")))
     print(f"written to {file}")
+
+
+def _narrow_step_s(measured: Grid) -> float:
+    with_one_sample = sorted(measured.step_s(config, 1) for config in measured.configs)
+    return with_one_sample[int(FITTING * len(with_one_sample))]
 
 
 def _usual_step_s(measured: Grid) -> float:
@@ -58,12 +71,19 @@ def _usual_step_s(measured: Grid) -> float:
     return statistics.median(steps)
 
 
-def _summary(
-    measured: Grid, method: str, seeds: int, longest_step_s: float | None
-) -> dict[str, Any]:
-    best = max(measured.throughput(c, longest_step_s) for c in measured.configs)
-    replays = [METHODS[method](measured, seed, longest_step_s) for seed in range(seeds)]
-    arrivals = [_arrival(replay, best, longest_step_s) for replay in replays]
+QUESTIONS: dict[str, Callable[[Grid], Question]] = {
+    "no window": lambda measured: Question(None),
+    "window": lambda measured: Question(WINDOW * _usual_step_s(measured)),
+    "largest model in a window": lambda measured: Question(
+        _narrow_step_s(measured), Objective.CAPACITY
+    ),
+}
+
+
+def _summary(measured: Grid, method: str, seeds: int, question: Question) -> dict[str, Any]:
+    is_best = _best(measured, question)
+    replays = [METHODS[method](measured, seed, question) for seed in range(seeds)]
+    arrivals = [_arrival(replay, is_best) for replay in replays]
     spent = [a[0] if a else r.device_s for a, r in zip(arrivals, replays)]
     probes = [a[1] if a else r.probes for a, r in zip(arrivals, replays)]
     return {
@@ -75,12 +95,29 @@ def _summary(
     }
 
 
-def _arrival(replay: Replay, best: float, longest_step_s: float | None) -> tuple[float, int] | None:
+def _best(measured: Grid, question: Question) -> Callable[[Config, int], bool]:
+    """Whether a confirmed config and batch answer the question."""
+    longest_step_s = question.longest_step_s
+    most_capacity = max(measured.capacity(c, longest_step_s) for c in measured.configs)
+    most_throughput = max(measured.throughput(c, longest_step_s) for c in measured.configs)
+
+    def is_best(config: Config, batch_size: int) -> bool:
+        step_s = measured.step_s(config, batch_size)
+        if longest_step_s is not None and step_s > longest_step_s:
+            return False
+        if question.objective is Objective.CAPACITY:
+            enough = NEAR_MAX_BATCH * measured.max_batch(config, longest_step_s)
+            capacity = measured.capacity(config, longest_step_s)
+            return capacity == most_capacity and batch_size >= enough
+        return batch_size / step_s >= NEAR_BEST * most_throughput
+
+    return is_best
+
+
+def _arrival(replay: Replay, is_best: Callable[[Config, int], bool]) -> tuple[float, int] | None:
     """(device seconds, probes) when the best was first confirmed; ``None`` if it never was."""
     for device_s, probes, config, batch_size in replay.confirmed:
-        step_s = replay.grid.step_s(config, batch_size)
-        inside = longest_step_s is None or step_s <= longest_step_s
-        if inside and batch_size / step_s >= NEAR_BEST * best:
+        if is_best(config, batch_size):
             return device_s, probes
     return None
 
