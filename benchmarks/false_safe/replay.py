@@ -12,6 +12,7 @@ from probes.job import WORST_CASE_STEPS, StepPlan
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.evidence import Judgement, RunEvidence
+from probes.worker.lasting import should_last
 
 MIXED_IN = 0.05
 """Chance of the worst-case batch at each step of the user's run."""
@@ -97,7 +98,10 @@ class Replay:
             if evidence.measured < plan.measure_steps:
                 continue
             spent_s = sum(evidence.measured_s)
-            if evidence.is_enough(plan, cap, self.process.peak_bytes, spent_s):
+            peak_bytes = self.process.peak_bytes
+            if not evidence.is_enough(plan, cap, peak_bytes, spent_s):
+                continue
+            if plan.purpose is not Purpose.CONFIRM or not should_last(evidence, cap, peak_bytes):
                 return
 
     def _measurement(

@@ -31,6 +31,7 @@ from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.channel import Channel
 from probes.worker.evidence import Judgement, RunEvidence
+from probes.worker.lasting import should_last
 from probes.worker.outcome import outcome
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
@@ -257,7 +258,10 @@ class _Run:
             if evidence.measured < plan.measure_steps:
                 continue
             spent_s = time.monotonic() - began_s
-            if evidence.is_enough(plan, cap, backend.peak_bytes(), spent_s):
+            peak_bytes = backend.peak_bytes()
+            if not evidence.is_enough(plan, cap, peak_bytes, spent_s):
+                continue
+            if plan.purpose is not Purpose.CONFIRM or not should_last(evidence, cap, peak_bytes):
                 return
 
     def measurement(self, verdict: Verdict, reason: str, hint: str) -> Measurement:
