@@ -181,7 +181,7 @@ def test_a_hang_in_the_first_step_is_not_waited_for_as_long_where_smaller_batche
 
 def test_a_command_that_never_makes_a_step_is_an_error_with_its_last_words() -> None:
     with pytest.raises(MeasurementError, match=r"(?s)no step was recognised.*training\.\.\."):
-        prober(Timeouts(startup_s=0.3, step_s=0.1, probe_s=60.0)).probe(job("--mode silent"))
+        prober(Timeouts(startup_s=5.0, step_s=1.0, probe_s=60.0)).probe(job("--mode silent"))
 
 
 @pytest.fixture
