@@ -16,7 +16,7 @@ from app.cli.context import open_settings
 from app.machine.target import open_target
 from optimizer.budgets import DEFAULT_BUDGETS
 from optimizer.choose import uses_text
-from optimizer.formatting import config_text, rate
+from optimizer.formatting import config_text, limit_text, rate
 from probes.formatting import duration_text, size_text
 
 FOLDER = Path(__file__).parents[1]
@@ -24,6 +24,8 @@ WORKLOAD = "examples/molecules.py:Molecules"
 SMALLEST = {"layers": 1, "hidden_channels": 64}
 """The smallest model of its space; what it takes here sets the time window."""
 MODELS = 16
+REMEMBERED = "demo.json"
+"""File in the data folder with the time scale of each device."""
 BUDGET = "prototyping"
 MEMORY_BUDGET = "128MiB"
 """Small enough for memory to limit the batch of every model."""
@@ -76,58 +78,14 @@ def time_scale(one_s: float, tried_s: float) -> float:
     return float(f"{max(tried_s, LEAST_ROOM * one_s) / unscaled_s:.2g}")
 
 
-def closing(document: dict[str, Any]) -> list[str]:
-    """What the recommendation says, in five lines. ``document``: as ``tune --json`` prints it."""
-    study, model = document["study"], document["most_capable"]
-    configs = study["configs"]
-    confirmed = study["trials"] - len(
-        [each for each in document["ruled_out"] if each["state"] not in ("pruned", "disturbed")]
-    )
-    uses = uses_text(document["share_of_window"], document["share_of_memory"])
-    lines = [
-        f"1. There are {configs} models. The search measured {confirmed} of them to the end and "
-        f"ran a few steps of {study['trials'] - confirmed}; {configs - study['trials']} were "
-        "never run.",
-        f"2. The fastest training: {config_text(document['config'])} with batch "
-        f"{document['batch_size']}, {rate(document['throughput_samples_per_s'])}. It uses {uses}.",
-    ]
-    if model is None:
-        lines.append(f"3. {document['most_capable_note']}")
-    else:
-        uses = uses_text(model["share_of_window"], model["share_of_memory"])
-        lines.append(
-            f"3. The largest model that fits: {config_text(model['config'])} with batch "
-            f"{model['batch_size']}, {model['parameters'] / document['parameters']:.0f} times the "
-            f"parameters, {duration_text(model['cycle_time_s']['mean'])} per cycle. It uses {uses}."
-        )
-    failing = document["evidence"]["lowest_failing"]
-    limit = {"memory": "memory", "time": "time", "data": "the number of molecules"}
-    why = f"4. What limits the batch of the fastest is {limit.get(document['binding'], 'a limit')}"
-    lines.append(
-        f"{why}: batch {failing['batch_size']} was tried and failed." if failing else f"{why}."
-    )
-    lines.append(
-        "5. Nothing here is extrapolated: each batch above trained in a fresh process in "
-        f"{size_text(document['limit_bytes'])}, 5% of it kept free, until its memory was stable."
-    )
-    return lines
-
-
-def run() -> None:
-    """The commands of the demo, one after the other. Raises ``Failed`` at the first that fails."""
-    target = open_target(open_settings(), None, None, None)
-    target.prober.close()
-    device = target.facts.device
-    once = " ".join(f"{key}={value}" for key, value in ONCE.items())
-    print(
-        f"The best device here is {device}: {target.facts.name}. The demo gives it "
-        f"{MEMORY_BUDGET} of memory, so that memory is scarce.\n"
-        "Measurements that other programs disturb are accepted and marked instead of repeated "
-        f"({ACCEPT}, {once}). Omit both for reliable numbers.",
-        flush=True,
-    )
-    here = [WORKLOAD, "--device", device, "--memory-budget", MEMORY_BUDGET]
-    tonnage("db", "upgrade")
+def window_of(file: Path, device: str, here: list[str]) -> float:
+    """The time scale for this device. It is measured once and kept in ``file``, so that the next
+    demo asks the same question and is answered from the database. ``here`` are the arguments that
+    every command has."""
+    known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    if device in known:
+        print(f"\nThe time scale is that of the first demo here: {known[device]:g} ({file}).")
+        return known[device]
     pinned = [part for name, value in SMALLEST.items() for part in ("--set", f"{name}={value}")]
     steps_s = []
     for batch in (1, TRIED_BATCH):
@@ -141,6 +99,67 @@ def run() -> None:
         "and deeper models need smaller batches or do not fit at all.",
         flush=True,
     )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**known, device: scale}))
+    return scale
+
+
+def closing(document: dict[str, Any]) -> list[str]:
+    """What the recommendation says, in five lines. ``document``: as ``tune --json`` prints it."""
+    study, model = document["study"], document["most_capable"]
+    configs = study["configs"]
+    tried = sum(each["state"] not in ("pruned", "disturbed") for each in document["ruled_out"])
+    confirmed = study["trials"] - tried
+    uses = uses_text(document["share_of_window"], document["share_of_memory"])
+    lines = [
+        f"1. Of {configs} models, the search measured {confirmed} to the end, tried {tried} for a "
+        f"few steps, and never ran {configs - study['trials']}.",
+        f"2. The fastest training: {config_text(document['config'])} with batch "
+        f"{document['batch_size']}, {rate(document['throughput_samples_per_s'])}. It uses {uses}.",
+    ]
+    if model is None:
+        lines.append(f"3. {document['most_capable_note']}")
+    else:
+        uses = uses_text(model["share_of_window"], model["share_of_memory"])
+        lines.append(
+            f"3. The largest model that fits: {config_text(model['config'])} with batch "
+            f"{model['batch_size']}, {model['parameters'] / document['parameters']:.0f} times the "
+            f"parameters, {duration_text(model['cycle_time_s']['mean'])} per cycle. It uses {uses}."
+        )
+    lines.append(f"4. The batch of the fastest is no larger because of its {_limit(document)}.")
+    lines.append(
+        "5. Nothing here is extrapolated: each batch above trained in a fresh process in "
+        f"{size_text(document['limit_bytes'])}, 5% of it kept free, until its memory was stable."
+    )
+    return lines
+
+
+def _limit(document: dict[str, Any]) -> str:
+    """What limits the recommended batch, with the batch that failed."""
+    failing = document["evidence"]["lowest_failing"]
+    if failing is None:
+        return limit_text(document["binding"])
+    how = "ran and was too slow" if failing["verdict"] == "stable" else "was tried and did not fit"
+    return f"{limit_text(document['binding'])}: batch {failing['batch_size']} {how}"
+
+
+def run() -> None:
+    """The commands of the demo, one after the other. Raises ``Failed`` at the first that fails."""
+    settings = open_settings()
+    target = open_target(settings, None, None, None)
+    target.prober.close()
+    device = target.facts.device
+    once = " ".join(f"{key}={value}" for key, value in ONCE.items())
+    print(
+        f"The best device here is {device}: {target.facts.name}. The demo gives it "
+        f"{MEMORY_BUDGET} of memory, so that memory is scarce.\n"
+        "Measurements that other programs disturb are accepted and marked instead of repeated "
+        f"({ACCEPT}, {once}). Omit both for reliable numbers.",
+        flush=True,
+    )
+    here = [WORKLOAD, "--device", device, "--memory-budget", MEMORY_BUDGET]
+    tonnage("db", "upgrade")
+    scale = window_of(settings.data_dir / REMEMBERED, f"{device} {target.facts.name}", here)
     tonnage(
         *["tune", *here, ACCEPT, "--budget", BUDGET],
         *["--time-scale", str(scale), "--timeout", str(TIMEOUT_MIN)],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import runpy
+from pathlib import Path
 
 import pytest
 
@@ -31,13 +33,26 @@ def test_its_space_has_the_models_that_it_speaks_of() -> None:
     assert {dimension: min(values) for dimension, values in space.items()} == demo.SMALLEST
 
 
+def test_the_window_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def probe(*arguments: str, capture: bool = False) -> str:
+        ran.append(arguments)
+        return json.dumps({"step_time": {"mean_s": 0.1 * len(ran)}})
+
+    monkeypatch.setattr(demo, "tonnage", probe)
+    first = demo.window_of(tmp_path / "data" / "demo.json", "cpu", [demo.WORKLOAD])
+    assert demo.window_of(tmp_path / "data" / "demo.json", "cpu", [demo.WORKLOAD]) == first
+    assert first == demo.time_scale(0.1, 0.2) and len(ran) == 2
+
+
 def test_its_end_counts_the_models_and_names_both_answers() -> None:
     study = {**windowed().study, "configs": 16, "trials": 6}
     ruled_out = [{"config": {}, "state": state, "reason": ""} for state in ("screened", "pruned")]
     made = windowed(study=study, ruled_out=ruled_out).to_dict()
     lines = demo.closing(made)
     assert len(lines) == 5
-    assert "16 models" in lines[0] and "10 were never run" in lines[0]
+    assert "16 models" in lines[0] and "never ran 10" in lines[0]
     assert "batch 96" in lines[1] and "41% of the memory" in lines[1]
     assert "batch 64" in lines[2] and "80 times the parameters" in lines[2]
     assert "memory" in lines[3] and "batch 99" in lines[3]
