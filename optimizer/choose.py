@@ -150,7 +150,9 @@ def share_of_window(timing: StepTime, budget: Budget) -> float | None:
 
 def share_of_memory(run: Measurement) -> float | None:
     """Peak memory as a fraction of the memory that the run was measured with."""
-    return run.peak_bytes / run.limit_bytes if run.peak_bytes and run.limit_bytes else None
+    if run.peak_bytes is None or not run.limit_bytes:
+        return None
+    return run.peak_bytes / run.limit_bytes
 
 
 def uses_text(window: float | None, memory: float | None) -> str:
