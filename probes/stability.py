@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 from probes.measurement import Growth
 
+Point = tuple[float, float]
+"""Steps run, and bytes."""
+
 HORIZON_STEPS = 100_000
 """A run that would fill the memory within this many steps is a leak; slower creep is noise."""
 TOLERANCE = 0.0025
@@ -18,6 +21,8 @@ TOLERANCE = 0.0025
 OWN_GROWTH_BYTES = 1024
 """Per step; torch and the measuring itself leave some 100 to 300 bytes behind each time."""
 CONFIDENCE_Z = 1.96
+SLOWEST_CREEP_STEPS = 150
+"""Growth that is over by then is the allocator's, and not a leak."""
 LOOKAHEAD = 10
 """A run must rule out trouble in a run this many times as long."""
 MOST_POINTS = 200
@@ -26,18 +31,25 @@ memory than the step it watches."""
 
 
 def held_growth(held_bytes: Sequence[int], cap_bytes: int | None, peak_bytes: int) -> Growth:
-    """Trend of memory at step boundaries by Theil-Sen, with Sen's (1968) rank interval.
+    """Trend of memory at step boundaries, ``held_bytes`` with one value per step. Of a long run,
+    points at equal distances are taken."""
+    return trend(thinned([*enumerate(held_bytes)]), len(held_bytes), cap_bytes, peak_bytes)
+
+
+def trend(
+    points: Sequence[Point], steps: int, cap_bytes: int | None = None, peak_bytes: int = 0
+) -> Growth:
+    """Slope of memory over steps by Theil-Sen, with Sen's (1968) rank interval.
 
     Robust on purpose: one late allocation (a workspace, a lazily built buffer) is a step in the
-    curve, not a slope, and must not be mistaken for a leak. Of a long run, points at equal
-    distances are taken.
+    curve, not a slope, and must not be mistaken for a leak. ``steps`` is the length of the run;
+    from its end, and from ``peak_bytes``, the step at which ``cap_bytes`` is reached is counted.
     """
-    steps = len(held_bytes)
-    stride = max(1, math.ceil(steps / MOST_POINTS))
-    points = held_bytes[(steps - 1) % stride :: stride]
     n = len(points)
     slopes = sorted(
-        (points[j] - points[i]) / ((j - i) * stride) for i in range(n) for j in range(i + 1, n)
+        (later_bytes - bytes_) / (later_step - step)
+        for i, (step, bytes_) in enumerate(points)
+        for later_step, later_bytes in points[i + 1 :]
     )
     if not slopes:
         return Growth(0.0, 0.0, 0.0, steps, None)
@@ -49,6 +61,40 @@ def held_growth(held_bytes: Sequence[int], cap_bytes: int | None, peak_bytes: in
     if rate > 0 and cap_bytes is not None:
         dies_at_step = steps + max(0, int((cap_bytes - peak_bytes) / rate))
     return Growth(rate, low, high, steps, dies_at_step)
+
+
+def halves(points: Sequence[Point], steps: int) -> tuple[Growth, Growth]:
+    """The trends of the earlier and of the later half of a run of ``steps`` steps."""
+    middle = len(points) // 2
+    return trend(points[: middle + 1], steps // 2), trend(points[middle:], steps - steps // 2)
+
+
+def held_halves(held_bytes: Sequence[int]) -> tuple[Growth, Growth]:
+    """``halves`` of memory at step boundaries."""
+    return halves(thinned([*enumerate(held_bytes)]), len(held_bytes))
+
+
+def thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """``MOST_POINTS`` of them at the most, at equal distances, the last one included."""
+    stride = max(1, math.ceil(len(points) / MOST_POINTS))
+    return points[(len(points) - 1) % stride :: stride]
+
+
+def keeps_pace(earlier: Growth, later: Growth) -> bool:
+    """Whether a growth goes on at its pace rather than levelling off.
+
+    A creep that levels off within ``SLOWEST_CREEP_STEPS`` (exponentially: 63 % of it is over by
+    then) is slower in the later half of a run by a known factor: 0.9 after 30 steps, 0.5 after 200.
+    A leak is not.
+    """
+    steps = earlier.steps + later.steps
+    slowed = math.exp(-steps / (2 * SLOWEST_CREEP_STEPS))
+    return 0 < later.bytes_per_step >= slowed * earlier.bytes_per_step
+
+
+def levels_off(earlier: Growth, later: Growth) -> bool:
+    """Whether a growth is certain to have slowed to less than half of its pace."""
+    return later.high < earlier.low / 2
 
 
 def is_leak(growth: Growth) -> bool:

@@ -24,6 +24,7 @@ class GpuTree:
 
     def __init__(self, device: NvmlDevice, family: Callable[[], set[int]]) -> None:
         self.peak_bytes = 0
+        self.high_bytes: int | None = None
         self.swap_bytes = 0
         self.notes: list[str] = []
         self._device = device

@@ -12,6 +12,7 @@ class ResidentTree:
 
     def __init__(self, family: Callable[[], set[int]]) -> None:
         self.peak_bytes = 0
+        self.high_bytes: int | None = None
         self.swap_bytes = 0
         self.notes: list[str] = []
         self._family = family

@@ -23,6 +23,7 @@ from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Passed, Seen, StepClock
 from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
 from probes.black_box.watch import StepWatch
+from probes.black_box.windows import Look
 from probes.devices import host
 from probes.devices.base import MemoryCap, checked_limit
 from probes.devices.environment import process_environment, worker_environment
@@ -58,6 +59,9 @@ class Tree(Protocol):
     """Memory of a process tree, in bytes."""
 
     peak_bytes: int
+    high_bytes: int | None
+    """The most resident memory since the last look, files aside; ``None`` where the system does
+    not keep it."""
     swap_bytes: int
     notes: list[str]
 
@@ -260,6 +264,7 @@ class CommandRun:
                 tree.find()
                 find_s = now_s
             held_bytes = tree.held_bytes()
+            self.watch.see(Look(now_s, held_bytes, tree.peak_bytes, tree.high_bytes))
             self.reader.heard(pieces)
             seen = self._read(pieces, now_s, tree) if log is None else log.read()
             done = False

@@ -35,6 +35,8 @@ class Status:
     peak: int
     swap: int
     threads: int = 1
+    resident_peak: int = 0
+    """Since the last reset, files aside."""
 
 
 @dataclass
@@ -61,6 +63,7 @@ class CpuTree:
         self.cap_bytes = cap_bytes
         self.start_bytes = start_bytes
         self.peak_bytes = 0
+        self.high_bytes: int | None = None
         self.swap_bytes = 0
         self.notes: list[str] = []
         self._proc = proc
@@ -86,8 +89,10 @@ class CpuTree:
                 self._refresh(pid, known)
 
     def held_bytes(self) -> int:
-        """What the tree has in use now, and take note of its peak and its swap."""
-        held, peak, swap = 0, 0, 0
+        """What the tree has in use now. Takes note of its peak, of the most that was resident
+        since the last call, and of its swap."""
+        held, peak, swap, resident = 0, 0, 0, 0
+        can_reset = bool(self._known)
         for pid, process in self._known.items():
             status = self._status(pid)
             if status is None:
@@ -95,6 +100,9 @@ class CpuTree:
             swap += status.swap
             held += self._own(pid, process, status.size, status)
             peak += self._own(pid, process, status.peak, status)
+            resident += status.resident_peak
+            can_reset = self._reset_resident_peak(pid) and can_reset
+        self.high_bytes = resident if can_reset else None
         self.peak_bytes = max(self.peak_bytes, peak)
         self.swap_bytes = max(self.swap_bytes, swap)
         return held
@@ -168,12 +176,21 @@ class CpuTree:
         values = {}
         for line in text.splitlines():
             name, _, rest = line.partition(":")
-            if name in ("VmSize", "VmPeak", "VmSwap", "Threads"):
+            if name in ("VmSize", "VmPeak", "VmSwap", "Threads", "VmHWM", "RssFile"):
                 values[name] = int(rest.split()[0])
         if "VmSize" not in values:  # a zombie has no memory
             return None
         size, peak, swap = (values.get(n, 0) * 1024 for n in ("VmSize", "VmPeak", "VmSwap"))
-        return Status(size, peak, swap, values.get("Threads", 1))
+        resident = max(0, values.get("VmHWM", 0) - values.get("RssFile", 0)) * 1024
+        return Status(size, peak, swap, values.get("Threads", 1), resident)
+
+    def _reset_resident_peak(self, pid: int) -> bool:
+        """Let the kernel count the resident peak (``VmHWM``) again from now. Whether it does."""
+        try:
+            (self._proc / str(pid) / "clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
 
     def _descendants(self) -> dict[int, int]:
         """Process to parent, of everything below the root."""

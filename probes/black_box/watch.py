@@ -6,11 +6,13 @@ are steady, then measured steps until the time is precise and nothing about memo
 
 from __future__ import annotations
 
+from probes.black_box.evidence import OutsideEvidence
 from probes.black_box.steps import Passed
+from probes.black_box.windows import Look
 from probes.devices.base import MemoryCap
 from probes.job import StepPlan
+from probes.measurement import Purpose
 from probes.timing import is_steady
-from probes.worker.evidence import RunEvidence
 
 
 class StepWatch:
@@ -24,7 +26,7 @@ class StepWatch:
 
     def restart(self) -> None:
         """Forget all steps: they were not what they seemed."""
-        self.evidence = RunEvidence()
+        self.evidence = OutsideEvidence()
         self.is_warm = False
         self._warm_s = 0.0
         self._next_look = self._window
@@ -43,12 +45,20 @@ class StepWatch:
         """The first sign: so many steps have ended, and nobody knows when they began."""
         self.evidence.attempted += first_steps
 
+    def see(self, look: Look) -> None:
+        """Memory as it is now, whether or not steps have ended."""
+        self.evidence.see(look)
+
     def add(self, passed: Passed, held_bytes: int, peak_bytes: int) -> bool:
+        """Steps have ended. Memory that was not seen since is taken from here."""
         evidence, plan = self.evidence, self.plan
         evidence.attempted += passed.count
         evidence.step_s += [passed.each_s] * passed.count
         evidence.held_bytes += [held_bytes] * passed.count
         evidence.peaks.append((len(evidence.step_s), peak_bytes))
+        evidence.looks.stepped(passed.at_s, len(evidence.step_s), passed.each_s)
+        if evidence.looks.last_s < passed.at_s:
+            self.see(Look(passed.at_s, held_bytes, peak_bytes))
         evidence.saw_phase("train", peak_bytes)
         if passed.loss is not None:
             evidence.losses.append(passed.loss)
@@ -69,8 +79,17 @@ class StepWatch:
     def _is_done(self, now_s: float, peak_bytes: int) -> bool:
         evidence, plan = self.evidence, self.plan
         if evidence.measured >= plan.max_measure_steps:
-            return True
+            return self._is_over(now_s)
         if evidence.measured < max(plan.measure_steps, self._next_look):
             return False
         self._next_look = evidence.measured + self._window
         return evidence.is_enough(plan, self.cap, peak_bytes, now_s - self._warm_s)
+
+    def _is_over(self, now_s: float) -> bool:
+        """Whether the most steps of the plan are enough: many quick steps may have ended between
+        a few looks at the memory."""
+        return (
+            self.plan.purpose is not Purpose.CONFIRM
+            or self.evidence.has_windows
+            or now_s - self._warm_s > self.plan.measure_budget_s
+        )

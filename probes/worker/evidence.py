@@ -9,13 +9,19 @@ import math
 from dataclasses import dataclass, field
 
 from probes.devices.base import MemoryCap
-from probes.formatting import size_text
+from probes.formatting import KIB, size_text
 from probes.job import StepPlan
 from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
 from probes.stability import (
+    HORIZON_STEPS,
+    OWN_GROWTH_BYTES,
+    TOLERANCE,
     has_settled,
     held_growth,
+    held_halves,
     is_leak,
+    keeps_pace,
+    levels_off,
     may_still_leak,
     peak_ahead,
     still_creeps,
@@ -24,6 +30,8 @@ from probes.timing import is_precise, is_steady, summarise
 
 SPILL_TOLERANCE_BYTES = 4 * 2**20
 SHORTEST_TREND = 3
+LATEST_STEP = 10_000_000
+"""A growth that ends a run after this step only is not worth a remark."""
 
 Judgement = tuple[Verdict, str, str]
 """Verdict, reason, hint."""
@@ -71,7 +79,8 @@ class RunEvidence:
         )
         if timed and self.has_settled(cap, peak_bytes):
             return True
-        return is_leak(self.growth(cap.cap_bytes, peak_bytes))
+        growth = self.lasting_growth(cap.cap_bytes, peak_bytes, is_over=False)
+        return growth is not None and is_leak(growth)
 
     def step_time(self, half_width: float, device_kind: str) -> StepTime | None:
         if not self.measured_s:
@@ -90,7 +99,55 @@ class RunEvidence:
 
     def growth(self, cap_bytes: int | None, peak_bytes: int) -> Growth:
         """Trend of the memory held after each measured step."""
-        return held_growth(self.held_bytes[self.warmup_steps :], cap_bytes, peak_bytes)
+        return held_growth(self._measured_held, cap_bytes, peak_bytes)
+
+    @property
+    def _measured_held(self) -> list[int]:
+        return self.held_bytes[self.warmup_steps :]
+
+    def lasting_growth(
+        self, cap_bytes: int | None, peak_bytes: int, *, is_over: bool = True
+    ) -> Growth | None:
+        """The growth of memory, where it is certain and does not level off; else ``None``.
+
+        While a run goes on, one that may still level off is not lasting yet.
+        """
+        growth = self.growth(cap_bytes, peak_bytes)
+        if growth.low <= OWN_GROWTH_BYTES:
+            return None
+        earlier, later = held_halves(self._measured_held)
+        if levels_off(earlier, later) or not (is_over or keeps_pace(earlier, later)):
+            return None
+        return growth
+
+    def slowing_rise(self) -> int:
+        """Bytes that memory rose by over the later half of the run, where its growth is certain
+        and levels off; else 0."""
+        if self.growth(None, 0).low <= OWN_GROWTH_BYTES:
+            return 0
+        earlier, later = held_halves(self._measured_held)
+        if not levels_off(earlier, later):
+            return 0
+        return int(max(0.0, later.bytes_per_step) * later.steps)
+
+    def remarks(self, cap: MemoryCap, peak_bytes: int) -> list[str]:
+        """What there is to say about the memory of a run that passed."""
+        growth = self.lasting_growth(cap.cap_bytes, peak_bytes)
+        if growth is None:
+            slowing = self.slowing_rise()
+            if slowing <= TOLERANCE * cap.cap_bytes:
+                return []
+            return [
+                f"memory rose more and more slowly, by {size_text(slowing)} over the last "
+                f"{self.measured // 2} steps: that is not a leak"
+            ]
+        dies = growth.dies_at_step
+        if dies is None or not HORIZON_STEPS <= dies < LATEST_STEP:
+            return []
+        return [
+            f"memory grows {_small_size(growth.bytes_per_step)} per step; "
+            f"{float(f'{dies:.1e}'):,.0f} steps until out of memory"
+        ]
 
     def has_trend(self) -> bool:
         return len(self.measured_s) >= SHORTEST_TREND
@@ -103,7 +160,7 @@ class RunEvidence:
     def has_settled(self, cap: MemoryCap, peak_bytes: int) -> bool:
         """Whether more steps would tell nothing new about memory."""
         return (
-            has_settled(self.held_bytes[self.warmup_steps :], cap.cap_bytes)
+            has_settled(self._measured_held, cap.cap_bytes)
             and not still_creeps(self.peak_at_half(), peak_bytes, cap.cap_bytes)
             and not may_still_leak(
                 self.growth(cap.cap_bytes, peak_bytes), max(0, cap.limit_bytes - peak_bytes)
@@ -155,8 +212,8 @@ class RunEvidence:
 
     def _rising(self, cap: MemoryCap, peak_bytes: int) -> Judgement | None:
         """What will fail later although it ran: a leak, or a peak that creeps up."""
-        growth = self.growth(cap.cap_bytes, peak_bytes)
-        if is_leak(growth):
+        growth = self.lasting_growth(cap.cap_bytes, peak_bytes)
+        if growth is not None and is_leak(growth):
             return (
                 Verdict.LEAK,
                 f"Memory held between steps starts at {size_text(self.static_bytes or 0)} and "
@@ -166,14 +223,19 @@ class RunEvidence:
                 "loss.item()), lists of outputs, or caches on the model.",
             )
         earlier = self.peak_at_half()
-        ahead = peak_ahead(earlier, peak_bytes)
-        if still_creeps(earlier, peak_bytes, cap.cap_bytes) and ahead > cap.cap_bytes:
+        rise = max(peak_bytes - earlier, self.slowing_rise())
+        ahead = max(peak_ahead(earlier, peak_bytes), peak_bytes + self.slowing_rise())
+        if still_creeps(peak_bytes - rise, peak_bytes, cap.cap_bytes) and ahead > cap.cap_bytes:
             return (
                 Verdict.OOM,
-                f"The peak still rises: {size_text(peak_bytes - earlier)} over the last "
+                f"Memory still rises: {size_text(rise)} over the last "
                 f"{self.measured // 2} steps, to {size_text(peak_bytes)}. A longer run would "
                 f"exceed the cap of {size_text(cap.cap_bytes)}.",
                 "Batches of varying size fragment the allocator's memory: use a smaller batch, pad "
                 "to fewer different sizes, or set expandable segments on CUDA.",
             )
         return None
+
+
+def _small_size(size_bytes: float) -> str:
+    return f"{size_bytes / KIB:.1f} KiB" if size_bytes < 100 * KIB else size_text(size_bytes)

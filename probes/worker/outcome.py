@@ -30,6 +30,8 @@ def outcome(
     growth = None
     if cap is not None and peak_bytes is not None and job.plan.purpose is Purpose.CONFIRM:
         growth = evidence.growth(cap.cap_bytes, peak_bytes) if evidence.has_trend() else None
+        if verdict is Verdict.STABLE:
+            more["notes"] = [*more.get("notes", []), *evidence.remarks(cap, peak_bytes)]
     return Measurement(
         workload=job.workload.label,
         config=job.config,

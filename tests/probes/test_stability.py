@@ -11,7 +11,10 @@ from probes.stability import (
     MOST_POINTS,
     has_settled,
     held_growth,
+    held_halves,
     is_leak,
+    keeps_pace,
+    levels_off,
     may_still_leak,
     peak_ahead,
     still_creeps,
@@ -119,3 +122,31 @@ def test_memory_has_settled_when_its_windows_do_not_rise() -> None:
     assert has_settled(flat(24), CAP)
     assert not has_settled(leaking(24, MIB), CAP)
     assert not has_settled(flat(7), CAP)
+
+
+@pytest.mark.parametrize("steps", [30, 60, 120, 200])
+@pytest.mark.parametrize("steps_to_settle", [10, 50, 100])
+def test_a_creep_that_levels_off_does_not_keep_its_pace(steps: int, steps_to_settle: int) -> None:
+    curve = [int(500 * MIB * (2 - math.exp(-i / steps_to_settle))) for i in range(steps)]
+    assert not keeps_pace(*held_halves(curve))
+
+
+@pytest.mark.parametrize("steps", [30, 60, 120, 200])
+def test_a_leak_keeps_its_pace_and_never_levels_off(steps: int) -> None:
+    halves = held_halves(leaking(steps, 0.5 * MIB))
+    assert keeps_pace(*halves) and not levels_off(*halves)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_leak_in_noise_is_not_said_to_level_off(seed: int) -> None:
+    assert not levels_off(*held_halves(leaking(200, 0.3 * MIB, noise=15 * MIB, seed=seed)))
+
+
+def test_a_creep_that_is_over_has_levelled_off() -> None:
+    curve = [int(500 * MIB * (2 - math.exp(-i / 20))) for i in range(200)]
+    assert levels_off(*held_halves(curve))
+    assert is_leak(held_growth(curve, 2000 * MIB, 1000 * MIB)), "by its trend alone it is one"
+
+
+def test_memory_that_stands_still_keeps_no_pace() -> None:
+    assert not keeps_pace(*held_halves(flat(100)))

@@ -30,6 +30,7 @@ LIMITS: dict[int, int] = {}
 def process(
     proc: Path, pid: int, parent: int, *, size: int, peak: int = 0, threads: int = 1,
     libraries: int = 0, torch: bool = False, stack: int | None = None, children: str = "",
+    resident_peak: int = 0, resident_files: int = 0,
 ) -> None:  # fmt: skip
     """Sizes in MiB."""
     folder = proc / str(pid)
@@ -37,7 +38,8 @@ def process(
     (folder / "task" / str(pid) / "children").write_text(children)
     (folder / "status").write_text(
         f"Name:\tx\nVmPeak:\t{max(peak, size) * 1024} kB\nVmSize:\t{size * 1024} kB\n"
-        f"VmSwap:\t0 kB\nThreads:\t{threads}\n"
+        f"VmSwap:\t0 kB\nThreads:\t{threads}\nVmHWM:\t{resident_peak * 1024} kB\n"
+        f"RssFile:\t{resident_files * 1024} kB\n"
     )
     fields = ["S", str(parent), *["0"] * 23, str(pid * 4096 if stack is None else stack)]
     (folder / "stat").write_text(f"{pid} (a ) b) {' '.join(fields)}")
@@ -113,6 +115,27 @@ def test_a_process_that_ended_is_not_held_but_was_in_the_peak(tmp_path: Path) ->
     process(tmp_path, ROOT, 0, size=20, children="")
     tree.find()
     assert (tree.held_bytes(), tree.peak_bytes) == (0, 100 * MIB)
+
+
+def test_the_resident_peak_is_reset_at_each_look_and_files_do_not_count(tmp_path: Path) -> None:
+    process(tmp_path, ROOT, 0, size=20, children="2 3")
+    process(tmp_path, 2, ROOT, size=130, resident_peak=90, resident_files=30)
+    process(tmp_path, 3, ROOT, size=50, resident_peak=40, resident_files=5)
+    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree.find()
+    tree.held_bytes()
+    assert tree.high_bytes == (60 + 35) * MIB
+    assert [(tmp_path / pid / "clear_refs").read_text() for pid in "23"] == ["5", "5"]
+
+
+def test_where_the_kernel_resets_no_peak_there_is_none(tmp_path: Path) -> None:
+    process(tmp_path, ROOT, 0, size=20, children="2")
+    process(tmp_path, 2, ROOT, size=130, resident_peak=90)
+    (tmp_path / "2" / "clear_refs").mkdir()  # it cannot be written
+    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree.find()
+    tree.held_bytes()
+    assert tree.high_bytes is None
 
 
 def test_shared_memory_counts_although_it_has_a_name() -> None:

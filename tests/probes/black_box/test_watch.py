@@ -14,14 +14,21 @@ MIB = 2**20
 CAP = MemoryCap(1000 * MIB, 950 * MIB, 0, enforced=True)
 
 
-def run(watch: StepWatch, held_mib, step_s=lambda i: 0.1, stride: int = 1, most: int = 500) -> int:
+def run(
+    watch: StepWatch,
+    held_mib,
+    step_s=lambda i: 0.1,
+    stride: int = 1,
+    most: int = 500,
+    peak_mib=lambda i: 500,
+) -> int:
     """Steps until the watch is satisfied."""
     watch.begin()
     now_s = 0.0
     for i in range(0, most, stride):
         now_s += step_s(i) * stride
         held = int(held_mib(i) * MIB)
-        if watch.add(Passed(stride, step_s(i), now_s), held, 500 * MIB):
+        if watch.add(Passed(stride, step_s(i), now_s), held, peak_mib(i) * MIB):
             return watch.evidence.attempted
     raise AssertionError("never satisfied")
 
@@ -61,8 +68,16 @@ def test_a_slow_start_is_warm_up() -> None:
 
 def test_memory_that_grows_by_the_step_is_a_leak() -> None:
     watch = StepWatch(CONFIRM_PLAN, CAP)
-    assert run(watch, lambda i: 100 + i) < 60
-    assert judge(watch, 500) is Verdict.LEAK
+    steps = run(watch, lambda i: 100 + i, peak_mib=lambda i: 500 + i)
+    assert steps < 140
+    assert judge(watch, 500 + steps) is Verdict.LEAK
+
+
+def test_memory_that_grows_under_a_high_water_mark_that_stands_still_is_no_leak() -> None:
+    """It is seen later and later in a step: a real leak raises the mark."""
+    watch = StepWatch(CONFIRM_PLAN, CAP)
+    assert run(watch, lambda i: 100 + i) > CONFIRM_PLAN.max_measure_steps
+    assert judge(watch, 500) is Verdict.STABLE
 
 
 def test_memory_seen_a_moment_late_now_and_then_is_none() -> None:

@@ -1,0 +1,163 @@
+"""What a run of a command shows of its memory, and when that is a leak. Pure.
+
+What is seen at a moment proves nothing (``probes.black_box.windows``). A leak must raise
+high-water marks, window after window, at a pace that lasts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from probes.black_box.windows import Look, Looks, Window
+from probes.devices.base import MemoryCap
+from probes.formatting import size_text
+from probes.measurement import Growth
+from probes.stability import (
+    OWN_GROWTH_BYTES,
+    Point,
+    halves,
+    is_leak,
+    keeps_pace,
+    may_still_leak,
+    still_creeps,
+    thinned,
+    trend,
+)
+from probes.worker.evidence import SHORTEST_TREND, RunEvidence
+
+LEAST_WINDOWS = 6
+LEAST_STEPS = 30
+STEPS_TO_STOP_AT = 100
+"""A run is not ended early for a leak before: a creep that levels off looks alike for long."""
+FEW_PAIRS = 20
+"""One pair of windows in twenty may be out of order in a growth that is certain."""
+
+
+@dataclass
+class OutsideEvidence(RunEvidence):
+    """``held_bytes`` are seen at the lines, and are kept for the trace only."""
+
+    looks: Looks = field(default_factory=Looks)
+
+    def see(self, look: Look) -> None:
+        self.looks.see(look)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether memory has been seen often enough to tell a leak, with one window to spare."""
+        return len(self._windows()) > LEAST_WINDOWS + 1
+
+    def growth(self, cap_bytes: int | None, peak_bytes: int) -> Growth:
+        """The lasting growth, if there is one; else the trend of the exact highs of every few
+        steps; else, where the system keeps none, that of the memory seen at the lines."""
+        lasting = self.lasting_growth(cap_bytes, peak_bytes)
+        return lasting or self._seen_growth(cap_bytes, peak_bytes)
+
+    def _seen_growth(self, cap_bytes: int | None, peak_bytes: int) -> Growth:
+        spans = self.looks.spans(self.warmup_steps)[1:] if self.warmup_steps else []
+        known = [(step, s.high_bytes) for step, s in spans if s.high_bytes is not None]
+        if len(known) < SHORTEST_TREND:
+            return super().growth(cap_bytes, peak_bytes)
+        return trend(thinned(known), self.measured, cap_bytes, peak_bytes)
+
+    def lasting_growth(
+        self, cap_bytes: int | None, peak_bytes: int, *, is_over: bool = True
+    ) -> Growth | None:
+        """The growth of the high-water marks, where it can be nothing else.
+
+        Either the mark that is kept from the start rises in all windows but one, or the exact
+        highs of the windows rise, and the mark that is kept from the start does not deny it.
+        """
+        windows = self._windows()
+        least = LEAST_STEPS if is_over else STEPS_TO_STOP_AT
+        if len(windows) <= LEAST_WINDOWS or self.measured < least:
+            return None
+        series = []
+        peaks = _peaks(windows)
+        rises = sum(b[1] > a[1] for a, b in zip(peaks, peaks[1:], strict=False))
+        if rises >= len(peaks) - 2:
+            series.append(peaks)
+        highs = _highs(windows)
+        if _is_ordered(highs) and self._is_shown(windows, highs):
+            series.append(highs)
+        for points in series:
+            growth = trend(points, self.measured, cap_bytes, peak_bytes)
+            if growth.low > OWN_GROWTH_BYTES and keeps_pace(*halves(points, self.measured)):
+                return growth
+        return None
+
+    def _is_shown(self, windows: list[Window], highs: list[Point]) -> bool:
+        """Whether the mark that is kept from the start bears out that the highs rise.
+
+        It rises with them, unless something higher came before, such as an evaluation. Then the
+        memory between the steps must rise as well, and by no more than what the mark can hide.
+        """
+        if windows[-1].peak_bytes > windows[len(windows) // 2].peak_bytes:
+            return True
+        held = [(w.step, w.held_bytes) for w in windows[1:]]
+        rate, seen = trend(highs, self.measured).bytes_per_step, trend(held, self.measured)
+        hidden = windows[0].peak_bytes - windows[0].held_bytes
+        rise = rate * (windows[-1].step - windows[0].step)
+        return seen.low > 0 and rate / 2 < seen.bytes_per_step < rate * 2 and rise < hidden
+
+    def has_settled(self, cap: MemoryCap, peak_bytes: int) -> bool:
+        """Whether more steps would tell nothing new about memory."""
+        windows = self._windows()
+        if len(_highs(windows)) < SHORTEST_TREND:
+            return super().has_settled(cap, peak_bytes)
+        room = max(0, cap.limit_bytes - peak_bytes)
+        growth = self._seen_growth(cap.cap_bytes, peak_bytes)
+        peaks = _peaks(windows)
+        rises = sum(b[1] > a[1] for a, b in zip(peaks, peaks[1:], strict=False))
+        return (
+            not still_creeps(self.peak_at_half(), peak_bytes, cap.cap_bytes)
+            and 2 * rises < len(peaks)
+            and not is_leak(growth)
+            and not may_still_leak(growth, room)
+        )
+
+    def slowing_rise(self) -> int:
+        """None is certain from outside: ``peak_at_half`` tells of the high-water mark."""
+        return 0
+
+    def remarks(self, cap: MemoryCap, peak_bytes: int) -> list[str]:
+        """What there is to say about the memory of a run that passed."""
+        if self.lasting_growth(cap.cap_bytes, peak_bytes) is not None:
+            return super().remarks(cap, peak_bytes)
+        seen = self._seen_growth(cap.cap_bytes, peak_bytes)
+        if not is_leak(seen):
+            return []
+        windows = self._windows()
+        if len(windows) <= LEAST_WINDOWS or self.measured < LEAST_STEPS:
+            why = f"it was seen {len(windows)} times in {self.measured} steps, which is too rarely"
+        elif windows[-1].peak_bytes > windows[len(windows) // 2].peak_bytes:
+            why = "but not in every part of the run, or more and more slowly"
+        else:
+            why = f"but its highest did not rise in the last {self.measured // 2} steps"
+        return [
+            f"cannot tell whether memory grows: it seemed to, by "
+            f"{size_text(seen.bytes_per_step)} per step, {why}"
+        ]
+
+    def _windows(self) -> list[Window]:
+        if not self.warmup_steps:
+            return []
+        return self.looks.windows(self.warmup_steps, len(self.step_s))
+
+
+def _peaks(windows: list[Window]) -> list[Point]:
+    return [(w.step, w.peak_bytes) for w in windows]
+
+
+def _highs(windows: list[Window]) -> list[Point]:
+    """The exact highs of the windows; none where the system does not keep them."""
+    points = [(w.step, w.high_bytes) for w in windows[1:] if w.high_bytes is not None]
+    return points if len(points) == len(windows) - 1 else []
+
+
+def _is_ordered(points: list[Point]) -> bool:
+    """Whether the points rise, but for a pair here and there. Equal values are out of order."""
+    values = [value for _, value in points]
+    pairs = len(values) * (len(values) - 1) // 2
+    wrong = sum(b <= a for i, a in enumerate(values) for b in values[i + 1 :])
+    return bool(pairs) and wrong <= pairs // FEW_PAIRS
