@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Callable
 
-from benchmarks.false_safe.simulation import MIB, Burst, Creep, Leak, Tenant, Training
+from benchmarks.false_safe.simulation import MIB, Burst, Creep, Leak, Outside, Tenant, Training
 
 LIMIT_BYTES = 10 * 1024 * MIB
 HEADROOM = 0.05
@@ -157,6 +157,59 @@ def variable_length(draw: random.Random) -> Training:
     )
 
 
+def _leaks_or_not(draw: random.Random) -> Leak | None:
+    """A leak of 0.0001 to 1 % of the budget per step in one of three trainings."""
+    return draw.choice([None, None, Leak(_log_uniform(draw, 1e-6, 0.01) * LIMIT_BYTES)])
+
+
+def several_steps_per_line(draw: random.Random) -> Training:
+    """A command that prints each 2 to 100 steps of 2 ms to 0.3 s. One in three leaks."""
+    step_s = _log_uniform(draw, 0.002, 0.3)
+    return Training(
+        LIMIT_BYTES,
+        *_sized(draw),
+        leak=_leaks_or_not(draw),
+        step_noise=draw.choice([0.0, 0.002]),
+        step_s=lambda batch_size: step_s,
+        outside=Outside(draw.choice([2, 5, 10, 20, 50, 100])),
+    )
+
+
+def seen_mid_step(draw: random.Random) -> Training:
+    """A command on a busy machine: its memory is seen at any phase of a step, each 0.05 to 0.8 s,
+    and in one of four cases the kernel keeps no mark that can be reset. One in three leaks."""
+    step_s = _log_uniform(draw, 0.005, 1.0)
+    return Training(
+        LIMIT_BYTES,
+        *_sized(draw),
+        leak=_leaks_or_not(draw),
+        creep=draw.choice([None, Creep(draw.uniform(0.01, 0.1), _log_uniform(draw, 3, 60))]),
+        step_s=lambda batch_size: step_s,
+        outside=Outside(
+            draw.choice([1, 1, 5]), draw.uniform(0.05, 0.4), exact=draw.random() < 0.75
+        ),
+    )
+
+
+def epoch_with_evaluation(draw: random.Random) -> Training:
+    """A command that evaluates and writes a checkpoint before the first step and then each 15 to
+    100 steps, which takes a quarter to 1.5 times what training does. One in three leaks."""
+    step_s = _log_uniform(draw, 0.005, 0.5)
+    return Training(
+        LIMIT_BYTES,
+        *_sized(draw),
+        leak=_leaks_or_not(draw),
+        evaluation=draw.uniform(0.25, 1.5),
+        step_s=lambda batch_size: step_s,
+        outside=Outside(
+            draw.choice([1, 5, 10]),
+            draw.uniform(0.05, 0.2),
+            evaluates_every=draw.randint(15, 100),
+            evaluation_steps=draw.uniform(1, 10),
+        ),
+    )
+
+
 def burst_afterwards(draw: random.Random) -> Training:
     """A burst of 6 to 25 % of the budget that first happens after the confirmation."""
     burst = Burst(draw.uniform(0.06, 0.25), draw.randint(210, 300))
@@ -210,6 +263,9 @@ GOAL: dict[str, Family] = {
     "co-tenant": co_tenant,
     "non-monotone": non_monotone,
     "variable length": variable_length,
+    "several steps per line": several_steps_per_line,
+    "memory seen mid-step": seen_mid_step,
+    "epoch with evaluation": epoch_with_evaluation,
 }
 LIMITS: dict[str, Family] = {
     "burst after the confirmation": burst_afterwards,

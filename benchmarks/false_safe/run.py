@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] = ()) -> None:
 def markdown(result: dict[str, Any]) -> str:
     simulated = result["scripted"]
     parts = [
-        f"**Scripted: {_rate(simulated['total'])}**",
+        f"**Scripted: {_rate(simulated['total'])}; "
+        f"{simulated['total']['false_leaks']} false leaks**",
         _table("family", FAMILY_COLUMNS, simulated["goal"]),
         "What no run of finite length can see, because it first happens afterwards:",
         _table("family", LIMIT_COLUMNS, simulated["limits"]),
@@ -57,6 +58,7 @@ FAMILY_COLUMNS = {
     "searches": "searches",
     "recommended": "recommended",
     "false_safe": "failed later",
+    "false_leaks": "false leaks",
     "upper_bound_95": "95 % upper bound",
     "found_over_true": "found / true",
     "probes": "probes",

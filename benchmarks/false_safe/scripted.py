@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.false_safe.families import GOAL, HEADROOM, LIMITS, Family
+from benchmarks.false_safe.outside import OutsideReplay
 from benchmarks.false_safe.rates import upper_bound
 from benchmarks.false_safe.replay import Replay, train
 from benchmarks.false_safe.simulation import Training
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
-from probes.measurement import Measurement, Purpose
+from probes.measurement import Measurement, Purpose, Verdict
 
 START = 8
 LONGER = 10
@@ -37,6 +38,8 @@ class Outcome:
     """What the answer itself takes: its confirmation, and one step that fails above it."""
     failure: str
     """Why the longer run failed; empty if it did not, or if nothing was recommended."""
+    false_leaks: int = 0
+    """Probes that were called a leak although nothing leaks."""
 
     @property
     def found(self) -> float | None:
@@ -46,16 +49,18 @@ class Outcome:
 def search_once(family: Family, seed: str) -> Outcome:
     """Draw a device, search on it, and train with the answer in a fresh process."""
     training = family(random.Random(seed))
-    asked = 0
+    replay = Replay if training.outside is None else OutsideReplay
+    asked, false_leaks = 0, 0
 
     def probe(ask: Ask) -> Measurement:
-        nonlocal asked
+        nonlocal asked, false_leaks
         asked += 1
         plan = CONFIRM_PLAN if ask.purpose is Purpose.CONFIRM else BRACKET_PLAN
-        replay = Replay(
+        measurement = replay(
             training, ask.batch_size, plan, headroom=HEADROOM, seed=f"{seed} probe {asked}"
-        )
-        return replay.run()
+        ).run()
+        false_leaks += measurement.verdict is Verdict.LEAK and training.leak is None
+        return measurement
 
     answer = run_search(MaxBatchSearch(Bounds(), START), probe)
     passing = answer.highest_passing
@@ -71,6 +76,7 @@ def search_once(family: Family, seed: str) -> Outcome:
         answer.samples,
         passing.samples + passing.batch_size if passing else 0,
         failure,
+        false_leaks,
     )
 
 
@@ -104,7 +110,7 @@ def run_all(per_family: int) -> dict[str, Any]:
     return {"goal": goal, "limits": limits, "total": total}
 
 
-COUNTS = ("searches", "recommended", "false_safe")
+COUNTS = ("searches", "recommended", "false_safe", "false_leaks")
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -114,6 +120,7 @@ def summary(outcomes: list[Outcome]) -> dict[str, Any]:
         "searches": len(outcomes),
         "recommended": len(answered),
         "false_safe": len(failed),
+        "false_leaks": sum(o.false_leaks for o in outcomes),
         "upper_bound_95": round(upper_bound(len(failed), len(answered)), 5),
         "found_over_true": _median(o.found for o in answered),
         "probes": _median(o.probes for o in outcomes),

@@ -79,6 +79,23 @@ class Tenant:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """How a training is seen that is a command: by its lines, and by looks at its memory."""
+
+    line_steps: int = 1
+    """Steps per line of output."""
+    look_s: float = 0.05
+    """Time between two looks; up to twice as much, at random."""
+    evaluates_every: int | None = None
+    """Steps between two evaluations, with a checkpoint after each. The first comes before the
+    first step."""
+    evaluation_steps: float = 4.0
+    """Duration of an evaluation, in steps."""
+    exact: bool = True
+    """Whether the kernel keeps a high-water mark that can be reset."""
+
+
+@dataclass(frozen=True)
 class Training:
     """What decides the memory of one workload and config on one device."""
 
@@ -111,6 +128,8 @@ class Training:
     """A factor on the activations of a rare batch that the workload did not put first."""
     outlier_chance: float = 0.0
     step_s: Callable[[int], float] = lambda batch_size: 0.01 + 0.0002 * batch_size
+    outside: Outside | None = None
+    """``None`` for a workload, of which everything is known at the end of each step."""
 
     def needed_bytes(self, batch_size: int) -> float:
         """What a settled run needs, without noise and leak: defines the true edge."""
@@ -138,6 +157,8 @@ class Process:
         self.random = random.Random(seed)
         self.steps = 0
         self.held_bytes = 0
+        self.top_bytes = 0
+        """The most that the last step, evaluation or checkpoint had in use."""
         self.peak_bytes = 0
         """What is reported: the most ever reserved, other tenants' memory included."""
         draw = self.random
@@ -208,6 +229,7 @@ class Process:
             piece = (need - in_use) * self.random.uniform(0.3, 1.0)
             raise OutOfMemoryError(int(max(piece, room - in_use + 2)))
         self._own_peak = max(self._own_peak, need)
+        self.top_bytes = int(need + foreign)
         self._report(foreign)
 
     def _report(self, foreign: float) -> None:
