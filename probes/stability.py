@@ -21,6 +21,8 @@ TOLERANCE = 0.0025
 OWN_GROWTH_BYTES = 1024
 """Per step; torch and the measuring itself leave some 100 to 300 bytes behind each time."""
 CONFIDENCE_Z = 1.96
+EARLY_Z = 3.3
+"""While a run goes on its trend is looked at again and again, and must be more certain to end it."""
 SLOWEST_CREEP_STEPS = 150
 """Growth that is over by then is the allocator's, and not a leak."""
 LOOKAHEAD = 10
@@ -30,14 +32,20 @@ MOST_POINTS = 200
 memory than the step it watches."""
 
 
-def held_growth(held_bytes: Sequence[int], cap_bytes: int | None, peak_bytes: int) -> Growth:
+def held_growth(
+    held_bytes: Sequence[int], cap_bytes: int | None, peak_bytes: int, z: float = CONFIDENCE_Z
+) -> Growth:
     """Trend of memory at step boundaries, ``held_bytes`` with one value per step. Of a long run,
     points at equal distances are taken."""
-    return trend(thinned([*enumerate(held_bytes)]), len(held_bytes), cap_bytes, peak_bytes)
+    return trend(thinned([*enumerate(held_bytes)]), len(held_bytes), cap_bytes, peak_bytes, z)
 
 
 def trend(
-    points: Sequence[Point], steps: int, cap_bytes: int | None = None, peak_bytes: int = 0
+    points: Sequence[Point],
+    steps: int,
+    cap_bytes: int | None = None,
+    peak_bytes: int = 0,
+    z: float = CONFIDENCE_Z,
 ) -> Growth:
     """Slope of memory over steps by Theil-Sen, with Sen's (1968) rank interval.
 
@@ -53,7 +61,7 @@ def trend(
     )
     if not slopes:
         return Growth(0.0, 0.0, 0.0, steps, None)
-    spread = CONFIDENCE_Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    spread = z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     low = slopes[max(0, int((len(slopes) - spread) / 2))]
     high = slopes[min(len(slopes) - 1, int((len(slopes) + spread) / 2) + 1)]
     rate = statistics.median(slopes)

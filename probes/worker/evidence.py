@@ -13,6 +13,8 @@ from probes.formatting import KIB, size_text
 from probes.job import StepPlan
 from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
 from probes.stability import (
+    CONFIDENCE_Z,
+    EARLY_Z,
     HORIZON_STEPS,
     OWN_GROWTH_BYTES,
     TOLERANCE,
@@ -112,7 +114,8 @@ class RunEvidence:
 
         While a run goes on, one that may still level off is not lasting yet.
         """
-        growth = self.growth(cap_bytes, peak_bytes)
+        z = CONFIDENCE_Z if is_over else EARLY_Z
+        growth = held_growth(self._measured_held, cap_bytes, peak_bytes, z)
         if growth.low <= OWN_GROWTH_BYTES:
             return None
         earlier, later = held_halves(self._measured_held)
