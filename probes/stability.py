@@ -22,7 +22,7 @@ OWN_GROWTH_BYTES = 1024
 """Per step; torch and the measuring itself leave some 100 to 300 bytes behind each time."""
 CONFIDENCE_Z = 1.96
 EARLY_Z = 3.3
-"""While a run goes on its trend is looked at again and again, and must be more certain to end it."""
+"""While a run goes on its trend is looked at again and again: to end it, it must be more certain."""
 SLOWEST_CREEP_STEPS = 150
 """Growth that is over by then is the allocator's, and not a leak."""
 LOOKAHEAD = 10

@@ -1,4 +1,4 @@
-"""What a prober of commands does with a probe, on a simulated process that it sees from outside: with
+"""A probe of a command, on a simulated process that is seen from outside: with
 the very same watch and evidence (``probes.black_box``); only the command is made up.
 """
 
