@@ -22,7 +22,7 @@ OWN_GROWTH_BYTES = 1024
 """Per step; torch and the measuring itself leave some 100 to 300 bytes behind each time."""
 CONFIDENCE_Z = 1.96
 EARLY_Z = 3.3
-"""While a run goes on its trend is looked at again and again: to end it, it must be more certain."""
+"""While a run goes on its trend is looked at again and again, so it must be more certain."""
 SLOWEST_CREEP_STEPS = 150
 """Growth that is over by then is the allocator's, and not a leak."""
 LOOKAHEAD = 10
@@ -88,15 +88,15 @@ def thinned(points: Sequence[Point]) -> Sequence[Point]:
     return points[(len(points) - 1) % stride :: stride]
 
 
-def keeps_pace(earlier: Growth, later: Growth) -> bool:
+def keeps_pace(earlier: Growth, later: Growth, accuracy: float = 1.0) -> bool:
     """Whether a growth goes on at its pace rather than levelling off.
 
     A creep that levels off within ``SLOWEST_CREEP_STEPS`` (exponentially: 63 % of it is over by
     then) is slower in the later half of a run by a known factor: 0.9 after 30 steps, 0.5 after 200.
-    A leak is not.
+    A leak is not. ``accuracy`` is the largest factor that the figures can tell from 1.
     """
     steps = earlier.steps + later.steps
-    slowed = math.exp(-steps / (2 * SLOWEST_CREEP_STEPS))
+    slowed = min(accuracy, math.exp(-steps / (2 * SLOWEST_CREEP_STEPS)))
     return 0 < later.bytes_per_step >= slowed * earlier.bytes_per_step
 
 

@@ -29,6 +29,8 @@ LEAST_WINDOWS = 6
 LEAST_STEPS = 30
 STEPS_TO_STOP_AT = 100
 """A run is not ended early for a leak before: a creep that levels off looks alike for long."""
+ACCURACY = 0.75
+"""Of the pace in half of a run: the ends of windows lie a step or so beside those of the steps."""
 FEW_PAIRS = 20
 """One pair of windows in twenty may be out of order in a growth that is certain."""
 
@@ -82,7 +84,8 @@ class OutsideEvidence(RunEvidence):
             series.append(highs)
         for points in series:
             growth = trend(points, self.measured, cap_bytes, peak_bytes)
-            if growth.low > OWN_GROWTH_BYTES and keeps_pace(*halves(points, self.measured)):
+            earlier, later = halves(points, self.measured)
+            if growth.low > OWN_GROWTH_BYTES and keeps_pace(earlier, later, ACCURACY):
                 return growth
         return None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 SPAN_STEPS = 2
 """Between two looks this far apart there is at least one whole step."""
-WINDOW_STEPS = 5
+WINDOW_STEPS = 4
 MOST_WINDOWS = 10
 LOOKS_PER_STEP = 4
 """Looks that follow each other faster are put together."""
