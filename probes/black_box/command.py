@@ -19,7 +19,7 @@ from typing import Any
 
 from probes import levers
 from probes.black_box import config_file, template
-from probes.black_box.launchers import Target, how_to_install, target_of
+from probes.black_box.launchers import LaunchTarget, how_to_install, target_of
 from probes.black_box.steps import DEFAULT_STEP, as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
@@ -84,9 +84,9 @@ class Command:
         return "" if self.shell else template.split(self.template)[0]
 
     @property
-    def target(self) -> Target:
+    def target(self) -> LaunchTarget:
         """What is started in the end; empty with a shell."""
-        return Target() if self.shell else target_of(template.split(self.template))
+        return LaunchTarget() if self.shell else target_of(template.split(self.template))
 
     def check(self) -> None:
         """Everything that can be told without running it. Raises ``InputError``."""

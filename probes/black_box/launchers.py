@@ -24,7 +24,7 @@ _MOST_LAUNCHERS = 8
 
 
 @dataclass(frozen=True)
-class Target:
+class LaunchTarget:
     """What is started in the end. At most one of ``script`` and ``module`` is set."""
 
     script: str = ""
@@ -86,7 +86,7 @@ _MODULE_OPTIONS = {"-m", "--module"}
 _PROGRAM_OPTIONS = {"--no-python", "--no_python"}
 
 
-def target_of(words: Sequence[str]) -> Target:
+def target_of(words: Sequence[str]) -> LaunchTarget:
     """What the words of a command start in the end; an empty target where that cannot be told."""
     python, rest = "", list(words)
     for _ in range(_MOST_LAUNCHERS):
@@ -99,7 +99,7 @@ def target_of(words: Sequence[str]) -> Target:
             launcher = _MODULES.get(rest[0]) if is_module and rest else None
         elif program in _SHELLS:
             rest = _after_options(rest[1:])[1]
-            return Target(script=rest[0] if rest else "")
+            return LaunchTarget(script=rest[0] if rest else "")
         elif program in _LAUNCHERS:
             launcher, is_module = _LAUNCHERS[program], False
             if launcher.is_python and not python:
@@ -115,8 +115,12 @@ def target_of(words: Sequence[str]) -> Target:
             if not is_module and not starts_script:
                 continue
         first = rest[0] if rest else ""
-        return Target(module=first, python=python) if is_module else Target(first, "", python)
-    return Target(python=python)
+        return (
+            LaunchTarget(module=first, python=python)
+            if is_module
+            else LaunchTarget(first, "", python)
+        )
+    return LaunchTarget(python=python)
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
@@ -153,12 +157,12 @@ def how_to_install(program: str) -> str:
     )
 
 
-def _unknown(words: list[str], python: str) -> Target:
+def _unknown(words: list[str], python: str) -> LaunchTarget:
     """A program that is no launcher we know: a script itself, or one that is given a script."""
     if _is_script(words[0]):
-        return Target(words[0], "", python)
+        return LaunchTarget(words[0], "", python)
     scripts = (w for w in words[1:] if w.endswith(".py") and not w.startswith("-"))
-    return Target(next(scripts, ""), "", python)
+    return LaunchTarget(next(scripts, ""), "", python)
 
 
 def _after_python(words: list[str]) -> tuple[bool, list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from probes.black_box import template
 from probes.black_box.command import Command, command_of, module_file
-from probes.black_box.launchers import Target, commands_in, target_of
+from probes.black_box.launchers import LaunchTarget, commands_in, target_of
 from probes.job import WorkloadRef
 from probes.space import dimension_to_dict
 
@@ -85,7 +85,7 @@ def _of_word(folder: Path, word: str) -> set[Path]:
     return {path.resolve()} | beside
 
 
-def _of_target(folder: Path, target: Target) -> set[Path]:
+def _of_target(folder: Path, target: LaunchTarget) -> set[Path]:
     """What a launcher starts: the code below ``folder`` for a module, as Python would find it."""
     if not target.module:
         return _of_word(folder, target.script)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from probes.black_box.discovery import uncounted
-from probes.black_box.discovery.counter import Growth
+from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.shape import NUMBER
 from probes.black_box.discovery.text import BAR, FILE, TIME
 from probes.black_box.discovery.track import Track
@@ -17,7 +17,7 @@ _DETAILS = re.compile(f"[{TIME}{FILE}]")
 
 
 @dataclass(frozen=True)
-class Choice:
+class CounterChoice:
     """The counter that counts optimizer steps."""
 
     example: str
@@ -35,12 +35,12 @@ class Choice:
     """What else it could be, and how to say so; empty where there is no doubt."""
 
     @classmethod
-    def of_lines(cls, example: str, pattern: str) -> Choice:
+    def of_lines(cls, example: str, pattern: str) -> CounterChoice:
         """For lines that hold no counter, each of which is one step."""
         return cls(example, Kind.STEP, 1, 1, pattern)
 
     @classmethod
-    def of_loss_lines(cls, example: str) -> Choice:
+    def of_loss_lines(cls, example: str) -> CounterChoice:
         """For lines that hold nothing but a loss."""
         return cls.of_lines(example, uncounted.pattern_of(example))
 
@@ -66,7 +66,7 @@ def choice_of(
     batch_size: int | None,
     dataset_size: int | None,
     counts_samples: bool | None = None,
-) -> Choice:
+) -> CounterChoice:
     """The choice that a candidate stands for. ``counts_samples``: whether its number counts
     samples, where that is known already."""
     if counts_samples is None:
@@ -79,7 +79,7 @@ def choice_of(
         other = pattern_of(track, 1 if per > 1 else 2)
         now, then = ("samples", "steps") if per > 1 else ("steps", "samples")
         rival = f"The number may also count {then} instead of {now}; if so, give --step '{other}'."
-    return Choice(
+    return CounterChoice(
         example=track.example,
         kind=track.kind,
         stride=max(1, track.growth.stride // per),
@@ -117,7 +117,7 @@ def samples_per_step(
     return (batch_size if track.has_percent else 1), False
 
 
-def step_number(growth: Growth, per: int, restarts: int, value: int, progress: int) -> int:
+def step_number(growth: CounterGrowth, per: int, restarts: int, value: int, progress: int) -> int:
     """The number of a step since the start of training, across epochs."""
     if per == 1:
         return growth.first + progress

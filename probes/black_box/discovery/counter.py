@@ -7,7 +7,7 @@ from collections import Counter as Tally
 RECENT = 6
 
 
-class Growth:
+class CounterGrowth:
     """Follows one number. It may start again with each epoch, and several ranks may print it."""
 
     def __init__(self, total: int | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from probes.black_box.discovery.choice import Choice, shortened
+from probes.black_box.discovery.choice import CounterChoice, shortened
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.shape import Line
+from probes.black_box.discovery.shape import OutputLine
 
 MOST_KEPT = 50
 SHOWN = 5
@@ -22,7 +22,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def keep(self, line: Line, raw: str) -> None:
+    def keep(self, line: OutputLine, raw: str) -> None:
         if line.slots and (line.slots[0].prefix in self._lines or len(self) < MOST_KEPT):
             self._lines[line.slots[0].prefix] = raw.strip()
 
@@ -30,7 +30,7 @@ class Examples:
         """The last of them that tells a loss; empty without one."""
         return next((text for text in reversed(self._lines.values()) if loss_in(text)), "")
 
-    def explanation(self, lines: int, likely: Choice | None) -> str:
+    def explanation(self, lines: int, likely: CounterChoice | None) -> str:
         """What was seen in this many lines, what is the likeliest step, and what to add."""
         shown = [shortened(text) for text in list(self._lines.values())[-SHOWN:]]
         words = f"{lines:,} lines were printed, and none of them was recognised as a step."

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from probes.black_box.discovery.choice import Choice, choice_of, step_number
+from probes.black_box.discovery.choice import CounterChoice, choice_of, step_number
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.shape import Line, LineReader, Slot
+from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
 from probes.black_box.discovery.uncounted import UncountedLines
 from probes.black_box.discovery.vocabulary import (
@@ -38,7 +38,7 @@ _ANNOUNCED = re.compile(
 
 
 @dataclass(frozen=True)
-class Step:
+class FoundStep:
     """A line that tells that steps have ended."""
 
     at_s: float
@@ -71,7 +71,7 @@ class StepFinder:
         self._earlier = earlier
         self.batch_size = batch_size
         self.dataset_size = dataset_size
-        self.choice: Choice | None = None
+        self.choice: CounterChoice | None = None
         self.revision = 0
         self.lines = 0
         self._reader = LineReader()
@@ -89,7 +89,7 @@ class StepFinder:
         self._loss_lines = 0
         self._examples = Examples()
 
-    def read(self, raw: str, at_s: float) -> list[Step]:
+    def read(self, raw: str, at_s: float) -> list[FoundStep]:
         """The steps that this line tells of. With the line that decides, also those before it."""
         self.lines += 1
         if self._is_marked or "tonnage step" in raw.lower():
@@ -118,7 +118,7 @@ class StepFinder:
     def _is_settled(self) -> bool:
         return self._chosen is not None and self._chosen.growth.lines >= SETTLED_LINES
 
-    def _read_known(self, chosen: Track, raw: str, value: int, at_s: float) -> list[Step]:
+    def _read_known(self, chosen: Track, raw: str, value: int, at_s: float) -> list[FoundStep]:
         """As ``_read_fully``, for a line in which only the chosen number matters."""
         found = loss_in(raw)
         if found is not None:
@@ -128,7 +128,7 @@ class StepFinder:
         self._is_evaluating = False
         return [self._step(chosen, chosen.saw(at_s, self._loss))] if moved else []
 
-    def _read_fully(self, raw: str, at_s: float) -> list[Step]:
+    def _read_fully(self, raw: str, at_s: float) -> list[FoundStep]:
         line = self._reader.read(raw)
         if self._chosen is None:
             self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
@@ -141,7 +141,7 @@ class StepFinder:
         if found is not None and (moved or line.is_row or not self._is_evaluating):
             self._loss = found[1]
             self._loss_lines += 1
-        steps: list[Step] = []
+        steps: list[FoundStep] = []
         for track in moved:
             sighting = track.saw(at_s, self._loss)
             if track is self._chosen:
@@ -153,27 +153,29 @@ class StepFinder:
             return self._read_uncounted(line, raw, at_s, found[1])
         return steps
 
-    def _read_marked(self, raw: str, at_s: float) -> list[Step]:
+    def _read_marked(self, raw: str, at_s: float) -> list[FoundStep]:
         """``tonnage step`` is said for us; nothing else counts once it was seen."""
         if not _MARKER.search(raw):
             return []
         if not self._is_marked:
             self._is_marked = True
             self._chosen = None
-            self._decide(Choice.of_lines(raw.strip(), "tonnage step"))
+            self._decide(CounterChoice.of_lines(raw.strip(), "tonnage step"))
         found = loss_in(raw)
-        return [Step(at_s, None, found[1] if found else None)]
+        return [FoundStep(at_s, None, found[1] if found else None)]
 
-    def _read_uncounted(self, line: Line, raw: str, at_s: float, loss: float) -> list[Step]:
+    def _read_uncounted(
+        self, line: OutputLine, raw: str, at_s: float, loss: float
+    ) -> list[FoundStep]:
         tracks = self._tracks.values()
         grows = any(t is not None and t.growth.ups and t.growth.is_monotone for t in tracks)
         was_free = self._uncounted.shape is None
         found = self._uncounted.add(line, at_s, loss, is_free=not grows)
         if found and was_free:
-            self._decide(Choice.of_loss_lines(raw.strip()))
-        return [Step(time_s, None, value) for time_s, value in found]
+            self._decide(CounterChoice.of_loss_lines(raw.strip()))
+        return [FoundStep(time_s, None, value) for time_s, value in found]
 
-    def _note_section(self, line: Line) -> None:
+    def _note_section(self, line: OutputLine) -> None:
         """A line such as "validation" says what the lines below it are about."""
         if line.slots or len(line.text) > LONGEST_HEADING or _DIGIT.search(line.text):
             return
@@ -183,7 +185,7 @@ class StepFinder:
         elif is_evaluation(words):
             self._is_evaluating = True
 
-    def _follow(self, line: Line, raw: str, found: tuple[str, float] | None) -> list[Track]:
+    def _follow(self, line: OutputLine, raw: str, found: tuple[str, float] | None) -> list[Track]:
         """The candidates whose numbers have moved with this line."""
         moved: list[Track] = []
         self._is_alive = False
@@ -213,7 +215,7 @@ class StepFinder:
                 moved.append(track)
         return moved
 
-    def _new_track(self, slot: Slot, line: Line, raw: str) -> Track | None:
+    def _new_track(self, slot: Slot, line: OutputLine, raw: str) -> Track | None:
         track = track_of(slot, line, raw, is_announced=self._is_announced)
         if track is not None and self._chosen is not None:
             track.rival_progress = self._chosen.growth.progress
@@ -262,7 +264,7 @@ class StepFinder:
             abs(moved - track.growth.progress) <= slack and moved > 0
         )
 
-    def _choose(self, track: Track) -> list[Step]:
+    def _choose(self, track: Track) -> list[FoundStep]:
         self._chosen = track
         counts_samples = self._knows_samples(track)
         self._decide(choice_of(track, self.batch_size, self.dataset_size, counts_samples))
@@ -274,20 +276,20 @@ class StepFinder:
     def _knows_samples(self, track: Track) -> bool | None:
         return None if self._earlier is None else self._earlier.counts_samples_in(track)
 
-    def _decide(self, choice: Choice) -> None:
+    def _decide(self, choice: CounterChoice) -> None:
         self.choice = choice
         self.revision += 1
         self._examples = Examples()
         self._known = KnownLines()
 
-    def _step(self, track: Track, seen: Sighting) -> Step:
+    def _step(self, track: Track, seen: Sighting) -> FoundStep:
         assert self.choice is not None
         per = self.choice.samples_per_step
         if track.growth.ups in REFRESHED_AT:
             self.choice = replace(self.choice, stride=max(1, track.growth.stride // per))
         self._loss = None
         number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
-        return Step(seen.at_s, number, seen.loss)
+        return FoundStep(seen.at_s, number, seen.loss)
 
     @property
     def learned(self) -> EarlierRun | None:
@@ -305,7 +307,7 @@ class StepFinder:
         step was found."""
         return self._examples.explanation(self.lines, self.likeliest())
 
-    def likeliest(self) -> Choice | None:
+    def likeliest(self) -> CounterChoice | None:
         """The best candidate so far, whether or not enough was seen of it."""
         tracks = [
             track
@@ -320,7 +322,7 @@ class StepFinder:
                 best = max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))
                 return choice_of(best, self.batch_size, self.dataset_size)
         example = self._examples.with_loss()
-        return Choice.of_loss_lines(example) if example else None
+        return CounterChoice.of_loss_lines(example) if example else None
 
 
 def _is_step_of(track: Track, chosen: Track) -> bool:

@@ -50,7 +50,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Line:
+class OutputLine:
     """A line of output as numbers with words between them."""
 
     text: str
@@ -70,7 +70,7 @@ class LineReader:
     def __init__(self) -> None:
         self._heading: list[str] = []
 
-    def read(self, raw: str) -> Line:
+    def read(self, raw: str) -> OutputLine:
         rank = ""
         if "rank" in raw or "Rank" in raw or "pid=" in raw or "[default" in raw:
             match = _RANK.search(raw[:200])
@@ -87,9 +87,9 @@ class LineReader:
             fields = text.split()
             if len(fields) == len(self._heading):
                 return self._row(fields, text, rank)
-        return Line(text, rank, slots)
+        return OutputLine(text, rank, slots)
 
-    def _row(self, fields: list[str], text: str, rank: str) -> Line:
+    def _row(self, fields: list[str], text: str, rank: str) -> OutputLine:
         """A row of a table, its cells named by the last heading of as many words."""
         is_named = len(self._heading) == len(fields)
         names = self._heading if is_named else [""] * len(fields)
@@ -102,7 +102,7 @@ class LineReader:
                 slots.append(Slot(prefix, int(cell), name, None, "", False, start, at))
             elif loss is None and name:
                 loss = loss_in(f"{name}: {cell}")
-        return Line(text, rank, slots, True, loss)
+        return OutputLine(text, rank, slots, True, loss)
 
     def _slots(self, text: str) -> tuple[list[Slot], bool]:
         """The whole numbers of a line; whether it holds nothing but numbers."""

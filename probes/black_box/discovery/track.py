@@ -6,8 +6,8 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
-from probes.black_box.discovery.counter import Growth
-from probes.black_box.discovery.shape import NUMBER, Line, Slot, rate_unit
+from probes.black_box.discovery.counter import CounterGrowth
+from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot, rate_unit
 from probes.black_box.discovery.vocabulary import (
     SIZE_UNITS,
     STEP_RATES,
@@ -77,7 +77,7 @@ class Track:
     example: str
     lead: str
     """The example up to the number, without times, bars and files."""
-    growth: Growth
+    growth: CounterGrowth
     is_in_braces: bool = False
     is_decimal: bool = False
     """It was written with a decimal point: ``2.00``."""
@@ -97,14 +97,14 @@ class Track:
     """Where the choice of that time stood when this number was first seen."""
     _tail: str | None = None
 
-    def is_about_evaluation(self, line: Line, slot: Slot) -> bool:
+    def is_about_evaluation(self, line: OutputLine, slot: Slot) -> bool:
         """Whether a line gives an evaluation's result after this step: ``step 50, val 0.3``."""
         if self.kind is Kind.EPOCH or slot.is_bar:
             return False
         words = words_of(line.text[slot.end :])
         return is_evaluation(words) and not is_training(words)
 
-    def look(self, line: Line, slot: Slot, loss: tuple[str, float] | None) -> None:
+    def look(self, line: OutputLine, slot: Slot, loss: tuple[str, float] | None) -> None:
         """Collect evidence from one of its first lines."""
         after = line.text[slot.end :]
         tail = NUMBER.sub("#", "".join(after.split()))
@@ -197,7 +197,7 @@ class Track:
         )
 
 
-def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track | None:
+def track_of(slot: Slot, line: OutputLine, raw: str, *, is_announced: bool) -> Track | None:
     """A candidate for this number; ``None`` for one that cannot count steps, by its words."""
     kind = kind_of(slot.name)
     lead = line.text[: slot.start]
@@ -238,7 +238,7 @@ def track_of(slot: Slot, line: Line, raw: str, *, is_announced: bool) -> Track |
         any(kind_of(word) is Kind.EPOCH for word in lead_words),
         raw.strip(),
         lead,
-        Growth(slot.total),
+        CounterGrowth(slot.total),
         in_braces,
         "." in line.text[slot.start : slot.end],
         line.is_row,

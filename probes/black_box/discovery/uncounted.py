@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.shape import NUMBER, Line
+from probes.black_box.discovery.shape import NUMBER, OutputLine
 from probes.black_box.discovery.text import BAR
 
 LINES_NEEDED = 6
@@ -18,7 +18,7 @@ class UncountedLines:
         self._times: dict[str, list[tuple[float, float]]] = {}
 
     def add(
-        self, line: Line, at_s: float, loss: float, *, is_free: bool
+        self, line: OutputLine, at_s: float, loss: float, *, is_free: bool
     ) -> list[tuple[float, float]]:
         """Times (s) and losses of the steps that this line tells of; with the line that decides
         also those before it.

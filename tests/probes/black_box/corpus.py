@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.black_box.discovery.earlier import EarlierRun
-from probes.black_box.discovery.finder import Step, StepFinder
+from probes.black_box.discovery.finder import FoundStep, StepFinder
 from probes.black_box.discovery.text import LineSplitter
 
 LOGS = Path(__file__).parents[1] / "corpus" / "logs"
@@ -53,7 +53,7 @@ class Reading:
     """What the finder made of a log."""
 
     finder: StepFinder
-    steps: list[Step]
+    steps: list[FoundStep]
     """Since the last revision. ``at_s`` tells the line."""
     decided_at: int
     """The line with which the last choice was made; 0 without one."""
@@ -71,7 +71,7 @@ def read(
     earlier: EarlierRun | None = None,
 ) -> Reading:
     finder = StepFinder(batch_size, dataset_size, earlier)
-    steps: list[Step] = []
+    steps: list[FoundStep] = []
     revision = decided_at = 0
     for number, line in enumerate(lines, 1):
         found = finder.read(line, number * SECONDS_PER_LINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
-from probes.black_box.launchers import Target, commands_in, how_to_install, target_of
+from probes.black_box.launchers import LaunchTarget, commands_in, how_to_install, target_of
 from probes.black_box.sources import describe
 from probes.errors import InputError
 
@@ -65,18 +65,18 @@ def test_the_module_behind_a_launcher(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "target"),
     [
-        ("bash -x jobs/train.sh 8", Target("jobs/train.sh")),
-        ("bash -e -o pipefail train.sh", Target("train.sh")),
-        ("./train.sh 8", Target("./train.sh")),
-        ("bash -c 'python train.py'", Target()),
-        ("python -c 'import x'", Target(python="python")),
-        ("./trainer 8", Target()),
-        ("accelerate config", Target(python="accelerate")),
-        ("uv sync", Target(python=".venv/bin/python")),
-        ("torchrun", Target(python="torchrun")),
+        ("bash -x jobs/train.sh 8", LaunchTarget("jobs/train.sh")),
+        ("bash -e -o pipefail train.sh", LaunchTarget("train.sh")),
+        ("./train.sh 8", LaunchTarget("./train.sh")),
+        ("bash -c 'python train.py'", LaunchTarget()),
+        ("python -c 'import x'", LaunchTarget(python="python")),
+        ("./trainer 8", LaunchTarget()),
+        ("accelerate config", LaunchTarget(python="accelerate")),
+        ("uv sync", LaunchTarget(python=".venv/bin/python")),
+        ("torchrun", LaunchTarget(python="torchrun")),
     ],
 )
-def test_other_programs(command: str, target: Target) -> None:
+def test_other_programs(command: str, target: LaunchTarget) -> None:
     assert target_of(shlex.split(command)) == target
 
 
