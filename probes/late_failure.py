@@ -18,7 +18,7 @@ from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 
 LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
 WIDER = 4
-"""Each further late failure near the edge goes so many times further down."""
+"""Each further late failure near the edge multiplies the distance downwards by this."""
 
 
 def is_late(failed: Measurement) -> bool:

@@ -134,7 +134,7 @@ def _stored(database: Database, wanted: RunQuestion) -> Recommendation | None:
 
 
 def _last_known(wanted: RunQuestion) -> Recommendation | None:
-    """Of any age: a warning says that it is used."""
+    """An answer of any age: a warning says that it is used."""
     try:
         return Recommendation.from_dict(kept(LAST_KNOWN, _key(wanted), longest_s=math.inf) or {})
     except (ValueError, TypeError):

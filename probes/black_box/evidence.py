@@ -30,7 +30,7 @@ LEAST_STEPS = 30
 STEPS_TO_STOP_AT = 100
 """A run is not ended early for a leak before: a creep that levels off looks alike for long."""
 ACCURACY = 0.75
-"""Of the pace in half of a run: the ends of windows lie a step or so beside those of the steps."""
+"""Accuracy of the pace in half a run: windows end about a step away from where steps end."""
 FEW_PAIRS = 20
 """One pair of windows in twenty may be out of order in a growth that is certain."""
 

@@ -143,7 +143,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
 
 
 def how_to_install(program: str) -> str:
-    """What to do where a launcher is missing; empty for a program that is none."""
+    """What to do when a launcher is missing; empty for a program that is not a launcher."""
     launcher = _LAUNCHERS.get(PurePath(program).name)
     if launcher is None or not launcher.package:
         return ""

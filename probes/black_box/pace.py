@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from probes.timeouts import STEP_PATIENCE, ExpectedStep, Timeouts
 
 START_PATIENCE = 3
-"""A command may take so many times as long as before until its first step is seen."""
+"""Until its first step is seen, a command may take this multiple of the time it took before."""
 EVALUATION_PATIENCE = 20
 """Between two steps a command may evaluate: it gets this multiple of the limit for a step."""
 

@@ -129,7 +129,7 @@ class CommandRun:
         self.on_progress = on_progress
         self.usual = usual
         self.pace = Pace()
-        """Of this run."""
+        """The one of this run."""
         self.clock = StepClock()
         self._signs = 0
         self.was_printing = False

@@ -42,7 +42,7 @@ class StepWatch:
         return self.is_warm and self.evidence.measured >= self.plan.measure_steps
 
     def begin(self, first_steps: int = 1) -> None:
-        """The first sign: so many steps have ended, and nobody knows when they began."""
+        """The first sign: ``first_steps`` steps have ended, and nobody knows when they began."""
         self.evidence.attempted += first_steps
 
     def see(self, look: Look) -> None:

@@ -71,7 +71,7 @@ def idle_heap_bytes() -> int:
     return int(mallinfo2().fordblks) if mallinfo2 is not None else 0
 
 
-@functools.cache  # a library that is opened anew at every step would be a leak itself
+@functools.cache  # opening the library at every step would be a leak itself
 def _mallinfo2() -> Callable[[], MallocInfo] | None:
     mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None) if knows_heap() else None
     if mallinfo2 is not None:

@@ -10,7 +10,7 @@ from probes.worker.evidence import RunEvidence
 LITTLE_ROOM = 0.01
 """Share of the cap."""
 LASTING_STEPS = 100
-"""Fragmentation of batches that vary was seen to go on for about so many steps (ViSNet)."""
+"""Fragmentation by batches that vary was seen to go on for about this many steps (ViSNet)."""
 
 
 def should_last(evidence: RunEvidence, cap: MemoryCap, peak_bytes: int) -> bool:
