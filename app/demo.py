@@ -122,7 +122,7 @@ def closing(document: dict[str, Any]) -> list[str]:
     else:
         uses = uses_text(model["share_of_window"], model["share_of_memory"])
         lines.append(
-            f"3. The largest model that fits: {config_text(model['config'])} with batch "
+            f"3. The largest one confirmed to fit: {config_text(model['config'])} with batch "
             f"{model['batch_size']}, {model['parameters'] / document['parameters']:.0f} times the "
             f"parameters, {duration_text(model['cycle_time_s']['mean'])} per cycle. It uses {uses}."
         )

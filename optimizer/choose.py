@@ -233,8 +233,9 @@ def most_capable_text(selection: Selection, budget: Budget) -> list[str]:
     cycle = cycle_time_s(other.step_time, budget.cycle_batches)
     uses = uses_text(share_of_window(other.step_time, budget), share_of_memory(other.run))
     return [
-        f"The most capable model that fits the window is {config_text(other.run.config)} with "
-        f"batch {other.run.batch_size}: {_times(other.parameters / (best.parameters or 1))} the "
+        "The most capable model confirmed to fit the window is "
+        f"{config_text(other.run.config)} with batch {other.run.batch_size}: "
+        f"{_times(other.parameters / (best.parameters or 1))} the "
         f"parameters, {rate(other.throughput_samples_per_s)}, {duration_text(cycle['mean'])} per "
         f"cycle. It uses {uses}."
     ]
