@@ -81,12 +81,15 @@ class Prober:
 
     def estimate(self, job: ProbeJob, ceiling: int) -> Prior:
         """The analytic prior of the job's config (its batch size does not matter). Never raises
-        for a config that cannot be estimated: the prior then has no points, and says why."""
+        for a config that cannot be estimated: the prior then has no points, and says why.
+
+        It is waited for no longer than for a step: all that it can save is a short probe."""
         if commands.is_command(job.workload):
             return Prior(reason="the memory of a command cannot be estimated from its code")
         worker = self._ready(worker_environment(job.device.partition(":")[0]))
         asked = {"kind": "estimate", "job": job.to_dict(), "ceiling": ceiling}
-        reply = self._request(worker, asked)
+        most_s = min(self.timeouts.startup_s, self.timeouts.step_s)
+        reply = self._request(worker, asked, timeouts=replace(self.timeouts, startup_s=most_s))
         if reply.result is None or "prior" not in reply.result:
             ended = reply.timed_out or f"ended with status {reply.returncode}"
             return Prior(reason=f"the worker {ended}", wall_s=reply.wall_s)
@@ -155,15 +158,17 @@ class Prober:
         job: dict[str, Any],
         on_progress: Progress | None = None,
         expected: ExpectedStep | None = None,
+        timeouts: Timeouts | None = None,
     ) -> WorkerReply:
         """The worker's reply; the worker is ended if it is used up, or if we are interrupted."""
+        timeouts = timeouts or self.timeouts
         reusable = False
         try:
-            reply = worker.request(job, self.timeouts, on_progress, expected)
+            reply = worker.request(job, timeouts, on_progress, expected)
             if reply.never_began:  # somebody ended the worker between two jobs
                 self.close()
                 worker = self._started(self._environment)
-                reply = worker.request(job, self.timeouts, on_progress, expected)
+                reply = worker.request(job, timeouts, on_progress, expected)
             reusable = reply.reusable
         finally:
             if not reusable:

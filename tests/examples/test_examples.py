@@ -145,8 +145,7 @@ def test_measure_export_train_and_check(name: str, run: Run, folder: Path) -> No
     if name == "argparse":
         warned = run("tonnage", "export", "latest", "--to", "args")
         assert warned.stdout == text
-        assert "does not hold here any more" in warned.stderr
-        assert "-> 9.9.9" in warned.stderr
+        assert "torch" in warned.stderr and "-> 9.9.9" in warned.stderr
         assert run("tonnage", "export", "latest", "--to", "args", "--no-check").stderr == ""
 
 
