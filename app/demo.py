@@ -34,7 +34,7 @@ LEAST_ROOM = 1.5
 """The longest step that the window allows is the one that the smallest model needs for a batch of
 ``TRIED_BATCH`` here, and at least ``LEAST_ROOM`` times its step for one molecule. So time limits
 deep models and memory limits wide ones, on a slow machine as on a quick one."""
-TIMEOUT_MIN = 1.5
+TIMEOUT_MIN = 1.2
 """No config is begun after that, so that the demo ends on a busy machine too."""
 ACCEPT = "--accept-disturbed"
 ONCE = {"TONNAGE_PROBE__REPEATS_WHEN_DISTURBED": "0"}
