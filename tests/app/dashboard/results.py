@@ -69,7 +69,7 @@ MOST_CAPABLE = {
     "limit_bytes": 2 * GIB,
     "share_of_window": 0.96,
     "share_of_memory": 0.5,
-    "trade": "80 × the parameters for 0.25 × the throughput.",
+    "trade": "layers=8, batch 64: 80 × the parameters for 0.25 × the throughput.",
     "evidence": {"highest_passing": confirmed(64, OTHER, parameters=99_000).to_dict()},
 }
 
