@@ -49,6 +49,7 @@ class StepReader:
         self._splitters: dict[str, LineSplitter] = {}
         self._finder = StepFinder(batch_size, dataset_size, earlier)
         self._batch_size = batch_size
+        self._is_known = earlier is not None
         self._first_line_s: float | None = None
         self._is_told = False
         self.last_output_s: float | None = None
@@ -110,8 +111,9 @@ class StepReader:
         return self._finder.explanation()
 
     def overdue(self, now_s: float) -> str:
-        """The explanation, once, when output has flowed for 15 s and is not understood."""
-        if self._is_told or self._first_line_s is None:
+        """The explanation, once, when output has flowed for 15 s and is not understood. An earlier
+        run that was understood needs none: its next lines come later where batches are larger."""
+        if self._is_told or self._first_line_s is None or self._is_known:
             return ""
         if now_s - self._first_line_s < UNDERSTOOD_WITHIN_S:
             return ""

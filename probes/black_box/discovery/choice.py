@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from probes.black_box.discovery import uncounted
 from probes.black_box.discovery.counter import CounterGrowth
-from probes.black_box.discovery.shape import NUMBER
+from probes.black_box.discovery.shape import DURATION, NUMBER
 from probes.black_box.discovery.text import BAR, FILE, TIME
 from probes.black_box.discovery.track import Track
 from probes.black_box.discovery.vocabulary import Kind
@@ -48,7 +48,10 @@ class CounterChoice:
     def description(self) -> str:
         """One sentence for people."""
         if self.kind is Kind.EPOCH:
-            rhythm = "one line per epoch, which counts as one step"
+            rhythm = (
+                "one line per epoch, which counts as one step (if an epoch has several, let the "
+                "program print a line after each)"
+            )
         elif self.samples_per_step > 1:
             rhythm = f"which count samples, {self.samples_per_step:,} per step"
         elif self.is_bar:
@@ -147,7 +150,8 @@ def pattern_of(track: Track, per: int) -> str:
     at = 0
     for match in NUMBER.finditer(cut):
         parts += [_literal(cut[at : match.start()]), r"[-+.\d]\S*?"]
-        at = match.end()
+        unit = DURATION.match(cut, match.end())  # whose unit may change
+        at = unit.end() if unit else match.end()
     parts.append(_literal(cut[at:]))
     pattern = "".join(parts)
     group = "samples" if per > 1 else "step"
@@ -158,6 +162,8 @@ def pattern_of(track: Track, per: int) -> str:
     name = re.escape(track.slot.name)
     if name and not re.search(name, track.lead) and re.search(rf"\d\s*{name}", track.example):
         pattern += rf"\s*{name}"
+    if track.kind is Kind.BARE and track.is_table:
+        pattern += r"(?:[^\w.]+[-+]?[.\d]\S*)+\s*$"
     if track.loss_name:
         pattern += rf"(?:.*?\b{re.escape(track.loss_name)}\W{{0,6}}(?P<loss>[-+.\w]+))?"
     return pattern

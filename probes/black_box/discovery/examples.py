@@ -6,11 +6,14 @@ import re
 
 from probes.black_box.discovery.choice import CounterChoice, shortened
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.shape import OutputLine
+from probes.black_box.discovery.shape import NUMBER, OutputLine
 
 MOST_KEPT = 50
 SHOWN = 5
 _FRACTION_OF_EPOCH = re.compile(r"\bepoch\W{0,6}\d+\.\d", re.IGNORECASE)
+_NOISE = re.compile(r"^\s*File \".*\", line \d+|\b\w*Warning: ")
+"""A line of a traceback or a warning, whose numbers are places in source files."""
+_TRACEBACK_FILE = re.compile(r"^\s*File \"")
 
 
 class Examples:
@@ -18,37 +21,74 @@ class Examples:
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
+        self._last: list[str] = []
+        """The last lines, with or without numbers."""
+        self._is_source = False
+        """The last line named a source file, so that the next one quotes it."""
 
     def __len__(self) -> int:
         return len(self._lines)
 
     def keep(self, line: OutputLine, raw: str) -> None:
-        if line.slots and (line.slots[0].prefix in self._lines or len(self) < MOST_KEPT):
-            self._lines[line.slots[0].prefix] = raw.strip()
+        self._last = [*self._last[1 - SHOWN :], raw.strip()]
+        is_source, self._is_source = self._is_source, bool(_TRACEBACK_FILE.match(raw))
+        if is_source or _NOISE.search(raw):
+            return
+        kind = line.slots[0].prefix if line.slots else _without_numbers(line.text)
+        if (line.slots or kind) and (kind in self._lines or len(self) < MOST_KEPT):
+            self._lines[kind] = raw.strip()
 
     def with_loss(self) -> str:
         """The last of them that tells a loss; empty without one."""
         return next((text for text in reversed(self._lines.values()) if loss_in(text)), "")
 
-    def explanation(self, lines: int, likely: CounterChoice | None) -> str:
-        """What was seen in this many lines, what is the likeliest step, and what to add."""
+    def explanation(self, lines: int, likely: CounterChoice | None, *, is_near: bool) -> str:
+        """What was seen in this many lines, what is the likeliest step, and what to add.
+
+        ``is_near``: the likeliest is as good as certain, and more such lines will decide it.
+        """
+        words = f"{_count(lines)} printed"
+        if likely is not None and is_near:
+            return (
+                f"{words}. Lines like `{shortened(likely.example)}` seem to count steps; one or "
+                "two more of them will show it. To save the wait, add "
+                f"--step '{likely.pattern}'."
+            )
+        neither = "it was not" if lines == 1 else "none of them was"
+        words += f", and {neither} recognised as a step."
         shown = [shortened(text) for text in list(self._lines.values())[-SHOWN:]]
-        words = f"{lines:,} lines were printed, and none of them was recognised as a step."
         if shown:
             words += "\nLines with numbers:\n" + "\n".join(f"  {text}" for text in shown)
-        if likely is not None and _FRACTION_OF_EPOCH.search(likely.example):
-            return (
-                f"{words}\nLines like `{shortened(likely.example)}` tell a fraction of an epoch "
-                "and no step. Let the program print the step's number or its progress bar "
-                "(transformers: --disable_tqdm False), or let it print such a line after each "
-                f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
-            )
-        if likely is not None:
-            return (
-                f"{words}\nThe likeliest are lines like `{shortened(likely.example)}`. If they "
-                f"count steps, add --step '{likely.pattern}'."
-            )
+        elif self._last:
+            last = "\n".join(f"  {shortened(text)}" for text in self._last)
+            words += f"\nNo line tells of a step. The last ones:\n{last}"
+        return f"{words}\n{_advice(likely)}"
+
+
+def _advice(likely: CounterChoice | None) -> str:
+    if likely is not None and _FRACTION_OF_EPOCH.search(likely.example):
         return (
-            f'{words}\nPrint a line after each optimizer step, print("tonnage step", flush=True), '
-            r"or say how the script's own lines look: --step 'iter (?P<step>\d+)'."
+            f"Lines like `{shortened(likely.example)}` tell a fraction of an epoch "
+            "and no step. Let the program print the step's number or its progress bar "
+            "(transformers: --disable_tqdm False), or let it print such a line after each "
+            f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
         )
+    if likely is not None:
+        return (
+            f"The likeliest are lines like `{shortened(likely.example)}`. If they "
+            f"count steps, add --step '{likely.pattern}'."
+        )
+    return (
+        'Print a line after each optimizer step, print("tonnage step", flush=True), '
+        r"or say how the script's own lines look: --step 'iter (?P<step>\d+)'."
+    )
+
+
+def _count(lines: int) -> str:
+    return "1 line was" if lines == 1 else f"{lines:,} lines were"
+
+
+def _without_numbers(text: str) -> str:
+    """The line with its numbers replaced; empty without any."""
+    kind = NUMBER.sub("#", "".join(text.split()))
+    return kind if "#" in kind else ""

@@ -217,8 +217,9 @@ class StepFinder:
 
     def _new_track(self, slot: Slot, line: OutputLine, raw: str) -> Track | None:
         track = track_of(slot, line, raw, is_announced=self._is_announced)
-        if track is not None and self._chosen is not None:
-            track.rival_progress = self._chosen.growth.progress
+        if track is not None:
+            chosen = self._chosen
+            track.rival_progress = chosen.growth.progress if chosen else self._uncounted.count
         return track
 
     def _make_room(self) -> None:
@@ -248,7 +249,7 @@ class StepFinder:
         if not track.is_ready(self.batch_size):
             return False
         if chosen is None:
-            return True
+            return not self._uncounted.counts_like(track.growth.progress, track.rival_progress)
         if track.rank != chosen.rank:
             return False
         if track.score >= chosen.score + CLEARLY_BETTER or _is_step_of(track, chosen):
@@ -305,10 +306,19 @@ class StepFinder:
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no
         step was found."""
-        return self._examples.explanation(self.lines, self.likeliest())
+        track = self._likeliest_track()
+        is_near = track is not None and track.is_near
+        return self._examples.explanation(self.lines, self.likeliest(), is_near=is_near)
 
     def likeliest(self) -> CounterChoice | None:
         """The best candidate so far, whether or not enough was seen of it."""
+        track = self._likeliest_track()
+        if track is not None:
+            return choice_of(track, self.batch_size, self.dataset_size)
+        example = self._examples.with_loss()
+        return CounterChoice.of_loss_lines(example) if example else None
+
+    def _likeliest_track(self) -> Track | None:
         tracks = [
             track
             for track in self._tracks.values()
@@ -319,10 +329,8 @@ class StepFinder:
             [t for t in tracks if t.has_loss],  # one line so far
         ):
             if fitting:
-                best = max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))
-                return choice_of(best, self.batch_size, self.dataset_size)
-        example = self._examples.with_loss()
-        return CounterChoice.of_loss_lines(example) if example else None
+                return max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))
+        return None
 
 
 def _is_step_of(track: Track, chosen: Track) -> bool:

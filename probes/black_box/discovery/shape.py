@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.text import BAR, without_details
+from probes.black_box.discovery.text import BAR, TIME, without_details
 
 NUMBER = re.compile(
     r"\d(?:(?<![\w.]\d)|(?<=(?:[Ss]tep|[Ii]ter|poch|atch)\d))"
@@ -22,6 +22,8 @@ _RANK = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z_/. -]*$")
 _UNIT = re.compile(r"[A-Za-z]+")
+DURATION = re.compile(r"(?:ms|s|m|h)(?![A-Za-z/])")
+"""The unit of a duration. ``70ms`` and ``1s70ms`` (see ``text.TIME``) are the same kind of text."""
 _WORD_AFTER = re.compile(r" ?(batch(?:es)?|steps?|iter(?:s|ations?)?|updates?)\b", re.IGNORECASE)
 _RATE = re.compile(r"[\d.?]+\s?([A-Za-z]*)/(?:s|sec)\b|[\d.]+\s?s/([A-Za-z]+)")
 _HEADING = re.compile(r"[#\s|]*[A-Za-z_][\w/.]*(?:(?:\s*[,;|\t]\s*|\s+)[A-Za-z_][\w/.]*)+[\s|]*")
@@ -115,6 +117,8 @@ class LineReader:
             start = match.start()
             piece = text[end:start]
             compact = "".join(piece.split())
+            if prefix.endswith("#") and (duration := DURATION.match(compact)):
+                prefix, compact = prefix[:-1] + TIME, compact[duration.end() :]
             if _SIGN.search(piece):
                 compact = compact[:-1]
             has_words = has_words or bool(compact)

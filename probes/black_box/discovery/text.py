@@ -32,7 +32,7 @@ _TIMES = re.compile(
     r"|\d[/-][0-3]\d(?:[/-]\d\d(?:\d\d)?)?[ T]+\d\d:\d\d:\d\d(?:[.,]\d+)?"
     r"|\d* ?d(?:ays?)?,? \d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
     r"|\d{0,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
-    r"|\d*h ?\d+m(?: ?\d+s)?\b|\d*m ?\d+s\b)"
+    r"|\d*h ?\d+m(?: ?\d+s)?\b|\d*m ?\d+s\b|\d*s\d+ms\b)"
 )
 _FILES = re.compile(
     r"(?:[A-Za-z_][\w-]*/)*[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)+(?::\d+)?(?::[A-Za-z_]\w*)?"
@@ -70,7 +70,7 @@ def without_details(text: str) -> str:
         text = _BARS.sub(BAR, text)
     if "://" in text or "0x" in text:
         text = _URLS.sub(FILE, text)
-    if ":" in text or "-" in text or "m " in text:
+    if ":" in text or "-" in text or "m " in text or "ms" in text:
         text = _TIMES.sub(TIME, text)
     if _DOTTED.search(text):
         text = _FILES.sub(FILE, text)

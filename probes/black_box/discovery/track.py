@@ -37,12 +37,20 @@ _BASE = {
 }
 _LOSS_SCORE, _RATE_SCORE, _OPTIMIZER_SCORE, _EVALUATION_SCORE = 15, 4, 4, -20
 _OPTIMIZER = re.compile(r"\b(?:lr|learning[ _]rate|grad(?:ient)?[ _]?norm|gnorm|mfu)\b", re.I)
+_LOSS_TERM = re.compile(r"\b(?:L1|L2|BCE|CE|KLD?|GAN|VGG)\b[\"']?\s*[:=]\s*-?\d+\.\d")
+"""What is minimised, called by its formula: ``[L1: 5.7672]``."""
 _SPEED = re.compile(
     r"\b(?:it|its|iter|step|steps|batch|ba|tok|tokens|img|images|samples?)/s(?:ec)?\b"
     r"|\bs/(?:it|step|batch|iter)\b|\bms\b|ms/(?:batch|step|iter)|[\d.]ms\b|\d/s\b"
     r"|\b(?:tps|tok/sec|[a-z_ ]*time)\b",
     re.I,
 )
+_VALUES = re.compile(
+    r"[^\w.+-]*(?:[\s,;|]*[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf))+[^\w.]*", re.I
+)
+_TABLE_MOVES, _TABLE_MOMENTS = 12, 8
+"""A column of a table without any words counts steps after this many equal moves, printed at this
+many moments: a table of results is printed at once."""
 _DECIMAL = re.compile(r"\s+-?\d+\.\d")
 _SLOW_PER_S = 100.0
 """A bar without any words that moves faster than this is not taken for training."""
@@ -85,11 +93,14 @@ class Track:
     recent: deque[Sighting] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     has_loss: bool = False
     has_optimizer: bool = False
+    has_loss_term: bool = False
     has_speed: bool = False
     has_evaluation: bool = False
     has_percent: bool = False
     loss_name: str = ""
     tails_differ: bool = False
+    holds_values: bool = True
+    """Its lines hold nothing but numbers, decimal ones among them: ``12: 0.53``."""
     losses_beside: int = 0
     bar_per_s: float | None = None
     seen_loss_line: int = -1
@@ -110,8 +121,10 @@ class Track:
         tail = NUMBER.sub("#", "".join(after.split()))
         self.tails_differ |= self._tail is not None and tail != self._tail
         self._tail = tail
+        self.holds_values &= "." in after and bool(_VALUES.fullmatch(after))
         if loss is not None:
             self.has_loss, self.loss_name = True, loss[0]
+        self.has_loss_term |= bool(_LOSS_TERM.search(after))
         self.has_optimizer |= bool(_OPTIMIZER.search(line.text))
         self.has_speed |= bool(_SPEED.search(line.text))
         self.has_percent |= after.lstrip().startswith("(") and "%" in after[:10]
@@ -140,6 +153,11 @@ class Track:
         return found
 
     @property
+    def is_table(self) -> bool:
+        """Whether its lines hold nothing but numbers."""
+        return self.holds_values and not re.search("[A-Za-z]", self.lead)
+
+    @property
     def is_bare_bar(self) -> bool:
         """Whether it is a progress bar that does not say what it is about."""
         named = self.is_train_named or self.is_of_epoch or self.has_loss
@@ -154,13 +172,19 @@ class Track:
     def is_complete(self) -> bool:
         return bool(self.slot.total) and self.growth.last >= (self.slot.total or 0)
 
+    @property
+    def is_near(self) -> bool:
+        """Whether it lacks nothing but another line or two to be ready."""
+        counts = self.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH) or bool(self.slot.total)
+        return counts and self.has_loss and self.growth.ups <= 1 and self.growth.is_monotone
+
     def is_ready(self, batch_size: int | None) -> bool:
         """Whether enough lines were seen to say that this number counts."""
         growth, kind = self.growth, self.kind
         if not growth.ups or not growth.is_monotone:
             return False
         has_loss = self.has_loss or self.losses_beside > 0
-        evidence = has_loss or self.has_optimizer
+        evidence = has_loss or self.has_optimizer or self.has_loss_term
         if kind is Kind.STEP:
             if evidence or self.slot.is_bar or (self.has_speed and not self.tails_differ):
                 return growth.ups >= (1 if evidence else 3)
@@ -172,14 +196,25 @@ class Track:
         if not growth.is_even:
             return False
         if kind is Kind.BARE:
-            return self.has_loss and growth.ups >= 3
+            return growth.ups >= 3 if self.has_loss else self._is_ready_table()
         if kind is Kind.EPOCH:
             return growth.ups >= (2 if has_loss or self.slot.total else 3)
         if evidence:
-            return growth.ups >= 2
+            is_clear = has_loss and self.has_speed and self.slot.total and not self.tails_differ
+            return growth.ups >= (1 if is_clear else 2)
         if kind is Kind.FRACTION:
             return self.is_train_named and self.has_speed and growth.ups >= 4
         return growth.ups >= (4 if self.has_speed else 6) and not self.tails_differ
+
+    def _is_ready_table(self) -> bool:
+        growth = self.growth
+        return (
+            self.is_table
+            and growth.ups >= _TABLE_MOVES
+            and growth.largest == growth.smallest
+            and not growth.restarts
+            and len({sighting.at_s for sighting in self.recent}) >= _TABLE_MOMENTS
+        )
 
     def _is_ready_bar(self, has_loss: bool) -> bool:
         ups = self.growth.ups

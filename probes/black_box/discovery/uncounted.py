@@ -15,6 +15,8 @@ class UncountedLines:
 
     def __init__(self) -> None:
         self.shape: str | None = None
+        self.count = 0
+        """Steps that were found so far."""
         self._times: dict[str, list[tuple[float, float]]] = {}
 
     def add(
@@ -27,6 +29,7 @@ class UncountedLines:
         """
         shape = NUMBER.sub("#", "".join(line.text.split()))
         if self.shape is not None:
+            self.count += shape == self.shape
             return [(at_s, loss)] if shape == self.shape else []
         if "epoch" in shape.lower() or BAR in shape or (shape not in self._times and self._is_full):
             return []
@@ -36,7 +39,13 @@ class UncountedLines:
             del seen[:-LINES_NEEDED]
             return []
         self.shape = shape
+        self.count = len(seen)
         return seen
+
+    def counts_like(self, moved: int, since: int) -> bool:
+        """Whether its lines are the steps of a counter that has moved so far since this many lines
+        were found. They come with every step; a progress bar may be drawn every ten seconds."""
+        return self.shape is not None and moved > 0 and abs(self.count - since - moved) <= 1
 
     @property
     def _is_full(self) -> bool:

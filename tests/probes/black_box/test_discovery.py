@@ -152,7 +152,7 @@ def test_what_is_not_understood_is_shown_with_what_would_be_taken() -> None:
 
 
 def test_the_likeliest_counter_is_offered_before_it_is_certain() -> None:
-    finder = read([f"[{i}/1000]\t[L1: 12.{i}]" for i in range(0, 90, 10)]).finder
+    finder = read([f"[{i}/1000]\t[PSNR: 12.{i}]" for i in range(0, 90, 10)]).finder
     assert finder.choice is None
     assert "(?P<step>" in finder.explanation()
 
@@ -198,3 +198,56 @@ def test_lines_are_split_at_returns_and_stripped_of_colours() -> None:
 )
 def test_times_bars_and_files_are_no_numbers(line: str, left: str) -> None:
     assert without_details(line) == left
+
+
+def test_durations_in_changing_units_belong_to_one_kind_of_line() -> None:
+    times = ["900ms", "1s20ms", "2s", "59s900ms", "1m3s", "1h2m"]
+    lines = [f"took {t} | Loss: 0.5 | {i}/391 " for i, t in enumerate(times, 1)]
+    reading = read(lines, 128)
+    assert [step.number for step in reading.steps] == [1, 2, 3, 4, 5, 6]
+
+
+def test_two_lines_are_enough_with_a_total_a_loss_and_a_speed() -> None:
+    lines = [f"Epoch: [0][{i}/5005]\tTime 0.3 (0.4)\tLoss 7.0" for i in range(0, 100, 10)]
+    assert read(lines).decided_at == 2
+
+
+def test_a_number_before_a_value_counts_where_lines_come_one_by_one() -> None:
+    lines = [f"{i}: {1 / (i + 1)}" for i in range(0, 300, 10)]
+    reading = read(lines)
+    assert [step.number for step in reading.steps] == list(range(0, 300, 10))
+    at_once = StepFinder()
+    assert [at_once.read(line, 1.0) for line in lines] == [[]] * 30
+
+
+def test_lines_with_a_loss_win_over_a_bar_that_is_drawn_now_and_then() -> None:
+    lines = []
+    for i in range(60):
+        lines.append(f"training loss: {1 / (i + 1):.4f}")
+        if i % 10 == 0:
+            lines.append(f"training:   0%|          | {i}/100000 [00:{i}<1:00:00,  1.3it/s]")
+    reading = read(lines)
+    assert len(reading.steps) == 60
+    assert reading.finder.choice is not None
+    assert not reading.finder.choice.is_bar
+
+
+def test_a_bar_wins_over_losses_that_are_printed_more_often_than_steps() -> None:
+    lines = []
+    for i in range(60):
+        lines += [f"loss: {1 / (i + 1):.4f}"] * 4  # of micro-batches
+        lines.append(f"training:   0%|          | {i}/1000 [00:{i:02d}<1:00:00,  1.3it/s]")
+    choice = read(lines).finder.choice
+    assert choice is not None
+    assert choice.is_bar
+
+
+@pytest.mark.parametrize("term", ["L1", "BCE", "KL", "GAN"])
+def test_a_loss_may_be_called_by_its_formula(term: str) -> None:
+    lines = [f"[{i}/16000]\t[{term}: 5.7672]\t12.0+0.4s" for i in range(1600, 16001, 1600)]
+    assert numbers(lines, 16) == list(range(100, 1001, 100))
+
+
+def test_scores_of_an_evaluation_are_no_loss() -> None:
+    lines = [f"[{i}/100] PSNR: 31.2, SSIM: 0.9" for i in range(10, 101, 10)]
+    assert read(lines).finder.choice is None

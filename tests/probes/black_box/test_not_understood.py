@@ -1,0 +1,75 @@
+"""What a person is shown whose output is not understood, or not yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from probes.black_box.discovery.earlier import EarlierRun
+from probes.black_box.step_reader import UNDERSTOOD_WITHIN_S, StepReader
+from tests.probes.black_box.corpus import read
+
+TRAINING = "Epoch: [0][ 1/80073]\tTime 1.345 ( 1.345)\tLoss 6.9367e+00 (6.9367e+00)"
+TRACEBACK = [
+    "Traceback (most recent call last):",
+    '  File "/home/me/train.py", line 117, in <module>',
+    "    main(sys.argv[1:])",
+    "/home/me/data.py:759: UserWarning: 4 workers are too many",
+]
+
+
+@dataclass(frozen=True)
+class Printed:
+    data: bytes
+    at_s: float
+    stream: str = "stdout"
+
+
+def explanation(lines: list[str]) -> str:
+    finder = read(lines).finder
+    assert finder.choice is None
+    return finder.explanation()
+
+
+def test_one_line_of_training_needs_only_more_of_its_kind() -> None:
+    text = explanation(["=> creating model", TRAINING])
+    assert "Epoch: [0][ 1/80073]" in text
+    assert "seem to count steps" in text
+    assert "not recognised" not in text and "none of them" not in text
+    assert "--step" in text
+
+
+def test_numbers_that_are_places_in_source_files_are_not_shown() -> None:
+    text = explanation([*TRACEBACK, "Item 3 of 8 done"])
+    assert "Item 3 of 8 done" in text
+    assert not any(place in text for place in ("117", "argv[1:]", "759"))
+
+
+def test_lines_with_nothing_but_decimal_numbers_are_shown() -> None:
+    lines = [f"{{'loss': '0.{i}', 'grad_norm': '1.{i}', 'epoch': '0.0{i}'}}" for i in range(1, 9)]
+    text = explanation(lines)
+    assert "'epoch': '0.08'" in text
+    assert "fraction of an epoch" in text
+
+
+def test_lines_without_numbers_are_shown_where_there_are_no_others() -> None:
+    text = explanation([f"{word} the data" for word in ("finding", "opening", "reading")])
+    assert "reading the data" in text
+    assert "3 lines were printed" in text
+
+
+def test_a_single_line_is_counted_as_one() -> None:
+    assert explanation(["begun"]).startswith("1 line was printed, and it was not recognised")
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_output_is_explained_after_15_s_unless_an_earlier_run_was_understood(
+    is_known: bool,
+) -> None:
+    known = EarlierRun("Epoch:[#][", has_total=True, is_bar=False, counts_samples=False)
+    reader = StepReader("", 64, None, known if is_known else None)
+    reader.read([Printed(f"{TRAINING}\n".encode(), 100.0)])
+    assert reader.overdue(100 + UNDERSTOOD_WITHIN_S - 1) == ""
+    assert bool(reader.overdue(100 + UNDERSTOOD_WITHIN_S + 1)) is not is_known
+    assert reader.overdue(100 + UNDERSTOOD_WITHIN_S + 2) == ""
