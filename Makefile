@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The demo needs far less than development does: it has a lock of its own.
+DEMO_STAMP := $(VENV)/.installed-for-demo
+
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
 # Tests and commands start hundreds of interpreters: none may have to compile our code again.
@@ -14,18 +18,33 @@ help: ## Show what can be made
 
 setup: $(STAMP) ## Create .venv with the locked dependencies and the package
 
-$(STAMP): requirements.lock pyproject.toml
+define venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Tonnage needs Python 3.11 or newer; $$($(PYTHON) --version 2>&1) is what '$(PYTHON)' is. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "The venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Installing the locked dependencies into $(VENV) (torch is the large one) ..." >&2
-	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@PYTHONWARNINGS="ignore:Editable installation" \
-		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+endef
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-demo: setup ## Search 16 models of real molecules, from start to export, in about four minutes
+define package
+	@PYTHONWARNINGS="ignore:Editable installation" $(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+$(STAMP): requirements.lock requirements.pretrained.lock pyproject.toml
+	$(venv)
+	@$(INSTALL) --requirement requirements.lock
+	@$(INSTALL) --no-deps --requirement requirements.pretrained.lock
+	$(package)
+	@touch $(DEMO_STAMP)
+
+$(DEMO_STAMP): requirements.demo.lock pyproject.toml
+	$(venv)
+	@$(INSTALL) --requirement requirements.demo.lock
+	$(package)
+
+demo: $(DEMO_STAMP) ## Search 16 models of real molecules, from start to export, in about four minutes
 	@$(BIN)/python -m app.demo
 
 test: setup ## Run every test, and name the 20 slowest; no more than three train at once
@@ -49,10 +68,12 @@ bench: setup ## Run the benchmarks and write dated results
 gpu-check: setup ## Check an accelerator on this machine; status 3 where there is none
 	@$(BIN)/python -m benchmarks.accelerator --output benchmarks/results
 
-lock: setup ## Resolve the dependencies anew into requirements.lock
-	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --allow-unsafe \
-		--all-extras --output-file requirements.lock requirements.in pyproject.toml
-	@sed -i.bak 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock && rm requirements.lock.bak
+lock: setup ## Resolve the dependencies again into requirements.lock and requirements.demo.lock
+	@$(COMPILE) --allow-unsafe --all-extras --output-file requirements.lock requirements.in pyproject.toml
+	@$(COMPILE) --extra molecules --constraint requirements.lock \
+		--output-file requirements.demo.lock requirements.in pyproject.toml
+	@sed -i.bak 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock requirements.demo.lock
+	@rm requirements.lock.bak requirements.demo.lock.bak
 
 docs: setup ## Write the generated pages of docs/
 	@$(BIN)/python -m app.settings.document
