@@ -1,0 +1,1 @@
+"""Rows of several sources: read, checked, balanced, and divided by group."""

@@ -1,0 +1,1 @@
+"""What a fine-tuning is told: settings, presets, and their files. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Tasks that a model plays or scores, item by item."""
