@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.false_safe.rates import upper_bound
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
-from probes.measurement import Measurement, Purpose
+from probes.measurement import Measurement, Purpose, Verdict
 from probes.prober import Prober
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +109,8 @@ class Outcome:
     longer_reason: str = ""
     longer_peak_share: float | None = None
     tainted: list[str] = field(default_factory=list)
+    leaks: int = 0
+    """Probes that were called a leak; false ones unless the workload is named for it."""
 
     @property
     def failed(self) -> bool:
@@ -134,6 +136,7 @@ def search_once(case: Case) -> Outcome:
         answer.probes,
         answer.samples,
         round(time.monotonic() - began_s, 2),
+        leaks=sum(m.verdict is Verdict.LEAK for m in answer.measurements),
     )
     confirmed = answer.highest_passing
     if answer.max_batch is None or confirmed is None:
@@ -213,6 +216,7 @@ def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
         "searches": len(outcomes),
         "recommended": len(answered),
         "false_safe": failed,
+        "leaks": sum(o.leaks for o in outcomes),
         "upper_bound_95": round(upper_bound(failed, len(answered)), 4),
         "longer_steps": sum(o.longer_steps for o in answered),
         "probes": round(sum(o.probes for o in outcomes) / max(1, len(outcomes)), 1),

@@ -12,7 +12,7 @@ from probes.job import WORST_CASE_STEPS, StepPlan
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.evidence import Judgement, RunEvidence
-from probes.worker.lasting import should_last
+from probes.worker.lasting import is_over, next_end, should_last
 
 MIXED_IN = 0.05
 """Chance of the worst-case batch at each step of the user's run."""
@@ -92,13 +92,13 @@ class Replay:
         plan, evidence, cap = self.plan, self.evidence, self.cap
         window = max(2, plan.measure_steps // 4)
         while True:
-            self._steps(min(window, plan.max_measure_steps - evidence.measured))
-            if evidence.measured >= plan.max_measure_steps:
+            self._steps(min(window, next_end(plan, evidence.measured) - evidence.measured))
+            spent_s = sum(evidence.measured_s)
+            peak_bytes = self.process.peak_bytes
+            if is_over(evidence, plan, cap, peak_bytes, spent_s):
                 return
             if evidence.measured < plan.measure_steps:
                 continue
-            spent_s = sum(evidence.measured_s)
-            peak_bytes = self.process.peak_bytes
             if not evidence.is_enough(plan, cap, peak_bytes, spent_s):
                 continue
             if plan.purpose is not Purpose.CONFIRM or not should_last(evidence, cap, peak_bytes):
@@ -108,6 +108,7 @@ class Replay:
         self, verdict: Verdict, reason: str, requested_bytes: int | None
     ) -> Measurement:
         process, evidence = self.process, self.evidence
+        notes = evidence.remarks(self.cap, process.peak_bytes) if verdict is Verdict.STABLE else []
         return Measurement(
             workload="simulated",
             config={},
@@ -128,6 +129,7 @@ class Replay:
             steps=evidence.attempted,
             samples=evidence.attempted * self.batch_size,
             phase=self.phase,
+            notes=notes if self.plan.purpose is Purpose.CONFIRM else [],
         )
 
 

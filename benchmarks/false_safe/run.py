@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.false_safe import real, scripted
+from benchmarks.false_safe import leak_rule, real, scripted
 from benchmarks.record import write
+from probes.stability import LOOKAHEAD
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -19,13 +20,23 @@ def main(arguments: Sequence[str] = ()) -> None:
         "--scripted", type=int, default=150, metavar="N", help="scripted searches per family"
     )
     parser.add_argument(
+        "--confirmations",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="single scripted confirmations for each way in which memory varies without a leak",
+    )
+    parser.add_argument(
         "--searches", type=int, default=75, metavar="N", help="real searches; 0 for none"
     )
     parser.add_argument(
         "--work", type=Path, default=real.WORK_FILE, help="where real outcomes are kept and resumed"
     )
     asked = parser.parse_args(arguments)
-    result: dict[str, Any] = {"scripted": scripted.run_all(asked.scripted)}
+    result: dict[str, Any] = {
+        "scripted": scripted.run_all(asked.scripted),
+        "leak_rule": leak_rule.run(asked.confirmations),
+    }
     if asked.searches:
         result["real"] = real.summary(real.run(asked.work, asked.searches))
     text = markdown(result)
@@ -43,6 +54,16 @@ def markdown(result: dict[str, Any]) -> str:
         "What no run of finite length can see, because it first happens afterwards:",
         _table("family", LIMIT_COLUMNS, simulated["limits"]),
     ]
+    if "leak_rule" in result:
+        rule = result["leak_rule"]
+        total = rule["total"]
+        parts += [
+            f"**Single confirmations: {total['false_leaks']} of {total['probes']} without a leak "
+            f"were called one (95 % upper bound {total['upper_bound_95']:.3%}); "
+            f"{total['silent']} of {total['leaking']} with a leak passed without a word**",
+            _table("what varies, no leak", RULE_COLUMNS, rule["without"]),
+            _table("what varies, leaks", LEAK_COLUMNS, rule["with"]),
+        ]
     if "real" in result:
         measured = result["real"]
         parts += [
@@ -65,9 +86,20 @@ FAMILY_COLUMNS = {
     "samples_over_floor": "samples / floor",
 }
 LIMIT_COLUMNS = {key: title for key, title in FAMILY_COLUMNS.items() if key != "found_over_true"}
+LEAK_COLUMNS = {
+    "runs": "confirmations",
+    "leak": "leak",
+    "oom": "out of memory",
+    "told": "stable, with a note",
+    "outlasts": f"stable; the memory lasts for {LOOKAHEAD} × its steps",
+    "silent": "stable, no note",
+    "steps": "steps, median",
+    "most_steps": "most steps",
+}
+RULE_COLUMNS = {key: title for key, title in LEAK_COLUMNS.items() if key != "outlasts"}
 WORKLOAD_COLUMNS = {
-    key: FAMILY_COLUMNS[key]
-    for key in ("searches", "recommended", "false_safe", "upper_bound_95", "probes")
+    key: FAMILY_COLUMNS.get(key, key)
+    for key in ("searches", "recommended", "false_safe", "leaks", "upper_bound_95", "probes")
 }
 
 

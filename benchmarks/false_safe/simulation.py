@@ -62,6 +62,16 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """Garbage that piles up evenly between steps until it is collected."""
+
+    share: float
+    """Of the limit, just before it is collected."""
+    steps: int
+    """From one collection to the next."""
+
+
+@dataclass(frozen=True)
 class Tenant:
     """Another process on the device, that comes and goes with the steps of this one.
 
@@ -117,6 +127,9 @@ class Training:
     """Standard deviation of a factor on the activations that is drawn each step."""
     held_noise: float = 0.0
     """Standard deviation of what is held between steps, relative to the limit."""
+    held_serial: float = 0.0
+    """Correlation of that noise from one step to the next."""
+    held_cycle: Cycle | None = None
     reshuffle: float = 0.0
     """Chance that a process takes a different algorithm, which needs ``reshuffle_factor``."""
     reshuffle_factor: float = 1.0
@@ -163,6 +176,8 @@ class Process:
         """What is reported: the most ever reserved, other tenants' memory included."""
         draw = self.random
         self._own_peak = 0.0
+        self._noise = draw.gauss(0.0, 1.0)
+        self._cycle_offset = draw.random()
         self._factor = max(0.9, draw.gauss(1.0, training.run_noise))
         self._activations = training.activations(batch_size) * training.quirk(batch_size)
         if draw.random() < training.reshuffle:
@@ -214,8 +229,15 @@ class Process:
         return self.training.static_bytes + (leak.bytes_after(self.steps) if leak else 0.0)
 
     def _held(self, held: float) -> None:
-        noise = self.random.gauss(0.0, self.training.held_noise) * self.training.limit_bytes
-        self.held_bytes = int(held + abs(noise))
+        training, serial = self.training, self.training.held_serial
+        self._noise = serial * self._noise + self.random.gauss(0.0, math.sqrt(1 - serial**2))
+        # Seldom more than 3 below its mean: no less is held than what is needed.
+        own = max(0.0, 3 + self._noise) if serial else abs(self._noise)
+        held += own * training.held_noise * training.limit_bytes
+        if (cycle := training.held_cycle) is not None:
+            position = (self.steps / cycle.steps + self._cycle_offset) % 1.0
+            held += position * cycle.share * training.limit_bytes
+        self.held_bytes = int(held)
 
     def _reserve(self, need: float) -> None:
         need *= self._factor

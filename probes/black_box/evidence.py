@@ -14,6 +14,7 @@ from probes.formatting import size_text
 from probes.measurement import Growth
 from probes.stability import (
     OWN_GROWTH_BYTES,
+    STEPS_TO_STOP_AT,
     Point,
     halves,
     is_leak,
@@ -27,8 +28,6 @@ from probes.worker.evidence import SHORTEST_TREND, RunEvidence
 
 LEAST_WINDOWS = 6
 LEAST_STEPS = 30
-STEPS_TO_STOP_AT = 100
-"""A run is not ended early for a leak before: a creep that levels off looks alike for long."""
 ACCURACY = 0.75
 """Accuracy of the pace in half a run: windows end about a step away from where steps end."""
 FEW_PAIRS = 20
@@ -118,6 +117,10 @@ class OutsideEvidence(RunEvidence):
             and not is_leak(growth)
             and not may_still_leak(growth, room)
         )
+
+    def doubtful_growth(self, cap_bytes: int | None, peak_bytes: int) -> Growth | None:
+        """None: what is seen at a moment is no reason for a longer run. ``remarks`` tells of it."""
+        return None
 
     def slowing_rise(self) -> int:
         """None is certain from outside: ``peak_at_half`` tells of the high-water mark."""

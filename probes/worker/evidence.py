@@ -13,11 +13,11 @@ from probes.formatting import KIB, size_text
 from probes.job import StepPlan
 from probes.measurement import Growth, Purpose, StepTime, Trace, Verdict
 from probes.stability import (
-    CONFIDENCE_Z,
-    EARLY_Z,
     HORIZON_STEPS,
     OWN_GROWTH_BYTES,
+    STEPS_TO_STOP_AT,
     TOLERANCE,
+    clear_growth,
     has_settled,
     held_growth,
     held_halves,
@@ -32,6 +32,8 @@ from probes.timing import is_precise, is_steady, summarise
 
 SPILL_TOLERANCE_BYTES = 4 * 2**20
 SHORTEST_TREND = 3
+DOUBT_BUDGETS = 10
+"""A run that must show whether memory grows may measure for this many times the plan's budget."""
 LATEST_STEP = 10_000_000
 """A growth that ends a run after this step only is not worth a remark."""
 
@@ -74,13 +76,16 @@ class RunEvidence:
 
     def is_enough(self, plan: StepPlan, cap: MemoryCap, peak_bytes: int, spent_s: float) -> bool:
         """Whether a run may end that has measured for ``spent_s`` seconds: the mean step is known
-        as well as the plan asks, or its time is up, and memory has settled; or it surely leaks."""
+        as well as the plan asks, or its time is up, and memory has settled; or it surely leaks,
+        and not for the first steps only."""
         timed = spent_s > plan.measure_budget_s or (
             sum(self.measured_s) >= plan.least_measure_s
             and is_precise(self.measured_s, plan.half_width)
         )
         if timed and self.has_settled(cap, peak_bytes):
             return True
+        if self.measured < STEPS_TO_STOP_AT and spent_s < DOUBT_BUDGETS * plan.measure_budget_s:
+            return False
         growth = self.lasting_growth(cap.cap_bytes, peak_bytes, is_over=False)
         return growth is not None and is_leak(growth)
 
@@ -110,18 +115,31 @@ class RunEvidence:
     def lasting_growth(
         self, cap_bytes: int | None, peak_bytes: int, *, is_over: bool = True
     ) -> Growth | None:
-        """The growth of memory, where it is certain and does not level off; else ``None``.
+        """The growth of memory, where it is clear and does not level off; else ``None``.
 
         While a run goes on, one that may still level off is not lasting yet.
         """
-        z = CONFIDENCE_Z if is_over else EARLY_Z
-        growth = held_growth(self._measured_held, cap_bytes, peak_bytes, z)
+        if self.growth(cap_bytes, peak_bytes).low <= OWN_GROWTH_BYTES:
+            return None  # for most runs, and quicker to know
+        growth = clear_growth(self._measured_held, cap_bytes, peak_bytes)
         if growth.low <= OWN_GROWTH_BYTES:
             return None
         earlier, later = held_halves(self._measured_held)
         if levels_off(earlier, later) or not (is_over or keeps_pace(earlier, later)):
             return None
         return growth
+
+    def doubtful_growth(self, cap_bytes: int | None, peak_bytes: int) -> Growth | None:
+        """A growth that would be a leak and does not level off, but that chance explains as well:
+        certain by 95 %, and not by as much as a verdict needs, or not for long. ``None`` if there
+        is no such doubt."""
+        growth = self.growth(cap_bytes, peak_bytes)
+        if not is_leak(growth) or levels_off(*held_halves(self._measured_held)):
+            return None
+        if self.measured < STEPS_TO_STOP_AT:
+            return growth
+        clear = clear_growth(self._measured_held, cap_bytes, peak_bytes)
+        return growth if clear.low <= OWN_GROWTH_BYTES else None
 
     def slowing_rise(self) -> int:
         """Bytes that memory rose by over the later half of the run, where its growth is certain
@@ -137,19 +155,35 @@ class RunEvidence:
         """What there is to say about the memory of a run that passed."""
         growth = self.lasting_growth(cap.cap_bytes, peak_bytes)
         if growth is None:
-            slowing = self.slowing_rise()
-            if slowing <= TOLERANCE * cap.cap_bytes:
-                return []
-            return [
-                f"memory rose more and more slowly, by {size_text(slowing)} over the last "
-                f"{self.measured // 2} steps: that is not a leak"
-            ]
+            return self._open_questions(cap, peak_bytes)
         dies = growth.dies_at_step
         if dies is None or not HORIZON_STEPS <= dies < LATEST_STEP:
             return []
         return [
             f"memory grows {_small_size(growth.bytes_per_step)} per step; "
             f"{float(f'{dies:.1e}'):,.0f} steps until out of memory"
+        ]
+
+    def _open_questions(self, cap: MemoryCap, peak_bytes: int) -> list[str]:
+        """What this run does not show about the growth of memory."""
+        if doubt := self.doubtful_growth(cap.cap_bytes, peak_bytes):
+            return [
+                f"cannot tell whether memory grows: it seemed to, by "
+                f"{_small_size(doubt.bytes_per_step)} per step, which would end a run near step "
+                f"{doubt.dies_at_step}, but it varies too much for {self.measured} steps to show it"
+            ]
+        slowing = self.slowing_rise()
+        if slowing > TOLERANCE * cap.cap_bytes:
+            return [
+                f"memory rose more and more slowly, by {size_text(slowing)} over the last "
+                f"{self.measured // 2} steps: that is not a leak"
+            ]
+        growth, room = self.growth(cap.cap_bytes, peak_bytes), cap.limit_bytes - peak_bytes
+        if self.measured < SHORTEST_TREND or not may_still_leak(growth, max(0, room)):
+            return []
+        return [
+            f"cannot tell whether memory grows: it varies so much that {self.measured} steps do "
+            f"not rule out a growth of up to {_small_size(growth.high)} per step"
         ]
 
     def has_trend(self) -> bool:
@@ -168,6 +202,7 @@ class RunEvidence:
             and not may_still_leak(
                 self.growth(cap.cap_bytes, peak_bytes), max(0, cap.limit_bytes - peak_bytes)
             )
+            and self.doubtful_growth(cap.cap_bytes, peak_bytes) is None
         )
 
     def non_finite(self) -> Judgement | None:

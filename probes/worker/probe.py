@@ -31,7 +31,7 @@ from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.timing import is_steady
 from probes.worker.channel import Channel
 from probes.worker.evidence import Judgement, RunEvidence
-from probes.worker.lasting import should_last
+from probes.worker.lasting import is_over, next_end, should_last
 from probes.worker.outcome import outcome
 from probes.worker.training import DataEndedError, Training
 from probes.workloads.loading import load_workload
@@ -252,13 +252,13 @@ class _Run:
         began_s = time.monotonic()
         window = max(2, plan.measure_steps // 4)
         while True:
-            self.steps(min(window, plan.max_measure_steps - evidence.measured))
-            if evidence.measured >= plan.max_measure_steps or evidence.non_finite():
+            self.steps(min(window, next_end(plan, evidence.measured) - evidence.measured))
+            spent_s = time.monotonic() - began_s
+            peak_bytes = backend.peak_bytes()
+            if is_over(evidence, plan, cap, peak_bytes, spent_s) or evidence.non_finite():
                 return
             if evidence.measured < plan.measure_steps:
                 continue
-            spent_s = time.monotonic() - began_s
-            peak_bytes = backend.peak_bytes()
             if not evidence.is_enough(plan, cap, peak_bytes, spent_s):
                 continue
             if plan.purpose is not Purpose.CONFIRM or not should_last(evidence, cap, peak_bytes):

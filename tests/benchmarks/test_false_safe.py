@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from benchmarks.false_safe import leak_rule
 from benchmarks.false_safe.families import GOAL, LIMITS
 from benchmarks.false_safe.rates import upper_bound
 from benchmarks.false_safe.real import BUDGETS_MIB, CONFIGS, Outcome, cases, read, summary
@@ -29,7 +31,6 @@ from probes.job import BRACKET_PLAN, CONFIRM_PLAN
 from probes.measurement import Verdict
 
 LIMIT = 1000 * MIB
-SEEN_FROM_OUTSIDE = {"several steps per line", "memory seen mid-step", "epoch with evaluation"}
 
 
 def training(**changes: object) -> Training:
@@ -98,8 +99,30 @@ def test_no_recommendation_on_a_device_that_misbehaves_in_time_fails_later(name:
     outcomes = [search_once(GOAL[name], f"{name} {i}") for i in range(12)]
     assert [o for o in outcomes if o.failure] == []
     assert all(o.max_batch for o in outcomes if o.true_edge is not None)
-    if name in SEEN_FROM_OUTSIDE:
-        assert sum(o.false_leaks for o in outcomes) == 0
+    assert sum(o.false_leaks for o in outcomes) == 0
+
+
+def test_no_single_confirmation_is_wrong_about_a_leak_or_passes_one_without_a_word() -> None:
+    result = leak_rule.run(8)
+    assert result["total"]["probes"] == 8 * len(result["without"])
+    assert result["total"]["false_leaks"] == 0
+    assert result["total"]["silent"] == 0
+    clean = result["with"]["none"]
+    assert clean["leak"] + clean["oom"] == clean["runs"]
+
+
+@pytest.mark.parametrize("lump", leak_rule.LUMPS)
+@pytest.mark.parametrize("fills_at", [500, 2000])
+def test_a_leak_is_found_with_its_bytes_per_step(fills_at: int, lump: int) -> None:
+    case = leak_rule.leaking(leak_rule.NOISES["0.1 %"], fills_at, lump)
+    assert case.training.leak is not None
+    measurement = leak_rule.confirm(case, "0")
+    assert measurement.verdict is Verdict.LEAK
+    said = re.search(r"grows by ([\d.]+) ([KM])iB per step.*near step (\d+)", measurement.reason)
+    assert said is not None
+    per_step = float(said[1]) * {"K": 1024, "M": MIB}[said[2]]
+    assert per_step == pytest.approx(case.training.leak.bytes_per_step, rel=0.1)
+    assert int(said[3]) < fills_at, "the cap is reached before the limit"
 
 
 def test_what_happens_after_the_confirmation_does_fail() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 
 from probes.devices.base import MemoryCap
@@ -64,3 +65,22 @@ def test_the_same_growth_close_to_the_cap_matters() -> None:
 
 def test_memory_that_stands_still_needs_no_remark() -> None:
     assert run(lambda step: 100 * MIB, 600 * MIB)[::2] == (Verdict.STABLE, [])
+
+
+def noisy(per_step: float, noise: float) -> Callable[[int], float]:
+    draw = random.Random(0)
+    return lambda step: 100 * MIB + per_step * step + draw.gauss(0, noise)
+
+
+def test_a_growth_that_chance_explains_as_well_is_stable_with_a_note_and_its_numbers() -> None:
+    verdict, _, remarks = run(noisy(0.07 * MIB, 20 * MIB), 600 * MIB)
+    assert verdict is Verdict.STABLE
+    assert len(remarks) == 1
+    assert "cannot tell" in remarks[0]
+    assert "per step" in remarks[0] and "near step" in remarks[0]
+
+
+def test_memory_that_varies_too_much_to_rule_out_a_leak_has_a_note() -> None:
+    verdict, _, remarks = run(noisy(0, 100 * MIB), 949 * MIB)
+    assert verdict is Verdict.STABLE
+    assert len(remarks) == 1 and "not rule out" in remarks[0]

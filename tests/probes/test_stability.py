@@ -8,7 +8,10 @@ import random
 import pytest
 
 from probes.stability import (
+    CLEAR_Z,
     MOST_POINTS,
+    OWN_GROWTH_BYTES,
+    clear_growth,
     has_settled,
     held_growth,
     held_halves,
@@ -17,6 +20,7 @@ from probes.stability import (
     levels_off,
     may_still_leak,
     peak_ahead,
+    serial_widening,
     still_creeps,
 )
 
@@ -150,3 +154,51 @@ def test_a_creep_that_is_over_has_levelled_off() -> None:
 
 def test_memory_that_stands_still_keeps_no_pace() -> None:
     assert not keeps_pace(*held_halves(flat(100)))
+
+
+def wandering(steps: int, serial: float, seed: int) -> list[int]:
+    """Memory that does not grow, and resembles itself from one step to the next."""
+    draw, state, held = random.Random(seed), 0.0, []
+    for _ in range(steps):
+        state = serial * state + draw.gauss(0, 1)
+        held.append(int(500 * MIB + 10 * MIB * state))
+    return held
+
+
+def test_a_leak_without_noise_is_clear_after_the_first_measured_steps() -> None:
+    growth = clear_growth(leaking(24, 3000.0), CAP, 900 * MIB)
+    assert growth.low == growth.bytes_per_step == 3000.0
+
+
+@pytest.mark.parametrize("lump", [2, 4, 8, 16])
+def test_a_leak_in_lumps_is_clear_after_a_hundred_steps(lump: int) -> None:
+    held = [500 * MIB + lump * MIB * (i // lump) for i in range(100)]
+    assert is_leak(clear_growth(held, CAP, 900 * MIB))
+
+
+def test_noise_alone_is_hardly_ever_clear_where_it_often_seems_to_grow() -> None:
+    runs = [leaking(60, 0.0, noise=5 * MIB, seed=seed) for seed in range(400)]
+    seems = sum(held_growth(run, CAP, 900 * MIB).low > OWN_GROWTH_BYTES for run in runs)
+    assert seems >= 4
+    assert not any(is_leak(clear_growth(run, CAP, 900 * MIB)) for run in runs)
+
+
+@pytest.mark.parametrize(("serial", "most"), [(0.5, 1), (0.9, 6)])
+def test_memory_that_wanders_is_seldom_clear_although_its_trend_is_certain(
+    serial: float, most: int
+) -> None:
+    runs = [wandering(120, serial, seed) for seed in range(150)]
+    at_the_same_z = sum(held_growth(run, CAP, 900 * MIB, CLEAR_Z).low > 0 for run in runs)
+    clear = sum(clear_growth(run, CAP, 900 * MIB).low > 0 for run in runs)
+    assert clear <= most
+    assert clear < at_the_same_z
+
+
+def test_an_interval_is_widened_by_what_neighbours_have_in_common() -> None:
+    steps = range(200)
+    assert serial_widening([(i, 5000 * i) for i in steps], 5000) == 1.0
+    independent = random.Random(0)
+    noise = [(i, independent.gauss(0, MIB)) for i in steps]
+    assert serial_widening(noise, 0) < 1.3
+    wave = [(i, MIB * math.sin(i / 10)) for i in steps]
+    assert serial_widening(wave, 0) == pytest.approx(math.sqrt(1.9 / 0.1))
