@@ -10,7 +10,6 @@ from probes.black_box.discovery.shape import NUMBER, OutputLine
 
 MOST_KEPT = 50
 SHOWN = 5
-_FRACTION_OF_EPOCH = re.compile(r"\bepoch\W{0,6}\d+\.\d", re.IGNORECASE)
 _NOISE = re.compile(r"^\s*File \".*\", line \d+|\b\w*Warning: ")
 """A line of a traceback or a warning, whose numbers are places in source files."""
 _TRACEBACK_FILE = re.compile(r"^\s*File \"")
@@ -42,10 +41,18 @@ class Examples:
         """The last of them that tells a loss; empty without one."""
         return next((text for text in reversed(self._lines.values()) if loss_in(text)), "")
 
-    def explanation(self, lines: int, likely: CounterChoice | None, *, is_near: bool) -> str:
+    def explanation(
+        self,
+        lines: int,
+        likely: CounterChoice | None,
+        *,
+        is_near: bool,
+        are_epochs_fractions: bool,
+    ) -> str:
         """What was seen in this many lines, what is the likeliest step, and what to add.
 
         ``is_near``: the likeliest is as good as certain, and more such lines will decide it.
+        ``are_epochs_fractions``: the lines tell epochs such as 0.25.
         """
         words = f"{_count(lines)} printed"
         if likely is not None and is_near:
@@ -56,17 +63,15 @@ class Examples:
             )
         neither = "it was not" if lines == 1 else "none of them was"
         words += f", and {neither} recognised as a step."
-        shown = [shortened(text) for text in list(self._lines.values())[-SHOWN:]]
-        if shown:
-            words += "\nLines with numbers:\n" + "\n".join(f"  {text}" for text in shown)
-        elif self._last:
-            last = "\n".join(f"  {shortened(text)}" for text in self._last)
-            words += f"\nNo line tells of a step. The last ones:\n{last}"
-        return f"{words}\n{_advice(likely)}"
+        kept, title = list(self._lines.values())[-SHOWN:], "Lines with numbers:"
+        if not kept:
+            kept, title = self._last, "The last of them:"
+        shown = "".join(f"\n  {shortened(text)}" for text in kept)
+        return f"{words}\n{title}{shown}\n{_advice(likely, are_epochs_fractions)}"
 
 
-def _advice(likely: CounterChoice | None) -> str:
-    if likely is not None and _FRACTION_OF_EPOCH.search(likely.example):
+def _advice(likely: CounterChoice | None, are_epochs_fractions: bool) -> str:
+    if likely is not None and are_epochs_fractions and "epoch" in likely.example.lower():
         return (
             f"Lines like `{shortened(likely.example)}` tell a fraction of an epoch "
             "and no step. Let the program print the step's number or its progress bar "
@@ -90,5 +95,5 @@ def _count(lines: int) -> str:
 
 def _without_numbers(text: str) -> str:
     """The line with its numbers replaced; empty without any."""
-    kind = NUMBER.sub("#", "".join(text.split()))
+    kind = "".join(NUMBER.sub("#", text).split())
     return kind if "#" in kind else ""

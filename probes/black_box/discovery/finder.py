@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.choice import CounterChoice, choice_of, step_number
+from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
@@ -14,6 +15,7 @@ from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
 from probes.black_box.discovery.uncounted import UncountedLines
 from probes.black_box.discovery.vocabulary import (
+    FRACTION_OF_EPOCH,
     Kind,
     is_evaluation,
     is_training,
@@ -27,6 +29,8 @@ MOST_TRACKS = 400
 """Candidates that are followed at the same time."""
 REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
+UNNAMED_MOVES = 3
+"""Equal moves of a number after which lines with a loss may come less often than steps."""
 LONGEST_HEADING = 60
 """Characters."""
 
@@ -77,6 +81,10 @@ class StepFinder:
         self._reader = LineReader()
         self._tracks: dict[tuple[str, str, int | None], Track | None] = {}
         self._chosen: Track | None = None
+        self._unnamed: dict[tuple[str, str, int | None], CounterGrowth] = {}
+        """Numbers whose words do not say steps: ``run [50]``."""
+        self._are_epochs_fractions = False
+        """Epochs are written as 0.25, so that a whole one is no more than a fourth of them."""
         self._uncounted = UncountedLines()
         self._known = KnownLines()
         self._is_alive = False
@@ -133,6 +141,7 @@ class StepFinder:
         if self._chosen is None:
             self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
             self._examples.keep(line, raw)
+            self._are_epochs_fractions |= "poch" in raw and bool(FRACTION_OF_EPOCH.search(raw))
         self._note_section(line)
         found = line.loss or loss_in(line.text)
         moved = self._follow(line, raw, found)
@@ -167,8 +176,11 @@ class StepFinder:
     def _read_uncounted(
         self, line: OutputLine, raw: str, at_s: float, loss: float
     ) -> list[FoundStep]:
-        tracks = self._tracks.values()
-        grows = any(t is not None and t.growth.ups and t.growth.is_monotone for t in tracks)
+        tracks = [track.growth for track in self._tracks.values() if track is not None]
+        unnamed = [growth for growth in self._unnamed.values() if growth.ups >= UNNAMED_MOVES]
+        grows = any(g.ups and g.is_monotone for g in tracks) or any(
+            g.is_even and g.is_monotone for g in unnamed
+        )
         was_free = self._uncounted.shape is None
         found = self._uncounted.add(line, at_s, loss, is_free=not grows)
         if found and was_free:
@@ -197,6 +209,7 @@ class StepFinder:
                 self._tracks[key] = None if evaluated else self._new_track(slot, line, raw)
             track = self._tracks[key]
             if track is None:
+                self._follow_unnamed(key, slot)
                 continue
             self._is_alive = True
             if found is None and track.is_about_evaluation(line, slot):
@@ -214,6 +227,11 @@ class StepFinder:
             if delta or (is_first and not (slot.is_bar and not slot.value)):
                 moved.append(track)
         return moved
+
+    def _follow_unnamed(self, key: tuple[str, str, int | None], slot: Slot) -> None:
+        is_followed = key in self._unnamed or len(self._unnamed) < MOST_TRACKS
+        if self._chosen is None and not slot.unit and is_followed:
+            self._unnamed.setdefault(key, CounterGrowth(slot.total)).add(slot.value)
 
     def _new_track(self, slot: Slot, line: OutputLine, raw: str) -> Track | None:
         track = track_of(slot, line, raw, is_announced=self._is_announced)
@@ -247,6 +265,8 @@ class StepFinder:
             if self._earlier.may_still_come(track):
                 return False
         if not track.is_ready(self.batch_size):
+            return False
+        if track.kind is Kind.EPOCH and self._are_epochs_fractions:
             return False
         if chosen is None:
             return not self._uncounted.counts_like(track.growth.progress, track.rival_progress)
@@ -308,7 +328,12 @@ class StepFinder:
         step was found."""
         track = self._likeliest_track()
         is_near = track is not None and track.is_near
-        return self._examples.explanation(self.lines, self.likeliest(), is_near=is_near)
+        return self._examples.explanation(
+            self.lines,
+            self.likeliest(),
+            is_near=is_near,
+            are_epochs_fractions=self._are_epochs_fractions,
+        )
 
     def likeliest(self) -> CounterChoice | None:
         """The best candidate so far, whether or not enough was seen of it."""
@@ -322,7 +347,10 @@ class StepFinder:
         tracks = [
             track
             for track in self._tracks.values()
-            if track and track.growth.is_monotone and not track.is_fraction_of_epoch
+            if track
+            and track.growth.is_monotone
+            and not track.is_fraction_of_epoch
+            and not (track.kind is Kind.EPOCH and self._are_epochs_fractions)
         ]
         for fitting in (
             [t for t in tracks if t.growth.ups and (t.has_loss or t.kind is not Kind.BARE)],

@@ -46,7 +46,9 @@ _SPEED = re.compile(
     re.I,
 )
 _VALUES = re.compile(
-    r"[^\w.+-]*(?:[\s,;|]*[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf))+[^\w.]*", re.I
+    r"[^\w.+-]*(?:[\s,;|]*(?:tensor\()?[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf)"
+    r"(?:,\s*[a-z_]+=[^)]*\))?)+[^\w.]*",
+    re.I,
 )
 _TABLE_MOVES, _TABLE_MOMENTS = 12, 8
 """A column of a table without any words counts steps after this many equal moves, printed at this
@@ -97,6 +99,7 @@ class Track:
     has_speed: bool = False
     has_evaluation: bool = False
     has_percent: bool = False
+    has_decimals: bool = False
     loss_name: str = ""
     tails_differ: bool = False
     holds_values: bool = True
@@ -121,6 +124,7 @@ class Track:
         tail = NUMBER.sub("#", "".join(after.split()))
         self.tails_differ |= self._tail is not None and tail != self._tail
         self._tail = tail
+        self.has_decimals |= bool(re.search(r"\d\.\d", after))
         self.holds_values &= "." in after and bool(_VALUES.fullmatch(after))
         if loss is not None:
             self.has_loss, self.loss_name = True, loss[0]
@@ -202,6 +206,8 @@ class Track:
         if evidence:
             is_clear = has_loss and self.has_speed and self.slot.total and not self.tails_differ
             return growth.ups >= (1 if is_clear else 2)
+        if kind is Kind.FRACTION and self.is_of_epoch and self.has_decimals:
+            return growth.ups >= 6 and not self.has_evaluation
         if kind is Kind.FRACTION:
             return self.is_train_named and self.has_speed and growth.ups >= 4
         return growth.ups >= (4 if self.has_speed else 6) and not self.tails_differ

@@ -55,6 +55,9 @@ _WORDS = re.compile(r"[A-Za-z]+\d*")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TRAIN = re.compile(r"^(?:pre|fine)?(?:train|training|tuning|finetune|fit|optimization)$")
 
+FRACTION_OF_EPOCH = re.compile(r"\bepochs?\W{0,6}\d*\.\d*[1-9]", re.IGNORECASE)
+"""An epoch that is no whole number: ``'epoch': '0.25'``."""
+
 TIME_UNITS = {"s", "ms", "us", "sec", "secs", "seconds", "min", "mins", "h", "hours", "d", "m"}
 SIZE_UNITS = {"b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "k", "g", "bytes", "mbs", "gbs"}
 STEP_RATES = {"", "it", "its", "step", "steps", "batch", "batches", "ba", "iter", "iters", "update"}

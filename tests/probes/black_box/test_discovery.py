@@ -251,3 +251,22 @@ def test_a_loss_may_be_called_by_its_formula(term: str) -> None:
 def test_scores_of_an_evaluation_are_no_loss() -> None:
     lines = [f"[{i}/100] PSNR: 31.2, SSIM: 0.9" for i in range(10, 101, 10)]
     assert read(lines).finder.choice is None
+
+
+def test_whole_epochs_among_fractions_are_no_counter() -> None:
+    lines = [f"{{'loss': '0.6', 'lr': '4e-05', 'epoch': '{i / 4:g}'}}" for i in range(1, 60)]
+    assert read(lines).finder.choice is None
+
+
+def test_lines_with_a_loss_are_no_steps_where_an_unnamed_number_grows_beside_them() -> None:
+    lines = []
+    for i in range(50, 1000, 50):
+        lines += [f"run [{i}]:", f"Style Loss : 0.{i} Content Loss: 0.5"]
+    assert read(lines).finder.choice is None
+    assert len(read(lines[1::2]).steps) == 19
+
+
+def test_a_part_of_an_epoch_with_values_counts_without_a_loss() -> None:
+    lines = [f"Epoch 1:\t[{i * 8}/82783]\tcontent: 1.5\tstyle: 0.4" for i in range(500, 6000, 500)]
+    assert numbers(lines, 8) == list(range(500, 6000, 500))
+    assert read([line + " val_acc: 0.5" for line in lines], 8).finder.choice is None
