@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
-from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.losses import is_total, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
 from probes.black_box.discovery.uncounted import UncountedLines
@@ -31,6 +32,8 @@ REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
 UNNAMED_MOVES = 3
 """Equal moves of a number after which lines with a loss may come less often than steps."""
+LOSSES_LET_PASS = 200
+"""Losses after which the counter of an earlier run is not waited for."""
 LONGEST_HEADING = 60
 """Characters."""
 
@@ -94,6 +97,8 @@ class StepFinder:
         self._is_evaluating = False
         self._loss: float | None = None
         """The last loss that no step has been given yet."""
+        self._is_total = False
+        """Whether that one is called the total, or just loss."""
         self._loss_lines = 0
         self._examples = Examples()
 
@@ -130,8 +135,7 @@ class StepFinder:
         """As ``_read_fully``, for a line in which only the chosen number matters."""
         found = loss_in(raw)
         if found is not None:
-            self._loss = found[1]
-            self._loss_lines += 1
+            self._hear(found)
         moved = chosen.growth.add(value)
         self._is_evaluating = False
         return [self._step(chosen, chosen.saw(at_s, self._loss))] if moved else []
@@ -148,8 +152,7 @@ class StepFinder:
         if any(track is self._chosen for track in moved):
             self._is_evaluating = False
         if found is not None and (moved or line.is_row or not self._is_evaluating):
-            self._loss = found[1]
-            self._loss_lines += 1
+            self._hear(found)
         steps: list[FoundStep] = []
         for track in moved:
             sighting = track.saw(at_s, self._loss)
@@ -161,6 +164,16 @@ class StepFinder:
         if self._chosen is None and found is not None and not self._is_evaluating:
             return self._read_uncounted(line, raw, at_s, found[1])
         return steps
+
+    def _hear(self, loss: tuple[str, float]) -> None:
+        """A line told a loss. Of several between two steps the total is kept, and before all one
+        that is not finite."""
+        self._loss_lines += 1
+        name, value = loss
+        waiting = self._loss
+        is_kept = waiting is not None and (not math.isfinite(waiting) or self._is_total)
+        if not is_kept or is_total(name) or not math.isfinite(value):
+            self._loss, self._is_total = value, is_total(name)
 
     def _read_marked(self, raw: str, at_s: float) -> list[FoundStep]:
         """``tonnage step`` is said for us; nothing else counts once it was seen."""
@@ -181,8 +194,9 @@ class StepFinder:
         grows = any(g.ups and g.is_monotone for g in tracks) or any(
             g.is_even and g.is_monotone for g in unnamed
         )
+        may_come = self._earlier is not None and self._loss_lines < LOSSES_LET_PASS
         was_free = self._uncounted.shape is None
-        found = self._uncounted.add(line, at_s, loss, is_free=not grows)
+        found = self._uncounted.add(line, at_s, loss, is_free=not grows and not may_come)
         if found and was_free:
             self._decide(CounterChoice.of_loss_lines(raw.strip()))
         return [FoundStep(time_s, None, value) for time_s, value in found]

@@ -11,7 +11,7 @@ VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf(?:inity)?)"
 _LOSS = re.compile(
     rf"""(?:loss|nll|xent|cross_?entropy|criterion|objective)(?P<after>(?:[_/.-][a-z]+)*)
     (?:[ ](?:train|training|is|value)|[ ]?\([a-z]+\))?
-    ["']?\s?(?:[:=|\[(]*|-(?=\s))\s*["'\[(]*(?:tensor\()?(?:\d+\s+(?=-?\d+\.\d))?
+    ["']?(?:\s?|\s*(?=\|))(?:[:=|\[(]*|-(?=\s))\s*["'\[(]*(?:tensor\()?(?:\d+\s+(?=-?\d+\.\d))?
     (?P<value>{VALUE})(?![\w/]|:\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -42,6 +42,11 @@ def loss_in(text: str) -> tuple[str, float] | None:
         value = float(match["value"])
         if not math.isfinite(value):
             return name, value
-        if best is None or (name.lower() in _TOTAL and best[0].lower() not in _TOTAL):
+        if best is None or (is_total(name) and not is_total(best[0])):
             best = name, value
     return best
+
+
+def is_total(name: str) -> bool:
+    """Whether a loss of this name is the whole one, and no part of it."""
+    return name.lower() in _TOTAL

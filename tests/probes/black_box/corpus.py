@@ -136,8 +136,10 @@ def coverage(entry: Entry, reading: Reading) -> float:
     """The share of all steps that lie between the first and the last line that was taken."""
     numbers = [number for _, number, _ in reading.taken if number is not None]
     steps = [step for _, step in entry.truth["steps"]]
-    if not numbers or len(steps) < 2:
+    if len(steps) < 2:
         return 0.0
+    if not numbers:
+        return len(reading.taken) / len(steps)
     true = steps[-1] - steps[0]
     for other in entry.truth.get("alternative", []):
         if other[-1][0] and reading.taken and reading.taken[-1][0] == other[-1][0]:
@@ -170,3 +172,7 @@ def table(results: list[tuple[Entry, Reading]]) -> str:
         said = re.sub(r"\s+", " ", said)
         rows.append(f"{entry.name:28s} line {reading.decided_at:3d}  {said}")
     return "\n".join(rows)
+
+
+def is_recognised(entry: Entry, reading: Reading) -> bool:
+    return coverage(entry, reading) >= 0.9

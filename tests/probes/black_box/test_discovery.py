@@ -270,3 +270,15 @@ def test_a_part_of_an_epoch_with_values_counts_without_a_loss() -> None:
     lines = [f"Epoch 1:\t[{i * 8}/82783]\tcontent: 1.5\tstyle: 0.4" for i in range(500, 6000, 500)]
     assert numbers(lines, 8) == list(range(500, 6000, 500))
     assert read([line + " val_acc: 0.5" for line in lines], 8).finder.choice is None
+
+
+def test_of_the_losses_between_two_steps_the_total_is_kept() -> None:
+    lines = []
+    for i in range(20):
+        value = "nan" if i == 15 else "-1.4"
+        lines += ["| entropy_loss    | -0.6 |", "| loss     | 23.5 |", f"| value_loss | {value} |"]
+        lines.append(f"| iterations | {i} |")
+    losses = [step.loss for step in read(lines).steps]
+    assert losses[:15] == [23.5] * 15
+    assert math.isnan(losses[15] or 0.0)
+    assert losses[16:] == [23.5] * 4
