@@ -1,7 +1,7 @@
 """Alembic migrations, as a package so that an installed wheel has them too.
 
 Run them with ``tonnage db upgrade`` or ``app.database.migrate``. To write one, change
-``app/database/models.py``, then::
+``app/database/models/``, then::
 
     alembic -c migrations/alembic.ini revision --autogenerate -m "what changes" --rev-id 0002
 

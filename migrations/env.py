@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.types import TypeDecorator
 
 from app.database.migrate import VERSION_TABLE
-from app.database.models import Base
+from app.database.models import all_tables
 from migrations.env_filter import ours
 
 
@@ -23,7 +23,7 @@ def plain_type(kind: str, item: Any, _context: Any) -> str | Literal[False]:
 def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=all_tables(),
         version_table=VERSION_TABLE,
         include_name=ours,
         render_as_batch=connection.dialect.name == "sqlite",
@@ -38,7 +38,7 @@ def main() -> None:
     if context.is_offline_mode():
         context.configure(
             dialect_name="postgresql",
-            target_metadata=Base.metadata,
+            target_metadata=all_tables(),
             version_table=VERSION_TABLE,
             literal_binds=True,
         )

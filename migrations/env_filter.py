@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.database.models import PREFIX
+from app.database.models.base import PREFIX
 
 
 def ours(name: str | None, kind: str, parents: Any) -> bool:

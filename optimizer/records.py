@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from optimizer.budgets import Budget
 from optimizer.scope import Scope, short_hash
-from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
 from probes.space import Space, dimension_to_dict
+
+if TYPE_CHECKING:
+    from probes.max_batch import Ask
 
 __all__ = [
     "Grade",

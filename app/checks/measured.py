@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.checks import repository
 from app.checks.plan import MeasuredRun, RunPlan, StepSeconds
 from app.checks.request import CheckRequest
-from app.database.models import DeviceRow, MeasurementRow
+from app.database.models.results import DeviceRow, MeasurementRow
 from app.devices import repository as devices
 from app.machine.local_facts import DeviceNow
 from app.validity.comparison import Conditions, Difference, compare

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database import paging
-from app.database.models import CheckRow, MeasurementRow, StudyRow
+from app.database.models.results import CheckRow, MeasurementRow, StudyRow
 
 MOST_RUNS = 200
 MOST_OTHERS = 20

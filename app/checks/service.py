@@ -9,7 +9,7 @@ from app.checks.evaluate import evaluate, stored_columns
 from app.checks.request import CheckRequest
 from app.clock import utc_now
 from app.database import Database
-from app.database.models import CheckRow
+from app.database.models.results import CheckRow
 from app.errors import required
 from app.ids import new_id
 from app.settings import Settings

@@ -6,10 +6,14 @@ command needs it.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
 EXIT_INTERRUPTED = 130
+OBJECTS_BEFORE_COLLECTING = 50_000
+"""Python's default of 700 collects hundreds of times while a command imports what it needs, which
+takes an eighth of the instructions of ``tonnage check`` and frees next to nothing."""
 
 
 def main() -> None:
@@ -24,6 +28,8 @@ def run(arguments: list[str]) -> int:
     Errors are printed on stderr, without a traceback unless ``-v`` is given.
     """
     from probes.errors import TonnageError
+
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTING)
 
     try:
         from app.cli.application import application

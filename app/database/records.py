@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.database.models import Base
+from app.database.models.base import Base
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.database.models import Base
+from app.database.models.base import Base
 from probes.errors import MeasurementError
 
 if TYPE_CHECKING:

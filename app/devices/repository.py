@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database import paging
-from app.database.models import DeviceRow
+from app.database.models.results import DeviceRow
 from app.database.upsert import upsert
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.database import Database
-from app.database.models import DeviceRow
+from app.database.models.results import DeviceRow
 from app.devices import repository
 from app.errors import required
 from probes.devices.fingerprint import Fingerprint

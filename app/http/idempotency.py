@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from app.clock import utc_now
 from app.database import Database
-from app.database.models import IdempotentReplyRow
+from app.database.models.serving import IdempotentReplyRow
 from app.database.upsert import write_again
 from app.errors import IdempotencyConflict
 from app.http.caller import Caller

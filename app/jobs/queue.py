@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import JobRow
+from app.database.models.serving import JobRow
 from app.jobs import repository, runner_repository
 from app.jobs.offers import DeviceOffer
 from app.jobs.records import Job

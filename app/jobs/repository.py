@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import JobEventRow, JobKeyRow, JobRow
+from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.records import record_of
 from app.jobs.records import Job, JobEvent
 from app.tuning.request import StudyRequest

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import RunnerRow
+from app.database.models.serving import RunnerRow
 from app.database.records import record_of
 from app.jobs.offers import Offers
 from app.tuning.owner import Owner

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import ApiKeyRow
+from app.database.models.serving import ApiKeyRow
 from app.http.caller import Scope
 from app.keys.records import ApiKey
 

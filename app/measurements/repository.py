@@ -13,13 +13,8 @@ from sqlalchemy.orm import Session, defer
 
 from app.clock import utc_now
 from app.database import paging
-from app.database.models import (
-    MeasurementRow,
-    PredictionRow,
-    StudyMeasurementRow,
-    StudyRow,
-    WorkloadRow,
-)
+from app.database.models.results import MeasurementRow, StudyRow, WorkloadRow
+from app.database.models.searching import PredictionRow, StudyMeasurementRow
 from app.database.paging import newest_first
 from app.database.upsert import upsert
 from optimizer.records import Grade, Prediction, short_hash

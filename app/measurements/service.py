@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from app.database import Database
-from app.database.models import MeasurementRow
+from app.database.models.results import MeasurementRow
 from app.devices import repository as devices
 from app.errors import required
 from app.measurements import repository

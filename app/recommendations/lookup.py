@@ -14,7 +14,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from app.database import Database
-from app.database.models import DeviceRow
+from app.database.models.results import DeviceRow
 from app.devices import repository as devices
 from app.errors import NothingComparable
 from app.recommendations import repository

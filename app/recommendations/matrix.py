@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.database import Database
-from app.database.models import DeviceRow
+from app.database.models.results import DeviceRow
 from app.devices import repository as devices
 from app.recommendations import repository
 from app.validity.comparison import Validity

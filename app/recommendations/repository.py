@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database import paging
-from app.database.models import RecommendationRow
+from app.database.models.results import RecommendationRow
 from app.database.paging import equal_to
 from app.database.upsert import upsert
 from optimizer.records import Recommendation

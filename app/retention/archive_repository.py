@@ -8,17 +8,15 @@ from typing import Any
 from sqlalchemy import insert, inspect, select
 from sqlalchemy.orm import Session, joinedload
 
-from app.database.models import (
-    Base,
+from app.database.models.base import Base
+from app.database.models.results import (
     DeviceRow,
     MeasurementRow,
-    PredictionRow,
     RecommendationRow,
-    StudyMeasurementRow,
     StudyRow,
-    TrialRow,
     WorkloadRow,
 )
+from app.database.models.searching import PredictionRow, StudyMeasurementRow, TrialRow
 from app.database.upsert import upsert
 from app.retention.lines import KINDS, PREDICTION, USE
 from app.tuning.state import StudyState

@@ -16,17 +16,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, crea
 from sqlalchemy import inspect
 
 from app.database.floats import decoded, encoded
-from app.database.models import (
-    Base,
+from app.database.models.base import Base
+from app.database.models.results import (
     DeviceRow,
     MeasurementRow,
-    PredictionRow,
     RecommendationRow,
-    StudyMeasurementRow,
     StudyRow,
-    TrialRow,
     WorkloadRow,
 )
+from app.database.models.searching import PredictionRow, StudyMeasurementRow, TrialRow
 from probes.errors import InputError
 
 FORMAT = "tonnage-results"

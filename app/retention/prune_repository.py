@@ -9,14 +9,9 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.database.models import (
-    CheckRow,
-    JobRow,
-    MeasurementRow,
-    RecommendationRow,
-    StudyMeasurementRow,
-    StudyRow,
-)
+from app.database.models.results import CheckRow, MeasurementRow, RecommendationRow, StudyRow
+from app.database.models.searching import StudyMeasurementRow
+from app.database.models.serving import JobRow
 from app.tuning.state import ACTIVE, TERMINAL
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database import paging
-from app.database.models import RecommendationRow, TrainingRunRow
+from app.database.models.results import RecommendationRow
+from app.database.models.serving import TrainingRunRow
 from app.runs.outcome import Outcome
 
 

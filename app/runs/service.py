@@ -7,7 +7,7 @@ from typing import Any
 
 from app.clock import utc_now
 from app.database import Database
-from app.database.models import TrainingRunRow
+from app.database.models.serving import TrainingRunRow
 from app.errors import required
 from app.ids import new_id
 from app.runs import repository

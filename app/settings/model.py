@@ -54,7 +54,9 @@ Option = Annotated[Any, AfterValidator(_scalar)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A table. Pydantic builds one validator for all of them, with the first ``Settings``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class BudgetSettings(Section):
@@ -302,9 +304,9 @@ class Settings(Section):
     """Batches in a cycle. Time budgets are for one cycle."""
     headroom: Number = Field(0.05, ge=0, le=0.5)
     """Fraction of the device's memory that is kept free."""
-    probe: ProbeSettings = ProbeSettings.model_validate({})
-    service: ServiceSettings = ServiceSettings.model_validate({})
-    runner: RunnerSettings = RunnerSettings.model_validate({})
+    probe: ProbeSettings = Field(default_factory=lambda: ProbeSettings.model_validate({}))
+    service: ServiceSettings = Field(default_factory=lambda: ServiceSettings.model_validate({}))
+    runner: RunnerSettings = Field(default_factory=lambda: RunnerSettings.model_validate({}))
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
     commands: dict[str, CommandSettings] = Field(default_factory=dict)
@@ -312,8 +314,9 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _place_database(cls, data: Any) -> Any:
-        """By default ``database_url`` is a file in ``data_dir``."""
+        """By default ``database_url`` is a file in ``data_dir``, and every table is there."""
         if isinstance(data, dict):
+            data = {"probe": {}, "service": {}, "runner": {}, **data}
             folder = Path(str(data.get("data_dir") or user_data_dir(APPLICATION))).expanduser()
             data = {**data, "data_dir": folder}
             data["database_url"] = data.get("database_url") or f"sqlite:///{folder}/tonnage.db"

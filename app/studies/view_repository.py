@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from app.clock import utc_now
-from app.database.models import DeviceRow, JobRow, StudyRow, WorkloadRow
+from app.database.models.results import DeviceRow, StudyRow, WorkloadRow
+from app.database.models.serving import JobRow
 from app.database.paging import newest_first
 from app.tuning.repository import StudyRecord, record
 from app.tuning.state import StudyState

@@ -6,7 +6,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.clock import utc_now
-from app.database.models import ClaimRow, MeasurementRow, StudyRow, TrialRow
+from app.database.models.results import MeasurementRow, StudyRow
+from app.database.models.searching import ClaimRow, TrialRow
 from app.database.upsert import upsert
 from app.tuning.owner import Owner, owner_of
 from optimizer.records import short_hash

@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 
 from app.clock import utc_now
-from app.database.models import ClaimRow, StudyRow
+from app.database.models.results import StudyRow
+from app.database.models.searching import ClaimRow
 from optimizer.records import short_hash
 
 START_TOLERANCE_S = 0.05

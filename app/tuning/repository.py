@@ -11,7 +11,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.database.models import StudyRow, TrialRow
+from app.database.models.results import StudyRow
+from app.database.models.searching import TrialRow
 from app.database.records import record_of
 from app.database.upsert import upsert
 from app.tuning import claims

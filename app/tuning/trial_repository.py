@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.database.models import DeviceRow, StudyRow, TrialRow, WorkloadRow
+from app.database.models.results import DeviceRow, StudyRow, WorkloadRow
+from app.database.models.searching import TrialRow
 from app.database.records import record_of
 from optimizer.records import Trial
 

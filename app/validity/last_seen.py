@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from app.database import Database
-from app.database.models import DeviceRow, WorkloadRow
+from app.database.models.results import DeviceRow, WorkloadRow
 from app.devices import repository as devices
 from app.validity.comparison import Conditions, Validity, compare, measured_with
 from app.workloads import repository as workloads

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database import paging
-from app.database.models import WorkloadRow
+from app.database.models.results import WorkloadRow
 from app.database.upsert import upsert
 
 

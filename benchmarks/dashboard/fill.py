@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from app.clock import utc_now
 from app.database import Database
-from app.database.models import TrialRow
+from app.database.models.searching import TrialRow
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from benchmarks.service.fill import SCOPE, measurement, recommendation

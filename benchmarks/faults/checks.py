@@ -9,14 +9,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.database import Database
-from app.database.models import (
-    ClaimRow,
-    JobRow,
-    MeasurementRow,
-    RecommendationRow,
-    RunnerRow,
-    StudyRow,
-)
+from app.database.models.results import MeasurementRow, RecommendationRow, StudyRow
+from app.database.models.searching import ClaimRow
+from app.database.models.serving import JobRow, RunnerRow
 from app.tuning.owner import Owner
 from app.tuning.state import StudyState
 from benchmarks.faults.clients import WORKLOAD, Ledger

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, text
 
 from app.clock import utc_now
 from app.database import Database
-from app.database.models import MeasurementRow
+from app.database.models.results import MeasurementRow
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from benchmarks.service.servers import RECOMMENDATION

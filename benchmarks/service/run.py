@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app.database import open_database
-from app.database.models import MeasurementRow
+from app.database.models.results import MeasurementRow
 from benchmarks.record import write
 from benchmarks.service import load
 from benchmarks.service.fill import fill, measurement, recommend

@@ -17,7 +17,7 @@ from sqlalchemy import URL, create_engine, inspect, make_url, text
 
 import migrations
 from app.database import Database, migrate, open_database
-from app.database.models import Base
+from app.database.models import all_tables
 from app.database.url import connectable, parse_url
 from tests.app.serving import api, serve, start_service, with_key
 
@@ -103,7 +103,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _create_tables(url: URL) -> None:
     engine = create_engine(url)
-    Base.metadata.create_all(engine)
+    all_tables().create_all(engine)
     with engine.begin() as connection:
         connection.execute(
             text(f"CREATE TABLE {migrate.VERSION_TABLE} (version_num VARCHAR(32) PRIMARY KEY)")
@@ -126,7 +126,7 @@ def _empty_tables(url: URL) -> None:
             )
         )
         names = set(inspect(connection).get_table_names())
-        is_ours = names >= {*Base.metadata.tables, migrate.VERSION_TABLE}
+        is_ours = names >= {*all_tables().tables, migrate.VERSION_TABLE}
         if is_ours:
             version = connection.scalar(text(f"SELECT version_num FROM {migrate.VERSION_TABLE}"))
             is_ours = version == migrations.HEAD

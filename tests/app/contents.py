@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.checks import repository as check_repository
 from app.database import Database
-from app.database.models import CheckRow, DeviceRow, MeasurementRow, WorkloadRow
+from app.database.models.results import CheckRow, DeviceRow, MeasurementRow, WorkloadRow
 from app.devices import repository as device_repository
 from app.measurements import repository as measurement_repository
 from app.workloads import repository as workload_repository

@@ -13,7 +13,7 @@ from app.dashboard.charts.stability import stability_figures
 from app.dashboard.listing import Listing
 from app.dashboard.page import page
 from app.dashboard.views.space import rows_of
-from app.database.models import WorkloadRow
+from app.database.models.results import WorkloadRow
 from app.errors import NotFound
 from app.http.fields import LARGEST
 from app.http.resource import pages

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 
 from app.database import Database, open_database
-from app.database.models import MeasurementRow
+from app.database.models.results import MeasurementRow
 from app.measurements import service
 from tests.app import factories
 

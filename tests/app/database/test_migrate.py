@@ -16,7 +16,8 @@ from starlette.responses import Response
 import migrations
 from app.checks import service as checks
 from app.database import migrate, open_database
-from app.database.models import PREFIX, Base
+from app.database.models import all_tables
+from app.database.models.base import PREFIX
 from app.http import idempotency
 from app.jobs import runner_repository as runners
 from app.jobs.offers import Offers
@@ -59,7 +60,7 @@ def differences(database) -> list[object]:
         context = MigrationContext.configure(
             connection, opts={"version_table": migrate.VERSION_TABLE, "include_name": ours}
         )
-        return list(compare_metadata(context, Base.metadata))
+        return list(compare_metadata(context, all_tables()))
 
 
 def fill(database) -> None:
@@ -87,7 +88,7 @@ def fill(database) -> None:
 def test_up_from_nothing_gives_every_table(empty):
     assert (migrate.current(empty), migrate.is_current(empty)) == (None, False)
     migrate.upgrade(empty)
-    assert tables(empty) == {*Base.metadata.tables, migrate.VERSION_TABLE}
+    assert tables(empty) == {*all_tables().tables, migrate.VERSION_TABLE}
     assert (migrate.current(empty), migrate.is_current(empty)) == (migrate.head(), True)
 
 
@@ -109,7 +110,7 @@ def test_down_and_up_again_with_rows_in_every_table(database):
     with database.read() as session:
         counts = {
             name: session.execute(text(f"SELECT count(*) FROM {name}")).scalar()
-            for name in Base.metadata.tables
+            for name in all_tables().tables
         }
     assert counts == dict.fromkeys(counts, 1)
     migrate.downgrade(database, "base")
@@ -202,7 +203,7 @@ def at_0006_with_optunas_tables(empty, *names: str) -> None:
 def test_optunas_record_of_our_studies_goes(empty):
     at_0006_with_optunas_tables(empty, "st_1k0rr48nvttvb71401qp", "st_1k0rr48nvttvb71401qq")
     migrate.upgrade(empty)
-    assert tables(empty) == {*Base.metadata.tables, migrate.VERSION_TABLE}
+    assert tables(empty) == {*all_tables().tables, migrate.VERSION_TABLE}
     assert differences(empty) == []
     fill(empty)
     migrate.downgrade(empty, "0006")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy.exc import StatementError
 
-from app.database.models import DeviceRow
+from app.database.models.results import DeviceRow
 
 
 def stored(database, **changes):

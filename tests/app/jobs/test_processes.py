@@ -10,7 +10,7 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from app.database.models import JobEventRow, JobRow
+from app.database.models.serving import JobEventRow, JobRow
 from app.jobs.runner import Runner
 from app.recommendations import service as recommendations
 from app.settings import RunnerSettings

@@ -8,7 +8,8 @@ import sys
 import psutil
 import pytest
 
-from app.database.models import JobRow, StudyRow
+from app.database.models.results import StudyRow
+from app.database.models.serving import JobRow
 from app.jobs import queue, runner_repository
 from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import Offers

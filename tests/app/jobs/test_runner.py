@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from app.database.errors import DatabaseUnavailable
-from app.database.models import JobRow
+from app.database.models.serving import JobRow
 from app.jobs import events, queue, runner_repository
 from app.jobs import repository as jobs
 from app.jobs import runner as runners

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from app.database.models import RecommendationRow
+from app.database.models.results import RecommendationRow
 from app.recommendations.exports.export import FORMATS, export
 from app.recommendations.schemas import CycleTime
 from app.tuning import service as studies

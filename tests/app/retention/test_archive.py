@@ -9,13 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from app.database import open_database
-from app.database.models import (
-    Base,
-    MeasurementRow,
-    PredictionRow,
-    StudyMeasurementRow,
-    StudyRow,
-)
+from app.database.models import all_tables
+from app.database.models.results import MeasurementRow, StudyRow
+from app.database.models.searching import PredictionRow, StudyMeasurementRow
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.archive import export_results, import_results, new_file
@@ -79,7 +75,7 @@ class TestRoundTrip:
         import_results(other, exported(database), "file")
         with database.read() as here, other.read() as there:
             for name in ARRIVES:
-                table = Base.metadata.tables[name]
+                table = all_tables().tables[name]
                 count = len(here.execute(select(table)).all())
                 assert count > 0
                 assert len(there.execute(select(table)).all()) == count, name

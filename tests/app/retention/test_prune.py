@@ -8,15 +8,9 @@ import pytest
 from sqlalchemy import text, update
 
 from app.clock import utc_now
-from app.database.models import (
-    CheckRow,
-    JobEventRow,
-    JobKeyRow,
-    JobRow,
-    MeasurementRow,
-    PredictionRow,
-    StudyRow,
-)
+from app.database.models.results import CheckRow, MeasurementRow, StudyRow
+from app.database.models.searching import PredictionRow
+from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.url import sqlite_file
 from app.jobs import repository as jobs
 from app.measurements import service as measurements

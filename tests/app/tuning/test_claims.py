@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from app.database.models import ClaimRow
+from app.database.models.searching import ClaimRow
 from app.devices import service as devices
 from app.tuning import claims, repository, service
 from app.tuning.owner import this_process

@@ -9,7 +9,7 @@ import pytest
 
 from app.clock import utc_now
 from app.database import open_database
-from app.database.models import RecommendationRow, StudyRow
+from app.database.models.results import RecommendationRow, StudyRow
 from app.recommendations import service as recommendations
 from app.studies import view
 from app.tuning import service

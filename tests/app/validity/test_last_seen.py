@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from app.database.models import DeviceRow, WorkloadRow
+from app.database.models.results import DeviceRow, WorkloadRow
 from app.validity.comparison import Aspect
 from app.validity.last_seen import validities, validity
 from probes.devices.fingerprint import Fingerprint

@@ -1,0 +1,166 @@
+"""Training runs, and what the service needs: API keys, replies, runners and jobs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database.models import results  # noqa: F401  (foreign keys lead to its tables)
+from app.database.models.base import (
+    BIG_KEY,
+    Base,
+    CreatedAt,
+    FingerprintKey,
+    RecommendationRef,
+    TextKey,
+    WorkloadName,
+)
+
+
+class TrainingRunRow(Base):
+    """One training run that was started with a recommendation, and how it ended."""
+
+    __tablename__ = "tonnage_runs"
+    __table_args__ = (Index(None, "workload", "id"),)
+
+    id: Mapped[TextKey]
+    outcome: Mapped[str] = mapped_column(String(16), index=True)
+    """``finished``, ``out_of_memory``, ``failed`` or ``interrupted``."""
+    exit_status: Mapped[int]
+    workload: Mapped[WorkloadName]
+    budget: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[FingerprintKey]
+    recommendation_id: Mapped[RecommendationRef | None]
+    batch_size: Mapped[int] = mapped_column(BigInteger)
+    accumulation: Mapped[int] = mapped_column(BigInteger)
+    step_time_s: Mapped[float | None]
+    """Median, where the output told it."""
+    wall_s: Mapped[float]
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[CreatedAt]
+
+
+class ApiKeyRow(Base):
+    """A key to the HTTP interface. The key itself is not kept, only what recognises it."""
+
+    __tablename__ = "tonnage_api_keys"
+
+    id: Mapped[TextKey]
+    name: Mapped[str]
+    scope: Mapped[str] = mapped_column(String(16))
+    """``read``, ``run`` or ``admin``."""
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotentReplyRow(Base):
+    """What was answered to a writing request that carried an ``Idempotency-Key``."""
+
+    __tablename__ = "tonnage_idempotent_replies"
+    __table_args__ = (UniqueConstraint("caller", "operation", "key"),)
+
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    caller: Mapped[str] = mapped_column(String(64))
+    """Id of the API key; keys of different callers never meet."""
+    operation: Mapped[str] = mapped_column(String(128))
+    """Method and path."""
+    key: Mapped[str] = mapped_column(String(255))
+    request_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    location: Mapped[str | None] = mapped_column(String(255))
+    body: Mapped[str]
+    """JSON text; empty for an answer without a body."""
+    created_at: Mapped[CreatedAt]
+
+
+class RunnerRow(Base):
+    """A process that runs jobs on the devices of one host. The row goes when it ends."""
+
+    __tablename__ = "tonnage_runners"
+
+    id: Mapped[TextKey]
+    host: Mapped[str] = mapped_column(String(255))
+    place: Mapped[str] = mapped_column(String(64))
+    """Where its process number means something (``app.tuning.owner``)."""
+    pid: Mapped[int] = mapped_column(BigInteger)
+    started_s: Mapped[float]
+    beats: Mapped[int] = mapped_column(BigInteger)
+    """Increases while it lives, so that watchers need only their own clock."""
+    document: Mapped[dict[str, Any]]
+    """What it offers: ``devices`` and ``workloads``."""
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+
+
+class JobRow(Base):
+    """A study that was asked for, to be run by a runner."""
+
+    __tablename__ = "tonnage_jobs"
+    __table_args__ = (Index(None, "state", "id"),)
+
+    id: Mapped[TextKey]
+    """Also the id of the study, where the question turns out to be a new one."""
+    state: Mapped[str] = mapped_column(String(16))
+    request: Mapped[dict[str, Any]]
+    """``app.tuning.request.StudyRequest``."""
+    active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """Key of the request while the job is active, so that there is one job per question."""
+    workload: Mapped[str] = mapped_column(String(255), index=True)
+    device: Mapped[str | None] = mapped_column(String(255))
+    """What the request asks for, in lower case; ``None`` for the best one of the host."""
+    study_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_studies.id", ondelete="SET NULL"), index=True
+    )
+    message: Mapped[str] = mapped_column(default="")
+    deaths: Mapped[int]
+    """How often in a row its process died without having stored anything new."""
+    cancel_requested: Mapped[bool]
+    runner_id: Mapped[str | None] = mapped_column(
+        ForeignKey("tonnage_runners.id", ondelete="SET NULL"), index=True
+    )
+    lease: Mapped[str | None] = mapped_column(String(255), unique=True)
+    """The device it measures on, while it runs: so there is one job per device."""
+    pid: Mapped[int | None] = mapped_column(BigInteger)
+    """Process id of the process that runs it, on the runner's host."""
+    resume_on: Mapped[str | None] = mapped_column(String(255))
+    """The device it ran on before, where its measurements hold."""
+    elsewhere_at: Mapped[datetime | None]
+    """When another device may have it instead."""
+    last_event: Mapped[int]
+    wall_s: Mapped[float]
+    """Time spent running, in all attempts that have ended."""
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    """Start of the latest attempt."""
+    finished_at: Mapped[datetime | None]
+
+
+class JobKeyRow(Base):
+    """Which job an idempotency key stands for."""
+
+    __tablename__ = "tonnage_job_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_jobs.id", ondelete="CASCADE"), index=True
+    )
+    request_key: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class JobEventRow(Base):
+    """Something that happened to a job, in order."""
+
+    __tablename__ = "tonnage_job_events"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("tonnage_jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
