@@ -114,6 +114,14 @@ def _create_tables(url: URL) -> None:
     engine.dispose()
 
 
+EMPTY = ";".join(
+    [f"DELETE FROM {table}" for table in reversed(all_tables().sorted_tables)]
+    + ["SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence"]
+)
+"""TRUNCATE makes new files for every table and index, which takes five times as long as deleting
+the few rows of a test."""
+
+
 def _empty_tables(url: URL) -> None:
     """Whoever is still connected, such as a process that a test has killed, is thrown out. Where a
     test has left other tables than it found, they are made again."""
@@ -131,8 +139,7 @@ def _empty_tables(url: URL) -> None:
             version = connection.scalar(text(f"SELECT version_num FROM {migrate.VERSION_TABLE}"))
             is_ours = version == migrations.HEAD
         if is_ours:
-            emptied = names - {migrate.VERSION_TABLE, "alembic_version", "version_info"}
-            connection.execute(text(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY CASCADE"))
+            connection.execute(text(EMPTY))
         else:
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))

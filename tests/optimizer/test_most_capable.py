@@ -108,24 +108,26 @@ def test_nothing_is_begun_for_it_after_the_time_limit(monkeypatch: pytest.Monkey
 
 
 def test_a_run_that_was_killed_continues_and_ends_the_same() -> None:
+    few = replace(WINDOW, trials=6)
     whole_fleet = ScriptedFleet(device)
-    whole = run(MemoryStore(), whole_fleet)
-    before = len(run_calls_of_the_search())
+    whole = run(MemoryStore(), whole_fleet, few)
+    before = len(run_calls_of_the_search(few))
+    assert before < len(whole_fleet.calls)
     for die_after in range(before, len(whole_fleet.calls)):
         store, first = MemoryStore(), ScriptedFleet(device, die_after=die_after)
         with pytest.raises(KeyboardInterrupt):
-            run(store, first)
+            run(store, first, few)
         second = ScriptedFleet(device)
-        resumed = run(store, second)
+        resumed = run(store, second, few)
         assert not set(first.calls) & set(second.calls)
         assert resumed.most_capable is not None and whole.most_capable is not None
         assert resumed.most_capable["config"] == whole.most_capable["config"]
         assert resumed.most_capable["batch_size"] == whole.most_capable["batch_size"]
 
 
-def run_calls_of_the_search() -> list[tuple[str, int, str]]:
+def run_calls_of_the_search(budget: Budget = WINDOW) -> list[tuple[str, int, str]]:
     fleet = ScriptedFleet(device)
-    run(MemoryStore(), fleet, replace(WINDOW, most_capable=False))
+    run(MemoryStore(), fleet, replace(budget, most_capable=False))
     return fleet.calls
 
 

@@ -7,9 +7,10 @@ The workload is the built-in ``transformer``. Batch 96 passed and batch 200 did 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,20 +34,19 @@ MIB = 2**20
 RECOMMENDATION = "rec_1k0rr48nvttvb71401qp"
 CONFIG = {"layers": 2, "activation": "relu"}
 TIMEOUTS = Timeouts(60.0, 60.0, 60.0)
-TONNAGE = f"#!/bin/sh\nexec {sys.executable} -c 'from app.cli import main; main()' \"$@\"\n"
-PYTHON = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+COMMAND = (sys.executable, "-c", "from app.cli import main; main()")
 ROOT = Path(__file__).resolve().parents[3]
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, tonnage: Sequence[str] = COMMAND) -> dict[str, str]:
     """Of a user whose home this folder is, with ``tonnage`` on the path."""
     programs = folder / "bin"
     programs.mkdir(exist_ok=True)
-    for name, script in (("tonnage", TONNAGE), ("python", PYTHON)):
+    for name, command in (("tonnage", tonnage), ("python", [sys.executable])):
         if not (programs / name).exists():
-            (programs / name).write_text(script)
+            (programs / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             (programs / name).chmod(0o755)
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("TONNAGE_", "GIT_", "XDG_"))}
     return {
@@ -58,14 +58,15 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def seed_in(folder: Path) -> Run:
-    """Make the folder such a one. The result runs a command in it."""
+def seed_in(folder: Path, tonnage: Sequence[str] = COMMAND) -> Run:
+    """Make the folder such a one. The result runs a command in it, where ``tonnage`` is the command
+    line given."""
 
     def run(*command: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             list(command),
             cwd=folder,
-            env={**environment(folder), **extra},
+            env={**environment(folder, tonnage), **extra},
             capture_output=True,
             text=True,
             timeout=120,

@@ -23,8 +23,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(folder):
-    run = seed_in(folder)
+def run(folder, warm):
+    run = seed_in(folder, warm.tonnage)
     for name, batch in BATCHES.items():
         text = f"# {RECOMMENDATION}\nbatch_size: {batch}\nlayers: 2\nactivation: relu\n"
         (folder / f"{name}.yaml").write_text(text)

@@ -18,7 +18,7 @@ from tests.app import contents
 from tests.app.cli.conftest import QUICK, TONNAGE, marked_processes
 from tests.app.jobs.conftest import kinds, request, state, until
 
-ASKED = {"pinned": {"width": 32}, "trials": 3, "memory_budget_bytes": 2**30, "device": "cpu"}
+ASKED = {"pinned": {"width": 32}, "trials": 2, "memory_budget_bytes": 2**30, "device": "cpu"}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text, update
 
 from app.clock import utc_now
+from app.database import open_database
 from app.database.models.results import CheckRow, MeasurementRow, StudyRow
 from app.database.models.searching import PredictionRow
 from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
@@ -161,11 +162,8 @@ def test_the_file_becomes_smaller(database):
     assert file is None or file.stat().st_size < before / 2
 
 
-def test_a_file_in_use_is_left_as_large_as_it_is(sqlite_url, monkeypatch):
-    from app.database import engine, open_database
-
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.05)
-    database = open_database(sqlite_url)
+def test_a_file_in_use_is_left_as_large_as_it_is(sqlite_url):
+    database = open_database(sqlite_url, busy_timeout_s=0.05)
     with database.write() as session:
         session.execute(text("UPDATE tonnage_checks SET verdict = 'fits'"))  # takes the lock
         assert "not made smaller" in compact(database)

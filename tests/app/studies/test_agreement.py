@@ -25,6 +25,7 @@ from probes.model_size import ModelSize
 from probes.space import Choice
 from tests.app import factories
 from tests.app.jobs.conftest import offers, request
+from tests.app.one_kind import kind  # noqa: F401
 from tests.optimizer.memory_store import ScriptedFleet, grid_device, spec
 from tests.probes.scripted import MIB, ScriptedDevice
 
