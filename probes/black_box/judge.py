@@ -15,6 +15,9 @@ from probes.measurement import NEAR_CAP, Measurement, Verdict
 from probes.worker.evidence import Judgement
 from probes.worker.outcome import outcome
 
+RARE_STEPS = 10
+"""Where lines come so rarely, a command may be late because it prints rarely."""
+
 
 def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool) -> Measurement:
     """The measurement. ``has_stepped``: an earlier run of this command has made steps, so that one
@@ -58,6 +61,12 @@ def _late_hint(command: Command, seen: Observed) -> str:
     """What to do about a time-out. No time-out is too short for output that is not understood."""
     if seen.not_understood:
         return seen.not_understood
+    if seen.steps_per_sign >= RARE_STEPS:
+        return (
+            "If it was working, it prints too rarely: one line every "
+            f"{seen.steps_per_sign:,} steps, and with large batches an epoch may have fewer. Let "
+            "it print more often (such as --log-interval 5)."
+        )
     if not seen.was_printing or command.log:
         return "If it was working, raise probe.step_timeout_s or probe.startup_timeout_s."
     source = seen.steps_from or f"Steps: from lines that match {command.step}."

@@ -93,6 +93,8 @@ class Observed:
     """With a time-out: output still came."""
     not_understood: str = ""
     """What was printed and what to add, where no step was recognised in the output."""
+    steps_per_sign: int = 1
+    """Steps from one line to the next, in this run or in earlier ones."""
     late: str = ""
     """With a time-out: what it was, in words."""
     peak_bytes: int = 0
@@ -176,6 +178,7 @@ class CommandRun:
                 seen.stdout_tail, seen.stderr_tail = process.take_tails()
         seen.steps_from, seen.step_pattern = self.reader.source, self.reader.pattern
         seen.was_printing = self.was_printing
+        seen.steps_per_sign = self.pace.slowest(self.usual).steps_per_sign
         seen.not_understood = self.reader.explanation() if not self.command.log else ""
         seen.returncode = process.returncode
         seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes

@@ -1,0 +1,51 @@
+"""What is said about a run that has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes.black_box.command import command_of, reference
+from probes.black_box.judge import judge
+from probes.black_box.run import Observed
+from probes.black_box.watch import StepWatch
+from probes.devices.base import MemoryCap
+from probes.job import BRACKET_PLAN, ProbeJob
+from probes.measurement import Measurement, Verdict
+
+
+def late(folder: Path, **seen: object) -> Measurement:
+    """A run that was ended for being late, of a command that has made steps before."""
+    (folder / "train.py").write_text("")
+    workload = reference("train.py", {"command": f"python {folder}/train.py -b {{batch_size}}"})
+    job = ProbeJob(workload, {}, 190, "cpu", BRACKET_PLAN, 2**29, 0.05)
+    cap = MemoryCap(2**29, 2**29, 0, enforced=True)
+    watch = StepWatch(job.plan, cap)
+    observed = Observed("python train.py -b 190", {}, cap, watch, why="timeout", late="late")
+    for name, value in seen.items():
+        setattr(observed, name, value)
+    return judge(job, command_of(workload), observed, has_stepped=True)
+
+
+@pytest.mark.parametrize("was_printing", [False, True])
+def test_a_command_that_prints_rarely_is_told_to_print_more_often(
+    tmp_path: Path, was_printing: bool
+) -> None:
+    measurement = late(tmp_path, steps_per_sign=200, was_printing=was_printing)
+    assert measurement.verdict is Verdict.TIMEOUT
+    assert "every 200 steps" in measurement.hint
+    assert "print more often" in measurement.hint
+
+
+def test_a_command_that_prints_each_step_and_falls_silent_may_need_a_longer_time_out(
+    tmp_path: Path,
+) -> None:
+    assert "probe.step_timeout_s" in late(tmp_path).hint
+
+
+def test_a_command_that_still_prints_is_never_told_to_raise_a_time_out(tmp_path: Path) -> None:
+    hint = late(tmp_path, was_printing=True, steps_from="Steps: from lines like `it 1`.").hint
+    assert "It still printed" in hint
+    assert "it 1" in hint
+    assert "timeout_s" not in hint
