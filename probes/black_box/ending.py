@@ -13,6 +13,14 @@ _EXCEPTION = re.compile(
 )
 _TRACEBACK = "Traceback (most recent call last)"
 _BY_ITSELF = "Run the command by itself to see where it goes wrong."
+_NO_TERMINAL = re.compile(
+    r"inappropriate ioctl for device|not a (?:tty|terminal)\b|errno 25\b", re.IGNORECASE
+)
+_TERMINAL = (
+    "The command asks for a terminal, and Tonnage runs it without one, as a job scheduler does. "
+    "Give it one, --command \"script -qec 'stty cols 120; python train.py …' /dev/null\", or remove "
+    "what asks."
+)
 SHOWN_TAIL = 2000
 
 
@@ -41,7 +49,7 @@ def classify_ending(
                 return found
             first = first or found
         if first is not None:
-            return replace(first, hint=_BY_ITSELF)
+            return replace(first, hint=_by_itself(stdout_tail + stderr_tail))
     death = classify_death(
         returncode,
         stderr_tail or stdout_tail,
@@ -52,8 +60,13 @@ def classify_ending(
     reason = reason.replace(" before it could report", "")
     hint = death.hint
     if death.verdict is Verdict.CRASH and returncode > 0:
-        hint = _BY_ITSELF
+        hint = _by_itself(stdout_tail + stderr_tail)
     return replace(death, reason=reason, hint=hint)
+
+
+def _by_itself(said: str) -> str:
+    """What to do about a command that fails of its own: by itself it may have what it lacks."""
+    return _TERMINAL if _NO_TERMINAL.search(said) else _BY_ITSELF
 
 
 def exceptions_in(text: str) -> list[tuple[str, str]]:

@@ -92,3 +92,17 @@ def test_signals() -> None:
 def test_last_lines_say_that_there_are_none() -> None:
     assert "nothing at all" in last_lines("", " \n")
     assert last_lines("a\n", "b\n") == "its last stdout:\na\nits last stderr:\nb"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "stty: 'standard input': Inappropriate ioctl for device\n",
+        "OSError: [Errno 25] Inappropriate ioctl for device\n",
+    ],
+)
+def test_a_command_that_asks_for_a_terminal_is_not_told_to_run_by_itself(said: str) -> None:
+    found = ending(1, f"{said}{TRACE}ValueError: not enough values to unpack (expected 2, got 0)\n")
+    assert found.verdict is Verdict.CRASH
+    assert "terminal" in found.hint
+    assert "terminal" not in ending(1, f"{TRACE}ValueError: something else\n").hint
