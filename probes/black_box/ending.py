@@ -18,8 +18,8 @@ _NO_TERMINAL = re.compile(
 )
 _TERMINAL = (
     "The command asks for a terminal, and Tonnage runs it without one, as a job scheduler does. "
-    "Give it one, --command \"script -qec 'stty cols 120; python train.py …' /dev/null\", or remove "
-    "what asks."
+    "Give it one, --command \"script -qec 'stty cols 120; python train.py …' /dev/null\", or "
+    "remove what asks."
 )
 SHOWN_TAIL = 2000
 
