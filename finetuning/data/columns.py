@@ -1,0 +1,182 @@
+"""Which columns of a table hold prompt, completion and group, found by their names.
+
+A role is taken only where one column can have it; otherwise the person is asked to rename. What was
+taken stands in the data card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetuning.data.rows import Rejected, SourceRow
+from probes.errors import InputError
+
+PROMPT_NAMES = ("prompt", "instruction", "question", "query")
+CONTEXT_NAMES = ("input", "context")
+SYSTEM_NAMES = ("system", "system_prompt")
+COMPLETION_NAMES = ("completion", "response", "output", "answer")
+MESSAGES_NAMES = ("messages", "conversations", "conversation")
+GROUP_NAMES = ("group", "group_id", "game_id", "conversation_id")
+
+USER_ROLES = frozenset({"user", "human", "prompter"})
+ASSISTANT_ROLES = frozenset({"assistant", "gpt", "chatgpt", "model", "bot"})
+
+MISSING, NOT_TEXT, NO_ANSWER = "field missing", "field is no text", "no answer of the assistant"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that were taken. Either ``messages`` or ``prompt`` and ``completion`` are set."""
+
+    prompt: str | None = None
+    completion: str | None = None
+    context: str | None = None
+    system: str | None = None
+    messages: str | None = None
+    group: tuple[str, ...] = ()
+
+    def described(self) -> str:
+        """For the data card: what became prompt, completion and group."""
+        if self.messages:
+            text = f"completion from the assistant's last turn in {self.messages}, prompt from the"
+            text += " turns before it"
+        else:
+            parts = [name for name in (self.system, self.prompt, self.context) if name]
+            text = f"prompt from {' and '.join(parts)}, completion from {self.completion}"
+        return text + (f", group from {' and '.join(self.group)}" if self.group else "")
+
+    def row(self, record: Mapping[str, Any], place: str) -> SourceRow | Rejected:
+        """A record as a row. Texts are kept as they are but for CRLF, which becomes LF.
+
+        Columns that are not called prompt and completion were not made to be joined: where
+        neither has white space at the seam, a newline is put there.
+        """
+        made = self._from_messages(record) if self.messages else self._from_texts(record)
+        if isinstance(made, str):
+            reason, _, text = made.partition(": ")
+            return Rejected(reason, place, text)
+        prompt, completion = (text.replace("\r\n", "\n") for text in made)
+        if (self.prompt, self.completion) != ("prompt", "completion") or self.context:
+            prompt += "" if _seamed(prompt, completion) else "\n"
+        return SourceRow(prompt, completion, self._group(record), place)
+
+    def _from_texts(self, record: Mapping[str, Any]) -> tuple[str, str] | str:
+        texts = {}
+        for name in (self.system, self.prompt, self.context, self.completion):
+            if name is None:
+                continue
+            value = record.get(name)
+            if value is None and name in (self.prompt, self.completion):
+                return f"{MISSING}: {name}"
+            if isinstance(value, list) and name in (self.prompt, self.completion):
+                value = conversation_text(value)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                value = str(value)
+            if value is not None and not isinstance(value, str):
+                return f"{NOT_TEXT}: {name} is {_kind(value)}"
+            texts[name] = value or ""
+        names = (self.system, self.prompt, self.context)
+        parts = [texts[name] for name in names if name and texts[name].strip()]
+        return "\n\n".join(parts), texts[str(self.completion)]
+
+    def _from_messages(self, record: Mapping[str, Any]) -> tuple[str, str] | str:
+        value = record.get(str(self.messages))
+        if value is None:
+            return f"{MISSING}: {self.messages}"
+        turns = turns_of(value)
+        if turns is None:
+            return f"{NOT_TEXT}: {self.messages} is no list of turns with role and text"
+        while turns and turns[-1][0] != "assistant":
+            turns.pop()
+        if not any(role == "user" for role, _ in turns[:-1]):
+            return f"{NO_ANSWER}: {self.messages} has no user's turn with an answer"
+        return joined(turns[:-1]), turns[-1][1]
+
+    def _group(self, record: Mapping[str, Any]) -> str | None:
+        values = [record.get(name) for name in self.group]
+        if not values or values[-1] is None or not str(values[-1]).strip():
+            return None
+        return "/".join(str(value) for value in values if value is not None)
+
+
+def find_columns(names: Collection[str], where: str) -> Columns:
+    """The columns by their names. Raises ``InputError`` that names the columns which were found."""
+    group = _groups(names)
+    if {"prompt", "completion"} <= set(names):
+        return Columns("prompt", "completion", group=group)
+    messages = [name for name in MESSAGES_NAMES if name in names]
+    prompts = [name for name in PROMPT_NAMES if name in names]
+    completions = [name for name in COMPLETION_NAMES if name in names]
+    contexts = [name for name in CONTEXT_NAMES if name in names]
+    if len(messages) == 1 and not (prompts and completions):
+        return Columns(messages=messages[0], group=group)
+    if not prompts and len(contexts) == 1 and contexts[0] == "input":
+        prompts, contexts = contexts, []
+    if len(prompts) == len(completions) == 1 and len(contexts) <= 1 and not messages:
+        system = [name for name in SYSTEM_NAMES if name in names]
+        context = contexts[0] if contexts else None
+        return Columns(
+            prompts[0], completions[0], context, system[0] if system else None, None, group
+        )
+    found = ", ".join(sorted(map(str, names))) or "none"
+    several = [
+        " and ".join(some) for some in (prompts, completions, messages, contexts) if some[1:]
+    ]
+    why = f" More than one could be taken: {'; '.join(several)}." if several else ""
+    raise InputError(
+        f"{where}: it is unclear which columns are prompt and completion. Columns found: {found}."
+        f"{why} Name them prompt and completion."
+    )
+
+
+def turns_of(value: Any) -> list[tuple[str, str]] | None:
+    """Turns as (role, text), with the roles system, user and assistant. None: it is no such list.
+
+    Reads ``{"role", "content"}`` and ``{"from", "value"}``.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return None
+    turns = []
+    for turn in value:
+        if not isinstance(turn, Mapping):
+            return None
+        role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+        if not isinstance(role, str) or not isinstance(text, str):
+            return None
+        known = role.lower()
+        known = "user" if known in USER_ROLES else known
+        turns.append(("assistant" if known in ASSISTANT_ROLES else known, text))
+    return turns
+
+
+def joined(turns: Iterable[tuple[str, str]]) -> str:
+    """Turns as one text. One question stays as it is; a longer talk names who speaks."""
+    listed = list(turns)
+    spoken = [turn for turn in listed if turn[0] != "system"]
+    parts = [text for role, text in listed if role == "system" and text.strip()]
+    if len(spoken) == 1:
+        return "\n\n".join([*parts, spoken[0][1]])
+    return "\n\n".join(parts + [f"{role.capitalize()}: {text}" for role, text in spoken])
+
+
+def conversation_text(value: Sequence[Any]) -> Any:
+    """The text of a list of turns (TRL's conversational columns); anything else as it is."""
+    turns = turns_of(value)
+    return joined(turns) if turns else value
+
+
+def _groups(names: Collection[str]) -> tuple[str, ...]:
+    found = next((name for name in GROUP_NAMES if name in names), None)
+    if found is None:
+        return ()
+    return ("algorithm", found) if found == "game_id" and "algorithm" in names else (found,)
+
+
+def _seamed(prompt: str, completion: str) -> bool:
+    return not prompt or prompt[-1].isspace() or completion[:1].isspace()
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", dict: "a table", bool: "true or false"}.get(type(value), "no text")
