@@ -102,13 +102,14 @@ class TrainedModel:
         return [answers[i] for i in range(len(ids))]
 
     def _generated(self, rows: Sequence[list[int]], max_new_tokens: int) -> list[Answer]:
-        from transformers import GenerationConfig
+        import transformers
 
+        config: Any = transformers.GenerationConfig
         stops = self.stop_ids
         length, pad = max(map(len, rows)), self._pad_id()
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
-        greedy = GenerationConfig(  # named one by one: the checkpoint's own settings fill gaps
+        greedy = config(  # named one by one: the checkpoint's own settings fill gaps
             max_new_tokens=max_new_tokens,
             max_length=None,
             min_new_tokens=None,
