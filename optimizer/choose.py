@@ -192,9 +192,10 @@ def explain(
         lines.append(trade(selection.fastest, best, chosen_over=True))
     if best.disturbed_by:
         lines.append(
-            f"The machine was DISTURBED, which you accepted: {'; '.join(best.disturbed_by)}. The "
-            "true cycle time is probably shorter than measured; the batch does fit. Run the same "
-            "command without --accept-disturbed when the machine is quiet."
+            "This measurement was disturbed, and --accept-disturbed accepted it: "
+            f"{'; '.join(best.disturbed_by)}. The batch size fits in memory, but the true cycle "
+            "time is probably shorter than the measured one. To measure it again, run the same "
+            "command without --accept-disturbed on an idle machine."
         )
     elif not best.step_time.converged:
         lines.append(
@@ -205,7 +206,8 @@ def explain(
         more = len(selection.left_out) - ALTERNATIVES
         lines.append(
             f"Left out because the machine was disturbed during each run: {names}"
-            f"{f' and {more} more' if more > 0 else ''}. Use --fresh when the machine is quiet."
+            f"{f' and {more} more' if more > 0 else ''}. To measure them again, use --fresh on an "
+            "idle machine."
         )
     return lines
 

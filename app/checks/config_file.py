@@ -2,8 +2,8 @@
 
 Reads JSON, YAML, TOML and ``KEY=value`` files: transformers ``TrainingArguments``, accelerate,
 DeepSpeed, torchtune, Axolotl, LLaMA-Factory, Lightning, Hydra, and everything that ``tonnage
-export`` writes. Only the names matter, not the structure: batch size, accumulation and levers are
-found under the names below at any depth; every other value may be a dimension of the workload.
+export`` writes. Only names count, not the structure: batch size, accumulation and levers are found
+at any depth under the names below. Every other value may be a dimension of the workload.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ BATCH_NAMES = (
     "train_batch_size",
     "batch_size",
 )
-"""In order of precedence: DeepSpeed's ``train_batch_size`` counts all devices."""
+"""The first name that the file contains counts. DeepSpeed's ``train_batch_size`` comes late: it is
+the sum over all devices."""
 ACCUMULATION_NAMES = (
     "gradient_accumulation_steps",
     "accumulate_grad_batches",
@@ -51,22 +52,23 @@ PREFIX = "tonnage_"
 
 @dataclass(frozen=True)
 class Written:
-    """The planned run, as far as a file describes it."""
+    """The parts of the planned run that a file describes."""
 
     batch_size: int | None
     accumulation: int | None
     levers: dict[str, Any]
     offered: dict[str, Any]
-    """Every other single value, by the last part of its name."""
+    """All other single values, by the last part of their name."""
     recommendation_id: str | None
     notes: list[str] = field(default_factory=list)
 
 
 def read_file(file: Path, keys: Mapping[str, str] | None = None) -> Written:
-    """``keys`` gives the dotted path of a value: ``{"batch_size": "data.loader.bs"}``.
+    """Read the planned run from a file. ``keys`` gives the dotted path of a value that has another
+    name: ``{"batch_size": "data.loader.bs"}``.
 
-    Raises ``InputError`` for a file that cannot be read, for two different batch sizes, and for a
-    value that is not a number (DeepSpeed's ``auto``).
+    Raises ``InputError`` if the file cannot be read, if it contains two different batch sizes, and
+    if a batch size or accumulation is not a number (DeepSpeed's ``auto``).
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -78,7 +80,8 @@ def read_file(file: Path, keys: Mapping[str, str] | None = None) -> Written:
 
 
 def read_text(text: str, name: str, keys: Mapping[str, str] | None = None) -> Written:
-    """``name`` is the file's, for its suffix and for messages."""
+    """Read the planned run from text. ``name`` is the name of the file: its suffix decides the
+    format, and messages mention it."""
     found = _flat(_parsed(text, name))
     notes: list[str] = []
     named = _named(found, keys or {}, name)
@@ -151,8 +154,8 @@ def _variables(text: str, name: str) -> dict[str, Any]:
                 found[key.lower()] = parse_value(value)
             elif word != "export":
                 raise InputError(
-                    f"{name}, line {number}: {line.strip()[:80]!r} is not KEY=value. If the file "
-                    "has another format, give it the suffix .json, .yaml or .toml."
+                    f"{name}, line {number}: {line.strip()[:80]!r} is not KEY=value. "
+                    "If the file is JSON, YAML or TOML, its name must end in .json, .yaml or .toml."
                 )
     return found
 
@@ -179,7 +182,7 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _flat(value: Any, path: Path_ = ()) -> Gathered:
-    """Every single value with its path, in the order of the file."""
+    """All single values with their paths, in the order of the file."""
     if isinstance(value, Mapping):
         return [
             item
@@ -215,7 +218,7 @@ def _first(found: Gathered, names: Sequence[str], file: str, notes: list[str]) -
         if len({repr(value) for _, value in values}) > 1:
             listing = ", ".join(f"{'.'.join(path)}={value}" for path, value in values)
             raise InputError(
-                f"{file} has several: {listing}. Say which is meant with --key "
+                f"{file} contains different values: {listing}. Choose one with --key "
                 f"{'accumulation' if names is ACCUMULATION_NAMES else 'batch_size'}="
                 f"{'.'.join(values[0][0])}."
             )

@@ -30,7 +30,7 @@ from probes.formatting import duration_text
 
 HEAD_TIMEOUT_S = 10.0
 """Seconds until the request line and headers must be complete. uvicorn itself sets no limit, so a
-few hundred silent connections would be enough to keep everybody else out."""
+few hundred silent connections would be enough to block all other clients."""
 
 MAX_HEAD_BYTES = 32 * 2**10
 KEEP_ALIVE_S = 15
@@ -48,9 +48,9 @@ def service_on(
     if not loopback and not exist and not insecure:
         host = listener.getsockname()[0]
         raise InputError(
-            f"{host} can be reached from other machines, and there is no API key. Make one with: "
-            "tonnage keys create --scope admin --name NAME (or serve without keys with --insecure: "
-            "everybody who reaches the address may then start and delete studies)"
+            f"Other machines can reach {host}, and no API key exists. Create one with: "
+            "tonnage keys create --scope admin --name NAME. To serve without keys, add --insecure: "
+            "anyone who can reach the address can then start and delete studies."
         )
     runners = RunnerWatch(Keeper(database, settings)) if settings.runner.with_service else None
     return Service(

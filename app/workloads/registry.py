@@ -1,8 +1,8 @@
-"""Registered workloads: the names that the service may run, and what each stands for.
+"""Registered workloads: the names that the service may run, and the code behind each name.
 
-Built-in ones, those that installed packages offer as entry points of the group
-``tonnage.workloads``, and those with a ``reference`` in ``tonnage.toml``. Nothing is imported
-here: a workload's code runs in a worker, in its own interpreter.
+They are the built-in workloads, those that installed packages offer as entry points of the group
+``tonnage.workloads``, and those with a ``reference`` in ``tonnage.toml``. This module imports no
+workload: its code runs in a worker, with its own interpreter.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ REQUEST_OPTIONS = {
     "transformer": ("vocabulary", "length", "heads", "seed"),
     "visnet": ("max_atoms", "cutoff", "seed"),
 }
-"""Options of built-in workloads that a request may set. None of them names a file."""
+"""Options of built-in workloads that a request may set. No option here is the path of a file."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A workload that has a name."""
+    """A registered workload."""
 
     name: str
     reference: str
@@ -60,26 +60,27 @@ class Registered:
     """Parameters that a request may give."""
 
     def asked(self, options: Mapping[str, Any]) -> WorkloadRef:
-        """With the options of a request. Raises ``NotAllowed`` for one that it may not set."""
+        """The workload with the options of a request. Raises ``NotAllowed`` for an option that a
+        request may not set."""
         for name in options:
             if name not in self.request_options:
                 known = ", ".join(self.request_options) or "none"
                 raise NotAllowed(
-                    f"Workload {self.name}: a request may not set the option {name!r} (it may set: "
-                    f"{known}). The operator of the service can allow it in tonnage.toml: "
+                    f"Workload {self.name}: a request may not set the option {name!r}. It may set: "
+                    f"{known}. The operator of the service can allow it in tonnage.toml: "
                     f'[workloads.{self.name}] request_options = ["{name}"]'
                 )
         return self.with_options(options)
 
     def with_options(self, options: Mapping[str, Any]) -> WorkloadRef:
-        """The workload with options of the local user, who may set any of them."""
+        """The workload with options of the local user, who may set every option."""
         name = "" if self.reference == self.name else self.name
         return WorkloadRef(self.reference, {**self.options, **options}, name)
 
 
 def registered(settings: Settings) -> dict[str, Registered]:
-    """Every registered workload by name. Raises ``InputError`` for a name in ``tonnage.toml`` that
-    cannot be one."""
+    """All registered workloads by name. Raises ``InputError`` for an invalid name in
+    ``tonnage.toml``."""
     found = {name: Registered(name, name, "built in") for name in BUILT_IN}
     for point in entry_points(group=GROUP):
         if not NAME.fullmatch(point.name) or point.name in BUILT_IN:
@@ -110,7 +111,7 @@ def entry_of(settings: Settings, name: str) -> Registered | None:
 
 
 def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[str, Registered]:
-    """Every command of ``tonnage.toml``. A request may not set any of its options."""
+    """The commands in ``tonnage.toml``. A request may not set any of their options."""
     from app.workloads import commands
     from probes.black_box import command
 
@@ -119,7 +120,7 @@ def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[s
         where = settings.file or "tonnage.toml"
         if name in workloads:
             raise InputError(
-                f"{where}: commands.{name}: {name} is a workload already. Choose another name."
+                f"{where}: commands.{name}: a workload named {name} exists. Choose another name."
             )
         if not NAME.fullmatch(name):
             raise InputError(
@@ -133,7 +134,7 @@ def _commands(settings: Settings, workloads: Mapping[str, Registered]) -> dict[s
 
 
 def find(settings: Settings, name: str) -> Registered:
-    """Raises ``NotRegistered`` with the reason."""
+    """The registered workload of this name. Raises ``NotRegistered`` with the reason."""
     known = registered(settings)
     if name in known:
         return known[name]
@@ -141,8 +142,8 @@ def find(settings: Settings, name: str) -> Registered:
     if not NAME.fullmatch(name):
         raise NotRegistered(
             f"{name[:200]!r} is not the name of a workload. The service runs registered workloads "
-            "only, never a path or a module that a request names. Registered here: "
-            f"{listing}. The operator of the service registers more in tonnage.toml: "
+            "only, and never a path or module from a request. Registered here: "
+            f"{listing}. The operator of the service can register more in tonnage.toml: "
             '[workloads.NAME] reference = "path/to/file.py:Class"'
         )
     near = nearest(name, known)
@@ -153,7 +154,7 @@ def find(settings: Settings, name: str) -> Registered:
 
 
 def _configured(entry: Registered, settings: Settings) -> Registered:
-    """Adds the interpreter and the options that ``tonnage.toml`` gives for the name, if any."""
+    """The entry with the interpreter and options that ``tonnage.toml`` sets for it, if any."""
     own = settings.workloads.get(entry.name)
     given = REQUEST_OPTIONS.get(entry.name, ())
     if own is None:

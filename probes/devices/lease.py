@@ -1,8 +1,8 @@
-"""One measurement at a time on a device of this machine: a lock file that dies with its holder.
+"""One measurement at a time on a device of this machine, by a lock file that ends with its holder.
 
-The lock is ``flock`` on an open file. The kernel gives it up when the holder ends, however it ends,
-and the descriptor is not inherited by the workers that the holder starts: there is nothing to clean
-up, and no dead holder to recognise. What the file contains is only for people: whom they wait for.
+The lock is ``flock`` on an open file. The kernel releases it when the holder ends, even if it is
+killed, and the workers that the holder starts do not inherit the descriptor. So there is nothing to
+clean up, and a lock is never stale. The file names its holder, for messages only.
 
 Standard library only. Linux and macOS.
 """
@@ -32,10 +32,10 @@ MAX_HOLDER_BYTES = 4096
 
 @dataclass(frozen=True)
 class Holder:
-    """Who measures on a device. ``str()`` is how messages name it."""
+    """The process that measures on a device. ``str()`` describes it for messages."""
 
     pid: int
-    """0 when the lock file does not say."""
+    """0 if the lock file does not contain it."""
     command: str
     since: str
     """ISO 8601, UTC."""
@@ -50,14 +50,15 @@ class Holder:
 
 
 OnWait = Callable[[str, float], None]
-"""Called a few times a second while waiting: in whose use the device is, and the seconds waited."""
+"""Called a few times a second while waiting, with the current holder in words and the seconds
+waited."""
 
 
 def lease_key(facts: DeviceFacts) -> str:
-    """What the lease is on: the device itself where it can be told apart from others.
+    """The key of the lease: the device's UUID or PCI address if known, else its name.
 
-    ``cuda:0`` is another card in a process with another ``CUDA_VISIBLE_DEVICES``, its UUID is not.
-    All of the CPU is one device.
+    With another ``CUDA_VISIBLE_DEVICES``, ``cuda:0`` is another card, but the UUID of a card never
+    changes. The whole CPU is one device.
     """
     for name in ("uuid", "pci"):
         known = facts.identity.get(name)
@@ -67,10 +68,10 @@ def lease_key(facts: DeviceFacts) -> str:
 
 
 def default_folder() -> Path:
-    """Where the lock files are: one place for every process and user of the machine.
+    """The folder of the lock files, the same for all processes and users of the machine.
 
-    Not ``TMPDIR`` or ``XDG_RUNTIME_DIR``: a login, a cron job and a batch system set them
-    differently, and two of them would then measure at once.
+    ``TMPDIR`` and ``XDG_RUNTIME_DIR`` are not used: a login, a cron job and a batch system set them
+    differently, so that two processes could measure at once.
     """
     shared = Path("/tmp")
     return shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
@@ -82,7 +83,7 @@ def lock_file(facts: DeviceFacts, folder: Path | None = None) -> Path:
 
 
 def holder_of(facts: DeviceFacts, folder: Path | None = None) -> Holder | None:
-    """Who has the lease now; ``None`` when nobody has. Waits for nothing."""
+    """The current holder of the lease; ``None`` if it is free. Returns at once."""
     try:
         fd = os.open(lock_file(facts, folder), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:  # never leased here, or not ours to look at
@@ -105,18 +106,18 @@ def lease(
     folder: Path | None = None,
     on_wait: OnWait | None = None,
 ) -> Iterator[None]:
-    """Keep the device to this process: others that ask for it meanwhile wait, or are refused.
+    """Reserve the device for this process. Other processes that ask for it wait, or are refused.
 
-    ``command`` is what others are told about us. Raises ``MeasurementError`` when the device is
-    still in use after ``wait_s`` seconds (0: do not wait), or the lock file cannot be used. Not
-    reentrant: a process that has the lease and asks again waits for itself.
+    ``command`` describes this process to the others. Raises ``MeasurementError`` if the device is
+    still in use after ``wait_s`` seconds (0: do not wait), or if the lock file cannot be used. Not
+    reentrant: a process that asks for the lease twice waits for itself.
     """
     path = lock_file(facts, folder)
     began_s = time.monotonic()
     while (fd := _acquire(path, command)) is None:
         holder = holder_of(facts, folder)
         waited_s = time.monotonic() - began_s
-        if holder is not None:  # else it is free again, or somebody only looked
+        if holder is not None:  # else it was released, or only inspected, meanwhile
             in_use = f"{facts.device} is in use by {holder}"
             if waited_s >= wait_s:
                 raise MeasurementError(_refusal(in_use, wait_s))
@@ -126,20 +127,20 @@ def lease(
     try:
         yield
     finally:
-        os.ftruncate(fd, 0)  # a name left behind would be taken for the next holder's
-        os.close(fd)  # gives up the lock
+        os.ftruncate(fd, 0)  # messages would name us instead of the next holder
+        os.close(fd)  # releases the lock
 
 
 def _refusal(in_use: str, wait_s: float) -> str:
     waited = f" and was not free within {wait_s:.0f} s" if wait_s else ""
     return (
-        f"{in_use}{waited}. Two measurements at once would spoil both: wait "
-        "until it is done, or wait longer with --wait SECONDS (probe.lease_wait_s)."
+        f"{in_use}{waited}. Two measurements at once would distort each other: try again when it "
+        "is free, or wait longer with --wait SECONDS (probe.lease_wait_s)."
     )
 
 
 def _acquire(path: Path, command: str) -> int | None:
-    """The descriptor that holds the lock; ``None`` while somebody else holds it."""
+    """The descriptor that holds the lock; ``None`` if another process holds it."""
     try:
         fd = _open(path)
         try:
@@ -153,14 +154,14 @@ def _acquire(path: Path, command: str) -> int | None:
         return None
     except OSError as error:
         raise MeasurementError(
-            f"The lock file {path} cannot be used ({error.strerror}): name a folder that everybody "
-            "who measures on this machine can write to in probe.lease_dir."
+            f"The lock file {path} cannot be used ({error.strerror}). Set probe.lease_dir to a "
+            "folder that all users who measure on this machine can write to."
         ) from None
 
 
 def _is_locked(path: Path, fd: int) -> bool:
-    """Take the lock if it is free. A file that was cleaned away since it was opened counts as not
-    free: others will lock another one."""
+    """Take the lock if it is free. If the file was deleted since it was opened, the lock counts as
+    taken, because other processes will lock a new file."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))  # noqa: PTH116
@@ -175,11 +176,11 @@ def _write(fd: int, command: str) -> None:
 
 
 def _open(path: Path) -> int:
-    """Open the lock file, made where there is none, for the first process and all later ones.
+    """Open the lock file, and create it if it does not exist.
 
-    Its folder may be open to everybody, so what lies there is looked at before it is written to.
-    It is created apart from being opened, because Linux refuses to *create* what another user
-    already has in such a folder (``fs.protected_regular``).
+    All users may be able to write to its folder, so the file is checked before it is written to.
+    Opening comes before creating, because Linux refuses ``O_CREAT`` for a file of another user in
+    such a folder (``fs.protected_regular``).
     """
     flags = os.O_RDWR | os.O_NOFOLLOW
     try:
@@ -190,16 +191,17 @@ def _open(path: Path) -> int:
             fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:  # another process was quicker
             return os.open(path, flags)
-        os.fchmod(fd, 0o666)  # other users must be able to lock it, whatever our umask
+        os.fchmod(fd, 0o666)  # other users must be able to lock it too, despite our umask
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(fd)
-        raise OSError(0, "it is not a file of its own")
+        raise OSError(0, "it is not a regular file, or has several links")
     return fd
 
 
 def _read(fd: int) -> Holder:
-    """What the file says. It is written just after the lock is taken, so it can be empty."""
+    """The holder that the file names. It is written just after the lock is taken, so the file may
+    still be empty."""
     try:
         data = json.loads(os.pread(fd, MAX_HOLDER_BYTES, 0))
         return Holder(int(data["pid"]), str(data["command"]), str(data["since"]))

@@ -109,8 +109,8 @@ class Telemetry:
         return {"identity": {}, "device_class": {}, "state": {}}
 
     def begin(self, worker_pid: int) -> None:
-        """Start watching. Call it before the worker touches the device: what uses the device
-        now is then somebody else."""
+        """Start watching. Call it before the worker uses the device, so that all use of the device
+        up to then is known to be foreign."""
         self._own_pids = [os.getpid(), worker_pid]
         self._samples = []
         self._stop.clear()
@@ -121,7 +121,7 @@ class Telemetry:
         self._thread.start()
 
     def end(self) -> TelemetryWindow:
-        """Stop watching. Call it while the worker is still alive: its CPU time is then known."""
+        """Stop watching. Call it while the worker is alive, so that its CPU time can be read."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -146,7 +146,7 @@ class Telemetry:
         return self._judged(window, readings, self._machine.family(self._own_pids))
 
     def wait_for_quiet(self, within_s: float) -> float:
-        """Wait until nobody else keeps the device busy or hot, ``within_s`` at the longest.
+        """Wait until no other process keeps the device busy or hot, at most ``within_s`` seconds.
 
         Returns the seconds waited. Call it between probes, when nothing of ours is running.
         """

@@ -173,7 +173,7 @@ def test_accepted_it_is_recommended_and_marked() -> None:
     assert recommendation is not None
     assert recommendation.config == {"layers": 1}
     assert recommendation.disturbed_by == [LOAD]
-    assert any("DISTURBED" in line and LOAD in line for line in recommendation.explanation)
+    assert any("disturbed" in line and LOAD in line for line in recommendation.explanation)
     assert any("Also disturbed." in other["trade"] for other in recommendation.alternatives)
 
 

@@ -1,12 +1,14 @@
-"""What a format is. To add one, write a module in this package with a function like this:
+"""The interface of an export format.
+
+To add a format, write a module in this package with a function like this:
 
     @export_format("my-tool", "My tool's JSON")
     def to_my_tool(recommendation: Recommendation) -> Export:
         return Export(text)
 
-Nothing else has to know of it: ``export`` finds it, and the command line, the HTTP interface and
-the dashboard list it. ``sheet.Sheet`` keeps track of the values that a format cannot express. Slow
-modules (``yaml``) are imported inside the function.
+No other file needs a change: ``export`` finds it, and the command line, the HTTP interface and the
+dashboard list it. ``sheet.Sheet`` keeps track of the values that a format cannot express. Import
+slow modules (``yaml``) inside the function.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class Export:
     text: str
     """Ends in a line break."""
     unsaid: list[str] = field(default_factory=list)
-    """What the file cannot express of the recommendation, as sentences."""
+    """Sentences about the parts of the recommendation that the file cannot express."""
     says_so: bool = True
     """Whether the text itself lists them, as a comment or under a key."""
 
@@ -34,19 +36,19 @@ class Format:
     """A format that a recommendation can be exported to."""
 
     reader: str
-    """The program that reads it, in a few words."""
+    """A short description of the program that reads it."""
     make: Callable[[Recommendation], Export]
 
 
 REGISTERED: dict[str, Format] = {}
-"""By the name that ``--to`` takes; complete after ``export`` is imported."""
+"""The formats by their name for ``--to``. Complete once ``export`` is imported."""
 
 
 def export_format(
     name: str, reader: str
 ) -> Callable[[Callable[[Recommendation], Export]], Callable[[Recommendation], Export]]:
-    """Register the function below as a format. It may raise ``InputError`` where the format cannot
-    carry a value."""
+    """Register the decorated function as a format. It may raise ``InputError`` for a value that the
+    format cannot express."""
 
     def register(make: Callable[[Recommendation], Export]) -> Callable[[Recommendation], Export]:
         assert name not in REGISTERED, f"two export formats are called {name}"

@@ -1,9 +1,9 @@
-"""Documents for programs of your own.
+"""Documents for your own programs.
 
 =====  ==========================================================================================
 json   the whole document
 yaml   config, batch size, accumulation, device and environment, with its provenance as a comment
-toml   the same; TOML has no null, so what is ``None`` is left out and named in a comment
+toml   the same; TOML has no null, so values that are ``None`` are listed in a comment instead
 =====  ==========================================================================================
 """
 
@@ -39,13 +39,15 @@ def to_toml(recommendation: Recommendation) -> Export:
 
     left_out: list[str] = []
     essence = _without_none(_essence(recommendation), "", left_out)
-    unsaid = [f"None, which TOML cannot say: {', '.join(left_out)}"] if left_out else []
+    unsaid = []
+    if left_out:
+        unsaid = [f"Left out because TOML has no null: {', '.join(left_out)}"]
     text = comment(provenance(recommendation) + unsaid) + tomlkit.dumps(essence)
     return Export(text, unsaid)
 
 
 def _essence(recommendation: Recommendation) -> dict[str, Any]:
-    """What a training script needs; single values first, as TOML wants them."""
+    """What a training script needs. Single values come before tables, as TOML requires."""
     return {
         "recommendation": recommendation.id,
         "device": recommendation.device,
@@ -57,7 +59,7 @@ def _essence(recommendation: Recommendation) -> dict[str, Any]:
 
 
 def _without_none(value: Any, path: str, left_out: list[str]) -> Any:
-    """A copy without what TOML cannot say; ``left_out`` collects where it was."""
+    """A copy without ``None``; ``left_out`` collects the paths of the values left out."""
     if isinstance(value, Mapping):
         kept = {}
         for name, item in value.items():

@@ -1,4 +1,4 @@
-"""All formats, and exporting a recommendation to one of them."""
+"""Exports a recommendation to one of all formats."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ for module in iter_modules(exports.__path__):
         import_module(f"{exports.__name__}.{module.name}")
 
 FORMATS: dict[str, Format] = dict(sorted(REGISTERED.items()))
-"""By the name that ``--to`` takes."""
+"""The formats by their name for ``--to``."""
 
 
 def export(recommendation: Recommendation, to: str) -> Export:
     """The recommendation in the format ``to``.
 
-    Raises ``InputError`` for an unknown format, and where a format cannot carry a value.
+    Raises ``InputError`` for an unknown format, and for a value that the format cannot express.
     """
     if to not in FORMATS:
         raise InputError(unknown_name("export format", to, FORMATS))

@@ -1,8 +1,8 @@
 """Keys for the configs of programs that fine-tune language models.
 
-Each is to be merged into a config of yours, which names the model and the data. Where a program
-does by default what was not measured, the file switches it off. Keys are those of torchtune 0.6,
-Axolotl 0.19 and LLaMA-Factory 0.9.
+Merge the keys into your own config, which names the model and the data. If a default of the program
+differs from what was measured, the file overrides it. The keys are those of torchtune 0.6, Axolotl
+0.19 and LLaMA-Factory 0.9.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def to_torchtune(recommendation: Recommendation) -> Export:
     elif precision == "bf16":
         document["dtype"] = "bf16"
         sheet.cannot(
-            "precision=bf16: torchtune holds weights and optimizer state in bf16. Measured was "
-            "autocast with fp32 weights, which needs more memory; this was not measured."
+            "precision=bf16: torchtune holds weights and optimizer state in bf16, which was not "
+            "measured. The measurement used autocast with fp32 weights, which needs more memory."
         )
     elif precision == "fp16":
         sheet.cannot("precision=fp16: torchtune's recipes refuse it; use bf16 or fp32.")
@@ -56,7 +56,7 @@ def to_torchtune(recommendation: Recommendation) -> Export:
             sheet.cannot("rslora=true: a torchtune recipe has no key for it.")
     if strategy in ADAPTERS:
         sheet.cannot(
-            f"strategy={strategy} is a recipe and a model builder of its own: take "
+            f"strategy={strategy}: torchtune has a separate recipe and model builder for it. Use "
             f"lora_finetune_single_device with {strategy}_… as model._component_."
         )
     length, packing = sheet.take("seq_length"), sheet.take("packing")
@@ -73,7 +73,7 @@ def to_axolotl(recommendation: Recommendation) -> Export:
     document: dict[str, Any] = {
         "micro_batch_size": recommendation.batch_size,
         "gradient_accumulation_steps": recommendation.accumulation,
-        **_precision_said(sheet),
+        **_precision(sheet),
     }
     checkpointing = bool(sheet.take("gradient_checkpointing"))
     document["gradient_checkpointing"] = checkpointing
@@ -100,7 +100,7 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
     document: dict[str, Any] = {
         "per_device_train_batch_size": recommendation.batch_size,
         "gradient_accumulation_steps": recommendation.accumulation,
-        **_precision_said(sheet),
+        **_precision(sheet),
     }
     checkpointing = bool(sheet.take("gradient_checkpointing"))
     document["disable_gradient_checkpointing"] = not checkpointing
@@ -128,13 +128,13 @@ def _given(**keys: Any) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None}
 
 
-def _precision_said(sheet: Sheet) -> dict[str, Any]:
-    """Precision also where the config does not name it: these programs would choose one."""
+def _precision(sheet: Sheet) -> dict[str, Any]:
+    """The precision, even if the config does not set it: these programs would choose one."""
     return precision_keys(sheet) or {"bf16": False, "fp16": False}
 
 
 def _dropout(sheet: Sheet) -> float | None:
-    """What was trained with where no option says it: known of the built-in workload only."""
+    """The dropout of the adapters if no option sets it; known for the built-in workload only."""
     return _CAUSAL_LM_DROPOUT if sheet.recommendation.workload == CAUSAL_LM else None
 
 

@@ -1,7 +1,7 @@
 """Overrides for the command line of a program that uses Hydra, quoted for a shell.
 
-Each is ``key=value`` for a key that the program's config has; Hydra itself names one that it does
-not have. The grammar is that of Hydra 1.1 and later.
+Each is ``key=value`` for a key of the program's config; Hydra reports a key that does not exist.
+The grammar is that of Hydra 1.1 and later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from probes.errors import InputError
 
 _KEY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][\w/.:-]*", re.ASCII)
-"""Text that needs no quotes. What Hydra takes for another type is told apart below."""
+"""Text that needs no quotes, except the words in ``_OTHER_TYPES``, which Hydra converts."""
 _OTHER_TYPES = ("true", "false", "null", "nan", "inf")
 
 
@@ -31,9 +31,7 @@ def to_hydra(recommendation: Recommendation) -> Export:
 
 def _key(name: str) -> str:
     if not _KEY.fullmatch(name):
-        raise InputError(
-            f"{name!r} is no key that Hydra can override. Export to yaml or json instead."
-        )
+        raise InputError(f"Hydra cannot override the key {name!r}. Export to yaml or json instead.")
     return name
 
 
@@ -47,7 +45,7 @@ def _value(value: Any) -> str:
     text = str(value)
     if _WORD.fullmatch(text) and text.lower() not in _OTHER_TYPES:
         return text
-    # Inside quotes only quotes, and backslashes before them, mean more than themselves.
+    # Inside quotes, only quotes and the backslashes before them have a special meaning.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"

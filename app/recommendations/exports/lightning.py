@@ -1,7 +1,7 @@
-"""What ``LightningCLI`` reads with ``--config``: arguments of ``Trainer``, module and data module.
+"""A file for ``LightningCLI --config``: arguments of ``Trainer``, the module and the data module.
 
-The data module is taken to have an argument ``batch_size``, and the module one for each dimension
-of the config. LightningCLI itself refuses an argument that they do not have.
+The format assumes that the data module has an argument ``batch_size``, and that the module has one
+for each dimension of the config. LightningCLI reports an argument that does not exist.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def to_lightning(recommendation: Recommendation) -> Export:
     if dimensions:
         document["model"] = dimensions
         sheet.cannot(
-            "Under model are arguments of your LightningModule; move what your data module takes "
-            "to data."
+            "The keys under model are arguments of your LightningModule. Move those that your data "
+            "module takes to data."
         )
     return sheet.yaml(document)

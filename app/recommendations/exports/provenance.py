@@ -1,4 +1,4 @@
-"""Where the numbers of an export come from, and what must be set beside them."""
+"""Where the numbers of an export come from, and the environment that training needs for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def provenance(recommendation: Recommendation) -> list[str]:
 
 
 def allocator_variables(recommendation: Recommendation) -> dict[str, str]:
-    """The environment variables that training must set to get what was measured."""
+    """The environment variables that training needs to reproduce the measurement."""
     environment = recommendation.environment
     nested = environment.get("allocator")
     found = {**environment, **(nested if isinstance(nested, Mapping) else {})}
@@ -38,6 +38,5 @@ def allocator_variables(recommendation: Recommendation) -> dict[str, str]:
 
 
 def comment(lines: list[str]) -> str:
-    """Lines behind ``#``, which YAML, TOML and shells leave out; one line each, whatever is in
-    them."""
+    """The lines as comments for YAML, TOML and shells. Line breaks within a line become spaces."""
     return "".join(f"# {' '.join(line.split())}\n" for line in lines)

@@ -1,7 +1,7 @@
-"""A recommendation on its way into another program's file: what has found a key, and what has not.
+"""Collects the values of a recommendation that another program's file can express.
 
-A target takes the values that it has keys for. Whatever is left at the end is said: nothing is
-dropped in silence.
+An export format takes the values that its target has keys for. Every value that remains is listed
+in the export, so that nothing is dropped silently.
 """
 
 from __future__ import annotations
@@ -42,39 +42,42 @@ IN_CODE: dict[str, Mapping[Any, str]] = {
         True: "call model.to(memory_format=torch.channels_last), and the same for the images"
     },
 }
-"""What a training script does for the value of a lever that its configuration has no key for. A
-value that is not here needs nothing."""
+"""What a training script must do for a lever that its configuration file has no key for, by value.
+Values that are not listed need no code."""
 
 
 class Sheet:
-    """What one target says of a recommendation."""
+    """The values of a recommendation, as one target expresses them."""
 
     def __init__(self, recommendation: Recommendation, target: str) -> None:
         self.recommendation = recommendation
         self.target = target
         self.left = dict(recommendation.config)
-        self.left.pop("accumulation", None)  # the recommendation's own field says it
+        self.left.pop("accumulation", None)  # a field of the recommendation itself
         self.unsaid: list[str] = []
         self.kind = recommendation.device.partition(":")[0]
 
     def take(self, name: str) -> Any:
-        """A value of the config that the target has a key for; ``None`` where it is not named."""
+        """Take a value of the config that the target has a key for; ``None`` if the config does
+        not contain it."""
         return self.left.pop(name, None)
 
     def take_adapter(self) -> tuple[str | None, int | None]:
-        """(``full``, ``lora`` or ``qlora``; the rank of the adapters), each if it is said."""
+        """The strategy (``full``, ``lora`` or ``qlora``) and the rank of the adapters. Each is
+        ``None`` if the config does not contain it."""
         strategy, rank = self.take("strategy"), self.take("lora_rank")
         if strategy is None and rank is not None:
             strategy = "lora"
         return strategy, rank if strategy in ADAPTERS else None
 
     def options(self) -> dict[str, Any]:
-        """The workload's fixed options where they are those of ``causal-lm``."""
+        """The fixed options of the workload if it is ``causal-lm``; otherwise empty."""
         given = self.recommendation.valid.get("workload_options") or {}
         return dict(given) if self.recommendation.workload == CAUSAL_LM else {}
 
     def by_code(self, name: str) -> None:
-        """Say what the training script has to do for a lever, if it is named and does something."""
+        """Note what the training script must do for a lever, if the config sets it and its value
+        needs code."""
         value = self.take(name)
         todo = IN_CODE[name].get(value)
         if value in ("fp32", "tf32") and self.kind != "cuda":
@@ -83,23 +86,26 @@ class Sheet:
             self.unsaid.append(f"{_text({name: value})}: {self.target} has no key for it; {todo}.")
 
     def cannot(self, sentence: str) -> None:
-        """Add a sentence about what the file does not say, or says only in part."""
+        """Add a sentence about something that the file cannot express, or only in part."""
         self.unsaid.append(sentence)
 
     def close(self) -> None:
-        """Say what nothing was taken for."""
+        """Add a sentence about every value that was not taken."""
         for name in [name for name in self.left if name in LEVERS]:
             self.by_code(name)
         if self.left:
-            self.unsaid.append(f"No key of {self.target} for {_text(self.left)}. {MODEL_ONLY}.")
+            self.unsaid.append(
+                f"{self.target[0].upper()}{self.target[1:]} has no key for {_text(self.left)}. "
+                f"{MODEL_ONLY}."
+            )
             self.left.clear()
         variables = allocator_variables(self.recommendation)
         if variables:
             text = " ".join(f"{name}={value}" for name, value in variables.items())
-            self.unsaid.append(f"Measured with, so train with, the environment {text}")
+            self.unsaid.append(f"Set the environment variables that the measurement used: {text}")
 
     def yaml(self, document: Mapping[str, Any]) -> Export:
-        """The document as YAML, with everything that it does not say in the comment."""
+        """The document as YAML. A comment lists everything that it cannot express."""
         import yaml
 
         self.close()
@@ -108,8 +114,8 @@ class Sheet:
         return Export(head + body, self.unsaid)
 
     def json(self, document: Mapping[str, Any], note_key: str | None = None) -> Export:
-        """The document as JSON, with what it does not say under ``note_key`` where a reader allows
-        for one."""
+        """The document as JSON. What it cannot express is listed under ``note_key``, if the reading
+        program tolerates such a key."""
         self.close()
         noted = dict(document)
         if note_key is not None:

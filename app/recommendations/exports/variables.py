@@ -12,7 +12,7 @@ from optimizer.records import Recommendation
 from probes.errors import InputError
 
 _BARE = frozenset("_@%+=:,./-")
-"""Besides letters and digits, what neither a shell nor docker reads as more than itself."""
+"""Characters, besides letters and digits, that have no special meaning to a shell or to docker."""
 
 
 @export_format("env", "KEY=value lines for shells and containers")

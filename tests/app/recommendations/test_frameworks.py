@@ -252,7 +252,7 @@ def test_hydra_reads_every_value_back(tmp_path: Any) -> None:
 
 
 def test_hydra_refuses_a_name_it_cannot_override() -> None:
-    with pytest.raises(InputError, match="'a b' is no key"):
+    with pytest.raises(InputError, match="'a b'"):
         exported("hydra", {"a b": 1})
 
 

@@ -95,7 +95,7 @@ def test_a_text_that_a_request_pins_must_be_one_of_the_spaces(configured: Any) -
 
 
 def test_a_name_stands_for_one_thing(configured: Any) -> None:
-    with pytest.raises(InputError, match="visnet is a workload already"):
+    with pytest.raises(InputError, match="visnet"):
         registry.registered(configured(TABLE.replace("commands.net", "commands.visnet")))
     with pytest.raises(InputError, match="letters, digits"):
         registry.registered(configured(TABLE.replace("commands.net", 'commands."a:b"')))
