@@ -1,6 +1,7 @@
-"""Kept rows in a file, and about 30 bytes per row in memory: enough to divide and shuffle them.
+"""Kept rows in a file; in memory, hashes and a place of each: enough to divide and shuffle them.
 
-The rows themselves are read again, one by one, when the splits are written.
+That is some 300 bytes per row, however long its texts are. When the splits are written, the rows
+are read again, one by one.
 """
 
 from __future__ import annotations

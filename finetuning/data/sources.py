@@ -91,15 +91,30 @@ def parse_sources(texts: Iterable[str]) -> list[Source]:
 def find_files(source: Source) -> SourceFiles:
     """The files of a source.
 
-    Raises ``InputError`` where a pattern matches nothing, something of no known kind, or things
-    of several kinds.
+    Folders that only a wildcard matches are passed over where they hold no data. Raises
+    ``InputError`` where a pattern matches nothing, something of no known kind, or things of several
+    kinds.
     """
     found: dict[Path, Kind] = {}
     notes: list[str] = []
     for pattern in source.patterns:
-        for path in _matches(source.name, pattern):
-            for one, kind in _known(source.name, path, notes):
-                found.setdefault(one, kind)
+        try:
+            known = [
+                one
+                for path in _matches(source.name, pattern)
+                for one in _known(source.name, path, notes)
+            ]
+        except OSError as error:
+            raise InputError(
+                f"The data source {source.name}: {error.filename} cannot be read: {error.strerror}."
+            ) from error
+        if not known:
+            raise InputError(
+                f"The data source {source.name}: the folder {pattern} holds none of these: "
+                f"{KINDS_TEXT}."
+            )
+        for path, kind in known:
+            found.setdefault(path, kind)
     kinds = sorted({kind.value for kind in found.values()})
     if len(kinds) > 1:
         examples = {kind.value: path for path, kind in reversed(found.items())}
@@ -127,14 +142,14 @@ def _matches(name: str, pattern: str) -> list[Path]:
 
 def _known(name: str, path: Path, notes: list[str]) -> list[tuple[Path, Kind]]:
     if path.is_dir():
-        return _in_folder(name, path, notes)
+        return _in_folder(path, notes)
     kind = _kind_of_file(path)
     if kind is None:
         raise InputError(f"The data source {name}: {path} is none of these: {KINDS_TEXT}.")
     return [(path, kind)]
 
 
-def _in_folder(name: str, folder: Path, notes: list[str]) -> list[tuple[Path, Kind]]:
+def _in_folder(folder: Path, notes: list[str]) -> list[tuple[Path, Kind]]:
     if any((folder / mark).is_file() for mark in DATASET_MARKS):
         return [(folder, Kind.DATASET)]
     files = sorted((one for one in folder.iterdir() if one.is_file()), key=_natural)
@@ -146,12 +161,7 @@ def _in_folder(name: str, folder: Path, notes: list[str]) -> list[tuple[Path, Ki
             notes.append(f"{folder}: the game logs were read, and not {others} beside them.")
         return [(one, Kind.GAMES) for one in games]
     plain = [one for one in files if one.suffix.lower() == ".json"]
-    known = [(one, kind) for one in tables + plain if (kind := _kind_of_file(one))]
-    if not known:
-        raise InputError(
-            f"The data source {name}: the folder {folder} holds none of these: {KINDS_TEXT}."
-        )
-    return known
+    return [(one, kind) for one in tables + plain if (kind := _kind_of_file(one))]
 
 
 def _kind_of_file(path: Path) -> Kind | None:

@@ -95,3 +95,21 @@ def test_a_file_or_folder_of_no_known_kind_is_refused_with_the_known_ones(tmp_pa
 def test_a_name_with_brackets_is_taken_literally_where_it_exists(tmp_path):
     path = write_lines(tmp_path / "rows[1].jsonl", pairs(3))
     assert found(path).paths == (path,)
+
+
+def test_a_wildcard_passes_over_folders_without_data(tmp_path):
+    write_games(tmp_path / "logs" / "bfs", range(3))
+    (tmp_path / "logs" / "empty").mkdir()
+    for pattern in ("logs/*", "logs/**", "**"):
+        assert len(found(tmp_path / pattern).paths) == 3
+    with pytest.raises(InputError, match="holds none of these"):
+        found(tmp_path / "logs" / "emp*")
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refused(path: Path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(InputError, match=f"{tmp_path.name} cannot be read: Permission denied"):
+        found(tmp_path)
