@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.choice import CounterChoice, choice_of, step_number
-from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
-from probes.black_box.discovery.losses import is_total, loss_in
+from probes.black_box.discovery.losses import LastLoss, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
-from probes.black_box.discovery.uncounted import UncountedLines
+from probes.black_box.discovery.uncounted import UncountedLines, UnnamedNumbers
 from probes.black_box.discovery.vocabulary import (
     FRACTION_OF_EPOCH,
     Kind,
@@ -30,8 +28,6 @@ MOST_TRACKS = 400
 """Candidates that are followed at the same time."""
 REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
-UNNAMED_MOVES = 3
-"""Equal moves of a number after which lines with a loss may come less often than steps."""
 LOSSES_LET_PASS = 200
 """Losses after which the counter of an earlier run is not waited for."""
 LONGEST_HEADING = 60
@@ -84,8 +80,7 @@ class StepFinder:
         self._reader = LineReader()
         self._tracks: dict[tuple[str, str, int | None], Track | None] = {}
         self._chosen: Track | None = None
-        self._unnamed: dict[tuple[str, str, int | None], CounterGrowth] = {}
-        """Numbers whose words do not say steps: ``run [50]``."""
+        self._unnamed = UnnamedNumbers()
         self._are_epochs_fractions = False
         """Epochs are written as 0.25, so that a whole one is no more than a fourth of them."""
         self._uncounted = UncountedLines()
@@ -95,11 +90,7 @@ class StepFinder:
         self._is_marked = False
         self._is_announced = False
         self._is_evaluating = False
-        self._loss: float | None = None
-        """The last loss that no step has been given yet."""
-        self._is_total = False
-        """Whether that one is called the total, or just loss."""
-        self._loss_lines = 0
+        self._loss = LastLoss()
         self._examples = Examples()
 
     def read(self, raw: str, at_s: float) -> list[FoundStep]:
@@ -116,10 +107,10 @@ class StepFinder:
             return []
         value = self._known.number(raw, place, chosen.slot.total) if place is not None else None
         if value is None:
-            before = (chosen.growth.lines, self._loss_lines)
+            before = (chosen.growth.lines, self._loss.lines)
             steps = self._read_fully(raw, at_s)
             if chosen is self._chosen:
-                same = before == (chosen.growth.lines, self._loss_lines)
+                same = before == (chosen.growth.lines, self._loss.lines)
                 if not same and chosen.growth.lines > before[0]:
                     self._known.learn(skeleton, raw, chosen.growth.last)
                 elif same and not self._is_alive:
@@ -135,10 +126,10 @@ class StepFinder:
         """As ``_read_fully``, for a line in which only the chosen number matters."""
         found = loss_in(raw)
         if found is not None:
-            self._hear(found)
+            self._loss.hear(found)
         moved = chosen.growth.add(value)
         self._is_evaluating = False
-        return [self._step(chosen, chosen.saw(at_s, self._loss))] if moved else []
+        return [self._step(chosen, chosen.saw(at_s, self._loss.value))] if moved else []
 
     def _read_fully(self, raw: str, at_s: float) -> list[FoundStep]:
         line = self._reader.read(raw)
@@ -152,10 +143,10 @@ class StepFinder:
         if any(track is self._chosen for track in moved):
             self._is_evaluating = False
         if found is not None and (moved or line.is_row or not self._is_evaluating):
-            self._hear(found)
+            self._loss.hear(found)
         steps: list[FoundStep] = []
         for track in moved:
-            sighting = track.saw(at_s, self._loss)
+            sighting = track.saw(at_s, self._loss.value)
             if track is self._chosen:
                 steps = [self._step(track, sighting)]
         for track in moved:
@@ -164,16 +155,6 @@ class StepFinder:
         if self._chosen is None and found is not None and not self._is_evaluating:
             return self._read_uncounted(line, raw, at_s, found[1])
         return steps
-
-    def _hear(self, loss: tuple[str, float]) -> None:
-        """A line told a loss. Of several between two steps the total is kept, and before all one
-        that is not finite."""
-        self._loss_lines += 1
-        name, value = loss
-        waiting = self._loss
-        is_kept = waiting is not None and (not math.isfinite(waiting) or self._is_total)
-        if not is_kept or is_total(name) or not math.isfinite(value):
-            self._loss, self._is_total = value, is_total(name)
 
     def _read_marked(self, raw: str, at_s: float) -> list[FoundStep]:
         """``tonnage step`` is said for us; nothing else counts once it was seen."""
@@ -190,11 +171,8 @@ class StepFinder:
         self, line: OutputLine, raw: str, at_s: float, loss: float
     ) -> list[FoundStep]:
         tracks = [track.growth for track in self._tracks.values() if track is not None]
-        unnamed = [growth for growth in self._unnamed.values() if growth.ups >= UNNAMED_MOVES]
-        grows = any(g.ups and g.is_monotone for g in tracks) or any(
-            g.is_even and g.is_monotone for g in unnamed
-        )
-        may_come = self._earlier is not None and self._loss_lines < LOSSES_LET_PASS
+        grows = any(g.ups and g.is_monotone for g in tracks) or self._unnamed.grow
+        may_come = self._earlier is not None and self._loss.lines < LOSSES_LET_PASS
         was_free = self._uncounted.shape is None
         found = self._uncounted.add(line, at_s, loss, is_free=not grows and not may_come)
         if found and was_free:
@@ -223,7 +201,8 @@ class StepFinder:
                 self._tracks[key] = None if evaluated else self._new_track(slot, line, raw)
             track = self._tracks[key]
             if track is None:
-                self._follow_unnamed(key, slot)
+                if self._chosen is None:
+                    self._unnamed.add(key, slot)
                 continue
             self._is_alive = True
             if found is None and track.is_about_evaluation(line, slot):
@@ -235,17 +214,12 @@ class StepFinder:
                 track.look(line, slot, found)
                 if slot.is_bar:
                     track.example = raw.strip()
-            if found is None and 0 <= track.seen_loss_line < self._loss_lines and delta > 0:
+            if found is None and 0 <= track.seen_loss_line < self._loss.lines and delta > 0:
                 track.losses_beside += growth.restarts == restarts
-            track.seen_loss_line = self._loss_lines
+            track.seen_loss_line = self._loss.lines
             if delta or (is_first and not (slot.is_bar and not slot.value)):
                 moved.append(track)
         return moved
-
-    def _follow_unnamed(self, key: tuple[str, str, int | None], slot: Slot) -> None:
-        is_followed = key in self._unnamed or len(self._unnamed) < MOST_TRACKS
-        if self._chosen is None and not slot.unit and is_followed:
-            self._unnamed.setdefault(key, CounterGrowth(slot.total)).add(slot.value)
 
     def _new_track(self, slot: Slot, line: OutputLine, raw: str) -> Track | None:
         track = track_of(slot, line, raw, is_announced=self._is_announced)
@@ -322,7 +296,7 @@ class StepFinder:
         per = self.choice.samples_per_step
         if track.growth.ups in REFRESHED_AT:
             self.choice = replace(self.choice, stride=max(1, track.growth.stride // per))
-        self._loss = None
+        self._loss.step()
         number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
         return FoundStep(seen.at_s, number, seen.loss)
 

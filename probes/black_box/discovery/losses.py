@@ -50,3 +50,28 @@ def loss_in(text: str) -> tuple[str, float] | None:
 def is_total(name: str) -> bool:
     """Whether a loss of this name is the whole one, and no part of it."""
     return name.lower() in _TOTAL
+
+
+class LastLoss:
+    """Keeps the loss that was printed since the last step."""
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+        """``None`` if none was printed since."""
+        self.lines = 0
+        """Lines that told a loss, from the start."""
+        self._is_total = False
+
+    def hear(self, loss: tuple[str, float]) -> None:
+        """A line told a loss. Of several between two steps the total is kept, and before all one
+        that is not finite."""
+        self.lines += 1
+        name, value = loss
+        waiting = self.value
+        is_kept = waiting is not None and (not math.isfinite(waiting) or self._is_total)
+        if not is_kept or is_total(name) or not math.isfinite(value):
+            self.value, self._is_total = value, is_total(name)
+
+    def step(self) -> None:
+        """A step has got it."""
+        self.value = None

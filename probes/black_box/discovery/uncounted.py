@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.losses import loss_in
-from probes.black_box.discovery.shape import NUMBER, OutputLine
+from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot
 from probes.black_box.discovery.text import BAR
 
 LINES_NEEDED = 6
 MOST_SHAPES = 50
+MOVES_NEEDED = 3
+"""Equal moves after which a number grows."""
+MOST_NUMBERS = 400
 
 
 class UncountedLines:
@@ -50,6 +54,25 @@ class UncountedLines:
     @property
     def _is_full(self) -> bool:
         return len(self._times) >= MOST_SHAPES
+
+
+class UnnamedNumbers:
+    """Follows numbers whose words do not say steps (``run [50]:``). Where one grows, lines with a
+    loss may come less often than steps."""
+
+    def __init__(self) -> None:
+        self._growths: dict[tuple[str, str, int | None], CounterGrowth] = {}
+
+    def add(self, key: tuple[str, str, int | None], slot: Slot) -> None:
+        if not slot.unit and (key in self._growths or len(self._growths) < MOST_NUMBERS):
+            self._growths.setdefault(key, CounterGrowth(slot.total)).add(slot.value)
+
+    @property
+    def grow(self) -> bool:
+        return any(
+            growth.ups >= MOVES_NEEDED and growth.is_even and growth.is_monotone
+            for growth in self._growths.values()
+        )
 
 
 def pattern_of(text: str) -> str:
