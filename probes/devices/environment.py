@@ -22,6 +22,9 @@ _CPU_GLIBC = {
     # Every further arena reserves 64 to 128 MiB of address space the moment a thread first
     # allocates. That is not memory, but a limit on address space counts it.
     "MALLOC_ARENA_MAX": "1",
+    # mimalloc reserves 1 GiB of address space with its first allocation, in KiB here. It is in
+    # pyarrow, which Hugging Face's datasets and thereby its trainers import.
+    "MIMALLOC_ARENA_RESERVE": "65536",
 }
 
 # Returning every large block costs page faults; huge pages win most of that time back.

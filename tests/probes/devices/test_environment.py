@@ -18,8 +18,14 @@ def test_a_cpu_worker_gets_a_pinned_allocator() -> None:
         "MALLOC_MMAP_THRESHOLD_": "131072",
         "MALLOC_TRIM_THRESHOLD_": "131072",
         "MALLOC_ARENA_MAX": "1",
+        "MIMALLOC_ARENA_RESERVE": "65536",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     }
+
+
+def test_address_space_that_is_only_reserved_does_not_decide_whether_a_peak_holds() -> None:
+    added = worker_environment("cpu", {})
+    assert "MIMALLOC_ARENA_RESERVE" not in allocator_settings(added)
 
 
 def test_a_cuda_worker_gets_segments_that_grow() -> None:
