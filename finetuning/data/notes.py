@@ -10,6 +10,8 @@ from probes.formatting import plural
 
 MOST_DROPPED = 0.5
 """Share of a source's rows; if more are dropped, its pattern or columns are probably not meant."""
+MOST_COPIES = 4
+"""Copies of each training row, beyond which balancing by repetition deserves a word."""
 CUT_OFF = "are longer than max_length"
 
 
@@ -69,6 +71,12 @@ def _of_source(source: SourceSummary, index: SourceIndex) -> Iterable[str]:
                 f"{plural(count, 'row')} of {source.name} were taken out of the {name} rows: their "
                 "prompts are held out elsewhere."
             )
+    copies = source.repeated / source.rows["train"] if source.rows["train"] else 0
+    if copies >= MOST_COPIES:
+        yield (
+            f"Each training row of {source.name} is repeated about {copies:.0f} times to match the "
+            "largest source. The model may learn these rows by heart; more of them would help."
+        )
     if not source.rows["train"]:
         yield f"No row of {source.name} trains: all of its prompts are held out elsewhere."
     if 0 < index.ungrouped < len(index):

@@ -66,7 +66,7 @@ def prepare(
     summary = None if overwrite and not _is_current(folder, key) else _prepared(folder, key)
     if summary is None:
         try:
-            _make(sources, found, settings, folder, key, progress)
+            _make(sources, found, settings, folder, key, progress, overwrite)
         except OSError as error:
             raise InputError(f"{folder} cannot be written: {error.strerror or error}.") from error
         summary = replace(read_summary(folder), reused=False)
@@ -114,13 +114,14 @@ def _make(
     folder: Path,
     key: str,
     progress: Progress,
+    overwrite: bool,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder.parent)
     partial = _own_folder(folder.parent)
     try:
         _fill(sources, found, settings, partial, key, progress)
-        _move_into_place(partial, folder, key)
+        _move_into_place(partial, folder, key, overwrite)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -286,16 +287,19 @@ def _runs_since(pid: int, time_s: float) -> bool:
         return False
 
 
-def _move_into_place(partial: Path, folder: Path, key: str) -> None:
-    if folder.exists():
-        if _is_current(folder, key):
-            return  # another call made the same in the meantime
+def _move_into_place(partial: Path, folder: Path, key: str, overwrite: bool) -> None:
+    """Rename, setting aside what may be overwritten. Another call may have made the same since."""
+    old = None
+    if overwrite and folder.exists() and not _is_current(folder, key):
         old = _own_folder(folder.parent)
         folder.rename(old / FOLDER)
+    try:
         partial.rename(folder)
+    except OSError:
+        if not _is_current(folder, key):
+            raise
+    if old is not None:
         shutil.rmtree(old, ignore_errors=True)
-        return
-    partial.rename(folder)
 
 
 def _with_lengths(

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from finetuning.data.rows import SourceRow, digest
+from finetuning.data.rows import SourceRow, digest, prompt_digest
 
 
 @dataclass
@@ -27,6 +27,7 @@ class SourceIndex:
     offsets: array[int] = field(default_factory=lambda: array("Q"))
     group_of: array[int] = field(default_factory=lambda: array("L"))
     prompts: array[int] = field(default_factory=lambda: array("Q"))
+    """See ``prompt_digest``."""
     pairs: array[int] = field(default_factory=lambda: array("Q"))
     ungrouped: int = 0
     unseamed: int = 0
@@ -90,7 +91,7 @@ class SourceWriter:
     def add(self, row: SourceRow) -> None:
         """Store a row under the id ``SOURCE-NUMBER``, counted from 1."""
         index = self._index
-        prompt = digest(row.prompt)
+        prompt = prompt_digest(row.prompt)
         number = len(index) + 1
         key: str | int = prompt if row.group is None else row.group
         group = self._known.setdefault(key, len(self._known))

@@ -36,3 +36,9 @@ def digest(*texts: str) -> int:
     lengths = ",".join(str(len(text)) for text in texts)
     data = f"{lengths}:{''.join(texts)}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def prompt_digest(prompt: str) -> int:
+    """The hash of a prompt, whatever its case and white space: what counts as the same question
+    when rows are held out."""
+    return digest(" ".join(prompt.split()).casefold())

@@ -44,7 +44,8 @@ def split(
     """Divide the ``kept`` positions of every source.
 
     A prompt that is in the test rows is taken out of the other two splits, and one that is in the
-    evaluation rows out of the training rows: two games may meet in one position.
+    evaluation rows out of the training rows: two games may meet in one position. Prompts that
+    differ only in case and white space count as the same.
 
     Raises ``InputError`` where the shares leave nothing to train on, or where no source has enough
     groups for a split that was asked for.

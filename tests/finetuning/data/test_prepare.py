@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,24 @@ def test_prompts_that_run_into_their_completions_are_noted(tmp_path):
         [source(write_lines(tmp_path / "a.jsonl", rows))], settings(), tmp_path / "out"
     )
     assert any("20 rows of a have no white space" in note for note in summary.notes)
+
+
+def test_a_source_that_is_repeated_many_times_is_noted(tmp_path, lines):
+    small = write_lines(tmp_path / "b.jsonl", pairs(5, "b"))
+    sources = [source(lines), source(small, "b")]
+    summary = prepare(sources, settings(balance="repeat"), tmp_path / "out")
+    assert sum("training row of b is repeated" in note for note in summary.notes) == 1
+
+
+def test_two_calls_at_once_make_one_folder(tmp_path, lines):
+    def prepared(_number: int) -> DataSummary:
+        return prepare([source(lines)], settings(), tmp_path / "out")
+
+    with ThreadPoolExecutor(4) as pool:
+        summaries = list(pool.map(prepared, range(4)))
+    assert all(summary == summaries[0] for summary in summaries)
+    assert names(tmp_path / "out") == ["data"]
+    assert len(all_rows(summaries[0])) == 100
 
 
 # -- kill -9 ----------------------------------------------------------------------------------

@@ -114,6 +114,13 @@ def test_a_prompt_that_is_held_out_in_another_source_does_not_train(tmp_path):
     assert len(result.leaked["train"]) > 0
 
 
+def test_prompts_that_differ_in_case_and_white_space_count_as_the_same(tmp_path):
+    variants = ["What is it?\n", "what  is it?", " WHAT IS\tIT? "]
+    rows = [(None, f"{i} {variants[i % 3]}".replace(f"{i} ", f"{i // 3} ")) for i in range(60)]
+    index = index_of(tmp_path, "a", rows)
+    assert len(index.groups) == 20
+
+
 def test_a_source_with_two_groups_trains_whole_and_that_is_said(tmp_path):
     small = index_of(tmp_path, "small", [("1", "a"), ("2", "b")])
     large = index_of(tmp_path, "large", [(str(i), f"p{i}") for i in range(10)])
