@@ -63,6 +63,7 @@ def prepare(
         raise InputError("No data was given. Name at least one source: --data NAME=PATH.")
     key = fingerprint(found, settings.data, settings.training.seed, progress)
     folder = out / FOLDER
+    _remove_leftovers(out)
     summary = None if overwrite and not _is_current(folder, key) else _prepared(folder, key)
     if summary is None:
         try:
@@ -117,7 +118,6 @@ def _make(
     overwrite: bool,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder.parent)
     partial = _own_folder(folder.parent)
     try:
         _fill(sources, found, settings, partial, key, progress)

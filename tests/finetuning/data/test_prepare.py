@@ -260,6 +260,15 @@ def test_a_kill_while_old_data_is_replaced_leaves_no_mixture(tmp_path, lines):
     assert names(out) == ["data"]
 
 
+def test_a_kill_before_old_data_is_replaced_leaves_it_as_it_was(tmp_path, lines):
+    out = tmp_path / "out"
+    before = prepare([source(lines)], settings(), out)
+    assert killed(lines, out, "writing", seed=7, overwrite="yes") == -signal.SIGKILL
+    after = prepare([source(lines)], settings(), out)
+    assert after.reused and after == before
+    assert names(out) == ["data"]
+
+
 # -- progress ---------------------------------------------------------------------------------
 
 
