@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from probes.black_box.discovery.choice import CounterChoice, shortened
 from probes.black_box.discovery.losses import loss_in
@@ -20,6 +21,7 @@ class Examples:
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
         self._last: list[str] = []
         """The last lines, with or without numbers."""
         self._is_source = False
@@ -36,10 +38,14 @@ class Examples:
         kind = line.slots[0].prefix if line.slots else _without_numbers(line.text)
         if (line.slots or kind) and (kind in self._lines or len(self) < MOST_KEPT):
             self._lines[kind] = raw.strip()
+            self._counts[kind] += 1
 
     def with_loss(self) -> str:
-        """The last of them that tells a loss; empty without one."""
-        return next((text for text in reversed(self._lines.values()) if loss_in(text)), "")
+        """The most frequent of them that tells a loss; empty without one."""
+        for kind, _ in self._counts.most_common():
+            if loss_in(self._lines[kind]):
+                return self._lines[kind]
+        return ""
 
     def explanation(
         self,

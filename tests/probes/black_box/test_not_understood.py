@@ -48,9 +48,12 @@ def test_numbers_that_are_places_in_source_files_are_not_shown() -> None:
 
 def test_lines_with_nothing_but_decimal_numbers_are_shown() -> None:
     lines = [f"{{'loss': '0.{i}', 'grad_norm': '1.{i}', 'epoch': '0.0{i}'}}" for i in range(1, 9)]
-    text = explanation(lines)
+    text = explanation(
+        [*lines, "{'train_runtime': '94.81', 'train_loss': '0.69', 'epoch': '0.09'}"]
+    )
     assert "'epoch': '0.08'" in text
     assert "fraction of an epoch" in text
+    assert r"--step '\bloss" in text
 
 
 def test_lines_without_numbers_are_shown_where_there_are_no_others() -> None:
