@@ -13,6 +13,7 @@ from probes.black_box.discovery.track import Track
 from probes.black_box.discovery.vocabulary import Kind
 
 SHOWN_CHARACTERS = 100
+_DRAWN = re.compile(r"([^\w\s])\1{7,}")
 _DETAILS = re.compile(f"[{TIME}{FILE}]")
 
 
@@ -177,5 +178,6 @@ def _literal(text: str) -> str:
 
 
 def shortened(line: str) -> str:
-    line = " ".join(line.split())
+    """A line to show, without the length of bars that are drawn in it."""
+    line = " ".join(_DRAWN.sub(r"\1\1\1\1", line).split())
     return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"

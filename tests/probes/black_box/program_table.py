@@ -93,7 +93,8 @@ def _around(choice: CounterChoice) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"([=.#━█-])\1{9,}", r"\1" * 8, text).replace("`", "'"))
+    short = re.sub(r"([^\w\s])\1{7,}", r"\1\1\1\1", text)
+    return re.sub(r"\s+", " ", short.replace("`", "'"))
 
 
 def _cell(text: str) -> str:

@@ -282,3 +282,10 @@ def test_of_the_losses_between_two_steps_the_total_is_kept() -> None:
     assert losses[:15] == [23.5] * 15
     assert math.isnan(losses[15] or 0.0)
     assert losses[16:] == [23.5] * 4
+
+
+def test_a_drawn_bar_does_not_push_the_number_out_of_the_line_that_is_shown() -> None:
+    lines = [f" [{'=' * i}>{'.' * (70 - i)}] Loss: 0.5 | Acc: 9 % {i}/391 " for i in range(1, 40)]
+    choice = read(lines).finder.choice
+    assert choice is not None
+    assert "1/391" in choice.description
