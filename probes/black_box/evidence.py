@@ -122,6 +122,13 @@ class OutsideEvidence(RunEvidence):
         """None: what is seen at a moment is no reason for a longer run. ``remarks`` tells of it."""
         return None
 
+    def is_in_doubt(self, cap_bytes: int | None, peak_bytes: int) -> bool:
+        """Whether what was seen would be a leak, and the high-water marks do not show one (yet)."""
+        return (
+            is_leak(self._seen_growth(cap_bytes, peak_bytes))
+            and self.lasting_growth(cap_bytes, peak_bytes) is None
+        )
+
     def slowing_rise(self) -> int:
         """None is certain from outside: ``peak_at_half`` tells of the high-water mark."""
         return 0

@@ -13,6 +13,7 @@ from probes.devices.base import MemoryCap
 from probes.job import StepPlan
 from probes.measurement import Purpose
 from probes.timing import is_steady
+from probes.worker.lasting import DOUBLINGS
 
 
 class StepWatch:
@@ -78,18 +79,24 @@ class StepWatch:
 
     def _is_done(self, now_s: float, peak_bytes: int) -> bool:
         evidence, plan = self.evidence, self.plan
-        if evidence.measured >= plan.max_measure_steps:
-            return self._is_over(now_s)
-        if evidence.measured < max(plan.measure_steps, self._next_look):
+        is_long = evidence.measured >= plan.max_measure_steps
+        if not is_long and evidence.measured < max(plan.measure_steps, self._next_look):
             return False
         self._next_look = evidence.measured + self._window
+        if is_long:
+            return self._is_over(now_s, peak_bytes)
         return evidence.is_enough(plan, self.cap, peak_bytes, now_s - self._warm_s)
 
-    def _is_over(self, now_s: float) -> bool:
+    def _is_over(self, now_s: float, peak_bytes: int) -> bool:
         """Whether the most steps of the plan are enough: many quick steps may have ended between
-        a few looks at the memory."""
+        a few looks at the memory, and a growth may be in doubt."""
+        plan, evidence, spent_s = self.plan, self.evidence, now_s - self._warm_s
+        if plan.purpose is not Purpose.CONFIRM:
+            return True
+        if not evidence.has_windows and spent_s <= plan.measure_budget_s:
+            return False
         return (
-            self.plan.purpose is not Purpose.CONFIRM
-            or self.evidence.has_windows
-            or now_s - self._warm_s > self.plan.measure_budget_s
+            evidence.measured >= plan.max_measure_steps << DOUBLINGS
+            or spent_s > plan.measure_budget_s
+            or not evidence.is_in_doubt(self.cap.cap_bytes, peak_bytes)
         )

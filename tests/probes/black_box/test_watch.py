@@ -80,6 +80,12 @@ def test_memory_that_grows_under_a_high_water_mark_that_stands_still_is_no_leak(
     assert judge(watch, 500) is Verdict.STABLE
 
 
+def test_quick_steps_in_doubt_about_a_leak_go_on_for_up_to_four_times_as_many() -> None:
+    watch = StepWatch(CONFIRM_PLAN, CAP)
+    assert run(watch, lambda i: 100 + i, step_s=lambda i: 0.02, most=1000) > 790
+    assert judge(watch, 500) is Verdict.STABLE
+
+
 def test_memory_seen_a_moment_late_now_and_then_is_none() -> None:
     """A sample that catches the next step under way is an outlier, not a trend."""
     watch = StepWatch(CONFIRM_PLAN, CAP)
