@@ -1,1 +1,5 @@
-"""Paired statistics on the rows of two or more models, and the report about them."""
+"""Compares evaluated models: paired tests on the rows that were kept, and what they say in words.
+
+``compare.compare`` is the entry point. Reading and showing a stored ``result.Comparison`` needs
+neither numpy nor scipy.
+"""
