@@ -64,8 +64,10 @@ def compare(
         raise InputError(f"seed={seed}: give a whole number of at least 0.")
     folders, first = _folders(runs, baseline)
     if len(folders) < 2:
-        raise InputError("A comparison needs at least two runs, or one with an evaluated baseline. Give their "
-            "output folders.")
+        raise InputError(
+            "A comparison needs at least two runs, or one with an evaluated baseline. Give their "
+            "output folders."
+        )
     evaluated = read_runs(folders)
     if first is None and len(evaluated) == 2:
         first = 0

@@ -124,11 +124,15 @@ def summary(
     rows: Sequence[EvaluationRow],
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Plain values for ``summary.json``: ``figures`` in all, ``sources`` each by itself."""
+    """Plain values for ``summary.json``: ``figures`` in all, ``sources`` each by itself.
+
+    ``metrics`` declares how a figure is made of rows, and its direction, for a comparison.
+    """
     return {
         "task": task,
         "n": len(rows),
         "groups": len({row.group for row in rows}),
+        "metrics": [{**asdict(one), "direction": one.direction.value} for one in metrics],
         "figures": {name: asdict(one) for name, one in figures(metrics, rows).items()},
         "sources": {
             source: {name: asdict(one) for name, one in found.items()}

@@ -139,6 +139,10 @@ class SnakeTask:
             yield from (self._row(play) for play in playing if play.game.end_reason)
             playing = [play for play in playing if not play.game.end_reason]
 
+    def summary(self, model: LanguageModel, rows: Sequence[EvaluationRow]) -> dict[str, str]:
+        """What a comparison calls a group."""
+        return {"noun": "game"}
+
     def _decide(self, play: _Play, answer: str) -> None:
         game, move = play.game, decision(answer)
         objection = "none named" if move is None else game.state.objection(move)

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from finetuning.comparison.compare import compare
-from finetuning.comparison.result import Comparison, Finding
+from finetuning.comparison.result import Comparison, ContrastKind, Finding
+from finetuning.evaluation.figures import summary, write_json
 from finetuning.evaluation.metrics import Direction, Metric
+from finetuning.evaluation.rows import write_rows
+from finetuning.tasks.snake import SnakeTask
 from probes.errors import InputError
 from tests.finetuning.comparison.made import PERPLEXITY, SCORE, WIN, rows, write_run
 
@@ -144,9 +147,12 @@ def test_groups_are_counted_and_not_items(tmp_path):
 
 
 def test_six_groups_cannot_tell_among_many_tests(tmp_path):
-    metrics = [replace(SCORE, name=f"score-{n}") for n in range(4)]
+    metrics = [replace(SCORE, name=f"score-{n}", column=f"c{n}") for n in range(4)]
     folders = [
-        write_run(tmp_path / name, {"snake": (metrics, rows("snake", {"score": values}))})
+        write_run(
+            tmp_path / name,
+            {"snake": (metrics, rows("snake", {f"c{n}": values for n in range(4)}))},
+        )
         for name, values in (("a", np.arange(6.0)), ("b", np.arange(6.0) + 9))
     ]
     tests = compare(*folders).tests
@@ -308,3 +314,40 @@ def test_win_rates_are_compared_too(tmp_path):
     test = only(compare(*folders))
     assert (test.baseline_value, test.model_value) == (0.5, 1.0)
     assert test.finding is Finding.BETTER
+
+
+def test_a_run_alone_is_compared_with_the_baseline_evaluated_with_it(tmp_path):
+    folder = run(tmp_path / "out", 5)
+    write_run(folder / "baseline", snake(GAME), settings=False)
+    comparison = compare(folder, resamples=FEW)
+    test = only(comparison)
+    assert (test.baseline, test.model, test.finding) == ("baseline", "out", Finding.BETTER)
+    assert comparison.contrasts[0].kind is ContrastKind.TRAINED
+
+
+def test_a_metric_on_another_scale_is_not_tested_twice(tmp_path):
+    loss = replace(PERPLEXITY, name="loss", exponential=False)
+    columns = {"tokens": np.full(24, 9.0)}
+    folders = [
+        write_run(
+            tmp_path / name,
+            {"language": ((PERPLEXITY, loss), rows("language", {**columns, "nll": nll}))},
+        )
+        for name, nll in (("a", GAME / 9), ("b", GAME / 9 + NOISE / 9))
+    ]
+    comparison = compare(*folders, resamples=FEW)
+    assert [test.metric for test in comparison.tests] == ["perplexity"]
+    assert any("loss is perplexity on another scale" in note for note in comparison.notes)
+
+
+def test_the_evaluation_s_own_folder_is_read(tmp_path):
+    """The contract with the evaluation: what it writes, this reads."""
+    for name, gain in (("a", 0), ("b", 5)):
+        target = tmp_path / name / "evaluation" / "snake"
+        target.mkdir(parents=True)
+        made = rows("snake", {"score": GAME + gain + (NOISE if gain else 0)})
+        write_rows(target / "rows.jsonl", made)
+        extra = SnakeTask().summary(None, made)
+        write_json(target / "summary.json", summary("snake", (SCORE,), made, extra))
+    test = only(compare(tmp_path / "a", tmp_path / "b", resamples=FEW))
+    assert (test.finding, test.noun, test.direction) == (Finding.BETTER, "game", Direction.HIGHER)
