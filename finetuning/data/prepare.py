@@ -10,13 +10,10 @@ import json
 import os
 import random
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from finetuning.data import notes
 from finetuning.data.balance import Balanced, balance, sample_groups
@@ -24,6 +21,15 @@ from finetuning.data.card import write_card
 from finetuning.data.cleaning import Drops, clean
 from finetuning.data.fingerprint import fingerprint, sha256_of
 from finetuning.data.game_files import read_games
+from finetuning.data.prepared_folder import (
+    FOLDER,
+    is_current,
+    move_into_place,
+    own_folder,
+    prepared,
+    refuse_other_contents,
+    remove_leftovers,
+)
 from finetuning.data.progress import OnProgress, Progress
 from finetuning.data.row_store import RowStore, SourceIndex
 from finetuning.data.sources import Kind, Source, SourceFiles, find_files
@@ -34,9 +40,6 @@ from finetuning.data.tokens import COUNTED_ROWS, token_lengths, tokenizer_name
 from finetuning.settings.fields import to_plain
 from finetuning.settings.model import DataSettings, FineTuningSettings
 from probes.errors import InputError
-
-FOLDER = "data"
-PARTIAL = ".data-partial-"
 
 
 def prepare(
@@ -51,8 +54,8 @@ def prepare(
     """Prepare ``out/data`` for a fine-tuning, or return what was prepared there before.
 
     The folder is used as it is where it was made from the same files, data settings and seed. With
-    a ``tokenizer`` the card also states lengths in tokens. ``overwrite`` replaces a folder that was
-    made from others.
+    a ``tokenizer`` the card also states lengths in tokens. ``overwrite`` replaces data that was
+    prepared from others; anything else in ``out/data`` is never removed.
 
     Raises ``InputError`` for sources that cannot be read, for splits that cannot be filled, and
     where ``out/data`` holds something else.
@@ -63,8 +66,10 @@ def prepare(
         raise InputError("No data was given. Name at least one source: --data NAME=PATH.")
     key = fingerprint(found, settings.data, settings.training.seed, progress)
     folder = out / FOLDER
-    _remove_leftovers(out)
-    summary = None if overwrite and not _is_current(folder, key) else _prepared(folder, key)
+    remove_leftovers(out)
+    if overwrite:
+        refuse_other_contents(folder)
+    summary = None if overwrite and not is_current(folder, key) else prepared(folder, key)
     if summary is None:
         try:
             _make(sources, found, settings, folder, key, progress, overwrite)
@@ -74,34 +79,6 @@ def prepare(
     if tokenizer is not None:
         summary = _with_lengths(summary, tokenizer, settings.training.max_length, progress)
     progress.finish()
-    return summary
-
-
-# -- what is there already --------------------------------------------------------------------
-
-
-def _is_current(folder: Path, key: str) -> bool:
-    try:
-        return _prepared(folder, key) is not None
-    except InputError:
-        return False
-
-
-def _prepared(folder: Path, key: str) -> DataSummary | None:
-    """What the folder holds, if it is what would be made. None: there is no folder."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return None
-    advice = "Choose another output folder, or allow it to be overwritten."
-    try:
-        summary = read_summary(folder)
-    except InputError as error:
-        raise InputError(f"{error} {advice}") from error
-    if summary.fingerprint != key:
-        raise InputError(f"{folder} was prepared from other data, data settings or seed. {advice}")
-    for name, file in summary.splits.items():
-        path = summary.path(name)
-        if not path.is_file() or path.stat().st_size != file.size_bytes:
-            raise InputError(f"{path} has been changed since it was prepared. {advice}")
     return summary
 
 
@@ -118,10 +95,10 @@ def _make(
     overwrite: bool,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = _own_folder(folder.parent)
+    partial = own_folder(folder.parent)
     try:
         _fill(sources, found, settings, partial, key, progress)
-        _move_into_place(partial, folder, key, overwrite)
+        move_into_place(partial, folder, key, overwrite)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -260,46 +237,6 @@ def _summary_of(
         left_out=balanced.left_out,
         repeated=balanced.repeated,
     )
-
-
-# -- the folder -------------------------------------------------------------------------------
-
-
-def _own_folder(parent: Path) -> Path:
-    folder = parent / f"{PARTIAL}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
-    return folder
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove what killed calls left behind; a call that still runs keeps its folder."""
-    for path in parent.glob(f"{PARTIAL}*"):
-        pid = path.name.removeprefix(PARTIAL).partition("-")[0]
-        if not (pid.isdecimal() and _runs_since(int(pid), path.stat().st_mtime)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _runs_since(pid: int, time_s: float) -> bool:
-    """Whether the process that had this number then still runs; numbers are given again."""
-    try:
-        return psutil.Process(pid).create_time() <= time_s
-    except psutil.Error:
-        return False
-
-
-def _move_into_place(partial: Path, folder: Path, key: str, overwrite: bool) -> None:
-    """Rename, setting aside what may be overwritten. Another call may have made the same since."""
-    old = None
-    if overwrite and folder.exists() and not _is_current(folder, key):
-        old = _own_folder(folder.parent)
-        folder.rename(old / FOLDER)
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not _is_current(folder, key):
-            raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _with_lengths(

@@ -143,8 +143,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, lines):
     thesis = tmp_path / "other" / "data" / "thesis.txt"
     thesis.parent.mkdir(parents=True)
     thesis.write_text("x")
-    with pytest.raises(InputError, match="no prepared data"):
-        prepare([source(lines)], settings(), tmp_path / "other")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="prepared data"):
+            prepare([source(lines)], settings(), tmp_path / "other", overwrite=overwrite)
     assert thesis.read_text() == "x"
 
 
@@ -224,7 +225,7 @@ elif where == "writing":
         return original(path, *rest) if len(calls) < 2 else die()
     module._write = write
 elif where == "moving":
-    module._move_into_place = die
+    module.move_into_place = die
 elif where == "between":
     rename = Path.rename
     Path.rename = lambda self, to: die() if self.name.startswith(".data") else rename(self, to)
