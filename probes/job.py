@@ -57,6 +57,9 @@ class StepPlan:
     """Satisfied when the interval of the mean step time is this narrow, relative to it."""
     phases: bool
     """Whether evaluation and checkpoint are probed too."""
+    evaluation_s: float = 0.0
+    """Of a command, whose phases cannot be called for: how long to go on until it evaluates or an
+    epoch of it ends, from the first measured step."""
 
     @property
     def max_steps(self) -> int:
@@ -86,6 +89,7 @@ CONFIRM_PLAN = StepPlan(
     least_measure_s=1.0,
     half_width=0.01,
     phases=True,
+    evaluation_s=120.0,
 )
 
 

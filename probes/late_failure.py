@@ -20,6 +20,9 @@ LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
 WIDER = 4
 """Each further late failure near the edge multiplies the distance downwards by this."""
 
+FAR_APART = 8
+"""Failures at batches this far apart, as a ratio, do not depend on the batch."""
+
 
 def is_late(failed: Measurement) -> bool:
     """Whether a bracket would have passed where this run failed."""
@@ -82,3 +85,56 @@ def lasting_edge(passing: Sequence[Measurement], lo: int, cap_bytes: int, ceilin
     expected = short.value(lo)
     raised = max(1.0, lasting.value(lo) / expected) if expected > 0 else 1.0
     return short.reaches(cap_bytes / raised, ceiling)
+
+
+def in_evaluation(failing: Sequence[Measurement]) -> list[Measurement]:
+    """Those that failed in an evaluation, or at the end of an epoch, where a bracket passes."""
+    return [m for m in failing if m.phase == "evaluate" and is_late(m)]
+
+
+def fails_alike(failing: Sequence[Measurement]) -> bool:
+    """Whether evaluations failed in the same way at different batches: the size of the allocation
+    that failed tells."""
+    failed = in_evaluation(failing)
+    requested = {m.requested_bytes for m in failed}
+    return len(failed) > 1 and len(requested) == 1 and None not in requested
+
+
+def is_of_any_size(failing: Sequence[Measurement]) -> bool:
+    """Whether evaluations failed in the same way at batches far apart: then their own batch does
+    not depend on the one that is searched."""
+    batches = [m.batch_size for m in in_evaluation(failing)]
+    return fails_alike(failing) and max(batches) >= FAR_APART * min(batches)
+
+
+def why_at_any_size(failing: Sequence[Measurement]) -> str:
+    """What to do where the evaluation does not depend on the batch; empty elsewhere."""
+    if not is_of_any_size(failing):
+        return ""
+    batches = sorted(m.batch_size for m in in_evaluation(failing))
+    return (
+        f" The evaluation failed in the same way at batches {batches[0]} and {batches[-1]}: it has "
+        "its own batch size. Reduce that, or raise the memory budget."
+    )
+
+
+def evaluation_edge(passing: Sequence[Measurement], cap_bytes: int) -> float:
+    """The batch at which the evaluation reaches the cap: a line through the last two peaks that an
+    evaluation made, or through one and what is held between steps. Infinite where no evaluation
+    took more than training, or where it takes the same at every batch."""
+    made = [m for m in passing if m.purpose is Purpose.CONFIRM and "evaluate" in m.phase_peak_bytes]
+    peaks = {
+        m.batch_size: peak
+        for m in made
+        if (peak := m.phase_peak_bytes["evaluate"]) >= max(m.phase_peak_bytes.values())
+    }
+    if not peaks:
+        return float("inf")
+    (b1, y1), (b2, y2) = [(0, _held_bytes(made)), *sorted(peaks.items())][-2:]
+    if y2 <= y1:
+        return float("inf")
+    return b2 + (cap_bytes - y2) * (b2 - b1) / (y2 - y1)
+
+
+def _held_bytes(made: Sequence[Measurement]) -> int:
+    return min(m.static_bytes or 0 for m in made)

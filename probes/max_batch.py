@@ -19,12 +19,18 @@ from probes.curve import Curve, Estimate, fit, reaches
 from probes.doubt import is_too_slow
 from probes.expected_step import expected_step
 from probes.late_failure import (
+    FAR_APART,
     WIDER,
+    evaluation_edge,
+    fails_alike,
+    in_evaluation,
     is_late,
     is_near_the_cap,
+    is_of_any_size,
     is_size_in_doubt,
     is_strange,
     lasting_edge,
+    why_at_any_size,
 )
 from probes.max_batch_result import (
     Failing,
@@ -214,12 +220,14 @@ class MaxBatchSearch:
         lo, hi = self._lo, self._hi
         if hi > 1 and is_size_in_doubt(self._failing(), self._passing(), self._memory()):
             return self._smallest()
-        if lo == 0 and hi <= 1:
+        if lo == 0 and (hi <= 1 or is_of_any_size(self._failing())):
             return None
         if lo == 0 and not self._fails_late():
             return self._ask(max(1, hi // 8), Purpose.BRACKET)
         if hi - lo <= self._step(lo):
             return None if self._confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
+        if any(m.batch_size == hi for m in in_evaluation(self._failing())):
+            return self._below_evaluation(lo, hi)
         if self._fails_late():
             return self._below_late_failure(lo, hi)
         edge = self._edge()
@@ -317,6 +325,22 @@ class MaxBatchSearch:
             return self._halve(max(lo, 1), hi)
         return self._ask(back, Purpose.CONFIRM)
 
+    def _below_evaluation(self, lo: int, hi: int) -> Ask:
+        """An evaluation needs more than training, and nothing that was measured of training says
+        at which batch. So halve; a confirmation that passes tells how much the evaluation takes."""
+        if lo == 0:
+            share = FAR_APART if fails_alike(self._failing()) else 2
+            return self._ask(max(1, hi // share), Purpose.CONFIRM)
+        cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), 0)
+        target = self._below(min(evaluation_edge(self._passing(), cap_bytes), float(hi)))
+        if target <= lo:
+            confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
+            surprises = sum(0.75 * lo <= m.batch_size < lo for m in confirmed)
+            target = lo + self._step(lo) * 2**surprises
+        if target < hi - self._step(lo):
+            return self._ask(target, Purpose.CONFIRM)
+        return self._halve(lo, hi)
+
     def _smallest(self) -> Ask:
         """Does the smallest batch fail in the same way? If it does, size is not the cause, and
         shrinking the batch further would be a lie."""
@@ -351,7 +375,8 @@ class MaxBatchSearch:
         curve = self._memory()
         if not confirmed:
             binding = failing.binding if failing else None
-            return MaxBatch(None, binding, why_nothing(failing), None, lowest, known)
+            why = why_nothing(failing) + why_at_any_size(self._failing())
+            return MaxBatch(None, binding, why, None, lowest, known)
         best = max(confirmed, key=lambda m: m.batch_size)
         bounds = self.bounds
         if is_too_slow(best, bounds.longest_step_s):  # and smaller micro-batches are slower still

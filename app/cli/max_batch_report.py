@@ -48,6 +48,7 @@ def document(
         "headroom": run.headroom if run else None,
         "peak_bytes": answer.highest_passing.peak_bytes if answer.highest_passing else None,
         "step_time_s": step_time_s,
+        "notes": answer.highest_passing.notes if answer.highest_passing else [],
         "prior": prior.to_dict(),
         "wall_s": round(wall_s, 3),
     }
@@ -79,6 +80,7 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
     rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
     what = "time and memory" if run.memory_taints else "time only"
     rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
+    rows += [("note", note) for note in run.notes]
     console.print(facts_table(rows))
     if answer.curve:
         console.print()

@@ -26,6 +26,9 @@ QUIET_WAIT_S = 10.0
 ROUGH_HALF_WIDTH = 0.03
 ROUGH_BUDGET_S = 5.0
 """Precision of the step time where it is not part of the answer."""
+EVALUATION_BUDGETS = 6
+"""A confirmation of a command gets this multiple of the time for measuring, if it takes that long
+until the command evaluates or an epoch ends."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class MeasuringSession:
             measure_steps=probe.confirm_steps,
             max_measure_steps=max(probe.confirm_steps, CONFIRM_PLAN.max_measure_steps),
             measure_budget_s=probe.measure_budget_s,
+            evaluation_s=EVALUATION_BUDGETS * probe.measure_budget_s,
         )
         if self.rests_on_time:
             return plan

@@ -88,7 +88,8 @@ class ProbeSettings(Section):
     probe_timeout_s: Number = Field(1800.0, gt=0)
     """Maximum duration of a probe, in seconds."""
     measure_budget_s: Number = Field(20.0, gt=0)
-    """Maximum time spent on timing steps to narrow the confidence interval, in seconds."""
+    """Maximum time spent on timing steps to narrow the confidence interval, in seconds. A command
+    gets up to six times as long until it evaluates or an epoch ends."""
     confirm_steps: Whole = Field(24, ge=2)
     """Minimum number of measured steps in a confirmation run."""
     max_batch: Whole = Field(65_536, ge=1)

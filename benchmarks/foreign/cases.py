@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.max_batch.truth import STEPS
 from probes.black_box.command import reference
 from probes.job import WorkloadRef
 
@@ -15,6 +16,7 @@ SCRIPTS = Path(__file__).with_name("scripts")
 
 MIB = 2**20
 HEADROOM = 0.05
+STEPS_BEHIND = 10
 BUDGETS = (1.0, 0.75, 1.25, 0.9, 1.1, 0.6, 1.4, 0.82)
 """Multiples of the part of a case's budget that grows with the batch, for searches beyond the first
 of each case."""
@@ -37,6 +39,13 @@ class Case:
     near: int
     """Roughly where the edge is, so that the scan for the truth wastes no time."""
     dataset_size: int | None = None
+    evaluates_after: int = 0
+    """Samples from one evaluation to the next, where that may be more than 100 steps."""
+
+    def lasting_steps(self, batch_size: int) -> int:
+        """Steps that an answer must last: 100, and its first evaluation with some steps behind
+        it."""
+        return max(STEPS, -(-self.evaluates_after // batch_size) + STEPS_BEHIND)
 
     @property
     def command(self) -> str:
@@ -72,56 +81,59 @@ CASES = (
         "char_gpt.py",
         "--batch_size={batch_size}",
         r"^iter (?P<step>\d+): loss",
-        128,
-        8,
-        91,
+        44,
+        3,
+        61,
     ),
     Case(
         "digits",
         "digits.py",
         "--batch-size {batch_size}",
         r"Train Epoch: \d+ \[(?P<samples>\d+)/",
-        128,
-        50,
-        136,
+        96,
+        24,
+        350,
         6_000,
+        evaluates_after=6_000,
     ),
     Case(
         "word_lstm",
         "word_lstm.py",
         "--batch_size {batch_size}",
         r"\| epoch +\d+ \| +(?P<step>\d+)/",
-        96,
-        1,
-        133,
+        64,
+        8,
+        48,
+        evaluates_after=4_300,
     ),
     Case(
         "image_classifier",
         "image_classifier.py",
         "-b {batch_size}",
         r"^Epoch: \[\d+\]\[ *(?P<step>\d+)/",
-        352,
-        255,
-        108,
+        160,
+        94,
+        70,
+        evaluates_after=1_500,
     ),
     Case(
         "gan",
         "gan.py",
         "--batchSize {batch_size}",
         r"^\[\d+/\d+\]\[(?P<step>\d+)/\d+\] Loss_D",
-        272,
-        197,
-        120,
-        8_000,
+        64,
+        50,
+        170,
+        1_000,
     ),
     Case(
         "hf_trainer",
         "hf_trainer.py",
         "--per_device_train_batch_size {batch_size}",
         r"(?P<step>\d+)/100000 \[",
-        320,
+        224,
         119,
-        70,
+        36,
         20_000,
     ),
     Case(
@@ -129,18 +141,20 @@ CASES = (
         "lightning_autoencoder.py",
         "--batch_size {batch_size}",
         r"Epoch \d+.*? (?P<step>\d+)/\d+ .*train_loss",
-        256,
-        180,
-        207,
-        8_000,
+        208,
+        165,
+        77,
+        4_000,
+        evaluates_after=4_000,
     ),
     Case(
         "text_classifier",
         "text_classifier.py",
         "--per_device_train_batch_size {batch_size}",
         r"\| (?P<step>\d+)/\d+ \[",
-        128,
-        34,
-        90,
+        96,
+        12,
+        35,
+        evaluates_after=2_000,
     ),
 )

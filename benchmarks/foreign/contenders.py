@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.foreign.cases import HEADROOM, Case
 from benchmarks.max_batch.records import Search, Survival, Truth
-from benchmarks.max_batch.truth import SCAN_PLAN, STEPS, SURVIVAL_PLAN, scan_edge
+from benchmarks.max_batch.truth import SCAN_PLAN, SURVIVAL_PLAN, scan_edge
 from probes.errors import TonnageError
 from probes.job import ProbeJob, StepPlan
 from probes.measurement import Measurement, Purpose, Verdict
@@ -26,8 +26,16 @@ SETTING = "pinned"
 TIMEOUT_S = 3600.0
 LARGEST = 65_536
 
-LASTING_PLAN = replace(SURVIVAL_PLAN, purpose=Purpose.BRACKET)
-"""Whether memory lasts for ``STEPS`` steps; no judgement about leaks is asked for."""
+
+def lasting_plan(steps: int) -> StepPlan:
+    """Whether memory lasts for this many steps; no judgement about leaks is asked for."""
+    measured = steps - SURVIVAL_PLAN.warmup_steps
+    return replace(
+        SURVIVAL_PLAN,
+        purpose=Purpose.BRACKET,
+        measure_steps=measured,
+        max_measure_steps=measured,
+    )
 
 
 @dataclass
@@ -45,8 +53,9 @@ class Trials:
         return str(self._probe(batch_size, SCAN_PLAN).verdict)
 
     def survival(self, batch_size: int) -> Survival:
-        m = self._probe(batch_size, LASTING_PLAN)
-        lasted = m.passed and m.steps >= STEPS
+        steps = self.case.lasting_steps(batch_size)
+        m = self._probe(batch_size, lasting_plan(steps))
+        lasted = m.passed and m.steps >= steps
         return Survival(self.case.identity, batch_size, lasted, m.reason.partition("\n")[0][:300])
 
     def _probe(self, batch_size: int, plan: StepPlan) -> Measurement:
@@ -58,16 +67,29 @@ class Trials:
 
 
 def find_truth(trials: Trials) -> tuple[Truth, Survival]:
-    """Scan, then the largest batch that passed and lasts."""
+    """Scan, then the largest batch that passed and lasts. Where the largest that passes does not
+    last because the evaluation needs more, the edge of those that last is bisected."""
     began_s = time.monotonic()
     scanned = scan_edge(trials.scan, trials.case.near)
-    for batch_size in sorted((b for b in scanned if scanned[b] == "stable"), reverse=True):
+    passing = sorted((b for b, verdict in scanned.items() if verdict == "stable"), reverse=True)
+    best, low, high = None, 0, passing[0] + 1
+    for batch_size in passing[:2]:
         lasting = trials.survival(batch_size)
         if lasting.survived:
-            verdicts = {str(b): v for b, v in sorted(scanned.items())}
-            wall_s = round(time.monotonic() - began_s, 1)
-            return Truth(trials.case.identity, batch_size, verdicts, wall_s), lasting
-    raise RuntimeError(f"{trials.case.name}: no scanned batch lasts {STEPS} steps")
+            best, low = lasting, batch_size
+            break
+        high = batch_size
+    while high - low > 1:
+        lasting = trials.survival((low + high) // 2)
+        if lasting.survived:
+            best, low = lasting, lasting.batch_size
+        else:
+            high = lasting.batch_size
+    if best is None:
+        raise RuntimeError(f"{trials.case.name}: no batch lasts")
+    verdicts = {str(b): v for b, v in sorted(scanned.items())}
+    wall_s = round(time.monotonic() - began_s, 1)
+    return Truth(trials.case.identity, best.batch_size, verdicts, wall_s), best
 
 
 def bisect(passes: Callable[[int], bool], largest: int = LARGEST) -> int:

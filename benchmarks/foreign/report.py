@@ -30,7 +30,7 @@ class Row:
     share: float | None
     """Found over true."""
     survives: bool | None
-    """Whether the answer lasts for 100 steps in a fresh process."""
+    """Whether the answer lasts for 100 steps, an evaluation among them, in a fresh process."""
     right: bool | None
     leaks: int
     probes: int

@@ -43,6 +43,11 @@ class OutsideEvidence(RunEvidence):
     def see(self, look: Look) -> None:
         self.looks.see(look)
 
+    def evaluated(self, peak_bytes: int) -> None:
+        """The first evaluation has raised the high-water mark to this. It takes what it takes, and
+        does not creep: the mark counts as if it had come before the steps."""
+        self.peaks = [(step, max(peak, peak_bytes)) for step, peak in self.peaks]
+
     @property
     def has_windows(self) -> bool:
         """Whether memory has been seen often enough to tell a leak, with one window to spare."""

@@ -11,7 +11,7 @@ from probes.black_box.run import Observed
 from probes.black_box.steps import advice
 from probes.errors import InputError, MeasurementError
 from probes.job import ProbeJob
-from probes.measurement import NEAR_CAP, Measurement, Verdict
+from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.worker.evidence import Judgement
 from probes.worker.outcome import outcome
 
@@ -47,14 +47,55 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
         return _measurement(job, seen, _too_short(job, seen), phase="data")
     if found := watch.evidence.non_finite():
         return _measurement(job, seen, found)
-    judgement = watch.evidence.judge(
+    verdict, reason, hint = watch.evidence.judge(
         job.plan.purpose,
         seen.cap,
         seen.peak_bytes,
         spilled_bytes=seen.swap_bytes,
         allocator_retries=0,
     )
-    return _measurement(job, seen, judgement)
+    if seen.why == "over" and seen.is_evaluating:
+        reason = f"After {attempted} steps, in an evaluation or at the end of an epoch: {reason}"
+    measurement = _measurement(job, seen, (verdict, reason, hint))
+    if measurement.passed and (note := _unseen(job, seen)):
+        measurement = replace(measurement, notes=[*measurement.notes, note])
+    return measurement
+
+
+def not_known(measurement: Measurement, failed: Measurement, *, has_evaluated: bool) -> Measurement:
+    """A confirmation, after another batch has failed in an evaluation: without an evaluation it
+    proves nothing."""
+    if not measurement.passed or has_evaluated or measurement.purpose is not Purpose.CONFIRM:
+        return measurement
+    return replace(
+        measurement,
+        verdict=Verdict.TIMEOUT,
+        reason=(
+            f"It did not come to the evaluation in which batch {failed.batch_size} failed "
+            f"({failed.verdict}) after {failed.steps} steps."
+        ),
+        hint="Let the script evaluate sooner, or raise probe.measure_budget_s.",
+        phase="train",
+    )
+
+
+def _unseen(job: ProbeJob, seen: Observed) -> str:
+    """That a confirmation saw no evaluation, and what to do; empty where it saw one."""
+    steps, ahead = seen.watch.evidence.attempted, seen.steps_ahead
+    is_trained = seen.why == "ended"
+    if job.plan.purpose is not Purpose.CONFIRM or seen.watch.has_evaluated or is_trained:
+        return ""
+    if seen.is_evaluating:
+        how = f"an evaluation or the end of an epoch came after {steps} steps and took too long"
+    elif ahead:
+        how = f"{steps} steps were run, and the next end of an epoch is {ahead:,} steps away"
+    else:
+        how = f"none came in {steps} steps"
+    return (
+        f"no evaluation or end of an epoch was seen, where memory may be higher: {how}. If the "
+        "script evaluates, let it do so sooner (an option such as --eval_interval 20, or less "
+        "data per epoch), or raise probe.measure_budget_s"
+    )
 
 
 def _late_hint(command: Command, seen: Observed) -> str:
@@ -87,6 +128,8 @@ def _failed(job: ProbeJob, command: Command, seen: Observed) -> Measurement:
         cgroup_oom_kills=seen.cgroup_oom_kills,
     )
     where = "While training: " if attempted else "Before the first step: "
+    if seen.is_evaluating:
+        where = f"After {attempted} steps, in an evaluation or at the end of an epoch: "
     measurement = _measurement(job, seen, (failure.verdict, where + failure.reason, failure.hint))
     return replace(measurement, requested_bytes=failure.requested_bytes)
 
@@ -116,7 +159,8 @@ def _no_step(how: str, command: Command, seen: Observed) -> str:
 def _measurement(
     job: ProbeJob, seen: Observed, judgement: Judgement, phase: str = ""
 ) -> Measurement:
-    phase = phase or ("train" if seen.watch.evidence.attempted else "start")
+    trained = "evaluate" if seen.is_evaluating else "train"
+    phase = phase or (trained if seen.watch.evidence.attempted else "start")
     return outcome(
         job,
         seen.watch.evidence,

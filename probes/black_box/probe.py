@@ -11,14 +11,19 @@ from probes.black_box.command import command_of
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
-from probes.black_box.judge import judge
+from probes.black_box.judge import judge, not_known
 from probes.black_box.pace import Pace
 from probes.black_box.run import CommandRun, Observed
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob
+from probes.late_failure import in_evaluation
 from probes.measurement import Measurement
 from probes.timeouts import Progress, Timeouts
+
+PATIENCE_WHERE_FAILED = 4
+"""Where another batch failed in an evaluation, a run waits this multiple of the usual time for
+one."""
 
 
 class CommandProber:
@@ -37,6 +42,8 @@ class CommandProber:
         """What counted the steps in the output of each command."""
         self._paces: dict[str, Pace] = {}
         self._passed: dict[str, list[Measurement]] = {}
+        self._evaluation_failed: dict[str, Measurement] = {}
+        """The evaluation that failed last, of each config."""
 
     def probe(
         self,
@@ -53,6 +60,11 @@ class CommandProber:
             self._footprints[key] = self._footprint(job)
         footprint = self._footprints[key]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
+        config = f"{command.template} {sorted(job.config.items(), key=str)}"
+        failed = self._evaluation_failed.get(config)
+        if failed is not None:
+            patient = replace(job.plan, evaluation_s=PATIENCE_WHERE_FAILED * job.plan.evaluation_s)
+            job = replace(job, plan=patient)
         earlier = self._learned.get(command.template)
         pace = self._paces.get(command.template)
         run = CommandRun(
@@ -64,9 +76,12 @@ class CommandProber:
             self._stepped.add(command.template)
             if learned := run.reader.learned:
                 self._learned[command.template] = learned
+        if in_evaluation([measurement]):
+            self._evaluation_failed[config] = measurement
+        elif failed is not None:
+            measurement = not_known(measurement, failed, has_evaluated=run.watch.has_evaluated)
         if measurement.passed:
             self._paces[command.template] = run.pace.slowest(pace)
-            config = f"{command.template} {sorted(job.config.items(), key=str)}"
             smaller = self._passed.setdefault(config, [])
             measurement = same_as_smaller(measurement, smaller, seen.shown)
             smaller.append(measurement)

@@ -95,6 +95,10 @@ class Observed:
     """What was printed and what to add, where no step was recognised in the output."""
     steps_per_sign: int = 1
     """Steps from one line to the next, in this run or in earlier ones."""
+    is_evaluating: bool = False
+    """It ended in an evaluation, or at the end of an epoch."""
+    steps_ahead: int | None = None
+    """Steps to the end of the epoch, where that is known."""
     late: str = ""
     """With a time-out: what it was, in words."""
     peak_bytes: int = 0
@@ -134,6 +138,10 @@ class CommandRun:
         """The one of this run."""
         self.clock = StepClock()
         self._signs = 0
+        self._gap_s = 0.0
+        """Time between the last two signs of steps."""
+        self._peak_bytes = 0
+        """At the last step."""
         self.was_printing = False
         samples = job.batch_size * job.accumulation
         self.reader = StepReader(command.step, samples, command.dataset_size, earlier)
@@ -179,11 +187,20 @@ class CommandRun:
         seen.steps_from, seen.step_pattern = self.reader.source, self.reader.pattern
         seen.was_printing = self.was_printing
         seen.steps_per_sign = self.pace.slowest(self.usual).steps_per_sign
+        seen.steps_ahead = self.reader.steps_ahead(self.watch.evidence.attempted)
+        seen.is_evaluating = self._is_evaluating(seen.steps_ahead)
         seen.not_understood = self.reader.explanation() if not self.command.log else ""
         seen.returncode = process.returncode
         seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
         seen.notes = [*self.notes, *tree.notes]
         return seen
+
+    def _is_evaluating(self, steps_ahead: int | None) -> bool:
+        """As far as the output tells: lines may come every few steps only."""
+        if self.clock.first is None:
+            return False
+        near = steps_ahead is not None and steps_ahead <= self.pace.steps_per_sign
+        return near or self.reader.landmarks.is_under_way
 
     def _config_folder(self) -> AbstractContextManager[str]:
         """Where the filled configuration file goes: not into ``{run_dir}``, which is empty."""
@@ -254,7 +271,7 @@ class CommandRun:
     def _watch(self, process: GuardedProcess, tree: Tree, log: StepLog | None) -> tuple[str, str]:
         """Why it is enough (see ``Observed.why``), and what is late."""
         began_s = heard_s = time.monotonic()
-        find_s, gap_s = 0.0, 0.0
+        find_s = 0.0
         self._say("start")
         while True:
             stepping = self.clock.first is not None
@@ -269,14 +286,11 @@ class CommandRun:
             held_bytes = tree.held_bytes()
             self.watch.see(Look(now_s, held_bytes, tree.peak_bytes, tree.high_bytes))
             self.reader.heard(pieces)
-            seen = self._read(pieces, now_s, tree) if log is None else log.read()
-            done = False
-            for passed in self._passed(seen, tree):
-                self.pace = self.pace.slowest(Pace(steps_per_sign=passed.count))
-                gap_s = passed.each_s * passed.count
-                done = self.watch.add(passed, held_bytes, tree.peak_bytes)
-                if done:
-                    break
+            if log is None:
+                seen = self._read(pieces, now_s, tree)
+            else:
+                seen = self.reader.beside_log(pieces, log.read())
+            done = self._add(self._passed(seen, tree), held_bytes, tree.peak_bytes)
             if seen:
                 if not stepping:
                     self.pace = self.pace.slowest(Pace(now_s - began_s))
@@ -288,9 +302,26 @@ class CommandRun:
                 return "done", ""
             if ended:
                 return "ended", ""
-            if late := self._late(now_s, began_s, heard_s, gap_s):
+            late = self._late(now_s, began_s, heard_s)
+            if self.watch.has_waited_enough(now_s) or (late and self.watch.is_waiting):
+                return "done", ""  # what it had to show besides an evaluation was shown
+            if late:
                 self.was_printing = now_s - (self.reader.last_output_s or 0.0) < PRINTS_WITHIN_S
                 return "timeout", late
+
+    def _add(self, steps: list[Passed], held_bytes: int, peak_bytes: int) -> bool:
+        """Whether these steps were enough. Those that arrived together with an evaluation after
+        them had the peak of before it."""
+        evaluated_at = next((i for i, passed in enumerate(steps) if passed.evaluated), 0)
+        for i, passed in enumerate(steps):
+            if i >= evaluated_at:
+                self._peak_bytes = peak_bytes
+            self.pace = self.pace.slowest(Pace(steps_per_sign=passed.count))
+            self._gap_s = passed.each_s * passed.count
+            ahead = self.reader.steps_ahead(self.watch.evidence.attempted + passed.count)
+            if self.watch.add(passed, held_bytes, self._peak_bytes, ahead):
+                return True
+        return False
 
     def _read(self, pieces: list[Output], now_s: float, tree: Tree) -> list[Seen]:
         """The steps in the output. Where other lines than before turn out to be the steps, the
@@ -329,10 +360,10 @@ class CommandRun:
         self._signs = signs
         return passed
 
-    def _late(self, now_s: float, began_s: float, stepped_s: float, gap_s: float) -> str:
+    def _late(self, now_s: float, began_s: float, stepped_s: float) -> str:
         """Why no longer to wait; empty while there is hope. ``stepped_s``: when the last step was
         seen."""
-        times, expected = self.timeouts, self.job.expected_step
+        times, expected, gap_s = self.timeouts, self.job.expected_step, self._gap_s
         silent_s = now_s - max(stepped_s, self.reader.last_output_s or 0.0)
         why = f", {expected.words()}" if expected is not None else ""
         if self.clock.first is None:

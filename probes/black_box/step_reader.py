@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.finder import StepFinder
+from probes.black_box.discovery.landmarks import Landmarks
 from probes.black_box.discovery.text import LineSplitter
 from probes.black_box.steps import OutputSteps, Seen
 
@@ -45,13 +47,18 @@ class StepReader:
         earlier: EarlierRun | None = None,
     ) -> None:
         self._pattern = pattern
-        self._by_pattern: dict[str, OutputSteps] = {}
+        self._by_pattern: OutputSteps | None = None
         self._splitters: dict[str, LineSplitter] = {}
         self._finder = StepFinder(batch_size, dataset_size, earlier)
         self._batch_size = batch_size
         self._is_known = earlier is not None
         self._first_line_s: float | None = None
         self._is_told = False
+        self.landmarks = Landmarks()
+        """Evaluations and ends of epochs in the output."""
+        self._epoch_steps = -(-dataset_size // batch_size) if dataset_size else None
+        self._last_number: int | None = None
+        self._ahead: int | None = None
         self.last_output_s: float | None = None
         """When output last arrived, on the monotonic clock."""
 
@@ -80,28 +87,72 @@ class StepReader:
         for piece in pieces:
             self.last_output_s = piece.at_s
 
+    def steps_ahead(self, steps: int) -> int | None:
+        """Steps until the epoch ends, as far as the output or the size of the data set tells;
+        ``None`` where nothing does. ``steps``: how many have ended."""
+        ahead = self._ahead if self._pattern else self._finder.steps_ahead
+        if self._epoch_steps is None:
+            return ahead
+        by_size = -steps % self._epoch_steps
+        return by_size if ahead is None else min(ahead, by_size)
+
     def read(self, pieces: Iterable[Piece]) -> list[Seen]:
         """The steps that these pieces tell of. Those before the last revision are left out."""
         found: list[Seen] = []
         for piece in pieces:
             if self._first_line_s is None:
                 self._first_line_s = piece.at_s
-            if self._pattern:
-                found += self._read_pattern(piece)
-                continue
             splitter = self._splitters.setdefault(piece.stream, LineSplitter())
             for line in splitter.lines(piece.data):
                 before = self._finder.revision
-                steps = self._finder.read(line, piece.at_s)
+                read = self._read_by_pattern if self._pattern else self._read_by_finder
+                steps = read(line, piece.at_s)
                 if self._finder.revision != before:
                     found = []
-                found += [Seen(step.at_s, step.number, step.loss) for step in steps]
+                found += steps
         return found
 
-    def _read_pattern(self, piece: Piece) -> list[Seen]:
-        if piece.stream not in self._by_pattern:
-            self._by_pattern[piece.stream] = OutputSteps(self._pattern, self._batch_size)
-        return self._by_pattern[piece.stream].read(piece.data, piece.at_s)
+    def _read_by_finder(self, line: str, at_s: float) -> list[Seen]:
+        finder, restarts, revision = self._finder, self._finder.restarts, self._finder.revision
+        steps = [Seen(step.at_s, step.number, step.loss) for step in finder.read(line, at_s)]
+        if finder.revision != revision:
+            self.landmarks.restart()
+            restarts = finder.restarts
+        if not steps:
+            self.landmarks.line(line)
+        elif self.landmarks.step(line, starts_again=finder.restarts > restarts):
+            steps[-1] = replace(steps[-1], evaluated=True)
+        return steps
+
+    def _read_by_pattern(self, line: str, at_s: float) -> list[Seen]:
+        if self._by_pattern is None:
+            self._by_pattern = OutputSteps(self._pattern, self._batch_size)
+        steps = self._by_pattern.read(f"{line}\n".encode(), at_s)
+        if not steps:
+            self.landmarks.line(line)
+            return []
+        self._ahead = self._by_pattern.steps_ahead
+        return self._marked(steps, line)
+
+    def beside_log(self, pieces: Iterable[Piece], logged: list[Seen]) -> list[Seen]:
+        """The steps that a log told of while this output arrived, with what it says of
+        evaluations."""
+        for piece in pieces:
+            splitter = self._splitters.setdefault(piece.stream, LineSplitter())
+            for line in splitter.lines(piece.data):
+                self.landmarks.line(line)
+        return self._marked(logged, "")
+
+    def _marked(self, steps: list[Seen], line: str) -> list[Seen]:
+        """The steps of one line. A number that falls begins another epoch."""
+        found = []
+        for step in steps:
+            number, last = step.number, self._last_number
+            again = number is not None and last is not None and number < last
+            self._last_number = number
+            evaluated = self.landmarks.step(line, starts_again=again)
+            found.append(replace(step, evaluated=evaluated))
+        return found
 
     def explanation(self) -> str:
         """What was printed and what to add, for output that is not understood; empty where nothing

@@ -17,6 +17,7 @@ DEFAULT_STEP = r"""tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)"""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LINE_END = re.compile(rb"[\r\n]+")
+_TOTAL = re.compile(r"\s*(?:/|of\b)\s*(\d{1,15})\b")
 LONGEST_LINE = 65_536
 PROGRESS_BAR = r"%\|.*\| *(?P<step>\d+)/\d+ \["
 """As tqdm draws them. Not among what is recognised unasked: there are bars for loading, too."""
@@ -31,6 +32,8 @@ class Seen:
     number: int | None = None
     """The step's own number, where the sign has one."""
     loss: float | None = None
+    evaluated: bool = False
+    """Since the sign before, an evaluation took place or an epoch ended."""
 
 
 def as_pattern(text: str) -> re.Pattern[str]:
@@ -72,6 +75,9 @@ class OutputSteps:
         if self._number is None and self._pattern.groups == 1 and not self._pattern.groupindex:
             self._number = 1
         self._rest = b""
+        self.steps_ahead: int | None = None
+        """Steps until the number reaches what it counts up to, where the last match is followed by
+        that: the 500 in ``12/500``."""
 
     def read(self, data: bytes, now_s: float) -> list[Seen]:
         """The steps that end in this piece of output, which arrived now."""
@@ -82,15 +88,26 @@ class OutputSteps:
             text = _ESCAPES.sub("", line[:LONGEST_LINE].decode(errors="replace"))
             match = self._pattern.search(text)
             if match:
-                found.append(Seen(now_s, self._number_in(match), self._loss_in(match)))
+                number = self._number_in(match)
+                found.append(Seen(now_s, number, self._loss_in(match)))
+                self.steps_ahead = self._ahead_of(match, number)
         return found
+
+    def _ahead_of(self, match: re.Match[str], number: int | None) -> int | None:
+        if number is None or self._number is None:
+            return None
+        total = _TOTAL.match(match.string, match.end(self._number))
+        return max(0, self._steps(int(total[1])) - number) if total else None
+
+    def _steps(self, count: int) -> int:
+        per = self._samples_per_step if self._number == "samples" else 1
+        return -(-count // per)
 
     def _number_in(self, match: re.Match[str]) -> int | None:
         text = match[self._number] if self._number is not None else None
         if text is None or not text.isdecimal() or len(text) >= 16:
             return None
-        per = self._samples_per_step if self._number == "samples" else 1
-        return -(-int(text) // per)
+        return self._steps(int(text))
 
     def _loss_in(self, match: re.Match[str]) -> float | None:
         text = match["loss"] if "loss" in self._pattern.groupindex else None
@@ -137,6 +154,8 @@ class Passed:
     """Time from one to the next."""
     at_s: float
     loss: float | None = None
+    evaluated: bool = False
+    """An evaluation or the end of an epoch is among them, and in their time."""
 
 
 class StepClock:
@@ -151,20 +170,21 @@ class StepClock:
         """What the signs that came together say. Those of one moment share the time since the one
         before them: they were printed one by one and arrived as one piece."""
         found: list[Passed] = []
-        waiting: list[tuple[int, float | None]] = []
+        waiting: list[tuple[int, Seen]] = []
         for index, sign in enumerate(seen):
             count = self._counter.count(sign.number)
             if self.first is None:
                 self.first, self._last_s = sign, sign.at_s
                 continue
             if count:
-                waiting.append((count, sign.loss))
+                waiting.append((count, sign))
             is_last = index + 1 == len(seen)
             if waiting and (is_last or seen[index + 1].at_s > sign.at_s):
                 assert self._last_s is not None
                 steps = sum(n for n, _ in waiting)
                 each_s = max(0.0, sign.at_s - self._last_s) / steps
-                found += [Passed(n, each_s, sign.at_s, loss) for n, loss in waiting]
+                evaluated = any(waited.evaluated for _, waited in waiting)
+                found += [Passed(n, each_s, sign.at_s, s.loss, evaluated) for n, s in waiting]
                 self._last_s = sign.at_s
                 waiting = []
         return found

@@ -1,10 +1,13 @@
 """When a command has shown enough: the plan of a probe, step by step as the steps come in. Pure.
 
 The rules are those of a probe of Tonnage's own (``probes.worker.probe``): warm-up until the steps
-are steady, then measured steps until the time is precise and nothing about memory is open.
+are steady, then measured steps until the time is precise and nothing about memory is open. A
+confirmation then goes on to the first evaluation or end of an epoch, where that is not too far.
 """
 
 from __future__ import annotations
+
+import statistics
 
 from probes.black_box.evidence import OutsideEvidence
 from probes.black_box.steps import Passed
@@ -12,8 +15,21 @@ from probes.black_box.windows import Look
 from probes.devices.base import MemoryCap
 from probes.job import StepPlan
 from probes.measurement import Purpose
+from probes.stability import is_leak
 from probes.timing import is_steady
 from probes.worker.lasting import DOUBLINGS
+
+LEAST_CONFIRMATIONS = 3
+"""However slow the steps are, a confirmation may go on for an evaluation until it has this multiple
+of its least measured steps."""
+OVERTIME = 1.5
+"""Once it goes on, it gets this multiple of the time that it was expected to keep to."""
+SEEN_WITHIN_S = 0.2
+"""Memory is seen within this time after a line has arrived."""
+UNKNOWN_STEPS = 100
+UNKNOWN_SHARE = 0.25
+"""Where nothing tells when an evaluation comes, a confirmation goes on for this many steps, and for
+this share of the time that it may wait for one."""
 
 
 class StepWatch:
@@ -31,6 +47,23 @@ class StepWatch:
         self.is_warm = False
         self._warm_s = 0.0
         self._next_look = self._window
+        self._plain_s: list[float] = []
+        """Durations of steps without an evaluation among them."""
+        self.has_evaluated = False
+        """An evaluation or the end of an epoch was seen between two steps."""
+        self._may_wait_until_s: float | None = None
+        self._marks: list[tuple[float, int]] = []
+        """When the high-water mark rose, and to what."""
+        self._last_line_s = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing but the first evaluation is open."""
+        return self._may_wait_until_s is not None and not self.has_evaluated
+
+    def has_waited_enough(self, now_s: float) -> bool:
+        """Whether the evaluation that the run waits for takes too long."""
+        return self.is_waiting and now_s > (self._may_wait_until_s or 0.0)
 
     @property
     def least_steps(self) -> int:
@@ -50,17 +83,21 @@ class StepWatch:
         """Memory as it is now, whether or not steps have ended."""
         self.evidence.see(look)
 
-    def add(self, passed: Passed, held_bytes: int, peak_bytes: int) -> bool:
-        """Steps have ended. Memory that was not seen since is taken from here."""
+    def add(
+        self, passed: Passed, held_bytes: int, peak_bytes: int, steps_ahead: int | None = None
+    ) -> bool:
+        """Steps have ended. Memory that was not seen since is taken from here. ``steps_ahead``:
+        steps until the epoch ends, where that is known."""
         evidence, plan = self.evidence, self.plan
+        each_s = self._step_s(passed)
         evidence.attempted += passed.count
-        evidence.step_s += [passed.each_s] * passed.count
+        evidence.step_s += [each_s] * passed.count
         evidence.held_bytes += [held_bytes] * passed.count
         evidence.peaks.append((len(evidence.step_s), peak_bytes))
-        evidence.looks.stepped(passed.at_s, len(evidence.step_s), passed.each_s)
+        evidence.looks.stepped(passed.at_s, len(evidence.step_s), each_s)
         if evidence.looks.last_s < passed.at_s:
             self.see(Look(passed.at_s, held_bytes, peak_bytes))
-        evidence.saw_phase("train", peak_bytes)
+        self._see_phase(passed, peak_bytes)
         if passed.loss is not None:
             evidence.losses.append(passed.loss)
         if evidence.static_bytes is None:
@@ -75,7 +112,62 @@ class StepWatch:
                 evidence.end_warm_up()
                 self.is_warm, self._warm_s = True, passed.at_s
             return False
-        return self._is_done(passed.at_s, peak_bytes)
+        if self._may_wait_until_s is not None:
+            return self.has_evaluated or not self._waits(passed.at_s, steps_ahead)
+        return self._is_done(passed.at_s, peak_bytes) and not (
+            self._waits(passed.at_s, steps_ahead) and not self._leaks(peak_bytes)
+        )
+
+    def _step_s(self, passed: Passed) -> float:
+        """The duration of one of these steps, without the evaluation among them."""
+        if not passed.evaluated:
+            self._plain_s.append(passed.each_s)
+        elif self._plain_s:
+            return min(passed.each_s, statistics.median(self._plain_s))
+        return passed.each_s
+
+    def _see_phase(self, passed: Passed, peak_bytes: int) -> None:
+        """The high-water mark is kept from the start: it belongs to the phase that raised it. With
+        the last lines before an evaluation, memory may have been seen when that had begun."""
+        evidence = self.evidence
+        if passed.evaluated and not self.has_evaluated:
+            self.has_evaluated = True
+            evidence.evaluated(peak_bytes)
+            sure_s = self._last_line_s - SEEN_WITHIN_S
+            trained = max((peak for at_s, peak in self._marks if at_s <= sure_s), default=0)
+            if 0 < trained < peak_bytes:
+                evidence.phase_peaks = {"train": trained, "evaluate": peak_bytes}
+        if peak_bytes > max(evidence.phase_peaks.values(), default=0):
+            evidence.saw_phase("train", peak_bytes)
+        if not self._marks or peak_bytes > self._marks[-1][1]:
+            self._marks.append((passed.at_s, peak_bytes))
+        self._last_line_s = passed.at_s
+
+    def _leaks(self, peak_bytes: int) -> bool:
+        growth = self.evidence.lasting_growth(self.cap.cap_bytes, peak_bytes, is_over=False)
+        return growth is not None and is_leak(growth)
+
+    def _waits(self, now_s: float, steps_ahead: int | None) -> bool:
+        """Whether to go on for the first evaluation."""
+        evidence, plan = self.evidence, self.plan
+        if plan.purpose is not Purpose.CONFIRM or not plan.evaluation_s or self.has_evaluated:
+            return False
+        spent_s = now_s - self._warm_s
+        each_s = spent_s / max(1, evidence.measured)
+        if steps_ahead is None:
+            allowed_s, expected_s = UNKNOWN_SHARE * plan.evaluation_s, spent_s
+            if evidence.attempted >= UNKNOWN_STEPS:
+                return False
+        else:
+            slowest_s = LEAST_CONFIRMATIONS * plan.measure_steps * each_s
+            allowed_s = max(plan.evaluation_s, slowest_s)
+            expected_s = spent_s + (steps_ahead + 1) * each_s
+        if self._may_wait_until_s is not None and steps_ahead is not None:
+            return now_s <= self._may_wait_until_s
+        if expected_s > allowed_s:
+            return False
+        self._may_wait_until_s = self._warm_s + OVERTIME * allowed_s
+        return True
 
     def _is_done(self, now_s: float, peak_bytes: int) -> bool:
         evidence, plan = self.evidence, self.plan

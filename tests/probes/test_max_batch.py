@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -217,6 +218,59 @@ def test_what_a_confirmation_took_more_than_a_bracket_tells_where_the_next_one_g
     answer = run_search(MaxBatchSearch(Bounds()), creeping)
     assert answer.max_batch is not None and 70 <= answer.max_batch <= 72
     assert len(confirmations(device)) <= 7
+
+
+@dataclass
+class Evaluating:
+    """A device whose confirmations come to an evaluation, with a peak of its own in bytes."""
+
+    evaluation: Callable[[int], float]
+    device: ScriptedDevice = field(default_factory=ScriptedDevice)
+
+    def __call__(self, ask: Ask) -> Measurement:
+        run, peak = self.device(ask), int(self.evaluation(ask.batch_size))
+        if ask.purpose is Purpose.BRACKET or run.peak_bytes is None:
+            return run
+        if peak <= self.device.cap_bytes:
+            phases = {"train": run.peak_bytes}
+            if peak > run.peak_bytes:
+                phases["evaluate"] = peak
+            return replace(run, peak_bytes=max(phases.values()), phase_peak_bytes=phases)
+        return replace(
+            run,
+            verdict=Verdict.OOM,
+            peak_bytes=self.device.cap_bytes,
+            requested_bytes=peak // 4,
+            step_time=None,
+            phase="evaluate",
+        )
+
+
+@pytest.mark.parametrize(("mib_per_sample", "edge"), [(10.3, 87), (12, 75), (16, 56), (40, 22)])
+def test_an_evaluation_that_needs_more_than_training_decides(
+    mib_per_sample: float, edge: int
+) -> None:
+    """Batches of 90 train; the evaluation, on a larger batch, needs more."""
+    evaluating = Evaluating(lambda b: (100 + mib_per_sample * b) * MIB)
+    answer = run_search(MaxBatchSearch(Bounds()), evaluating)
+    assert answer.max_batch is not None and 0.97 * edge <= answer.max_batch <= edge
+    assert answer.binding == "memory" and answer.phases["evaluate"].peak_bytes > 950 * MIB
+    assert len(confirmations(evaluating.device)) <= 5 and answer.probes <= 10
+
+
+def test_an_evaluation_on_a_batch_of_its_own_that_fits_at_no_batch_ends_the_search() -> None:
+    evaluating = Evaluating(lambda b: 1200 * MIB)
+    answer = run_search(MaxBatchSearch(Bounds()), evaluating)
+    assert answer.max_batch is None and answer.binding == "memory"
+    assert len(confirmations(evaluating.device)) <= 3
+    assert "own batch size" in answer.reason
+
+
+def test_an_evaluation_on_a_batch_of_its_own_that_fits_changes_nothing() -> None:
+    evaluating = Evaluating(lambda b: 600 * MIB)
+    answer = run_search(MaxBatchSearch(Bounds()), evaluating)
+    assert answer.max_batch is not None and 87 <= answer.max_batch <= 90
+    assert len(confirmations(evaluating.device)) == 1
 
 
 def _at_once(run: Measurement) -> Measurement:

@@ -18,7 +18,7 @@ for name, default in (
     ("block_size", 64),
     ("n_layer", 3),
     ("n_head", 4),
-    ("n_embd", 96),
+    ("n_embd", 48),
     ("max_iters", 100_000),
     ("eval_interval", 60),
     ("eval_iters", 2),

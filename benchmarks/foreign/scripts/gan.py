@@ -15,7 +15,7 @@ parser.add_argument("--niter", type=int, default=10_000)
 opt = parser.parse_args()
 torch.manual_seed(2)
 print(opt)
-NZ, NGF, NDF = 64, 24, 24
+NZ, NGF, NDF = 64, 8, 8
 
 
 def up(inside: int, outside: int, stride: int, padding: int) -> list[nn.Module]:
@@ -44,7 +44,7 @@ fixed_noise = torch.randn(16, NZ, 1, 1)
 optimizerD = torch.optim.Adam(netD.parameters(), lr=2e-4, betas=(0.5, 0.999))
 optimizerG = torch.optim.Adam(netG.parameters(), lr=2e-4, betas=(0.5, 0.999))
 loader = DataLoader(
-    TensorDataset(torch.rand(8_000, 3, 32, 32) * 2 - 1), opt.batchSize, shuffle=True
+    TensorDataset(torch.rand(1_000, 3, 32, 32) * 2 - 1), opt.batchSize, shuffle=True
 )
 for epoch in range(opt.niter):
     for i, (real,) in enumerate(loader, 0):

@@ -38,24 +38,24 @@ def block(inside: int, outside: int, stride: int) -> nn.Sequential:
 
 
 model = nn.Sequential(
-    block(3, 32, 1),
-    block(32, 64, 2),
-    block(64, 64, 1),
-    block(64, 128, 2),
+    block(3, 8, 1),
+    block(8, 16, 2),
+    block(16, 16, 1),
+    block(16, 32, 2),
     nn.AdaptiveAvgPool2d(1),
     nn.Flatten(),
-    nn.Linear(128, 100),
+    nn.Linear(32, 100),
 )
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
 
 def images(count: int) -> TensorDataset:
-    return TensorDataset(torch.randn(count, 3, 32, 32), torch.randint(0, 100, (count,)))
+    return TensorDataset(torch.randn(count, 3, 64, 64), torch.randint(0, 100, (count,)))
 
 
-train_loader = DataLoader(images(20_000), args.batch_size, shuffle=True, drop_last=True)
-val_loader = DataLoader(images(640), 64)
+train_loader = DataLoader(images(1_500), args.batch_size, shuffle=True, drop_last=True)
+val_loader = DataLoader(images(320), 4 * args.batch_size)
 
 
 def run(loader: DataLoader, prefix: str, *, training: bool) -> None:

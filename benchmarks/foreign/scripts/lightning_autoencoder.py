@@ -49,6 +49,6 @@ with tempfile.TemporaryDirectory() as folder:
     )
     trainer.fit(
         AutoEncoder(),
-        DataLoader(images(8_000), args.batch_size, shuffle=True),
+        DataLoader(images(4_000), args.batch_size, shuffle=True),
         DataLoader(images(256), 64),
     )

@@ -17,7 +17,7 @@ parser.add_argument("--num_train_epochs", type=int, default=1_000)
 args = parser.parse_args()
 torch.manual_seed(3)
 generator = torch.Generator().manual_seed(4)
-lengths = torch.randint(8, 96, (6_000,), generator=generator)
+lengths = torch.randint(8, 96, (2_000,), generator=generator)
 rows = [torch.randint(1, 3_000, (int(n),), generator=generator) for n in lengths]
 
 

@@ -24,7 +24,7 @@ parser.add_argument("--epochs", type=int, default=1_000)
 parser.add_argument("--log-interval", type=int, default=20)
 args = parser.parse_args()
 torch.manual_seed(1111)
-WORDS, TOKENS = 2_000, 400_000
+WORDS, TOKENS = 2_000, 150_000
 
 
 class Model(nn.Module):

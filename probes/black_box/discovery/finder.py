@@ -301,6 +301,25 @@ class StepFinder:
         return FoundStep(seen.at_s, number, seen.loss)
 
     @property
+    def restarts(self) -> int:
+        """How often the chosen number has begun again, as it does with each epoch; one that counts
+        epochs does so with each step."""
+        track = self._chosen
+        if track is None:
+            return 0
+        return track.growth.ups if track.kind is Kind.EPOCH else track.growth.restarts
+
+    @property
+    def steps_ahead(self) -> int | None:
+        """Steps until the chosen number reaches what it counts up to, the 500 in ``12/500``: the
+        end of the epoch or of the training. ``None`` where that is not printed."""
+        track, choice = self._chosen, self.choice
+        if track is None or choice is None or not track.slot.total or track.kind is Kind.EPOCH:
+            return None
+        per = choice.samples_per_step
+        return max(0, -(-track.slot.total // per) - -(-track.growth.last // per))
+
+    @property
     def learned(self) -> EarlierRun | None:
         """What the next run of the same program can be told; ``None`` without a counter."""
         track, choice = self._chosen, self.choice
