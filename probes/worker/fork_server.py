@@ -63,10 +63,9 @@ class Preload:
         changes it too, perhaps before it imports the library that reads it.
         """
         self.finish()
-        from probes.devices.host import thread_count
         from probes.worker.libraries import BeforeLoading
 
-        before, threads = BeforeLoading(), thread_count()
+        before, threads = BeforeLoading(), _threads_a_fork_lacks()
         for name in modules:
             with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(name)
@@ -74,7 +73,17 @@ class Preload:
         gc.freeze()
         same = all(os.environ.get(name) == value for name, value in variables.items())
         same = same and before.changed_variables().keys() <= variables.keys()
-        return same and thread_count() == threads and can_fork()
+        return same and _threads_a_fork_lacks() == threads and can_fork()
+
+
+def _threads_a_fork_lacks() -> int:
+    """Threads of this process, without those of jemalloc (pyarrow brings it), which starts its own
+    again in a fork."""
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            count += (task / "comm").read_text().strip() != "jemalloc_bg_thd"
+    return count
 
 
 def can_fork() -> bool:

@@ -80,6 +80,10 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             loaded = load_workload(WorkloadRef(**job["workload"]))
             libraries = before.libraries(own=loaded.module) if fork_server.can_fork() else {}
             return {"workload": describe(loaded), "libraries": libraries}
+        if job["kind"] == "call":
+            from probes.beside import function_beside
+
+            return {"value": function_beside(job["function"])(job["arguments"], channel)}
         if job["kind"] == "devices":
             from probes.worker.facts import describe_devices
 

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from probes import levers
+from probes.beside import import_beside, is_beside
 from probes.errors import InputError
 from probes.job import WorkloadRef
 from probes.space import as_space, dimension_to_dict, unknown_name
@@ -170,7 +171,8 @@ def _below(path: Path, folder: Path) -> bool:
 def _find(spec: str) -> WorkloadSource:
     if spec in BUILT_IN:
         place, _, name = BUILT_IN[spec].partition(":")
-        return _named(importlib.import_module(place), name, spec)
+        found = import_beside(place) if is_beside(place) else importlib.import_module(place)
+        return _named(found, name, spec)
     place, separator, name = spec.rpartition(":")
     if not separator:
         place, name = spec, ""

@@ -1,0 +1,43 @@
+"""Preparing data as a job of the worker: sources and model are read in the user's interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finetuning.data.prepare import prepare
+from finetuning.data.sources import Source
+from finetuning.models.loading import check_folder
+from finetuning.models.tokenizers import load_tokenizer
+from finetuning.run_folder import RunFolder
+from finetuning.settings.files import read_settings
+from probes.worker.channel import Channel
+
+
+def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """Prepare the data of the run in ``arguments["output"]`` from ``arguments["sources"]`` (name to
+    patterns). Returns the number of rows per split and per source, and what the card says.
+
+    Raises ``InputError`` for a model without tokenizer and for sources that cannot be used.
+    """
+    channel.progress("preparing")
+    folder = RunFolder(Path(arguments["output"]))
+    settings = read_settings(folder.settings)
+    check_folder(settings.model.name)
+    sources = [Source(name, tuple(patterns)) for name, patterns in arguments["sources"].items()]
+    summary = prepare(
+        sources,
+        settings,
+        folder.path,
+        lambda phase, done, total: channel.progress("preparing", done, total, part=phase),
+        tokenizer=load_tokenizer(settings.model.name),
+    )
+    return {
+        "rows": {name: file.rows for name, file in summary.splits.items()},
+        "sources": [
+            {"name": one.name, "kind": one.kind, "read": one.read, "kept": one.kept}
+            for one in summary.sources
+        ],
+        "notes": list(summary.notes),
+        "reused": summary.reused,
+    }

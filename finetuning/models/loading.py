@@ -1,0 +1,111 @@
+"""A model as it is before training: dtype, quantisation, adapters and padding as settings say.
+
+The same function loads it for a probe and for the run, so that what is measured is what trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetuning.models import quantized
+from finetuning.models.device import weights_dtype
+from finetuning.models.tokenizers import first_words, load_tokenizer, set_padding
+from finetuning.settings.model import FineTuningSettings
+from probes.errors import InputError
+from probes.workloads.adapters import ALL_LINEAR, check_targets
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and what belongs to it, ready for a trainer."""
+
+    model: Any
+    tokenizer: Any
+    adapter: Any
+    """A peft config, or none where all weights are trained."""
+
+
+def load(settings: FineTuningSettings, device: str) -> LoadedModel:
+    """Load model and tokenizer for training on ``device`` (``cpu``, ``cuda:0``, …).
+
+    Raises ``InputError`` for a model or layer names that cannot be used, and ``UnsupportedError``
+    for what the device cannot do.
+    """
+    from transformers import AutoModelForCausalLM
+
+    name = settings.model.name
+    check_folder(name)
+    tokenizer = load_tokenizer(name)
+    wanted: dict[str, Any] = {
+        "dtype": weights_dtype(settings, device),
+        "attn_implementation": settings.model.attention,
+    }
+    if settings.strategy == "qlora":
+        wanted["quantization_config"] = quantized.quantization_config(settings, device)
+        wanted["device_map"] = {"": device}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, **wanted)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model.name={name!r} cannot be loaded: {first_words(error)}.") from error
+    if settings.training.max_length > positions(model):
+        raise InputError(
+            f"training.max_length={settings.training.max_length}: {name} has "
+            f"{positions(model)} positions. Give that or less."
+        )
+    if set_padding(tokenizer, model.get_input_embeddings().weight.shape[0]):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.use_cache = False
+    adapter = None
+    if settings.strategy != "full":
+        check_targets(model, settings.lora.target_modules)
+        adapter = lora_config(settings, model)
+    if settings.strategy == "qlora":
+        model = quantized.prepare(model, settings)
+    return LoadedModel(model, tokenizer, adapter)
+
+
+def lora_config(settings: FineTuningSettings, model: Any) -> Any:
+    """The peft config of the adapters."""
+    from peft import LoraConfig
+
+    lora = settings.lora
+    conv1d = any(type(module).__name__ == "Conv1D" for module in model.modules())
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules) or ALL_LINEAR,
+        bias=lora.bias,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
+        fan_in_fan_out=conv1d and settings.strategy != "qlora",
+    )
+
+
+def positions(model: Any) -> int:
+    """The longest sequence the architecture can take, in tokens."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        if isinstance(value := getattr(config, name, None), int):
+            return value
+    return 1 << 30
+
+
+def check_folder(name: str) -> None:
+    """Raise ``InputError`` for a path that is not a model's folder."""
+    looks_like_path = name.startswith(("/", ".", "~")) or "\\" in name
+    folder = Path(name).expanduser()
+    if folder.is_file() or (looks_like_path and not folder.is_dir()):
+        raise InputError(
+            f"model.name={name!r} is {'a file' if folder.is_file() else 'not there'}. Give the "
+            "folder that save_pretrained() wrote, or a name in the hub's local cache."
+        )
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise InputError(
+            f"model.name={name!r}: the folder has no config.json. Give the folder that "
+            "save_pretrained() wrote."
+        )

@@ -1,0 +1,64 @@
+"""Frozen base weights in 4 or 8 bits with bitsandbytes, trained through correctly.
+
+QLoRA: Dettmers et al., arXiv 2305.14314.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetuning.models.device import compute_dtype
+from finetuning.settings.model import FineTuningSettings
+from probes.levers import UnsupportedError
+from probes.workloads.adapters import check_four_bits
+from probes.workloads.extras import is_installed
+
+NEEDS = "strategy=qlora needs bitsandbytes: python -m pip install bitsandbytes"
+
+
+def quantization_config(settings: FineTuningSettings, device: str) -> Any:
+    """What ``from_pretrained`` takes. Raises ``UnsupportedError`` where this device cannot."""
+    if not is_installed("bitsandbytes"):
+        raise UnsupportedError(NEEDS)
+    from transformers import BitsAndBytesConfig
+
+    wanted = settings.quantization
+    if wanted.bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    import torch
+
+    check_four_bits(torch.device(device))
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=wanted.quant_type,
+        bnb_4bit_use_double_quant=wanted.double_quant,
+        bnb_4bit_compute_dtype=compute_dtype(settings, device),
+    )
+
+
+def prepare(model: Any, settings: FineTuningSettings) -> Any:
+    """Make a quantised model trainable: norms in float32, and gradients that stay right.
+
+    On CPUs with AVX512-BF16 a forward pass in evaluation mode packs the 4-bit weights for
+    inference, and every later training pass goes through them without autograd: gradients are
+    silently wrong. ``keep_gradients_right`` forbids that packing.
+    """
+    from peft import prepare_model_for_kbit_training
+
+    keep_gradients_right(model)
+    checkpointing = settings.training.gradient_checkpointing
+    return prepare_model_for_kbit_training(
+        model,
+        use_gradient_checkpointing=checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
+    )
+
+
+def keep_gradients_right(model: Any) -> int:
+    """Forbid 4-bit layers to pack their weights for CPU inference. Returns how many there are."""
+    count = 0
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit" or hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+            count += 1
+    return count

@@ -1,0 +1,102 @@
+"""Training as a job of the worker: under the memory limit, watched, resumable.
+
+Reads top to bottom what happens between the start of the process and the saved model.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+from finetuning.run_folder import RunFolder
+from finetuning.settings.files import read_settings
+from finetuning.training.arguments import Batches
+from finetuning.training.checkpoints import latest_checkpoint
+from probes.classify import classify
+from probes.devices import backend_for
+from probes.errors import TonnageError
+from probes.worker.channel import Channel
+
+
+def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """Train the run in ``arguments["output"]`` to its end, or on from its last checkpoint.
+
+    ``arguments``: ``output``, ``device``, ``limit_bytes`` (none: all of the device),
+    ``micro_batch``, ``accumulation``. Returns the outcome as plain data; what a training run can
+    fail of is ``failed``, with verdict, reason and hint.
+    """
+    channel.progress("import")
+    from finetuning.training.trainer import build_trainer, import_libraries
+
+    import_libraries()
+    from transformers import EarlyStoppingCallback
+
+    from finetuning.training.callbacks import LastStep, ProgressLog, StopOnRequest
+
+    folder = RunFolder(Path(arguments["output"]))
+    settings = read_settings(folder.fitted_settings)
+    device = arguments["device"]
+    batches = Batches(arguments["micro_batch"], arguments["accumulation"])
+
+    channel.progress("build")
+    backend = backend_for(device)
+    backend.initialise()
+    cap = backend.apply_cap(arguments["limit_bytes"], 0.0)
+    earlier = latest_checkpoint(folder.checkpoints)
+    log = ProgressLog(
+        folder.progress,
+        backend.peak_bytes,
+        lambda event: channel.progress("train", always=True, **event),
+        from_step=earlier[1] if earlier else 0,
+    )
+    stop = StopOnRequest(folder.stop)
+    callbacks: list[Any] = [log, LastStep(), stop]
+    patience = settings.reporting.early_stopping_patience
+    trainer = None
+    try:
+        trainer = build_trainer(
+            settings, folder.data, folder.checkpoints, batches, device, callbacks=callbacks
+        )
+        if patience is not None and trainer.args.eval_strategy != "no":
+            trainer.add_callback(EarlyStoppingCallback(patience))
+        trainer.train(resume_from_checkpoint=str(earlier[0]) if earlier else None)
+    except TonnageError:
+        raise
+    except Exception as error:
+        near_cap = backend.peak_bytes() >= 0.9 * cap.cap_bytes
+        backend.lift_cap()
+        found = classify(error, batch_size=batches.micro_batch, near_cap=near_cap or None)
+        return {
+            "failed": {"verdict": found.verdict.value, "reason": found.reason, "hint": found.hint},
+            "step": trainer.state.global_step if trainer is not None else 0,
+            "peak_bytes": backend.peak_bytes(),
+        }
+    peak_bytes = backend.peak_bytes()
+    backend.lift_cap()
+    if not stop.stopped:
+        _save(trainer, folder)
+    state = trainer.state
+    return {
+        "stopped": stop.stopped,
+        "step": state.global_step,
+        "steps": state.max_steps,
+        "best_checkpoint": state.best_model_checkpoint,
+        "eval_loss": state.best_metric,
+        "peak_bytes": peak_bytes,
+        "step_s": statistics.fmean(log.settled_step_s) if log.settled_step_s else None,
+        "measured_steps": len(log.settled_step_s),
+        "resumed_from_step": earlier[1] if earlier else None,
+        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+    }
+
+
+def _save(trainer: Any, folder: RunFolder) -> None:
+    """The best model with its tokenizer; it appears complete or not at all."""
+    partial = folder.model.with_name(f"{folder.model.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    trainer.save_model(str(partial))
+    trainer.processing_class.save_pretrained(str(partial))
+    shutil.rmtree(folder.model, ignore_errors=True)
+    partial.rename(folder.model)

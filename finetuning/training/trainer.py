@@ -1,0 +1,101 @@
+"""TRL's ``SFTTrainer`` from settings: one function for the probe and for the run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetuning.models.device import precision
+from finetuning.models.loading import LoadedModel, load
+from finetuning.settings.model import FineTuningSettings
+from finetuning.training.arguments import Batches, course, run_arguments
+from probes.errors import InputError
+from probes.workloads.extras import is_installed
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
+
+
+def check_installed(python: str) -> None:
+    """Raise ``InputError`` naming what the interpreter lacks, and how to install it."""
+    missing = [name for name in LIBRARIES if not is_installed(name)]
+    if missing:
+        raise InputError(
+            f"Fine-tuning needs {', '.join(missing)}, which {python} does not have: "
+            f"{python} -m pip install 'tonnage[llm]'"
+        )
+
+
+def import_libraries() -> None:
+    """Import what building a trainer imports, and let it print no bars and no advice."""
+    import datasets
+    import peft
+    import transformers
+    import trl.trainer.sft_trainer
+
+    if is_installed("bitsandbytes"):
+        import bitsandbytes  # noqa: F401
+    del peft, trl
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def build_trainer(
+    settings: FineTuningSettings,
+    data: Path,
+    output: Path,
+    batches: Batches,
+    device: str,
+    *,
+    callbacks: Sequence[Any] = (),
+    loaded: LoadedModel | None = None,
+) -> Any:
+    """The trainer that would train these settings on ``data`` (a folder of prepared rows).
+
+    ``output`` takes checkpoints. Tokenised rows are cached beside the data, so the second trainer
+    of the same settings starts quickly. Raises ``InputError`` and ``UnsupportedError``.
+    """
+    from trl import SFTConfig, SFTTrainer
+
+    loaded = loaded or load(settings, device)
+    train = rows(data, "train")
+    evaluation = rows(data, "eval")
+    on_cpu = device == "cpu"
+    arguments = run_arguments(
+        settings,
+        output,
+        batches,
+        precision=precision(settings, device),
+        on_cpu=on_cpu,
+        length=course(settings, len(train), batches),
+        evaluates=evaluation is not None,
+    )
+    return SFTTrainer(
+        model=loaded.model,
+        args=SFTConfig(**arguments),
+        train_dataset=train,
+        eval_dataset=evaluation,
+        processing_class=loaded.tokenizer,
+        peft_config=loaded.adapter,
+        callbacks=list(callbacks),
+    )
+
+
+def rows(data: Path, split: str) -> Any:
+    """Prompt and completion of a split, mapped from the disk; none where it has no rows.
+
+    Raises ``InputError`` where there is nothing to train on.
+    """
+    from datasets import Dataset
+
+    file = data / f"{split}.jsonl"
+    if not file.is_file() or file.stat().st_size == 0:
+        if split == "train":
+            raise InputError(f"{file} has no rows to train on.")
+        return None
+    dataset = Dataset.from_json(str(file), cache_dir=str(data / ".cache"))
+    extra = [name for name in dataset.column_names if name not in ("prompt", "completion")]
+    return dataset.remove_columns(extra)

@@ -1,0 +1,187 @@
+"""The workload ``sft``: the very step that a fine-tuning will train, measured by a probe.
+
+Rule of the house: the trainer's own model, loss, collator and optimizer, loaded as the run loads
+them. Runs in the user's interpreter.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finetuning.models.device import precision
+from finetuning.settings.files import read_settings
+from finetuning.settings.model import FineTuningSettings
+from finetuning.settings.presets import DEFAULT_PRESET, preset
+from finetuning.training.arguments import Batches
+from finetuning.training.trainer import build_trainer, check_installed, import_libraries
+from probes.adapters.data import LoaderData
+from probes.adapters.trainer import TrainerWorkload
+from probes.errors import InputError
+from probes.space import Choice, unknown_name
+
+SEARCHED: dict[str, tuple[Any, ...]] = {
+    "strategy": ("lora", "qlora", "full"),
+    "lora_r": (8, 16, 32, 64),
+    "max_length": (256, 512, 1024, 2048),
+    "gradient_checkpointing": (False, True),
+    "optimizer": ("adamw_torch", "adamw_8bit"),
+}
+"""Dimensions, and the values a search tries beside the settings' own."""
+
+_NAMES = {
+    "strategy": "strategy",
+    "lora_r": "lora.r",
+    "max_length": "training.max_length",
+    "gradient_checkpointing": "training.gradient_checkpointing",
+    "optimizer": "training.optimizer",
+    "precision": "training.precision",
+}
+
+
+class SFT(TrainerWorkload):
+    """Supervised fine-tuning of a language model with TRL's trainer.
+
+    Options (``--option name=value``):
+
+    - ``data``: a prepared data folder (with ``train.jsonl``), or the folder of a run.
+    - ``settings``: the ``finetuning.yaml`` of a run; or instead:
+    - ``model`` and ``preset``: a model's folder, and one of the presets.
+    - ``device``: where it will train; only ``auto`` values depend on it.
+    - ``search``: dimensions for ``tune`` to search, such as ``lora_r,max_length``; all others keep
+      the value that the settings have.
+
+    Raises ``InputError`` for settings, a model or data that cannot be used.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        settings: str | None = None,
+        model: str | None = None,
+        preset: str = DEFAULT_PRESET,
+        device: str = "cpu",
+        search: str = "",
+    ) -> None:
+        check_installed(sys.executable)
+        import_libraries()  # now: what is imported later counts as memory
+        self.settings = _settings(settings, model, preset)
+        self.device = device
+        folder = Path(data).expanduser().absolute()
+        self.folder = folder / "data" if (folder / "data" / "train.jsonl").is_file() else folder
+        if not (self.folder / "train.jsonl").is_file():
+            raise InputError(
+                f"data={data!r}: there is no train.jsonl in it. Prepare the data first: "
+                "tonnage finetune run --data … --prepare-only"
+            )
+        super().__init__(
+            self._trainer,
+            self._space(search),
+            evaluate=(self.folder / "eval.jsonl").is_file(),
+            data_files=[self.folder / "train.jsonl"],
+        )
+        self._scratch = tempfile.TemporaryDirectory(prefix="sft-")
+
+    # -- the workload ----------------------------------------------------------------------
+
+    def space(self) -> dict[str, Any]:
+        return dict(self.own_space)
+
+    @property
+    def dataset_size(self) -> int | None:
+        """Training rows; unknown where they are packed, because sequences are then fewer."""
+        if self.settings.training.packing:
+            return None
+        with (self.folder / "train.jsonl").open("rb") as file:
+            return sum(1 for line in file if line.strip())
+
+    @property
+    def notes(self) -> list[str]:
+        return [
+            "The step is that of TRL's SFTTrainer with these settings; the first batch holds the "
+            "longest rows."
+        ]
+
+    def levers(self, built: Any) -> dict[str, Any]:
+        return {}  # they are dimensions already
+
+    def remarks(self, built: Any) -> list[str]:
+        return []
+
+    def data(self, built: Any) -> LoaderData:
+        self.worst_case = longest_first(built.train_dataset)
+        return super().data(built)
+
+    def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """The trainer's, with its clipping of gradients before each step."""
+        trainer = self.first()
+        made: torch.optim.Optimizer = trainer.create_optimizer()
+        most = self.settings.training.max_grad_norm
+        if most > 0 and not trainer.args.fp16:  # a gradient scaler unscales only in its own step
+
+            def clip(*_: Any) -> None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), most)
+
+            made.register_step_pre_hook(clip)
+        return made
+
+    def capacity(self, config: dict[str, Any]) -> float:
+        """All configs train the same base model; of two, the higher rank can learn more."""
+        strategy, rank = config.get("strategy"), config.get("lora_r")
+        whole = (strategy or self.settings.strategy) == "full"
+        return 1e6 if whole else float(rank or self.settings.lora.r)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _space(self, search: str) -> dict[str, Any]:
+        wanted = [name.strip() for name in search.split(",") if name.strip()]
+        for name in wanted:
+            if name not in SEARCHED:
+                raise InputError(unknown_name("dimension to search", name, SEARCHED))
+        space: dict[str, Any] = {
+            "precision": Choice([precision(self.settings, self.device)], cost_grows=False)
+        }
+        for name, others in SEARCHED.items():
+            own = self._own(name)
+            values = [own, *(other for other in others if other != own)]
+            space[name] = Choice(values if name in wanted else [own], cost_grows=False)
+        return space
+
+    def _own(self, name: str) -> Any:
+        group, _, field = _NAMES[name].rpartition(".")
+        return getattr(getattr(self.settings, group) if group else self.settings, field)
+
+    def settings_of(self, config: dict[str, Any]) -> FineTuningSettings:
+        """The settings with the dimensions of a config put in."""
+        changes = {_NAMES[name]: value for name, value in config.items() if name in _NAMES}
+        return self.settings.changed(changes)
+
+    def _trainer(self, config: dict[str, Any]) -> Any:
+        return build_trainer(
+            self.settings_of(config),
+            self.folder,
+            Path(self._scratch.name),
+            Batches(micro_batch=1, accumulation=1),
+            self.device,
+        )
+
+
+def longest_first(dataset: Any) -> list[int]:
+    """Indices of a tokenised data set, the rows with most tokens first."""
+    lengths = [len(ids) for ids in dataset["input_ids"]]
+    return sorted(range(len(lengths)), key=lambda index: -lengths[index])
+
+
+def _settings(file: str | None, model: str | None, preset_name: str) -> FineTuningSettings:
+    if file is not None:
+        return read_settings(Path(file).expanduser())
+    if model is None:
+        raise InputError(
+            "Give --option settings=out/finetuning.yaml, or --option model=FOLDER and --option "
+            "preset=NAME."
+        )
+    return preset(preset_name).settings(model)
