@@ -88,6 +88,7 @@ def run(folder: Path, warm: WarmEnvironment) -> Run:
         **kept,
         **QUICK,
         "TONNAGE_PROBE__MAX_BATCH": "100000",
+        "TONNAGE_PROBE__RESOLUTION": "0.3",  # far enough from twice the batch, which must not fit
         "TONNAGE_DATA_DIR": str(folder / "data"),
         "TONNAGE_PROBE__LEASE_DIR": str(folder / "leases"),
         "XDG_CACHE_HOME": str(folder / "cache"),

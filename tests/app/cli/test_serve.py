@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from app.cli import run
 from app.database import open_database
 from app.service.listen import listen
 from tests.app import contents, factories
@@ -24,10 +26,22 @@ def url(tmp_path) -> str:
     return f"sqlite:///{tmp_path / 'service.db'}"
 
 
-def tonnage(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*TONNAGE, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def tonnage(capfd) -> Callable[..., Ended]:
+    """Runs a command to its end, in this process."""
+
+    def to_its_end(*arguments: str) -> Ended:
+        status = run(list(arguments))
+        return Ended(status, *capfd.readouterr())
+
+    return to_its_end
 
 
 @pytest.fixture
@@ -77,26 +91,26 @@ def test_the_log_has_a_line_per_request_on_stderr(started):
     assert "/healthz" not in err  # a read that went well is only counted
 
 
-def test_a_port_in_use_is_status_2(url):
+def test_a_port_in_use_is_status_2(url, tonnage):
     with listen("127.0.0.1", 0) as listener:
         port = str(listener.getsockname()[1])
-        run = tonnage("serve", "--port", port, "--database", url)
-    assert run.returncode == 2
-    assert "is in use by another program" in run.stderr
-    assert run.stdout == ""
+        ended = tonnage("serve", "--port", port, "--database", url)
+    assert ended.returncode == 2
+    assert "is in use by another program" in ended.stderr
+    assert ended.stdout == ""
 
 
-def test_a_wrong_host_is_status_2(url):
-    run = tonnage("serve", "--host", "no-such-host.invalid", "--port", "0", "--database", url)
-    assert run.returncode == 2
-    assert "no such address" in run.stderr
+def test_a_wrong_host_is_status_2(url, tonnage):
+    ended = tonnage("serve", "--host", "no-such-host.invalid", "--port", "0", "--database", url)
+    assert ended.returncode == 2
+    assert "no such address" in ended.stderr
 
 
-def test_another_address_demands_a_key(url):
-    run = tonnage("serve", "--host", "0.0.0.0", "--port", "0", "--database", url)
-    assert run.returncode == 2
-    assert "tonnage keys create" in run.stderr
-    assert "--insecure" in run.stderr
+def test_another_address_demands_a_key(url, tonnage):
+    ended = tonnage("serve", "--host", "0.0.0.0", "--port", "0", "--database", url)
+    assert ended.returncode == 2
+    assert "tonnage keys create" in ended.stderr
+    assert "--insecure" in ended.stderr
 
 
 def test_a_killed_service_has_lost_nothing_that_it_acknowledged(url):
@@ -127,7 +141,7 @@ def test_a_killed_service_has_lost_nothing_that_it_acknowledged(url):
 
 
 class TestKeys:
-    def test_from_making_one_to_revoking_it(self, url):
+    def test_from_making_one_to_revoking_it(self, url, tonnage):
         made = tonnage("keys", "create", "--scope", "run", "--name", "agent", "--database", url)
         assert made.returncode == 0, made.stderr
         token = made.stdout.strip()
@@ -142,7 +156,7 @@ class TestKeys:
         assert tonnage("keys", "revoke", key_id, "--database", url).returncode == 0
         assert "revoked" in tonnage("keys", "list", "--database", url).stdout
 
-    def test_a_service_with_a_key_asks_for_it(self, url):
+    def test_a_service_with_a_key_asks_for_it(self, url, tonnage):
         token = tonnage("keys", "create", "--database", url).stdout.strip()
         command = [*TONNAGE, "serve", "--port", "0", "--json", "--database", url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -161,5 +175,5 @@ class TestKeys:
     @pytest.mark.parametrize(
         "arguments", [["create", "--scope", "all"], ["create", "--name", "\n"], ["revoke", "key_x"]]
     )
-    def test_wrong_input_is_status_2(self, url, arguments):
+    def test_wrong_input_is_status_2(self, url, arguments, tonnage):
         assert tonnage("keys", *arguments, "--database", url).returncode == 2
