@@ -19,7 +19,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GROUPS = {
-    "commands": ("app/cli", "compatibility"),
+    "commands": (
+        "app/checks/test_integrations.py",
+        "app/cli",
+        "app/runs/test_run.py",
+        "compatibility",
+    ),
     "journeys": (
         "app/checks/test_probing.py",
         "app/dashboard/test_browser.py",

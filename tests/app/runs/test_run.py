@@ -60,8 +60,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(folder):
-    return seed_in(folder)
+def run(folder, warm):
+    """Runs a command to its end; what gets a signal is started as a user would start it."""
+    seeded = seed_in(folder)
+    path = warm.activated(environment(folder))["PATH"]
+    return lambda *command, **extra: seeded(*command, PATH=path, **extra)
 
 
 def runs(folder: Path) -> list[dict[str, object]]:
