@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
@@ -18,10 +18,12 @@ from app.machine.local_facts import DeviceNow
 from app.recommendations import repository as recommendations
 from app.settings import Settings
 from app.workloads import repository as workloads
-from optimizer.records import Recommendation
 from probes.errors import InputError
 from probes.levers import LEVERS, pinned
 from probes.space import dimension_from_dict, smallest, unknown_name
+
+if TYPE_CHECKING:
+    from optimizer.records import Recommendation
 
 LIFTS = "To lift it: "
 """The beginning of a line of an explanation that says what would help."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
@@ -14,7 +14,9 @@ from app.database import paging
 from app.database.models.results import RecommendationRow
 from app.database.paging import equal_to
 from app.database.upsert import upsert
-from optimizer.records import Recommendation
+
+if TYPE_CHECKING:
+    from optimizer.records import Recommendation
 
 
 def save(session: Session, recommendation: Recommendation, study_id: str, scope_key: str) -> None:
@@ -123,4 +125,6 @@ def _newest(
 
 
 def _recommendation(row: RecommendationRow) -> Recommendation:
+    from optimizer.records import Recommendation
+
     return Recommendation.from_dict(row.document)

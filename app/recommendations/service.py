@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.database import Database
 from app.errors import required
 from app.names import nearest
 from app.recommendations import repository
-from optimizer.records import Recommendation, with_mean_cycle_time
 from probes.errors import InputError
+
+if TYPE_CHECKING:
+    from optimizer.records import Recommendation
 
 LATEST = "latest"
 _HAS_MEAN = re.compile(r'"cycle_time_s": *\{[^}]*"mean"')
@@ -51,6 +53,8 @@ def text(database: Database, recommendation_id: str) -> str:
             text = repository.text_of(session, recommendation_id)
         if text is None or _HAS_MEAN.search(text):
             return text
+        from optimizer.records import with_mean_cycle_time
+
         return json.dumps(with_mean_cycle_time(json.loads(text)))  # of an earlier release
 
     found = database.unchanged.get(("recommendation", recommendation_id), load)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 from probes.formatting import size_text
+
+if TYPE_CHECKING:
+    from optimizer.records import Recommendation
 
 
 class Aspect(StrEnum):

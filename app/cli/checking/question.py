@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.checks.config_file import Written, read_file
 from app.checks.request import CheckRequest
 from app.cli.checking.command import CheckCommand
 from app.cli.context import absolute_spec
@@ -19,6 +18,9 @@ from app.workloads.registry import entry_of
 from probes.errors import InputError, MeasurementError
 from probes.formatting import parse_size, size_text
 from probes.space import parse_assignments
+
+if TYPE_CHECKING:
+    from app.checks.config_file import Written
 
 Opened = Callable[[], Database]
 """Opens the local store on the first call: a check by a service must not need it."""
@@ -81,6 +83,8 @@ def _written(command: CheckCommand) -> Written | None:
         if command.key:
             raise InputError("--key says where a CONFIG_FILE has a value: name the file too.")
         return None
+    from app.checks.config_file import read_file
+
     named = parse_assignments(command.key or [], "--key")
     return read_file(command.config_file, {name: str(v) for name, v in named.items()})
 
