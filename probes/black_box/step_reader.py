@@ -170,6 +170,4 @@ class StepReader:
             return ""
         self._is_told = True
         text = self.explanation()
-        return (
-            f"{text}\nTonnage keeps waiting, because training may not have begun." if text else ""
-        )
+        return f"{text}\nTonnage keeps waiting for steps." if text else ""
