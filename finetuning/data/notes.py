@@ -42,13 +42,13 @@ def of(summary: DataSummary, first: Iterable[str], indexes: Mapping[str, SourceI
         told += _of_source(source, indexes[source.name])
     if summary.contradictory:
         told.append(
-            f"{plural(summary.contradictory, 'kept row')} repeat an earlier prompt with another "
+            f"{_rows(summary.contradictory, 'repeats', 'repeat')} an earlier prompt with another "
             "completion. Where several answers are right this is as it should be."
         )
     if summary.shared:
         told.append(
-            f"{plural(summary.shared, 'kept row')} are in an earlier source too. They stay, so "
-            "that no source loses rows to another."
+            f"{_rows(summary.shared, 'is', 'are')} in an earlier source too. None is dropped for "
+            "that, so that no source loses rows to another."
         )
     return told
 
@@ -57,19 +57,19 @@ def _of_source(source: SourceSummary, index: SourceIndex) -> Iterable[str]:
     dropped = source.read - source.kept
     if dropped > MOST_DROPPED * source.read:
         yield (
-            f"{dropped:,} of the {plural(source.read, 'row')} of {source.name} were dropped. See "
-            "the reasons, and check the pattern."
+            f"{source.name}: {dropped:,} of {plural(source.read, 'row')} were dropped. See the "
+            "reasons, and check the pattern."
         )
     if index.unseamed:
         yield (
-            f"{plural(index.unseamed, 'row')} of {source.name} have no white space between prompt "
+            f"{source.name}: {_rows(index.unseamed, 'has', 'have')} no white space between prompt "
             "and completion; the model reads them joined. End the prompts with a newline or space."
         )
     for name, count in source.leaked.items():
         if count:
             yield (
-                f"{plural(count, 'row')} of {source.name} were taken out of the {name} rows: their "
-                "prompts are held out elsewhere."
+                f"{source.name}: {_rows(count, 'was', 'were')} taken out of the {name} rows, because "
+                "the same prompts are held out elsewhere."
             )
     copies = source.repeated / source.rows["train"] if source.rows["train"] else 0
     if copies >= MOST_COPIES:
@@ -81,9 +81,14 @@ def _of_source(source: SourceSummary, index: SourceIndex) -> Iterable[str]:
         yield f"No row of {source.name} trains: all of its prompts are held out elsewhere."
     if 0 < index.ungrouped < len(index):
         yield (
-            f"{plural(index.ungrouped, 'row')} of {source.name} name no group; each is a group of "
-            "its own."
+            f"{source.name}: {_rows(index.ungrouped, 'names', 'name')} no group. Such a row is "
+            "grouped with the rows of the same prompt."
         )
+
+
+def _rows(count: int, one: str, several: str) -> str:
+    """The beginning of a sentence: ``1 row is``, ``2 rows are``."""
+    return f"{plural(count, 'row')} {one if count == 1 else several}"
 
 
 def with_lengths(summary: DataSummary) -> list[str]:

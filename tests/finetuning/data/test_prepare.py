@@ -184,7 +184,7 @@ def test_prompts_that_run_into_their_completions_are_noted(tmp_path):
     summary = prepare(
         [source(write_lines(tmp_path / "a.jsonl", rows))], settings(), tmp_path / "out"
     )
-    assert any("20 rows of a have no white space" in note for note in summary.notes)
+    assert any("a: 20 rows have no white space" in note for note in summary.notes)
 
 
 def test_a_source_that_is_repeated_many_times_is_noted(tmp_path, lines):
