@@ -68,8 +68,8 @@ def _of_source(source: SourceSummary, index: SourceIndex) -> Iterable[str]:
     for name, count in source.leaked.items():
         if count:
             yield (
-                f"{source.name}: {_rows(count, 'was', 'were')} taken out of the {name} rows, because "
-                "the same prompts are held out elsewhere."
+                f"{source.name}: {_rows(count, 'was', 'were')} taken out of {name}, because the "
+                "same prompts are held out elsewhere."
             )
     copies = source.repeated / source.rows["train"] if source.rows["train"] else 0
     if copies >= MOST_COPIES:
