@@ -17,6 +17,7 @@ from probes.space import unknown_name
 
 TASKS: dict[str, str] = {
     "snake": "finetuning.tasks.snake:SnakeTask",
+    "lm_eval": "finetuning.tasks.lm_eval:LmEvalTask",
 }
 """Name of each task, and the class that it is."""
 

@@ -73,5 +73,5 @@ def test_an_unknown_task_is_refused(spec: str) -> None:
 
 
 def test_every_registered_name_is_the_name_of_its_task() -> None:
-    assert list(TASKS) == ["snake"]
+    assert list(TASKS) == ["snake", "lm_eval"]
     assert load_task("snake").name == "snake"
