@@ -126,7 +126,7 @@ def summary(
 ) -> dict[str, Any]:
     """Plain values for ``summary.json``: ``figures`` in all, ``sources`` each by itself.
 
-    ``metrics`` declares how a figure is made of rows, and its direction, for a comparison.
+    ``metrics`` is what a comparison needs to make the figures of other rows.
     """
     return {
         "task": task,

@@ -51,6 +51,7 @@ class LmEvalTask:
     """
 
     name = "lm_eval"
+    noun = "document"
 
     def __init__(self, *, yaml: str, num_fewshot: int | None = None, chunk: int = 64) -> None:
         if importlib.util.find_spec("lm_eval") is None:
@@ -192,7 +193,7 @@ def _numbers(sample: Mapping[str, Any], several: bool) -> dict[str, float]:
     """The per-sample metrics that are plain numbers."""
     found = {}
     for metric in sample["metrics"]:
-        value = sample.get(metric)
+        value: Any = sample.get(metric)
         if hasattr(value, "item"):
             value = value.item()
         if isinstance(value, (bool, int, float)):

@@ -80,6 +80,7 @@ class SnakeTask:
     """
 
     name = "snake"
+    noun = "game"
     metrics: Sequence[Metric] = METRICS
 
     def __init__(
@@ -138,10 +139,6 @@ class SnakeTask:
                 self._decide(play, answer)
             yield from (self._row(play) for play in playing if play.game.end_reason)
             playing = [play for play in playing if not play.game.end_reason]
-
-    def summary(self, model: LanguageModel, rows: Sequence[EvaluationRow]) -> dict[str, str]:
-        """What a comparison calls a group."""
-        return {"noun": "game"}
 
     def _decide(self, play: _Play, answer: str) -> None:
         game, move = play.game, decision(answer)

@@ -28,7 +28,11 @@ class LanguageModel(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """Plays or scores paired items: the same items, in the same order, for every model."""
+    """Plays or scores paired items: the same items, in the same order, for every model.
+
+    A task may also have ``noun`` (what a group is called, in the singular: ``game``) and
+    ``summary(model, rows)``, whose plain values are added to ``summary.json``.
+    """
 
     name: str
     metrics: Sequence[Metric]

@@ -95,6 +95,9 @@ def test_a_summary_has_every_source_and_is_plain_json(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "summary.json").read_text())
     assert read["n"] == read["groups"] == 3
     assert read["seed"] == 1
+    assert [
+        Metric(**{**one, "direction": Direction(one["direction"])}) for one in read["metrics"]
+    ] == [MEAN]
     assert read["figures"]["score"]["value"] == 4
     assert read["figures"]["score"]["unit"] == "apples"
     assert read["sources"]["dfs"]["score"] == {

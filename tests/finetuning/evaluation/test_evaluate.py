@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from finetuning.evaluation.evaluate import Evaluated, EvaluationProgress, evaluate
 from finetuning.evaluation.folder import EvaluationFolder
 from finetuning.evaluation.metrics import Direction, Metric
 from finetuning.evaluation.rows import EvaluationRow, read_rows
-from finetuning.evaluation.run import Evaluated, EvaluationProgress, evaluate
 from finetuning.evaluation.weights import digest
 from probes.errors import InputError
 
@@ -154,8 +154,8 @@ def test_progress_is_reported_from_where_it_resumes(run: Path) -> None:
 
 KILLED = """
     import sys
-    from finetuning.evaluation.run import evaluate
-    from tests.finetuning.evaluation.test_run import Echo, Length
+    from finetuning.evaluation.evaluate import evaluate
+    from tests.finetuning.evaluation.test_evaluate import Echo, Length
 
     class Slow(Echo):
         def generate(self, prompts, *, max_new_tokens):

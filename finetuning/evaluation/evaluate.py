@@ -89,7 +89,7 @@ def evaluate(
         model = (load or _load)(folder, other, device)
         if batch_size is not None:
             model.batch_size = batch_size
-        identity = {"model": digest(folder / "model") if other is None else other}
+        identity = _identity(folder, other)
         for task, plan in made:
             summaries[name][task.name] = _evaluate_task(
                 _Subject(name, model, EvaluationFolder(place / "evaluation" / task.name)),
@@ -140,9 +140,17 @@ def _evaluate_task(
         rows = [row for row in subject.folder.rows() if row.item in wanted]
         own = getattr(task, "summary", None)
         extra = own(subject.model, rows) if own is not None and rows else {}
-        found = summary(task.name, task.metrics, rows, {**extra, "plan": plan})
+        about = {"noun": getattr(task, "noun", ""), "plan": plan}
+        found = summary(task.name, task.metrics, rows, {**about, **extra})
         write_json(subject.folder.summary_file, found)
     return found
+
+
+def _identity(folder: Path, baseline: str | None) -> dict[str, str]:
+    """What tells the evaluated weights apart from others."""
+    if baseline is None:
+        return {"model": digest(folder / "model")}
+    return {"baseline": baseline, "model": digest(Path(baseline).expanduser())}
 
 
 def _name(item: Any) -> str:
