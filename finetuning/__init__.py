@@ -21,7 +21,7 @@ _WHERE = {
     "FineTuning": ("finetuning.run", "FineTuning"),
     "FineTuningSettings": ("finetuning.settings.model", "FineTuningSettings"),
     "presets": ("finetuning.settings.presets", "PRESETS"),
-    "evaluate": ("finetuning.evaluation.evaluate", "evaluate"),
+    "evaluate": ("finetuning.evaluating", "evaluate"),
     "compare": ("finetuning.comparison.compare", "compare"),
 }
 __all__ = ["FineTuning", "FineTuningSettings", "compare", "evaluate", "presets"]

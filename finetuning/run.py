@@ -187,7 +187,7 @@ class FineTuning:
         limit: int | None = None,
     ) -> dict[str, Any]:
         """Evaluate the trained model in the interpreter that trained it; see
-        ``finetuning.evaluation.evaluate``. Returns ``{"run": …, "baseline": …}``."""
+        ``finetuning.evaluating``. Returns ``{"run": …, "baseline": …}``."""
         arguments = {
             "output": str(self.folder.path.absolute()),
             "tasks": list(tasks),
@@ -197,7 +197,7 @@ class FineTuning:
             "device": self.device,
         }
         with self._worker() as worker:
-            return self._call(worker, "finetuning.evaluation.job:evaluate_job", arguments)
+            return self._call(worker, "finetuning.evaluating:evaluate_job", arguments)
 
     def with_events(self, on_event: Callable[[Event], None]) -> FineTuning:
         """The same run, telling its events."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from finetuning.evaluation.evaluate import Evaluated, EvaluationProgress, evaluate
+from finetuning import evaluating
+from finetuning.evaluating import Evaluated, EvaluationProgress, evaluate
 from finetuning.evaluation.folder import EvaluationFolder
 from finetuning.evaluation.metrics import Direction, Metric
 from finetuning.evaluation.rows import EvaluationRow, read_rows
@@ -154,7 +155,7 @@ def test_progress_is_reported_from_where_it_resumes(run: Path) -> None:
 
 KILLED = """
     import sys
-    from finetuning.evaluation.evaluate import evaluate
+    from finetuning.evaluating import evaluate
     from tests.finetuning.evaluation.test_evaluate import Echo, Length
 
     class Slow(Echo):
@@ -226,3 +227,33 @@ def test_a_digest_tells_weights_apart_and_not_their_place(tmp_path: Path) -> Non
     a, b, c = (digest(tmp_path / name) for name in "abc")
     assert a == c
     assert a != b
+
+
+OWN_TASK = """
+from tests.finetuning.evaluation.test_evaluate import Length
+"""
+
+
+class Told:
+    """The worker's channel, as far as the job uses it."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    def progress(self, phase: str, step: int, of: int, *, always: bool, **details: Any) -> None:
+        self.said.append({"phase": phase, "step": step, "of": of, **details})
+
+
+def test_the_job_of_the_worker_takes_and_returns_plain_data(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "_load", lambda *_: Echo())
+    (tmp_path / "own_task.py").write_text(OWN_TASK)
+    spec, told = f"{tmp_path / 'own_task.py'}:Length", Told()
+    arguments = {"output": str(run), "tasks": [spec], "baseline": "base", "limit": 2}
+    found = evaluating.evaluate_job(arguments, told)  # type: ignore[arg-type]
+    assert json.loads(json.dumps(found)) == found
+    assert found["run"]["length"]["n"] == found["baseline"]["length"]["n"] == 2
+    assert [(one["model"], one["step"], one["of"]) for one in told.said] == [
+        (model, step, 2) for model in ("run", "baseline") for step in (0, 1, 2)
+    ]

@@ -1,4 +1,7 @@
-"""Evaluates a fine-tuning run: every task, one row per item, resumed where it was interrupted."""
+"""Evaluates a fine-tuning run: every task, one row per item, resumed where it was interrupted.
+
+What a task and a figure are is in ``evaluation`` and ``tasks``; this module brings them together.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from finetuning.evaluation.weights import digest
 from finetuning.tasks.registry import load_task
 from finetuning.tasks.task import Task
 from probes.errors import InputError
+from probes.worker.channel import Channel
 
 if TYPE_CHECKING:
     from finetuning.evaluation.generation import TrainedModel
@@ -100,6 +104,43 @@ def evaluate(
             )
         del model  # before the next one is loaded
     return Evaluated(summaries["run"], summaries[BASELINE_FOLDER])
+
+
+def evaluate_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """``evaluate`` as a job of the worker: plain data in and out, in the user's interpreter.
+
+    ``arguments``: ``output`` (the run's folder), ``tasks``, and optionally ``baseline``, ``limit``,
+    ``options``, ``device``, ``batch_size``. Returns ``{"run": …, "baseline": …}``, the summaries by
+    task. Progress is told as ``evaluate`` with step, of (items), model, task,
+    elapsed_s and left_s.
+    """
+
+    def tell(progress: EvaluationProgress) -> None:
+        channel.progress(
+            "evaluate",
+            progress.done,
+            progress.total,
+            always=progress.done == progress.total,
+            model=progress.model,
+            task=progress.task,
+            elapsed_s=progress.elapsed_s,
+            left_s=progress.left_s,
+        )
+
+    found = evaluate(
+        arguments["output"],
+        arguments.get("tasks") or ("language",),
+        arguments.get("baseline"),
+        arguments.get("limit"),
+        tell,
+        options=arguments.get("options"),
+        device=arguments.get("device"),
+        batch_size=arguments.get("batch_size"),
+    )
+    return {"run": dict(found.run), "baseline": dict(found.baseline)}
+
+
+# -- one task --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
