@@ -16,6 +16,9 @@ _LOSS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BEFORE = re.compile(r"(?:\b(?P<word>[A-Za-z]+) )?(?P<name>[\w/.-]*)$")
+_NAN_GRADIENT = re.compile(r"grad(?:ient)?[ _]?norm\W{0,6}nan\b", re.IGNORECASE)
+"""transformers prints 0 for a loss that is NaN (``logging_nan_inf_filter``), but not for its
+gradient. With half precision a gradient alone may be NaN, and its step is then skipped."""
 _MARKS = ("loss", "nll", "xent", "entropy", "criterion", "objective")
 _TOTAL = {"loss", "total_loss", "train_loss", "train/loss", "training_loss"}
 _NOT_LOSSES = {"scale", "scaler", "weight", "time", "coef", "fn", "spike", "best", "diff"}
@@ -24,7 +27,8 @@ _NOT_LOSSES = {"scale", "scaler", "weight", "time", "coef", "fn", "spike", "best
 def loss_in(text: str) -> tuple[str, float] | None:
     """The name and the value of the training loss in a line, NaN and infinity included.
 
-    The total comes first where there are several; a loss that is not finite comes before all.
+    The total comes first where there are several; a loss that is not finite comes before all. A
+    loss of 0 with a gradient that is NaN counts as NaN.
     """
     lower = text.lower()
     if not any(mark in lower for mark in _MARKS):
@@ -44,6 +48,8 @@ def loss_in(text: str) -> tuple[str, float] | None:
             return name, value
         if best is None or (is_total(name) and not is_total(best[0])):
             best = name, value
+    if best is not None and best[1] == 0 and _NAN_GRADIENT.search(text):
+        return best[0], math.nan
     return best
 
 

@@ -289,3 +289,16 @@ def test_a_drawn_bar_does_not_push_the_number_out_of_the_line_that_is_shown() ->
     choice = read(lines).finder.choice
     assert choice is not None
     assert "1/391" in choice.description
+
+
+def test_a_loss_of_zero_with_a_gradient_that_is_nan_is_not_finite() -> None:
+    found = loss_in("{'loss': '0', 'grad_norm': 'nan', 'learning_rate': '2e-05', 'epoch': '0.05'}")
+    assert found is not None
+    assert math.isnan(found[1])
+
+
+@pytest.mark.parametrize("line", ["loss: 0.7 grad_norm: nan", "loss: 0.0 grad_norm: 0.0"])
+def test_a_gradient_that_overflows_or_vanishes_leaves_the_loss_as_it_is(line: str) -> None:
+    found = loss_in(line)
+    assert found is not None
+    assert math.isfinite(found[1])
