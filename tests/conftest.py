@@ -41,6 +41,9 @@ GROUPS = {
         "probes/test_max_batch_real.py",
         "probes/test_prober.py",
         "probes/test_verdicts.py",
+        "finetuning/models",
+        "finetuning/test_run.py",
+        "finetuning/training",
         "probes/workloads",
     ),
 }

@@ -58,7 +58,7 @@ def keep_gradients_right(model: Any) -> int:
     """Forbid 4-bit layers to pack their weights for CPU inference. Returns how many there are."""
     count = 0
     for module in model.modules():
-        if type(module).__name__ == "Linear4bit" or hasattr(module, "support_avx512bf16_for_cpu"):
+        if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
             count += 1
     return count

@@ -1,0 +1,203 @@
+"""A whole run in its workers: prepare, fit, train; stopped, killed, resumed, exported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetuning import FineTuning, presets
+from finetuning.run_folder import RunFolder, RunState
+from finetuning.training.export import Form
+from probes.errors import InputError
+from tests.finetuning.conftest import write_rows
+
+MIB = 2**20
+
+
+def settings_of(models: dict[str, Path], **changes: Any) -> Any:
+    usual = {
+        "max_length": 96,
+        "batch_size": 4,
+        "effective_batch_size": 8,
+        "max_steps": 6,
+        "logging_steps": 1,
+        "eval_steps": 2,
+        "save_steps": 2,
+        **changes,
+    }
+    return presets["quick_lora"].settings(str(models["llama"]), usual)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("source") / "rows.jsonl", 80, seed=3)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    models: dict[str, Path], source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[FineTuning, Any, list[Any]]:
+    """A run that was trained under a budget of 1 GiB, with its outcome and events."""
+    events: list[Any] = []
+    run = FineTuning(
+        settings=settings_of(models),
+        data={"numbers": str(source)},
+        output=tmp_path_factory.mktemp("runs") / "out",
+        memory_budget_bytes=1024 * MIB,
+        on_event=events.append,
+    )
+    return run, run.run(), events
+
+
+class TestARun:
+    def test_it_ends_with_a_model_and_the_best_loss(self, finished: Any) -> None:
+        run, outcome, _ = finished
+        assert outcome.state is RunState.DONE
+        assert (run.folder.model / "adapter_model.safetensors").is_file()
+        assert (run.folder.model / "tokenizer.json").is_file()
+        assert outcome.facts["eval_loss"] > 0
+        assert outcome.facts["step"] == 6
+
+    def test_training_takes_no_more_memory_than_the_probe_of_its_step(self, finished: Any) -> None:
+        facts = finished[1].facts
+        share = facts["peak_bytes"] / facts["predicted_peak_bytes"]
+        assert 0.5 < share <= 1.02  # its few batches may all be smaller than the worst case
+
+    def test_every_step_is_logged_once_with_loss_memory_and_time_left(self, finished: Any) -> None:
+        logged = [e for e in finished[0].folder.events() if "loss" in e]
+        assert [e["step"] for e in logged] == [1, 2, 3, 4, 5, 6]
+        assert all(e["peak_bytes"] > 0 and e["of"] == 6 for e in logged)
+        assert logged[-1]["left_s"] == 0
+
+    def test_it_is_evaluated_on_the_way(self, finished: Any) -> None:
+        steps = [e["step"] for e in finished[0].folder.events() if "eval_loss" in e]
+        assert steps == [2, 4, 6]
+
+    def test_it_is_not_done_twice(self, finished: Any) -> None:
+        run, _, _ = finished
+        before = run.folder.progress.read_text()
+        again = run.run()
+        assert again.state is RunState.DONE
+        assert run.folder.progress.read_text() == before
+
+    def test_the_folder_refuses_other_settings(self, finished: Any, models: Any) -> None:
+        run = replace(finished[0], settings=settings_of(models, max_steps=9))
+        with pytest.raises(InputError, match="resume"):
+            run.run()
+
+    def test_it_is_resumed_from_its_folder_alone(self, finished: Any) -> None:
+        run = FineTuning.resume(finished[0].output)
+        assert run.settings == finished[0].settings
+        assert run.memory_budget_bytes == 1024 * MIB
+
+    def test_merged_weights_answer_as_the_adapters_do(self, finished: Any, tmp_path: Path) -> None:
+        import torch
+        from peft import AutoPeftModelForCausalLM
+        from transformers import AutoModelForCausalLM
+
+        run = finished[0]
+        made = run.export(Form.MERGED, tmp_path / "merged")
+        assert made["size_bytes"] > 0
+        ids = torch.arange(2, 14).reshape(1, 12)
+        with torch.no_grad():
+            merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")(ids).logits
+            adapted = AutoPeftModelForCausalLM.from_pretrained(run.folder.model)(ids).logits
+        assert torch.allclose(merged, adapted, atol=1e-4)
+
+    def test_an_export_never_overwrites(self, finished: Any, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="exists"):
+            finished[0].export(Form.ADAPTER, tmp_path)
+
+
+def test_a_stop_keeps_a_checkpoint_and_resume_trains_the_rest(
+    models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def stop_soon(event: Any) -> None:
+        if event.get("phase") == "train" and event.get("loss") and event["step"] == 3:
+            (out / "stop").touch()
+
+    run = FineTuning(
+        settings=settings_of(models, max_steps=40, save_steps=20, eval_steps=20),
+        data={"numbers": str(source)},
+        output=out,
+        on_event=stop_soon,
+    )
+    stopped = run.run()
+    assert stopped.state is RunState.STOPPED
+    assert 3 <= stopped.facts["step"] < 40
+    resumed = FineTuning.resume(out).run()
+    assert resumed.state is RunState.DONE
+    assert resumed.facts["resumed_from_step"] == stopped.facts["step"]
+    assert [e["step"] for e in run.folder.events() if "loss" in e] == list(range(1, 41))
+
+
+SCRIPT = """
+import sys
+from finetuning import FineTuning
+from pathlib import Path
+FineTuning.resume(Path(sys.argv[1])).run()
+"""
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint_and_logs_nothing_twice(
+    models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run = FineTuning(
+        settings=settings_of(models, max_steps=300, save_steps=10, eval_steps=10),
+        data={"numbers": str(source)},
+        output=out,
+        until="fitted",
+    )
+    run.run()
+    folder = RunFolder(out)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(out)], env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    _wait_for(lambda: any(e["step"] >= 13 for e in folder.events()), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (folder.checkpoints / "checkpoint-9999").mkdir()  # as a kill in the middle of saving leaves it
+    with folder.progress.open("a") as file:
+        file.write('{"step": 99')  # and a line that was cut off
+    edited = folder.settings.read_text().replace("max_steps: 300", "max_steps: 30")
+    folder.settings.write_text(edited)
+    outcome = FineTuning.resume(out).run()
+    assert outcome.state is RunState.DONE
+    assert outcome.facts["resumed_from_step"] >= 10
+    assert [e["step"] for e in folder.events() if "loss" in e] == list(range(1, 31))
+
+
+def _wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def test_a_budget_that_is_too_small_says_what_it_lacks(
+    models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    run = FineTuning(
+        settings=settings_of(models, batch_size="auto"),
+        data={"numbers": str(source)},
+        output=tmp_path / "out",
+        memory_budget_bytes=MIB,
+        may_change=False,
+    )
+    outcome = run.run()
+    assert outcome.state is RunState.FAILED
+    assert "do not fit" in outcome.reason
+    assert json.loads(run.folder.state.read_text())["state"] == "failed"
