@@ -25,6 +25,7 @@ BENCHMARKS = (
     "black_box",
     "foreign",
     "dashboard",
+    "comparison",
 )
 
 

@@ -100,7 +100,6 @@ def html(comparison: Comparison) -> str:
         labels=charts.LABELS,
         row=charts.ROW,
         edge=charts.EDGE,
-        most_pairs=max((len(test.pairs) for test in comparison.tests), default=0),
     )
 
 

@@ -148,7 +148,8 @@ def _reason(test: PairedTest, tests: int, level: float) -> str:
         )
     if test.difference is None:
         return "The figure of at least one of the models is not a finite number."
-    if statistics.smallest_p(test.groups) * tests > level:
+    not_found = test.p_adjusted is None or test.p_adjusted > level
+    if not_found and statistics.smallest_p(test.groups) * tests > level:
         return (
             f"There {there}; for one of {plural(tests, 'test')} to reach the level of {level:g} at "
             f"all, at least {statistics.groups_needed(tests, level)} are needed."

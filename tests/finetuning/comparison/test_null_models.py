@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.comparison import KINDS
 from finetuning.comparison import statistics
 from finetuning.comparison.pairing import by_item, pair
 from finetuning.evaluation.metrics import Direction, Metric
-from tests.finetuning.comparison.made import KINDS, rows
+from tests.finetuning.comparison.made import rows
 
 COMPARISONS = 400
 GAMES = 30

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.comparison import KINDS, mean_pairs, paired
 from finetuning.comparison import statistics
-from tests.finetuning.comparison.made import KINDS, mean_pairs, paired
 
 
 def ones(values):
