@@ -107,8 +107,8 @@ def bootstrap_interval(
 ) -> Spread:
     """Expanded-percentile interval of a figure, or of the difference of a pair.
 
-    Plain percentile and BCa intervals are too short with few groups: of 95 % intervals over 10
-    games they covered 84 to 90 % where this one covered 89 to 95 % (``benchmarks/comparison.py``).
+    Plain percentile and BCa intervals are too short with few groups: over 10 games, 90 to 92 % of
+    their 95 % intervals held the truth, and 95 % of these (``benchmarks/comparison.py``).
     The percentiles are moved outwards by the ratio of Student's to the normal quantile and by
     ``sqrt(n / (n - 1))`` (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015).
     With fewer than ``FEWEST_GROUPS`` groups there is no interval: its limits are NaN.
