@@ -11,16 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from finetuning.models.device import precision
 from finetuning.settings.files import read_settings
 from finetuning.settings.model import FineTuningSettings
 from finetuning.settings.presets import DEFAULT_PRESET, preset
 from finetuning.training.arguments import Batches
 from finetuning.training.trainer import build_trainer, check_installed, import_libraries
-from probes.adapters.data import LoaderData
-from probes.adapters.trainer import TrainerWorkload
+from probes.adapters.trl import TRLWorkload
 from probes.errors import InputError
 from probes.space import Choice, unknown_name
 
@@ -43,7 +40,7 @@ _NAMES = {
 }
 
 
-class SFT(TrainerWorkload):
+class SFT(TRLWorkload):
     """Supervised fine-tuning of a language model with TRL's trainer.
 
     Options (``--option name=value``):
@@ -112,23 +109,6 @@ class SFT(TrainerWorkload):
     def remarks(self, built: Any) -> list[str]:
         return []
 
-    def data(self, built: Any) -> LoaderData:
-        self.worst_case = longest_first(built.train_dataset)
-        return super().data(built)
-
-    def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """The trainer's, with its clipping of gradients before each step."""
-        trainer = self.first()
-        made: torch.optim.Optimizer = trainer.create_optimizer()
-        most = self.settings.training.max_grad_norm
-        if most > 0 and not trainer.args.fp16:  # a gradient scaler unscales only in its own step
-
-            def clip(*_: Any) -> None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), most)
-
-            made.register_step_pre_hook(clip)
-        return made
-
     def capacity(self, config: dict[str, Any]) -> float:
         """All configs train the same base model; of two, the higher rank can learn more."""
         strategy, rank = config.get("strategy"), config.get("lora_r")
@@ -168,12 +148,6 @@ class SFT(TrainerWorkload):
             Batches(micro_batch=1, accumulation=1),
             self.device,
         )
-
-
-def longest_first(dataset: Any) -> list[int]:
-    """Indices of a tokenised data set, the rows with most tokens first."""
-    lengths = [len(ids) for ids in dataset["input_ids"]]
-    return sorted(range(len(lengths)), key=lambda index: -lengths[index])
 
 
 def _settings(file: str | None, model: str | None, preset_name: str) -> FineTuningSettings:

@@ -8,5 +8,6 @@ syntax; transformers and Lightning are imported by the adapter that needs them.
 from probes.adapters.dataloader import from_dataloader
 from probes.adapters.lightning import from_lightning
 from probes.adapters.trainer import from_trainer
+from probes.adapters.trl import from_trl
 
-__all__ = ["from_dataloader", "from_lightning", "from_trainer"]
+__all__ = ["from_dataloader", "from_lightning", "from_trainer", "from_trl"]

@@ -96,8 +96,12 @@ class Adapter:
         return self.fresh(smallest(self.own_space))
 
     def data(self, built: Any) -> LoaderData:
+        return self.data_with(built, self.worst_case)
+
+    def data_with(self, built: Any, worst_case: WorstCase) -> LoaderData:
+        """The data of what was built, made once, with this worst case."""
         if self._data is None or self._data[0] is not built:
-            self._data = (built, LoaderData(self.loader(built), self.worst_case))
+            self._data = (built, LoaderData(self.loader(built), worst_case))
         return self._data[1]
 
 

@@ -91,8 +91,17 @@ class TrainerWorkload(Adapter):
         return loss
 
     def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """The one that the Trainer was given, or makes of ``optim`` and what goes with it."""
-        made: torch.optim.Optimizer = self.first().create_optimizer()
+        """The one that the Trainer was given, or makes of ``optim`` and what goes with it; it clips
+        gradients before each step as the Trainer does."""
+        trainer = self.first()
+        made: torch.optim.Optimizer = trainer.create_optimizer()
+        most = trainer.args.max_grad_norm
+        if most is not None and most > 0:
+
+            def clip(*_: Any) -> None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), most)
+
+            made.register_step_pre_hook(clip)
         return made
 
     def levers(self, built: Any) -> dict[str, Any]:
