@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-em
 .DEFAULT_GOAL := help
 # Tests and commands start hundreds of interpreters: none may have to compile our code again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo test lint format types bench gpu-check lock docs
+.PHONY: help setup demo snake test lint format types bench gpu-check lock docs
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ $(DEMO_STAMP): requirements.demo.lock pyproject.toml
 
 demo: $(DEMO_STAMP) ## Search 16 models of real molecules, from start to export, in about four minutes
 	@$(BIN)/python -m app.demo
+
+snake: setup ## Fine-tune language models to play snake, evaluate them by playing, and compare
+	@$(BIN)/python examples/snake/run.py
 
 test: setup ## Run every test, and name the 20 slowest; no more than three train at once
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --durations 20 --durations-min 1 $(TESTS)
