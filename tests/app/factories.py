@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from app.database import Database
+from app.database.models.finetuning import FineTuningRow
+from app.finetunings import service as finetunings
 from optimizer.budgets import Budget
 from optimizer.records import Recommendation, Scope, StudySpec, Trial
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
@@ -126,3 +129,34 @@ def trial(number: int = 0, **changes: Any) -> Trial:
         wall_s=12.5,
     )
     return replace(made, **changes)
+
+
+SETTINGS = {
+    "model": {"name": "models/small"},
+    "preset": "quick_lora",
+    "strategy": "lora",
+    "training": {"seed": 42, "learning_rate": 2e-4},
+}
+
+
+def finetuning(database: Database, **changes: Any) -> FineTuningRow:
+    """A fine-tuning that this process has begun."""
+    known = {
+        "output": "/runs/a",
+        "settings": SETTINGS,
+        "device": "cpu",
+        "fingerprint": "f" * 16,
+    }
+    return finetunings.begin(database, **{**known, **changes})
+
+
+def evaluation_row(number: int = 0, score: float = 1.0, **changes: Any) -> dict[str, Any]:
+    """A game that was won or lost."""
+    return {
+        "item": f"game-{number}",
+        "group": f"game-{number}",
+        "source": "bfs",
+        "values": {"score": score},
+        "details": {"seed": number},
+        **changes,
+    }

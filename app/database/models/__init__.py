@@ -12,7 +12,7 @@ from sqlalchemy import MetaData
 
 def all_tables() -> MetaData:
     """The whole schema: what the migrations lead to."""
-    from app.database.models import searching, serving  # noqa: F401  (importing a model adds it)
+    from app.database.models import finetuning, searching, serving  # noqa: F401  (importing adds)
     from app.database.models.base import Base
 
     return Base.metadata

@@ -18,6 +18,7 @@ from app.checks import service as checks
 from app.database import migrate, open_database
 from app.database.models import all_tables
 from app.database.models.base import PREFIX
+from app.finetunings import service as finetunings
 from app.http import idempotency
 from app.jobs import runner_repository as runners
 from app.jobs.offers import Offers
@@ -80,6 +81,9 @@ def fill(database) -> None:
     ran = {"outcome": "finished", "exit_status": 0, "budget": "b", "wall_s": 1.0, "document": {}}
     ran |= {"batch_size": 8, "accumulation": 1, "step_time_s": 0.1, "recommendation_id": "rec_1"}
     runs.record(database, **facts, **ran)
+    tuned = factories.finetuning(database)
+    finetunings.add_event(database, tuned.id, {"step": 1, "loss": 2.0})
+    finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()])
     keys.create(database, "read")
     request = idempotency.Request("caller", "POST /x", "key", "hash")
     idempotency.once(database, request, lambda session: Response("{}", 201))

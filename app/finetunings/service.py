@@ -1,0 +1,321 @@
+"""Storing and finding fine-tunings, and grading what was predicted of them.
+
+The process that runs one writes; every function commits before it returns. Each may be called again
+with the same arguments, which changes nothing, so that a run that was killed is stored again from
+its folder.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.clock import utc_now
+from app.database import Database
+from app.database.models.finetuning import EvaluationItemRow, FineTuningEventRow, FineTuningRow
+from app.database.upsert import write_again
+from app.errors import NotFound, required
+from app.finetunings import repository
+from app.finetunings.state import FineTuningState
+from app.finetunings.values import at, error_of, evaluation_row, plain, set_logged
+from app.ids import new_id
+from app.tuning.owner import Owner, this_process
+from optimizer.records import short_hash
+
+BASELINE = "baseline:"
+"""Before the name of a task: the summary of the model that was evaluated beside."""
+
+
+# -- what the process that runs one tells ----------------------------------------------------
+
+
+def begin(
+    database: Database,
+    *,
+    output: str,
+    settings: Mapping[str, Any],
+    device: str,
+    fingerprint: str,
+    tonnage_version: str | None = None,
+    fresh: bool = False,
+) -> FineTuningRow:
+    """The row of a run, which this process runs from now on.
+
+    ``output`` is the absolute path of its folder and ``settings`` is what was asked for, nested.
+    The same host, folder and settings are the same run, which is being resumed; ``fresh`` says that
+    the folder is empty, so that it is a new one.
+    """
+    owner = this_process()
+    run_key = short_hash([owner.host, output, plain(settings)])
+
+    def work(session: Session) -> FineTuningRow:
+        row = repository.newest_of(session, run_key)
+        if row is None or fresh:
+            row = FineTuningRow(
+                id=new_id("ftn"),
+                run_key=run_key,
+                generation=0 if row is None else row.generation + 1,
+                model=str(at(settings, "model", "name") or ""),
+                preset=at(settings, "preset"),
+                strategy=str(at(settings, "strategy") or ""),
+                host=owner.host,
+                output=output,
+                step=0,
+                settings=plain(settings),
+                facts={},
+                evaluations={},
+                changes=0,
+                created_at=utc_now(),
+            )
+            row.state, row.reason = FineTuningState.PREPARING, ""
+        row.device, row.fingerprint = device, fingerprint
+        row.tonnage_version = tonnage_version or version("tonnage")
+        row.owner_pid, row.owner_started_s = owner.pid, owner.started_s
+        _changed(row)
+        repository.add(session, row)
+        return row
+
+    return write_again(database, work, "The fine-tuning could not be stored. Try again.")
+
+
+def enter(
+    database: Database, finetuning_id: str, state: str, reason: str = "", **facts: Any
+) -> FineTuningRow:
+    """Set the state. ``facts`` are added to those that are stored; those that have a column of
+    their own belong to the other functions."""
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        _enter(row, FineTuningState(state), reason)
+        row.facts = {**row.facts, **plain(facts)}
+        return row
+
+
+def prepared(database: Database, finetuning_id: str, card: Mapping[str, Any]) -> FineTuningRow:
+    """Keep the data card."""
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        row.data = plain(card)
+        return row
+
+
+def fitted(database: Database, finetuning_id: str, fit: Mapping[str, Any]) -> FineTuningRow:
+    """Keep what was fitted, ``finetuning.fit.Fit.to_dict``, and what it predicts. What was measured
+    with an earlier fit is graded no more."""
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        batches = fit.get("batches") or {}
+        row.fit = plain(fit)
+        row.strategy = str(at(fit, "settings", "strategy") or row.strategy)
+        row.micro_batch = batches.get("micro_batch")
+        row.accumulation = batches.get("accumulation")
+        row.limit_bytes = fit.get("limit_bytes")
+        row.predicted_peak_bytes = fit.get("peak_bytes")
+        row.predicted_step_s = (fit.get("step_s") or {}).get("mean")
+        row.measured_peak_bytes = row.peak_error = None
+        row.measured_step_s = row.step_error = None
+        return row
+
+
+def add_event(database: Database, finetuning_id: str, event: Mapping[str, Any]) -> None:
+    """Keep what was logged at ``event["step"]``; a later event of the same step adds to it."""
+    add_events(database, finetuning_id, [event])
+
+
+def add_events(database: Database, finetuning_id: str, events: Iterable[Mapping[str, Any]]) -> None:
+    """Keep several events in one transaction: those of a run's ``progress.jsonl``, for example."""
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        for each in events:
+            _add_event(session, row, each)
+
+
+def drop_events_after(database: Database, finetuning_id: str, step: int) -> None:
+    """Delete what was logged after the step of the checkpoint that a run resumes from."""
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        repository.drop_events_after(session, finetuning_id, step)
+        row.step = repository.last_step(session, finetuning_id)
+
+
+def finish(
+    database: Database,
+    finetuning_id: str,
+    state: str,
+    facts: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> FineTuningRow:
+    """End the run, and grade what was predicted by what was measured.
+
+    ``facts`` is what ``finetuning.training.job.train`` returned: ``peak_bytes`` and ``step_s`` were
+    measured, ``step``, ``steps`` and ``eval_loss`` say how far it came.
+    """
+    facts = dict(facts or {})
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        _enter(row, FineTuningState(state), reason or str(facts.pop("reason", "")))
+        row.predicted_peak_bytes = facts.get("predicted_peak_bytes") or row.predicted_peak_bytes
+        row.predicted_step_s = facts.get("predicted_step_s") or row.predicted_step_s
+        peaks = [row.measured_peak_bytes, facts.get("peak_bytes")]
+        row.measured_peak_bytes = max((p for p in peaks if p), default=None)
+        row.measured_step_s = facts.get("step_s") or row.measured_step_s
+        row.peak_error = error_of(row.predicted_peak_bytes, row.measured_peak_bytes)
+        row.step_error = error_of(row.predicted_step_s, row.measured_step_s)
+        row.step = max(row.step, facts.get("step") or 0)
+        row.steps = facts.get("steps") or row.steps
+        eval_loss = facts.get("eval_loss")
+        row.eval_loss = row.eval_loss if eval_loss is None else eval_loss
+        row.facts = {**row.facts, **plain(facts)}
+        return row
+
+
+def add_rows(
+    database: Database,
+    finetuning_id: str,
+    task: str,
+    rows: Iterable[Any],
+    summary: Mapping[str, Any] | None = None,
+    *,
+    baseline: bool = False,
+) -> int:
+    """Keep evaluation rows of a task, each item once; returns how many were given.
+
+    ``rows`` are ``finetuning.evaluation.rows.EvaluationRow``, or the same as mappings. With a
+    ``summary`` the evaluation is over and ``rows`` are all of its rows: others that are stored of
+    this task are deleted. ``baseline``: they are of the model that was evaluated beside.
+    """
+    made = [evaluation_row(finetuning_id, task, each, baseline=baseline) for each in rows]
+    with database.write() as session:
+        row = _locked(session, finetuning_id)
+        if summary is not None:
+            repository.drop_rows(session, finetuning_id, task, baseline)
+            name = BASELINE + task if baseline else task
+            row.evaluations = {**row.evaluations, name: plain(summary)}
+        repository.put_rows(session, list({each["item"]: each for each in made}.values()))
+    return len(made)
+
+
+# -- what others ask -------------------------------------------------------------------------
+
+
+def get(database: Database, finetuning_id: str) -> FineTuningRow:
+    """Raises ``NotFound``."""
+    mark_interrupted(database)
+    with database.read() as session:
+        return _required(repository.get(session, finetuning_id), finetuning_id)
+
+
+def page(database: Database, **wanted: Any) -> list[FineTuningRow]:
+    """Newest first. ``wanted`` may have ``state``, ``model``, ``preset``, ``strategy``, ``device``,
+    ``before`` and ``limit``; see ``app.database.paging.page``."""
+    mark_interrupted(database)
+    with database.read() as session:
+        return repository.page(session, **wanted)
+
+
+def events(
+    database: Database, finetuning_id: str, *, after: int = -1, limit: int | None = None
+) -> list[FineTuningEventRow]:
+    """What was logged after a step, in order. Raises ``NotFound``."""
+    with database.read() as session:
+        _required(repository.get(session, finetuning_id), finetuning_id)
+        return repository.events(session, finetuning_id, after=after, limit=limit)
+
+
+def rows(
+    database: Database,
+    finetuning_id: str,
+    task: str,
+    *,
+    baseline: bool = False,
+    source: str | None = None,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[EvaluationItemRow]:
+    """Evaluation rows of a task, in the order in which they were stored. Raises ``NotFound`` where
+    there is no such fine-tuning, or it was not evaluated on the task."""
+    with database.read() as session:
+        row = _required(repository.get(session, finetuning_id), finetuning_id)
+        found = repository.rows(
+            session,
+            finetuning_id,
+            task,
+            is_baseline=baseline,
+            source=source,
+            after=after,
+            limit=limit,
+        )
+        is_known = found or after or (BASELINE + task if baseline else task) in row.evaluations
+    if not is_known:
+        of = f"the baseline of {finetuning_id}" if baseline else finetuning_id
+        raise NotFound(f"There is no evaluation of {of} on the task {task!r}.")
+    return found
+
+
+def mark_interrupted(database: Database) -> None:
+    """Note which fine-tunings of this host ended without saying so: their process is gone."""
+    host = socket.gethostname()
+    with database.read() as session:
+        dead = [row.id for row in repository.running_on(session, host) if not _is_alive(row)]
+    if not dead:
+        return
+    with database.write() as session:
+        for each in dead:
+            row = repository.locked(session, each)
+            if row is None or FineTuningState(row.state).is_terminal or _is_alive(row):
+                continue  # somebody has resumed or ended it in the meantime
+            _enter(row, FineTuningState.INTERRUPTED, "Its process ended before the run did.")
+            _changed(row)
+
+
+# -- inside ----------------------------------------------------------------------------------
+
+
+def _locked(session: Session, finetuning_id: str) -> FineTuningRow:
+    row = _required(repository.locked(session, finetuning_id), finetuning_id)
+    _changed(row)
+    return row
+
+
+def _required(row: FineTuningRow | None, finetuning_id: str) -> FineTuningRow:
+    return required(row, f"fine-tuning {finetuning_id}")
+
+
+def _changed(row: FineTuningRow) -> None:
+    row.changes += 1
+    row.updated_at = utc_now()
+
+
+def _enter(row: FineTuningRow, state: FineTuningState, reason: str) -> None:
+    row.state, row.reason = state, reason
+    row.finished_at = utc_now() if state.is_terminal else None
+    if state.is_terminal:
+        row.owner_pid = row.owner_started_s = None
+    elif row.owner_pid is None:
+        owner = this_process()
+        row.host, row.owner_pid, row.owner_started_s = owner.host, owner.pid, owner.started_s
+
+
+def _is_alive(row: FineTuningRow) -> bool:
+    if row.owner_pid is None:
+        return False
+    return Owner(row.owner_pid, row.host, row.owner_started_s or 0.0).is_alive()
+
+
+def _add_event(session: Session, row: FineTuningRow, event: Mapping[str, Any]) -> None:
+    step = int(event["step"])
+    found = repository.event(session, row.id, step)
+    if found is None:
+        found = FineTuningEventRow(finetuning_id=row.id, step=step, document={})
+        found.created_at = utc_now()
+        session.add(found)
+    set_logged(found, event)
+    row.step = max(row.step, step)
+    row.steps = event.get("of") or row.steps
+    loss = event.get("eval_loss")
+    if loss is not None and math.isfinite(loss):
+        row.eval_loss = loss if row.eval_loss is None else min(row.eval_loss, loss)
