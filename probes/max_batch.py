@@ -332,7 +332,10 @@ class MaxBatchSearch:
             share = FAR_APART if fails_alike(self._failing()) else 2
             return self._ask(max(1, hi // share), Purpose.CONFIRM)
         cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), 0)
-        target = self._below(min(evaluation_edge(self._passing(), cap_bytes), float(hi)))
+        edge = evaluation_edge(self._passing(), cap_bytes)
+        if math.isinf(edge):  # at what is confirmed, training took more
+            return self._below_late_failure(lo, hi)
+        target = self._below(min(edge, float(hi)))
         if target <= lo:
             confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
             surprises = sum(0.75 * lo <= m.batch_size < lo for m in confirmed)

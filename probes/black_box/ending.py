@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from probes.black_box.discovery.vocabulary import is_evaluation, words_of
 from probes.classify import Classified, classify_death, classify_exception
 from probes.measurement import Verdict
 
 _EXCEPTION = re.compile(
     r"^(?:\[?rank\d+\]?: ?)?(?P<name>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (?P<message>.*))?$"
 )
+_FRAME = re.compile(r"^ *File .*, in (\w+)$", re.MULTILINE)
+_TRAINS = re.compile(r"\.backward\(|\boptim\w*\.step\(")
 _TRACEBACK = "Traceback (most recent call last)"
 _BY_ITSELF = "Run the command by itself to see where it goes wrong."
 _NO_TERMINAL = re.compile(
@@ -102,6 +105,15 @@ def _bases(name: str) -> list[str]:
         "AcceleratorError": "RuntimeError",
     }
     return [name, known[name]] if name in known else [name]
+
+
+def is_in_evaluation(text: str) -> bool | None:
+    """Whether the last traceback in an output was raised in an evaluation, by the names of its
+    functions, or in a training step; ``None`` where it does not tell."""
+    frames = text[text.rfind(_TRACEBACK) :] if _TRACEBACK in text else ""
+    if any(is_evaluation(words_of(name)) for name in _FRAME.findall(frames)):
+        return True
+    return False if _TRAINS.search(frames) else None
 
 
 def last_lines(stdout_tail: str, stderr_tail: str) -> str:

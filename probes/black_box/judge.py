@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from probes.black_box.command import Command
-from probes.black_box.ending import classify_ending, last_lines
+from probes.black_box.ending import classify_ending, is_in_evaluation, last_lines
 from probes.black_box.run import Observed
 from probes.black_box.steps import advice
 from probes.errors import InputError, MeasurementError
@@ -26,6 +26,8 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
     Raises ``InputError`` and ``MeasurementError`` for a command that never makes a step.
     """
     watch, attempted = seen.watch, seen.watch.evidence.attempted
+    if attempted and (told := is_in_evaluation(seen.stderr_tail)) is not None:
+        seen.is_evaluating = told
     never = attempted == 0 and not has_stepped
     if seen.why == "timeout":
         if never:

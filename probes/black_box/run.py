@@ -50,6 +50,8 @@ SIGNS_BEFORE_ENFORCED = 3
 """After this many signs of steps the kernel holds the command to the budget. Until then it is only
 watched: if the first signs are misread or a first step loads further libraries, the kernel must not
 refuse memory that the budget allows."""
+LEAST_LINES_PER_EPOCH = 4
+"""With fewer lines in an epoch, none of them says that its end is near."""
 
 LIVE_BARS = {"TTY_COMPATIBLE": "1", "COLUMNS": "160"}
 """Rich draws no bar into a pipe before its end, and Lightning draws with Rich, unless told to."""
@@ -196,11 +198,14 @@ class CommandRun:
         return seen
 
     def _is_evaluating(self, steps_ahead: int | None) -> bool:
-        """As far as the output tells: lines may come every few steps only."""
+        """As far as the output tells. Lines may come every few steps only: near the end of a short
+        epoch they tell nothing."""
         if self.clock.first is None:
             return False
-        near = steps_ahead is not None and steps_ahead <= self.pace.steps_per_sign
-        return near or self.reader.landmarks.is_under_way
+        epoch, stride = self.reader.epoch_steps, self.pace.steps_per_sign
+        near = steps_ahead is not None and steps_ahead <= stride
+        is_long = epoch is not None and epoch >= LEAST_LINES_PER_EPOCH * stride
+        return (near and is_long) or self.reader.landmarks.is_under_way
 
     def _config_folder(self) -> AbstractContextManager[str]:
         """Where the filled configuration file goes: not into ``{run_dir}``, which is empty."""

@@ -96,6 +96,15 @@ class StepReader:
         by_size = -steps % self._epoch_steps
         return by_size if ahead is None else min(ahead, by_size)
 
+    @property
+    def epoch_steps(self) -> int | None:
+        """Steps in what the counter counts up to, or in an epoch by the size of the data set."""
+        if self._pattern:
+            known = None if self._ahead is None else (self._last_number or 0) + self._ahead
+        else:
+            known = self._finder.steps_in_all
+        return min((n for n in (known, self._epoch_steps) if n is not None), default=None)
+
     def read(self, pieces: Iterable[Piece]) -> list[Seen]:
         """The steps that these pieces tell of. Those before the last revision are left out."""
         found: list[Seen] = []

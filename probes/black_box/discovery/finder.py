@@ -310,14 +310,21 @@ class StepFinder:
         return track.growth.ups if track.kind is Kind.EPOCH else track.growth.restarts
 
     @property
-    def steps_ahead(self) -> int | None:
-        """Steps until the chosen number reaches what it counts up to, the 500 in ``12/500``: the
-        end of the epoch or of the training. ``None`` where that is not printed."""
+    def steps_in_all(self) -> int | None:
+        """What the chosen number counts up to, in steps, the 500 in ``12/500``: those of an epoch
+        or of the training. ``None`` where that is not printed."""
         track, choice = self._chosen, self.choice
         if track is None or choice is None or not track.slot.total or track.kind is Kind.EPOCH:
             return None
-        per = choice.samples_per_step
-        return max(0, -(-track.slot.total // per) - -(-track.growth.last // per))
+        return -(-track.slot.total // choice.samples_per_step)
+
+    @property
+    def steps_ahead(self) -> int | None:
+        """Steps until the chosen number has come to ``steps_in_all``."""
+        track, choice, in_all = self._chosen, self.choice, self.steps_in_all
+        if track is None or choice is None or in_all is None:
+            return None
+        return max(0, in_all - -(-track.growth.last // choice.samples_per_step))
 
     @property
     def learned(self) -> EarlierRun | None:

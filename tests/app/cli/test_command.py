@@ -98,6 +98,7 @@ def test_the_maximum_batch_of_a_command(tonnage: Run) -> None:
     assert 80 <= answer["max_batch"] <= 121  # 121.6 MiB less the interpreter, a MiB per sample
     assert answer["evidence"]["lowest_failing"]["verdict"] == "oom"
     assert (answer["workload"], answer["config"]) == ("command:train.py", {"mib": 1})
+    assert any("no evaluation" in note for note in answer["notes"]), "the script has none"
 
 
 def test_a_study_of_a_registered_command_is_kept_like_any(tonnage: Run) -> None:

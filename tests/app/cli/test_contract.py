@@ -120,7 +120,7 @@ def test_max_batch_has_every_key_of_the_contract(tonnage: Run) -> None:
     assert ran.returncode == 0, ran.stderr
     document = json.loads(ran.stdout)
     keys = """workload config device max_batch binding limit_bytes headroom peak_bytes step_time_s
-        evidence probes samples_processed wall_s"""
+        evidence probes samples_processed wall_s notes"""
     for key in keys.split():
         assert key in document, key
     assert set(document["step_time_s"]) == {"mean", "median", "low", "high"}

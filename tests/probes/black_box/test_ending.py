@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.black_box.ending import classify_ending, exceptions_in, last_lines
+from probes.black_box.ending import classify_ending, exceptions_in, is_in_evaluation, last_lines
 from probes.classify import Classified
 from probes.measurement import Verdict
 
@@ -106,3 +106,24 @@ def test_a_command_that_asks_for_a_terminal_is_not_told_to_run_by_itself(said: s
     assert found.verdict is Verdict.CRASH
     assert "terminal" in found.hint
     assert "terminal" not in ending(1, f"{TRACE}ValueError: something else\n").hint
+
+
+@pytest.mark.parametrize(
+    ("frames", "in_evaluation"),
+    [
+        ('  File "main.py", line 9, in test\n    output = model(data)\n', True),
+        ('  File "train.py", line 9, in validate_epoch\n    loss = f(x)\n', True),
+        ('  File "train.py", line 9, in <module>\n    loss.backward()\n', False),
+        ('  File "train.py", line 9, in main\n    optimizer.step()\n', False),
+        ('  File "train.py", line 9, in <module>\n    output = model(data)\n', None),
+    ],
+)
+def test_a_traceback_tells_whether_an_evaluation_failed(
+    frames: str, in_evaluation: bool | None
+) -> None:
+    text = f"Traceback (most recent call last):\n{frames}RuntimeError: out of memory\n"
+    assert is_in_evaluation(text) is in_evaluation
+
+
+def test_an_output_without_a_traceback_does_not_tell() -> None:
+    assert is_in_evaluation("evaluating\nKilled\n") is None
