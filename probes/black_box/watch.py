@@ -153,7 +153,7 @@ class StepWatch:
         if plan.purpose is not Purpose.CONFIRM or not plan.evaluation_s or self.has_evaluated:
             return False
         spent_s = now_s - self._warm_s
-        each_s = spent_s / max(1, evidence.measured)
+        each_s = statistics.median(evidence.measured_s)
         if steps_ahead is None:
             allowed_s, expected_s = UNKNOWN_SHARE * plan.evaluation_s, spent_s
             if evidence.attempted >= UNKNOWN_STEPS:

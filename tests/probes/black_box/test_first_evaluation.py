@@ -17,9 +17,7 @@ from probes.timeouts import Timeouts
 
 SCRIPT = Path(__file__).with_name("epochs.py")
 MIB = 2**20
-PLAN = replace(
-    CONFIRM_PLAN, measure_budget_s=0.2, least_measure_s=0.0, half_width=0.5, evaluation_s=20.0
-)
+PLAN = replace(CONFIRM_PLAN, measure_budget_s=0.2, least_measure_s=0.0, half_width=0.5)
 LIMIT_MIB = 100
 
 pytestmark = pytest.mark.skipif(
@@ -36,7 +34,7 @@ def prober() -> CommandProber:
 
 
 def confirm(
-    batch_size: int, rest: str, of: CommandProber | None = None, evaluation_s: float = 20.0
+    batch_size: int, rest: str, of: CommandProber | None = None, evaluation_s: float = 60.0
 ) -> Measurement:
     command = f"{sys.executable} {SCRIPT} --batch-size {{batch_size}} {rest}"
     workload = reference("epochs.py", {"command": command})
