@@ -51,7 +51,7 @@ def begin(
     the folder is empty, so that it is a new one.
     """
     owner = this_process()
-    run_key = short_hash([owner.host, output, plain(settings)])
+    run_key = _run_key(owner.host, output, settings)
 
     def work(session: Session) -> FineTuningRow:
         row = repository.newest_of(session, run_key)
@@ -209,6 +209,12 @@ def get(database: Database, finetuning_id: str) -> FineTuningRow:
         return _required(repository.get(session, finetuning_id), finetuning_id)
 
 
+def of_folder(database: Database, output: str, settings: Mapping[str, Any]) -> FineTuningRow | None:
+    """The run of a folder of this host, if it is stored; see ``begin``."""
+    with database.read() as session:
+        return repository.newest_of(session, _run_key(this_process().host, output, settings))
+
+
 def page(database: Database, **wanted: Any) -> list[FineTuningRow]:
     """Newest first. ``wanted`` may have ``state``, ``model``, ``preset``, ``strategy``, ``device``,
     ``before`` and ``limit``; see ``app.database.paging.page``."""
@@ -273,6 +279,10 @@ def mark_interrupted(database: Database) -> None:
 
 
 # -- inside ----------------------------------------------------------------------------------
+
+
+def _run_key(host: str, output: str, settings: Mapping[str, Any]) -> str:
+    return short_hash([host, output, plain(settings)])
 
 
 def _locked(session: Session, finetuning_id: str) -> FineTuningRow:

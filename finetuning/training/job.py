@@ -45,6 +45,8 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     backend.initialise()
     cap = backend.apply_cap(arguments["limit_bytes"], 0.0)
     earlier = latest_checkpoint(folder.checkpoints)
+    if earlier is not None:
+        channel.progress("resumed", earlier[1])
     log = ProgressLog(
         folder.progress,
         backend.peak_bytes,

@@ -1,0 +1,1 @@
+"""``tonnage finetune``: what its commands share."""
