@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from app.cli.context import verbosity
 from optimizer.formatting import config_text, limit_text, rate
@@ -39,7 +39,7 @@ class ProgressDisplay:
         self._reminded: tuple[str, float] | None = None
         self._noted: set[str] = set()
 
-    def __enter__(self) -> ProgressDisplay:
+    def __enter__(self) -> Self:
         if self.live:
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar

@@ -138,12 +138,12 @@ def resume(
     json_: options.Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, from its last checkpoint."""
+    from app.machine.target import open_target
     from finetuning.run import FineTuning
 
     asked = FineTuning.resume(run_folder)
     settings = open_settings(lease_wait_s=wait)
-    budget = None if asked.memory_budget_bytes is None else str(asked.memory_budget_bytes)
-    target = _target(settings, asked.python, asked.device, budget)
+    target = open_target(settings, asked.python, asked.device, asked.memory_budget_bytes)
     _do(asked, settings, target, database, headroom, json_)
 
 
@@ -242,8 +242,8 @@ def _target(
 ) -> Target:
     from app.machine.target import open_target
 
-    budget = parse_size(memory_budget) if memory_budget else None
-    return open_target(settings, python, device, budget)
+    budget_bytes = parse_size(memory_budget) if memory_budget else None
+    return open_target(settings, python, device, budget_bytes)
 
 
 def _do(

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.cli.context import verbosity
+from app.cli.progress import ProgressDisplay
 from finetuning.run import Outcome
 from finetuning.run_folder import RunState
 from probes.formatting import duration_text, size_text
-
-log = logging.getLogger(__name__)
 
 PLAIN_EVERY_S = 10.0
 """Without a terminal, training says at most this often how far it is."""
 
 
-class FineTuningDisplay:
+class FineTuningDisplay(ProgressDisplay):
     """Takes the events of ``finetuning.run.FineTuning``. Use it as a context manager."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty() and verbosity() >= 0
-        self._bar: Any = None
-        self._task: Any = None
-        self._phase = ""
+        super().__init__()
         self._said_s = 0.0
-
-    def __enter__(self) -> FineTuningDisplay:
-        if self.live:
-            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
-
-            from app.cli.output import stderr
-
-            self._bar = Bar(
-                SpinnerColumn(),
-                BarColumn(bar_width=20),
-                TimeElapsedColumn(),
-                TextColumn("{task.description}"),
-                console=stderr(),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Show an event."""
@@ -70,40 +40,18 @@ class FineTuningDisplay:
         elif phase == "resumed":
             self.line(f"Continuing after step {event['step']}.")
         elif phase == "preparing" and event.get("of"):
-            self._doing(f"{event.get('part', 'preparing')} data", event["step"], event["of"])
+            self.doing(f"{event.get('part', 'preparing')} data", event["step"], event["of"])
+        elif phase == "evaluate" and event.get("of"):
+            self.doing(f"evaluating {event.get('task', '')}", event["step"], event["of"])
         elif phase in _DOING:
-            self._doing(_DOING[phase])
-
-    def line(self, text: str) -> None:
-        """A line that stays."""
-        log.info("%s", text)
-        if verbosity() < -1:
-            return
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def waiting(self, holder: str, waited_s: float) -> None:
-        """Somebody else has the device."""
-        self._doing(f"waiting for {holder}")
-
-    def _doing(self, what: str, done: int = 0, total: int = 0) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, description=what, completed=done, total=total or None)
-        elif what != self._phase and verbosity() >= 0:
-            print(f"{what} ...", file=sys.stderr, flush=True)
-        self._phase = what
+            self.doing(_DOING[phase])
 
     def _training(self, event: Mapping[str, Any]) -> None:
         text = training_text(event)
-        if self._bar is not None:
-            self._bar.update(
-                self._task, description=text, completed=event["step"], total=event["of"]
-            )
+        self.doing(text, event["step"], event["of"])
         ends = event["step"] >= event["of"]
         due = time.monotonic() - self._said_s >= PLAIN_EVERY_S
-        if "eval_loss" in event or (self._bar is None and (due or ends)):
+        if "eval_loss" in event or (not self.live and (due or ends)):
             self._said_s = time.monotonic()
             self.line(text)
 

@@ -88,7 +88,7 @@ def _opener(
             workload(run.folder.settings, run.folder.path, target.facts.device),
             target,
             headroom,
-            display.event,
+            display.worker,
             effective_batch_size=min(run.settings.training.effective_batch_size, rows),
         )
         yield StoredMeasurer(
