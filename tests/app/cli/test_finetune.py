@@ -1,0 +1,171 @@
+"""``tonnage finetune`` from the command line: run, resume, evaluate, compare, export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import run
+from finetuning.models.small import make_small_model
+from finetuning.settings.presets import PRESETS
+from tests.finetuning.conftest import rows, write_rows
+
+Finetune = Callable[..., tuple[int, str, str]]
+SETTINGS = ("max_length=96", "batch_size=4", "effective_batch_size=8", "max_steps=4")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a model and rows, and the settings of every command in here."""
+    root = tmp_path_factory.mktemp("finetune")
+    texts = [row["prompt"] + row["completion"] for row in rows(50, 0)]
+    make_small_model(root / "model", texts, layers=1, hidden_size=32, positions=256)
+    write_rows(root / "rows.jsonl", 60, seed=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONNAGE_DATA_DIR", str(root / "data"))
+        patch.setenv("TONNAGE_PROBE__LEASE_DIR", str(root / "leases"))
+        patch.setenv("TONNAGE_PROBE__ACCEPT_DISTURBED", "true")
+        patch.setenv("TONNAGE_PROBE__REPEATS_WHEN_DISTURBED", "0")
+        patch.setenv("TONNAGE_PROBE__CONFIRM_STEPS", "4")
+        patch.setenv("TONNAGE_PROBE__MEASURE_BUDGET_S", "0.5")
+        patch.setenv("XDG_CONFIG_HOME", str(root / "config"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.chdir(root)
+        yield root
+
+
+@pytest.fixture
+def finetune(folder: Path, capsys: pytest.CaptureFixture[str]) -> Finetune:
+    """Run ``tonnage finetune …`` in this process: status, stdout, stderr."""
+
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = run(["finetune", *arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return ran
+
+
+def asked(output: str, *more: str) -> list[str]:
+    changes = [word for setting in (*SETTINGS, *more) for word in ("--set", setting)]
+    usual = ["--model", "model", "--data", "numbers=rows.jsonl", "--preset", "quick_lora"]
+    return ["run", *usual, *changes, "--output", output, "--device", "cpu"]
+
+
+class TestWrongInput:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["run", "--output", "x"], "--model"),
+            (["run", "--model", "model", "--output", "x"], "--data"),
+            (asked("x", "lora.rr=3"), "lora.r"),
+            (asked("x", "lora.r=0"), "1 to 256"),
+            (["run", "--model", "model", "--preset", "quik_lora", "--output", "x"], "quick_lora"),
+            (["resume", "nowhere"], "nowhere"),
+            (["export", "nowhere", "--to", "onnx"], "gguf-ready"),
+            (["compare", "nowhere", "elsewhere"], "nowhere"),
+            (["evaluate", "nowhere"], "nowhere"),
+        ],
+    )
+    def test_is_status_2_with_what_to_do(
+        self, finetune: Finetune, arguments: list[str], words: str
+    ) -> None:
+        status, out, err = finetune(*arguments)
+        assert status == 2
+        assert words in err
+        assert out == ""
+
+    def test_a_model_that_is_not_there_is_named(self, finetune: Finetune) -> None:
+        wanted = asked("missing")
+        wanted[wanted.index("model")] = "./no/model"
+        status, _, err = finetune(*wanted)
+        assert status == 2
+        assert "./no/model" in err
+
+    def test_data_that_is_not_there_is_named(self, finetune: Finetune) -> None:
+        wanted = asked("missing2")
+        wanted[wanted.index("numbers=rows.jsonl")] = "numbers=no/rows_*.jsonl"
+        status, _, err = finetune(*wanted)
+        assert status == 2
+        assert "rows_*.jsonl" in err
+
+
+def test_presets_are_listed_with_what_they_set(finetune: Finetune) -> None:
+    status, out, _ = finetune("presets", "--json")
+    assert status == 0
+    assert {row["name"] for row in json.loads(out)["presets"]} == set(PRESETS)
+    assert "production_lora" in finetune("presets")[1]
+
+
+class TestARun:
+    """The tests of this class build on one another, as the commands do."""
+
+    def test_it_trains_and_prints_one_document(self, finetune: Finetune, folder: Path) -> None:
+        status, out, err = finetune(*asked("out"), "--json")
+        assert status == 0, err
+        found = json.loads(out)
+        assert found["state"] == "done"
+        assert found["peak_bytes"] > 0 and found["predicted_peak_bytes"] > 0
+        assert (folder / "out" / "model").is_dir()
+        assert "predicted" not in out.partition("{")[0]
+
+    def test_the_same_command_again_trains_nothing(self, finetune: Finetune) -> None:
+        status, out, _ = finetune(*asked("out"), "--json")
+        assert (status, json.loads(out)["state"]) == (0, "done")
+
+    def test_another_setting_needs_another_folder(self, finetune: Finetune) -> None:
+        status, _, err = finetune(*asked("out", "lora.r=4"))
+        assert status == 2
+        assert "resume" in err
+
+    def test_it_is_stored_with_its_grade(self, finetune: Finetune) -> None:
+        from app.cli.context import open_database, open_settings
+        from app.finetunings import service
+
+        database = open_database(open_settings(), None)
+        (row,) = [r for r in service.page(database, limit=10) if r.output.endswith("/out")]
+        assert row.state == "done"
+        assert row.predicted_peak_bytes and row.peak_bytes
+        assert len(service.events(database, row.id)) > 0
+
+    def test_it_is_evaluated_beside_its_base_model(self, finetune: Finetune) -> None:
+        status, out, err = finetune(
+            "evaluate", "out", "--baseline", "base", "--limit", "6", "--json"
+        )
+        assert status == 0, err
+        found = json.loads(out)
+        assert {"run", "baseline"} <= set(found)
+        assert "perplexity" in json.dumps(found["run"]["language"])
+
+    def test_two_copies_compare_as_equal_with_a_report(
+        self, finetune: Finetune, folder: Path
+    ) -> None:
+        shutil.copytree(folder / "out", folder / "copy")
+        status, out, err = finetune(
+            "compare", "out", "copy", "--report", "r.html", "--csv", "r.csv", "--json"
+        )
+        assert status == 0, err
+        found: Any = json.loads(out)
+        assert all(test["p_value"] in (None, 1.0) for test in found["tests"])
+        assert "<html" in (folder / "r.html").read_text()
+        assert (folder / "r.csv").read_text().count("\n") > 1
+
+    def test_it_is_exported_once(self, finetune: Finetune, folder: Path) -> None:
+        status, out, _ = finetune("export", "out", "--to", "gguf-ready", "--json")
+        assert status == 0
+        assert (Path(json.loads(out)["destination"]) / "model.safetensors").is_file()
+        status, _, err = finetune("export", "out", "--to", "gguf-ready")
+        assert status == 2
+        assert "exists" in err
+
+
+def test_settings_that_cannot_fit_are_status_1(finetune: Finetune) -> None:
+    status, out, _ = finetune(*asked("small"), "--memory-budget", "1MiB", "--keep-settings")
+    assert status == 1
+    assert "fit" in out
