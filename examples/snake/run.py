@@ -107,17 +107,26 @@ def train(
     device: str,
     begin: float,
 ) -> Path:
-    """Fine-tune a model on logs, unless it was done before. Returns the run's folder."""
+    """Fine-tune a model on logs; what was done before is kept. Returns the run's folder."""
     outcome = FineTuning(
         settings=presets[preset].settings(str(model.resolve()), changes),
         data={name: str(folder) for name, folder in logs.items()},
         output=output,
         device=device,
+        on_event=lambda event: tell(begin, output.name, event),
     ).run()
     if outcome.state.value != "done":
         raise SystemExit(f"{output}: {outcome.state.value}. {outcome.reason}")
-    say(begin, f"{output.name}: trained on {', '.join(logs)}, {outcome.reason or 'to its end'}")
+    say(begin, f"{output.name}: trained on {', '.join(logs)}")
     return output
+
+
+def tell(begin: float, name: str, event: Mapping[str, Any]) -> None:
+    """Say what the run is doing: how it was fitted, and the loss every 100 steps."""
+    if event["phase"] == "fit":
+        say(begin, f"{name}: {event['line']}")
+    elif "loss" in event and event["step"] % 100 == 0:
+        say(begin, f"{name}: step {event['step']} of {event['of']}, loss {event['loss']:.3f}")
 
 
 def texts(logs: Mapping[str, Path]) -> list[str]:

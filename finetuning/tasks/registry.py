@@ -25,11 +25,14 @@ TASKS: dict[str, str] = {
 def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     """A registered task, or the class of ``path/to/file.py:Class``, made with these options.
 
+    A registered name may be written with hyphens (``lm-eval``).
+
     Raises ``InputError`` where there is no such task, where it does not have the interface, or for
     an option that it does not know.
     """
-    if spec in TASKS:
-        place, _, name = TASKS[spec].partition(":")
+    known = spec.replace("-", "_")
+    if known in TASKS:
+        place, _, name = TASKS[known].partition(":")
         made = getattr(importlib.import_module(place), name)
     else:
         made = _own(spec)

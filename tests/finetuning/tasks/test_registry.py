@@ -75,3 +75,8 @@ def test_an_unknown_task_is_refused(spec: str) -> None:
 def test_every_registered_name_is_the_name_of_its_task() -> None:
     assert list(TASKS) == ["snake", "lm_eval"]
     assert load_task("snake").name == "snake"
+
+
+def test_a_name_may_be_written_with_hyphens() -> None:
+    with pytest.raises(InputError, match="lm-eval needs the option yaml"):
+        load_task("lm-eval", {})
