@@ -43,9 +43,9 @@ ALL_WEIGHTS: dict[str, Any] = {
     "reporting.logging_steps": 50,
     "reporting.eval_steps": 200,
     "reporting.save_steps": 200,
-    "data.max_samples_per_source": 6000,
+    "data.max_samples_per_source": 5000,
     "data.balance": "down",
-    "data.eval_share": 0.05,
+    "data.eval_share": 0.02,
     "data.test_share": 0.1,
 }
 MIXED = {**ALL_WEIGHTS, "training.max_steps": 800}
