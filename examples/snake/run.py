@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import transformers
 from model import build_model
 from play import write_games
 
@@ -41,15 +42,15 @@ ALL_WEIGHTS: dict[str, Any] = {
     "training.eval_batch_size": 64,
     "training.max_length": 128,
     "reporting.logging_steps": 50,
-    "reporting.eval_steps": 200,
-    "reporting.save_steps": 200,
+    "reporting.eval_steps": 400,
+    "reporting.save_steps": 400,
     "data.max_samples_per_source": 5000,
     "data.balance": "down",
     "data.eval_share": 0.02,
     "data.test_share": 0.1,
 }
-MIXED = {**ALL_WEIGHTS, "training.max_steps": 800}
-FULL = {**ALL_WEIGHTS, "training.max_steps": 200, "training.learning_rate": 1e-3}
+MIXED = {**ALL_WEIGHTS, "training.max_steps": 1600}
+FULL = {**ALL_WEIGHTS, "training.max_steps": 400, "training.learning_rate": 1e-3}
 LORA = {**FULL, "training.learning_rate": 3e-3, "lora.r": 8, "lora.alpha": 16}
 
 
@@ -79,12 +80,20 @@ def main() -> None:
     lora = train("quick_lora", mixed / "model", LORA, bfs, out / "lora", device, begin)
     full = train("full_small", mixed / "model", FULL, bfs, out / "full", device, begin)
 
+    transformers.utils.logging.disable_progress_bar()
     options = {"snake": {"games": asked.games, "grid_size": GRID, "max_new_tokens": 8}}
     for run, baseline in ((lora, "base"), (full, None)):
-        evaluate(run, ["language"], baseline, asked.rows, device=device, batch_size=32)
-        say(begin, f"{run.name} answered {asked.rows} positions")
-        evaluate(run, ["snake"], baseline, options=options, device=device, batch_size=64)
-        say(begin, f"{run.name} played {asked.games} games")
+        evaluate(
+            run,
+            ["language", "snake"],
+            baseline,
+            limit=max(asked.rows, asked.games),
+            options=options,
+            device=device,
+            batch_size=64,
+        )
+        who = run.name if baseline is None else f"{run.name} and its base"
+        say(begin, f"{who} answered positions and played {asked.games} games")
 
     base = lora / "baseline"
     comparison = compare(lora, full, baseline=base)
