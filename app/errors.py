@@ -36,5 +36,9 @@ class NotAllowed(InputError):
     """Only the operator of the service may decide this."""
 
 
+class NotInstalled(InputError):
+    """This needs a package that is not installed here."""
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used before, for another request."""

@@ -178,6 +178,14 @@ INTERNAL = ProblemType(
     "An unexpected error, whose traceback is in the log of the service under the request_id.",
     "Report it with the request_id.",
 )
+NOT_INSTALLED = ProblemType(
+    "not-installed",
+    501,
+    "A part of Tonnage is not installed here",
+    "The request needs a package that is not installed where the service runs: comparing "
+    "fine-tunings needs the extra tonnage[llm].",
+    "Install what detail names where the service runs, and start the service again.",
+)
 UNAVAILABLE = ProblemType(
     "unavailable",
     503,

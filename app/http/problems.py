@@ -25,6 +25,7 @@ from app.errors import (
     NotAllowed,
     NotFound,
     NothingComparable,
+    NotInstalled,
     NotRegistered,
 )
 from app.http import problem_types as types
@@ -151,6 +152,7 @@ def problem_of(error: Exception) -> HttpProblem:
 _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
     (NotRegistered, types.WORKLOAD_NOT_REGISTERED),
     (NotAllowed, types.OPTION_NOT_ALLOWED),
+    (NotInstalled, types.NOT_INSTALLED),
     (NothingComparable, types.NO_RECOMMENDATION),
     (NotFound, types.NOT_FOUND),
     (IdempotencyConflict, types.IDEMPOTENCY_CONFLICT),

@@ -16,7 +16,15 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from app.clock import utc_now
 from app.database import Database
 from app.retention import archive_repository as repository
-from app.retention.lines import FORMAT, VERSION, header_from, line_from, written, wrong_line
+from app.retention.lines import (
+    FORMAT,
+    VERSION,
+    WITHOUT_FINETUNINGS,
+    header_from,
+    line_from,
+    written,
+    wrong_line,
+)
 from probes.errors import InputError
 
 PER_TRANSACTION = 200
@@ -38,8 +46,9 @@ def export_results(database: Database, output: IO[str]) -> dict[str, int]:
     """
     count: Counter[str] = Counter()
     made_by = {"tonnage": version("tonnage"), "made_at": utc_now()}
-    output.write(written("header", {"format": FORMAT, "version": VERSION, **made_by}))
     with database.snapshot() as session:
+        number = VERSION if repository.has_finetunings(session) else WITHOUT_FINETUNINGS
+        output.write(written("header", {"format": FORMAT, "version": number, **made_by}))
         for kind, values in repository.everything(session):
             output.write(written(kind, values))
             count[kind] += 1

@@ -9,6 +9,11 @@ from sqlalchemy import insert, inspect, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.database.models.base import Base
+from app.database.models.finetuning import (
+    EvaluationItemRow,
+    FineTuningEventRow,
+    FineTuningRow,
+)
 from app.database.models.results import (
     DeviceRow,
     MeasurementRow,
@@ -18,6 +23,8 @@ from app.database.models.results import (
 )
 from app.database.models.searching import PredictionRow, StudyMeasurementRow, TrialRow
 from app.database.upsert import upsert
+from app.finetunings.repository import newest_of
+from app.finetunings.state import FineTuningState
 from app.retention.lines import KINDS, PREDICTION, USE
 from app.tuning.state import StudyState
 
@@ -37,6 +44,13 @@ def everything(session: Session) -> Iterator[tuple[str, Values]]:
     yield from _lines(session, "trial", TrialRow)
     yield from (("measurement", values) for values in _measurements(session))
     yield from _lines(session, "recommendation", RecommendationRow)
+    yield from _finetunings(session)
+    yield from _lines(session, "finetuning_event", FineTuningEventRow)
+    yield from _lines(session, "evaluation_row", EvaluationItemRow)
+
+
+def has_finetunings(session: Session) -> bool:
+    return session.execute(select(FineTuningRow.id).limit(1)).first() is not None
 
 
 def _lines(session: Session, kind: str, table: type[Base]) -> Iterator[tuple[str, Values]]:
@@ -58,6 +72,14 @@ def _study(row: StudyRow) -> Values:
         "state": StudyState.INTERRUPTED if row.state == StudyState.RUNNING else row.state,
     }
     return _values(row, KINDS["study"].model_fields.keys() - named.keys()) | named
+
+
+def _finetunings(session: Session) -> Iterator[tuple[str, Values]]:
+    """Without their processes: one that runs is interrupted, as seen from another database."""
+    for kind, values in _lines(session, "finetuning", FineTuningRow):
+        if not FineTuningState(values["state"]).is_terminal:
+            values["state"] = FineTuningState.INTERRUPTED
+        yield kind, values
 
 
 def _measurements(session: Session) -> Iterator[Values]:
@@ -103,6 +125,12 @@ def add(session: Session, kind: str, line: Values) -> bool:
         return _add_row(session, TrialRow, line)
     if kind == "measurement":
         return _add_measurement(session, line)
+    if kind == "finetuning":
+        return _add_finetuning(session, line)
+    if kind == "finetuning_event":
+        return _add_row(session, FineTuningEventRow, line)
+    if kind == "evaluation_row":
+        return _add_evaluation_row(session, line)
     return _add_row(session, RecommendationRow, line)
 
 
@@ -156,6 +184,33 @@ def _add_row(session: Session, table: type[Base], line: Values) -> bool:
     if session.get(table, tuple(line[key.name] for key in inspect(table).primary_key)) is not None:
         return False
     session.add(table(**line))
+    session.flush()
+    return True
+
+
+def _add_finetuning(session: Session, line: Values) -> bool:
+    """One that went further elsewhere is brought up to date; one that runs here is left alone."""
+    row = session.get(FineTuningRow, line["id"])
+    if row is not None:
+        if FineTuningState(row.state).is_terminal and row.updated_at < line["updated_at"]:
+            for name, value in line.items():
+                setattr(row, name, value)
+            row.changes += 1
+        return False
+    newest = newest_of(session, line["run_key"])
+    generation = 0 if newest is None else newest.generation + 1
+    session.add(FineTuningRow(**line, generation=generation, changes=1))
+    session.flush()
+    return True
+
+
+def _add_evaluation_row(session: Session, line: Values) -> bool:
+    key = ("finetuning_id", "is_baseline", "task", "item")
+    row = EvaluationItemRow
+    where = [getattr(row, name) == line[name] for name in key]
+    if session.execute(select(row.id).where(*where)).scalar() is not None:
+        return False
+    session.add(row(**line))
     session.flush()
     return True
 

@@ -17,6 +17,11 @@ from sqlalchemy import inspect
 
 from app.database.floats import decoded, encoded
 from app.database.models.base import Base
+from app.database.models.finetuning import (
+    EvaluationItemRow,
+    FineTuningEventRow,
+    FineTuningRow,
+)
 from app.database.models.results import (
     DeviceRow,
     MeasurementRow,
@@ -28,8 +33,10 @@ from app.database.models.searching import PredictionRow, StudyMeasurementRow, Tr
 from probes.errors import InputError
 
 FORMAT = "tonnage-results"
-VERSION = 1
+VERSION = 2
 """Increased when an older release could not read what this one writes."""
+WITHOUT_FINETUNINGS = 1
+"""The version of an export without fine-tunings: releases that do not know them read it."""
 
 
 class Header(BaseModel):
@@ -85,6 +92,11 @@ KINDS: dict[str, type[Line]] = {
         used_by=GenericAlias(list, USE),
     ),
     "recommendation": _line_of(RecommendationRow),
+    "finetuning": _line_of(
+        FineTuningRow, without=["generation", "changes", "owner_pid", "owner_started_s"]
+    ),
+    "finetuning_event": _line_of(FineTuningEventRow),
+    "evaluation_row": _line_of(EvaluationItemRow, without=["id"]),
 }
 """A study names its workload by reference and source hash, its device by key. A measurement
 carries its predictions, and the studies that used it."""

@@ -22,7 +22,8 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
     """Delete what was done before then; returns the number of deleted rows by kind.
 
     Deletes jobs that are over, with their events; studies without a recommendation; measurements
-    that no remaining study used; checks. A recommendation stays however old it is, together with
+    that no remaining study used; checks; fine-tunings that ended without a model, with their events
+    and rows. A recommendation stays however old it is, together with
     its study and every measurement that the study used.
     """
     return {kind: _delete_all(database, kind, before) for kind in repository.OLD}

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.database.models.finetuning import FineTuningRow
 from app.database.models.results import CheckRow, MeasurementRow, RecommendationRow, StudyRow
 from app.database.models.searching import StudyMeasurementRow
 from app.database.models.serving import JobRow
+from app.finetunings.state import UNFINISHED
 from app.tuning.state import ACTIVE, TERMINAL
 
 
@@ -46,11 +48,18 @@ def old_checks(before: datetime) -> Select[Any]:
     return select(CheckRow.id).where(CheckRow.created_at < before)
 
 
+def old_finetunings(before: datetime) -> Select[Any]:
+    """Those that ended without a model."""
+    row = FineTuningRow
+    return select(row.id).where(row.state.in_(UNFINISHED), row.updated_at < before)
+
+
 OLD: dict[str, tuple[type[Any], Callable[[datetime], Select[Any]]]] = {
     "jobs": (JobRow, old_jobs),
     "studies": (StudyRow, old_studies),
     "measurements": (MeasurementRow, old_measurements),
     "checks": (CheckRow, old_checks),
+    "finetunings": (FineTuningRow, old_finetunings),
 }
 """By kind: its table, and the ids of its rows that may be deleted. In the order in which they are
 deleted: a study goes before the measurements that only it used."""

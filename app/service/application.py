@@ -22,6 +22,7 @@ from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
 from app.database.opening import POOL_SIZE
 from app.devices.routes import router as devices
+from app.finetunings.routes import router as finetunings
 from app.http import problems
 from app.http.problem_types import PAGE
 from app.http.reply import JsonReply
@@ -53,6 +54,7 @@ ROUTERS = (  # looked through in this order
     workloads,
     checks,
     runs,
+    finetunings,
     predictions,
     health,
     *DASHBOARD,

@@ -56,19 +56,42 @@ def compare(
         comparison = compare("out/lora", "out/full", baseline="out/base")
         print("\\n".join(comparison.sentences))
     """
-    if not 0 < level < 1:
-        raise InputError(f"level={level}: give a number between 0 and 1, such as 0.05.")
-    if resamples < 99:
-        raise InputError(f"resamples={resamples}: give at least 99.")
-    if seed < 0:
-        raise InputError(f"seed={seed}: give a whole number of at least 0.")
     folders, first = _folders(runs, baseline)
     if len(folders) < 2:
         raise InputError(
             "A comparison needs at least two runs, or one with an evaluated baseline. Give their "
             "output folders."
         )
-    evaluated = read_runs(folders)
+    return compare_evaluated(
+        read_runs(folders),
+        first,
+        seed=seed,
+        level=level,
+        by_source=by_source,
+        resamples=resamples,
+    )
+
+
+def compare_evaluated(
+    evaluated: Sequence[EvaluatedRun],
+    first: int | None = None,
+    *,
+    seed: int = 0,
+    level: float = statistics.LEVEL,
+    by_source: bool = False,
+    resamples: int = statistics.RESAMPLES,
+) -> Comparison:
+    """``compare`` for at least two runs that were read already, wherever their rows are kept.
+
+    ``first``: which of them the others are tested against; none: every pair, or with two runs the
+    first. Raises ``InputError`` for runs without common tasks or items.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level={level}: give a number between 0 and 1, such as 0.05.")
+    if resamples < 99:
+        raise InputError(f"resamples={resamples}: give at least 99.")
+    if seed < 0:
+        raise InputError(f"seed={seed}: give a whole number of at least 0.")
     if first is None and len(evaluated) == 2:
         first = 0
     chosen = _chosen_pairs(evaluated, first)

@@ -55,7 +55,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[EvaluatedRun]:
     Raises ``InputError`` where a folder does not exist or holds no evaluation.
     """
     paths = [Path(folder) for folder in folders]
-    return [_read_run(path, name) for path, name in zip(paths, _names(paths))]
+    return [_read_run(path, name) for path, name in zip(paths, short_names(paths))]
 
 
 def _read_run(folder: Path, name: str) -> EvaluatedRun:
@@ -82,7 +82,7 @@ def _read_task(file: Path) -> EvaluatedTask:
     return EvaluatedTask(
         name=name,
         rows=read_rows(file),
-        metrics=[_metric(summary_file, plain) for plain in summary["metrics"]],
+        metrics=[metric_of(summary_file, plain) for plain in summary["metrics"]],
         noun=str(summary.get("noun") or ""),
         model=_model(summary),
     )
@@ -104,7 +104,8 @@ def _model(summary: Mapping[str, Any]) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _metric(file: Path, plain: Any) -> Metric:
+def metric_of(file: Path | str, plain: Any) -> Metric:
+    """A metric as a summary declares it. Raises ``InputError`` that names ``file``."""
     try:
         known = {name: plain[name] for name in Metric.__dataclass_fields__ if name in plain}
         return Metric(**{**known, "direction": Direction(plain["direction"])})
@@ -140,7 +141,7 @@ def _digest(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def short_names(paths: Sequence[Path]) -> list[str]:
     """The shortest end of each path that no other has; a path given twice is numbered."""
     parts = [path.resolve().parts for path in paths]
     deepest = max(map(len, parts), default=1)

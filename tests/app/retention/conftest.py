@@ -8,6 +8,7 @@ import pytest
 
 from app.database import Database
 from app.devices import service as devices
+from app.finetunings import service as finetunings
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
@@ -53,4 +54,8 @@ def filled(database: Database) -> dict[str, str]:
     workloads.register(database, "other.py:Net", "hash", factories.spec().space)
     found = {"finished": finished_study(database), "unfinished": unfinished_study(database)}
     measurements.record(database, factories.scope(), factories.measurement(64))
+    tuned = factories.finetuning(database)
+    finetunings.add_event(database, tuned.id, {"step": 1, "loss": float("nan"), "epoch": 0.5})
+    finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()], {"n": 1})
+    finetunings.finish(database, tuned.id, "done", {"step": 1})
     return found

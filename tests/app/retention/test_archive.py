@@ -12,6 +12,7 @@ from app.database import open_database
 from app.database.models import all_tables
 from app.database.models.results import MeasurementRow, StudyRow
 from app.database.models.searching import PredictionRow, StudyMeasurementRow
+from app.finetunings import service as finetunings
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.archive import export_results, import_results, new_file
@@ -33,6 +34,9 @@ ARRIVES = {
     "tonnage_study_measurements",
     "tonnage_predictions",
     "tonnage_recommendations",
+    "tonnage_finetunings",
+    "tonnage_finetuning_events",
+    "tonnage_evaluation_rows",
 }
 
 
@@ -110,6 +114,23 @@ class TestRoundTrip:
         assert (arrived.state, arrived.owner) == ("interrupted", None)
         assert studies.get(database, study.id).state == "running"
 
+    def test_an_export_without_fine_tunings_is_one_that_earlier_releases_read(self, database):
+        finished_study(database)
+        assert json.loads(exported(database)[0])["header"]["version"] == 1
+        factories.finetuning(database)
+        assert json.loads(exported(database)[0])["header"]["version"] == 2
+
+    def test_a_fine_tuning_that_is_running_arrives_as_interrupted(self, database, other):
+        run = factories.finetuning(database)
+        import_results(other, exported(database), "file")
+        assert finetunings.get(other, run.id).state == "interrupted"
+        finetunings.finish(database, run.id, "done", {"step": 9})
+        import_results(other, exported(database), "file")
+        assert (finetunings.get(other, run.id).state, finetunings.get(other, run.id).step) == (
+            "done",
+            9,
+        )
+
 
 class TestMeeting:
     def test_the_same_question_asked_in_both_keeps_both_answers(self, database, other):
@@ -172,8 +193,8 @@ class TestRefusing:
             import_results(database, [], "results.jsonl")
 
     def test_one_of_a_newer_tonnage(self, database):
-        with pytest.raises(InputError, match=r"newer Tonnage \(9\.9.*version 2.*up to version 1"):
-            import_results(database, [self.header(version=2)], "file")
+        with pytest.raises(InputError, match=r"newer Tonnage \(9\.9.*version 3.*up to version 2"):
+            import_results(database, [self.header(version=3)], "file")
 
     @pytest.mark.parametrize(
         ("line", "said"),

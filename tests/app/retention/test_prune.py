@@ -9,10 +9,16 @@ from sqlalchemy import text, update
 
 from app.clock import utc_now
 from app.database import open_database
+from app.database.models.finetuning import (
+    EvaluationItemRow,
+    FineTuningEventRow,
+    FineTuningRow,
+)
 from app.database.models.results import CheckRow, MeasurementRow, StudyRow
 from app.database.models.searching import PredictionRow
 from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.url import sqlite_file
+from app.finetunings import service as finetunings
 from app.jobs import repository as jobs
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
@@ -25,7 +31,7 @@ from tests.app import contents, factories
 from tests.app.jobs.conftest import request
 from tests.app.retention.conftest import unfinished_study
 
-NOTHING = {"jobs": 0, "studies": 0, "measurements": 0, "checks": 0}
+NOTHING = {"jobs": 0, "studies": 0, "measurements": 0, "checks": 0, "finetunings": 0}
 LONG_AGO = timedelta(days=400)
 
 
@@ -135,6 +141,21 @@ def test_checks_go(database):
                 )
             )
     assert prune(database, cutoff())["checks"] == 2
+
+
+def test_fine_tunings_without_a_model_go_with_their_events_and_rows(database):
+    done, failed, running = (factories.finetuning(database, output=f"/{n}") for n in range(3))
+    for run in (done, failed):
+        finetunings.add_event(database, run.id, {"step": 1, "loss": 1.0})
+        finetunings.add_rows(database, run.id, "snake", [factories.evaluation_row()])
+    finetunings.finish(database, done.id, "done")
+    finetunings.finish(database, failed.id, "failed", reason="It ran out of memory.")
+    age(database, FineTuningRow)
+    assert prune(database, cutoff()) == NOTHING | {"finetunings": 1}
+    assert {run.id for run in finetunings.page(database, limit=9)} == {done.id, running.id}
+    with database.read() as session:
+        assert session.query(FineTuningEventRow).count() == 1
+        assert session.query(EvaluationItemRow).count() == 1
 
 
 def test_more_rows_than_are_deleted_at_once(database, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 
 from app.checks import service as checks
 from app.database import open_database
+from app.finetunings import service as finetunings
 from app.jobs import queue
 from app.jobs import repository as jobs
 from app.keys import service as keys
@@ -39,6 +40,9 @@ def service(sqlite_url: str) -> Iterator[tuple[str, str]]:
     checks.record(
         database, verdict="fits", workload="w", device="cpu", fingerprint="f", document={}
     )
+    tuned = factories.finetuning(database)
+    finetunings.add_event(database, tuned.id, {"step": 1, "loss": 2.0})
+    finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()], {})
     _, key = keys.create(database, "admin")
     done = threading.Event()
     runner = threading.Thread(target=end_studies, args=(database, done))

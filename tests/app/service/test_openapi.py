@@ -42,6 +42,7 @@ def test_every_resource_is_there(document):
         "recommendations",
         "checks",
         "runs",
+        "finetunings",
         "predictions",
     }
 
