@@ -12,9 +12,9 @@ from typing import Any
 from finetuning.models import quantized
 from finetuning.models.device import weights_dtype
 from finetuning.models.tokenizers import first_words, load_tokenizer, set_padding
-from finetuning.settings.model import FineTuningSettings
+from finetuning.settings.model import AUTO, FineTuningSettings
 from probes.errors import InputError
-from probes.workloads.adapters import ALL_LINEAR, check_targets
+from probes.workloads.adapters import ALL_LINEAR, check_targets, linear_names
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,9 @@ def load(settings: FineTuningSettings, device: str) -> LoadedModel:
     name = settings.model.name
     check_folder(name)
     tokenizer = load_tokenizer(name)
-    wanted: dict[str, Any] = {
-        "dtype": weights_dtype(settings, device),
-        "attn_implementation": settings.model.attention,
-    }
+    wanted: dict[str, Any] = {"dtype": weights_dtype(settings, device)}
+    if settings.model.attention != AUTO:
+        wanted["attn_implementation"] = settings.model.attention
     if settings.strategy == "qlora":
         wanted["quantization_config"] = quantized.quantization_config(settings, device)
         wanted["device_map"] = {"": device}
@@ -78,12 +77,20 @@ def lora_config(settings: FineTuningSettings, model: Any) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.target_modules) or ALL_LINEAR,
+        target_modules=list(lora.target_modules) or _every_linear(model),
         bias=lora.bias,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         fan_in_fan_out=conv1d and settings.strategy != "qlora",
     )
+
+
+def _every_linear(model: Any) -> Any:
+    """What adapters go around unless names are given: every linear layer but the output head, and
+    in Mamba not those whose weights its kernels read past the layer."""
+    if "mamba" not in model.config.model_type:
+        return ALL_LINEAR
+    return [name for name in linear_names(model) if name not in ("out_proj", "conv1d")]
 
 
 def positions(model: Any) -> int:

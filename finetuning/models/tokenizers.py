@@ -37,12 +37,11 @@ def set_padding(tokenizer: Any, rows: int) -> bool:
     otherwise one is added. Returns whether the embedding must grow for it.
     """
     tokenizer.padding_side = "right"
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
-        return False
-    if (token := _existing(tokenizer)) is not None:
-        tokenizer.pad_token = token
-        return False
-    tokenizer.add_special_tokens({"pad_token": PAD})
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        if (token := _existing(tokenizer)) is not None:
+            tokenizer.pad_token = token
+        else:
+            tokenizer.add_special_tokens({"pad_token": PAD})
     return len(tokenizer) > rows
 
 

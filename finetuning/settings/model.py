@@ -48,7 +48,9 @@ class ModelSettings(_Checked):
         choices=(AUTO, *DTYPES),
     )
     attention: str = setting(
-        "sdpa", "Attention kernels", choices=("sdpa", "eager", "flash_attention_2")
+        AUTO,
+        "Attention kernels; auto: the best that the architecture has",
+        choices=(AUTO, "sdpa", "eager", "flash_attention_2"),
     )
 
 

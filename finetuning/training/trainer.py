@@ -9,6 +9,7 @@ from typing import Any
 
 from finetuning.models.device import precision
 from finetuning.models.loading import LoadedModel, load
+from finetuning.models.tokenizers import first_words
 from finetuning.settings.model import FineTuningSettings
 from finetuning.training.arguments import Batches, course, run_arguments
 from probes.errors import InputError
@@ -73,15 +74,29 @@ def build_trainer(
         length=course(settings, len(train), batches),
         evaluates=evaluation is not None,
     )
-    return SFTTrainer(
-        model=loaded.model,
-        args=SFTConfig(**arguments),
-        train_dataset=train,
-        eval_dataset=evaluation,
-        processing_class=loaded.tokenizer,
-        peft_config=loaded.adapter,
-        callbacks=list(callbacks),
-    )
+    try:
+        return SFTTrainer(
+            model=loaded.model,
+            args=SFTConfig(**arguments),
+            train_dataset=train,
+            eval_dataset=evaluation,
+            processing_class=loaded.tokenizer,
+            peft_config=loaded.adapter,
+            callbacks=list(callbacks),
+        )
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(_refusal(settings, error)) from error
+
+
+def _refusal(settings: FineTuningSettings, error: Exception) -> str:
+    """What a library has against the settings, and what to do where that is known."""
+    said = first_words(error)
+    if "lora_dropout" in said:
+        return (
+            f"{settings.model.name} keeps its experts in one weight, and adapters around that know "
+            "no dropout. Set lora.dropout=0."
+        )
+    return f"The trainer refuses these settings: {said}."
 
 
 def rows(data: Path, split: str) -> Any:

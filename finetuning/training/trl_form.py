@@ -22,8 +22,9 @@ def trl_config(settings: FineTuningSettings, dataset: str) -> dict[str, Any]:
         "gradient_accumulation_steps": -(-training.effective_batch_size // micro),
         "use_peft": settings.strategy != "full",
         "dtype": settings.model.dtype,
-        "attn_implementation": settings.model.attention,
     }
+    if settings.model.attention != "auto":
+        config["attn_implementation"] = settings.model.attention
     if settings.strategy != "full":
         lora = settings.lora
         config |= {

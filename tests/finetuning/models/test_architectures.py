@@ -1,0 +1,71 @@
+"""Architectures of transformers as they come: loaded, adapted, and trained for a step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetuning.models.small import make_tokenizer
+from finetuning.settings.presets import preset
+from finetuning.training.arguments import Batches
+from finetuning.training.trainer import build_trainer
+from probes.errors import InputError
+from tests.finetuning.conftest import rows
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "qwen2": {},  # its tokenizer class adds a padding token beyond the embedding
+    "gemma2": {"head_dim": 8},  # it has no fused attention
+    "bloom": {"n_layer": 1, "n_head": 4},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32},
+    "mamba": {"state_size": 8},  # not every linear layer can be adapted
+    "mixtral": {"num_local_experts": 2},  # experts are one weight
+    "gpt_neox": {},
+}
+
+
+def model_of(architecture: str, folder: Path) -> Path:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer = make_tokenizer([row["prompt"] + row["completion"] for row in rows(40, 0)], 320)
+    sizes = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "bos_token_id": tokenizer.eos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": None,
+    }
+    config = AutoConfig.for_model(architecture, **{**sizes, **ARCHITECTURES[architecture]})
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_step_of_adapters_and_of_all_weights(
+    architecture: str, data: Path, tmp_path: Path
+) -> None:
+    folder = model_of(architecture, tmp_path / "model")
+    for name in ("quick_lora", "full_small"):
+        changes = {"max_steps": 1, "max_length": 64, "lora.dropout": 0.0}
+        settings = preset(name).settings(str(folder), changes)
+        trainer = build_trainer(settings, data, tmp_path / name, Batches(2, 1), "cpu")
+        assert 0 < trainer.train().training_loss < 20
+        assert trainer.processing_class.pad_token_id != trainer.processing_class.eos_token_id
+
+
+def test_adapters_with_dropout_around_experts_are_refused_with_the_setting_to_change(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = model_of("mixtral", tmp_path / "model")
+    settings = preset("quick_lora").settings(str(folder), {"max_length": 64})
+    with pytest.raises(InputError, match=r"lora\.dropout=0"):
+        build_trainer(settings, data, tmp_path / "out", Batches(2, 1), "cpu")
