@@ -63,6 +63,8 @@ class Bounds:
     def next_useful(self, batch_size: int) -> int:
         """The smallest batch above this one that is worth trying."""
         effective = self.effective_batch_size
+        if batch_size < 1:
+            return 1
         above = None if effective is None else next_useful(effective, batch_size)
         return batch_size + 1 if above is None else above
 

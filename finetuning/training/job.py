@@ -59,7 +59,13 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     trainer = None
     try:
         trainer = build_trainer(
-            settings, folder.data, folder.checkpoints, batches, device, callbacks=callbacks
+            settings,
+            folder.data,
+            folder.checkpoints,
+            batches,
+            device,
+            callbacks=callbacks,
+            host_memory=backend.host_memory,
         )
         if patience is not None and trainer.args.eval_strategy != "no":
             trainer.add_callback(EarlyStoppingCallback(patience))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,10 @@ def check_installed(python: str) -> None:
 
 
 def import_libraries() -> None:
-    """Import what building a trainer imports, and let it print no bars and no advice."""
+    """Import what building a trainer imports; let it print no bars and no advice, and send
+    nothing."""
     import datasets
+    import huggingface_hub
     import peft
     import transformers
     import trl.trainer.sft_trainer
@@ -38,10 +42,29 @@ def import_libraries() -> None:
     if is_installed("bitsandbytes"):
         import bitsandbytes  # noqa: F401
     del peft, trl
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     warnings.filterwarnings("ignore", category=FutureWarning)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
+    start_threads()
+
+
+def start_threads() -> None:
+    """Let pyarrow start its threads now, one of a kind.
+
+    It starts them when there is something to read, more of them at one time than at another, and
+    the stack of each counts as memory: 8 MiB that no step needs.
+    """
+    import pyarrow  # type: ignore[import-untyped,unused-ignore]
+    from datasets import Dataset
+
+    pyarrow.set_cpu_count(1)
+    pyarrow.set_io_thread_count(1)
+    with tempfile.TemporaryDirectory(prefix="sft-") as folder:
+        file = Path(folder) / "row.jsonl"
+        file.write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-8")
+        Dataset.from_json(str(file), cache_dir=folder)
 
 
 def build_trainer(
@@ -53,13 +76,17 @@ def build_trainer(
     *,
     callbacks: Sequence[Any] = (),
     loaded: LoadedModel | None = None,
+    host_memory: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Any:
     """The trainer that would train these settings on ``data`` (a folder of prepared rows).
 
     ``output`` takes checkpoints. Tokenised rows are cached beside the data, so the second trainer
-    of the same settings starts quickly. Raises ``InputError`` and ``UnsupportedError``.
+    of the same settings starts quickly. ``host_memory`` surrounds whatever reads or writes a
+    checkpoint. Raises ``InputError`` and ``UnsupportedError``.
     """
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
+
+    from finetuning.training.checkpointing import CheckpointingTrainer
 
     loaded = loaded or load(settings, device)
     train = rows(data, "train")
@@ -75,7 +102,7 @@ def build_trainer(
         evaluates=evaluation is not None,
     )
     try:
-        return SFTTrainer(
+        return CheckpointingTrainer(
             model=loaded.model,
             args=SFTConfig(**arguments),
             train_dataset=train,
@@ -83,6 +110,7 @@ def build_trainer(
             processing_class=loaded.tokenizer,
             peft_config=loaded.adapter,
             callbacks=list(callbacks),
+            host_memory=host_memory,
         )
     except (ValueError, NotImplementedError) as error:
         raise InputError(_refusal(settings, error)) from error

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +159,12 @@ class Backend(ABC):
 
         A process at its limit may not have the memory left to format its own error message.
         """
+
+    @contextmanager
+    def host_memory(self) -> Iterator[None]:
+        """What is done inside takes the host's memory and not the device's, such as reading a
+        checkpoint. Only where both are one does the cap have to make room for it."""
+        yield
 
     @abstractmethod
     def held_bytes(self) -> int:

@@ -20,6 +20,8 @@ from __future__ import annotations
 import mmap
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from probes.devices import host
@@ -175,6 +177,26 @@ class CpuBackend(Backend):
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (self._soft_limit_before, hard))
         self._soft_limit_before = None
+
+    @contextmanager
+    def host_memory(self) -> Iterator[None]:
+        """Without the cap, and without a trace in the peaks but for what is kept afterwards: on a
+        GPU it would be outside the device."""
+        if self._soft_limit_before is None:
+            yield
+            return
+        import resource
+
+        self.reset_phase_peak()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (self._soft_limit_before, hard))
+        try:
+            yield
+        finally:
+            if self._soft_limit_before is not None:  # not lifted for good in the meantime
+                resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            with suppress(OSError, ValueError):  # as in reset_phase_peak
+                self._baseline_bytes += self._pad()
 
     def held_bytes(self) -> int:
         if not self._linux:

@@ -143,3 +143,14 @@ def test_samples_that_take_longer_because_memory_spills_are_still_seen() -> None
 
     assert answer.max_batch == 86
     assert answer.binding == "memory"
+
+
+def test_late_failures_before_anything_has_passed_do_not_end_the_search() -> None:
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.OOM if purpose is Purpose.CONFIRM and batch > 2 else None
+
+    assert search(ScriptedDevice(faults=faults), 8).max_batch == 2
+
+
+def test_nothing_passed_yet_so_one_sample_is_the_next_useful_size() -> None:
+    assert Bounds(effective_batch_size=8).next_useful(0) == 1

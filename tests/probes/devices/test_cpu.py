@@ -362,6 +362,32 @@ def test_lifting_the_cap_leaves_room_to_report(forks: Forks) -> None:
     assert told["bytes"] == 128 * MIB
 
 
+def test_memory_of_the_host_is_neither_limited_nor_counted_but_what_is_kept_is(
+    forks: Forks,
+) -> None:
+    told = forks.run("""
+        backend.initialise()
+        backend.apply_cap(128 * MIB, 0.0)
+        torch.empty(60 * MIB, dtype=torch.uint8)
+        with backend.host_memory():
+            torch.empty(300 * MIB, dtype=torch.uint8)
+            kept = torch.empty(32 * MIB, dtype=torch.uint8)
+        peak, held = backend.peak_bytes(), backend.held_bytes()
+        torch.empty(90 * MIB, dtype=torch.uint8)
+        try:
+            torch.empty(100 * MIB, dtype=torch.uint8)
+            limited = False
+        except RuntimeError:
+            limited = True
+        tell(peak=peak, held=held, later=backend.peak_bytes(), limited=limited)
+    """)
+
+    assert 60 * MIB <= told["peak"] < 64 * MIB
+    assert 32 * MIB <= told["held"] < 36 * MIB
+    assert 122 * MIB <= told["later"] < 126 * MIB
+    assert told["limited"]
+
+
 def test_initialising_leaves_the_random_state_alone(forks: Forks) -> None:
     told = forks.run("""
         torch.manual_seed(7)
