@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,7 @@ from benchmarks.max_batch.peers import METHODS
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
 from probes.devices.telemetry import Telemetry
-from probes.errors import TonnageError
+from probes.errors import InputError, TonnageError
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.measurement import Measurement, Purpose
@@ -92,6 +93,7 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     named.append(("max batch against truth", lambda: max_batch_check(prober, facts, telemetry)))
     named.append(("max batch by peers", lambda: peers_check(prober, facts)))
     named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))
+    named.append(("fine-tuning against its fitted step", lambda: finetuning_check(prober, facts)))
     for name, check in named:
         print(f"{facts.device}: {name} ...", file=sys.stderr, flush=True)
         began_s = time.monotonic()
@@ -211,6 +213,50 @@ def cycle_check(prober: Prober, facts: DeviceFacts, telemetry: Telemetry) -> dic
         "converged": said.step_time.converged,
         "tainted": [*said.tainted, *ran.tainted],
     }
+
+
+def finetuning_check(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
+    """Presets fitted to the device and trained for a few steps: predicted and measured peak.
+
+    Skipped where the interpreter lacks what fine-tuning needs, saying so.
+    """
+    from finetuning import FineTuning, presets
+    from finetuning.models.small import make_small_model
+    from finetuning.run_folder import RunState
+
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        words = ["one", "two", "three", "four", "five"]
+        texts = [" ".join(words[: 1 + n % 5] * (1 + n % 40)) for n in range(400)]
+        rows = [{"prompt": f"Say {n}: ", "completion": text} for n, text in enumerate(texts)]
+        (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        try:
+            model = make_small_model(folder / "model", texts, layers=8, hidden_size=512)
+            for name in ("quick_lora", "memory_efficient_qlora", "full_small"):
+                changes = {"training.max_steps": 20, "training.max_length": 256}
+                run = FineTuning(
+                    settings=presets[name].settings(str(model), changes),
+                    data={"words": str(folder / "rows.jsonl")},
+                    output=folder / name,
+                    device=facts.device,
+                    memory_budget_bytes=min(EMULATED_BYTES, facts.total_bytes // 2),
+                    python=prober.python,
+                )
+                outcome = run.run()
+                reported = dict(outcome.facts or {})
+                assert outcome.state is RunState.DONE, f"{name}: {outcome.reason}"
+                predicted, measured = reported["predicted_peak_bytes"], reported["peak_bytes"]
+                found[name] = {
+                    "peak_bytes": measured,
+                    "predicted_peak_bytes": predicted,
+                    "step_s": reported["step_s"],
+                    "predicted_step_s": reported["predicted_step_s"],
+                }
+                assert measured <= 1.02 * predicted, f"{name}: {found[name]}"
+        except (InputError, ImportError) as error:
+            return {"skipped": str(error)}
+    return found
 
 
 if __name__ == "__main__":

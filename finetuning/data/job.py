@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from finetuning.models.loading import check_folder
 from finetuning.models.tokenizers import load_tokenizer
 from finetuning.run_folder import RunFolder
 from finetuning.settings.files import read_settings
+from finetuning.training.trainer import check_installed
 from probes.worker.channel import Channel
 
 
@@ -21,6 +23,7 @@ def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     Raises ``InputError`` for a model without tokenizer and for sources that cannot be used.
     """
     channel.progress("preparing")
+    check_installed(sys.executable)
     folder = RunFolder(Path(arguments["output"]))
     settings = read_settings(folder.settings)
     check_folder(settings.model.name)

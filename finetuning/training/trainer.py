@@ -15,6 +15,7 @@ from finetuning.models.tokenizers import first_words
 from finetuning.settings.model import FineTuningSettings
 from finetuning.training.arguments import Batches, course, run_arguments
 from probes.errors import InputError
+from probes.levers import UnsupportedError
 from probes.workloads.extras import is_installed
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
@@ -104,7 +105,7 @@ def build_trainer(
     try:
         return CheckpointingTrainer(
             model=loaded.model,
-            args=SFTConfig(**arguments),
+            args=_on_one_device(SFTConfig(**arguments), device),
             train_dataset=train,
             eval_dataset=evaluation,
             processing_class=loaded.tokenizer,
@@ -114,6 +115,25 @@ def build_trainer(
         )
     except (ValueError, NotImplementedError) as error:
         raise InputError(_refusal(settings, error)) from error
+
+
+def _on_one_device(arguments: Any, device: str) -> Any:
+    """The arguments, for the first visible device alone, however many there are.
+
+    transformers puts a single process on the first one, and would copy the model to all others.
+    Raises ``UnsupportedError`` for another device.
+    """
+    kind, _, index = device.partition(":")
+    if index not in ("", "0"):
+        name = {"cuda": "CUDA_VISIBLE_DEVICES", "xpu": "ZE_AFFINITY_MASK"}.get(kind, "")
+        raise UnsupportedError(
+            f"Fine-tuning trains on the first visible device, not on {device}. Make it the first: "
+            f"{name}={index} tonnage finetune … --device {kind}:0"
+        )
+    if kind == "cuda":
+        assert arguments.device is not None  # counts the devices, once
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _refusal(settings: FineTuningSettings, error: Exception) -> str:

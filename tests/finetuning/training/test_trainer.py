@@ -13,6 +13,7 @@ from finetuning.settings.presets import PRESETS, preset
 from finetuning.training.arguments import Batches
 from finetuning.training.trainer import build_trainer
 from probes.errors import InputError
+from probes.levers import UnsupportedError
 
 
 def trainer_of(settings: FineTuningSettings, data: Path, output: Path, micro_batch: int = 4) -> Any:
@@ -74,6 +75,13 @@ class TestArguments:
         assert changed <= learnt
         assert changed or trainer.args.warmup_steps  # the first warm-up step has a rate of zero
         assert (settings.strategy == "full") == (len(learnt) == len(trained))
+
+
+def test_another_than_the_first_device_is_refused_with_the_way_to_make_it_the_first() -> None:
+    from finetuning.training.trainer import _on_one_device
+
+    with pytest.raises(UnsupportedError, match="CUDA_VISIBLE_DEVICES=1"):
+        _on_one_device(None, "cuda:1")
 
 
 class TestLabels:
