@@ -83,6 +83,8 @@ class SFT(TRLWorkload):
         )
         self._scratch = tempfile.TemporaryDirectory(prefix="sft-")
 
+    no_estimate = "the trainer's loss picks the tokens to learn by their values"
+
     # -- the workload ----------------------------------------------------------------------
 
     def space(self) -> dict[str, Any]:

@@ -46,8 +46,10 @@ def estimate(job: ProbeJob, ceiling: int) -> dict[str, Any]:
     fake: _FakeTraining | None = None
     cap_bytes, reason = 0, ""
     try:
-        cap_bytes = _cap_bytes(job)
         workload = load_workload(job.workload).workload
+        if why_not := getattr(workload, "no_estimate", ""):
+            raise TonnageError(why_not)
+        cap_bytes = _cap_bytes(job)  # after the imports, which are no part of what it limits
         batch: int | None = min(FIRST_BATCHES[0], ceiling)
         while batch is not None and batch not in points:
             fake = fake or _FakeTraining(workload, job, batch)

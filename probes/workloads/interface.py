@@ -41,7 +41,8 @@ class Workload:
                 return model(batch).mean()
 
     ``evaluate(model, batch)`` and ``capacity(config)``, a number that is larger for a better model
-    (parameters, without it), may be added.
+    (parameters, without it), may be added; so may ``no_estimate``, the reason why a step cannot be
+    followed on tensors without contents: nothing is then lost on trying to.
     """
 
     dataset_size: int | None = None

@@ -282,6 +282,22 @@ class DataDependent(Healthy):
         return model(batch[batch[:, 0] > 0]).square().mean()
 
 
+class SaysWhyNotEstimated(Healthy):
+    """Knows that its steps cannot be followed on tensors without contents."""
+
+    no_estimate = "its loss reads values"
+
+    def model(self, config):
+        raise AssertionError("nothing is built for an estimate that cannot be")
+
+
+class LoadsMuch(Healthy):
+    """What its libraries bring along is more than the budget: no part of what trains."""
+
+    def __init__(self):
+        self.libraries = torch.zeros(160 * 2**20 // 4)
+
+
 class TellsItsProcess(Healthy):
     def model(self, config):
         print(f"process {os.getpid()} of {os.getppid()}", flush=True)

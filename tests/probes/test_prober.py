@@ -153,6 +153,18 @@ def test_what_cannot_be_known_beforehand_is_said(prober: Prober) -> None:
     assert prior.reason
 
 
+def test_a_workload_can_say_why_and_nothing_is_built(prober: Prober) -> None:
+    prior = prober.estimate(job("SaysWhyNotEstimated"), ceiling=1000)
+    assert not prior
+    assert prior.reason == "its loss reads values"
+
+
+def test_what_loading_the_workload_takes_is_outside_the_budget(prober: Prober) -> None:
+    asked = replace(job("LoadsMuch", width=1024), limit_bytes=128 * MIB)
+    prior = prober.estimate(asked, ceiling=1000)
+    assert prior, prior.reason
+
+
 def test_a_model_larger_than_the_budget_has_no_prior(prober: Prober) -> None:
     prior = prober.estimate(job("HugeModel"), ceiling=1000)
     assert not prior
