@@ -26,6 +26,7 @@ BENCHMARKS = (
     "foreign",
     "dashboard",
     "comparison",
+    "sft",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,19 +14,23 @@ from typing import Any
 RESULTS = Path(__file__).with_name("results")
 
 
-def write(name: str, result: dict[str, Any]) -> Path:
-    """Write ``results/NAME-DATE.json`` and return its path."""
+def write(name: str, result: dict[str, Any], packages: Sequence[str] = ()) -> Path:
+    """Write ``results/NAME-DATE.json`` and return its path. ``packages``: whose versions matter
+    beside the usual ones."""
     today = datetime.now(UTC).date().isoformat()
-    document = {"benchmark": name, "date": today, "machine": machine(), "result": result}
+    document = {"benchmark": name, "date": today, "machine": machine(packages), "result": result}
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{name}-{today}.json"
     file.write_text(json.dumps(document, indent=2) + "\n")
     return file
 
 
-def machine() -> dict[str, Any]:
+USUAL = ("tonnage", "torch", "torch-geometric", "optuna", "typer", "fastapi", "uvicorn")
+
+
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
     versions = {}
-    for package in ("tonnage", "torch", "torch-geometric", "optuna", "typer", "fastapi", "uvicorn"):
+    for package in (*USUAL, *packages):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
