@@ -48,7 +48,8 @@ class SFT(TRLWorkload):
     - ``data``: a prepared data folder (with ``train.jsonl``), or the folder of a run.
     - ``settings``: the ``finetuning.yaml`` of a run; or instead:
     - ``model`` and ``preset``: a model's folder, and one of the presets.
-    - ``device``: where it will train; only ``auto`` values depend on it.
+    - ``device``: where it will train (``cpu``, ``cuda:0``). Default: the best one here. Say
+      it where the probe runs on another.
     - ``search``: dimensions for ``tune`` to search, such as ``lora_r,max_length``; all others keep
       the value that the settings have.
 
@@ -61,13 +62,13 @@ class SFT(TRLWorkload):
         settings: str | None = None,
         model: str | None = None,
         preset: str = DEFAULT_PRESET,
-        device: str = "cpu",
+        device: str | None = None,
         search: str = "",
     ) -> None:
         check_installed(sys.executable)
         import_libraries()  # now: what is imported later counts as memory
         self.settings = _settings(settings, model, preset)
-        self.device = device
+        self.device = device or best_device()
         folder = Path(data).expanduser().absolute()
         self.folder = folder / "data" if (folder / "data" / "train.jsonl").is_file() else folder
         if not (self.folder / "train.jsonl").is_file():
@@ -150,6 +151,17 @@ class SFT(TRLWorkload):
             Batches(micro_batch=1, accumulation=1),
             self.device,
         )
+
+
+def best_device() -> str:
+    """The accelerator that transformers would train on, or the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda:0"
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        return "xpu:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _settings(file: str | None, model: str | None, preset_name: str) -> FineTuningSettings:
