@@ -11,15 +11,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from finetuning.models.device import precision
 from finetuning.settings.files import read_settings
 from finetuning.settings.model import FineTuningSettings
 from finetuning.settings.presets import DEFAULT_PRESET, preset
 from finetuning.training.arguments import Batches
 from finetuning.training.trainer import build_trainer, check_installed, import_libraries
-from probes.adapters.trl import TRLWorkload
+from probes.adapters.trl import TRLWorkload, longest_first
 from probes.errors import InputError
 from probes.space import Choice, unknown_name
+from probes.worker.training import to_device
 
 SEARCHED: dict[str, tuple[Any, ...]] = {
     "strategy": ("lora", "qlora", "full"),
@@ -56,6 +59,8 @@ class SFT(TRLWorkload):
     Raises ``InputError`` for settings, a model or data that cannot be used.
     """
 
+    no_estimate = "the trainer's loss picks the tokens to learn by their values"
+
     def __init__(
         self,
         data: str,
@@ -76,15 +81,17 @@ class SFT(TRLWorkload):
                 f"data={data!r}: there is no train.jsonl in it. Prepare the data first: "
                 "tonnage finetune run --data … --prepare-only"
             )
+        held_back = self.folder / "eval.jsonl"
+        evaluates = held_back.is_file() and held_back.stat().st_size > 0
         super().__init__(
             self._trainer,
             self._space(search),
-            evaluate=(self.folder / "eval.jsonl").is_file(),
-            data_files=[self.folder / "train.jsonl"],
+            evaluate=evaluates,
+            data_files=[self.folder / "train.jsonl", *([held_back] if evaluates else [])],
         )
+        if evaluates:
+            self.evaluate = self._evaluate
         self._scratch = tempfile.TemporaryDirectory(prefix="sft-")
-
-    no_estimate = "the trainer's loss picks the tokens to learn by their values"
 
     # -- the workload ----------------------------------------------------------------------
 
@@ -133,6 +140,16 @@ class SFT(TRLWorkload):
             values = [own, *(other for other in others if other != own)]
             space[name] = Choice(values if name in wanted else [own], cost_grows=False)
         return space
+
+    def _evaluate(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
+        """The loss of the longest rows held back, as many as an evaluation takes at once: that may
+        be more than the micro-batch, which is all that ``batch`` holds."""
+        asked = self.settings.training.eval_batch_size
+        size = len(batch["input_ids"]) if isinstance(asked, str) else asked
+        loader = self.first().get_eval_dataloader()
+        rows = loader.dataset
+        held_back = loader.collate_fn([rows[index] for index in longest_first(rows)[:size]])
+        return self.loss(model, to_device(held_back, batch["input_ids"].device))
 
     def _own(self, name: str) -> Any:
         group, _, field = _NAMES[name].rpartition(".")
