@@ -59,8 +59,9 @@ class FineTuning:
     settings: FineTuningSettings
     data: Mapping[str, str | Sequence[str]]
     """Name of each source, and the paths or patterns of its files."""
-    output: Path
-    device: str = "cpu"
+    output: Path | str
+    device: str | None = None
+    """``cpu``, ``cuda:0``, …; none: the best one that the interpreter has."""
     memory_budget_bytes: int | None = None
     """Memory that training may use; none: all of the device."""
     python: str = sys.executable
@@ -78,7 +79,7 @@ class FineTuning:
         return RunFolder(Path(self.output))
 
     @classmethod
-    def resume(cls, output: Path, **changes: Any) -> FineTuning:
+    def resume(cls, output: Path | str, **changes: Any) -> FineTuning:
         """The run of a folder, to be continued. Raises ``InputError`` where there is none."""
         folder = RunFolder(Path(output))
         folder.check_exists()
@@ -88,7 +89,7 @@ class FineTuning:
             data=kept.get("data", {}),
             output=Path(output),
             **{
-                "device": kept.get("device", "cpu"),
+                "device": kept.get("device"),
                 "memory_budget_bytes": kept.get("memory_budget_bytes"),
                 "python": kept.get("python", sys.executable),
                 "may_change": kept.get("may_change", True),
@@ -99,6 +100,8 @@ class FineTuning:
     def run(self) -> Outcome:
         """Do what is left to do. Raises ``InputError`` for settings or data that cannot be used,
         and ``MeasurementError`` where nothing can be measured here."""
+        if self.device is None:
+            return replace(self, device=self._best_device()).run()
         self._begin()
         state = self.folder.read_state()
         if state.get("state") == RunState.DONE.value and self.folder.model.is_dir():
@@ -272,8 +275,13 @@ class FineTuning:
     def _tell(self, event: Event) -> None:
         self.on_event(event)
 
+    def _best_device(self) -> str:
+        """Raises ``MeasurementError`` where the interpreter has no usable torch."""
+        with Prober(self.python) as prober:
+            return str(prober.devices()["devices"][0]["device"])
+
     def _worker(self) -> Worker:
-        kind = self.device.partition(":")[0]
+        kind = (self.device or "cpu").partition(":")[0]
         return Worker(self.python, {**worker_environment(kind), "HF_HUB_DISABLE_TELEMETRY": "1"})
 
     def _call(self, worker: Worker, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -300,13 +308,14 @@ class FineTuning:
 
     @contextlib.contextmanager
     def _local_measurer(self, rows: int) -> Iterator[Measurer]:
-        reference = workload(self.folder.settings, self.folder.path, self.device)
+        device = self.device or self._best_device()
+        reference = workload(self.folder.settings, self.folder.path, device)
         with Prober(self.python) as prober:
             prober.describe(reference)  # every probe then starts with the libraries imported
             yield LocalMeasurer(
                 prober,
                 reference,
-                self.device,
+                device,
                 rows,
                 limit_bytes=self.memory_budget_bytes,
                 on_progress=self._tell,

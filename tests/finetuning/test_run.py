@@ -130,6 +130,7 @@ def test_a_stop_keeps_a_checkpoint_and_resume_trains_the_rest(
     run = FineTuning(
         settings=settings_of(models, max_steps=40, save_steps=20, eval_steps=20),
         data={"numbers": str(source)},
+        device="cpu",
         output=out,
         on_event=stop_soon,
     )
@@ -157,6 +158,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_and_logs_nothing_twice(
     run = FineTuning(
         settings=settings_of(models, max_steps=300, save_steps=10, eval_steps=10),
         data={"numbers": str(source)},
+        device="cpu",
         output=out,
         until="fitted",
     )
@@ -193,6 +195,7 @@ def test_a_budget_that_is_too_small_says_what_it_lacks(
     run = FineTuning(
         settings=settings_of(models, batch_size="auto"),
         data={"numbers": str(source)},
+        device="cpu",
         output=tmp_path / "out",
         memory_budget_bytes=MIB,
         may_change=False,
