@@ -50,6 +50,7 @@ NAVIGATION = (
     Link("/start", "Start a study", runs=True),
     Link("/recommendations", "Recommendations"),
     Link("/compare", "Compare"),
+    Link("/finetunings", "Fine-tunings"),
     Link("/checks", "Checks"),
     Link("/workloads", "Workloads"),
     Link("/devices", "Devices"),

@@ -17,6 +17,7 @@ from app.dashboard.routes import DASHBOARD
 from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from app.devices import repository as devices
+from app.finetunings import service as finetunings
 from app.http.runtime import Service
 from app.settings import load_settings
 from app.studies import service as jobs
@@ -31,6 +32,9 @@ from probes.space import Choice, Int, dimension_to_dict
 from tests.app import factories
 from tests.app.dashboard.browser import AXE, WIDTHS, chromium, too_wide, violations
 from tests.app.dashboard.results import store
+from tests.app.dashboard.test_finetuning_pages import trained
+from tests.app.factories import finetuning
+from tests.app.finetunings.test_routes import evaluate
 from tests.app.serving import running, serving
 
 pytestmark = pytest.mark.xdist_group("browser")  # they share what takes seconds to start
@@ -43,8 +47,18 @@ DEVICE = {
     "environment": {"MALLOC_ARENA_MAX": "1"},
     "state": {"temperature_c": 41.0, "memory_used_bytes": {"missing": "not read"}},
 }
-NO_PAGES = {"/assets/{rest:path}", "/studies/{study_id}/changes"}
-PARTS_OF_PAGES = {"/now", "/devices/now", "/start/plan", "/studies/{study_id}/live"}
+NO_PAGES = {
+    "/assets/{rest:path}",
+    "/studies/{study_id}/changes",
+    "/finetunings/{finetuning_id}/changes",
+}
+PARTS_OF_PAGES = {
+    "/now",
+    "/devices/now",
+    "/start/plan",
+    "/studies/{study_id}/live",
+    "/finetunings/{finetuning_id}/live",
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +78,11 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
         running_id = half_done(database)
         waiting_id = jobs.submit(database, StudyRequest(workload="transformer")).id
         check_id = surroundings(database)
+        tuned = trained(database)
+        evaluate(database, finetuning(database, output="/runs/b"), 2.0)
+        runs = "&".join(f"run={run.id}" for run in finetunings.page(database, limit=2))
         with running(offline(database)) as url:
+            compared = f"{url}/finetunings/compare?{runs}"
             study_id = made.study["id"]
             yield {
                 "/": f"{url}/",
@@ -84,6 +102,9 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
                 "/measurements/{measurement_id}": f"{url}/measurements/1",
                 "/devices": f"{url}/devices",
                 "/devices/{key}": f"{url}/devices/{KEY}",
+                "/finetunings": f"{url}/finetunings",
+                "/finetunings/{finetuning_id}": f"{url}/finetunings/{tuned.id}",
+                "/finetunings/compare": compared,
                 "report": (folder / "report.html").as_uri(),
             }
 

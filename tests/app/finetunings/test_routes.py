@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -30,6 +31,13 @@ def games(better_by: float) -> list[EvaluationRow]:
 def evaluate(database, run, better_by: float, **kind) -> None:
     rows = games(better_by)
     service.add_rows(database, run.id, "snake", rows, summary("snake", [SCORE], rows), **kind)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    """The first comparison imports scipy, which may take longer than a client waits."""
+    import_module("finetuning.comparison.compare")
+    import_module("scipy.stats")
 
 
 @pytest.fixture

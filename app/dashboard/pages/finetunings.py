@@ -1,0 +1,136 @@
+"""``/finetunings``: every fine-tuning, one of them while it trains, and several compared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.dashboard.charts.differences import difference_figures
+from app.dashboard.charts.fine_tuning import training_figures
+from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
+from app.dashboard.page import Filter, page
+from app.dashboard.views.fine_tuning import evaluations_of
+from app.errors import Conflict, NotFound, NotInstalled
+from app.finetunings import service as finetunings
+from app.finetunings.comparison import Comparisons
+from app.finetunings.routes import FineTuningId
+from app.finetunings.state import FineTuningState
+from app.http.fields import LARGEST, Id
+from app.http.resource import pages
+from app.http.runtime import Service, ServiceDep
+
+MOST_OFTEN_S = 1.0
+"""A page is notified of changes at most this often."""
+RETRY_MS = 2000
+MOST_COMPARED = 8
+OFFERED = 50
+"""Newest evaluated fine-tunings that the comparison offers."""
+STRATEGIES = ("full", "lora", "qlora")
+
+router = pages()
+
+
+@router.get("/finetunings")
+def listing(
+    request: Request,
+    service: ServiceDep,
+    state: Filter = "",
+    strategy: Filter = "",
+    preset: Filter = "",
+    model: Filter = "",
+    device: Filter = "",
+    before: Annotated[Id | None, Query()] = None,
+) -> Response:
+    wanted = given(state=state, strategy=strategy, preset=preset, model=model, device=device)
+    found = finetunings.page(service.database, **wanted, before=before, limit=PER_PAGE + 1)
+    context = {
+        "listing": Listing.of("/finetunings", found, wanted, before),
+        "filters": [
+            FilterField("state", "State", state, options(list(FineTuningState))),
+            FilterField("strategy", "Strategy", strategy, options(STRATEGIES)),
+            FilterField("preset", "Preset", preset),
+            FilterField("model", "Model", model),
+            FilterField("device", "Device", device),
+        ],
+    }
+    return page(request, "finetunings.html", context)
+
+
+@router.get("/finetunings/compare")
+def compare(
+    request: Request,
+    service: ServiceDep,
+    run: Annotated[list[Id] | None, Query(max_length=MOST_COMPARED)] = None,
+    baseline: Filter = "",
+) -> Response:
+    chosen = list(dict.fromkeys(run or []))
+    comparison, problem = None, ""
+    try:
+        if chosen:
+            comparison = service.part(Comparisons, Comparisons).compare(
+                service.database, chosen, baseline or None
+            )
+    except (Conflict, NotFound, NotInstalled) as error:
+        problem = str(error)
+    recent = finetunings.page(service.database, limit=OFFERED)
+    context = {
+        "offered": [each for each in recent if each.evaluations],
+        "chosen": chosen,
+        "baseline": baseline,
+        "comparison": comparison,
+        "problem": problem,
+        "figures": difference_figures(comparison) if comparison else [],
+    }
+    return page(request, "finetunings_compare.html", context)
+
+
+@router.get("/finetunings/{finetuning_id}")
+def finetuning(request: Request, service: ServiceDep, finetuning_id: FineTuningId) -> Response:
+    return page(request, "finetuning.html", _context(service, finetuning_id))
+
+
+@router.get("/finetunings/{finetuning_id}/live")
+def live(request: Request, service: ServiceDep, finetuning_id: FineTuningId) -> Response:
+    """The part of the page that is refreshed."""
+    return page(request, "_finetuning.html", _context(service, finetuning_id))
+
+
+@router.get("/finetunings/{finetuning_id}/changes", response_class=EventSourceResponse)
+async def changes(
+    service: ServiceDep,
+    finetuning_id: FineTuningId,
+    after: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+    last_event_id: Annotated[int, Header(ge=0, le=LARGEST, alias="Last-Event-ID")] = 0,
+) -> AsyncIterator[ServerSentEvent]:
+    """Events that say that something changed; the page then fetches what it shows."""
+    seen = max(after, last_event_id)
+    while True:
+        found = await run_in_threadpool(finetunings.get, service.database, finetuning_id)
+        is_over = FineTuningState(found.state).is_terminal
+        if found.changes > seen or is_over:
+            seen = found.changes
+            kind = "over" if is_over else "changed"
+            yield ServerSentEvent(data=seen, event=kind, id=str(seen), retry=RETRY_MS)
+            if is_over:
+                return
+        await asyncio.sleep(max(MOST_OFTEN_S, service.settings.service.event_poll_s))
+
+
+def _context(service: Service, finetuning_id: str) -> dict[str, Any]:
+    found = finetunings.get(service.database, finetuning_id)
+    events = finetunings.events(service.database, finetuning_id)
+    return {
+        "run": found,
+        "is_active": not FineTuningState(found.state).is_terminal,
+        "last": events[-1] if events else None,
+        "figures": training_figures(found, events),
+        "evaluations": evaluations_of(found),
+        "batches": (found.fit or {}).get("batches") or {},
+    }
