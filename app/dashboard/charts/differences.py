@@ -14,7 +14,7 @@ def difference_figures(comparison: Comparison) -> list[Figure]:
     for test in comparison.tests:
         if test.difference is not None and test.low is not None and test.high is not None:
             groups.setdefault((test.task, test.metric), []).append(test)
-    share = f"{comparison.confidence:.0%}"
+    share = f"{100 * comparison.confidence:.0f} %"
     return [_figure(task, metric, tests, share) for (task, metric), tests in groups.items()]
 
 
