@@ -15,8 +15,10 @@ from finetuning.settings.presets import PRESETS, preset
 FAMILIES = ("llama", "gpt2")
 EFFECTIVE_BATCH = 8
 """Rows per optimizer step in every case, so that a case takes minutes on two cores."""
-STEP_BUDGET_MIB = 384
+STEP_BUDGET_MIB = 1024
 FIT_BUDGETS_MIB = (512, 1024, 2048, 4096)
+PLAIN_BUDGET_MIB = 1024
+"""The budget in which a plain model's loss is searched too."""
 ROWS = 400
 WORDS = ("up", "down", "left", "right", "head", "apple", "body", "wall", "move", "safe", "path")
 

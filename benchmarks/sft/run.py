@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.record import RESULTS, write
-from benchmarks.sft.cases import Case, fit_cases, step_cases
+from benchmarks.sft.cases import PLAIN_BUDGET_MIB, Case, fit_cases, step_cases
 from benchmarks.sft.measure import Bench
 from benchmarks.sft.records import Training, WorkFile
 from benchmarks.sft.report import document
@@ -65,6 +65,8 @@ def cases_of(part: str) -> list[Case]:
     """The cases of a part, in the order in which they are measured."""
     if part == "fit":
         return fit_cases()
+    if part == "plain":
+        return [case for case in fit_cases() if case.budget_mib == PLAIN_BUDGET_MIB]
     return step_cases("equal" if part == "equal" else "mixed")
 
 

@@ -109,7 +109,7 @@ def test_the_report_names_each_case_and_what_a_plain_loss_finds(work: WorkFile) 
     work.add(Plain(CASE.identity, 2, "", 900))
     data, markdown = document(work)
     assert data["step"]["rows"][0]["plain_micro_batch"] == 2
-    assert f"| {CASE.preset} | {CASE.family} | 384 | 4 × 2 |" in markdown
+    assert f"| {CASE.preset} | {CASE.family} | 1024 | 4 × 2 |" in markdown
 
 
 def test_a_plain_loss_is_the_same_number_from_the_whole_batchs_logits(tmp_path: Path) -> None:
