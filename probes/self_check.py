@@ -69,7 +69,7 @@ def recovers_from_oom(prober: Prober, device: str) -> str:
 
 def sees_a_leak(prober: Prober, device: str) -> str:
     """A run that keeps a little more memory with every step is not called stable."""
-    leak_mib = 4 if device == "cpu" else 64
+    leak_mib = 1 if device == "cpu" else 16
     m = run(prober, device, 8, QUICK_CONFIRM, leak_mib)
     if m.verdict is not Verdict.LEAK or m.growth is None:
         raise MeasurementError(f"{leak_mib} MiB per step gave {m.verdict}: {m.reason}")

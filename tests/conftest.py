@@ -25,6 +25,13 @@ GROUPS = {
         "app/runs/test_run.py",
         "compatibility",
     ),
+    "finetuning": (
+        "finetuning/evaluation",
+        "finetuning/models",
+        "finetuning/tasks",
+        "finetuning/test_",
+        "finetuning/training",
+    ),
     "journeys": (
         "app/checks/test_probing.py",
         "app/dashboard/test_browser.py",
@@ -36,18 +43,17 @@ GROUPS = {
         "benchmarks",
         "probes/adapters",
         "probes/black_box/test_command_probe.py",
+        "probes/black_box/test_first_evaluation.py",
+        "probes/black_box/test_leaks_under_load.py",
         "probes/devices/test_cpu.py",
         "probes/levers/test_in_a_worker.py",
         "probes/test_max_batch_real.py",
         "probes/test_prober.py",
         "probes/test_verdicts.py",
-        "finetuning/models",
-        "finetuning/test_run.py",
-        "finetuning/training",
         "probes/workloads",
     ),
 }
-"""Tests that train for real. Those of a group run one after the other: no more than three
+"""Tests that train for real. Those of a group run one after the other: no more than four
 trainings at once, with one thread each, whatever else runs beside them."""
 
 

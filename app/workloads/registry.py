@@ -35,6 +35,7 @@ REQUEST_OPTIONS = {
         "dora",
         "seed",
     ),
+    "sft": ("search",),
     "transformer": ("vocabulary", "length", "heads", "seed"),
     "visnet": ("max_atoms", "cutoff", "seed"),
 }

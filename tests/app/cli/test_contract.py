@@ -39,7 +39,7 @@ def test_every_command_of_the_contract_explains_itself(tonnage: Run, command: st
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["tunes"], "Did you mean 'tune'?"),
+        (["tunes"], "Did you mean 'tune'"),
         (["probe", "transformer"], "batch-size"),
         (["probe", "transformer", "--batch-size", "0"], "greater than or equal to 1"),
         (["probe", "visnett", "--batch-size", "1"], "Did you mean 'visnet'?"),

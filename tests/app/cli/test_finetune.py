@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -103,12 +105,30 @@ def test_presets_are_listed_with_what_they_set(finetune: Finetune) -> None:
     assert "production_lora" in finetune("presets")[1]
 
 
-class TestARun:
-    """The tests of this class build on one another, as the commands do."""
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> tuple[int, str]:
+    """Status and stdout of a run that trained; its folder is ``out``."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = run(["finetune", *asked("out"), "--json"])
+    return status, out.getvalue()
 
-    def test_it_trains_and_prints_one_document(self, finetune: Finetune, folder: Path) -> None:
-        status, out, err = finetune(*asked("out"), "--json")
-        assert status == 0, err
+
+@pytest.fixture(scope="module")
+def evaluated(trained: tuple[int, str]) -> tuple[int, str]:
+    """Status and stdout of its evaluation."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        wanted = ["evaluate", "out", "--baseline", "base", "--limit", "6", "--json"]
+        status = run(["finetune", *wanted])
+    return status, out.getvalue()
+
+
+@pytest.mark.usefixtures("trained")
+class TestARun:
+    def test_it_trains_and_prints_one_document(
+        self, trained: tuple[int, str], folder: Path
+    ) -> None:
+        status, out = trained
+        assert status == 0
         found = json.loads(out)
         assert found["state"] == "done"
         assert found["peak_bytes"] > 0 and found["predicted_peak_bytes"] > 0
@@ -134,15 +154,14 @@ class TestARun:
         assert row.predicted_peak_bytes and row.peak_bytes
         assert len(service.events(database, row.id)) > 0
 
-    def test_it_is_evaluated_beside_its_base_model(self, finetune: Finetune) -> None:
-        status, out, err = finetune(
-            "evaluate", "out", "--baseline", "base", "--limit", "6", "--json"
-        )
-        assert status == 0, err
+    def test_it_is_evaluated_beside_its_base_model(self, evaluated: tuple[int, str]) -> None:
+        status, out = evaluated
+        assert status == 0
         found = json.loads(out)
         assert {"run", "baseline"} <= set(found)
         assert "perplexity" in json.dumps(found["run"]["language"])
 
+    @pytest.mark.usefixtures("evaluated")
     def test_two_copies_compare_as_equal_with_a_report(
         self, finetune: Finetune, folder: Path
     ) -> None:

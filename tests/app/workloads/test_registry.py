@@ -93,7 +93,7 @@ class TestRefusing:
         ],
     )
     def test_a_path_or_module_is_refused_with_the_reason(self, configured, name):
-        with pytest.raises(NotRegistered, match="never a path or a module"):
+        with pytest.raises(NotRegistered, match="never a path or module"):
             registry.find(configured(), name)
 
     def test_a_module_that_looks_like_a_name_is_not_imported(self, configured):
