@@ -144,11 +144,11 @@ class TestARun:
         assert status == 2
         assert "resume" in err
 
-    def test_it_is_stored_with_its_grade(self, finetune: Finetune) -> None:
+    def test_it_is_stored_with_its_grade(self, folder: Path) -> None:
         from app.cli.context import open_database, open_settings
         from app.finetunings import service
 
-        database = open_database(open_settings(), None)
+        database = open_database(open_settings(), f"sqlite:///{folder}/data/tonnage.db")
         (row,) = [r for r in service.page(database, limit=10) if r.output.endswith("/out")]
         assert row.state == "done"
         assert row.predicted_peak_bytes and row.peak_bytes
