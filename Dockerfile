@@ -12,6 +12,7 @@ RUN python -m venv /opt/tonnage
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY probes ./probes
 COPY optimizer ./optimizer
+COPY finetuning ./finetuning
 COPY app ./app
 COPY migrations ./migrations
 RUN /opt/tonnage/bin/pip install --no-cache-dir --constraint requirements.lock ".[postgres]"
