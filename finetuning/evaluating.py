@@ -16,6 +16,7 @@ from finetuning.evaluation.folder import EvaluationFolder
 from finetuning.evaluation.language import NAME as LANGUAGE
 from finetuning.evaluation.language import LanguageTask, read_held_out
 from finetuning.evaluation.weights import digest
+from finetuning.run_folder import BASELINE
 from finetuning.tasks.registry import load_task
 from finetuning.tasks.task import Task
 from probes.errors import InputError
@@ -23,8 +24,6 @@ from probes.worker.channel import Channel
 
 if TYPE_CHECKING:
     from finetuning.evaluation.generation import TrainedModel
-
-BASELINE_FOLDER = "baseline"
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def evaluate(
     made = _tasks(folder, tasks, options or {})
     models: list[tuple[str, Path, str | None]] = [("run", folder, None)]
     if baseline is not None:
-        models.append((BASELINE_FOLDER, folder / BASELINE_FOLDER, baseline))
-    summaries: dict[str, dict[str, Any]] = {"run": {}, BASELINE_FOLDER: {}}
+        models.append((BASELINE, folder / BASELINE, baseline))
+    summaries: dict[str, dict[str, Any]] = {"run": {}, BASELINE: {}}
     for name, place, other in models:
         model = (load or _load)(folder, other, device)
         if batch_size is not None:
@@ -103,7 +102,7 @@ def evaluate(
                 on_progress,
             )
         del model  # before the next one is loaded
-    return Evaluated(summaries["run"], summaries[BASELINE_FOLDER])
+    return Evaluated(summaries["run"], summaries[BASELINE])
 
 
 def evaluate_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:

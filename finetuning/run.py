@@ -43,6 +43,8 @@ class Outcome:
     reason: str = ""
     facts: Mapping[str, Any] | None = None
     """What the training job reported; see ``finetuning.training.job.train``."""
+    as_asked: bool = False
+    """Whether everything that was asked for is done: training, or the part named by ``until``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,18 +107,17 @@ class FineTuning:
         self._begin()
         state = self.folder.read_state()
         if state.get("state") == RunState.DONE.value and self.folder.model.is_dir():
-            return Outcome(RunState.DONE, self.folder.path, "It was done before.", state)
+            return Outcome(RunState.DONE, self.folder.path, "It was done before.", state, True)
         self.folder.stop.unlink(missing_ok=True)
         try:
             rows = self.prepare()
             if self.until == "prepared":
-                return self._end(RunState.STOPPED, "The data is prepared; resume goes on.")
+                return self._paused("The data is prepared.")
             fitted = self.fit(rows)
             if fitted.batches is None:
                 return self._end(RunState.FAILED, " ".join(fitted.sentences))
             if self.until == "fitted":
-                words = " ".join([*fitted.sentences, "Resume trains."])
-                return self._end(RunState.STOPPED, words, fitted.to_dict())
+                return self._paused(" ".join(fitted.sentences), fitted.to_dict())
             return self.train(fitted)
         except KeyboardInterrupt:
             self._end(RunState.STOPPED, "It was interrupted; resume continues it.")
@@ -124,6 +125,15 @@ class FineTuning:
         except (InputError, MeasurementError) as error:
             self._end(RunState.FAILED, str(error))
             raise
+
+    def check_folder(self) -> None:
+        """Raise ``InputError`` where the folder holds a run with other settings."""
+        folder = self.folder
+        if folder.settings.is_file() and read_settings(folder.settings) != self.settings:
+            raise InputError(
+                f"{folder.path} holds a run with other settings. Choose another --output, or "
+                f"continue that run: tonnage finetune resume {folder.path}"
+            )
 
     # -- the parts -------------------------------------------------------------------------
 
@@ -140,9 +150,10 @@ class FineTuning:
         return int(summary["rows"]["train"])
 
     def fit(self, rows: int) -> Fit:
-        """Fit to the device unless that was done for the same settings and limit."""
+        """Fit to the device unless the same settings were fitted to the same limit before. What did
+        not fit is tried again: other programs may have held the memory."""
         kept = read_json(self.folder.fit)
-        if kept is not None and kept.get("asked") == self._asked():
+        if kept is not None and kept["fits"] and kept.get("asked") == self._asked():
             return Fit.from_dict(kept)
         self._enter(RunState.FITTING)
         opened = self.open_measurer or FineTuning._local_measurer
@@ -179,7 +190,7 @@ class FineTuning:
         if facts["stopped"]:
             words = f"Stopped after step {facts['step']}; resume continues it."
             return self._end(RunState.STOPPED, words, facts)
-        return self._end(RunState.DONE, "", facts)
+        return replace(self._end(RunState.DONE, "", facts), as_asked=True)
 
     def evaluate(
         self,
@@ -227,16 +238,16 @@ class FineTuning:
 
     def _begin(self) -> None:
         """Write down what is to be done, or check that the folder is of the same run."""
+        self.check_folder()
         folder = self.folder
-        folder.path.mkdir(parents=True, exist_ok=True)
-        if folder.settings.is_file():
-            if read_settings(folder.settings) != self.settings:
-                raise InputError(
-                    f"{folder.path} holds a run with other settings. Choose another --output, or "
-                    f"continue that run: tonnage finetune resume {folder.path}"
-                )
-        else:
-            write_settings(self.settings, folder.settings)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if not folder.settings.is_file():
+                write_settings(self.settings, folder.settings)
+        except OSError as error:
+            raise InputError(
+                f"{folder.path} cannot be written: {error.strerror}. Choose another --output."
+            ) from error
         write_json(
             folder.sources,
             {
@@ -271,6 +282,10 @@ class FineTuning:
         self.folder.write_state(state, since=time.time(), reason=reason, **(facts or {}))
         self._tell({"phase": state.value, "reason": reason})
         return Outcome(state, self.folder.path, reason, facts)
+
+    def _paused(self, reason: str, facts: Mapping[str, Any] | None = None) -> Outcome:
+        words = f"{reason} Continue with: tonnage finetune resume {self.folder.path}"
+        return replace(self._end(RunState.STOPPED, words, facts), as_asked=True)
 
     def _tell(self, event: Event) -> None:
         self.on_event(event)

@@ -11,6 +11,9 @@ from typing import Any
 
 from probes.errors import InputError
 
+BASELINE = "baseline"
+"""Folder in a run's folder: the evaluation of the model that is compared with the run's."""
+
 
 class RunState(str, Enum):
     """How far a run has come."""
@@ -78,6 +81,11 @@ class RunFolder:
     @property
     def evaluation(self) -> Path:
         return self.path / "evaluation"
+
+    @property
+    def baseline(self) -> RunFolder:
+        """Where the model that is evaluated beside this run keeps its evaluation."""
+        return RunFolder(self.path / BASELINE)
 
     def check_exists(self) -> None:
         """Raise ``InputError`` unless this is the folder of a run."""

@@ -16,10 +16,11 @@ from finetuning.comparison import statistics
 from finetuning.comparison.contrast import contrast, flat
 from finetuning.comparison.pairing import PairedSums, by_item, left_out, pair, sums_of
 from finetuning.comparison.result import ComparedRun, Comparison, ModelFigure
-from finetuning.comparison.runs import BASELINE, EvaluatedRun, EvaluatedTask, read_runs
+from finetuning.comparison.runs import EvaluatedRun, EvaluatedTask, read_runs
 from finetuning.comparison.testing import Method, Question, answers
 from finetuning.evaluation.metrics import Metric
 from finetuning.evaluation.rows import EvaluationRow
+from finetuning.run_folder import BASELINE
 from probes.errors import InputError
 from probes.space import unknown_name
 

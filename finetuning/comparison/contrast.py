@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from finetuning.comparison.result import Contrast, ContrastKind, SettingDifference
-from finetuning.comparison.runs import BASELINE, EvaluatedRun
+from finetuning.comparison.runs import EvaluatedRun
+from finetuning.run_folder import BASELINE
 
 LABELS = ("preset",)
 """Names only: they train nothing."""

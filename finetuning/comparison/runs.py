@@ -14,11 +14,9 @@ from typing import Any
 
 from finetuning.evaluation.metrics import Direction, Metric
 from finetuning.evaluation.rows import EvaluationRow, read_rows
+from finetuning.run_folder import RunFolder
 from probes.errors import InputError
 
-SETTINGS = "finetuning.yaml"
-BASELINE = "baseline"
-"""Folder inside a run's: the model that was evaluated beside it."""
 EVALUATE = "Evaluate it first: tonnage finetune evaluate"
 
 
@@ -116,7 +114,7 @@ def metric_of(file: Path | str, plain: Any) -> Metric:
 
 
 def _settings(folder: Path) -> Mapping[str, Any] | None:
-    file = folder / SETTINGS
+    file = RunFolder(folder).settings
     if not file.is_file():
         return None
     import yaml

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ from typing import Any
 import pytest
 
 from finetuning import FineTuning, presets
-from finetuning.run_folder import RunFolder, RunState
+from finetuning.fit import Attempt, Fit
+from finetuning.run_folder import RunFolder, RunState, write_json
+from finetuning.training.arguments import Batches
 from finetuning.training.export import Form
 from probes.errors import InputError
 from tests.finetuning.conftest import write_rows
+from tests.finetuning.test_fit import ScriptedMeasurer
 
 MIB = 2**20
 
@@ -204,3 +209,23 @@ def test_a_budget_that_is_too_small_says_what_it_lacks(
     assert outcome.state is RunState.FAILED
     assert "do not fit" in outcome.reason
     assert json.loads(run.folder.state.read_text())["state"] == "failed"
+
+
+def test_what_did_not_fit_before_is_tried_again(
+    models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    run = FineTuning(
+        settings=settings_of(models), data={"numbers": str(source)}, output=tmp_path, device="cpu"
+    )
+    refused = Fit(run.settings, None, attempts=(Attempt((), None, "The memory was in use."),))
+    write_json(run.folder.fit, {**refused.to_dict(), "asked": run._asked()})
+    fitted = replace(run, open_measurer=_roomy).fit(40)
+    assert fitted.batches == Batches(4, 2)
+    assert (
+        replace(run, open_measurer=None).fit(40) == fitted
+    )  # and what fitted is not measured twice
+
+
+@contextlib.contextmanager
+def _roomy(run: FineTuning, rows: int) -> Iterator[ScriptedMeasurer]:
+    yield ScriptedMeasurer(limit_mib=10_000)

@@ -277,10 +277,11 @@ def document(outcome: Outcome) -> dict[str, Any]:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 done, 1 does not fit or ran out of memory, 3 failed otherwise, 130 stopped."""
+    """0 if what was asked for is done, 1 if it does not fit or ran out of memory, 3 if it failed
+    otherwise, 130 if it was stopped."""
     from finetuning.run_folder import RunState
 
-    if outcome.state is RunState.DONE:
+    if outcome.as_asked:
         return 0
     if outcome.state is RunState.STOPPED:
         return 130

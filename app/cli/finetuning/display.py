@@ -85,6 +85,8 @@ def training_text(event: Mapping[str, Any]) -> str:
 def outcome_lines(outcome: Outcome) -> list[str]:
     """What a run ended in, for a person."""
     facts = outcome.facts or {}
+    if outcome.as_asked and outcome.state is RunState.STOPPED:
+        return [outcome.reason]
     if outcome.state is not RunState.DONE:
         return [f"{outcome.state.value.capitalize()}: {outcome.reason}"]
     if "step" not in facts:

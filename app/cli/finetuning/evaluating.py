@@ -36,9 +36,11 @@ def evaluate_run(
         )
     row = service.of_folder(store, str(run.folder.path.resolve()), run.settings.to_plain())
     if row is not None:
-        for task, summary in found["run"].items():
-            file = run.folder.evaluation / task / "rows.jsonl"
-            service.add_rows(store, row.id, task, read_rows(file), summary)
+        folders = {"run": run.folder.evaluation, "baseline": run.folder.baseline.evaluation}
+        for of, folder in folders.items():
+            for task, summary in found[of].items():
+                rows = read_rows(folder / task / "rows.jsonl")
+                service.add_rows(store, row.id, task, rows, summary, baseline=of == "baseline")
     return found
 
 

@@ -29,6 +29,7 @@ def execute(
     from app.finetunings.recorder import Recorder
     from finetuning.run_folder import read_json
 
+    run.check_folder()  # a run that is refused is not stored
     register_target(database, target)
     with FineTuningDisplay() as display:
         row = service.begin(

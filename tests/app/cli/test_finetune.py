@@ -184,6 +184,16 @@ class TestARun:
         assert "exists" in err
 
 
+def test_stopping_after_a_part_that_was_asked_for_is_no_interruption(
+    finetune: Finetune, folder: Path
+) -> None:
+    status, out, _ = finetune(*asked("prepared"), "--prepare-only")
+    assert status == 0
+    assert "finetune resume" in out
+    assert (folder / "prepared" / "data" / "train.jsonl").is_file()
+    assert not (folder / "prepared" / "model").exists()
+
+
 def test_settings_that_cannot_fit_are_status_1(finetune: Finetune) -> None:
     status, out, _ = finetune(*asked("small"), "--memory-budget", "1MiB", "--keep-settings")
     assert status == 1
