@@ -38,7 +38,7 @@ def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     return {
         "rows": {name: file.rows for name, file in summary.splits.items()},
         "sources": [
-            {"name": one.name, "kind": one.kind, "read": one.read, "kept": one.kept}
+            {"name": one.name, "kind": one.kind, "read": one.read, "rows": dict(one.rows)}
             for one in summary.sources
         ],
         "notes": list(summary.notes),

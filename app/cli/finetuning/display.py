@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.cli.progress import ProgressDisplay
+from app.finetunings.values import error_of
 from finetuning.run import Outcome
 from finetuning.run_folder import RunState
 from probes.formatting import duration_text, size_text
@@ -94,18 +95,14 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     lines = [f"Trained {facts['step']} steps. The model is in {outcome.folder / 'model'}."]
     if facts.get("eval_loss") is not None:
         lines.append(f"Best eval_loss: {facts['eval_loss']:.4g}")
-    predicted, measured = facts.get("predicted_peak_bytes"), facts.get("peak_bytes")
-    if predicted and measured:
-        error = (measured - predicted) / predicted
-        lines.append(
-            f"Peak memory: {size_text(measured)}, predicted {size_text(predicted)} ({error:+.1%})."
+    lines += [
+        f"{what}: {text(measured)}, predicted {text(predicted)} ({error:+.1%})."
+        for what, name, text in (
+            ("Peak memory", "peak_bytes", size_text),
+            ("Step time", "step_s", duration_text),
         )
-    predicted_s, measured_s = facts.get("predicted_step_s"), facts.get("step_s")
-    if predicted_s and measured_s:
-        error = (measured_s - predicted_s) / predicted_s
-        lines.append(
-            f"Step time: {duration_text(measured_s)}, predicted {duration_text(predicted_s)} "
-            f"({error:+.1%})."
-        )
+        if (measured := facts.get(name)) and (predicted := facts.get(f"predicted_{name}"))
+        if (error := error_of(predicted, measured)) is not None
+    ]
     lines.append(f"Evaluate it: tonnage finetune evaluate {outcome.folder}")
     return lines
