@@ -50,7 +50,12 @@ ALL_WEIGHTS: dict[str, Any] = {
     "data.test_share": 0.1,
 }
 MIXED = {**ALL_WEIGHTS, "training.max_steps": 1600}
-FULL = {**ALL_WEIGHTS, "training.max_steps": 400, "training.learning_rate": 1e-3}
+FULL = {
+    **ALL_WEIGHTS,
+    "training.max_steps": 400,
+    "training.learning_rate": 1e-3,
+    "data.test_share": 0.2,  # a test over games needs more than a handful of them
+}
 LORA = {**FULL, "training.learning_rate": 3e-3, "lora.r": 8, "lora.alpha": 16}
 
 
