@@ -32,10 +32,17 @@ from probes.timing import is_precise, is_steady, summarise
 
 SPILL_TOLERANCE_BYTES = 4 * 2**20
 SHORTEST_TREND = 3
+SHORTEST_LEAK = 24
+"""Measured steps from which a growth that ended in an out-of-memory error is called a leak."""
 DOUBT_BUDGETS = 10
 """A run that must show whether memory grows may measure for this many times the plan's budget."""
 LATEST_STEP = 10_000_000
 """A growth that ends a run after this step only is not worth a remark."""
+
+LEAK_HINT = (
+    "Something keeps tensors alive between steps: look for `total_loss += loss` (use loss.item()), "
+    "lists of outputs, or caches on the model."
+)
 
 Judgement = tuple[Verdict, str, str]
 """Verdict, reason, hint."""
@@ -248,6 +255,29 @@ class RunEvidence:
     def _stable(self, cap: MemoryCap) -> Judgement:
         return Verdict.STABLE, f"{self.attempted} steps within {size_text(cap.cap_bytes)}.", ""
 
+    def leaked(
+        self, cap: MemoryCap, peak_bytes: int, requested_bytes: int | None
+    ) -> Judgement | None:
+        """The verdict of a run that ran out of memory because memory grew from step to step.
+
+        ``None`` unless the growth is clear, kept its pace to the end, and was at least as large
+        as the allocation that failed: without it there would have been room.
+        """
+        if self.measured < SHORTEST_LEAK:
+            return None
+        growth = self.lasting_growth(cap.cap_bytes, peak_bytes, is_over=False)
+        if growth is None or not is_leak(growth):
+            return None
+        grown_bytes = growth.bytes_per_step * self.measured
+        if grown_bytes < (requested_bytes or 0):
+            return None
+        return (
+            Verdict.LEAK,
+            f"Memory held between steps grew by {size_text(growth.bytes_per_step)} per step until "
+            f"training ran out of memory at step {self.attempted}.",
+            LEAK_HINT,
+        )
+
     def _rising(self, cap: MemoryCap, peak_bytes: int) -> Judgement | None:
         """What will fail later although it ran: a leak, or a peak that creeps up."""
         growth = self.lasting_growth(cap.cap_bytes, peak_bytes)
@@ -257,8 +287,7 @@ class RunEvidence:
                 f"Memory held between steps starts at {size_text(self.static_bytes or 0)} and "
                 f"grows by {size_text(growth.bytes_per_step)} per step: training would run out of "
                 f"memory near step {growth.dies_at_step}.",
-                "Something keeps tensors alive between steps: look for `total_loss += loss` (use "
-                "loss.item()), lists of outputs, or caches on the model.",
+                LEAK_HINT,
             )
         earlier = self.peak_at_half()
         rise = max(peak_bytes - earlier, self.slowing_rise())

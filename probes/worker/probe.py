@@ -64,7 +64,11 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
         # Outside ``except``: the exception and the tensors its frames held are gone by now.
         run.training = None
         gc.collect()
-        verdict, reason, hint = failure.verdict, failure.reason + run.in_use(failure), failure.hint
+        verdict, reason, hint = run.leaked(failure) or (
+            failure.verdict,
+            failure.reason + run.in_use(failure),
+            failure.hint,
+        )
         sys.stderr.write(trace_text)
     measurement = run.measurement(verdict, reason, hint)
     if failure is not None:
@@ -124,6 +128,15 @@ class _Run:
         if self.backend is None or self.cap is None:
             return False
         return self.backend.peak_bytes() >= NEAR_CAP * self.cap.cap_bytes
+
+    def leaked(self, failure: Classified) -> Judgement | None:
+        """The verdict where a leak is why memory ran out; else ``None``."""
+        if self.backend is None or self.cap is None or self.phase != "train":
+            return None
+        if failure.verdict is not Verdict.OOM or self.job.plan.purpose is not Purpose.CONFIRM:
+            return None
+        peak_bytes = self.backend.peak_bytes()
+        return self.evidence.leaked(self.cap, peak_bytes, failure.requested_bytes)
 
     def in_use(self, failure: Classified) -> str:
         """How full the device was when an allocation failed, in words."""

@@ -6,6 +6,8 @@ import math
 import random
 from collections.abc import Callable
 
+import pytest
+
 from probes.devices.base import MemoryCap
 from probes.measurement import Purpose, Verdict
 from probes.worker.evidence import RunEvidence
@@ -84,3 +86,33 @@ def test_memory_that_varies_too_much_to_rule_out_a_leak_has_a_note() -> None:
     verdict, _, remarks = run(noisy(0, 100 * MIB), 949 * MIB)
     assert verdict is Verdict.STABLE
     assert len(remarks) == 1 and "not rule out" in remarks[0]
+
+
+def ran_out_of_memory(
+    held: Callable[[int], float], steps: int, requested_bytes: int
+) -> Verdict | None:
+    """The verdict of a run whose allocation failed after this many measured steps."""
+    evidence = RunEvidence(attempted=steps + 1, static_bytes=int(held(0)))
+    evidence.step_s = [0.01] * steps
+    evidence.held_bytes = [int(held(step)) for step in range(steps)]
+    judgement = evidence.leaked(CAP, CAP.cap_bytes - MIB, requested_bytes)
+    return judgement and judgement[0]
+
+
+def test_running_out_of_memory_after_a_steady_growth_is_a_leak() -> None:
+    assert ran_out_of_memory(lambda step: MIB * step, 60, 8 * MIB) is Verdict.LEAK
+
+
+@pytest.mark.parametrize(
+    ("held", "steps", "requested_bytes"),
+    [
+        pytest.param(lambda step: 50 * MIB, 60, MIB, id="memory stood still"),
+        pytest.param(lambda step: MIB * step, 10, MIB, id="too few steps to tell"),
+        pytest.param(lambda step: MIB * step, 60, 90 * MIB, id="too large without the growth"),
+        pytest.param(creep, 60, MIB, id="the growth levels off"),
+    ],
+)
+def test_running_out_of_memory_for_another_reason_is_no_leak(
+    held: Callable[[int], float], steps: int, requested_bytes: int
+) -> None:
+    assert ran_out_of_memory(held, steps, requested_bytes) is None

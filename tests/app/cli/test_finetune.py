@@ -151,7 +151,7 @@ class TestARun:
         database = open_database(open_settings(), f"sqlite:///{folder}/data/tonnage.db")
         (row,) = [r for r in service.page(database, limit=10) if r.output.endswith("/out")]
         assert row.state == "done"
-        assert row.predicted_peak_bytes and row.peak_bytes
+        assert row.predicted_peak_bytes and row.measured_peak_bytes
         assert len(service.events(database, row.id)) > 0
 
     def test_it_is_evaluated_beside_its_base_model(self, evaluated: tuple[int, str]) -> None:
