@@ -13,6 +13,7 @@ COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY probes ./probes
 COPY optimizer ./optimizer
 COPY finetuning ./finetuning
+COPY knowledge ./knowledge
 COPY app ./app
 COPY migrations ./migrations
 RUN /opt/tonnage/bin/pip install --no-cache-dir --constraint requirements.lock ".[postgres]"
