@@ -15,6 +15,8 @@ class Quantity(StrEnum):
     """Highest memory in use, in bytes."""
     ACTIVATION_MEMORY = "activation_memory"
     """Peak memory less what is held between steps, in bytes."""
+    HELD_MEMORY = "held_memory"
+    """Held between steps, in bytes: weights, optimizer state, and what else outlives a step."""
     STEP_TIME = "step_time"
     """Of one optimizer step, in seconds."""
     THROUGHPUT = "throughput"
@@ -49,7 +51,8 @@ class Claim:
     text: str
     """The claim in words, as its source makes it."""
     lever: str
-    """Name of a lever, or of a dimension or option of the workload."""
+    """Name of a lever, or of a dimension or option of the workload. Several names joined by ``+``
+    change together; ``before`` and ``after`` then list a value for each, in the same order."""
     before: Any
     after: Any
     quantity: Quantity
@@ -68,6 +71,23 @@ class Claim:
     source: str = ""
     """URL."""
     line: int = 0
+
+    @property
+    def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What is set before and after: names of levers with their values.
+
+        Raises ``ValueError`` where several levers do not have a value each.
+        """
+        names = self.lever.split("+")
+        if len(names) == 1:
+            return {self.lever: self.before}, {self.lever: self.after}
+        before, after = self.before, self.after
+        if not (isinstance(before, (list, tuple)) and isinstance(after, (list, tuple))):
+            raise ValueError(f"{self.full_id}: give from and to as lists, one value per lever.")
+        return (
+            dict(zip(names, before, strict=True)),
+            dict(zip(names, after, strict=True)),
+        )
 
     @property
     def full_id(self) -> str:
