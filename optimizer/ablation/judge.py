@@ -1,0 +1,132 @@
+"""What an interval says about a claim, and that in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from optimizer.ablation.evidence import ClaimVerdict
+from optimizer.ablation.question import Quantity, Question
+
+TOLERANCE = 0.03
+"""A claim that names a single figure, zero included, holds for what is this near to it."""
+
+NAMES = {
+    Quantity.PEAK_MEMORY: "peak memory",
+    Quantity.ACTIVATION_MEMORY: "activation memory",
+    Quantity.HELD_MEMORY: "memory held between steps",
+    Quantity.STEP_TIME: "time per step",
+    Quantity.THROUGHPUT: "throughput",
+    Quantity.MAX_BATCH: "maximum batch",
+    Quantity.LOSS: "loss",
+    Quantity.OUTPUT_ERROR: "difference of the outputs",
+}
+FACTOR = 1.0
+"""From this increase on, a change is said as a factor."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A relative change with its interval; ``high`` is infinite where there is no upper bound."""
+
+    value: float
+    low: float
+    high: float
+
+
+def judge(question: Question, change: Change) -> ClaimVerdict:
+    """*Confirmed* where the whole interval lies within the claim, *refuted* where it lies wholly
+    outside, *undecided* else."""
+    low, high = claimed(question)
+    if low <= change.low and change.high <= high:
+        return ClaimVerdict.CONFIRMED
+    if change.high < low or change.low > high:
+        return ClaimVerdict.REFUTED
+    return ClaimVerdict.UNDECIDED
+
+
+def claimed(question: Question) -> tuple[float, float]:
+    """The bounds that the measurement is held against, the tolerance included."""
+    low = -math.inf if question.low is None else question.low
+    high = math.inf if question.high is None else question.high
+    if low == high:
+        return low - TOLERANCE, high + TOLERANCE
+    return low, high
+
+
+def reason(question: Question, change: Change, verdict: ClaimVerdict) -> str:
+    """Like "Claimed: 50–60 % less activation memory. Here: 41 % (38–44 %) less." """
+    said = f"Claimed: {claim_text(question)}. Here: {change_text(question.quantity, change)}."
+    if verdict is not ClaimVerdict.UNDECIDED:
+        return said
+    low, high = claimed(question)
+    edges = [edge for edge in (low, high) if change.low <= edge <= change.high]
+    at = " and ".join(_signed(question.quantity, edge) for edge in edges)
+    return f"{said} The interval reaches across the edge of the claim at {at}, so it cannot tell."
+
+
+def claim_text(question: Question) -> str:
+    """The bounds of a claim in words: ``50–60 % less activation memory``."""
+    low, high, quantity = question.low, question.high, question.quantity
+    name = NAMES[quantity]
+    if quantity is Quantity.OUTPUT_ERROR:
+        return f"{name} of {_bounds_text(low, high)}"
+    if low is None and high is None:
+        return f"any {name}"
+    if low is None or high is None:
+        return _one_sided(low, high, name)
+    if low == high == 0:
+        return f"the same {name}"
+    if low >= FACTOR:
+        return f"{1 + low:.3g}–{1 + high:.3g} times the {name}"
+    if low < 0 < high:
+        return f"{name} changed by {low:+.0%} to {high:+.0%}"
+    nearer, farther = sorted((abs(low), abs(high)))
+    span = _percent(nearer) if nearer == farther else f"{100 * nearer:.3g}–{_percent(farther)}"
+    return f"{span} {'less' if low + high < 0 else 'more'} {name}"
+
+
+def change_text(quantity: Quantity, change: Change) -> str:
+    """A measured change in words: ``41 % (38–44 %) less``; ``no difference (-1 to +1 %)``."""
+    value, low, high = change.value, change.low, change.high
+    if quantity is Quantity.OUTPUT_ERROR:
+        return f"{value:.2%} ({low:.2%} to {_upper(high)})"
+    if math.isinf(high):
+        word = "less or more" if low < 0 else "more"
+        return f"at least {abs(low):.0%} {'less' if low < 0 else word}"
+    if low <= 0 <= high:
+        return f"no clear difference ({value:+.1%}, {low:+.1%} to {high:+.1%})"
+    if value >= FACTOR:
+        return f"{1 + value:.3g} times as much ({1 + low:.3g} to {1 + high:.3g})"
+    word = "less" if value < 0 else "more"
+    nearer, farther = sorted((abs(low), abs(high)))
+    return f"{_percent(abs(value))} ({100 * nearer:.3g}–{_percent(farther)}) {word}"
+
+
+def _one_sided(low: float | None, high: float | None, name: str) -> str:
+    if low is not None:
+        if low >= 0:
+            return f"at least {_percent(low)} more {name}" if low else f"no less {name}"
+        return f"at most {_percent(-low)} less {name}"
+    assert high is not None
+    if high <= 0:
+        return f"at least {_percent(-high)} less {name}" if high else f"no more {name}"
+    return f"at most {_percent(high)} more {name}"
+
+
+def _bounds_text(low: float | None, high: float | None) -> str:
+    if low is None:
+        return "any size" if high is None else f"at most {high:.3g}"
+    return f"at least {low:.3g}" if high is None else f"{low:.3g} to {high:.3g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _signed(quantity: Quantity, edge: float) -> str:
+    return f"{edge:.3g}" if quantity is Quantity.OUTPUT_ERROR else f"{100 * edge:+.3g} %"
+
+
+def _upper(high: float) -> str:
+    return "any size" if math.isinf(high) else f"{high:.2%}"
