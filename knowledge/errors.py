@@ -1,0 +1,25 @@
+"""What can go wrong with pages; every message is a sentence for the person who wrote the page."""
+
+from __future__ import annotations
+
+
+class KnowledgeError(Exception):
+    """A page or a request for one that cannot be served; the message says what to do."""
+
+
+class PageError(KnowledgeError):
+    """A text that cannot be read as a page."""
+
+    def __init__(self, message: str, *, line: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class UnknownPageError(KnowledgeError):
+    """No page has this name; ``nearest`` are names that resemble it, the best first."""
+
+    def __init__(self, name: str, nearest: tuple[str, ...] = ()) -> None:
+        hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        super().__init__(f"There is no page named {name!r}.{hint}")
+        self.name = name
+        self.nearest = nearest
