@@ -1,190 +1,156 @@
-"""Folders of pages: what is read, what wins, what is refused."""
+"""The library of pages that comes with the product."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
-from knowledge import library as library_module
-from knowledge.errors import UnknownPageError
-from knowledge.library import load, to_bytes
-from tests.knowledge import pages
+from knowledge.claims import Claim
+from knowledge.environments import requirements
+from knowledge.library import BUILTIN_FOLDER, Library, load
+from knowledge.model import PageType
+from optimizer.ablation.question import BATCH_SIZE, Quantity
+from probes.levers import LEVERS, check_value
+
+PREFIX = "Huggingface_peft_"
+ENVIRONMENTS = (
+    "Core_Environment",
+    "Quantization_Environment",
+    "GPTQ_Environment",
+    "LoftQ_Environment",
+)
+HEURISTICS = (
+    "LoRA_Rank_Selection",
+    "Target_Module_Selection",
+    "Quantized_Merge_Warning",
+    "Gradient_Checkpointing",
+    "DoRA_Overhead",
+)
+IMPLEMENTATIONS = (
+    "LoraConfig_init",
+    "get_peft_model",
+    "PeftModel_from_pretrained",
+    "PeftModel_save_pretrained",
+    "merge_and_unload",
+    "BitsAndBytesConfig_4bit",
+    "prepare_model_for_kbit_training",
+    "Trainer_train",
+)
+WORKFLOWS = ("LoRA_Fine_Tuning", "QLoRA_Training")
+WITHOUT_CLAIM = {"Pytorch_Allocator_Settings"}
+"""Heuristics that state no figure; each says why."""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return pages.write(tmp_path / "wiki")
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return load()
 
 
-def test_all_pages_of_a_folder_are_read(folder: Path) -> None:
-    library = load(folder, builtin=False)
-    assert list(library.pages) == [
-        "Environment:Core_Environment",
-        "Heuristic:Gradient_Checkpointing",
-        "Implementation:Trainer_Train",
-        "Principle:Adapter_Training",
-        "Principle:Data_Formatting",
-        "Workflow:QLoRA_Finetuning",
-    ]
+@pytest.fixture(scope="module")
+def claims(library: Library) -> list[Claim]:
+    return list(library.claims().values())
+
+
+def test_every_file_is_a_page(library: Library) -> None:
+    files = [file for file in BUILTIN_FOLDER.glob("*/*.md") if not file.name.startswith("_")]
+
     assert library.unreadable == ()
-
-
-def test_pages_are_written_back_byte_for_byte(folder: Path) -> None:
-    path = folder / "heuristics" / "With_Carriage_Returns.md"
-    path.write_bytes(b"\xef\xbb\xbf" + pages.HEURISTIC.replace("\n", "\r\n").encode())
-    for page in load(folder, builtin=False).pages.values():
-        assert page.path is not None
-        assert to_bytes(page) == page.path.read_bytes()
-    page = load(folder, builtin=False).find("With_Carriage_Returns")
-    assert page.overview.startswith("Recomputing") and len(page.claims) == 1
-
-
-def test_an_earlier_folder_wins_and_the_other_page_is_kept_as_shadowed(
-    folder: Path, tmp_path: Path
-) -> None:
-    other = pages.write(
-        tmp_path / "other", {"heuristics/Gradient_Checkpointing.md": "== Overview ==\nOurs.\n"}
-    )
-    library = load(other, folder, builtin=False)
-    assert library.find("Gradient_Checkpointing").overview == "Ours."
-    assert [page.path for page in library.shadowed] == [
-        folder / "heuristics" / "Gradient_Checkpointing.md"
-    ]
-
-
-def test_a_users_page_wins_over_the_built_in_one(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(library_module, "BUILTIN_FOLDER", folder)
-    mine = pages.write(tmp_path / "mine", {"principles/Data_Formatting.md": "== Overview ==\nA.\n"})
-    library = load(mine)
-    assert len(library.pages) == 6
-    assert not library.is_builtin(library.find("Principle:Data_Formatting"))
-    assert library.is_builtin(library.shadowed[0])
+    assert len(library.pages) == len(files) >= 60
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("kind", "names"),
     [
-        "Heuristic:Gradient_Checkpointing",
-        "Gradient_Checkpointing",
-        "gradient checkpointing",
-        "heuristic:gradient checkpointing",
+        (PageType.ENVIRONMENT, ENVIRONMENTS),
+        (PageType.HEURISTIC, HEURISTICS),
+        (PageType.IMPLEMENTATION, IMPLEMENTATIONS),
+        (PageType.WORKFLOW, WORKFLOWS),
     ],
 )
-def test_pages_are_found_by_full_and_by_bare_name(folder: Path, name: str) -> None:
-    found = load(folder, builtin=False).find(name)
-    assert found.full_name == "Heuristic:Gradient_Checkpointing"
+def test_pages_that_the_peft_library_named_are_there(
+    library: Library, kind: PageType, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        assert f"{kind.namespace}:{PREFIX}{name}" in library.pages
+        assert library.find(f"huggingface_peft_{name}").type is kind
 
 
-def test_a_name_that_is_not_found_names_the_nearest(folder: Path) -> None:
-    with pytest.raises(UnknownPageError) as caught:
-        load(folder, builtin=False).find("Gradient_Checkpoint")
-    assert caught.value.nearest == ("Heuristic:Gradient_Checkpointing",)
+def test_every_page_has_sources_domains_and_a_date_in_the_past(library: Library) -> None:
+    for page in library.pages.values():
+        assert page.sources and page.domains, page.full_name
+        assert page.last_updated is not None and page.last_updated < datetime.now(UTC)
+        assert all(source.url.startswith("https://") for source in page.sources), page.full_name
 
 
-def test_a_bare_name_of_two_pages_is_not_guessed(folder: Path) -> None:
-    pages.write(folder, {"principles/Gradient_Checkpointing.md": pages.PRINCIPLE})
-    with pytest.raises(UnknownPageError) as caught:
-        load(folder, builtin=False).find("Gradient_Checkpointing")
-    assert set(caught.value.nearest) == {
-        "Heuristic:Gradient_Checkpointing",
-        "Principle:Gradient_Checkpointing",
-    }
+def test_every_lever_has_a_heuristic_with_a_claim(claims: list[Claim]) -> None:
+    claimed = {name for claim in claims for name in claim.changes[1]}
 
-
-def test_search_wants_every_word_and_ranks_names_first(folder: Path) -> None:
-    library = load(folder, builtin=False)
-    found = library.search("checkpointing gradient")
-    assert found[0].page.full_name == "Heuristic:Gradient_Checkpointing"
-    assert library.search("checkpointing zebra") == []
-    assert library.search("") == []
-    assert len(library.search("use", limit=2)) == 2
-
-
-def test_claims_are_listed_by_full_id(folder: Path) -> None:
-    claims = load(folder, builtin=False).claims()
-    claim = claims["Heuristic:Gradient_Checkpointing#activation-memory"]
-    assert (claim.before, claim.after, claim.low, claim.high) == (False, True, -0.6, -0.5)
-    assert pages.HEURISTIC.split("\n")[claim.line - 1] == "<!-- tonnage:claim"
-
-
-def _reason(folder: Path, name: str) -> str:
-    reasons = {item.path.name: item.reason for item in load(folder, builtin=False).unreadable}
-    return reasons[name]
-
-
-def test_a_file_of_ten_mebibytes_is_refused_unread(folder: Path) -> None:
-    path = folder / "heuristics" / "Huge.md"
-    with path.open("wb") as file:
-        file.truncate(10 * 2**20)
-    assert "10.0 MiB" in _reason(folder, "Huge.md")
-
-
-def test_a_symbolic_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.md"
-    secret.write_text(pages.HEURISTIC)
-    (folder / "heuristics" / "Link.md").symlink_to(secret)
-    assert str(secret) in _reason(folder, "Link.md")
-
-
-def test_a_symbolic_link_inside_the_folder_is_followed(folder: Path) -> None:
-    (folder / "heuristics" / "Same.md").symlink_to(folder / "heuristics/Gradient_Checkpointing.md")
-    assert load(folder, builtin=False).find("Same").type.value == "heuristic"
-
-
-def test_a_circle_of_symbolic_links_is_refused(folder: Path) -> None:
-    (folder / "heuristics" / "A.md").symlink_to(folder / "heuristics" / "B.md")
-    (folder / "heuristics" / "B.md").symlink_to(folder / "heuristics" / "A.md")
-    assert len(load(folder, builtin=False).unreadable) == 2
-
-
-def test_a_linked_folder_is_named_and_not_entered(folder: Path) -> None:
-    (folder / "more").symlink_to(folder, target_is_directory=True)
-    assert "link to a folder" in _reason(folder, "more")
+    assert LEVERS.keys() <= claimed
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "fact"),
+    "setting",
     [
-        ("Wide.md", "x".encode("utf-16"), "UTF-16"),
-        ("Latin.md", b"== Overview ==\ncaf\xe9\n", "0xe9"),
-        ("Nul.md", b"== Overview ==\n\0\n", "NUL"),
-        ("Deep.md", b"{{" * 60, "nested"),
-        ("Long.md", b"x" * 30_000, "30000 characters"),
-        ("Many.md", b"== A ==\n" * 1001, "1001 sections"),
+        "lora_rank",
+        "rslora",
+        "dora",
+        "target_modules",
+        "strategy",
+        "packing",
+        "optimizer",
+        "merge",
+        BATCH_SIZE,
     ],
 )
-def test_files_that_are_no_pages_say_why(folder: Path, name: str, data: bytes, fact: str) -> None:
-    (folder / "heuristics" / name).write_bytes(data)
-    assert fact in _reason(folder, name)
-    assert len(load(folder, builtin=False).pages) == 6
+def test_settings_of_a_fine_tuning_have_a_claim(claims: list[Claim], setting: str) -> None:
+    assert any(setting in claim.changes[1] for claim in claims)
 
 
-def test_a_named_pipe_is_not_opened(folder: Path) -> None:
-    os.mkfifo(folder / "heuristics" / "Pipe.md")
-    assert "regular file" in _reason(folder, "Pipe.md")
+def test_heuristics_without_a_claim_say_why(library: Library) -> None:
+    without = {page.name for page in library.of_type(PageType.HEURISTIC) if not page.claims}
+
+    assert without == WITHOUT_CLAIM
+    for name in without:
+        assert "no measurable claim" in library.find(name).text
 
 
-def test_folders_deep_in_folders_are_not_entered(folder: Path) -> None:
-    deep = folder.joinpath(*["d"] * 12)
-    deep.mkdir(parents=True)
-    assert "nested" in _reason(folder, "d")
+def test_claims_state_values_that_their_levers_have(claims: list[Claim]) -> None:
+    for claim in claims:
+        for side in claim.changes:
+            for name, value in {**claim.config, **side}.items():
+                if name in LEVERS:
+                    check_value(name, value)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert load(tmp_path / "nowhere", builtin=False).unreadable[0].path.name == "nowhere"
+def test_claims_can_be_asked_of_an_ablation(claims: list[Claim]) -> None:
+    known = {quantity.value for quantity in Quantity}
+
+    for claim in claims:
+        assert claim.quantity.value in known, claim.full_id
+        assert claim.source.startswith("https://"), claim.full_id
 
 
-def test_a_file_may_be_given_in_place_of_a_folder(folder: Path) -> None:
-    library = load(folder / "workflows" / "QLoRA_Finetuning.md", builtin=False)
-    assert list(library.pages) == ["Workflow:QLoRA_Finetuning"]
+def test_at_least_twelve_claims_concern_a_cpu_and_every_kind_of_quantity(
+    claims: list[Claim],
+) -> None:
+    on_cpu = [claim for claim in claims if not claim.devices or "cpu" in claim.devices]
+    quantities = Counter(claim.quantity.value for claim in on_cpu)
+
+    assert len(on_cpu) >= 12
+    assert quantities.keys() == {quantity.value for quantity in Quantity}
 
 
-def test_indexes_and_hidden_files_are_no_pages(folder: Path) -> None:
-    (folder / "_HeuristicIndex.md").write_text("# Heuristic Index: x\n")
-    (folder / "heuristics" / ".draft.md").write_text("x")
-    (folder / "README.md").write_text("x")
-    assert load(folder, builtin=False).unreadable == ()
+def test_two_levers_at_once_are_claimed_together(claims: list[Claim]) -> None:
+    both = {"gradient_checkpointing", "precision"}
+
+    assert any(claim.changes[1].keys() == both for claim in claims)
+
+
+def test_environments_state_python_and_packages_that_can_be_judged(library: Library) -> None:
+    for page in library.of_type(PageType.ENVIRONMENT):
+        kinds = Counter(requirement.kind.value for requirement in requirements(page))
+        assert kinds["python"] == 1, page.full_name
+        assert kinds["package"] >= 2, page.full_name
+        assert kinds["os"] == kinds["device"] == kinds["disk"] == 1, page.full_name
