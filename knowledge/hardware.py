@@ -54,3 +54,11 @@ def size_bytes(text: str) -> int | None:
         return None
     base = 1024 if match[3] else 1000
     return int(float(match[1]) * base ** _POWERS[match[2].lower()])
+
+
+def device_memory_bytes(text: str) -> int | None:
+    """The first size that is not one of main memory: 8 GB of ``16 GB RAM, GPU with 8 GB VRAM``."""
+    text = re.sub(
+        rf"{_SIZE.pattern}\s+(?:of\s+)?(?:RAM|system|main)\b", "", text, flags=re.IGNORECASE
+    )
+    return size_bytes(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Library:
     unreadable: tuple[Unreadable, ...] = ()
     folders: tuple[Path, ...] = ()
     """The folders that were read, those of the user first."""
+    indexes: Mapping[Path, str] = field(default_factory=dict)
+    """The texts of the index pages in them."""
 
     def find(self, name: str) -> Page:
         """The page with this full name, or the only one with this name; case does not matter.
@@ -101,7 +103,13 @@ def load(*folders: Path, builtin: bool = True) -> Library:
     shadowed: list[Page] = []
     unreadable: list[Unreadable] = []
     roots = [*folders, *([BUILTIN_FOLDER] if builtin and BUILTIN_FOLDER.is_dir() else [])]
+    indexes: dict[Path, str] = {}
     for root in dict.fromkeys(path.absolute() for path in roots):
+        for path in _index_paths(root):
+            try:
+                indexes[path] = read_text(path, root=root)
+            except PageError as error:
+                unreadable.append(Unreadable(path, str(error), error.line))
         for item in _read(root):
             if isinstance(item, Unreadable):
                 unreadable.append(item)
@@ -114,7 +122,13 @@ def load(*folders: Path, builtin: bool = True) -> Library:
         shadowed=tuple(shadowed),
         unreadable=tuple(unreadable),
         folders=tuple(dict.fromkeys(path.absolute() for path in roots)),
+        indexes=indexes,
     )
+
+
+def index_path(folder: Path, kind: PageType) -> Path:
+    """Where the index of the pages of a type is kept, like ``_HeuristicIndex.md``."""
+    return folder / f"_{kind.namespace}Index.md"
 
 
 def read_page(path: Path, *, root: Path | None = None) -> Page:
@@ -194,6 +208,11 @@ def _read(root: Path) -> Iterator[Page | Unreadable]:
             yield Unreadable(root, f"It holds more than {MAX_PAGES} pages; the rest is not read.")
             return
         yield _page_or_reason(path, root)
+
+
+def _index_paths(root: Path) -> list[Path]:
+    paths = [index_path(root, kind) for kind in PageType]
+    return [path for path in paths if path.is_symlink() or path.exists()]
 
 
 def _page_or_reason(path: Path, root: Path) -> Page | Unreadable:

@@ -91,7 +91,7 @@ def _judge_package(
     status = _compare(package.specifier, version)
     if status is Status.MET:
         return status, f"{package.name} is {found}."
-    return status, f"{package.name} is {found}; {package.specifier} is required."
+    return status, f"{package.name} is {found}; {package} is required."
 
 
 def _marker_values(facts: Facts) -> dict[str, str]:
@@ -134,7 +134,8 @@ def _judge_device(requirement: Requirement, choice: tuple[str, ...], facts: Fact
     fitting = [device for device in facts.devices if device.kind == kind]
     if not fitting:
         return Answer(requirement, Status.MISSING, f"There is no {kind} device here.")
-    needed = requirement.minimum_bytes
+    alternative = kind == "cpu" and len(requirement.choices) > 1
+    needed = None if alternative else requirement.minimum_bytes
     if needed is None:
         return Answer(requirement, Status.MET, f"There is a {kind} device here.")
     sizes = [device.memory_bytes for device in fitting if device.memory_bytes is not None]

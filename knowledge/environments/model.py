@@ -46,7 +46,8 @@ class Requirement:
     (``linux``, ``darwin``, ``windows``), kinds of device (``cuda``, ``rocm``, ``mps``, ``xpu``,
     ``cpu``), programs, or environment variables. Empty: it cannot be checked."""
     minimum_bytes: int | None = None
-    """Of device memory, or of free disk."""
+    """Of device memory, or of free disk. Where a CPU is one of several choices, it is that of the
+    others."""
     optional: bool = False
 
     @property

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from knowledge.environments.model import Requirement, RequirementKind
 from knowledge.environments.versions import package_of, specifier_of
-from knowledge.hardware import device_kinds, operating_systems, size_bytes
+from knowledge.hardware import device_kinds, device_memory_bytes, operating_systems, size_bytes
 from knowledge.model import Page
 from knowledge.tables import find_tables
 from knowledge.wording import plain
@@ -71,7 +71,7 @@ def _system_requirement(category: str, value: str, line: int, optional: bool) ->
         return Requirement(RequirementKind.OS, value, line, names, optional=optional)
     if category in ("hardware", "gpu", "device", "accelerator"):
         kinds = tuple((kind,) for kind in device_kinds(value))
-        minimum = size_bytes(value)
+        minimum = device_memory_bytes(value)
         return Requirement(RequirementKind.DEVICE, value, line, kinds, minimum, optional)
     if category in ("disk", "storage"):
         minimum = size_bytes(value)
@@ -136,7 +136,7 @@ def _choices(text: str, kind: RequirementKind) -> tuple[tuple[str, ...], ...]:
             parsed = [package_of(member) for member in members]
             if any(item is None for item in parsed):
                 return ()
-            choices.append(tuple(str(item) for item in parsed))
+            choices.append(tuple(members))
         else:
             names = [re.match(r"[A-Za-z0-9][\w.+-]*", member) for member in members]
             if any(name is None for name in names):
