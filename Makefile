@@ -51,7 +51,7 @@ snake: setup ## Fine-tune language models to play snake, evaluate them by playin
 	@HF_HUB_OFFLINE=1 $(BIN)/python examples/snake/run.py --output build/snake
 
 test: setup ## Run every test, and name the 20 slowest; no more than four train at once
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --durations 20 --durations-min 1 $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 1 $(TESTS)
 
 format: setup ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .

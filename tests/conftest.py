@@ -18,52 +18,39 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and the commands under test inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-GROUPS = {
-    "commands": (
-        "app/checks/test_integrations.py",
-        "app/cli",
-        "app/runs/test_run.py",
-        "compatibility",
-    ),
-    "finetuning": (
-        "finetuning/evaluation",
-        "finetuning/models",
-        "finetuning/tasks",
-        "finetuning/test_",
-        "finetuning/training",
-    ),
-    "journeys": (
-        "app/checks/test_probing.py",
-        "app/dashboard/test_browser.py",
-        "app/jobs/test_end_to_end.py",
-        "examples",
-        "test_first_gate.py",
-    ),
-    "workers": (
-        "benchmarks",
-        "probes/adapters",
-        "probes/black_box/test_command_probe.py",
-        "probes/black_box/test_first_evaluation.py",
-        "probes/black_box/test_leaks_under_load.py",
-        "probes/devices/test_cpu.py",
-        "probes/levers/test_in_a_worker.py",
-        "probes/test_max_batch_real.py",
-        "probes/test_prober.py",
-        "probes/test_verdicts.py",
-        "probes/workloads",
-    ),
-}
-"""Tests that train for real. Those of a group run one after the other: no more than four
-trainings at once, with one thread each, whatever else runs beside them."""
+LONG = (
+    "finetuning/test_run.py",
+    "app/cli/test_finetune.py",
+    "app/cli/test_tune.py",
+    "examples/",
+    "probes/test_max_batch_real.py",
+    "app/dashboard/test_browser.py",
+    "app/jobs/test_processes.py",
+    "probes/test_prober.py",
+    "app/service/test_conformance.py",
+    "app/cli/test_contract.py",
+    "app/checks/test_integrations.py",
+    "app/cli/test_sharing.py",
+    "app/jobs/test_end_to_end.py",
+    "app/dashboard/test_every_page.py",
+    "probes/devices/test_cpu.py",
+    "probes/test_verdicts.py",
+    "app/tuning/test_kill.py",
+    "probes/adapters/",
+    "probes/black_box/test_leaks_under_load.py",
+)
+"""Files that take longest. They begin first, so that none is left over at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist sees the order
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
-    for item in items:
+
+    def turn(item: pytest.Item) -> int:
         path = item.path.relative_to(tests).as_posix()
-        for group, paths in GROUPS.items():
-            if path.startswith(paths):
-                item.add_marker(pytest.mark.xdist_group(group))
+        return next((n for n, long in enumerate(LONG) if path.startswith(long)), len(LONG))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

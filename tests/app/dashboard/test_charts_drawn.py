@@ -15,7 +15,6 @@ from tests.app.dashboard.results import store
 from tests.app.serving import serving
 
 THEMES = ("light", "dark")
-pytestmark = pytest.mark.xdist_group("browser")  # they share what takes seconds to start
 
 INK = """
 (wanted) => Object.fromEntries([...document.querySelectorAll(".chart")].map((figure) => {
