@@ -74,8 +74,10 @@ class TestARun:
 
     def test_training_takes_no_more_memory_than_the_probe_of_its_step(self, finished: Any) -> None:
         facts = finished[1].facts
-        share = facts["peak_bytes"] / facts["predicted_peak_bytes"]
-        assert 0.5 < share <= 1.02  # its few batches may all be smaller than the worst case
+        predicted, peak = facts["predicted_peak_bytes"], facts["peak_bytes"]
+        # Its few batches may all be smaller than the worst case. Some MiB are libraries', which
+        # matter in a model as small as this one only.
+        assert 0.5 * predicted < peak <= 1.02 * predicted + 4 * MIB
 
     def test_every_step_is_logged_once_with_loss_memory_and_time_left(self, finished: Any) -> None:
         logged = [e for e in finished[0].folder.events() if "loss" in e]
@@ -138,6 +140,7 @@ def test_a_stop_keeps_a_checkpoint_and_resume_trains_the_rest(
         device="cpu",
         output=out,
         on_event=stop_soon,
+        open_measurer=_roomy,
     )
     stopped = run.run()
     assert stopped.state is RunState.STOPPED
@@ -166,6 +169,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_and_logs_nothing_twice(
         device="cpu",
         output=out,
         until="fitted",
+        open_measurer=_roomy,
     )
     run.run()
     folder = RunFolder(out)
@@ -204,6 +208,7 @@ def test_a_budget_that_is_too_small_says_what_it_lacks(
         output=tmp_path / "out",
         memory_budget_bytes=MIB,
         may_change=False,
+        open_measurer=_cramped,
     )
     outcome = run.run()
     assert outcome.state is RunState.FAILED
@@ -229,3 +234,8 @@ def test_what_did_not_fit_before_is_tried_again(
 @contextlib.contextmanager
 def _roomy(run: FineTuning, rows: int) -> Iterator[ScriptedMeasurer]:
     yield ScriptedMeasurer(limit_mib=10_000)
+
+
+@contextlib.contextmanager
+def _cramped(run: FineTuning, rows: int) -> Iterator[ScriptedMeasurer]:
+    yield ScriptedMeasurer(limit_mib=1)

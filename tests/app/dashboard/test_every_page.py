@@ -37,7 +37,6 @@ from tests.app.factories import finetuning
 from tests.app.finetunings.test_routes import evaluate
 from tests.app.serving import running, serving
 
-
 WORKLOAD, KEY = "train.py:Net", "f" * 16
 SPACE = {"layers": Int(1, 12), "activation": Choice(["relu", "gelu"])}
 DEVICE = {
