@@ -94,7 +94,7 @@ def _claim(toml: str, page: str, line: int) -> Claim:
         raise _Broken(f"low ({low:g}) is above high ({high:g}).", "Exchange the two.")
     if fields["from"] == fields["to"]:
         raise _Broken("from and to are equal.", "State two values of the lever.")
-    return Claim(
+    claim = Claim(
         page=page,
         id=identifier,
         text=_string(fields, "text"),
@@ -111,6 +111,14 @@ def _claim(toml: str, page: str, line: int) -> Claim:
         source=_string(fields, "source") if "source" in fields else "",
         line=line,
     )
+    try:
+        claim.changes  # noqa: B018
+    except ValueError as error:
+        raise _Broken(
+            f"{claim.lever} needs a list of values in from and in to, one for each lever.",
+            'Write lever = "a+b", from = [1, 2], to = [3, 4].',
+        ) from error
+    return claim
 
 
 def _fields(toml: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from knowledge.links import Link, find_links
-from knowledge.markup import Lines, Region, RegionKind, masked, regions
+from knowledge.markup import Lines, Region, RegionKind, masked, regions, without_comments
 from knowledge.mermaid import Flowchart, parse_flowchart
 from knowledge.model import Page, Section
 from knowledge.parsing import header_of
@@ -111,12 +111,11 @@ class Content:
 
     def prose(self, section: Section) -> str:
         """What stands below the heading, comments left out."""
-        start = section.end - len(section.text)
-        piece = self.text[start : section.end]
-        for region in reversed(self.regions):
-            if region.kind is RegionKind.COMMENT and start <= region.start < section.end:
-                piece = piece[: region.start - start] + piece[region.end - start :]
-        return piece.strip()
+        return self._uncommented[section.end - len(section.text) : section.end].strip()
+
+    @cached_property
+    def _uncommented(self) -> str:
+        return without_comments(self.text, self.regions)
 
     def in_section(self, section: Section, kinds: set[RegionKind]) -> list[Region]:
         """The regions of these kinds in a section and the sections below it."""
@@ -125,7 +124,8 @@ class Content:
 
     def tables(self, section: Section) -> tuple[Table, ...]:
         """The tables of a section, sub-sections excluded."""
-        return find_tables(section.text, section.line)
+        text = self._uncommented[section.end - len(section.text) : section.end]
+        return find_tables(text, section.line)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -169,7 +169,7 @@ class Content:
                 match["value"].replace("**", "").strip(" '\r"),
                 self.lines.at(start + match.start()),
             )
-            for match in _INSIGHT.finditer(section.text)
+            for match in _INSIGHT.finditer(self._uncommented[start : section.end])
         )
 
     @property

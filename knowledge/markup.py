@@ -19,7 +19,7 @@ class RegionKind(StrEnum):
     FENCE = "fence"
     """Between lines of three backticks or tildes."""
     TAG = "tag"
-    """``<nowiki>``, ``<pre>``, ``<code>``, ``<syntaxhighlight>`` or ``<source>``."""
+    """``<nowiki>``, ``<pre>``, ``<code>``, ``<math>``, ``<syntaxhighlight>`` or ``<source>``."""
     COMMENT = "comment"
     INLINE = "inline"
     """Between backticks on one line."""
@@ -59,7 +59,7 @@ class Lines:
 _OPENER = re.compile(
     r"^[ \t]{0,8}(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$"
     r"|(?P<comment><!--)"
-    r"|<(?P<tag>nowiki|pre|code|syntaxhighlight|source)(?:[ \t][^<>\n]{0,300})?>"
+    r"|<(?P<tag>nowiki|pre|code|math|syntaxhighlight|source)(?:[ \t][^<>\n]{0,300})?>"
     r"|(?P<diagram>\{\{[ \t]{0,8}\#mermaid[ \t]{0,8}:)"
     r"|(?P<ticks>`+)",
     re.MULTILINE | re.IGNORECASE,
@@ -184,3 +184,9 @@ def masked(text: str, found: Collection[Region], *, keep: Collection[RegionKind]
         position = region.end
     pieces.append(text[position:])
     return "".join(pieces)
+
+
+def without_comments(text: str, found: Collection[Region] | None = None) -> str:
+    """``text`` with its comments blank; every other character keeps its offset."""
+    found = regions(text) if found is None else found
+    return masked(text, [region for region in found if region.kind is RegionKind.COMMENT])

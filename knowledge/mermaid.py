@@ -66,6 +66,7 @@ class Flowchart:
 def parse_flowchart(text: str) -> Flowchart:
     """The flowchart in ``text``, which begins with ``graph TD`` or ``flowchart LR``."""
     chart = Flowchart()
+    _refuse_directives(chart, text)
     statements = _statements(text)
     if not statements:
         chart.problems.append(MermaidProblem(0, "The diagram is empty.", "Begin it with graph TD."))
@@ -115,6 +116,18 @@ def parse_flowchart(text: str) -> Flowchart:
             )
         )
     return chart
+
+
+def _refuse_directives(chart: Flowchart, text: str) -> None:
+    for number, line in enumerate(text.split("\n")):
+        if re.match(r"\s*%%\s*\{", line):
+            chart.problems.append(
+                MermaidProblem(
+                    number,
+                    "The diagram changes the settings of Mermaid.",
+                    "Remove the line; all diagrams are drawn alike.",
+                )
+            )
 
 
 def _statements(text: str) -> list[tuple[int, str]]:
@@ -238,6 +251,12 @@ class _Reader:
                 self._problem(
                     f"The label {label[:40]!r} holds brackets or quotes.",
                     f'Put it in quotes: {opening}"…"{closings[0]}.',
+                )
+                return None
+            if re.search(r"<(?!br\s*/?>)", label):
+                self._problem(
+                    f"The label {label[:40]!r} holds HTML.",
+                    "Write text only, and <br> to break it.",
                 )
                 return None
             closing = next(c for c in closings if self.text.startswith(c, end))

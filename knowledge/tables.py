@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_ROWS = 2000
@@ -16,7 +17,13 @@ class Row:
 
     cells: tuple[str, ...]
     line: int
-    header: bool = False
+    headings: int = 0
+    """How many of its first cells are headings."""
+
+    @property
+    def header(self) -> bool:
+        """Whether every cell is a heading."""
+        return self.headings == len(self.cells)
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,23 @@ def find_tables(text: str, first_line: int = 1) -> tuple[Table, ...]:
     found: list[Table] = []
     index = 0
     while index < len(lines):
-        line = lines[index].strip()
-        if line.startswith("{|"):
-            table, index = _wiki_table(lines, index, first_line)
-            found.append(table)
-        elif line.startswith("|") and index + 1 < len(lines) and _is_separator(lines[index + 1]):
-            table, index = _bar_table(lines, index, first_line)
-            found.append(table)
-        else:
+        table = table_at(lines, index, first_line)
+        if table is None:
             index += 1
+        else:
+            found.append(table)
+            index = table.end_line - first_line + 1
     return tuple(found)
+
+
+def table_at(lines: Sequence[str], index: int, first_line: int = 1) -> Table | None:
+    """The table that begins at ``lines[index]``; ``None`` if none does."""
+    line = lines[index].strip()
+    if line.startswith("{|"):
+        return _wiki_table(lines, index, first_line)
+    if line.startswith("|") and index + 1 < len(lines) and _is_separator(lines[index + 1]):
+        return _bar_table(lines, index, first_line)
+    return None
 
 
 def _is_separator(line: str) -> bool:
@@ -65,15 +79,15 @@ def _is_separator(line: str) -> bool:
     return len(line) < 500 and "|" in line and bool(_SEPARATOR.match(line))
 
 
-def _wiki_table(lines: list[str], start: int, first_line: int) -> tuple[Table, int]:
+def _wiki_table(lines: Sequence[str], start: int, first_line: int) -> Table:
     rows: list[Row] = []
     cells: list[str] = []
-    row_line, header, depth, index = start, False, 1, start + 1
+    row_line, headings, depth, index = start, 0, 1, start + 1
 
     def finish() -> None:
         if cells and len(rows) < MAX_ROWS:
             texts = tuple(cell.strip() for cell in cells)
-            rows.append(Row(texts, first_line + row_line, header))
+            rows.append(Row(texts, first_line + row_line, headings))
 
     while index < len(lines) and depth:
         line = lines[index].strip()
@@ -84,13 +98,14 @@ def _wiki_table(lines: list[str], start: int, first_line: int) -> tuple[Table, i
         if depth == 1 and not line.startswith("|}"):
             if line.startswith("|-"):
                 finish()
-                cells, header, row_line = [], False, index
+                cells, headings, row_line = [], 0, index
             elif line.startswith(("|", "!")) and not line.startswith("|+"):
                 if not cells:
-                    header, row_line = line.startswith("!"), index
-                elif not line.startswith("!"):
-                    header = False
-                cells.extend(_split_cells(line))
+                    row_line = index
+                added = _split_cells(line)
+                if line.startswith("!") and headings == len(cells):
+                    headings += len(added)
+                cells.extend(added)
             elif cells:
                 cells[-1] += "\n" + lines[index]
         elif depth > 1 and cells:
@@ -98,7 +113,7 @@ def _wiki_table(lines: list[str], start: int, first_line: int) -> tuple[Table, i
         index += 1
     finish()
     closed = depth == 0
-    return Table(tuple(rows), first_line + start, first_line + index - 1, closed), index
+    return Table(tuple(rows), first_line + start, first_line + index - 1, closed)
 
 
 def _split_cells(line: str) -> list[str]:
@@ -117,14 +132,15 @@ def _without_attributes(cell: str) -> str:
     return cell
 
 
-def _bar_table(lines: list[str], start: int, first_line: int) -> tuple[Table, int]:
-    rows = [Row(_bar_cells(lines[start]), first_line + start, header=True)]
+def _bar_table(lines: Sequence[str], start: int, first_line: int) -> Table:
+    heading = _bar_cells(lines[start])
+    rows = [Row(heading, first_line + start, headings=len(heading))]
     index = start + 2
     while index < len(lines) and lines[index].strip().startswith("|"):
         if len(rows) < MAX_ROWS:
             rows.append(Row(_bar_cells(lines[index]), first_line + index))
         index += 1
-    return Table(tuple(rows), first_line + start, first_line + index - 1), index
+    return Table(tuple(rows), first_line + start, first_line + index - 1)
 
 
 def _bar_cells(line: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from knowledge.environments.model import Requirement, RequirementKind
 from knowledge.environments.versions import package_of, specifier_of
 from knowledge.hardware import device_kinds, device_memory_bytes, operating_systems, size_bytes
+from knowledge.markup import without_comments
 from knowledge.model import Page
 from knowledge.tables import find_tables
 from knowledge.wording import plain
@@ -26,16 +27,16 @@ def requirements(page: Page) -> tuple[Requirement, ...]:
     """What an environment page requires, in the order of the page; of other pages nothing."""
     found: list[Requirement] = []
     for section in page.sections:
-        first_line = section.line
+        first_line, text = section.line, without_comments(section.text)
         match section.title.lower():
             case "system requirements":
-                found.extend(_system(section.text, first_line))
+                found.extend(_system(text, first_line))
             case "system packages":
-                found.extend(_bullets(section.text, first_line, RequirementKind.PROGRAM))
+                found.extend(_bullets(text, first_line, RequirementKind.PROGRAM))
             case "python packages":
-                found.extend(_bullets(section.text, first_line, RequirementKind.PACKAGE))
+                found.extend(_bullets(text, first_line, RequirementKind.PACKAGE))
             case "credentials":
-                found.extend(_bullets(section.text, first_line, RequirementKind.CREDENTIAL))
+                found.extend(_bullets(text, first_line, RequirementKind.CREDENTIAL))
     return tuple(found)
 
 

@@ -32,7 +32,18 @@ _ASSIGNMENT = re.compile(
     re.IGNORECASE,
 )
 _HTML = re.compile(r"</?(?P<tag>[a-z][a-z0-9]{0,20})(?:\s[^<>\n]{0,300})?/?>", re.IGNORECASE)
-_HARMLESS_TAGS = {"nowiki", "pre", "code", "syntaxhighlight", "source", "br", "sub", "sup", "ref"}
+_HARMLESS_TAGS = {
+    "nowiki",
+    "pre",
+    "code",
+    "syntaxhighlight",
+    "source",
+    "math",
+    "br",
+    "sub",
+    "sup",
+    "ref",
+}
 _HIDDEN = re.compile(
     "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\u202a-\u202e\u2066-\u2069\u061c]|(?<!\\A)\ufeff"
 )

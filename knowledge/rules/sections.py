@@ -108,18 +108,23 @@ def _level(content: Content, view: View) -> Iterator[Problem]:
         )
 
 
+def _containers(page: Page) -> set[str]:
+    """The sections of level 2 that may hold nothing but their sub-sections."""
+    parents_ = {parent for slot, parent in slots_with_parents(page) if slot.level == 3}
+    return (parents_ | {"execution steps"}) - {"overview"}
+
+
 def _empty(content: Content, view: View) -> Iterator[Problem]:
-    guides = {position: slot for position, (slot, _) in enumerate(slots_with_parents(content.page))}
-    for position, section in match_slots(content.page).items():
-        if content.prose(section):
+    page = content.page
+    guides = [slot.guide for slot, _ in slots_with_parents(page)]
+    for position, section in match_slots(page).items():
+        below = content.below(section) if section.level == 2 else []
+        title = section.title.lower()
+        if content.prose(section) or (below and title in _containers(page)):
             continue
-        if section.level == 2 and any(content.prose(s) for s in content.below(section)):
+        if title == "related pages" and any(content.prose(sub) for sub in below):
             continue
-        if section.level == 2 and content.below(section) and section.title != "Related Pages":
-            continue  # its sub-sections are reported
-        yield Problem(
-            section.line, f"The section {section.title} is empty.", guides[position].guide
-        )
+        yield Problem(section.line, f"The section {section.title} is empty.", guides[position])
 
 
 def _order(content: Content, view: View) -> Iterator[Problem]:

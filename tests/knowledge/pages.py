@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from knowledge.model import PageType
+
+TYPE = PageType.HEURISTIC
+"""For pages whose type does not matter."""
+
 METADATA = """{{| class="wikitable" style="float:right; margin-left:1em; width:300px;"
 |-
 ! Knowledge Sources
