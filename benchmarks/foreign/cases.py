@@ -53,9 +53,13 @@ class Case:
         return f"{shlex.join(words)} {self.option}"
 
     @property
+    def budget_bytes(self) -> int:
+        return self.budget_mib * MIB
+
+    @property
     def cap_bytes(self) -> int:
         """The budget less the headroom."""
-        return int(self.budget_mib * MIB * (1 - HEADROOM))
+        return int(self.budget_bytes * (1 - HEADROOM))
 
     @property
     def identity(self) -> str:

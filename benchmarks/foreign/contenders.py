@@ -52,15 +52,18 @@ class Trials:
     def scan(self, batch_size: int) -> str:
         return str(self._probe(batch_size, SCAN_PLAN).verdict)
 
-    def survival(self, batch_size: int) -> Survival:
+    def survival(self, batch_size: int, limit_bytes: int | None = None) -> Survival:
+        """Whether a batch lasts within a limit, the budget less the headroom by default."""
         steps = self.case.lasting_steps(batch_size)
-        m = self._probe(batch_size, lasting_plan(steps))
+        m = self._probe(batch_size, lasting_plan(steps), limit_bytes)
         lasted = m.passed and m.steps >= steps
         return Survival(self.case.identity, batch_size, lasted, m.reason.partition("\n")[0][:300])
 
-    def _probe(self, batch_size: int, plan: StepPlan) -> Measurement:
+    def _probe(
+        self, batch_size: int, plan: StepPlan, limit_bytes: int | None = None
+    ) -> Measurement:
         case = self.case
-        limit = case.cap_bytes  # the headroom is off it already
+        limit = limit_bytes or case.cap_bytes  # the headroom is off it already
         job = ProbeJob(case.workload, {}, batch_size, "cpu", plan, limit, headroom=0.0)
         self.measured.append(self.prober.probe(job))
         return self.measured[-1]

@@ -30,7 +30,9 @@ class Row:
     share: float | None
     """Found over true."""
     survives: bool | None
-    """Whether the answer lasts for 100 steps, an evaluation among them, in a fresh process."""
+    """Whether the answer lasts for 100 steps, an evaluation among them, in a fresh process and
+    within the budget. What a process takes differs from run to run, seen from outside: the
+    headroom is there for that."""
     right: bool | None
     leaks: int
     probes: int
@@ -59,7 +61,7 @@ def _row(work: WorkFile, case: Case, search: Search) -> Row:
     share = search.found / true if search.found and true else None
     right = None
     if true is not None and (search.found is None or lasted is not None):
-        right = share is not None and CLOSE_ENOUGH <= share <= 1 and bool(lasted)
+        right = share is not None and share >= CLOSE_ENOUGH and bool(lasted)
     floor = search.details.get("floor_samples")
     return Row(
         case=case.name,

@@ -86,7 +86,7 @@ def _search(
         work.add(known)
         print(f"{case.identity}: {line(known)}", flush=True)
     if known.found and (case.identity, known.found) not in work.survivals:
-        survival = Trials(prober, case).survival(known.found)
+        survival = Trials(prober, case).survival(known.found, case.budget_bytes)
         work.add(survival)
         if not survival.survived:
             print(f"{case.identity}: {known.found} does not last: {survival.reason}", flush=True)
