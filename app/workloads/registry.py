@@ -33,6 +33,7 @@ REQUEST_OPTIONS = {
         "lora_dropout",
         "rslora",
         "dora",
+        "chunked_loss",
         "seed",
     ),
     "sft": ("search",),

@@ -47,6 +47,8 @@ class CausalLM:
     - ``dtype``: of the weights, ``float32`` or ``bfloat16``. QLoRA has its own.
     - ``target_modules``: what adapters go around, ``all-linear`` or names such as
       ``q_proj,v_proj``; ``lora_dropout``, ``rslora`` and ``dora`` as in peft.
+    - ``chunked_loss``: compute the loss in chunks of tokens, as TRL's trainer does, so that the
+      logits of a whole batch never exist at once.
     - ``seed``: fixes the order of the batches. The weights come from torch's own seed.
 
     Raises ``InputError`` for an option or file that cannot be used and ``ModuleNotFoundError``
@@ -64,6 +66,7 @@ class CausalLM:
         lora_dropout: float = 0.1,
         rslora: bool = False,
         dora: bool = False,
+        chunked_loss: bool = False,
         seed: int = 0,
     ) -> None:
         _check_text("model", model, "a family or the path of a config.json")
@@ -73,7 +76,8 @@ class CausalLM:
             raise InputError(f"dtype={dtype!r}: give {' or '.join(DTYPES)}.")
         if not _is_number(lora_dropout) or not 0 <= lora_dropout < 1:
             raise InputError(f"lora_dropout={lora_dropout!r}: give a number from 0 to below 1.")
-        for name, value in (("rslora", rslora), ("dora", dora)):
+        switches = {"rslora": rslora, "dora": dora, "chunked_loss": chunked_loss}
+        for name, value in switches.items():
             if not isinstance(value, bool):
                 raise InputError(f"{name}={value!r}: give true or false.")
         if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:
@@ -81,6 +85,7 @@ class CausalLM:
         EXTRA.check_installed()
         adapters.preload()  # now: what is imported after the memory cap counts against it
         self.seed = seed
+        self.chunked_loss = chunked_loss
         self.dtype = DTYPES[dtype]
         self.family = model
         self.config_file = None if model in FAMILIES else _config_file(model)
@@ -163,11 +168,13 @@ class CausalLM:
         if strategy not in STRATEGIES:
             raise InputError(unknown_name("strategy", str(strategy), STRATEGIES))
         network = self._network(config, torch.bfloat16 if strategy == "qlora" else self.dtype)
-        if strategy == "full":
-            return LanguageModel(network)
-        rank = _dimension(config, "lora_rank", LORA_RANKS[1])
-        adapted = adapters.add_adapters(network, strategy, rank, self.adapters)
-        return (FourBitModel if strategy == "qlora" else LanguageModel)(network, adapted)
+        adapted = None
+        if strategy != "full":
+            rank = _dimension(config, "lora_rank", LORA_RANKS[1])
+            adapted = adapters.add_adapters(network, strategy, rank, self.adapters)
+        model = (FourBitModel if strategy == "qlora" else LanguageModel)(network, adapted)
+        model.chunked = self.chunked_loss
+        return model
 
     def capacity(self, config: Mapping[str, Any]) -> float:
         """Parameters of the network: neither adapters nor packing four bits make it abler."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from probes.classify import first_line
 from probes.errors import InputError
 from probes.levers import UnsupportedError
+from probes.workloads.chunked_loss import chunked_loss
 from probes.workloads.extras import Extra
 
 EXTRA = Extra("causal-lm", "llm", ("transformers",))
@@ -117,6 +118,9 @@ def dimension(config: Any, name: str) -> int | None:
 class LanguageModel(nn.Module):
     """A network that returns its loss, with or without adapters around it."""
 
+    chunked = False
+    """Whether the loss is computed in chunks of tokens."""
+
     def __init__(self, network: nn.Module, adapted: nn.Module | None = None) -> None:
         super().__init__()
         self.trained = network if adapted is None else adapted
@@ -125,6 +129,8 @@ class LanguageModel(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean cross entropy of the next token over the labels that are not -100."""
+        if self.chunked:
+            return chunked_loss(self.network, batch)
         loss: Tensor = self.trained(**batch).loss
         return loss
 
