@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from knowledge import indexes
 from knowledge.claims import Claim
 from knowledge.environments import requirements
+from knowledge.fixing import fix
 from knowledge.library import BUILTIN_FOLDER, Library, load
 from knowledge.model import PageType
+from knowledge.reports import enrichment
+from knowledge.rules import check
 from optimizer.ablation.question import BATCH_SIZE, Quantity
 from probes.levers import LEVERS, check_value
 
@@ -60,6 +64,27 @@ def test_every_file_is_a_page(library: Library) -> None:
     assert len(library.pages) == len(files) >= 60
 
 
+def test_no_rule_has_a_finding_and_nothing_is_left_to_fix(library: Library) -> None:
+    assert check(library) == []
+    assert fix(library) == []
+
+
+def test_indexes_are_true_and_nothing_is_pending(library: Library) -> None:
+    for folder, kind in indexes.folders_with_indexes(library):
+        written = (folder / f"_{kind.namespace}Index.md").read_text(encoding="utf-8")
+        assert written == indexes.expected(library, kind, folder)
+        assert indexes.MISSING not in written
+
+
+def test_the_report_counts_what_the_library_holds(library: Library) -> None:
+    report = enrichment(library)
+
+    for kind, title in ((PageType.ENVIRONMENT, "Environment"), (PageType.HEURISTIC, "Heuristic")):
+        count = len(library.of_type(kind))
+        assert f"| {title} Pages Created | {count} |" in report
+    assert indexes.MISSING not in report
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
@@ -99,6 +124,7 @@ def test_every_lever_has_a_heuristic_with_a_claim(claims: list[Claim]) -> None:
         "target_modules",
         "strategy",
         "packing",
+        "chunked_loss",
         "optimizer",
         "merge",
         BATCH_SIZE,
