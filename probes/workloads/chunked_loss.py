@@ -60,9 +60,11 @@ def chunked_loss(network: Any, batch: Mapping[str, Tensor]) -> Tensor:
     hidden_ND = hidden_BTD[:, :-1].flatten(0, 1)
     labels_N = batch["labels"][:, 1:].flatten()
     total = hidden_ND.new_zeros((), dtype=torch.float32)
-    for hidden, labels in zip(hidden_ND.split(CHUNK_TOKENS), labels_N.split(CHUNK_TOKENS)):
+    chunks = zip(torch.split(hidden_ND, CHUNK_TOKENS), torch.split(labels_N, CHUNK_TOKENS))
+    for hidden, labels in chunks:
         total = total + checkpoint(_summed_loss, head, hidden, labels, use_reentrant=False)
-    return total / (labels_N != NOT_LEARNT).sum()
+    mean: Tensor = total / (labels_N != NOT_LEARNT).sum()
+    return mean
 
 
 def _summed_loss(head: nn.Module, hidden_ND: Tensor, labels_N: Tensor) -> Tensor:
