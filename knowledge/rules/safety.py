@@ -26,7 +26,7 @@ _TOKENS: tuple[tuple[str, str], ...] = (
     ("a password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@<>$]{1,100}:[^\s/@<>${]{3,200}@"),
 )
 _ASSIGNMENT = re.compile(
-    r"\b(?P<name>[A-Za-z][A-Za-z0-9_]{0,60}?"
+    r"\b(?P<name>(?:[A-Za-z][A-Za-z0-9_]{0,60}?)?"
     r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY))"
     r"[\"'`*]{0,3}\s*[:=]\s*[\"'`]?(?P<value>[A-Za-z0-9+/_=.\-]{16,200})",
     re.IGNORECASE,

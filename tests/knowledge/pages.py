@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from knowledge.model import PageType
+from knowledge.library import Library
+from knowledge.model import Page, PageType
+from knowledge.parsing import parse
 
 TYPE = PageType.HEURISTIC
 """For pages whose type does not matter."""
@@ -254,6 +257,9 @@ Trainer(model).train()
 """
 )
 
+WORKFLOW_FILE = "workflows/QLoRA_Finetuning.md"
+PRINCIPLE_FILE = "principles/Adapter_Training.md"
+
 FILES = {
     "heuristics/Gradient_Checkpointing.md": HEURISTIC,
     "workflows/QLoRA_Finetuning.md": WORKFLOW,
@@ -263,6 +269,25 @@ FILES = {
     "implementations/Trainer_Train.md": IMPLEMENTATION,
 }
 """By path in the folder of the library."""
+
+
+FOLDER = Path("/wiki")
+
+
+@cache
+def _page(name: str, text: str) -> Page:
+    return parse(text, path=FOLDER / name)
+
+
+def library(files: dict[str, str] | None = None) -> Library:
+    """A library in memory, without indexes; the pages have paths below ``FOLDER``."""
+    found = [_page(name, text) for name, text in (FILES if files is None else files).items()]
+    return Library(pages={page.full_name: page for page in found})
+
+
+def changed(name: str, text: str) -> Library:
+    """The good library with another text for one page."""
+    return library({**FILES, name: text})
 
 
 def write(folder: Path, files: dict[str, str] | None = None) -> Path:
