@@ -139,7 +139,8 @@ def _in_order(page: Page) -> str:
     for group in groups:
         for section in group:
             pieces.append(_with_ordered_subsections(page, section, position))
-    return preamble + _joined(pieces, page.text)
+    ending = page.text[len(page.text.rstrip("\r\n")) :] or _newline(page.text)
+    return preamble + _joined(pieces, page.text).rstrip("\r\n") + ending
 
 
 def _first(groups: list[list[Section]], page: Page) -> int:
@@ -169,12 +170,15 @@ def _with_ordered_subsections(page: Page, section: Section, position: dict[int, 
 def _joined(pieces: list[str], text: str) -> str:
     """Pieces one after the other, with an empty line behind the one that ended the text."""
     newline = _newline(text)
-    ending = text[len(text.rstrip("\r\n")) :] or newline
     spaced = [
-        piece.rstrip("\r\n") + newline * 2 if text.endswith(piece) else piece
+        piece.rstrip("\r\n") + newline * 2 if _ended(text, piece) else piece
         for piece in pieces[:-1]
     ]
-    return "".join([*spaced, pieces[-1].rstrip("\r\n") + ending])
+    return "".join([*spaced, pieces[-1]])
+
+
+def _ended(text: str, piece: str) -> bool:
+    return text.rstrip().endswith(piece.rstrip())
 
 
 def _newline(text: str) -> str:

@@ -150,6 +150,8 @@ def _bar_cells(line: str) -> tuple[str, ...]:
 
 def split_outside_links(text: str, mark: str) -> list[str]:
     """``text`` split at ``mark`` where it is in no ``[[…]]``, no backticks and not escaped."""
+    if "[[" not in text and "`" not in text and "\\|" not in text:
+        return text.split(mark)
     pieces: list[str] = []
     start = index = 0
     link, code = False, False

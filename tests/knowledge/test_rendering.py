@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -187,6 +186,6 @@ def test_lines_are_wrapped(library: Library) -> None:
     assert max(len(line) for line in text.split("\n")) <= 70
 
 
-def test_a_table_of_a_hundred_thousand_lines_takes_no_long_time(tmp_path: Path) -> None:
-    rows = "{|\n|}\n" * 50_000
-    assert to_html(parse(rows, name="X", type=pages.TYPE), None).count("<table>") == 50_000
+def test_tables_on_forty_thousand_lines_take_no_long_time() -> None:
+    rows = "{|\n|}\n" * 20_000
+    assert to_html(parse(rows, name="X", type=pages.TYPE), None).count("<table>") == 20_000
