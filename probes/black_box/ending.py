@@ -15,6 +15,10 @@ _EXCEPTION = re.compile(
 _FRAME = re.compile(r"^ *File .*, in (\w+)$", re.MULTILINE)
 _TRAINS = re.compile(r"\.backward\(|\boptim\w*\.step\(")
 _TRACEBACK = "Traceback (most recent call last)"
+_OWN_INTERPRETER = (
+    "Install it for the interpreter that the command starts, or start the one that you train with, "
+    'like --command "/path/to/venv/bin/python train.py …".'
+)
 _BY_ITSELF = "Run the command by itself to see where it goes wrong."
 _NO_TERMINAL = re.compile(
     r"inappropriate ioctl for device|not a (?:tty|terminal)\b|errno 25\b", re.IGNORECASE
@@ -48,6 +52,8 @@ def classify_ending(
             found = classify_exception(
                 _bases(name), message, batch_size=batch_size, near_cap=near_cap or None
             )
+            if found.verdict is Verdict.UNSUPPORTED and "ImportError" in _bases(name):
+                return replace(found, hint=_OWN_INTERPRETER)
             if found.verdict is not Verdict.CRASH:
                 return found
             first = first or found

@@ -73,6 +73,7 @@ def test_another_error_is_quoted_and_leads_to_the_command_itself() -> None:
 def test_a_module_that_is_missing_is_unsupported() -> None:
     found = ending(1, TRACE + "ModuleNotFoundError: No module named 'flash_attn'\n")
     assert found.verdict is Verdict.UNSUPPORTED and "flash_attn" in found.reason
+    assert "--command" in found.hint and "--python" not in found.hint
 
 
 def test_wrong_options_are_quoted() -> None:
