@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from knowledge.links import Link, find_links
+from knowledge.links import PageLink, find_links
 from knowledge.markup import Lines, Region, RegionKind, masked, regions, without_comments
 from knowledge.mermaid import Flowchart, parse_flowchart
 from knowledge.model import Page, Section
 from knowledge.parsing import header_of
-from knowledge.tables import Table, find_tables
+from knowledge.tables import PageTable, find_tables
 from knowledge.wording import plain
 
 _STEP = re.compile(r"Step\s+(?P<number>\d{1,4})\s*:\s*(?P<name>\S.*)\Z", re.IGNORECASE)
@@ -24,7 +24,7 @@ _INSIGHT = re.compile(
 
 
 @dataclass(frozen=True)
-class Step:
+class WorkflowStep:
     """A step of a workflow: ``=== Step N: Name ===`` and the link below it."""
 
     number: int
@@ -76,7 +76,7 @@ class Content:
         return Lines(self.text)
 
     @cached_property
-    def links(self) -> tuple[Link, ...]:
+    def links(self) -> tuple[PageLink, ...]:
         """All links outside code."""
         return find_links(self.visible)
 
@@ -122,16 +122,16 @@ class Content:
         end = self.end_of(section)
         return [r for r in self.regions if r.kind in kinds and section.start <= r.start < end]
 
-    def tables(self, section: Section) -> tuple[Table, ...]:
+    def tables(self, section: Section) -> tuple[PageTable, ...]:
         """The tables of a section, sub-sections excluded."""
         text = self._uncommented[section.end - len(section.text) : section.end]
         return find_tables(text, section.line)
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[WorkflowStep, ...]:
         """The steps of a workflow, in the order of the page."""
         parent = self.section("Execution Steps", 2)
-        found: list[Step] = []
+        found: list[WorkflowStep] = []
         for section in self.below(parent) if parent else []:
             match = _STEP.match(section.title)
             if match:
@@ -141,7 +141,7 @@ class Content:
                     if link.kind == "step" and section.start <= link.start < section.end
                 )
                 name = plain(match["name"])
-                found.append(Step(int(match["number"]), name, principles, section.line))
+                found.append(WorkflowStep(int(match["number"]), name, principles, section.line))
         return tuple(found)
 
     @cached_property
@@ -178,7 +178,7 @@ class Content:
         return self.page.sections[0].start if self.page.sections else len(self.text)
 
     @cached_property
-    def metadata(self) -> Table | None:
+    def metadata(self) -> PageTable | None:
         """The table before the first heading."""
         tables = find_tables(self.visible[: self.metadata_end])
         return tables[0] if tables else None

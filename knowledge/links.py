@@ -17,7 +17,7 @@ _FORBIDDEN = re.compile(r"[<>{}]")
 
 
 @dataclass(frozen=True)
-class Link:
+class PageLink:
     """A link as it is written; ``kind`` is empty for a plain link like ``[[Main_Page]]``."""
 
     start: int
@@ -50,13 +50,13 @@ def canonical_name(name: str) -> str:
     )
 
 
-def find_links(visible: str) -> tuple[Link, ...]:
+def find_links(visible: str) -> tuple[PageLink, ...]:
     """The links of a masked text (see :func:`knowledge.markup.masked`), in order.
 
     Brackets with a character inside that no link can have are left out; the rule ``link-syntax``
     reports them.
     """
-    found: list[Link] = []
+    found: list[PageLink] = []
     for match in _CANDIDATE.finditer(visible):
         if len(found) >= MAX_LINKS:
             break
@@ -66,7 +66,7 @@ def find_links(visible: str) -> tuple[Link, ...]:
     return tuple(found)
 
 
-def parse_link(raw: str, start: int = 0) -> Link | None:
+def parse_link(raw: str, start: int = 0) -> PageLink | None:
     """The link that ``raw`` is, brackets included; ``None`` if it is not one."""
     if _FORBIDDEN.search(raw):
         return None
@@ -77,4 +77,6 @@ def parse_link(raw: str, start: int = 0) -> Link | None:
     kind, colons, target = title.partition("::")
     if not colons:
         kind, target = "", title
-    return Link(start, raw, kind.strip(), target.strip(), "" if text is None else str(text).strip())
+    return PageLink(
+        start, raw, kind.strip(), target.strip(), "" if text is None else str(text).strip()
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from knowledge.claim_comments import read_claims
 from knowledge.errors import PageError
-from knowledge.links import Link, canonical_name, find_links
+from knowledge.links import PageLink, canonical_name, find_links
 from knowledge.markup import Lines, masked, regions
 from knowledge.model import Edge, Page, PageType, Section, Source
 from knowledge.schema import NAMESPACES
@@ -182,19 +182,21 @@ def _type(path: Path | None, header: re.Match[str] | None, sections: Iterable[Se
     )
 
 
-def _source(link: Link, lines: Lines) -> Source:
+def _source(link: PageLink, lines: Lines) -> Source:
     title, _, url = link.text.partition("|")
     return Source(link.target, title.strip(), url.strip(), lines.at(link.start))
 
 
-def _last_updated(links: Iterable[Link]) -> datetime | None:
+def _last_updated(links: Iterable[PageLink]) -> datetime | None:
     for link in links:
         if link.kind == "last_updated":
             return parse_date(link.target)
     return None
 
 
-def _edges(links: Iterable[Link], sections: tuple[Section, ...], lines: Lines) -> Iterable[Edge]:
+def _edges(
+    links: Iterable[PageLink], sections: tuple[Section, ...], lines: Lines
+) -> Iterable[Edge]:
     position, current = 0, ""
     for link in links:
         while position < len(sections) and sections[position].start <= link.start:

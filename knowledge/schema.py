@@ -14,7 +14,7 @@ IMPLEMENTATION = PageType.IMPLEMENTATION
 
 
 @dataclass(frozen=True)
-class Slot:
+class SectionSlot:
     """A section that a type of page must have, in the order of the schema."""
 
     title: str
@@ -37,73 +37,79 @@ class EdgeRule:
 
 
 _CARD = (
-    Slot(
+    SectionSlot(
         "Overview", 2, "One sentence that says what a reader gains, with a figure if there is one."
     ),
-    Slot("Description", 3, "What it is and how it works, in a few sentences."),
-    Slot(
+    SectionSlot("Description", 3, "What it is and how it works, in a few sentences."),
+    SectionSlot(
         "Usage", 3, "When to use it: the symptom, the limit or the goal that brings a reader here."
     ),
 )
-_RELATED = Slot("Related Pages", 2, "Links to the pages that this page is connected with.")
+_RELATED = SectionSlot("Related Pages", 2, "Links to the pages that this page is connected with.")
 
-SECTIONS: dict[PageType, tuple[Slot, ...]] = {
+SECTIONS: dict[PageType, tuple[SectionSlot, ...]] = {
     HEURISTIC: (
         *_CARD,
-        Slot(
+        SectionSlot(
             "The Insight (Rule of Thumb)",
             2,
             "Bullets for Action (what to change), Value (the setting) and Trade-off (the cost).",
         ),
-        Slot("Reasoning", 2, "Why it works, with theory or with measurements."),
+        SectionSlot("Reasoning", 2, "Why it works, with theory or with measurements."),
         _RELATED,
-        Slot("Used By", 3, "The workflows, principles and implementations that use it."),
+        SectionSlot("Used By", 3, "The workflows, principles and implementations that use it."),
     ),
     WORKFLOW: (
         *_CARD,
-        Slot(
+        SectionSlot(
             "Execution Steps",
             2,
             "One === Step N: Name === for each step, with a link to its principle.",
         ),
-        Slot("Execution Diagram", 2, "A Mermaid flowchart whose nodes are the names of the steps."),
+        SectionSlot(
+            "Execution Diagram", 2, "A Mermaid flowchart whose nodes are the names of the steps."
+        ),
         _RELATED,
-        Slot("Execution Steps", 3, "The link of each step again, in order."),
-        Slot("Tips and Tricks", 3, "The heuristics that apply to the whole workflow."),
+        SectionSlot("Execution Steps", 3, "The link of each step again, in order."),
+        SectionSlot("Tips and Tricks", 3, "The heuristics that apply to the whole workflow."),
     ),
     ENVIRONMENT: (
         *_CARD,
-        Slot(
+        SectionSlot(
             "System Requirements",
             2,
             "A table Category, Requirement, Notes with the rows OS, Hardware and Disk.",
         ),
-        Slot("Dependencies", 2, "What has to be installed."),
-        Slot("System Packages", 3, "Programs of the operating system, or None."),
-        Slot("Python Packages", 3, "One requirement per bullet, like `torch>=2.6`."),
-        Slot("Credentials", 2, "Names of environment variables, never their values; or None."),
-        Slot("Quick Install", 2, "One block of bash commands that installs everything."),
-        Slot("Code Evidence", 2, "Where in the code each requirement is stated."),
-        Slot("Common Errors", 2, "A table Error, Cause, Solution."),
-        Slot("Compatibility Notes", 2, "What differs between devices, systems and versions."),
+        SectionSlot("Dependencies", 2, "What has to be installed."),
+        SectionSlot("System Packages", 3, "Programs of the operating system, or None."),
+        SectionSlot("Python Packages", 3, "One requirement per bullet, like `torch>=2.6`."),
+        SectionSlot(
+            "Credentials", 2, "Names of environment variables, never their values; or None."
+        ),
+        SectionSlot("Quick Install", 2, "One block of bash commands that installs everything."),
+        SectionSlot("Code Evidence", 2, "Where in the code each requirement is stated."),
+        SectionSlot("Common Errors", 2, "A table Error, Cause, Solution."),
+        SectionSlot(
+            "Compatibility Notes", 2, "What differs between devices, systems and versions."
+        ),
         _RELATED,
-        Slot("Required By", 3, "The implementations that need this environment."),
+        SectionSlot("Required By", 3, "The implementations that need this environment."),
     ),
     PRINCIPLE: (
         *_CARD,
-        Slot("Theoretical Basis", 2, "The theory, with formulas where they help."),
+        SectionSlot("Theoretical Basis", 2, "The theory, with formulas where they help."),
         _RELATED,
     ),
     IMPLEMENTATION: (
         *_CARD,
-        Slot("Code Reference", 2, "Which code this page is about."),
-        Slot("Source Location", 3, "Repository, file and lines."),
-        Slot("Signature", 3, "The signature, in a block of code."),
-        Slot("Import", 3, "The import statement, in a block of code."),
-        Slot("I/O Contract", 2, "What goes in and what comes out."),
-        Slot("Inputs", 3, "A table of the parameters."),
-        Slot("Outputs", 3, "A table of what is returned."),
-        Slot("Usage Examples", 2, "At least one block of code that runs."),
+        SectionSlot("Code Reference", 2, "Which code this page is about."),
+        SectionSlot("Source Location", 3, "Repository, file and lines."),
+        SectionSlot("Signature", 3, "The signature, in a block of code."),
+        SectionSlot("Import", 3, "The import statement, in a block of code."),
+        SectionSlot("I/O Contract", 2, "What goes in and what comes out."),
+        SectionSlot("Inputs", 3, "A table of the parameters."),
+        SectionSlot("Outputs", 3, "A table of what is returned."),
+        SectionSlot("Usage Examples", 2, "At least one block of code that runs."),
         _RELATED,
     ),
 }

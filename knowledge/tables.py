@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_ROWS = 2000
-_SEPARATOR = re.compile(r"^\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?$")
+_RULE = r"\s*(?::?-{2,}:?|:-:?|-:)\s*"
+_SEPARATOR = re.compile(rf"^\|?{_RULE}(?:\|{_RULE})*\|?$")
 _ATTRIBUTES = re.compile(r"\s*[a-z-]+\s*=\s*(\"[^\"|]*\"|'[^'|]*'|[\w-]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row; the cells are markup, without white space at their ends."""
 
     cells: tuple[str, ...]
@@ -27,10 +28,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table; ``line`` is that of its first line."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     line: int
     end_line: int
     closed: bool = True
@@ -41,18 +42,18 @@ class Table:
         return self.rows[0].cells if self.rows and self.rows[0].header else ()
 
     @property
-    def body(self) -> tuple[Row, ...]:
+    def body(self) -> tuple[TableRow, ...]:
         """The rows below the heading."""
         return self.rows[1:] if self.header else self.rows
 
 
-def find_tables(text: str, first_line: int = 1) -> tuple[Table, ...]:
+def find_tables(text: str, first_line: int = 1) -> tuple[PageTable, ...]:
     """The tables of a text whose first line has the number ``first_line``.
 
     A table in a table is not read; its lines are part of the cell that it stands in.
     """
     lines = text.split("\n")
-    found: list[Table] = []
+    found: list[PageTable] = []
     index = 0
     while index < len(lines):
         table = table_at(lines, index, first_line)
@@ -64,7 +65,7 @@ def find_tables(text: str, first_line: int = 1) -> tuple[Table, ...]:
     return tuple(found)
 
 
-def table_at(lines: Sequence[str], index: int, first_line: int = 1) -> Table | None:
+def table_at(lines: Sequence[str], index: int, first_line: int = 1) -> PageTable | None:
     """The table that begins at ``lines[index]``; ``None`` if none does."""
     line = lines[index].strip()
     if line.startswith("{|"):
@@ -79,15 +80,15 @@ def _is_separator(line: str) -> bool:
     return len(line) < 500 and "|" in line and bool(_SEPARATOR.match(line))
 
 
-def _wiki_table(lines: Sequence[str], start: int, first_line: int) -> Table:
-    rows: list[Row] = []
+def _wiki_table(lines: Sequence[str], start: int, first_line: int) -> PageTable:
+    rows: list[TableRow] = []
     cells: list[str] = []
     row_line, headings, depth, index = start, 0, 1, start + 1
 
     def finish() -> None:
         if cells and len(rows) < MAX_ROWS:
             texts = tuple(cell.strip() for cell in cells)
-            rows.append(Row(texts, first_line + row_line, headings))
+            rows.append(TableRow(texts, first_line + row_line, headings))
 
     while index < len(lines) and depth:
         line = lines[index].strip()
@@ -113,7 +114,7 @@ def _wiki_table(lines: Sequence[str], start: int, first_line: int) -> Table:
         index += 1
     finish()
     closed = depth == 0
-    return Table(tuple(rows), first_line + start, first_line + index - 1, closed)
+    return PageTable(tuple(rows), first_line + start, first_line + index - 1, closed)
 
 
 def _split_cells(line: str) -> list[str]:
@@ -132,15 +133,15 @@ def _without_attributes(cell: str) -> str:
     return cell
 
 
-def _bar_table(lines: Sequence[str], start: int, first_line: int) -> Table:
+def _bar_table(lines: Sequence[str], start: int, first_line: int) -> PageTable:
     heading = _bar_cells(lines[start])
-    rows = [Row(heading, first_line + start, headings=len(heading))]
+    rows = [TableRow(heading, first_line + start, headings=len(heading))]
     index = start + 2
     while index < len(lines) and lines[index].strip().startswith("|"):
         if len(rows) < MAX_ROWS:
-            rows.append(Row(_bar_cells(lines[index]), first_line + index))
+            rows.append(TableRow(_bar_cells(lines[index]), first_line + index))
         index += 1
-    return Table(tuple(rows), first_line + start, first_line + index - 1)
+    return PageTable(tuple(rows), first_line + start, first_line + index - 1)
 
 
 def _bar_cells(line: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from knowledge.links import canonical_name
 from knowledge.model import PageType
 from knowledge.parsing import DATE_FORMAT
 from knowledge.rules.files import FORBIDDEN_IN_NAMES
-from knowledge.schema import EDGES, SECTIONS, SOURCE_TYPES, Slot
+from knowledge.schema import EDGES, SECTIONS, SOURCE_TYPES, SectionSlot
 
 _CLAIM = """<!-- To have a figure measured, add a comment that begins with tonnage:claim and
 a line break, like this one:
@@ -99,7 +99,7 @@ def _metadata(kind: PageType, now: datetime) -> str:
     )
 
 
-def _section(kind: PageType, position: int, slot: Slot) -> str:
+def _section(kind: PageType, position: int, slot: SectionSlot) -> str:
     marks = "=" * slot.level
     parts = [f"{marks} {slot.title} {marks}\n<!-- {slot.guide} -->"]
     body = _BODIES.get((kind, slot.title))

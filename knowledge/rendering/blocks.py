@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from knowledge.markup import Region, RegionKind, regions
 from knowledge.mermaid import parse_flowchart
-from knowledge.tables import Row, table_at
+from knowledge.tables import TableRow, table_at
 
 OPEN, CLOSE = "\ue000", "\ue001"
 TOKEN = re.compile(f"{OPEN}(\\d{{1,7}}){CLOSE}")
@@ -58,7 +58,7 @@ class List:
 class Grid:
     """A table."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ Block = Heading | Paragraph | List | Grid | Code | DiagramBlock
 
 
 @dataclass(frozen=True)
-class Document:
+class BlockDocument:
     """The blocks of a page, and the code that the tokens in them stand for."""
 
     blocks: tuple[Block, ...]
@@ -89,16 +89,18 @@ class Document:
     """By the number in a token; an empty text for what is not shown."""
 
 
-def read_blocks(text: str) -> Document:
+def read_blocks(text: str) -> BlockDocument:
     """The blocks of a page's text."""
     text = re.sub(f"[{OPEN}{CLOSE}]", "\ufffd", text)
     found = regions(text)
     first = _FIRST_LINE.match(text)
     prose, code = _with_tokens(text, found, first.end() if first else 0)
-    return Document(tuple(_Blocks(prose.split("\n"), found, code).read()), tuple(code))
+    return BlockDocument(tuple(_Blocks(prose.split("\n"), found, code).read()), tuple(code))
 
 
-def read_cell(cell: str, document: Document, found: Sequence[Region] = ()) -> tuple[Block, ...]:
+def read_cell(
+    cell: str, document: BlockDocument, found: Sequence[Region] = ()
+) -> tuple[Block, ...]:
     """The blocks of a cell of a table of the document; tokens in it are shown as code."""
     return tuple(_Blocks(cell.split("\n"), found, list(document.code)).read())
 

@@ -17,9 +17,9 @@ from knowledge.model import Page
 from knowledge.parsing import parse_date
 from knowledge.rendering.blocks import (
     Block,
+    BlockDocument,
     Code,
     DiagramBlock,
-    Document,
     Grid,
     Heading,
     Item,
@@ -29,7 +29,7 @@ from knowledge.rendering.blocks import (
     read_cell,
 )
 from knowledge.rendering.spans import WEB_ADDRESS, Span, SpanKind, spans
-from knowledge.tables import Row
+from knowledge.tables import TableRow
 
 MAX_DEPTH = 3
 """Of bold in italic and so on; deeper marks are shown as text."""
@@ -63,7 +63,7 @@ def is_web_address(url: str) -> bool:
 
 class _Writer:
     def __init__(
-        self, document: Document, library: Library | None, url_of: Callable[[str], str]
+        self, document: BlockDocument, library: Library | None, url_of: Callable[[str], str]
     ) -> None:
         self.document, self.library, self.url_of = document, library, url_of
         self.identifiers: set[str] = set()
@@ -118,7 +118,7 @@ class _Writer:
     def _grid(self, grid: Grid) -> str:
         return f"<table>{''.join(self._row(row) for row in grid.rows)}</table>"
 
-    def _row(self, row: Row) -> str:
+    def _row(self, row: TableRow) -> str:
         scope = "col" if row.header else "row"
         cells = [
             f'<th scope="{scope}">{self._cell(cell)}</th>'

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from knowledge.links import Link, canonical_name, parse_link
+from knowledge.links import PageLink, canonical_name, parse_link
 from knowledge.rendering.blocks import CLOSE, OPEN
 
 
@@ -85,7 +85,7 @@ def _spans_of(match: re.Match[str]) -> Iterator[Span]:
         yield Span(SpanKind.ITALIC, match["italic"])
 
 
-def _link_span(link: Link) -> Span:
+def _link_span(link: PageLink) -> Span:
     if link.kind == "source":
         title, _, url = link.text.partition("|")
         url = url.strip()

@@ -8,9 +8,9 @@ import unicodedata
 from knowledge.model import Page
 from knowledge.rendering.blocks import (
     Block,
+    BlockDocument,
     Code,
     DiagramBlock,
-    Document,
     Grid,
     Heading,
     List,
@@ -41,7 +41,7 @@ def printable(text: str) -> str:
     )
 
 
-def _block(block: Block, document: Document, width: int) -> str:
+def _block(block: Block, document: BlockDocument, width: int) -> str:
     match block:
         case Heading(level, text):
             shown = _inline(text, document)
@@ -74,7 +74,7 @@ def _wrapped(text: str, width: int, first: str = "") -> str:
     )
 
 
-def _grid(grid: Grid, document: Document, width: int) -> str:
+def _grid(grid: Grid, document: BlockDocument, width: int) -> str:
     rows = [[_cell(cell, document) for cell in row.cells] for row in grid.rows]
     lines = []
     for row in rows:
@@ -84,16 +84,16 @@ def _grid(grid: Grid, document: Document, width: int) -> str:
     return "\n".join(lines)
 
 
-def _cell(cell: str, document: Document) -> str:
+def _cell(cell: str, document: BlockDocument) -> str:
     lines = (line.strip().lstrip("*#").strip() for line in cell.split("\n"))
     return "; ".join(_inline(line, document) for line in lines if line)
 
 
-def _inline(text: str, document: Document) -> str:
+def _inline(text: str, document: BlockDocument) -> str:
     return " ".join("".join(_span(span, document) for span in spans(text)).split())
 
 
-def _span(span: Span, document: Document) -> str:
+def _span(span: Span, document: BlockDocument) -> str:
     match span.kind:
         case SpanKind.TOKEN:
             number = int(span.text)

@@ -21,7 +21,7 @@ from knowledge.rules import (
     sections,
     workflows,
 )
-from knowledge.rules.model import Finding, Problem, Rule, Severity, View
+from knowledge.rules.model import Finding, Rule, RuleProblem, Severity, View
 
 __all__ = ["RULES", "Finding", "Rule", "Severity", "check"]
 
@@ -87,7 +87,7 @@ def _apply(rule: Rule, view: View) -> Iterator[Finding]:
                 yield _finding(rule, problem, page.path, page.full_name)
 
 
-def _finding(rule: Rule, problem: Problem, path: Path | None, page: str) -> Finding:
+def _finding(rule: Rule, problem: RuleProblem, path: Path | None, page: str) -> Finding:
     return Finding(
         rule=rule.id,
         severity=rule.severity,

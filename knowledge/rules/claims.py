@@ -10,50 +10,50 @@ from knowledge.content import Content
 from knowledge.markup import RegionKind
 from knowledge.model import PageType
 from knowledge.rules.metadata import url_problem
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 
 
-def _syntax(content: Content, view: View) -> Iterator[Problem]:
+def _syntax(content: Content, view: View) -> Iterator[RuleProblem]:
     for problem in read_claims(content.text, content.regions, content.page.full_name)[1]:
-        yield Problem(problem.line, problem.message, problem.instead)
+        yield RuleProblem(problem.line, problem.message, problem.instead)
     for region in content.regions:
         inner = region.inner(content.text) if region.kind is RegionKind.COMMENT else ""
         mark = re.match(r"\s*(tonnage\s*:?\s*claims?)\b[^\n]*", inner, re.IGNORECASE)
         if mark and not re.match(r"\s*tonnage:claim[ \t]*(?:\r?\n|$)", inner):
-            yield Problem(
+            yield RuleProblem(
                 content.lines.at(region.start),
                 f"The comment begins with {mark[0].strip()[:40]!r} and is not read as a claim.",
                 "Begin it with <!-- tonnage:claim and a line break.",
             )
 
 
-def _source(content: Content, view: View) -> Iterator[Problem]:
+def _source(content: Content, view: View) -> Iterator[RuleProblem]:
     for claim in content.page.claims:
         reason = url_problem(claim.source)
         if reason:
-            yield Problem(
+            yield RuleProblem(
                 claim.line,
                 f"The source of the claim {claim.id} {reason}.",
                 'Write source = "https://…", where the claim is made.',
             )
 
 
-def _sign(content: Content, view: View) -> Iterator[Problem]:
+def _sign(content: Content, view: View) -> Iterator[RuleProblem]:
     """A figure above 1 in size is mostly a percentage that was not divided by 100."""
     for claim in content.page.claims:
         bounds = [bound for bound in (claim.low, claim.high) if bound is not None]
         if any(bound <= -1 for bound in bounds) or any(bound >= 20 for bound in bounds):
-            yield Problem(
+            yield RuleProblem(
                 claim.line,
                 f"The claim {claim.id} has the range {claim.low} to {claim.high}.",
                 "Write relative changes: -0.5 is 50 % less, 0.3 is 30 % more.",
             )
 
 
-def _place(content: Content, view: View) -> Iterator[Problem]:
+def _place(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.page.type is not PageType.HEURISTIC:
         for claim in content.page.claims:
-            yield Problem(
+            yield RuleProblem(
                 claim.line,
                 f"A {content.page.type.value} page makes the claim {claim.id}.",
                 "Move it to the heuristic that it is about.",

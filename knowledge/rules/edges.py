@@ -11,25 +11,25 @@ from knowledge.links import parse_link
 from knowledge.model import Edge, Page, PageType
 from knowledge.parsing import METADATA_KINDS
 from knowledge.rules.files import FORBIDDEN_IN_NAMES
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 from knowledge.schema import EDGES, NAMESPACES, NEWER_KINDS, EdgeRule, edge_rule, is_backlink
 
 _ANY_BRACKETS = re.compile(r"\[\[([^\[\]\n]{0,1000})(\]\])?|\]\]")
 _CIRCLE_KINDS = ("step", "implemented_by", "requires_env")
 
 
-def _syntax(content: Content, view: View) -> Iterator[Problem]:
+def _syntax(content: Content, view: View) -> Iterator[RuleProblem]:
     for match in _ANY_BRACKETS.finditer(content.visible):
         line = content.lines.at(match.start())
         if match[0] == "]]":
-            yield Problem(line, "]] closes no link.", "Remove it, or open the link with [[.")
+            yield RuleProblem(line, "]] closes no link.", "Remove it, or open the link with [[.")
         elif not match[2]:
             shown = match[0][:60]
-            yield Problem(line, f"The link {shown!r} is not closed.", "Close it with ]].")
+            yield RuleProblem(line, f"The link {shown!r} is not closed.", "Close it with ]].")
         else:
             problem = _link_problem(match[0])
             if problem is not None:
-                yield Problem(line, *problem)
+                yield RuleProblem(line, *problem)
 
 
 def _link_problem(raw: str) -> tuple[str, str] | None:
@@ -59,18 +59,18 @@ def _own(page: Page) -> Iterator[Edge]:
     return (edge for edge in page.edges if edge.target_type and edge.target)
 
 
-def _type(content: Content, view: View) -> Iterator[Problem]:
+def _type(content: Content, view: View) -> Iterator[RuleProblem]:
     for edge in _own(content.page):
         if edge.target_type not in NAMESPACES:
             near = get_close_matches(edge.target_type.capitalize(), NAMESPACES, n=1, cutoff=0.6)
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"There is no type of page named {edge.target_type!r}.",
                 f"Write {near[0]}." if near else f"Use {', '.join(NAMESPACES)}.",
             )
 
 
-def _legal(content: Content, view: View) -> Iterator[Problem]:
+def _legal(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     for edge in _own(page):
         known = edge.target_type in NAMESPACES
@@ -80,32 +80,32 @@ def _legal(content: Content, view: View) -> Iterator[Problem]:
                 for rule in EDGES
                 if rule.source is page.type
             ]
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"A {page.type.value} page has no edge {edge.kind}::{edge.target_type}.",
                 f"Use {', '.join(allowed)}.",
             )
 
 
-def _name(content: Content, view: View) -> Iterator[Problem]:
+def _name(content: Content, view: View) -> Iterator[RuleProblem]:
     for edge in _own(content.page):
         bad = sorted(set(FORBIDDEN_IN_NAMES.findall(edge.target)))
         if bad:
             better = FORBIDDEN_IN_NAMES.sub("_", edge.target)
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"The name {edge.target!r} holds {' '.join(bad)}.",
                 f"Write {edge.target_type}:{better}.",
             )
 
 
-def _target(content: Content, view: View) -> Iterator[Problem]:
+def _target(content: Content, view: View) -> Iterator[RuleProblem]:
     for edge in _own(content.page):
         if edge.target_type in NAMESPACES and view.target(edge) is None:
             kind = NAMESPACES[edge.target_type]
             names = [page.name for page in view.library.of_type(kind)]
             near = get_close_matches(edge.target, names, n=1, cutoff=0.7)
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"There is no page {edge.target_type}:{edge.target}.",
                 f"Write {edge.target_type}:{near[0]}."
@@ -115,12 +115,12 @@ def _target(content: Content, view: View) -> Iterator[Problem]:
             )
 
 
-def _duplicate(content: Content, view: View) -> Iterator[Problem]:
+def _duplicate(content: Content, view: View) -> Iterator[RuleProblem]:
     seen: dict[tuple[str, str, str, str], int] = {}
     for edge in _own(content.page):
         key = (edge.kind, edge.target_type, edge.target, edge.section)
         if key in seen and edge.kind != "step":
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"{edge.kind}::{edge.target_type}:{edge.target} is in line {seen[key]} already.",
                 "Remove it.",
@@ -128,18 +128,18 @@ def _duplicate(content: Content, view: View) -> Iterator[Problem]:
         seen.setdefault(key, edge.line)
 
 
-def _self(content: Content, view: View) -> Iterator[Problem]:
+def _self(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     for edge in _own(page):
         if f"{edge.target_type}:{edge.target}" == page.full_name:
-            yield Problem(edge.line, "The page links to itself.", "Remove the link.")
+            yield RuleProblem(edge.line, "The page links to itself.", "Remove the link.")
 
 
-def _place(content: Content, view: View) -> Iterator[Problem]:
+def _place(content: Content, view: View) -> Iterator[RuleProblem]:
     for edge in _own(content.page):
         wanted = ("Related Pages", "Execution Steps") if edge.kind == "step" else ("Related Pages",)
         if edge.section not in wanted:
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"The link to {edge.target_type}:{edge.target} stands in "
                 f"{edge.section or 'the metadata'}.",
@@ -167,17 +167,17 @@ def _answers(back: Edge, kind: str, page: Page) -> bool:
     return same_kind and f"{back.target_type}:{back.target}" == page.full_name
 
 
-def _backlink(content: Content, view: View) -> Iterator[Problem]:
+def _backlink(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     for edge, target, rule in missing_backlinks(page, view):
-        yield Problem(
+        yield RuleProblem(
             edge.line,
             f"{target.full_name} does not link back to {page.full_name}.",
             f"Add * [[{rule.kind}::{page.full_name}]] below === {rule.section} === there.",
         )
 
 
-def _forward(content: Content, view: View) -> Iterator[Problem]:
+def _forward(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     for edge in _own(page):
         rule = edge_rule(page.type, edge.kind, edge.target_type)
@@ -186,33 +186,35 @@ def _forward(content: Content, view: View) -> Iterator[Problem]:
             continue
         forward = rule.backlink or "uses_heuristic"
         if not any(_answers(other, forward, page) for other in source.edges):
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 f"{source.full_name} does not say that it uses {page.full_name}.",
                 f"Add * [[{forward}::{page.full_name}]] there, or remove this line.",
             )
 
 
-def _circle(content: Content, view: View) -> Iterator[Problem]:
+def _circle(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     for circle in view.graph.cycles(_CIRCLE_KINDS):
         if page.full_name == circle[0]:
             names = {f"{e.target_type}:{e.target}": e for e in page.edges}
             line = next((names[name].line for name in circle if name in names), 1)
-            yield Problem(
+            yield RuleProblem(
                 line,
                 f"These pages lead to each other in a circle: {', '.join(circle)}.",
                 "Remove one of the links.",
             )
 
 
-def _orphan(content: Content, view: View) -> Iterator[Problem]:
+def _orphan(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     if page.type is PageType.WORKFLOW or any(_own(page)):
         return
     alone = not any(page.full_name in (edge.source, edge.target) for edge in view.graph.edges)
     if alone:
-        yield Problem(1, "No page links to it and it links to none.", "Connect it, or remove it.")
+        yield RuleProblem(
+            1, "No page links to it and it links to none.", "Connect it, or remove it."
+        )
 
 
 RULES = (

@@ -9,7 +9,7 @@ from knowledge.content import Content
 from knowledge.environments import RequirementKind, requirements
 from knowledge.markup import RegionKind
 from knowledge.model import PageType
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 from knowledge.rules.safety import finds_credential
 from knowledge.wording import plain
 
@@ -17,7 +17,7 @@ ROWS = ("OS", "Hardware", "Disk")
 SHELLS = ("bash", "sh", "shell", "console")
 
 
-def _rows(content: Content, view: View) -> Iterator[Problem]:
+def _rows(content: Content, view: View) -> Iterator[RuleProblem]:
     section = content.section("System Requirements", 2)
     if content.page.type is not PageType.ENVIRONMENT or section is None:
         return
@@ -25,24 +25,24 @@ def _rows(content: Content, view: View) -> Iterator[Problem]:
     categories = {plain(row.cells[0]).lower() for row in rows}
     for name in ROWS:
         if name.lower() not in categories:
-            yield Problem(
+            yield RuleProblem(
                 section.line,
                 f"System Requirements has no row {name}.",
                 f"Add the row {name} to its table.",
             )
     for row in rows:
         if len(row.cells) > 1 and not row.cells[1]:
-            yield Problem(
+            yield RuleProblem(
                 row.line, f"The row {plain(row.cells[0])} states nothing.", "Fill its second cell."
             )
 
 
-def _constraint(content: Content, view: View) -> Iterator[Problem]:
+def _constraint(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.page.type is not PageType.ENVIRONMENT:
         return
     for requirement in requirements(content.page):
         if requirement.kind is RequirementKind.PACKAGE and not requirement.choices:
-            yield Problem(
+            yield RuleProblem(
                 requirement.line,
                 f"{requirement.text[:80]!r} is not a requirement of PEP 508 with versions of "
                 "PEP 440.",
@@ -50,7 +50,7 @@ def _constraint(content: Content, view: View) -> Iterator[Problem]:
             )
 
 
-def _unclear(content: Content, view: View) -> Iterator[Problem]:
+def _unclear(content: Content, view: View) -> Iterator[RuleProblem]:
     kinds = (RequirementKind.OS, RequirementKind.DEVICE, RequirementKind.DISK)
     instead = {
         RequirementKind.OS: "Name Linux, macOS, Windows or any.",
@@ -61,14 +61,14 @@ def _unclear(content: Content, view: View) -> Iterator[Problem]:
         return
     for requirement in requirements(content.page):
         if requirement.kind in kinds and not requirement.choices:
-            yield Problem(
+            yield RuleProblem(
                 requirement.line,
                 f"{requirement.text[:80]!r} cannot be compared with a machine.",
                 instead[requirement.kind],
             )
 
 
-def _install(content: Content, view: View) -> Iterator[Problem]:
+def _install(content: Content, view: View) -> Iterator[RuleProblem]:
     section = content.section("Quick Install", 2)
     if content.page.type is not PageType.ENVIRONMENT or section is None:
         return
@@ -80,13 +80,15 @@ def _install(content: Content, view: View) -> Iterator[Problem]:
         or (block.kind is RegionKind.TAG and _language(content, block.start) in SHELLS)
     ]
     if len(shells) != 1 or len(blocks) != 1:
-        yield Problem(
+        yield RuleProblem(
             section.line,
             f"Quick Install has {len(shells)} blocks of bash and {len(blocks)} blocks in all.",
             "Write one block of code with the language bash.",
         )
     elif not shells[0].inner(content.text).strip():
-        yield Problem(section.line, "The block of Quick Install is empty.", "Write the commands.")
+        yield RuleProblem(
+            section.line, "The block of Quick Install is empty.", "Write the commands."
+        )
 
 
 def _language(content: Content, start: int) -> str:
@@ -94,7 +96,7 @@ def _language(content: Content, start: int) -> str:
     return match[1].lower() if match else ""
 
 
-def _credential_name(content: Content, view: View) -> Iterator[Problem]:
+def _credential_name(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.page.type is not PageType.ENVIRONMENT:
         return
     for requirement in requirements(content.page):
@@ -102,7 +104,7 @@ def _credential_name(content: Content, view: View) -> Iterator[Problem]:
             continue
         if finds_credential(content.page.text.split("\n")[requirement.line - 1]):
             continue  # rule credential-value, which must not print it
-        yield Problem(
+        yield RuleProblem(
             requirement.line,
             "The bullet names no environment variable.",
             "Write * `HF_TOKEN` and what it is for, or None.",

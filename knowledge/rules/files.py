@@ -9,7 +9,7 @@ from knowledge.content import Content
 from knowledge.links import canonical_name
 from knowledge.markup import RegionKind
 from knowledge.parsing import header_of
-from knowledge.rules.model import FileProblem, Problem, Rule, Severity, View
+from knowledge.rules.model import FileProblem, Rule, RuleProblem, Severity, View
 from knowledge.schema import NAMESPACES
 
 FORBIDDEN_IN_NAMES = re.compile(r"[#<>\[\]{}|+:/\-]")
@@ -20,55 +20,55 @@ def _unreadable(view: View) -> Iterator[FileProblem]:
         yield FileProblem(item.line, item.reason, "See the reason.", item.path)
 
 
-def _name_characters(content: Content, view: View) -> Iterator[Problem]:
+def _name_characters(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     written = page.path.stem if page.path else page.name
     bad = sorted(set(FORBIDDEN_IN_NAMES.findall(written)) | ({" "} & set(written)))
     if bad:
         better = canonical_name(FORBIDDEN_IN_NAMES.sub("_", written))
         shown = " ".join("space" if character == " " else character for character in bad)
-        yield Problem(1, f"The name {written!r} holds {shown}.", f"Name the page {better}.")
+        yield RuleProblem(1, f"The name {written!r} holds {shown}.", f"Name the page {better}.")
 
 
-def _name_capital(content: Content, view: View) -> Iterator[Problem]:
+def _name_capital(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     if page.path and page.path.stem[:1].islower():
-        yield Problem(
+        yield RuleProblem(
             1, f"The name {page.path.stem!r} begins with a small letter.", f"Name it {page.name}."
         )
 
 
-def _header_name(content: Content, view: View) -> Iterator[Problem]:
+def _header_name(content: Content, view: View) -> Iterator[RuleProblem]:
     header = header_of(content.text)
     if header is None:
         return
     kind, name, _ = header
     page = content.page
     if (NAMESPACES.get(kind.capitalize()), name) != (page.type, page.name):
-        yield Problem(
+        yield RuleProblem(
             1,
             f"The first line names {kind}:{name}; the file is that of {page.full_name}.",
             f"Write # {page.type.namespace}: {page.name}, or rename the file.",
         )
 
 
-def _dialect(content: Content, view: View) -> Iterator[Problem]:
+def _dialect(content: Content, view: View) -> Iterator[RuleProblem]:
     if header_of(content.text) is not None:
-        yield Problem(
+        yield RuleProblem(
             1,
             "A first line with type and name belongs to the newer dialect.",
             "Remove it; the file has the name.",
         )
     for edge in content.page.edges:
         if edge.kind == "used_by":
-            yield Problem(
+            yield RuleProblem(
                 edge.line,
                 "used_by belongs to the newer dialect.",
                 f"Write [[uses_heuristic::{edge.target_type}:{edge.target}]].",
             )
 
 
-def _unclosed(content: Content, view: View) -> Iterator[Problem]:
+def _unclosed(content: Content, view: View) -> Iterator[RuleProblem]:
     names = {
         RegionKind.FENCE: ("block of code", "Close it with a line of three backticks."),
         RegionKind.COMMENT: ("comment", "Close it with -->."),
@@ -78,7 +78,7 @@ def _unclosed(content: Content, view: View) -> Iterator[Problem]:
         if not region.closed:
             what, instead = names[region.kind]
             line = content.lines.at(region.start)
-            yield Problem(line, f"The {what} that begins here has no end.", instead)
+            yield RuleProblem(line, f"The {what} that begins here has no end.", instead)
 
 
 RULES = (

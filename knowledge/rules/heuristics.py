@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from knowledge.content import Content
 from knowledge.model import PageType
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 
 FIELDS = {
     "Action": "what to change",
@@ -15,7 +15,7 @@ FIELDS = {
 }
 
 
-def _field(content: Content, view: View) -> Iterator[Problem]:
+def _field(content: Content, view: View) -> Iterator[RuleProblem]:
     section = content.section("The Insight (Rule of Thumb)", 2)
     if content.page.type is not PageType.HEURISTIC or section is None:
         return
@@ -23,20 +23,20 @@ def _field(content: Content, view: View) -> Iterator[Problem]:
     for name, guide in FIELDS.items():
         field = fields.get(name.lower())
         if field is None:
-            yield Problem(
+            yield RuleProblem(
                 section.line, f"The insight has no {name}.", f"Add * **{name}:** and {guide}."
             )
         elif not field.value:
-            yield Problem(field.line, f"The {name} is empty.", f"Write {guide}.")
+            yield RuleProblem(field.line, f"The {name} is empty.", f"Write {guide}.")
 
 
-def _order(content: Content, view: View) -> Iterator[Problem]:
+def _order(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.page.type is not PageType.HEURISTIC:
         return
     wanted = [name.lower() for name in FIELDS]
     found = [f for f in content.insight if f.name.lower() in wanted]
     if [f.name.lower() for f in found] != sorted((f.name.lower() for f in found), key=wanted.index):
-        yield Problem(
+        yield RuleProblem(
             found[0].line,
             f"The insight has the order {', '.join(field.name for field in found)}.",
             f"Write {', '.join(FIELDS)}.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from knowledge.content import Content
 from knowledge.markup import RegionKind
 from knowledge.model import PageType
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 from knowledge.tables import find_tables
 
 CODE_SECTIONS = (("Signature", 3), ("Import", 3), ("Usage Examples", 2))
@@ -20,7 +20,7 @@ TABLES = {
 """Sections that hold a table, with its columns; empty where the columns are free."""
 
 
-def _code(content: Content, view: View) -> Iterator[Problem]:
+def _code(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.page.type is not PageType.IMPLEMENTATION:
         return
     for title, level in CODE_SECTIONS:
@@ -29,14 +29,14 @@ def _code(content: Content, view: View) -> Iterator[Problem]:
             continue
         blocks = content.in_section(section, {RegionKind.FENCE, RegionKind.TAG})
         if not any(block.inner(content.text).strip() for block in blocks):
-            yield Problem(
+            yield RuleProblem(
                 section.line,
                 f"The section {title} has no block of code.",
                 "Write it between lines of three backticks, with the language.",
             )
 
 
-def _missing(content: Content, view: View) -> Iterator[Problem]:
+def _missing(content: Content, view: View) -> Iterator[RuleProblem]:
     for (kind, title, level), columns in TABLES.items():
         section = content.section(title, level)
         if content.page.type is not kind or section is None:
@@ -44,35 +44,35 @@ def _missing(content: Content, view: View) -> Iterator[Problem]:
         tables = content.tables(section)
         header = tables[0].header if tables else ()
         if not tables or not tables[0].body:
-            yield Problem(
+            yield RuleProblem(
                 section.line,
                 f"The section {title} has no table.",
                 f"Write a table with {', '.join(columns) or 'Name, Type, Description'}.",
             )
         elif columns and tuple(h.lower() for h in header) != tuple(c.lower() for c in columns):
-            yield Problem(
+            yield RuleProblem(
                 tables[0].line,
                 f"The table of {title} has the columns {', '.join(header) or 'without names'}.",
                 f"Use {', '.join(columns)}.",
             )
 
 
-def _row(content: Content, view: View) -> Iterator[Problem]:
+def _row(content: Content, view: View) -> Iterator[RuleProblem]:
     for table in find_tables(content.visible[content.metadata_end :], _line(content)):
         width = len(table.header)
         for row in table.body if width else ():
             if len(row.cells) != width:
-                yield Problem(
+                yield RuleProblem(
                     row.line,
                     f"The row has {len(row.cells)} cells; the table has {width} columns.",
                     "Write one cell for each column; an empty one is allowed.",
                 )
 
 
-def _unclosed(content: Content, view: View) -> Iterator[Problem]:
+def _unclosed(content: Content, view: View) -> Iterator[RuleProblem]:
     for table in find_tables(content.visible):
         if not table.closed:
-            yield Problem(
+            yield RuleProblem(
                 table.line, "The table that begins here has no end.", "Close it with a line |}."
             )
 

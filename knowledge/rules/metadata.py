@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from knowledge.content import Content
 from knowledge.parsing import METADATA_KINDS, parse_date
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 from knowledge.schema import SOURCE_TYPES
 
 FIELDS = {
@@ -18,48 +18,48 @@ FIELDS = {
 }
 
 
-def _missing(content: Content, view: View) -> Iterator[Problem]:
+def _missing(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.metadata is None:
-        yield Problem(
+        yield RuleProblem(
             1,
             "The page has no metadata table before its first section.",
             "Begin it with the table that `tonnage knowledge new` writes.",
         )
 
 
-def _field(content: Content, view: View) -> Iterator[Problem]:
+def _field(content: Content, view: View) -> Iterator[RuleProblem]:
     if content.metadata is None:
         return
     kinds = {link.kind for link in content.links if link.start < content.metadata_end}
     for kind, (name, syntax) in FIELDS.items():
         if kind not in kinds:
             line = content.metadata.line
-            yield Problem(line, f"The metadata has no {name}.", f"Add the row {name}: {syntax}")
+            yield RuleProblem(line, f"The metadata has no {name}.", f"Add the row {name}: {syntax}")
 
 
-def _place(content: Content, view: View) -> Iterator[Problem]:
+def _place(content: Content, view: View) -> Iterator[RuleProblem]:
     for link in content.links:
         if link.kind in METADATA_KINDS and link.start >= content.metadata_end:
-            yield Problem(
+            yield RuleProblem(
                 content.lines.at(link.start),
                 f"{link.raw} stands outside the metadata table.",
                 "Move it into the table at the top of the page.",
             )
 
 
-def _duplicate(content: Content, view: View) -> Iterator[Problem]:
+def _duplicate(content: Content, view: View) -> Iterator[RuleProblem]:
     dates = [link for link in content.links if link.kind == "last_updated"]
     for link in dates[1:]:
-        yield Problem(
+        yield RuleProblem(
             content.lines.at(link.start), "The page has a second date.", "Keep the newer one."
         )
 
 
-def _source_type(content: Content, view: View) -> Iterator[Problem]:
+def _source_type(content: Content, view: View) -> Iterator[RuleProblem]:
     allowed = SOURCE_TYPES[content.page.type]
     for source in content.page.sources:
         if source.type not in allowed:
-            yield Problem(
+            yield RuleProblem(
                 source.line,
                 f"{source.type or 'An empty text'} is no type of source of a "
                 f"{content.page.type.value} page.",
@@ -67,23 +67,23 @@ def _source_type(content: Content, view: View) -> Iterator[Problem]:
             )
 
 
-def _source_title(content: Content, view: View) -> Iterator[Problem]:
+def _source_title(content: Content, view: View) -> Iterator[RuleProblem]:
     for source in content.page.sources:
         if not source.title:
-            yield Problem(
+            yield RuleProblem(
                 source.line,
                 "The source has no title.",
                 f"Write [[source::{source.type}|Title|{source.url or 'URL'}]].",
             )
 
 
-def _source_url(content: Content, view: View) -> Iterator[Problem]:
+def _source_url(content: Content, view: View) -> Iterator[RuleProblem]:
     for source in content.page.sources:
         if source.type == "Experience" and not source.url:
             continue
         reason = url_problem(source.url)
         if reason:
-            yield Problem(
+            yield RuleProblem(
                 source.line,
                 f"The URL of the source {source.title!r} {reason}.",
                 "Write a whole address, like https://example.org/page.",
@@ -113,33 +113,33 @@ def url_problem(url: str) -> str | None:
     return "has the port 0" if port == 0 else None
 
 
-def _domain(content: Content, view: View) -> Iterator[Problem]:
+def _domain(content: Content, view: View) -> Iterator[RuleProblem]:
     for link in content.links:
         if link.kind == "domain" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", link.target):
             better = re.sub(r"\W+", "_", link.target).strip("_") or "Tag"
-            yield Problem(
+            yield RuleProblem(
                 content.lines.at(link.start),
                 f"{link.target!r} is no domain.",
                 f"Write [[domain::{better}]]: letters, digits and underscores.",
             )
 
 
-def _date_format(content: Content, view: View) -> Iterator[Problem]:
+def _date_format(content: Content, view: View) -> Iterator[RuleProblem]:
     for link in content.links:
         if link.kind == "last_updated" and parse_date(link.target) is None:
-            yield Problem(
+            yield RuleProblem(
                 content.lines.at(link.start),
                 f"{link.target!r} is no date of the form YYYY-MM-DD HH:MM GMT.",
                 f"Write [[last_updated::{view.now:%Y-%m-%d %H:%M} GMT]].",
             )
 
 
-def _date_future(content: Content, view: View) -> Iterator[Problem]:
+def _date_future(content: Content, view: View) -> Iterator[RuleProblem]:
     for link in content.links:
         if link.kind == "last_updated":
             date = parse_date(link.target)
             if date is not None and date > view.now:
-                yield Problem(
+                yield RuleProblem(
                     content.lines.at(link.start),
                     f"{link.target} is in the future; it is {view.now:%Y-%m-%d %H:%M} GMT.",
                     f"Write [[last_updated::{view.now:%Y-%m-%d %H:%M} GMT]].",

@@ -23,7 +23,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
-class Problem:
+class RuleProblem:
     """What is wrong in one place of a page, and what to write instead."""
 
     line: int
@@ -32,7 +32,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class FileProblem(Problem):
+class FileProblem(RuleProblem):
     """A problem of a file that is not a page of the library, like an index."""
 
     path: Path
@@ -46,7 +46,7 @@ class Rule:
     severity: Severity
     reason: str
     """Why it matters, as one sentence."""
-    on_page: Callable[[Content, View], Iterable[Problem]] | None = None
+    on_page: Callable[[Content, View], Iterable[RuleProblem]] | None = None
     on_library: Callable[[View], Iterable[FileProblem]] | None = None
     fixable: bool = False
     """Whether ``--fix`` mends what it finds."""

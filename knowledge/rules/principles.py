@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from knowledge.content import Content
 from knowledge.model import PageType
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 
 
-def _implemented(content: Content, view: View) -> Iterator[Problem]:
+def _implemented(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     if page.type is not PageType.PRINCIPLE:
         return
     if not any(edge.kind == "implemented_by" for edge in page.edges):
         section = content.section("Related Pages", 2)
-        yield Problem(
+        yield RuleProblem(
             section.line if section else 1,
             "The principle has no implementation.",
             "Add * [[implemented_by::Implementation:Name]] below === Implemented By ===.",

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from knowledge.content import Content
-from knowledge.rules.model import Problem, Rule, Severity, View
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
 
 _TOKENS: tuple[tuple[str, str], ...] = (
     ("a Hugging Face token", r"\b(?:hf|api_org)_[A-Za-z0-9]{20,}"),
@@ -92,28 +92,28 @@ def _looks_random(value: str) -> bool:
     return entropy >= MIN_ENTROPY_BITS
 
 
-def _credential(content: Content, view: View) -> Iterator[Problem]:
+def _credential(content: Content, view: View) -> Iterator[RuleProblem]:
     for offset, what in credentials(content.text):
-        yield Problem(
+        yield RuleProblem(
             content.lines.at(offset),
             f"The line holds what looks like {what}.",
             "Remove it, revoke it where it was issued, and write the name of the variable only.",
         )
 
 
-def _html(content: Content, view: View) -> Iterator[Problem]:
+def _html(content: Content, view: View) -> Iterator[RuleProblem]:
     for match in _HTML.finditer(content.visible):
         if match["tag"].lower() not in _HARMLESS_TAGS:
-            yield Problem(
+            yield RuleProblem(
                 content.lines.at(match.start()),
                 f"HTML is shown as text: <{match['tag']}>.",
                 "Use the marks of the wiki, or put it into backticks.",
             )
 
 
-def _hidden(content: Content, view: View) -> Iterator[Problem]:
+def _hidden(content: Content, view: View) -> Iterator[RuleProblem]:
     for match in _HIDDEN.finditer(content.text):
-        yield Problem(
+        yield RuleProblem(
             content.lines.at(match.start()),
             f"The line holds the invisible character U+{ord(match[0]):04X}.",
             "Remove it.",

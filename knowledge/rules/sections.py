@@ -9,8 +9,8 @@ from difflib import get_close_matches
 
 from knowledge.content import Content
 from knowledge.model import Page, Section
-from knowledge.rules.model import Problem, Rule, Severity, View
-from knowledge.schema import SECTIONS, Slot
+from knowledge.rules.model import Rule, RuleProblem, Severity, View
+from knowledge.schema import SECTIONS, SectionSlot
 
 _ABBREVIATIONS = re.compile(
     r"\b(?:e\.g|i\.e|vs|etc|cf|approx|resp|incl|Fig|Eq|Sec|No|Dr|al)\.", re.IGNORECASE
@@ -32,7 +32,7 @@ def parents(page: Page) -> list[tuple[Section, str]]:
     return found
 
 
-def slots_with_parents(page: Page) -> list[tuple[Slot, str]]:
+def slots_with_parents(page: Page) -> list[tuple[SectionSlot, str]]:
     """The slots of the schema, each with its parent's title in small letters."""
     found, parent = [], ""
     for slot in SECTIONS[page.type]:
@@ -55,13 +55,13 @@ def match_slots(page: Page) -> dict[int, Section]:
     return filled
 
 
-def _may_lack(content: Content, slot: Slot) -> bool:
+def _may_lack(content: Content, slot: SectionSlot) -> bool:
     """Workflows of the newer dialect repeat no steps and need no tips."""
     workflow = slot.title in ("Execution Steps", "Tips and Tricks") and slot.level == 3
     return content.is_newer_dialect and workflow
 
 
-def _missing(content: Content, view: View) -> Iterator[Problem]:
+def _missing(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     filled = match_slots(page)
     titles = {section.title.lower() for section in page.sections}
@@ -75,19 +75,19 @@ def _missing(content: Content, view: View) -> Iterator[Problem]:
         where = f" below == {parent.title()} ==" if parent else ""
         near = get_close_matches(slot.title.lower(), unknown, n=1, cutoff=0.8)
         like = f" A section named {near[0]!r} is there." if near else ""
-        yield Problem(
+        yield RuleProblem(
             page.sections[-1].line if page.sections else 1,
             f"The section {slot.title} is missing{where}.{like}",
             f"Add {marks} {slot.title} {marks}: {slot.guide}",
         )
 
 
-def _is_twin(slot: Slot) -> bool:
+def _is_twin(slot: SectionSlot) -> bool:
     """Whether a title is used at both levels, as Execution Steps is."""
     return slot.title == "Execution Steps"
 
 
-def _level(content: Content, view: View) -> Iterator[Problem]:
+def _level(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     filled = {section.start for section in match_slots(page).values()}
     open_slots = {
@@ -101,7 +101,7 @@ def _level(content: Content, view: View) -> Iterator[Problem]:
         slot, parent = open_slots[section.title.lower()]
         marks = "=" * slot.level
         where = f" below == {parent.title()} ==" if parent else ""
-        yield Problem(
+        yield RuleProblem(
             section.line,
             f"The section {section.title} is of level {section.level} or in the wrong place.",
             f"Write {marks} {slot.title} {marks}{where}.",
@@ -114,7 +114,7 @@ def _containers(page: Page) -> set[str]:
     return (parents_ | {"execution steps"}) - {"overview"}
 
 
-def _empty(content: Content, view: View) -> Iterator[Problem]:
+def _empty(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
     guides = [slot.guide for slot, _ in slots_with_parents(page)]
     for position, section in match_slots(page).items():
@@ -122,18 +122,19 @@ def _empty(content: Content, view: View) -> Iterator[Problem]:
         title = section.title.lower()
         if content.prose(section) or (below and title in _containers(page)):
             continue
-        if any(content.prose(sub) for sub in below):  # such as several examples, each with a title
+        # Such as several examples, each with a title of its own.
+        if title != "overview" and any(content.prose(sub) for sub in below):
             continue
-        yield Problem(section.line, f"The section {section.title} is empty.", guides[position])
+        yield RuleProblem(section.line, f"The section {section.title} is empty.", guides[position])
 
 
-def _order(content: Content, view: View) -> Iterator[Problem]:
+def _order(content: Content, view: View) -> Iterator[RuleProblem]:
     filled = match_slots(content.page)
     before: Section | None = None
     for position in sorted(filled):
         section = filled[position]
         if before is not None and section.start < before.start:
-            yield Problem(
+            yield RuleProblem(
                 section.line,
                 f"The section {section.title} stands before {before.title}.",
                 f"Move it behind {before.title}.",
@@ -142,13 +143,13 @@ def _order(content: Content, view: View) -> Iterator[Problem]:
             before = section
 
 
-def _duplicate(content: Content, view: View) -> Iterator[Problem]:
+def _duplicate(content: Content, view: View) -> Iterator[RuleProblem]:
     counts = Counter((s.title.lower(), p) for s, p in parents(content.page))
     seen: set[tuple[str, str]] = set()
     for section, parent in parents(content.page):
         key = (section.title.lower(), parent)
         if counts[key] > 1 and key in seen:
-            yield Problem(
+            yield RuleProblem(
                 section.line,
                 f"The section {section.title} is there twice.",
                 "Join the two.",
@@ -161,22 +162,22 @@ def _unknown_sections(page: Page) -> list[Section]:
     return [s for s in page.sections if s.level == 2 and s.title.lower() not in known]
 
 
-def _unknown(content: Content, view: View) -> Iterator[Problem]:
+def _unknown(content: Content, view: View) -> Iterator[RuleProblem]:
     for section in _unknown_sections(content.page):
         titles = [slot.title for slot in SECTIONS[content.page.type] if slot.level == 2]
         near = get_close_matches(section.title, titles, n=1, cutoff=0.6)
         instead = f"Name it {near[0]}." if near else f"Use {', '.join(titles)}."
-        yield Problem(
+        yield RuleProblem(
             section.line,
             f"A {content.page.type.value} page has no section {section.title!r}.",
             instead,
         )
 
 
-def _heading_syntax(content: Content, view: View) -> Iterator[Problem]:
+def _heading_syntax(content: Content, view: View) -> Iterator[RuleProblem]:
     for match in _BROKEN_HEADING.finditer(content.visible):
         if match[1] != match[3]:
-            yield Problem(
+            yield RuleProblem(
                 content.lines.at(match.start()),
                 f"The heading {match[2][:60]!r} has {len(match[1])} equals signs before it "
                 f"and {len(match[3])} behind it.",
@@ -184,7 +185,7 @@ def _heading_syntax(content: Content, view: View) -> Iterator[Problem]:
             )
 
 
-def _overview(content: Content, view: View) -> Iterator[Problem]:
+def _overview(content: Content, view: View) -> Iterator[RuleProblem]:
     section = content.section("Overview", 2)
     text = " ".join(content.prose(section).split()) if section else ""
     if not section or not text:
@@ -192,19 +193,19 @@ def _overview(content: Content, view: View) -> Iterator[Problem]:
     plain = _ABBREVIATIONS.sub("x", re.sub(r"`[^`]*`", "code", text))
     sentences = len(_SENTENCE_END.findall(plain)) + 1
     if sentences > 1 or text.startswith(("*", "#", "|", "{")):
-        yield Problem(
+        yield RuleProblem(
             section.line,
             f"The overview has {sentences} sentences." if sentences > 1 else "It is a list.",
             "Say it in one sentence; the rest belongs into Description.",
         )
     elif len(text) > MAX_OVERVIEW_CHARACTERS:
-        yield Problem(
+        yield RuleProblem(
             section.line,
             f"The overview has {len(text)} characters.",
             f"Say it in at most {MAX_OVERVIEW_CHARACTERS}.",
         )
     elif text[-1] not in ".!?":
-        yield Problem(
+        yield RuleProblem(
             section.line, "The overview does not end like a sentence.", "End it with a dot."
         )
 
