@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from finetuning import samples
 from finetuning.models.device import precision
 from finetuning.settings.files import read_settings
 from finetuning.settings.model import FineTuningSettings
@@ -23,6 +24,7 @@ from probes.adapters.trl import TRLWorkload, longest_first
 from probes.errors import InputError
 from probes.space import Choice, unknown_name
 from probes.worker.training import to_device
+from probes.workloads.adapters import ALL_LINEAR
 
 SEARCHED: dict[str, tuple[Any, ...]] = {
     "strategy": ("lora", "qlora", "full"),
@@ -33,9 +35,27 @@ SEARCHED: dict[str, tuple[Any, ...]] = {
 }
 """Dimensions, and the values a search tries beside the settings' own."""
 
+ON_REQUEST: dict[str, tuple[Any, ...]] = {
+    "packing": (False, True),
+    "rslora": (False, True),
+    "dora": (False, True),
+    "lora_alpha": (16, 32, 64),
+    "target_modules": (ALL_LINEAR,),
+    "bits": (4, 8),
+    "loss": ("chunked", "full_logits"),
+}
+"""Further ones, which are dimensions only where ``search`` names them. ``loss`` is no setting: it
+is the trainer's own, which never holds all logits at once, or that of a plain model."""
+
 _NAMES = {
     "strategy": "strategy",
     "lora_r": "lora.r",
+    "lora_alpha": "lora.alpha",
+    "rslora": "lora.rslora",
+    "dora": "lora.dora",
+    "target_modules": "lora.target_modules",
+    "bits": "quantization.bits",
+    "packing": "training.packing",
     "max_length": "training.max_length",
     "gradient_checkpointing": "training.gradient_checkpointing",
     "optimizer": "training.optimizer",
@@ -48,16 +68,24 @@ class SFT(TRLWorkload):
 
     Options (``--option name=value``):
 
-    - ``data``: a prepared data folder (with ``train.jsonl``), or the folder of a run.
+    - ``data``: a prepared data folder (with ``train.jsonl``), or the folder of a run; or
+      ``sample``, rows made of the text that ships with Tonnage.
     - ``settings``: the ``finetuning.yaml`` of a run; or instead:
-    - ``model`` and ``preset``: a model's folder, and one of the presets.
+    - ``model`` and ``preset``: a model's folder, and one of the presets. ``small-llama`` and
+      ``small-gpt2`` are untrained models that are made when they are asked for.
     - ``device``: where it will train (``cpu``, ``cuda:0``). Default: the best one here. Say
       it where the probe runs on another.
     - ``search``: dimensions for ``tune`` to search, such as ``lora_r,max_length``; all others keep
-      the value that the settings have.
+      the value that the settings have. Some are dimensions only where they are named here:
+      ``packing``, ``rslora``, ``dora``, ``lora_alpha``, ``target_modules``, ``bits`` and ``loss``.
 
     Raises ``InputError`` for settings, a model or data that cannot be used.
     """
+
+    seed: int | None = None
+    """Of adapters, shuffling and dropout, where it is not to be that of the settings."""
+
+    _plain_loss = False
 
     no_estimate = "the trainer's loss picks the tokens to learn by their values"
 
@@ -72,9 +100,14 @@ class SFT(TRLWorkload):
     ) -> None:
         check_installed(sys.executable)
         import_libraries()  # now: what is imported later counts as memory
+        self._scratch = tempfile.TemporaryDirectory(prefix="sft-")
+        scratch = Path(self._scratch.name)
+        if model is not None and model in samples.MODELS:
+            model = str(samples.make_model(scratch / model, model))
         self.settings = _settings(settings, model, preset)
         self.device = device or best_device()
-        folder = Path(data).expanduser().absolute()
+        made = data == samples.SAMPLE
+        folder = samples.make_rows(scratch / "rows") if made else _absolute(data)
         self.folder = folder / "data" if (folder / "data" / "train.jsonl").is_file() else folder
         if not (self.folder / "train.jsonl").is_file():
             raise InputError(
@@ -87,11 +120,12 @@ class SFT(TRLWorkload):
             self._trainer,
             self._space(search),
             evaluate=evaluates,
-            data_files=[self.folder / "train.jsonl", *([held_back] if evaluates else [])],
+            data_files=[]
+            if made
+            else [self.folder / "train.jsonl", *([held_back] if evaluates else [])],
         )
         if evaluates:
             self.evaluate = self._evaluate
-        self._scratch = tempfile.TemporaryDirectory(prefix="sft-")
 
     # -- the workload ----------------------------------------------------------------------
 
@@ -125,17 +159,27 @@ class SFT(TRLWorkload):
         whole = (strategy or self.settings.strategy) == "full"
         return 1e6 if whole else float(rank or self.settings.lora.r)
 
+    def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
+        """The trainer's, or that of the model on its own where ``loss`` is ``full_logits``."""
+        if not self._plain_loss:
+            return super().loss(model, batch)
+        loss: torch.Tensor = model(**batch).loss
+        return loss
+
     # -- inside ----------------------------------------------------------------------------
 
     def _space(self, search: str) -> dict[str, Any]:
         wanted = [name.strip() for name in search.split(",") if name.strip()]
+        known = {**SEARCHED, **ON_REQUEST}
         for name in wanted:
-            if name not in SEARCHED:
-                raise InputError(unknown_name("dimension to search", name, SEARCHED))
+            if name not in known:
+                raise InputError(unknown_name("dimension to search", name, known))
         space: dict[str, Any] = {
             "precision": Choice([precision(self.settings, self.device)], cost_grows=False)
         }
-        for name, others in SEARCHED.items():
+        for name, others in known.items():
+            if name in ON_REQUEST and name not in wanted:
+                continue
             own = self._own(name)
             values = [own, *(other for other in others if other != own)]
             space[name] = Choice(values if name in wanted else [own], cost_grows=False)
@@ -152,15 +196,24 @@ class SFT(TRLWorkload):
         return self.loss(model, to_device(held_back, batch["input_ids"].device))
 
     def _own(self, name: str) -> Any:
+        if name == "loss":
+            return "chunked"
         group, _, field = _NAMES[name].rpartition(".")
-        return getattr(getattr(self.settings, group) if group else self.settings, field)
+        value = getattr(getattr(self.settings, group) if group else self.settings, field)
+        return (",".join(value) or ALL_LINEAR) if name == "target_modules" else value
 
     def settings_of(self, config: dict[str, Any]) -> FineTuningSettings:
         """The settings with the dimensions of a config put in."""
         changes = {_NAMES[name]: value for name, value in config.items() if name in _NAMES}
+        if (targets := changes.get("lora.target_modules")) is not None:
+            names = [name.strip() for name in str(targets).split(",") if name.strip()]
+            changes["lora.target_modules"] = [] if names == [ALL_LINEAR] else names
+        if self.seed is not None:
+            changes["training.seed"] = self.seed
         return self.settings.changed(changes)
 
     def _trainer(self, config: dict[str, Any]) -> Any:
+        self._plain_loss = config.get("loss") == "full_logits"
         return build_trainer(
             self.settings_of(config),
             self.folder,
@@ -168,6 +221,10 @@ class SFT(TRLWorkload):
             Batches(micro_batch=1, accumulation=1),
             self.device,
         )
+
+
+def _absolute(folder: str) -> Path:
+    return Path(folder).expanduser().absolute()
 
 
 def best_device() -> str:

@@ -79,6 +79,24 @@ class Prober:
         reply = self._ask({"kind": "sizes", "workload": named, "configs": list(configs)})
         return [ModelSize(**size) for size in reply["sizes"]]
 
+    def call(
+        self, function: str, arguments: dict[str, Any], on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What ``package.module:function`` returns in a fresh process (see ``probes.beside``).
+
+        ``arguments["device"]`` says which device's environment it needs. Raises what it raises, as
+        ``InputError`` or ``MeasurementError``.
+        """
+        kind = str(arguments.get("device", "cpu")).partition(":")[0]
+        job = {"kind": "call", "function": function, "arguments": arguments}
+        reply = self._request(self._started(worker_environment(kind)), job, on_progress)
+        result = _result(reply)
+        if result is None:
+            how = reply.timed_out or f"ended with status {reply.returncode}"
+            raise MeasurementError(f"The worker of {self.python} {how}.{_tail(reply)}")
+        value: dict[str, Any] = result["value"]
+        return value
+
     def estimate(self, job: ProbeJob, ceiling: int) -> Prior:
         """The analytic prior of the job's config (its batch size does not matter). Never raises
         for a config that cannot be estimated: the prior then has no points, and says why.

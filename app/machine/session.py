@@ -145,6 +145,10 @@ class MeasuringSession:
                 measurement = again
         return measurement
 
+    def probe(self, config: Config, batch_size: int, plan: StepPlan) -> Measurement:
+        """Run one probe in a fresh process, as planned. A disturbed one is not repeated."""
+        return self._probe(self._job(config, batch_size, plan))
+
     def prior(self, config: Config, ceiling: int) -> Prior:
         """Memory against the batch as far as it can be known without running a step."""
         self._say("estimating memory")

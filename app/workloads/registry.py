@@ -36,6 +36,7 @@ REQUEST_OPTIONS = {
         "chunked_loss",
         "seed",
     ),
+    "convnet": ("kind", "size", "seed"),
     "sft": ("search",),
     "transformer": ("vocabulary", "length", "heads", "seed"),
     "visnet": ("max_atoms", "cutoff", "seed"),

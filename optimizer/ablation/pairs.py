@@ -74,14 +74,14 @@ class Pairs:
 
     @property
     def is_clear(self) -> bool:
-        """Whether more pairs would change nothing: the verdict stands, or the interval is as narrow
-        as the resolution allows."""
+        """Whether more pairs are not worth their time: the verdict stands and the figure is good
+        enough to be told, or the interval is as narrow as the resolution allows."""
         if len(self) < FEWEST_PAIRS:
             return False
-        interval = self._interval()
-        return self.verdict is not ClaimVerdict.UNDECIDED or interval.half_width <= self._least * (
-            1 + 1e-9
-        )
+        half_width = self._interval().half_width
+        if half_width <= self._least * (1 + 1e-9):
+            return True
+        return self.verdict is not ClaimVerdict.UNDECIDED and half_width <= TELLING
 
     @property
     def _is_error(self) -> bool:

@@ -31,7 +31,7 @@ class Quantity(StrEnum):
     MAX_BATCH = "max_batch"
     """Largest stable batch within the memory budget, in samples."""
     LOSS = "loss"
-    """On batches that were not trained on, after a short training from the same start."""
+    """On the batches that come next, after a short training from the same start and data."""
     OUTPUT_ERROR = "output_error"
     """Relative difference of what a model computes. This is a difference already: a claim is about
     its size, not about a change of it."""

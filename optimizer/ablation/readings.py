@@ -12,6 +12,8 @@ MIB = 2**20
 RESOLUTION = 0.01
 """Smaller relative differences are beyond what two processes on one machine can tell."""
 MEMORY_RESOLUTION_BYTES = MIB
+LOSS_RESOLUTION = 1e-4
+"""Two trainings from the same start differ by nothing but what was changed, and by rounding."""
 
 ENDINGS = {
     Verdict.UNSUPPORTED: Ending.UNSUPPORTED,
@@ -57,6 +59,8 @@ def read(quantity: Quantity, run: Measurement, tokens_per_sample: float = 1.0) -
 
 def least_half_width(quantity: Quantity, before: float, after: float) -> float:
     """The resolution of a comparison, as the logarithm of a ratio."""
+    if quantity is Quantity.LOSS:
+        return LOSS_RESOLUTION
     if not quantity.is_memory:
         return RESOLUTION
     return max(RESOLUTION, MEMORY_RESOLUTION_BYTES / before, MEMORY_RESOLUTION_BYTES / after)

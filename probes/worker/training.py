@@ -112,6 +112,14 @@ class Training:
         assert total is not None
         return waited_s, total / self.accumulation
 
+    def next_batch(self) -> Any:
+        """The batch that would come next, on the device."""
+        return self._on_device(self._fetch())
+
+    def worst_batch(self) -> Any:
+        """The batch that needs the most memory, on the device."""
+        return self._on_device(self.worst)
+
     def evaluate(self) -> None:
         """The validation phase on the worst-case batch, without gradients."""
         self.model.eval()

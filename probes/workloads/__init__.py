@@ -2,6 +2,7 @@
 
 BUILT_IN = {
     "causal-lm": "probes.workloads.causal_lm:CausalLM",
+    "convnet": "probes.workloads.convnet:ConvNet",
     "sft": "finetuning.workload:SFT",
     "transformer": "probes.workloads.transformer:Transformer",
     "visnet": "probes.workloads.visnet:ViSNet",

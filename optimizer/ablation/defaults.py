@@ -1,0 +1,219 @@
+"""What a claim is measured on where nobody says: at least two workloads for each lever.
+
+They are small enough that an experiment takes a minute or two on two processor cores; on an
+accelerator they are larger, because there the smallest models measure the launching of kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optimizer.ablation.question import Question
+from probes.job import WorkloadRef
+
+MIB, GIB = 2**20, 2**30
+CPU_BUDGET_BYTES = 256 * MIB
+ACCELERATOR_BUDGET_BYTES = 4 * GIB
+
+
+@dataclass(frozen=True)
+class DefaultWorkload:
+    """A workload with the config and batch at which a lever shows what it does."""
+
+    name: str
+    """Tells the workloads of a claim apart."""
+    spec: str
+    """A registered name."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What it calls a lever, where the name is another one."""
+
+    @property
+    def workload(self) -> WorkloadRef:
+        return WorkloadRef(self.spec, dict(self.options))
+
+    def ask(self, question: Question) -> Question:
+        """The question on this workload. What the question itself sets is kept."""
+        own = {**self.config, **self._renamed(question.config)}
+        before, after = self._renamed(question.before), self._renamed(question.after)
+        config = {name: value for name, value in own.items() if name not in after}
+        return replace(
+            question,
+            workload=self.spec,
+            options={**self.options, **question.options},
+            before=before,
+            after=after,
+            config=config,
+            batch_size=question.batch_size or self.batch_size,
+        )
+
+    def _renamed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.names.get(name, name): value for name, value in values.items()}
+
+
+def default_workloads(question: Question, kind: str) -> list[DefaultWorkload]:
+    """The workloads for a question on a kind of device. The one that the question names comes
+    first; where that is none of ours, it is the only one."""
+    sizes = CPU if kind == "cpu" else ACCELERATOR
+    found = _candidates(question, sizes)
+    if not question.workload:
+        return found
+    named = [one for one in found if one.spec == question.workload]
+    if named:
+        return [*named, *(one for one in found if one not in named)]
+    known = [one for one in _every(sizes) if one.spec == question.workload]
+    return known[:1] or [DefaultWorkload(question.workload, question.workload)]
+
+
+def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
+    changed = set(question.before) | set(question.after)
+    if "channels_last" in changed:
+        return _convolutional(sizes)
+    if "merge" in changed:
+        return _merged(str(question.after["merge"]), sizes)
+    if changed & SFT_ONLY:
+        return _fine_tunings(changed, sizes)
+    if changed & ADAPTERS:
+        return _adapted(changed, sizes)
+    if "packing" in changed:
+        return [_causal(sizes, "llama"), _fine_tuning(changed, sizes, "lora")]
+    return [_transformer(sizes), _causal(sizes, "llama")]
+
+
+def default_budget_bytes(kind: str, total_bytes: int) -> int:
+    """Memory budget within which maximum batches are compared: small enough for a search to take
+    a minute."""
+    usual = CPU_BUDGET_BYTES if kind == "cpu" else ACCELERATOR_BUDGET_BYTES
+    return min(usual, total_bytes // 2)
+
+
+# -- the workloads ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the models are."""
+
+    layers: int
+    width: int
+    length: int
+    """Tokens of a sequence."""
+    batch: int
+    blocks: int
+    """Of a network for images."""
+    channels: int
+    images: int
+    """Batch of images."""
+
+
+CPU = Sizes(layers=4, width=256, length=128, batch=8, blocks=4, channels=32, images=16)
+ACCELERATOR = Sizes(layers=12, width=768, length=512, batch=16, blocks=8, channels=128, images=128)
+
+ADAPTERS = frozenset({"strategy", "lora_rank", "lora_r", "rslora", "dora", "target_modules"})
+SFT_ONLY = frozenset({"optimizer", "lora_alpha", "max_length", "loss"})
+"""Settings of a fine-tuning that no other workload has."""
+
+
+def _every(sizes: Sizes) -> Iterable[DefaultWorkload]:
+    yield _transformer(sizes)
+    yield _causal(sizes, "llama")
+    yield from _convolutional(sizes)
+    yield _fine_tuning(set(), sizes, "lora")
+
+
+def _transformer(sizes: Sizes) -> DefaultWorkload:
+    return DefaultWorkload(
+        "transformer",
+        "transformer",
+        {"length": sizes.length},
+        {"layers": sizes.layers, "width": sizes.width},
+        sizes.batch,
+    )
+
+
+def _causal(sizes: Sizes, family: str, config: Mapping[str, Any] | None = None) -> DefaultWorkload:
+    shape = {"layers": sizes.layers, "hidden_size": sizes.width, "seq_length": sizes.length}
+    return DefaultWorkload(
+        f"causal-lm ({family})",
+        "causal-lm",
+        {"model": family},
+        {**shape, **(config or {})},
+        sizes.batch,
+        {"lora_r": "lora_rank"},
+    )
+
+
+def _adapted(changed: set[str], sizes: Sizes) -> list[DefaultWorkload]:
+    """Adapters around two architectures; names of layers belong to one of them."""
+    strategy = {} if "strategy" in changed else {"strategy": "lora"}
+    llama = _causal(sizes, "llama", strategy)
+    if "target_modules" in changed:
+        return [llama, _fine_tuning(changed, sizes, "lora")]
+    return [llama, _causal(sizes, "gpt2", strategy)]
+
+
+def _merged(form: str, sizes: Sizes) -> list[DefaultWorkload]:
+    """Adapters around weights of the form that they are merged into."""
+    if form == "eight_bit":
+        both = [_fine_tuning({"bits"}, sizes, "qlora", model) for model in MODELS]
+        return [replace(one, config={**one.config, "bits": 8}) for one in both]
+    strategy = "lora" if form == "float" else "qlora"
+    return [
+        _causal(sizes, "llama", {"strategy": strategy}),
+        _fine_tuning(set(), sizes, strategy),
+    ]
+
+
+def _fine_tunings(changed: set[str], sizes: Sizes) -> list[DefaultWorkload]:
+    strategy = "full" if "optimizer" in changed else "lora"
+    wide = "-16k" if "loss" in changed else ""  # logits weigh by the size of the vocabulary
+    return [_fine_tuning(changed, sizes, strategy, model + wide) for model in MODELS]
+
+
+def _fine_tuning(
+    changed: set[str], sizes: Sizes, strategy: str, model: str = "small-llama"
+) -> DefaultWorkload:
+    names = {"lora_rank": "lora_r"}
+    searched = sorted({names.get(name, name) for name in changed} & SFT_SEARCHED)
+    options = {"model": model, "data": "sample", "search": ",".join(searched)}
+    config: dict[str, Any] = {} if "max_length" in changed else {"max_length": sizes.length}
+    if "strategy" not in changed:
+        config["strategy"] = strategy
+    return DefaultWorkload(f"sft ({model}, {strategy})", "sft", options, config, sizes.batch, names)
+
+
+MODELS = ("small-llama", "small-gpt2")
+SFT_SEARCHED = frozenset(
+    {
+        "strategy",
+        "lora_r",
+        "max_length",
+        "gradient_checkpointing",
+        "optimizer",
+        "packing",
+        "rslora",
+        "dora",
+        "lora_alpha",
+        "target_modules",
+        "bits",
+        "loss",
+    }
+)
+"""What ``sft`` takes in its option ``search``."""
+
+
+def _convolutional(sizes: Sizes) -> list[DefaultWorkload]:
+    return [
+        DefaultWorkload(
+            f"convnet ({kind})",
+            "convnet",
+            {"kind": kind},
+            {"blocks": sizes.blocks, "channels": sizes.channels},
+            sizes.images,
+        )
+        for kind in ("residual", "separable")
+    ]
