@@ -27,6 +27,7 @@ BENCHMARKS = (
     "dashboard",
     "comparison",
     "sft",
+    "claims",
 )
 
 

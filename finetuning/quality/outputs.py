@@ -17,29 +17,22 @@ from probes.errors import InputError
 from probes.worker.channel import Channel
 
 MERGE = "merge"
-"""The lever: ``adapter`` beside the weights, or merged into weights of one of ``FORMS``."""
-APART = "adapter"
+"""What adapters are merged into: one of ``FORMS``."""
 FORMS = {"float": "", "four_bit": "Linear4bit", "eight_bit": "Linear8bitLt"}
 """What adapters are merged into, and the class of the layers around which they then lie."""
 
 
 def output_error(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Train adapters for ``arguments["steps"]`` steps, and compare the logits of a batch before and
-    after they are merged.
+    after they are merged into the weights (``arguments["merge"]``).
 
     Returns ``{"error": …}``: the norm of the difference over the norm of the logits before. Raises
-    ``InputError`` where the lever is another one, or the model has no such adapters.
+    ``InputError`` where the model has no adapters around such weights.
     """
-    job = job_of(arguments)
-    options = dict(job.workload.options)
-    form = options.pop(MERGE, None)
+    form = str(arguments.get(MERGE))
     if form not in FORMS:
-        raise InputError(
-            f"A difference of outputs is measured for the lever {MERGE} only: from {APART} to "
-            f"{', '.join(FORMS)}."
-        )
-    named = {**arguments["workload"], "options": options}
-    training = begin(job_of({**arguments, "workload": named}), channel)
+        raise InputError(f"{MERGE}={form}: adapters are merged into one of {', '.join(FORMS)}.")
+    training = begin(job_of(arguments), channel)
     keep_gradients_right(training.model)
     adapted = adapted_model(training.model, form)
     train(training, int(arguments["steps"]), channel)

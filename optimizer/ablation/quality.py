@@ -5,11 +5,10 @@ The functions are in ``finetuning.quality``.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from optimizer.ablation.bench import Bench
 from optimizer.ablation.limits import AblationLimits
-from optimizer.ablation.question import Arm, Quantity, Question
+from optimizer.ablation.question import MERGE, Arm, Quantity, Question
+from probes.errors import InputError
 
 BATCH = 4
 """Samples per step of a training whose loss is compared."""
@@ -32,8 +31,12 @@ def compare(
     arguments = {"batch_size": batch_size, "steps": limits.train_steps, "seed": seed}
     if question.quantity is Quantity.LOSS:
         return [float(bench.call(HELD_OUT_LOSS, arm, arguments)["loss"]) for arm in arms]
-    before, after = arms
-    found = bench.call(OUTPUT_ERROR, after, {**arguments, "before": asdict(before)})
+    if set(question.after) != {MERGE}:
+        raise InputError(
+            f"A difference of outputs is measured for the lever {MERGE} only, which merges adapters "
+            f"into the weights; the claim changes {question.lever}."
+        )
+    found = bench.call(OUTPUT_ERROR, arms[1], {**arguments, MERGE: question.after[MERGE]})
     return [float(found["error"])]
 
 

@@ -13,6 +13,9 @@ from probes.space import Space
 
 BATCH_SIZE = "batch_size"
 """A claim may change the batch size itself, as if it were a lever."""
+MERGE = "merge"
+"""So may it merge adapters: from ``adapter`` to ``float``, ``four_bit`` or ``eight_bit`` weights. It
+is done after training, so it is no part of a config."""
 
 
 class Quantity(StrEnum):
@@ -130,6 +133,8 @@ def _arm(name: str, question: Question, changes: Mapping[str, Any], space: Space
     for lever, value in changes.items():
         if lever == BATCH_SIZE:
             batch_size = int(value)
+        elif lever == MERGE:
+            continue
         elif lever in space or lever in levers.LEVERS:
             config[lever] = value
         else:
