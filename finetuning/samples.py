@@ -26,7 +26,7 @@ MODELS = {
 }
 """Names of models that can be made, with their families, and the rows of their embeddings where
 those are to be more than the tokenizer needs."""
-LAYERS, HIDDEN_SIZE, POSITIONS = 4, 256, 1024
+LAYERS, HIDDEN_SIZE, POSITIONS = 4, 256, 512
 TRAIN_ROWS, EVAL_ROWS = 256, 16
 MOST_WORDS = 200
 

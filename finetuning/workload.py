@@ -42,10 +42,11 @@ ON_REQUEST: dict[str, tuple[Any, ...]] = {
     "lora_alpha": (16, 32, 64),
     "target_modules": (ALL_LINEAR,),
     "bits": (4, 8),
-    "loss": ("chunked", "full_logits"),
+    "chunked_loss": (True, False),
 }
-"""Further ones, which are dimensions only where ``search`` names them. ``loss`` is no setting: it
-is the trainer's own, which never holds all logits at once, or that of a plain model."""
+"""Further ones, which are dimensions only where ``search`` names them. ``chunked_loss`` is no
+setting: ``true`` is the trainer's own loss, which never holds all logits at once, ``false`` that of
+a plain model."""
 
 _NAMES = {
     "strategy": "strategy",
@@ -77,7 +78,8 @@ class SFT(TRLWorkload):
       it where the probe runs on another.
     - ``search``: dimensions for ``tune`` to search, such as ``lora_r,max_length``; all others keep
       the value that the settings have. Some are dimensions only where they are named here:
-      ``packing``, ``rslora``, ``dora``, ``lora_alpha``, ``target_modules``, ``bits`` and ``loss``.
+      ``packing``, ``rslora``, ``dora``, ``lora_alpha``, ``target_modules``, ``bits`` and
+      ``chunked_loss``.
 
     Raises ``InputError`` for settings, a model or data that cannot be used.
     """
@@ -160,7 +162,7 @@ class SFT(TRLWorkload):
         return 1e6 if whole else float(rank or self.settings.lora.r)
 
     def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
-        """The trainer's, or that of the model on its own where ``loss`` is ``full_logits``."""
+        """The trainer's, or that of the model on its own where ``chunked_loss`` is ``false``."""
         if not self._plain_loss:
             return super().loss(model, batch)
         loss: torch.Tensor = model(**batch).loss
@@ -196,8 +198,8 @@ class SFT(TRLWorkload):
         return self.loss(model, to_device(held_back, batch["input_ids"].device))
 
     def _own(self, name: str) -> Any:
-        if name == "loss":
-            return "chunked"
+        if name == "chunked_loss":
+            return True
         group, _, field = _NAMES[name].rpartition(".")
         value = getattr(getattr(self.settings, group) if group else self.settings, field)
         return (",".join(value) or ALL_LINEAR) if name == "target_modules" else value
@@ -213,7 +215,7 @@ class SFT(TRLWorkload):
         return self.settings.changed(changes)
 
     def _trainer(self, config: dict[str, Any]) -> Any:
-        self._plain_loss = config.get("loss") == "full_logits"
+        self._plain_loss = config.get("chunked_loss") is False
         return build_trainer(
             self.settings_of(config),
             self.folder,

@@ -21,7 +21,7 @@ from probes.prober import Prober
 from probes.space import Space, dimension_from_dict, smallest
 
 HEADROOM = 0.05
-QUIET_S = 10.0
+QUIET_S = 2.0
 """How long to wait for a quiet machine after a probe that was disturbed."""
 
 

@@ -16,25 +16,17 @@ from finetuning.quality.session import begin, job_of, train
 from probes.errors import InputError
 from probes.worker.channel import Channel
 
-MERGE = "merge"
-"""What adapters are merged into: one of ``FORMS``."""
-FORMS = {"float": "", "four_bit": "Linear4bit", "eight_bit": "Linear8bitLt"}
-"""What adapters are merged into, and the class of the layers around which they then lie."""
-
 
 def output_error(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Train adapters for ``arguments["steps"]`` steps, and compare the logits of a batch before and
-    after they are merged into the weights (``arguments["merge"]``).
+    after they are merged into the weights that they lie around.
 
     Returns ``{"error": …}``: the norm of the difference over the norm of the logits before. Raises
-    ``InputError`` where the model has no adapters around such weights.
+    ``InputError`` where the model has no adapters.
     """
-    form = str(arguments.get(MERGE))
-    if form not in FORMS:
-        raise InputError(f"{MERGE}={form}: adapters are merged into one of {', '.join(FORMS)}.")
     training = begin(job_of(arguments), channel)
     keep_gradients_right(training.model)
-    adapted = adapted_model(training.model, form)
+    adapted = adapted_model(training.model)
     train(training, int(arguments["steps"]), channel)
     channel.progress("evaluate")
     batch = training.worst_batch()
@@ -44,21 +36,12 @@ def output_error(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     return {"error": float((merged - apart).norm() / apart.norm())}
 
 
-def adapted_model(model: nn.Module, form: str) -> Any:
-    """The model of peft inside, whose adapters lie around weights of this form. Raises
-    ``InputError`` where there is none."""
-    adapted: Any = next((m for m in model.modules() if hasattr(m, "merge_adapter")), None)
+def adapted_model(model: nn.Module) -> Any:
+    """The model of peft inside. Raises ``InputError`` where there is none."""
+    adapted = next((m for m in model.modules() if hasattr(m, "merge_adapter")), None)
     if adapted is None:
         raise InputError(
             "Nothing can be merged: the model has no adapters. Set strategy=lora or strategy=qlora."
-        )
-    kinds = {type(m.base_layer).__name__ for m in model.modules() if hasattr(m, "base_layer")}
-    quantised = kinds & set(FORMS.values())
-    if quantised != ({FORMS[form]} - {""}):
-        raise InputError(
-            f"{MERGE}={form}: the adapters lie around layers of {', '.join(sorted(kinds))}. Set "
-            "strategy=lora for float, strategy=qlora for four_bit, and bits=8 with it for "
-            "eight_bit."
         )
     return adapted
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from optimizer.ablation.question import Question
+from optimizer.ablation.question import MERGE, Question
 from probes.job import WorkloadRef
 
 MIB, GIB = 2**20, 2**30
@@ -70,17 +70,20 @@ def default_workloads(question: Question, kind: str) -> list[DefaultWorkload]:
 
 
 def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
-    changed = set(question.before) | set(question.after)
+    named = {*question.before, *question.after, *question.config}
+    changed = set(question.after)
     if "channels_last" in changed:
         return _convolutional(sizes)
-    if "merge" in changed:
-        return _merged(str(question.after["merge"]), sizes)
-    if changed & SFT_ONLY:
-        return _fine_tunings(changed, sizes)
+    if named & SFT_ONLY:
+        strategy = "full" if "optimizer" in changed else "lora"
+        wide = "-16k" if "chunked_loss" in changed else ""  # logits are as wide as the vocabulary
+        return [_fine_tuning(named, sizes, strategy, model + wide) for model in MODELS]
+    if "target_modules" in changed or MERGE in changed:  # layers are named as in Llama
+        return [_causal(sizes, "llama", LORA), _fine_tuning(named, sizes, "lora")]
     if changed & ADAPTERS:
-        return _adapted(changed, sizes)
+        return [_causal(sizes, family, LORA) for family in ("llama", "gpt2")]
     if "packing" in changed:
-        return [_causal(sizes, "llama"), _fine_tuning(changed, sizes, "lora")]
+        return [_causal(sizes, "llama"), _fine_tuning(named, sizes, "lora")]
     return [_transformer(sizes), _causal(sizes, "llama")]
 
 
@@ -103,6 +106,8 @@ class Sizes:
     length: int
     """Tokens of a sequence."""
     batch: int
+    rows: int
+    """Batch of a fine-tuning, whose models have a size of their own."""
     blocks: int
     """Of a network for images."""
     channels: int
@@ -110,11 +115,14 @@ class Sizes:
     """Batch of images."""
 
 
-CPU = Sizes(layers=4, width=256, length=128, batch=8, blocks=4, channels=32, images=16)
-ACCELERATOR = Sizes(layers=12, width=768, length=512, batch=16, blocks=8, channels=128, images=128)
+CPU = Sizes(layers=4, width=128, length=128, batch=8, rows=2, blocks=4, channels=32, images=4)
+ACCELERATOR = Sizes(
+    layers=12, width=768, length=512, batch=16, rows=16, blocks=8, channels=128, images=128
+)
 
 ADAPTERS = frozenset({"strategy", "lora_rank", "lora_r", "rslora", "dora", "target_modules"})
-SFT_ONLY = frozenset({"optimizer", "lora_alpha", "max_length", "loss"})
+LORA = {"strategy": "lora"}
+SFT_ONLY = frozenset({"optimizer", "lora_alpha", "max_length", "bits", "chunked_loss"})
 """Settings of a fine-tuning that no other workload has."""
 
 
@@ -147,43 +155,15 @@ def _causal(sizes: Sizes, family: str, config: Mapping[str, Any] | None = None) 
     )
 
 
-def _adapted(changed: set[str], sizes: Sizes) -> list[DefaultWorkload]:
-    """Adapters around two architectures; names of layers belong to one of them."""
-    strategy = {} if "strategy" in changed else {"strategy": "lora"}
-    llama = _causal(sizes, "llama", strategy)
-    if "target_modules" in changed:
-        return [llama, _fine_tuning(changed, sizes, "lora")]
-    return [llama, _causal(sizes, "gpt2", strategy)]
-
-
-def _merged(form: str, sizes: Sizes) -> list[DefaultWorkload]:
-    """Adapters around weights of the form that they are merged into."""
-    if form == "eight_bit":
-        both = [_fine_tuning({"bits"}, sizes, "qlora", model) for model in MODELS]
-        return [replace(one, config={**one.config, "bits": 8}) for one in both]
-    strategy = "lora" if form == "float" else "qlora"
-    return [
-        _causal(sizes, "llama", {"strategy": strategy}),
-        _fine_tuning(set(), sizes, strategy),
-    ]
-
-
-def _fine_tunings(changed: set[str], sizes: Sizes) -> list[DefaultWorkload]:
-    strategy = "full" if "optimizer" in changed else "lora"
-    wide = "-16k" if "loss" in changed else ""  # logits weigh by the size of the vocabulary
-    return [_fine_tuning(changed, sizes, strategy, model + wide) for model in MODELS]
-
-
 def _fine_tuning(
-    changed: set[str], sizes: Sizes, strategy: str, model: str = "small-llama"
+    named: set[str], sizes: Sizes, strategy: str, model: str = "small-llama"
 ) -> DefaultWorkload:
+    """``named`` are the dimensions that the question sets: ``sft`` has some only on request."""
     names = {"lora_rank": "lora_r"}
-    searched = sorted({names.get(name, name) for name in changed} & SFT_SEARCHED)
+    searched = sorted({names.get(name, name) for name in named} & SFT_SEARCHED)
     options = {"model": model, "data": "sample", "search": ",".join(searched)}
-    config: dict[str, Any] = {} if "max_length" in changed else {"max_length": sizes.length}
-    if "strategy" not in changed:
-        config["strategy"] = strategy
-    return DefaultWorkload(f"sft ({model}, {strategy})", "sft", options, config, sizes.batch, names)
+    config = {"max_length": sizes.length, "strategy": strategy}
+    return DefaultWorkload(f"sft ({model})", "sft", options, config, sizes.rows, names)
 
 
 MODELS = ("small-llama", "small-gpt2")
@@ -200,7 +180,7 @@ SFT_SEARCHED = frozenset(
         "lora_alpha",
         "target_modules",
         "bits",
-        "loss",
+        "chunked_loss",
     }
 )
 """What ``sft`` takes in its option ``search``."""

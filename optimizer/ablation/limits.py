@@ -13,7 +13,7 @@ LOOK_PLAN = replace(BRACKET_PLAN, phases=False)
 PAIR_PLAN = StepPlan(
     purpose=Purpose.BRACKET,
     warmup_steps=3,
-    max_warmup_steps=8,
+    max_warmup_steps=6,
     measure_steps=6,
     max_measure_steps=80,
     measure_budget_s=3.0,

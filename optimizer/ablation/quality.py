@@ -33,11 +33,10 @@ def compare(
         return [float(bench.call(HELD_OUT_LOSS, arm, arguments)["loss"]) for arm in arms]
     if set(question.after) != {MERGE}:
         raise InputError(
-            f"A difference of outputs is measured for the lever {MERGE} only, which merges adapters "
-            f"into the weights; the claim changes {question.lever}."
+            f"A difference of outputs is measured for the lever {MERGE} only, which merges "
+            f"adapters into the weights; the claim changes {question.lever}."
         )
-    found = bench.call(OUTPUT_ERROR, arms[1], {**arguments, MERGE: question.after[MERGE]})
-    return [float(found["error"])]
+    return [float(bench.call(OUTPUT_ERROR, arms[1], arguments)["error"])]
 
 
 def changes_samples(question: Question) -> bool:

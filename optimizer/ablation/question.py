@@ -14,7 +14,7 @@ from probes.space import Space
 BATCH_SIZE = "batch_size"
 """A claim may change the batch size itself, as if it were a lever."""
 MERGE = "merge"
-"""So may it merge adapters: from ``adapter`` to ``float``, ``four_bit`` or ``eight_bit`` weights. It
+"""So may it merge adapters into the weights that they lie around, from ``false`` to ``true``. That
 is done after training, so it is no part of a config."""
 
 
