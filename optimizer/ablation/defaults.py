@@ -6,7 +6,7 @@ accelerator they are larger, because there the smallest models measure the launc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,15 +58,10 @@ class DefaultWorkload:
 def default_workloads(question: Question, kind: str) -> list[DefaultWorkload]:
     """The workloads for a question on a kind of device. The one that the question names comes
     first; where that is none of ours, it is the only one."""
-    sizes = CPU if kind == "cpu" else ACCELERATOR
-    found = _candidates(question, sizes)
-    if not question.workload:
-        return found
-    named = [one for one in found if one.spec == question.workload]
-    if named:
-        return [*named, *(one for one in found if one not in named)]
-    known = [one for one in _every(sizes) if one.spec == question.workload]
-    return known[:1] or [DefaultWorkload(question.workload, question.workload)]
+    found = _candidates(question, CPU if kind == "cpu" else ACCELERATOR)
+    if question.workload and question.workload not in OURS:
+        return [DefaultWorkload(question.workload, question.workload)]
+    return sorted(found, key=lambda one: one.spec != question.workload)
 
 
 def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
@@ -82,8 +77,8 @@ def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
         return [_causal(sizes, "llama", LORA), _fine_tuning(named, sizes, "lora")]
     if changed & ADAPTERS:
         return [_causal(sizes, family, LORA) for family in ("llama", "gpt2")]
-    if "packing" in changed:
-        return [_causal(sizes, "llama"), _fine_tuning(named, sizes, "lora")]
+    if "packing" in changed:  # which needs rows of many lengths
+        return [_fine_tuning(named, sizes, "lora", model) for model in MODELS]
     return [_transformer(sizes), _causal(sizes, "llama")]
 
 
@@ -122,15 +117,10 @@ ACCELERATOR = Sizes(
 
 ADAPTERS = frozenset({"strategy", "lora_rank", "lora_r", "rslora", "dora", "target_modules"})
 LORA = {"strategy": "lora"}
+OURS = ("transformer", "causal-lm", "convnet", "sft")
+"""Workloads that are built in and that a page may name for a claim."""
 SFT_ONLY = frozenset({"optimizer", "lora_alpha", "max_length", "bits", "chunked_loss"})
 """Settings of a fine-tuning that no other workload has."""
-
-
-def _every(sizes: Sizes) -> Iterable[DefaultWorkload]:
-    yield _transformer(sizes)
-    yield _causal(sizes, "llama")
-    yield from _convolutional(sizes)
-    yield _fine_tuning(set(), sizes, "lora")
 
 
 def _transformer(sizes: Sizes) -> DefaultWorkload:
