@@ -69,10 +69,13 @@ def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
     changed = set(question.after)
     if "channels_last" in changed:
         return _convolutional(sizes)
+    if "chunked_loss" in changed:  # logits are as wide as the vocabulary
+        wide = _causal(sizes, "llama")
+        wide = replace(wide, options={**wide.options, "vocab_size": WIDE})
+        return [wide, _fine_tuning(named, sizes, "lora", "small-llama-16k")]
     if named & SFT_ONLY:
         strategy = "full" if "optimizer" in changed else "lora"
-        wide = "-16k" if "chunked_loss" in changed else ""  # logits are as wide as the vocabulary
-        return [_fine_tuning(named, sizes, strategy, model + wide) for model in MODELS]
+        return [_fine_tuning(named, sizes, strategy, model) for model in MODELS]
     if "target_modules" in changed or MERGE in changed:  # layers are named as in Llama
         return [_causal(sizes, "llama", LORA), _fine_tuning(named, sizes, "lora")]
     if changed & ADAPTERS:
@@ -117,9 +120,11 @@ ACCELERATOR = Sizes(
 
 ADAPTERS = frozenset({"strategy", "lora_rank", "lora_r", "rslora", "dora", "target_modules"})
 LORA = {"strategy": "lora"}
+WIDE = 16_384
+"""Entries of a vocabulary that is large beside these models."""
 OURS = ("transformer", "causal-lm", "convnet", "sft")
 """Workloads that are built in and that a page may name for a claim."""
-SFT_ONLY = frozenset({"optimizer", "lora_alpha", "max_length", "bits", "chunked_loss"})
+SFT_ONLY = frozenset({"optimizer", "lora_alpha", "max_length", "bits"})
 """Settings of a fine-tuning that no other workload has."""
 
 
