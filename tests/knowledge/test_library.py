@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from benchmarks.claims.cases import cases
 from knowledge import indexes
 from knowledge.claims import Claim
 from knowledge.environments import requirements
@@ -158,14 +159,15 @@ def test_claims_can_be_asked_of_an_ablation(claims: list[Claim]) -> None:
         assert claim.source.startswith("https://"), claim.full_id
 
 
-def test_at_least_twelve_claims_concern_a_cpu_and_every_kind_of_quantity(
+def test_claims_about_a_cpu_concern_every_quantity_and_have_two_workloads_each(
     claims: list[Claim],
 ) -> None:
     on_cpu = [claim for claim in claims if not claim.devices or "cpu" in claim.devices]
-    quantities = Counter(claim.quantity.value for claim in on_cpu)
+    workloads = Counter(case.question.claim for case in cases(on_cpu, "cpu"))
 
     assert len(on_cpu) >= 12
-    assert quantities.keys() == {quantity.value for quantity in Quantity}
+    assert {claim.quantity.value for claim in on_cpu} == {quantity.value for quantity in Quantity}
+    assert {claim.full_id for claim in on_cpu} == {c for c, count in workloads.items() if count > 1}
 
 
 def test_two_levers_at_once_are_claimed_together(claims: list[Claim]) -> None:
