@@ -48,6 +48,9 @@ class Library:
     def find(self, name: str) -> Page:
         """The page with this full name, or the only one with this name; case does not matter.
 
+        The prefix of a name may be left out where only one page is called so:
+        ``Gradient_Checkpointing`` finds ``Huggingface_peft_Gradient_Checkpointing``.
+
         Raises:
             UnknownPageError: there is none, or there are several; the message names the nearest.
         """
@@ -58,7 +61,7 @@ class Library:
             full
             for full, page in self.pages.items()
             if wanted.lower() in (full.lower(), page.name.lower())
-        ]
+        ] or self._ending_with(wanted)
         if len(same) == 1:
             return self.pages[same[0]]
         raise UnknownPageError(name, tuple(same[:5]) or self._nearest(wanted))
@@ -82,6 +85,15 @@ class Library:
     def is_builtin(self, page: Page) -> bool:
         """Whether the page came with the product."""
         return page.path is not None and page.path.is_relative_to(BUILTIN_FOLDER)
+
+    def _ending_with(self, wanted: str) -> list[str]:
+        namespace, _, name = wanted.lower().rpartition(":")
+        return [
+            full
+            for full, page in self.pages.items()
+            if page.name.lower().endswith(f"_{name}")
+            and namespace in ("", page.type.namespace.lower())
+        ]
 
     def _nearest(self, wanted: str) -> tuple[str, ...]:
         bare = wanted.partition(":")[2] or wanted

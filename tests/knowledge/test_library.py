@@ -11,6 +11,7 @@ from benchmarks.claims.cases import cases
 from knowledge import indexes
 from knowledge.claims import Claim
 from knowledge.environments import requirements
+from knowledge.errors import UnknownPageError
 from knowledge.fixing import fix
 from knowledge.library import BUILTIN_FOLDER, Library, load
 from knowledge.model import PageType
@@ -101,6 +102,28 @@ def test_pages_that_the_peft_library_named_are_there(
     for name in names:
         assert f"{kind.namespace}:{PREFIX}{name}" in library.pages
         assert library.find(f"huggingface_peft_{name}").type is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "full_name"),
+    [
+        ("Gradient_Checkpointing", "Heuristic:Huggingface_peft_Gradient_Checkpointing"),
+        ("heuristic:gradient checkpointing", "Heuristic:Huggingface_peft_Gradient_Checkpointing"),
+        ("LoRA_Fine_Tuning", "Workflow:Huggingface_peft_LoRA_Fine_Tuning"),
+    ],
+)
+def test_pages_are_found_without_the_prefix_of_their_project(
+    library: Library, name: str, full_name: str
+) -> None:
+    assert library.find(name).full_name == full_name
+
+
+def test_a_short_name_of_several_pages_names_them(library: Library) -> None:
+    with pytest.raises(UnknownPageError) as error:
+        library.find("Core_Environment")
+
+    assert "Huggingface_peft_Core_Environment" in str(error.value)
+    assert "Pytorch_Core_Environment" in str(error.value)
 
 
 def test_every_page_has_sources_domains_and_a_date_in_the_past(library: Library) -> None:
