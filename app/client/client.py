@@ -9,16 +9,13 @@ with Client("http://127.0.0.1:8765") as tonnage:
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from app.checks.schemas import CheckOut
 from app.client import events as streams
-from app.client.errors import foreign
 from app.client.events import StudyEvent
+from app.client.knowledge import KnowledgeCalls
 from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
 from app.measurements.schemas import (
@@ -35,12 +32,8 @@ from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 from probes.measurement import Measurement
 
-Item = TypeVar("Item", bound=BaseModel)
 
-PAGE = 200
-
-
-class Client:
+class Client(KnowledgeCalls):
     """One service. Every method raises ``ProblemError`` for an answer that is an error, and
     ``UnavailableError`` where there is none, after a few attempts if that is safe. Listings are
     read page by page as they are iterated over. Not to be shared between threads."""
@@ -267,27 +260,3 @@ class Client:
     ) -> list[PredictionErrorsOut]:
         wanted = {"workload": workload, "quantity": quantity}
         return self._list("/v1/predictions", PredictionErrorsOut, wanted)
-
-    def _read(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> Item:
-        return kind.model_validate(self._transport.json("GET", path, query=query))
-
-    def _list(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> list[Item]:
-        found = self._transport.json("GET", path, query=query)
-        return [kind.model_validate(item) for item in found]
-
-    def _send(self, path: str, kind: type[Item], body: Any, idempotency_key: str | None) -> Item:
-        """The key says that it is done once, however often it has to be sent."""
-        key = idempotency_key or str(uuid.uuid4())
-        found = self._transport.json("POST", path, body=body, idempotency_key=key)
-        return kind.model_validate(found)
-
-    def _pages(self, path: str, kind: type[Item], query: dict[str, Any]) -> Iterator[Item]:
-        query = {**query, "limit": PAGE}
-        while True:
-            page = self._transport.json("GET", path, query=query)
-            if not isinstance(page, dict) or "items" not in page:
-                raise foreign(self._transport.base_url)
-            yield from (kind.model_validate(item) for item in page["items"])
-            query["cursor"] = page["next_cursor"]
-            if query["cursor"] is None:
-                return

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Record = TypeVar("Record", bound=DataclassInstance)
 
 
-def record_of(kind: type[Record], row: Base, **given: Any) -> Record:
+def record_of(kind: type[Record], row: Base, /, **given: Any) -> Record:
     """A ``kind`` with the row's columns of the same names; ``given`` are the fields that differ."""
     names = (field.name for field in fields(kind) if field.name not in given)
     return kind(**{name: getattr(row, name) for name in names}, **given)

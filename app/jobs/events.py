@@ -84,6 +84,15 @@ class Report:
             self._incumbent = incumbent
             self._add("incumbent", incumbent)
 
+    def ablation(self, kind: str, data: dict[str, Any]) -> None:
+        """An event of an ablation: ``step``, ``evidence``."""
+        self._add(kind, data)
+
+    def running(self, pid: int) -> None:
+        """Which process runs the job, where no study is opened that would say so."""
+        with self._guarded() as session:
+            queue.running(session, self.job_id, self.runner_id, pid)
+
     def _add(self, kind: str, data: dict[str, Any]) -> None:
         with self._guarded() as session:
             queue.report(session, self.job_id, self.runner_id, kind, data)

@@ -66,10 +66,7 @@ class Offers:
 
     def fit(self, job: Job) -> bool:
         """Whether the job could be run here, were the devices free."""
-        device = job.request.device_name
-        return job.request.workload in self.workloads and bool(
-            self.meant(job.request.workload, device)
-        )
+        return job.workload in self.workloads and bool(self.meant(job.workload, job.device))
 
     def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
         """The devices that a request may mean, best first."""

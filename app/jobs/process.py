@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from app.database import Database, open_database
 from app.jobs import queue, repository
 from app.jobs.events import Report
-from app.jobs.records import Job
-from app.jobs.run import run_study
+from app.jobs.records import Job, JobKind
+from app.jobs.run import Ending, run_ablation, run_study
 from app.settings import Settings, load_settings
 from app.tuning.state import StudyState
 from probes.errors import TonnageError
@@ -88,7 +88,10 @@ def run_job(
         raise queue.LeaseLost(f"Job {job_id} was deleted.")
     report = Report(database, job_id, runner_id)
     try:
-        answer = run(settings, database, job, device, report)
+        if job.kind is JobKind.ABLATION:
+            ending = run_ablation(settings, database, job, device, report)
+        else:
+            ending = outcome(run(settings, database, job, device, report))
     except Exception as error:
         if is_unavailable(database.url, error):
             log.error("Job %s: %s", job_id, error)
@@ -100,11 +103,11 @@ def run_job(
             queue.end(session, job_id, runner_id, StudyState.FAILED, text)
         return EXIT_DONE
     with database.write() as session:
-        queue.end(session, job_id, runner_id, *outcome(answer))
+        queue.end(session, job_id, runner_id, *ending)
     return EXIT_DONE
 
 
-def outcome(answer: StudyAnswer) -> tuple[StudyState, str, dict[str, object]]:
+def outcome(answer: StudyAnswer) -> Ending:
     """State, message and event data of a study that came to its end. One that could not measure
     anything has failed: the same request resumes it when the machine is quiet."""
     recommendation = answer.recommendation

@@ -31,7 +31,7 @@ ELSEWHERE_AFTER = timedelta(minutes=10)
 """How long an interrupted job waits for the device it was measured on. Measurements are valid only
 there: on another device the study starts over."""
 
-PROGRESS = ("measured", "settled")
+PROGRESS = ("measured", "settled", "evidence")
 """Events that show that a job makes progress."""
 
 
@@ -97,6 +97,12 @@ def opened(session: Session, job_id: str, runner_id: str, study_id: str, pid: in
     row = owned(session, job_id, runner_id)
     row.study_id = study_id
     row.pid = pid
+    session.flush()
+
+
+def running(session: Session, job_id: str, runner_id: str, pid: int) -> None:
+    """Which process runs a job that opens no study. Raises ``LeaseLost``."""
+    owned(session, job_id, runner_id).pid = pid
     session.flush()
 
 

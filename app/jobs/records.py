@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
+from app.knowledge.request import AblationRequest
 from app.tuning.request import StudyRequest
 from app.tuning.state import StudyState
+
+
+class JobKind(StrEnum):
+    """What a job runs."""
+
+    STUDY = "study"
+    ABLATION = "ablation"
 
 
 @dataclass(frozen=True)
@@ -16,11 +25,17 @@ class Job:
 
     id: str
     """What ``submit`` returned, for as long as the job is kept."""
+    kind: JobKind
     study_id: str | None
     """The study that answers the job. It has the job's own id if the question is new; otherwise it
     is the older study that is resumed or has the answer. ``None`` until a runner knows."""
     state: StudyState
-    request: StudyRequest
+    asked: dict[str, Any]
+    """The request as it is stored: ``request`` of a study, ``ablation`` of an ablation."""
+    workload: str
+    """A registered name: a runner that has it can run the job."""
+    device: str | None
+    """What the request asks for, in lower case; ``None`` for the best one of the host."""
     message: str
     """Why it failed, was interrupted or found nothing, or what it waits for."""
     deaths: int
@@ -42,6 +57,16 @@ class Job:
     @property
     def is_over(self) -> bool:
         return self.state.is_terminal
+
+    @property
+    def request(self) -> StudyRequest:
+        """What a study was asked."""
+        return StudyRequest.trusted(self.asked)
+
+    @property
+    def ablation(self) -> AblationRequest:
+        """What an ablation was asked."""
+        return AblationRequest.trusted(self.asked)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
+from app.database import paging
 from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.records import record_of
-from app.jobs.records import Job, JobEvent
-from app.tuning.request import StudyRequest
+from app.jobs.records import Job, JobEvent, JobKind
 from app.tuning.state import WAITING, StudyState
 
 
@@ -31,11 +31,27 @@ class Runnable:
     """The free devices themselves."""
 
 
-def add(session: Session, job_id: str, request: StudyRequest) -> JobRow:
+class Request(Protocol):
+    """What a job is asked."""
+
+    @property
+    def workload(self) -> str: ...
+
+    @property
+    def device_name(self) -> str | None: ...
+
+    @property
+    def key(self) -> str: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def add(session: Session, job_id: str, request: Request, kind: JobKind = JobKind.STUDY) -> JobRow:
     """Queue a job. Raises ``IntegrityError`` when the same request is active already."""
     now = utc_now()
     row = JobRow(
         id=job_id,
+        kind=kind,
         state=StudyState.QUEUED,
         request=request.to_dict(),
         active_key=request.key,
@@ -77,14 +93,22 @@ def events(session: Session, job_id: str, after: int, limit: int) -> list[JobEve
 
 
 def find(session: Session, reference: str) -> Job | None:
-    """The job with this id; else the newest one that this study answers."""
+    """The job of a study with this id; else the newest one that this study answers."""
     newest = select(func.max(JobRow.id)).where(JobRow.study_id == reference)
-    return get(session, reference) or get(session, session.execute(newest).scalar_one() or "")
+    return get(session, reference, JobKind.STUDY) or get(
+        session, session.execute(newest).scalar_one() or ""
+    )
 
 
-def get(session: Session, job_id: str) -> Job | None:
+def get(session: Session, job_id: str, kind: JobKind | None = None) -> Job | None:
+    """The job with this id, if it is of this kind."""
     row = session.get(JobRow, job_id)
-    return None if row is None else record(row)
+    return None if row is None or kind not in (None, row.kind) else record(row)
+
+
+def page(session: Session, kind: JobKind, **wanted: Any) -> list[Job]:
+    """Jobs of a kind, newest first; see ``app.database.paging.page``."""
+    return [record(row) for row in paging.page(session, JobRow, kind=kind, **wanted)]
 
 
 def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
@@ -193,7 +217,10 @@ def concerning(session: Session, reference: str) -> list[JobRow]:
     """The job with this id and every job that the study with this id answers, locked."""
     statement = (
         select(JobRow)
-        .where(or_(JobRow.id == reference, JobRow.study_id == reference))
+        .where(
+            JobRow.kind == JobKind.STUDY,
+            or_(JobRow.id == reference, JobRow.study_id == reference),
+        )
         .order_by(JobRow.id)
         .with_for_update()
     )
@@ -206,5 +233,5 @@ def remove(session: Session, job_ids: Collection[str]) -> None:
 
 
 def record(row: JobRow) -> Job:
-    state, request = StudyState(row.state), StudyRequest.trusted(row.request)
-    return record_of(Job, row, state=state, request=request)
+    kind, state = JobKind(row.kind), StudyState(row.state)
+    return record_of(Job, row, kind=kind, state=state, asked=row.request)

@@ -1,19 +1,23 @@
-"""Running the study of a job: what ``tonnage tune`` does, reported as events of the job."""
+"""Running what a job asks for, reported as its events: a study as ``tonnage tune`` runs it, or an
+ablation as ``tonnage knowledge measure`` does."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypeAlias
 
 from app.database import Database
+from app.database.models.knowledge import EvidenceRow
 from app.jobs.events import Report
 from app.jobs.records import Job
 from app.settings import Settings
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest
 from app.tuning.service import StudyIsRunning
+from app.tuning.state import StudyState
 from app.workloads import registry
 
 if TYPE_CHECKING:
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 """How often to check whether the other process has ended."""
+
+Ending: TypeAlias = tuple[StudyState, str, dict[str, object]]
+"""The state of a job at its end, a message, and the data of its last event."""
 
 
 def run_study(
@@ -75,8 +82,46 @@ def wait_for_owner(database: Database, study_id: str) -> None:
 
 
 def _patient(settings: Settings, request: StudyRequest) -> Settings:
+    if request.accept_disturbed is None:
+        return _with_patience(settings)
+    return _with_patience(settings, accept_disturbed=request.accept_disturbed)
+
+
+def _with_patience(settings: Settings, **changes: object) -> Settings:
     """Nobody waits at a terminal for a job: it waits for the device for as long as that takes."""
-    changes: dict[str, object] = {"lease_wait_s": math.inf}
-    if request.accept_disturbed is not None:
-        changes["accept_disturbed"] = request.accept_disturbed
-    return settings.model_copy(update={"probe": settings.probe.model_copy(update=changes)})
+    changed = settings.probe.model_copy(update={"lease_wait_s": math.inf, **changes})
+    return settings.model_copy(update={"probe": changed})
+
+
+def run_ablation(
+    settings: Settings, database: Database, job: Job, device: str, report: Report
+) -> Ending:
+    """Measure the claims of a job on the device, those first that an earlier attempt left open.
+
+    Raises what ``measure`` raises; every process it started has ended then.
+    """
+    from app.knowledge.library import find_page, library_of
+    from app.knowledge.measuring import ClaimsOnWorkload, Watch, chosen, measure
+    from app.machine.target import open_target
+
+    request = job.ablation
+    settings = _with_patience(settings)
+    report.running(os.getpid())
+    claims = chosen(find_page(library_of(settings), request.page).claims, request.claims)
+    entry = registry.find(settings, request.workload)
+    group = ClaimsOnWorkload(entry.asked(request.options), entry.python, claims, request.pinned)
+    target = open_target(settings, entry.python, device, request.memory_budget_bytes)
+    watch = Watch(
+        step=lambda event: report.ablation("step", asdict(event)),
+        evidence=lambda row, evidence: report.ablation("evidence", _told(row)),
+        waiting=report.waiting,
+    )
+    with target.prober:
+        rows = measure(settings, database, group, target, watch, since=job.created_at)
+    told: dict[str, object] = {"evidence": [_told(row) for row in rows]}
+    return StudyState.FINISHED, "; ".join(f"{row.claim}: {row.verdict}" for row in rows), told
+
+
+def _told(row: EvidenceRow) -> dict[str, object]:
+    names = ("id", "claim", "verdict", "reason")
+    return {name: getattr(row, name) for name in names}

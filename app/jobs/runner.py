@@ -276,7 +276,7 @@ class Runner:
         while (claimed := self._claim()) is not None:
             job, offer = claimed
             self._busy_at_s = now_s
-            log.info("Job %s (%s) starts on %s.", job.id, job.request.workload, offer.device)
+            log.info("Job %s (%s) starts on %s.", job.id, job.workload, offer.device)
             try:
                 process = self._start(job, self.id, offer)
             except OSError as error:  # no memory, too many processes

@@ -88,10 +88,16 @@ def device_here(
     Raises ``InputError`` for a device that this machine does not have, and ``MeasurementError``
     without a usable torch.
     """
-    found = None if refresh else kept(DEVICES, devices_key(python))
-    if found is None:
-        found = _ask(python, timeouts)
-    return _here(choose(found, device))
+    return _here(choose(devices_here(python, timeouts, refresh=refresh), device))
+
+
+def devices_here(
+    python: str | None, timeouts: Timeouts, *, refresh: bool = False
+) -> dict[str, Any]:
+    """What a worker says of all devices, best first, now or since it was last asked. Raises
+    ``MeasurementError`` without a usable torch."""
+    found: dict[str, Any] | None = None if refresh else kept(DEVICES, devices_key(python))
+    return _ask(python, timeouts) if found is None else found
 
 
 def choose(found: dict[str, Any], device: str | None) -> dict[str, Any]:

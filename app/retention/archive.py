@@ -17,9 +17,9 @@ from app.clock import utc_now
 from app.database import Database
 from app.retention import archive_repository as repository
 from app.retention.lines import (
+    FIRST_VERSION,
     FORMAT,
     VERSION,
-    WITHOUT_FINETUNINGS,
     header_from,
     line_from,
     written,
@@ -47,7 +47,7 @@ def export_results(database: Database, output: IO[str]) -> dict[str, int]:
     count: Counter[str] = Counter()
     made_by = {"tonnage": version("tonnage"), "made_at": utc_now()}
     with database.snapshot() as session:
-        number = VERSION if repository.has_finetunings(session) else WITHOUT_FINETUNINGS
+        number = VERSION if repository.has_later_kinds(session) else FIRST_VERSION
         output.write(written("header", {"format": FORMAT, "version": number, **made_by}))
         for kind, values in repository.everything(session):
             output.write(written(kind, values))

@@ -14,6 +14,7 @@ from app.database.models.finetuning import (
     FineTuningEventRow,
     FineTuningRow,
 )
+from app.database.models.knowledge import EvidenceRow
 from app.database.models.results import (
     DeviceRow,
     MeasurementRow,
@@ -47,10 +48,13 @@ def everything(session: Session) -> Iterator[tuple[str, Values]]:
     yield from _finetunings(session)
     yield from _lines(session, "finetuning_event", FineTuningEventRow)
     yield from _lines(session, "evaluation_row", EvaluationItemRow)
+    yield from _lines(session, "evidence", EvidenceRow)
 
 
-def has_finetunings(session: Session) -> bool:
-    return session.execute(select(FineTuningRow.id).limit(1)).first() is not None
+def has_later_kinds(session: Session) -> bool:
+    """Whether there are lines that the first version of the format does not have."""
+    ids = (select(FineTuningRow.id), select(EvidenceRow.id))
+    return any(session.execute(each.limit(1)).first() is not None for each in ids)
 
 
 def _lines(session: Session, kind: str, table: type[Base]) -> Iterator[tuple[str, Values]]:
@@ -131,6 +135,8 @@ def add(session: Session, kind: str, line: Values) -> bool:
         return _add_row(session, FineTuningEventRow, line)
     if kind == "evaluation_row":
         return _add_evaluation_row(session, line)
+    if kind == "evidence":
+        return _add_row(session, EvidenceRow, line)
     return _add_row(session, RecommendationRow, line)
 
 

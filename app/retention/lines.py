@@ -22,6 +22,7 @@ from app.database.models.finetuning import (
     FineTuningEventRow,
     FineTuningRow,
 )
+from app.database.models.knowledge import EvidenceRow
 from app.database.models.results import (
     DeviceRow,
     MeasurementRow,
@@ -35,8 +36,9 @@ from probes.errors import InputError
 FORMAT = "tonnage-results"
 VERSION = 2
 """Increased when an older release could not read what this one writes."""
-WITHOUT_FINETUNINGS = 1
-"""The version of an export without fine-tunings: releases that do not know them read it."""
+FIRST_VERSION = 1
+"""The version of an export with neither fine-tunings nor evidence: a release that does not know
+them reads it."""
 
 
 class Header(BaseModel):
@@ -97,6 +99,7 @@ KINDS: dict[str, type[Line]] = {
     ),
     "finetuning_event": _line_of(FineTuningEventRow),
     "evaluation_row": _line_of(EvaluationItemRow, without=["id"]),
+    "evidence": _line_of(EvidenceRow),
 }
 """A study names its workload by reference and source hash, its device by key. A measurement
 carries its predictions, and the studies that used it."""

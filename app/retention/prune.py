@@ -23,8 +23,8 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
 
     Deletes jobs that are over, with their events; studies without a recommendation; measurements
     that no remaining study used; checks; fine-tunings that ended without a model, with their events
-    and rows. A recommendation stays however old it is, together with
-    its study and every measurement that the study used.
+    and rows; evidence of a claim that was measured again. A recommendation stays however old it
+    is, together with its study and every measurement that the study used.
     """
     return {kind: _delete_all(database, kind, before) for kind in repository.OLD}
 

@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.database.models.finetuning import FineTuningRow
+from app.database.models.knowledge import EvidenceRow
 from app.database.models.results import CheckRow, MeasurementRow, RecommendationRow, StudyRow
 from app.database.models.searching import StudyMeasurementRow
 from app.database.models.serving import JobRow
@@ -54,12 +55,20 @@ def old_finetunings(before: datetime) -> Select[Any]:
     return select(row.id).where(row.state.in_(UNFINISHED), row.updated_at < before)
 
 
+def old_evidence(before: datetime) -> Select[Any]:
+    """Evidence of a question that was answered again since."""
+    row, later = EvidenceRow, aliased(EvidenceRow)
+    again = exists().where(later.question == row.question, later.id > row.id)
+    return select(row.id).where(row.measured_at < before, again)
+
+
 OLD: dict[str, tuple[type[Any], Callable[[datetime], Select[Any]]]] = {
     "jobs": (JobRow, old_jobs),
     "studies": (StudyRow, old_studies),
     "measurements": (MeasurementRow, old_measurements),
     "checks": (CheckRow, old_checks),
     "finetunings": (FineTuningRow, old_finetunings),
+    "evidence": (EvidenceRow, old_evidence),
 }
 """By kind: its table, and the ids of its rows that may be deleted. In the order in which they are
 deleted: a study goes before the measurements that only it used."""

@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse
 
+from app.ablations.routes import router as ablations
 from app.checks.routes import router as checks
 from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
@@ -27,6 +28,7 @@ from app.http import problems
 from app.http.problem_types import PAGE
 from app.http.reply import JsonReply
 from app.http.runtime import Service
+from app.knowledge.routes import router as knowledge
 from app.measurements.routes import prediction_router as predictions
 from app.measurements.routes import router as measurements
 from app.recommendations.routes import router as recommendations
@@ -55,6 +57,8 @@ ROUTERS = (  # looked through in this order
     checks,
     runs,
     finetunings,
+    knowledge,
+    ablations,
     predictions,
     health,
     *DASHBOARD,

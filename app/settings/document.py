@@ -19,6 +19,7 @@ from app.settings import defaults
 from app.settings.model import (
     BudgetSettings,
     CommandSettings,
+    KnowledgeSettings,
     ParameterCap,
     ProbeSettings,
     RunnerSettings,
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[probe]": ProbeSettings,
     "[service]": ServiceSettings,
     "[runner]": RunnerSettings,
+    "[knowledge]": KnowledgeSettings,
     "[budgets.NAME]": BudgetSettings,
     "[workloads.NAME]": WorkloadSettings,
     "[[workloads.NAME.tiers]]": TierSpaces,

@@ -99,6 +99,13 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(.*)", url)
         if relative:
             data["database_url"] = f"{relative[1]}{folder / relative[2]}{relative[3]}"
+    knowledge = data.get("knowledge")
+    paths = knowledge.get("paths") if isinstance(knowledge, dict) else None
+    if isinstance(paths, list):
+        data["knowledge"]["paths"] = [
+            str(folder / Path(path).expanduser()) if isinstance(path, str) else path
+            for path in paths
+        ]
     for name in ("workloads", "commands"):
         table = data.get(name)
         for entry in table.values() if isinstance(table, dict) else ():

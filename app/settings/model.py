@@ -182,6 +182,14 @@ class RunnerSettings(Section):
     """Idle seconds after which a runner that `tonnage serve` started exits."""
 
 
+class KnowledgeSettings(Section):
+    """Knowledge pages of your own. See knowledge.md."""
+
+    paths: list[Path] = Field(default_factory=list)
+    """Folders of pages that are read beside the built-in ones. A page replaces the built-in page of
+    the same name. A relative path is resolved from the folder of the configuration file."""
+
+
 class ParameterCap(Section):
     """The largest model that is useful for a dataset of this size."""
 
@@ -308,6 +316,9 @@ class Settings(Section):
     probe: ProbeSettings = Field(default_factory=lambda: ProbeSettings.model_validate({}))
     service: ServiceSettings = Field(default_factory=lambda: ServiceSettings.model_validate({}))
     runner: RunnerSettings = Field(default_factory=lambda: RunnerSettings.model_validate({}))
+    knowledge: KnowledgeSettings = Field(
+        default_factory=lambda: KnowledgeSettings.model_validate({})
+    )
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
     commands: dict[str, CommandSettings] = Field(default_factory=dict)
@@ -317,7 +328,7 @@ class Settings(Section):
     def _place_database(cls, data: Any) -> Any:
         """By default ``database_url`` is a file in ``data_dir``, and every table is there."""
         if isinstance(data, dict):
-            data = {"probe": {}, "service": {}, "runner": {}, **data}
+            data = {"probe": {}, "service": {}, "runner": {}, "knowledge": {}, **data}
             folder = Path(str(data.get("data_dir") or user_data_dir(APPLICATION))).expanduser()
             data = {**data, "data_dir": folder}
             data["database_url"] = data.get("database_url") or f"sqlite:///{folder}/tonnage.db"

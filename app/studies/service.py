@@ -7,16 +7,14 @@ from collections.abc import Collection
 from sqlalchemy.orm import Session
 
 from app.database import Database
-from app.database.upsert import write_again
-from app.errors import Conflict, IdempotencyConflict, NotFound
-from app.ids import new_id
-from app.jobs import queue, repository, runner_repository
-from app.jobs.records import Job
+from app.errors import Conflict, NotFound
+from app.jobs import asking, queue, repository, runner_repository
+from app.jobs.records import Job, JobKind
 from app.settings import Settings, load_settings
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest
-from app.tuning.state import ACTIVE, WAITING, StudyState
+from app.tuning.state import ACTIVE
 from app.workloads import registry
 from optimizer.budgets import budget_named
 from probes import effective_batch
@@ -41,16 +39,12 @@ def submit(
     a request that makes no sense, and ``IdempotencyConflict`` when the key was given with another.
     """
     with database.read() as session:
-        known = _known(session, request, idempotency_key)
+        known = asking.known(session, JobKind.STUDY, request, idempotency_key)
         runners = runner_repository.listing(session)
     if known is None:
         offered = {name for runner in runners for name in runner.offers.workloads}
         check(settings or load_settings(), request, offered)
-    return write_again(
-        database,
-        lambda session: _submit(session, request, idempotency_key),
-        "The study could not be queued: other processes keep asking for it too. Try again.",
-    )
+    return asking.submit(database, JobKind.STUDY, request, idempotency_key)
 
 
 def check(settings: Settings, request: StudyRequest, offered: Collection[str] = ()) -> None:
@@ -71,31 +65,6 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
     effective_batch.check(request.effective_batch_size, [*request.pinned, *request.levers])
 
 
-def _submit(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job:
-    job = _known(session, request, idempotency_key)
-    if job is None:
-        row = repository.add(session, new_id("st"), request)
-        repository.add_event(session, row, "queued", {"message": ""})
-        job = repository.record(row)
-    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
-        repository.add_key(session, idempotency_key, job.id, request.key)
-    return job
-
-
-def _known(session: Session, request: StudyRequest, idempotency_key: str | None) -> Job | None:
-    """The job that the key stands for, else the active one that asks the same."""
-    known = repository.job_of_key(session, idempotency_key) if idempotency_key else None
-    if known is None:
-        return repository.active(session, request.key)
-    job_id, request_key = known
-    if request_key != request.key:
-        raise IdempotencyConflict(
-            f"The idempotency key {idempotency_key!r} was used for another study, {job_id}. "
-            "Use a new key for a new request."
-        )
-    return _get(session, job_id)
-
-
 def cancel(database: Database, study_id: str) -> Job:
     """End a job; what it measured is kept, and the same request resumes it.
 
@@ -103,18 +72,7 @@ def cancel(database: Database, study_id: str) -> Job:
     twice is allowed. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
     """
     with database.write() as session:
-        queue.bury_dead_here(session)
-        row = repository.locked(session, _get(session, study_id).id)
-        if row is None:
-            raise NotFound(f"There is no study {study_id}.")
-        if row.state in WAITING:
-            queue.close(session, row, StudyState.CANCELLED, "Cancelled before it ran.")
-        elif row.state == StudyState.RUNNING:
-            row.cancel_requested = True
-        elif row.state != StudyState.CANCELLED:
-            raise Conflict(f"Study {study_id} is {row.state} already.")
-        session.flush()
-        return repository.record(row)
+        return asking.cancel(session, _get(session, study_id).id, JobKind.STUDY)
 
 
 def delete(database: Database, study_id: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import NotFound
 from app.jobs import repository as jobs
-from app.jobs.records import Job
+from app.jobs.records import Job, JobKind
 from app.recommendations import repository as recommendations
 from app.studies import view_repository
 from app.studies.schemas import StudyOut
@@ -22,7 +22,7 @@ def get(database: Database, study_id: str) -> StudyOut:
     """By the id that starting it gave, or that ``tonnage tune`` printed. Raises ``NotFound``."""
     with database.read() as session:
         found = _views(session, [study_id])
-        job = jobs.get(session, study_id)
+        job = jobs.get(session, study_id, JobKind.STUDY)
     if not found:
         raise NotFound(f"There is no study {study_id}.")
     view = found[0]
@@ -47,7 +47,8 @@ def trials(database: Database, study_id: str) -> list[Trial]:
 
 def _views(session: Session, ids: list[str]) -> list[StudyOut]:
     """In the order of ``ids``; an id that does not exist is left out."""
-    known_jobs = jobs.by_ids(session, ids)
+    found = jobs.by_ids(session, ids).items()
+    known_jobs = {each: job for each, job in found if job.kind is JobKind.STUDY}
     answers = {job.study_id or job.id for job in known_jobs.values()}
     studies = view_repository.studies_of(session, {*ids, *answers})
     ends = recommendations.ids_of_studies(session, list(studies))

@@ -16,6 +16,7 @@ from app.clock import utc_now
 from app.database.models.results import DeviceRow, StudyRow, WorkloadRow
 from app.database.models.serving import JobRow
 from app.database.paging import newest_first
+from app.jobs.records import JobKind
 from app.tuning.repository import StudyRecord, record
 from app.tuning.state import StudyState
 
@@ -32,6 +33,7 @@ def ids(
     """Ids of jobs, and of studies without a job of their id, newest first."""
     job, study = JobRow, StudyRow
     wanted = {
+        job.kind: JobKind.STUDY,
         job.state: state,
         job.workload: workload,
         job.request["budget"].as_string(): budget,
@@ -59,7 +61,9 @@ def counts_by_state(session: Session) -> dict[str, int]:
     """States that nothing is in are left out."""
     counted: dict[str, int] = {}
     for statement in (
-        select(JobRow.state, func.count()).group_by(JobRow.state),
+        select(JobRow.state, func.count())
+        .where(JobRow.kind == JobKind.STUDY)
+        .group_by(JobRow.state),
         select(StudyRow.state, func.count()).where(_has_no_job()).group_by(StudyRow.state),
     ):
         for state, count in session.execute(statement):

@@ -20,17 +20,15 @@ def waits_for(database: Database, job: Job) -> str:
 
 
 def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
-    request = job.request
     if not runners:
         return "No runner is running. Start one with: tonnage runner"
-    able = [runner for runner in runners if request.workload in runner.offers.workloads]
+    able = [runner for runner in runners if job.workload in runner.offers.workloads]
     if not able:
-        return f"No runner has workload {request.workload} registered."
-    device = request.device_name
-    leases = {o.lease for runner in able for o in runner.offers.meant(request.workload, device)}
+        return f"No runner has workload {job.workload} registered."
+    leases = {o.lease for runner in able for o in runner.offers.meant(job.workload, job.device)}
     if not leases:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})
-        return f"No runner has a device {request.device}; there are: {', '.join(there)}."
+        return f"No runner has a device {job.asked['device']}; there are: {', '.join(there)}."
     taken = repository.by_lease(session, leases)
     if taken.keys() == leases:
         return f"Its device is in use by {', '.join(sorted(taken.values()))}."

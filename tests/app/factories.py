@@ -8,6 +8,7 @@ from typing import Any
 from app.database import Database
 from app.database.models.finetuning import FineTuningRow
 from app.finetunings import service as finetunings
+from optimizer.ablation import At, ClaimVerdict, Evidence, Quantity
 from optimizer.budgets import Budget
 from optimizer.records import Recommendation, Scope, StudySpec, Trial
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
@@ -148,6 +149,42 @@ def finetuning(database: Database, **changes: Any) -> FineTuningRow:
         "fingerprint": "f" * 16,
     }
     return finetunings.begin(database, **{**known, **changes})
+
+
+def evidence(claim: str = "activation-memory", **changes: Any) -> Evidence:
+    """What a claim of ``tests.knowledge.pages`` came to; it was refuted."""
+    page = changes.pop("page", "Heuristic:Gradient_Checkpointing")
+    made = Evidence(
+        claim=f"{page}#{claim}",
+        page=page,
+        text="50-60 % less activation memory",
+        quantity=Quantity.ACTIVATION_MEMORY,
+        before={"gradient_checkpointing": False},
+        after={"gradient_checkpointing": True},
+        claimed_low=-0.6,
+        claimed_high=-0.5,
+        at=At.SAME_BATCH,
+        workload="transformer",
+        options={},
+        config={"layers": 2},
+        verdict=ClaimVerdict.REFUTED,
+        reason="Claimed: 50–60 % less activation memory. Here: 41 % (38–44) less.",
+        change=-0.41,
+        low=-0.44,
+        high=-0.38,
+        before_value=4e8,
+        after_value=2.36e8,
+        before_batch=32,
+        after_batch=32,
+        pairs=6,
+        probes=14,
+        device="cpu",
+        fingerprint="f" * 16,
+        measured_at="2026-01-02T03:04:05+00:00",
+        tonnage="0.1.0",
+        torch="2.13.0",
+    )
+    return replace(made, **changes)
 
 
 def evaluation_row(number: int = 0, score: float = 1.0, **changes: Any) -> dict[str, Any]:

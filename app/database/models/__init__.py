@@ -12,7 +12,12 @@ from sqlalchemy import MetaData
 
 def all_tables() -> MetaData:
     """The whole schema: what the migrations lead to."""
-    from app.database.models import finetuning, searching, serving  # noqa: F401  (importing adds)
+    from app.database.models import (  # noqa: F401  (importing adds)
+        finetuning,
+        knowledge,
+        searching,
+        serving,
+    )
     from app.database.models.base import Base
 
     return Base.metadata

@@ -21,6 +21,7 @@ from app.client import (
 from app.client.events import parse
 from app.client.transport import ATTEMPTS, Transport
 from app.jobs import repository as jobs
+from app.knowledge import service as knowledge
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
@@ -111,6 +112,22 @@ def test_the_rest_of_the_service(client, recommended):
     assert client.prediction_errors() == []
     with pytest.raises(NotFoundError):
         client.check("chk_none")
+
+
+def test_knowledge(client, database):
+    made = knowledge.record(database, factories.evidence())
+    names = [each.name for each in client.knowledge_pages(type="heuristic")]
+    name = next(each for each in names if each.endswith("Gradient_Checkpointing"))
+    page = client.knowledge_page(name)
+    assert (page.name, page.is_builtin) == (name, True)
+    assert name in {node.name for node in client.knowledge_graph(name).nodes}
+    assert name in {each.name for each in client.search_knowledge("activation checkpointing")}
+    assert [each.id for each in client.evidence(verdict="refuted")] == [made.id]
+    assert list(client.evidence(page=name)) == []
+    started = client.measure_claims(name, device="cuda:0")
+    assert {job.id for job in started} == {job.id for job in client.ablations(state="queued")}
+    assert client.ablation(started[0].id).evidence == []
+    assert client.cancel_ablation(started[0].id).state == "cancelled"
 
 
 def test_errors_can_be_told_apart(client, serve, with_key):

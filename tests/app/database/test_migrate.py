@@ -23,6 +23,7 @@ from app.http import idempotency
 from app.jobs import runner_repository as runners
 from app.jobs.offers import Offers
 from app.keys import service as keys
+from app.knowledge import service as knowledge
 from app.runs import service as runs
 from app.studies import service as jobs
 from app.tuning import claims
@@ -84,6 +85,7 @@ def fill(database) -> None:
     tuned = factories.finetuning(database)
     finetunings.add_event(database, tuned.id, {"step": 1, "loss": 2.0})
     finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()])
+    knowledge.record(database, factories.evidence())
     keys.create(database, "read")
     request = idempotency.Request("caller", "POST /x", "key", "hash")
     idempotency.once(database, request, lambda session: Response("{}", 201))
@@ -259,6 +261,21 @@ def test_a_claim_of_an_earlier_release_gets_its_number_when_it_is_taken_over(emp
     migrate.upgrade(empty)
     with empty.write() as session:
         assert claims.claim(session, "st_1", {}, this_process()) == 0
+
+
+def test_jobs_of_an_earlier_release_are_studies(empty):
+    migrate.upgrade(empty, "0009")
+    with empty.write() as session:
+        session.execute(
+            text(
+                "INSERT INTO tonnage_jobs (id, state, request, workload, message, deaths, "
+                "cancel_requested, last_event, wall_s, created_at, updated_at) VALUES ('st_1', "
+                f"'queued', '{{}}', 'w', '', 0, false, 0, 0.0, {NOW}, {NOW})"
+            )
+        )
+    migrate.upgrade(empty)
+    with empty.read() as session:
+        assert session.execute(text("SELECT kind FROM tonnage_jobs")).scalar() == "study"
 
 
 def test_two_processes_opening_a_new_database_at_once(database_url):

@@ -126,7 +126,7 @@ def test_only_the_first_attempt_of_a_fresh_study_is_fresh(database, seen):
 
 def test_a_workload_that_this_host_does_not_register_is_refused_here_too(database, seen):
     job = service.submit(database, request())
-    smuggled = type(job)(**{**vars(job), "request": request(workload="/tmp/evil.py:Net")})
+    smuggled = type(job)(**{**vars(job), "asked": request(workload="/tmp/evil.py:Net").to_dict()})
     with pytest.raises(InputError, match="registered"):
         run.run_study(load_settings(), database, smuggled, "cpu", Said())
     assert seen.where == ()

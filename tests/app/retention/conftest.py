@@ -9,6 +9,7 @@ import pytest
 from app.database import Database
 from app.devices import service as devices
 from app.finetunings import service as finetunings
+from app.knowledge import service as knowledge
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
@@ -58,4 +59,5 @@ def filled(database: Database) -> dict[str, str]:
     finetunings.add_event(database, tuned.id, {"step": 1, "loss": float("nan"), "epoch": 0.5})
     finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()], {"n": 1})
     finetunings.finish(database, tuned.id, "done", {"step": 1})
+    knowledge.record(database, factories.evidence(high=float("inf")))
     return found

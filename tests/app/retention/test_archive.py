@@ -13,6 +13,7 @@ from app.database.models import all_tables
 from app.database.models.results import MeasurementRow, StudyRow
 from app.database.models.searching import PredictionRow, StudyMeasurementRow
 from app.finetunings import service as finetunings
+from app.knowledge import service as knowledge
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.archive import export_results, import_results, new_file
@@ -37,6 +38,7 @@ ARRIVES = {
     "tonnage_finetunings",
     "tonnage_finetuning_events",
     "tonnage_evaluation_rows",
+    "tonnage_evidence",
 }
 
 
@@ -114,10 +116,13 @@ class TestRoundTrip:
         assert (arrived.state, arrived.owner) == ("interrupted", None)
         assert studies.get(database, study.id).state == "running"
 
-    def test_an_export_without_fine_tunings_is_one_that_earlier_releases_read(self, database):
+    @pytest.mark.parametrize(
+        "add", [factories.finetuning, lambda d: knowledge.record(d, factories.evidence())]
+    )
+    def test_an_export_without_later_kinds_is_one_that_earlier_releases_read(self, database, add):
         finished_study(database)
         assert json.loads(exported(database)[0])["header"]["version"] == 1
-        factories.finetuning(database)
+        add(database)
         assert json.loads(exported(database)[0])["header"]["version"] == 2
 
     def test_a_fine_tuning_that_is_running_arrives_as_interrupted(self, database, other):

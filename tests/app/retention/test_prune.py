@@ -20,6 +20,7 @@ from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.url import sqlite_file
 from app.finetunings import service as finetunings
 from app.jobs import repository as jobs
+from app.knowledge import service as knowledge
 from app.measurements import service as measurements
 from app.recommendations import service as recommendations
 from app.retention.backup import compact
@@ -31,7 +32,7 @@ from tests.app import contents, factories
 from tests.app.jobs.conftest import request
 from tests.app.retention.conftest import unfinished_study
 
-NOTHING = {"jobs": 0, "studies": 0, "measurements": 0, "checks": 0, "finetunings": 0}
+NOTHING = dict.fromkeys(["jobs", "studies", "measurements", "checks", "finetunings", "evidence"], 0)
 LONG_AGO = timedelta(days=400)
 
 
@@ -189,3 +190,12 @@ def test_a_file_in_use_is_left_as_large_as_it_is(sqlite_url):
         session.execute(text("UPDATE tonnage_checks SET verdict = 'fits'"))  # takes the lock
         assert "not made smaller" in compact(database)
     database.close()
+
+
+def test_evidence_goes_when_the_claim_was_measured_again(database):
+    old = knowledge.record(database, factories.evidence())
+    again = knowledge.record(database, factories.evidence(measured_at="2026-01-03T00:00:00+00:00"))
+    elsewhere = knowledge.record(database, factories.evidence(fingerprint="e" * 16))
+    assert prune(database, utc_now()) == NOTHING | {"evidence": 1}
+    assert [row.id for row in knowledge.page(database, limit=9)] == [elsewhere.id, again.id]
+    assert old.id not in {again.id, elsewhere.id}

@@ -18,6 +18,7 @@ from app.finetunings import service as finetunings
 from app.jobs import queue
 from app.jobs import repository as jobs
 from app.keys import service as keys
+from app.knowledge import service as knowledge
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from app.tuning.state import StudyState
@@ -43,6 +44,7 @@ def service(sqlite_url: str) -> Iterator[tuple[str, str]]:
     tuned = factories.finetuning(database)
     finetunings.add_event(database, tuned.id, {"step": 1, "loss": 2.0})
     finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()], {})
+    knowledge.record(database, factories.evidence())
     _, key = keys.create(database, "admin")
     done = threading.Event()
     runner = threading.Thread(target=end_studies, args=(database, done))

@@ -43,6 +43,7 @@ def test_every_resource_is_there(document):
         "checks",
         "runs",
         "finetunings",
+        "knowledge",
         "predictions",
     }
 

@@ -1,0 +1,46 @@
+"""What every method of the client comes to: a request, and the answer as the service's own type."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from app.client.errors import foreign
+from app.client.transport import Transport
+
+Item = TypeVar("Item", bound=BaseModel)
+
+PAGE = 200
+
+
+class Calls:
+    """Requests to one service."""
+
+    _transport: Transport
+
+    def _read(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> Item:
+        return kind.model_validate(self._transport.json("GET", path, query=query))
+
+    def _list(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> list[Item]:
+        found = self._transport.json("GET", path, query=query)
+        return [kind.model_validate(item) for item in found]
+
+    def _send(self, path: str, kind: type[Item], body: Any, idempotency_key: str | None) -> Item:
+        """The key says that it is done once, however often it has to be sent."""
+        key = idempotency_key or str(uuid.uuid4())
+        found = self._transport.json("POST", path, body=body, idempotency_key=key)
+        return kind.model_validate(found)
+
+    def _pages(self, path: str, kind: type[Item], query: dict[str, Any]) -> Iterator[Item]:
+        query = {**query, "limit": PAGE}
+        while True:
+            page = self._transport.json("GET", path, query=query)
+            if not isinstance(page, dict) or "items" not in page:
+                raise foreign(self._transport.base_url)
+            yield from (kind.model_validate(item) for item in page["items"])
+            query["cursor"] = page["next_cursor"]
+            if query["cursor"] is None:
+                return

@@ -1,0 +1,79 @@
+"""The asker's side of the queue: put a job into it, find it again, have it cancelled."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.database.upsert import write_again
+from app.errors import Conflict, IdempotencyConflict, NotFound
+from app.ids import new_id
+from app.jobs import queue, repository
+from app.jobs.records import Job, JobKind
+from app.jobs.repository import Request
+from app.tuning.state import WAITING, StudyState
+
+PREFIXES = {JobKind.STUDY: "st", JobKind.ABLATION: "abl"}
+"""What the ids of jobs begin with."""
+
+
+def submit(
+    database: Database, kind: JobKind, request: Request, idempotency_key: str | None = None
+) -> Job:
+    """Queue a job. While the same request is queued or running, its job is the answer. Raises
+    ``IdempotencyConflict`` when the key was given with another request."""
+    return write_again(
+        database,
+        lambda session: _submit(session, kind, request, idempotency_key),
+        f"The {kind} could not be queued: other processes keep asking for it too. Try again.",
+    )
+
+
+def known(
+    session: Session, kind: JobKind, request: Request, idempotency_key: str | None
+) -> Job | None:
+    """The job that the key stands for, else the active one that asks the same."""
+    found = repository.job_of_key(session, idempotency_key) if idempotency_key else None
+    if found is None:
+        return repository.active(session, request.key)
+    job_id, request_key = found
+    if request_key != request.key:
+        raise IdempotencyConflict(
+            f"The idempotency key {idempotency_key!r} was used for another {kind}, {job_id}. "
+            "Use a new key for a new request."
+        )
+    job = repository.get(session, job_id)
+    if job is None:
+        raise NotFound(f"There is no {kind} {job_id}.")
+    return job
+
+
+def cancel(session: Session, job_id: str, kind: JobKind) -> Job:
+    """End a job of this kind; what it measured is kept.
+
+    Its runner ends a running job within seconds; ``cancel_requested`` is set until then. Cancelling
+    twice is allowed. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
+    """
+    queue.bury_dead_here(session)
+    row = repository.locked(session, job_id)
+    if row is None or row.kind != kind:
+        raise NotFound(f"There is no {kind} {job_id}.")
+    if row.state in WAITING:
+        queue.close(session, row, StudyState.CANCELLED, "Cancelled before it ran.")
+    elif row.state == StudyState.RUNNING:
+        row.cancel_requested = True
+    elif row.state != StudyState.CANCELLED:
+        raise Conflict(f"{kind.capitalize()} {job_id} is {row.state} already.")
+    session.flush()
+    return repository.record(row)
+
+
+def _submit(session: Session, kind: JobKind, request: Request, idempotency_key: str | None) -> Job:
+    job = known(session, kind, request, idempotency_key)
+    if job is None:
+        row = repository.add(session, new_id(PREFIXES[kind]), request, kind)
+        repository.add_event(session, row, "queued", {"message": ""})
+        job = repository.record(row)
+    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
+        repository.add_key(session, idempotency_key, job.id, request.key)
+    return job

@@ -1,0 +1,106 @@
+"""What an ablation is asked: one declaration for the HTTP interface and the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
+
+from app.http.fields import Config, FirstError, MemoryBudget, RequestBody, Short
+from optimizer.records import short_hash
+from probes.errors import InputError
+
+EXAMPLE: JsonDict = {"page": "Heuristic:Gradient_Checkpointing", "device": "cuda:0"}
+MOST_CLAIMS = 50
+
+PageName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Name of the page, with or without its type.",
+        examples=["Heuristic:Gradient_Checkpointing"],
+    ),
+]
+
+
+class AblationPost(RequestBody):
+    """Measure what a page claims. The fields mean what the options of `tonnage knowledge measure`
+    mean."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE]})
+
+    page: PageName
+    claims: Annotated[
+        list[Short],
+        Field(max_length=MOST_CLAIMS, description="Ids of claims. Default: all of the page."),
+        FirstError,
+    ] = Field(default_factory=list)
+    workload: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            description="A name that `GET /v1/workloads/registered` lists. Default: the one that "
+            "each claim names.",
+            examples=["transformer"],
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best "
+            "device of a host with a runner.",
+        ),
+    ] = None
+    memory_budget_bytes: Annotated[
+        MemoryBudget | None, Field(description="Emulates a smaller device.")
+    ] = None
+    options: Annotated[
+        Config, Field(description="Parameters of the workload that a request may give.")
+    ] = Field(default_factory=dict)
+    pinned: Annotated[
+        Config, Field(description="Values of the config that both sides of a comparison have.")
+    ] = Field(default_factory=dict)
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> Self:
+        """A request within every bound. Raises ``InputError`` that names the first field that is
+        not."""
+        try:
+            return cls.model_validate(given, strict=False)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{where}: {first['msg']}.") from None
+
+
+class AblationRequest(AblationPost):
+    """What one job measures: claims of a page, on one workload."""
+
+    workload: str
+
+    @classmethod
+    def trusted(cls, given: Mapping[str, Any]) -> AblationRequest:
+        """A stored request: its bounds are not checked, and unknown fields are left out."""
+        known = {name: value for name, value in given.items() if name in cls.model_fields}
+        return cls.model_construct(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @property
+    def device_name(self) -> str | None:
+        """The device as names are compared."""
+        return self.device.strip().lower() if self.device is not None else None
+
+    @property
+    def key(self) -> str:
+        """Equal for two requests that ask the same; differs from that of every study."""
+        return short_hash({"ablation": self.to_dict()})

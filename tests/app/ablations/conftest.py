@@ -1,0 +1,3 @@
+from tests.app.knowledge.conftest import folder, service, settings
+
+__all__ = ["folder", "service", "settings"]
