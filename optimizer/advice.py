@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from optimizer.budgets import Budget
-from optimizer.known import PriorOf
+from optimizer.known import HeuristicOf, PriorOf, nothing_known
 from probes.formatting import duration_text, size_text
 from probes.measurement import Measurement
 from probes.space import Space
@@ -17,14 +17,20 @@ NOTEWORTHY = 0.95
 
 
 def advice(
-    binding: str | None, run: Measurement, budget: Budget, space: Space, prior_of: PriorOf | None
+    binding: str | None,
+    run: Measurement,
+    budget: Budget,
+    space: Space,
+    prior_of: PriorOf | None,
+    heuristic_of: HeuristicOf = nothing_known,
 ) -> list[str]:
     """Sentences, the most useful first; an empty list if nothing is known to help.
 
-    Memory that a lever would save is estimated from fake tensors: nothing was run.
+    Memory that a lever would save is estimated from fake tensors: nothing was run. Behind that
+    stands what ``heuristic_of`` says of the lever.
     """
     if binding == "memory" and prior_of is not None:
-        return _memory(run, space, prior_of)
+        return _memory(run, space, prior_of, heuristic_of)
     if binding == "time" and budget.longest_cycle_s is not None:
         return [
             f"To lift it: fewer --cycle-batches, or a budget with a longer window than "
@@ -35,7 +41,9 @@ def advice(
     return []
 
 
-def _memory(run: Measurement, space: Space, prior_of: PriorOf) -> list[str]:
+def _memory(
+    run: Measurement, space: Space, prior_of: PriorOf, heuristic_of: HeuristicOf
+) -> list[str]:
     now = prior_of(run.config, run.batch_size)
     if not now.points:
         return []
@@ -49,9 +57,10 @@ def _memory(run: Measurement, space: Space, prior_of: PriorOf) -> list[str]:
         before, after = now.at(run.batch_size), then.at(run.batch_size)
         if after < NOTEWORTHY * before:
             word = str(value).lower()
-            found.append(
+            line = (
                 f"To lift it: --set {lever}={word} should need about {size_text(after)} at "
                 f"this batch instead of {size_text(before)} (estimated; it is measured when you "
                 "try it)."
             )
+            found.append(f"{line} {heuristic_of(lever, value)}".rstrip())
     return found

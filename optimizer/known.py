@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optimizer.capacity import SizesOf
 from probes.measurement import Config
@@ -11,6 +12,16 @@ from probes.prior import Prior
 
 PriorOf = Callable[[Config, int], Prior]
 """The memory prior of a config, up to a largest batch size."""
+
+
+HeuristicOf = Callable[[str, Any], str]
+"""What is known of setting a lever to a value: who claims what of it, and what was measured of that
+here. One or more sentences; empty where nothing is known."""
+
+
+def nothing_known(lever: str, value: Any) -> str:
+    """A ``HeuristicOf`` without any knowledge."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -25,3 +36,4 @@ class Known:
     """Memory against batch size, as measured on another device or for another budget."""
     favourites: Sequence[Config] = ()
     """Configs that were recommended elsewhere; they are measured first."""
+    heuristic_of: HeuristicOf = nothing_known

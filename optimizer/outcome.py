@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optimizer import choose as choosing
 from optimizer.advice import advice
 from optimizer.budgets import Objective
-from optimizer.known import PriorOf
+from optimizer.known import HeuristicOf, PriorOf, nothing_known
 from optimizer.recommend import Coverage, recommendation
 from optimizer.records import Recommendation
 from optimizer.state import SearchState
@@ -35,13 +35,14 @@ def outcome_of(
     stopping: Stopping,
     *,
     prior_of: PriorOf | None = None,
+    heuristic_of: HeuristicOf = nothing_known,
     probes_saved: int = 0,
     more_capable: int = 0,
 ) -> Outcome:
     """Choose from what was measured, and explain the choice.
 
-    ``prior_of`` estimates what a lever would save; ``probes_saved`` and ``more_capable`` (see
-    ``Coverage``) are reported as they are.
+    ``prior_of`` estimates what a lever would save, and ``heuristic_of`` says what is claimed of it;
+    ``probes_saved`` and ``more_capable`` (see ``Coverage``) are reported as they are.
     """
     selected = state.selected()
     left_out, stopped = _left_out(state), [stopping.reason] if stopping.reason else []
@@ -68,7 +69,14 @@ def outcome_of(
             timed_out=stopping.timed_out,
             more_capable=more_capable,
             notes=[
-                *advice(best.trial.binding, best.run, state.budget, state.spec.space, prior_of),
+                *advice(
+                    best.trial.binding,
+                    best.run,
+                    state.budget,
+                    state.spec.space,
+                    prior_of,
+                    heuristic_of,
+                ),
                 *left_out,
                 *stopped,
             ],

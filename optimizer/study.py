@@ -89,6 +89,7 @@ class Study:
             state,
             stopping,
             prior_of=self._known.prior,
+            heuristic_of=self._known.heuristic_of,
             probes_saved=self._settler.probes_saved,
             more_capable=len(likely_more_capable(state, self._forecaster)),
         )

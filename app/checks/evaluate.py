@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.checks.decide import decide
 from app.checks.gather import CheckInputs, gather
-from app.checks.plan import CheckAnswer
+from app.checks.plan import CheckAnswer, CheckVerdict
 from app.checks.request import CheckRequest
+from app.checks.shortfall import untried
 from app.settings import Settings
 
 
@@ -22,7 +23,24 @@ def evaluate(
     answer = decide(
         found.plan, found.room, found.runs, accept_brackets=accept_brackets, hints=found.hints
     )
-    return document(asked, found, answer)
+    heuristics = (
+        _heuristics(session, found, settings) if answer.verdict is CheckVerdict.DOES_NOT_FIT else []
+    )
+    return {**document(asked, found, answer), "heuristics": heuristics}
+
+
+def _heuristics(session: Session, found: CheckInputs, settings: Settings) -> list[dict[str, Any]]:
+    """What pages say of the levers that would save memory, and what was measured of that here."""
+    from app.knowledge.advice import heuristics  # reading the pages takes time: only where needed
+
+    known = heuristics(
+        session,
+        settings,
+        untried(found.plan),
+        fingerprint=found.here.fingerprint,
+        workload=found.plan.workload,
+    )
+    return [each.to_dict() for each in known]
 
 
 def document(asked: CheckRequest, found: CheckInputs, answer: CheckAnswer) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
     lines = list(answer["details"])
     if answer["verdict"] in NO and answer["lever"]:
         lines.append(f"What would help: {answer['lever']}.")
+    lines += [each["sentence"] for each in answer.get("heuristics", ())]
     if notes:
         lines += [f"Note: {note}" for note in answer.get("warnings", [])]
     if answer["verdict"] in ("unknown", "stale"):

@@ -217,4 +217,6 @@ def _hints(base: Recommendation | None, plan: RunPlan) -> list[str]:
     if base is None or base.config != plan.config:
         return []
     lines = [line for line in base.explanation if line.startswith(LIFTS)]
-    return [line.removeprefix(LIFTS).rstrip(".") for line in lines]
+    # Without what pages said of the lever then: that is looked up again, see ``evaluate``.
+    own = [line.removeprefix(LIFTS).partition(". ")[0] for line in lines]
+    return [line.rstrip(".") for line in own]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from app.checks.evidence import MemoryEvidence
 from app.checks.plan import CheckAnswer, CheckVerdict, MeasuredRun, Room, RunPlan
 from probes.formatting import size_text
 
-MEMORY_LEVERS = ("gradient_checkpointing=true", "precision=bf16")
+MEMORY_LEVERS: dict[str, Any] = {"gradient_checkpointing": True, "precision": "bf16"}
 """In the order in which they are worth trying."""
 
 
@@ -103,12 +104,15 @@ def _lever(plan: RunPlan, largest: int | None, hints: Sequence[str]) -> str:
         words.append(f"batch {largest} with accumulation {times} keeps the samples per step")
     if hints:
         return "; ".join([*words, *hints])
-    untried = [each for each in MEMORY_LEVERS if not _is_set(plan, each)]
-    if untried:
-        words.append(f"{untried[0]} lowers the memory per sample (not measured)")
+    if levers := untried(plan):
+        name, value = levers[0]
+        setting = f"{name}={str(value).lower()}"
+        words.append(f"{setting} lowers the memory per sample (not measured)")
     return "; ".join(words) or "a smaller model, or a device with more memory"
 
 
-def _is_set(plan: RunPlan, lever: str) -> bool:
-    name, _, value = lever.partition("=")
-    return str(plan.config.get(name, "")).lower() == value
+def untried(plan: RunPlan) -> list[tuple[str, Any]]:
+    """Levers that would save memory and that the plan does not set, with their values."""
+    config = {name: str(value).lower() for name, value in plan.config.items()}
+    levers = MEMORY_LEVERS.items()
+    return [(name, value) for name, value in levers if config.get(name) != str(value).lower()]

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.database import Database
 from app.devices import service as devices
+from app.knowledge.advice import heuristic_of
 from app.machine.session import MeasuringSession
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendation_repository
@@ -243,6 +244,12 @@ def _run(
         sizes_of=bench.model_sizes,
         elsewhere=partial(measurements.prior_elsewhere, database, spec.scope),
         favourites=favourites(database, spec, study_id),
+        heuristic_of=heuristic_of(
+            database,
+            bench.settings,
+            fingerprint=spec.scope.fingerprint,
+            workload=spec.scope.workload,
+        ),
     )
     try:
         study = Study(

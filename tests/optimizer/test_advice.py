@@ -34,6 +34,20 @@ def test_a_lever_that_saves_memory_is_named_with_its_estimate() -> None:
     assert "estimated" in line
 
 
+def test_what_is_known_of_a_lever_stands_behind_its_estimate() -> None:
+    said = {("gradient_checkpointing", True): "Heuristic:X was refuted here."}
+    [line] = advice(
+        "memory",
+        RUN,
+        BUDGET,
+        {"layers": Choice([1, 2])},
+        prior,
+        lambda lever, value: said.get((lever, value), ""),
+    )
+    assert "--set gradient_checkpointing=true" in line
+    assert line.endswith("Heuristic:X was refuted here.")
+
+
 def test_a_lever_that_is_set_already_is_not_advised() -> None:
     assert run_advice("memory", replace(RUN, config={"gradient_checkpointing": True})) == []
 

@@ -7,9 +7,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from app.checks.evaluate import evaluate
+from app.checks.formats import more_lines
 from app.checks.measured import config_hashes
 from app.checks.request import CheckRequest
 from app.devices import service as devices
+from app.knowledge import service as knowledge
 from app.machine.local_facts import DeviceNow
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendations
@@ -123,6 +125,23 @@ def test_the_doubled_batch_does_not_and_the_study_says_what_would_help(stored):
     assert found["largest_batch"] == 96
     assert found["short_by_bytes"] == (100 + 10 * 384 - 1900) * MIB
     assert "precision=bf16" in found["lever"]
+
+
+def test_what_pages_claim_of_the_levers_is_said_with_what_was_measured_here(stored):
+    page = "Heuristic:Huggingface_peft_Gradient_Checkpointing"
+    made = factories.evidence(page=page, fingerprint=NOW.key, workload=SCOPE.workload)
+    row = knowledge.record(stored, made)
+    found = answered(stored, asked(192 * 2))
+    known = {each["claim"]: each for each in found["heuristics"]}
+    measured = known[f"{page}#activation-memory"]
+    assert (measured["verdict"], measured["evidence_id"]) == ("refuted", row.id)
+    assert {each["lever"] for each in known.values()} >= {
+        "gradient_checkpointing=true",
+        "precision=bf16",
+    }
+    lines = more_lines({**found, "details": []})
+    assert any(page in line and "was refuted here" in line for line in lines)
+    assert answered(stored, asked())["heuristics"] == []
 
 
 def test_what_the_plan_leaves_out_is_as_recommended(stored):
