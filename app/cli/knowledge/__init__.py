@@ -1,0 +1,1 @@
+"""What the commands of ``tonnage knowledge`` do and print."""
