@@ -26,6 +26,9 @@ MEDIA_TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 FOR_EVER = "public, max-age=31536000, immutable"
+FRAMED = ("dashboard.css", "diagram.css", "diagram.js", "vendor/mermaid.tiny.min.js")
+"""What a sandboxed frame loads (``app.dashboard.diagram``). To a browser it has no origin, so that
+these files, which tell nothing, must be allowed to every one."""
 
 router = pages(None)
 
@@ -67,6 +70,8 @@ def asset(rest: str) -> Response:
     if found is None:
         raise HttpProblem(types.NOT_FOUND, "There is no such asset. Reload the page.")
     headers = {"Cache-Control": FOR_EVER, "Content-Type": found.media_type}
+    if found.name in FRAMED:
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return Response(found.content, headers=headers)
 
 

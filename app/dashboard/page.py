@@ -51,6 +51,7 @@ NAVIGATION = (
     Link("/recommendations", "Recommendations"),
     Link("/compare", "Compare"),
     Link("/finetunings", "Fine-tunings"),
+    Link("/knowledge", "Knowledge"),
     Link("/checks", "Checks"),
     Link("/workloads", "Workloads"),
     Link("/devices", "Devices"),

@@ -30,6 +30,21 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// <iframe data-diagram>: as high as what it draws, up to a point, and in the theme of this page.
+const HIGHEST_PX = 720;
+const diagrams = () => [...document.querySelectorAll("iframe[data-diagram]")];
+
+addEventListener("message", (event) => {
+  const frame = diagrams().find((each) => each.contentWindow === event.source);
+  if (!frame || event.data?.type !== "tonnage:height") return;
+  const height = Number(event.data.height);
+  if (Number.isFinite(height)) frame.style.height = `${Math.min(Math.max(height, 40), HIGHEST_PX)}px`;
+});
+document.addEventListener("tonnage:theme", () => {
+  const message = { type: "tonnage:theme", theme: shownTheme() };
+  for (const frame of diagrams()) frame.contentWindow.postMessage(message, "*");
+});
+
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

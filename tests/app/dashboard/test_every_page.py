@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.ablations import service as ablations
 from app.checks import service as checks
 from app.checks.request import CheckRequest
 from app.dashboard.page import NAVIGATION
@@ -19,6 +20,8 @@ from app.database import Database, open_database
 from app.devices import repository as devices
 from app.finetunings import service as finetunings
 from app.http.runtime import Service
+from app.knowledge import service as knowledge
+from app.knowledge.request import AblationPost
 from app.settings import load_settings
 from app.studies import service as jobs
 from app.tuning import service as studies
@@ -38,6 +41,8 @@ from tests.app.finetunings.test_routes import evaluate
 from tests.app.serving import running, serving
 
 WORKLOAD, KEY = "train.py:Net", "f" * 16
+HEURISTIC = "Heuristic:Huggingface_peft_Gradient_Checkpointing"
+WORKFLOW = "Workflow:Huggingface_peft_QLoRA_Training"
 SPACE = {"layers": Int(1, 12), "activation": Choice(["relu", "gelu"])}
 DEVICE = {
     "identity": {"uuid": "abc", "torch": "2.13.0", "driver": {"missing": "it has none"}},
@@ -49,6 +54,8 @@ NO_PAGES = {
     "/assets/{rest:path}",
     "/studies/{study_id}/changes",
     "/finetunings/{finetuning_id}/changes",
+    "/knowledge/pages/{name}/diagram",  # in frames of pages
+    "/knowledge/pages/{name}/neighbourhood",
 }
 PARTS_OF_PAGES = {
     "/now",
@@ -56,6 +63,7 @@ PARTS_OF_PAGES = {
     "/start/plan",
     "/studies/{study_id}/live",
     "/finetunings/{finetuning_id}/live",
+    "/knowledge/ablations/{ablation_id}/live",
 }
 
 
@@ -78,6 +86,9 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
         check_id = surroundings(database)
         tuned = trained(database)
         evaluate(database, finetuning(database, output="/runs/b"), 2.0)
+        knowledge.record(database, factories.evidence(page=HEURISTIC))
+        asked = AblationPost.checked({"page": HEURISTIC, "claims": ["activation-memory"]})
+        (ablation,) = ablations.submit(database, load_settings(environ={}), asked)
         runs = "&".join(f"run={run.id}" for run in finetunings.page(database, limit=2))
         with running(offline(database)) as url:
             compared = f"{url}/finetunings/compare?{runs}"
@@ -103,6 +114,11 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
                 "/finetunings": f"{url}/finetunings",
                 "/finetunings/{finetuning_id}": f"{url}/finetunings/{tuned.id}",
                 "/finetunings/compare": compared,
+                "/knowledge": f"{url}/knowledge?q=memory",
+                "/knowledge/claims": f"{url}/knowledge/claims",
+                "/knowledge/pages/{name}": f"{url}/knowledge/pages/{HEURISTIC}",
+                "/knowledge/pages/{name} with a diagram": f"{url}/knowledge/pages/{WORKFLOW}",
+                "/knowledge/ablations/{ablation_id}": f"{url}/knowledge/ablations/{ablation.id}",
                 "report": (folder / "report.html").as_uri(),
             }
 
