@@ -2,8 +2,8 @@
 
 Runs on a bare box: torch, psutil and nvidia-ml-py are all it needs. For each accelerator it runs
 the self-checks of ``doctor``, a max-batch search against exhaustive truth near the edge, the same
-search by the peers that are installed there, and a comparison of the predicted with a really run
-cycle. Ends with status 3 where there is none.
+search by the peers that are installed there, a comparison of the predicted with a really run cycle,
+and what the knowledge pages claim against what is measured. Ends with status 3 where there is none.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ EMULATED_BYTES = 4 * GIB
 CONFIG = {"layers": 4, "width": 512}
 CYCLE_STEPS = 400
 PEER_S = 240
+CLAIM_S, CLAIMS_S = 60.0, 240.0
+"""Time for the claims about one change, and for all of them."""
 ROOT = Path(__file__).resolve().parents[1]
 SLOWEST_SAMPLE = 1.5
 BEYOND_PERCENT = (1, 2, 3, 5, 8)
@@ -94,6 +96,7 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     named.append(("max batch by peers", lambda: peers_check(prober, facts)))
     named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))
     named.append(("fine-tuning against its fitted step", lambda: finetuning_check(prober, facts)))
+    named.append(("claims of the knowledge pages", lambda: claims_check(prober, facts)))
     for name, check in named:
         print(f"{facts.device}: {name} ...", file=sys.stderr, flush=True)
         began_s = time.monotonic()
@@ -257,6 +260,37 @@ def finetuning_check(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
         except (InputError, ImportError) as error:
             return {"skipped": str(error)}
     return found
+
+
+def claims_check(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
+    """What the built-in pages claim, measured on the first workload of each: what is told in
+    ``CLAIMS_S`` seconds. That a claim is refuted is a finding, not a failure."""
+    from benchmarks.claims.bench import Here
+    from benchmarks.claims.cases import built_in_claims, cases
+    from benchmarks.claims.report import measured_text
+    from benchmarks.claims.run import answers
+    from optimizer.ablation import AblationLimits
+    from optimizer.ablation.defaults import default_budget_bytes
+
+    here = Here.of(prober, facts, default_budget_bytes(facts.kind, facts.total_bytes))
+    limits = AblationLimits(max_pairs=6, max_seeds=4, budget_s=CLAIM_S, train_steps=30)
+    chosen = list(cases(built_in_claims(), facts.kind, workloads=1))
+    found = []
+    deadline_s = time.monotonic() + CLAIMS_S
+    for case, evidence in answers(here, chosen, limits, seed=0):
+        shown = f"{evidence.verdict}: {measured_text(evidence)}"
+        print(f"  {case.identity}: {shown}", file=sys.stderr, flush=True)
+        found.append(evidence.to_dict())
+        if time.monotonic() > deadline_s:
+            break
+    told = [one for one in found if one["change"] is not None]
+    assert told, f"none of {len(found)} claims could be measured: {found[:1]}"
+    return {
+        "claims": len(chosen),
+        "answered": len(found),
+        "measured": len(told),
+        "evidence": found,
+    }
 
 
 if __name__ == "__main__":

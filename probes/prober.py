@@ -89,7 +89,7 @@ class Prober:
         """
         kind = str(arguments.get("device", "cpu")).partition(":")[0]
         job = {"kind": "call", "function": function, "arguments": arguments}
-        reply = self._request(self._started(worker_environment(kind)), job, on_progress)
+        reply = self._request(self._ready(worker_environment(kind)), job, on_progress)
         result = _result(reply)
         if result is None:
             how = reply.timed_out or f"ended with status {reply.returncode}"

@@ -56,11 +56,12 @@ def question_of(claim: Claim) -> Question:
     )
 
 
-def cases(claims: Iterable[Claim], kind: str) -> Iterator[Case]:
-    """Each claim that is made of this kind of device, on its default workloads."""
+def cases(claims: Iterable[Claim], kind: str, workloads: int = WORKLOADS_EACH) -> Iterator[Case]:
+    """Each claim that is made of this kind of device, on its default workloads, at most this
+    many."""
     for claim in claims:
         if claim.devices and kind not in claim.devices:
             continue
         question = question_of(claim)
-        for on in default_workloads(question, kind)[:WORKLOADS_EACH]:
+        for on in default_workloads(question, kind)[:workloads]:
             yield Case(on.ask(question), on)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from probes.job import BRACKET_PLAN, CONFIRM_PLAN, StepPlan
+from probes.job import BRACKET_PLAN, StepPlan
 from probes.measurement import Purpose
 
 LOOK_PLAN = replace(BRACKET_PLAN, phases=False)
@@ -25,18 +25,11 @@ PAIR_PLAN = StepPlan(
 short ones tell more than one long one."""
 
 SEARCH_PLANS = {
-    Purpose.BRACKET: BRACKET_PLAN,
-    Purpose.CONFIRM: replace(
-        CONFIRM_PLAN,
-        max_warmup_steps=4,
-        measure_steps=8,
-        half_width=0.05,
-        least_measure_s=0.0,
-        measure_budget_s=3.0,
-    ),
+    Purpose.BRACKET: LOOK_PLAN,
+    Purpose.CONFIRM: replace(LOOK_PLAN, measure_steps=4, max_measure_steps=8),
 }
-"""Probes of the search for a maximum batch. Nothing is recommended by it, so its confirmation is
-shorter than that of ``max-batch``."""
+"""Probes of the search for a maximum batch. Nothing is recommended by it, so its confirmation is no
+full one: a failing batch just above it is what counts."""
 
 
 @dataclass(frozen=True)

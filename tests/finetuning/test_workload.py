@@ -57,3 +57,49 @@ def test_the_prior_is_refused_with_a_reason(
     models: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:
     assert "values" in workload(models, data, tmp_path).no_estimate
+
+
+def test_further_dimensions_are_there_on_request_only(
+    models: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    plain = workload(models, data, tmp_path)
+    asked = SFT(
+        str(data), settings=str(tmp_path / "finetuning.yaml"), search="dora,target_modules,packing"
+    )
+
+    assert {"dora", "target_modules", "packing"} & plain.space().keys() == set()
+    assert asked.space()["dora"].options == (False, True)
+    assert asked.space()["target_modules"].options == ("all-linear",)
+
+
+def test_names_of_layers_are_settings(models: dict[str, Path], data: Path, tmp_path: Path) -> None:
+    sft = workload(models, data, tmp_path)
+
+    named = sft.settings_of({"target_modules": "q_proj, v_proj", "dora": True, "lora_alpha": 64})
+    every = sft.settings_of({"target_modules": "all-linear"})
+
+    assert named.lora.target_modules == ("q_proj", "v_proj")
+    assert (named.lora.dora, named.lora.alpha) == (True, 64)
+    assert every.lora.target_modules == ()
+
+
+def test_the_loss_of_a_plain_model_is_the_trainers(
+    models: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    sft = workload(models, data, tmp_path)
+    losses = []
+    for chunked in (True, False):
+        torch.manual_seed(0)
+        model = sft.model({"chunked_loss": chunked}).eval()
+        batch = next(sft.batches({"chunked_loss": chunked}, 2))
+        losses.append(float(sft.loss(model, batch).detach()))
+
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_without_data_and_model_there_is_a_sample() -> None:
+    sft = SFT("sample", model="small-gpt2", device="cpu")
+    batch = next(sft.batches({}, 2))
+
+    assert batch["input_ids"].shape[0] == 2
+    assert sft.data_files == []
