@@ -26,7 +26,9 @@ short ones tell more than one long one."""
 
 SEARCH_PLANS = {
     Purpose.BRACKET: LOOK_PLAN,
-    Purpose.CONFIRM: replace(LOOK_PLAN, measure_steps=4, max_measure_steps=8),
+    Purpose.CONFIRM: replace(
+        LOOK_PLAN, purpose=Purpose.CONFIRM, measure_steps=4, max_measure_steps=8
+    ),
 }
 """Probes of the search for a maximum batch. Nothing is recommended by it, so its confirmation is no
 full one: a failing batch just above it is what counts."""
