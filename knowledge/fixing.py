@@ -118,7 +118,7 @@ def _in_written_dialect(page: Page) -> str:
             raw = link.raw.replace("used_by", "uses_heuristic", 1)
             text = text[: link.start] + raw + text[link.start + len(link.raw) :]
     header = header_of(text)
-    matches = header is not None and header[1] == page.name
+    matches = header is not None and f"_{page.name}".endswith(f"_{header[1]}")
     has_step_links = page.type is not PageType.WORKFLOW or any(s.principles for s in content.steps)
     if header is not None and matches and page.path is not None and has_step_links:
         return text[header[2] :].lstrip("\r\n")

@@ -13,7 +13,7 @@ import networkx  # type: ignore[import-untyped]
 from knowledge.errors import UnknownPageError
 from knowledge.library import Library
 from knowledge.model import Page
-from knowledge.schema import NEWER_KINDS, is_backlink
+from knowledge.schema import BACKLINKS, NEWER_KINDS, is_backlink
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,7 @@ def _edges(library: Library) -> Iterator[GraphEdge]:
             kind = NEWER_KINDS.get(edge.kind, edge.kind)
             other = f"{edge.target_type}:{edge.target}"
             if is_backlink(page.type, kind):
-                forward = "requires_env" if kind == "required_by" else kind
-                yield GraphEdge(other, forward, page.full_name)
+                yield GraphEdge(other, BACKLINKS[page.type, kind], page.full_name)
             else:
                 yield GraphEdge(page.full_name, kind, other)
 

@@ -11,6 +11,9 @@ _DEVICES = {
     "xpu": r"\bxpu\b|intel (?:arc|gpu|data ?cent)|\bgpu\b",
     "cpu": r"\bcpu\b",
 }
+ACCELERATORS = ("cuda", "rocm", "mps", "xpu")
+"""Kinds of device other than the CPU."""
+
 _ONLY_NAMED = re.compile(r"nvidia|cuda|rocm|\bamd\b|intel|apple|\bmps\b|\bxpu\b|rtx", re.IGNORECASE)
 _SYSTEMS = {
     "linux": r"linux|ubuntu|debian|fedora|centos|rhel|\bwsl",

@@ -93,7 +93,7 @@ def expected(library: Library, kind: PageType, folder: Path | None = None) -> st
     pages = library.pages.values() if root is None else library.in_folder(root)
     for page in pages:
         if page.type is kind:
-            note = notes.get(page.name) or _cell(page.overview)
+            note = _cell(notes.get(page.name) or page.overview)
             file = _file(page, root)
             connected = ", ".join(
                 f"{EXISTS if name in library.pages else MISSING}{name}"

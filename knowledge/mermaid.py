@@ -59,6 +59,8 @@ class Flowchart:
     """Labels by identifier, in the order of their first occurrence."""
     lines: dict[str, int] = field(default_factory=dict)
     """Line of the first occurrence of each node."""
+    decisions: set[str] = field(default_factory=set)
+    """The nodes in braces, at which the flow branches."""
     links: list[tuple[str, str]] = field(default_factory=list)
     problems: list[MermaidProblem] = field(default_factory=list)
 
@@ -211,6 +213,8 @@ class _Reader:
             self._problem(message, "Write a node like A[Data Preparation].")
             return None
         name = match[0]
+        if self.text.startswith("{", match.end()) and not self.text.startswith("{{", match.end()):
+            self.chart.decisions.add(name)
         if name == "end":
             self._problem("A node is named end, which ends a subgraph.", "Name it End.")
             return None

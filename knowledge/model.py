@@ -25,6 +25,11 @@ class PageType(StrEnum):
         return self.value.capitalize()
 
     @property
+    def with_article(self) -> str:
+        """Like ``an environment``."""
+        return f"{'an' if self.value[0] in 'aeiou' else 'a'} {self.value}"
+
+    @property
     def folder(self) -> str:
         """The folder of its pages, like ``heuristics``."""
         return f"{self.value}s"

@@ -139,13 +139,26 @@ EDGES: tuple[EdgeRule, ...] = (
 NEWER_KINDS = {"used_by": "uses_heuristic"}
 """Kinds of edge in the newer dialect, and what they are called in the one that is written here."""
 
+NEWER_EDGES: tuple[EdgeRule, ...] = (
+    EdgeRule(IMPLEMENTATION, "implements", PRINCIPLE, "Implements", "implemented_by"),
+)
+"""Edges of the newer dialect that the one that is written here does not have."""
+
+BACKLINKS: dict[tuple[PageType, str], str] = {
+    (HEURISTIC, "uses_heuristic"): "uses_heuristic",
+    (HEURISTIC, "used_by"): "uses_heuristic",
+    (ENVIRONMENT, "required_by"): "requires_env",
+    (IMPLEMENTATION, "implements"): "implemented_by",
+}
+"""Edges that name who points to the page: the kind of the edge that they answer."""
+
 NAMESPACES: dict[str, PageType] = {type_.namespace: type_ for type_ in PageType}
 
 
 def edge_rule(source: PageType, kind: str, target: str) -> EdgeRule | None:
     """The rule that allows this edge; ``None`` where it is not legal."""
     kind = NEWER_KINDS.get(kind, kind) if source is HEURISTIC else kind
-    for rule in EDGES:
+    for rule in (*EDGES, *NEWER_EDGES):
         if (rule.source, rule.kind, rule.target.namespace) == (source, kind, target):
             return rule
     return None
@@ -156,8 +169,4 @@ def is_backlink(source: PageType, kind: str) -> bool:
 
     A backlink says the same as the edge that it answers, in the other direction.
     """
-    return source in (HEURISTIC, ENVIRONMENT) and kind in (
-        "uses_heuristic",
-        "used_by",
-        "required_by",
-    )
+    return (source, kind) in BACKLINKS

@@ -20,6 +20,8 @@ class TableRow:
     line: int
     headings: int = 0
     """How many of its first cells are headings."""
+    spans: bool = False
+    """Whether a cell of it spans several rows or columns."""
 
     @property
     def header(self) -> bool:
@@ -84,11 +86,12 @@ def _wiki_table(lines: Sequence[str], start: int, first_line: int) -> PageTable:
     rows: list[TableRow] = []
     cells: list[str] = []
     row_line, headings, depth, index = start, 0, 1, start + 1
+    spans = False
 
     def finish() -> None:
         if cells and len(rows) < MAX_ROWS:
             texts = tuple(cell.strip() for cell in cells)
-            rows.append(TableRow(texts, first_line + row_line, headings))
+            rows.append(TableRow(texts, first_line + row_line, headings, spans))
 
     while index < len(lines) and depth:
         line = lines[index].strip()
@@ -99,11 +102,12 @@ def _wiki_table(lines: Sequence[str], start: int, first_line: int) -> PageTable:
         if depth == 1 and not line.startswith("|}"):
             if line.startswith("|-"):
                 finish()
-                cells, headings, row_line = [], 0, index
+                cells, headings, row_line, spans = [], 0, index, False
             elif line.startswith(("|", "!")) and not line.startswith("|+"):
                 if not cells:
                     row_line = index
                 added = _split_cells(line)
+                spans = spans or re.search(r"(?:row|col)span", line) is not None
                 if line.startswith("!") and headings == len(cells):
                     headings += len(added)
                 cells.extend(added)

@@ -1,6 +1,7 @@
 """Reading what an environment page requires.
 
-- System Requirements: a table whose rows are named OS, Hardware, Disk and, if wanted, Python.
+- System Requirements: a table whose rows are named OS, Hardware, Disk and, if wanted, Python,
+  VRAM and RAM.
 - Python Packages: a bullet for each requirement in the form of PEP 508, like ``* `torch>=2.6` ``.
   ``A or B`` is met by either, ``A + B`` by both; ``(optional)`` marks what is not needed.
 - System Packages: a bullet for each program.
@@ -16,7 +17,13 @@ from packaging.utils import canonicalize_name
 
 from knowledge.environments.model import Requirement, RequirementKind
 from knowledge.environments.versions import package_of, specifier_of
-from knowledge.hardware import device_kinds, device_memory_bytes, operating_systems, size_bytes
+from knowledge.hardware import (
+    ACCELERATORS,
+    device_kinds,
+    device_memory_bytes,
+    operating_systems,
+    size_bytes,
+)
 from knowledge.markup import without_comments
 from knowledge.model import Page
 from knowledge.tables import find_tables
@@ -74,6 +81,14 @@ def _system_requirement(category: str, value: str, line: int, optional: bool) ->
         kinds = tuple((kind,) for kind in device_kinds(value))
         minimum = device_memory_bytes(value)
         return Requirement(RequirementKind.DEVICE, value, line, kinds, minimum, optional)
+    if category in ("vram", "gpu memory", "device memory"):
+        minimum = size_bytes(value)
+        kinds = tuple((kind,) for kind in ACCELERATORS) if minimum is not None else ()
+        return Requirement(RequirementKind.DEVICE, value, line, kinds, minimum, optional)
+    if category in ("memory", "ram"):
+        minimum = size_bytes(value)
+        choices = (("cpu",),) if minimum is not None else ()
+        return Requirement(RequirementKind.DEVICE, value, line, choices, minimum, optional)
     if category in ("disk", "storage"):
         minimum = size_bytes(value)
         choices = (("disk",),) if minimum is not None else ()

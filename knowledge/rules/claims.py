@@ -55,7 +55,7 @@ def _place(content: Content, view: View) -> Iterator[RuleProblem]:
         for claim in content.page.claims:
             yield RuleProblem(
                 claim.line,
-                f"A {content.page.type.value} page makes the claim {claim.id}.",
+                f"{content.page.type.with_article.capitalize()} page makes the claim {claim.id}.",
                 "Move it to the heuristic that it is about.",
             )
 

@@ -15,12 +15,13 @@ from knowledge.rules.model import Rule, RuleProblem, Severity, View
 from knowledge.schema import EDGES, NAMESPACES, NEWER_KINDS, EdgeRule, edge_rule, is_backlink
 
 _ANY_BRACKETS = re.compile(r"\[\[([^\[\]\n]{0,1000})(\]\])?|\]\]")
-_CIRCLE_KINDS = ("step", "implemented_by", "requires_env")
 
 
 def _syntax(content: Content, view: View) -> Iterator[RuleProblem]:
     for match in _ANY_BRACKETS.finditer(content.visible):
         line = content.lines.at(match.start())
+        if _is_subscript(content.visible, match):
+            continue
         if match[0] == "]]":
             yield RuleProblem(line, "]] closes no link.", "Remove it, or open the link with [[.")
         elif not match[2]:
@@ -30,6 +31,14 @@ def _syntax(content: Content, view: View) -> Iterator[RuleProblem]:
             problem = _link_problem(match[0])
             if problem is not None:
                 yield RuleProblem(line, *problem)
+
+
+def _is_subscript(text: str, match: re.Match[str]) -> bool:
+    """Whether brackets are those of code in prose, like ``list[list[int]]``; no wiki links them."""
+    if match[0] != "]]":
+        return not match[2] and text[max(0, match.start() - 1) : match.start()].isalnum()
+    before = text[text.rfind("\n", 0, match.start()) + 1 : match.end()]
+    return before.count("[") >= before.count("]")
 
 
 def _link_problem(raw: str) -> tuple[str, str] | None:
@@ -82,7 +91,8 @@ def _legal(content: Content, view: View) -> Iterator[RuleProblem]:
             ]
             yield RuleProblem(
                 edge.line,
-                f"A {page.type.value} page has no edge {edge.kind}::{edge.target_type}.",
+                f"{page.type.with_article.capitalize()} page has no edge "
+                f"{edge.kind}::{edge.target_type}.",
                 f"Use {', '.join(allowed)}.",
             )
 
@@ -195,23 +205,20 @@ def _forward(content: Content, view: View) -> Iterator[RuleProblem]:
 
 def _circle(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
-    for circle in view.graph.cycles(_CIRCLE_KINDS):
-        if page.full_name == circle[0]:
-            names = {f"{e.target_type}:{e.target}": e for e in page.edges}
-            line = next((names[name].line for name in circle if name in names), 1)
-            yield RuleProblem(
-                line,
-                f"These pages lead to each other in a circle: {', '.join(circle)}.",
-                "Remove one of the links.",
-            )
+    circle = view.circles.get(page.full_name)
+    if circle:
+        names = {f"{e.target_type}:{e.target}": e for e in page.edges}
+        line = next((names[name].line for name in circle if name in names), 1)
+        yield RuleProblem(
+            line,
+            f"These pages lead to each other in a circle: {', '.join(circle)}.",
+            "Remove one of the links.",
+        )
 
 
 def _orphan(content: Content, view: View) -> Iterator[RuleProblem]:
     page = content.page
-    if page.type is PageType.WORKFLOW or any(_own(page)):
-        return
-    alone = not any(page.full_name in (edge.source, edge.target) for edge in view.graph.edges)
-    if alone:
+    if page.type is not PageType.WORKFLOW and page.full_name not in view.connected:
         yield RuleProblem(
             1, "No page links to it and it links to none.", "Connect it, or remove it."
         )

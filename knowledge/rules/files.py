@@ -44,7 +44,9 @@ def _header_name(content: Content, view: View) -> Iterator[RuleProblem]:
         return
     kind, name, _ = header
     page = content.page
-    if (NAMESPACES.get(kind.capitalize()), name) != (page.type, page.name):
+    same_type = NAMESPACES.get(kind.capitalize()) is page.type
+    # In the newer dialect files carry the name of a repository before that of the page.
+    if not same_type or (name != page.name and not page.name.endswith(f"_{name}")):
         yield RuleProblem(
             1,
             f"The first line names {kind}:{name}; the file is that of {page.full_name}.",
@@ -96,7 +98,7 @@ RULES = (
     ),
     Rule(
         "name-capital",
-        Severity.WARNING,
+        Severity.NOTE,
         "Wikis make the first letter of a title a capital, so file and page differ in name.",
         on_page=_name_capital,
     ),

@@ -60,7 +60,8 @@ def _missing(content: Content, view: View) -> Iterator[RuleProblem]:
 def _row(content: Content, view: View) -> Iterator[RuleProblem]:
     for table in find_tables(content.visible[content.metadata_end :], _line(content)):
         width = len(table.header)
-        for row in table.body if width else ():
+        plain_grid = width > 0 and not any(row.spans for row in table.rows)
+        for row in table.body if plain_grid else ():
             if len(row.cells) != width:
                 yield RuleProblem(
                     row.line,

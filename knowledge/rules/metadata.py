@@ -61,8 +61,8 @@ def _source_type(content: Content, view: View) -> Iterator[RuleProblem]:
         if source.type not in allowed:
             yield RuleProblem(
                 source.line,
-                f"{source.type or 'An empty text'} is no type of source of a "
-                f"{content.page.type.value} page.",
+                f"{source.type or 'An empty text'} is no type of source of "
+                f"{content.page.type.with_article} page.",
                 f"Use {', '.join(allowed)}.",
             )
 

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from knowledge.content import Content
 from knowledge.graph import Graph
 from knowledge.library import Library
 from knowledge.model import Edge, Page
+
+CIRCLE_KINDS = ("step", "implemented_by")
+"""Edges that say what comes first, so that a circle of them has no beginning."""
 
 
 class Severity(StrEnum):
@@ -74,7 +78,6 @@ class View:
     library: Library
     now: datetime
     contents: dict[str, Content] = field(default_factory=dict)
-    _graph: Graph | None = None
 
     def content(self, page: Page) -> Content:
         """The content of a page, read once."""
@@ -82,12 +85,20 @@ class View:
             self.contents[page.full_name] = Content(page)
         return self.contents[page.full_name]
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The graph of the library."""
-        if self._graph is None:
-            self._graph = Graph(self.library)
-        return self._graph
+        return Graph(self.library)
+
+    @cached_property
+    def connected(self) -> frozenset[str]:
+        """Full names of the pages that have an edge."""
+        return frozenset(name for edge in self.graph.edges for name in (edge.source, edge.target))
+
+    @cached_property
+    def circles(self) -> dict[str, list[str]]:
+        """Groups of pages that lead to each other, by the first of each."""
+        return {circle[0]: circle for circle in self.graph.cycles(CIRCLE_KINDS)}
 
     def target(self, edge: Edge) -> Page | None:
         """The page that an edge leads to, if it exists."""

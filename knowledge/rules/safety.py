@@ -26,9 +26,15 @@ _TOKENS: tuple[tuple[str, str], ...] = (
     ("a password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@<>$]{1,100}:[^\s/@<>${]{3,200}@"),
 )
 _ASSIGNMENT = re.compile(
-    r"\b(?P<name>(?:[A-Za-z][A-Za-z0-9_]{0,60}?)?"
-    r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY))"
-    r"[\"'`*]{0,3}\s*[:=]\s*[\"'`]?(?P<value>[A-Za-z0-9+/_=.\-]{16,200})",
+    r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)"
+    r"[\"'`*]{0,3}\s{0,3}[:=]\s{0,3}[\"'`]?(?P<value>[A-Za-z0-9+/_=.\-]{16,200})",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,80}\Z")
+# Of tokenizers and tables, not of services.
+_OTHER_KEYS = re.compile(
+    r"(?:unk|unknown|pad|eos|bos|sep|cls|mask|special|stop|start|end|next|first|last|image|text"
+    r"|primary|foreign|sort|cache|dict|group|partition)_?(?:token|key)\Z",
     re.IGNORECASE,
 )
 _HTML = re.compile(r"</?(?P<tag>[a-z][a-z0-9]{0,20})(?:\s[^<>\n]{0,300})?/?>", re.IGNORECASE)
@@ -67,9 +73,14 @@ def credentials(text: str) -> Iterator[tuple[int, str]]:
                 yield match.start(), what
     for match in _ASSIGNMENT.finditer(text):
         line = text.count("\n", 0, match.start())
-        if line not in seen and _looks_random(match["value"]):
+        word = re.match(r"\w+", match[0])
+        start = max(0, match.start() - 60)
+        name = _NAME.search(text[start : match.start() + len(word[0] if word else "")])
+        if line in seen or name is None or _OTHER_KEYS.search(name[0]):
+            continue
+        if _looks_random(match["value"]):
             seen.add(line)
-            yield match.start(), f"the value of {match['name']}"
+            yield match.start(), f"the value of {name[0]}"
 
 
 def _is_placeholder(token: str) -> bool:

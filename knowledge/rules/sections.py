@@ -169,7 +169,7 @@ def _unknown(content: Content, view: View) -> Iterator[RuleProblem]:
         instead = f"Name it {near[0]}." if near else f"Use {', '.join(titles)}."
         yield RuleProblem(
             section.line,
-            f"A {content.page.type.value} page has no section {section.title!r}.",
+            f"{content.page.type.with_article.capitalize()} page has no section {section.title!r}.",
             instead,
         )
 

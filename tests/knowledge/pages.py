@@ -258,6 +258,7 @@ Trainer(model).train()
 )
 
 WORKFLOW_FILE = "workflows/QLoRA_Finetuning.md"
+IMPLEMENTATION_FILE = "implementations/Trainer_Train.md"
 PRINCIPLE_FILE = "principles/Adapter_Training.md"
 
 FILES = {

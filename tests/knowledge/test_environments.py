@@ -187,6 +187,23 @@ def test_memory_of_the_largest_device_counts(text: str, memory_gib: float, statu
     assert judge(hardware(text), changed(devices=devices)).status is status
 
 
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ("VRAM || 8 GB", Status.MISSING),
+        ("GPU Memory || any", Status.UNKNOWN),
+        ("RAM || 16 GiB", Status.MET),
+        ("Memory || 64 GB", Status.MISSING),
+        ("Python || 3.10 or newer", Status.MET),
+        ("Python || 3.12+", Status.TOO_OLD),
+        ("Network || fast", Status.UNKNOWN),
+    ],
+)
+def test_further_rows_of_system_requirements(row: str, status: Status) -> None:
+    table = f"{{|\n! Category !! Requirement\n|-\n| {row}\n|}}"
+    assert judge(one("== System Requirements ==", table), HERE).status is status
+
+
 def test_memory_that_is_not_known_is_not_guessed() -> None:
     facts = changed(devices=(DeviceFact("cuda"),))
     assert judge(hardware("NVIDIA GPU with 24 GB"), facts).status is Status.UNKNOWN

@@ -104,6 +104,13 @@ def test_the_section_for_backlinks_is_made_if_it_is_missing(tmp_path: Path, rela
     assert text_of(tmp_path, HEURISTIC_FILE).count("=== Used By ===") == 1
 
 
+def test_a_bar_in_an_overview_stays_one_cell_of_the_index(tmp_path: Path) -> None:
+    text = pages.HEURISTIC.replace("frees 50-60 %", "(`a | b`) frees 50-60 %")
+    fixed(tmp_path, {**pages.FILES, HEURISTIC_FILE: text})
+    assert "(`a \\| b`) frees" in text_of(tmp_path, "_HeuristicIndex.md")
+    assert check(load(tmp_path, builtin=False)) == []
+
+
 def test_carriage_returns_stay(tmp_path: Path) -> None:
     text = pages.HEURISTIC.replace("* [[uses_heuristic::Workflow:QLoRA_Finetuning]]\n", "")
     fixed(tmp_path, {**pages.FILES, HEURISTIC_FILE: text.replace("\n", "\r\n")})

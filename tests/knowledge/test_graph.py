@@ -29,6 +29,13 @@ def test_a_backlink_is_the_edge_that_it_answers(graph: Graph) -> None:
     assert not any(edge.source == heuristic for edge in graph.edges)
 
 
+def test_implements_answers_implemented_by() -> None:
+    text = pages.IMPLEMENTATION + "* [[implements::Principle:Adapter_Training]]\n"
+    assert Graph(pages.changed(pages.IMPLEMENTATION_FILE, text)).edges == (
+        Graph(pages.library()).edges
+    )
+
+
 def test_pages_that_are_missing_are_nodes_too() -> None:
     text = pages.PRINCIPLE.replace("Implementation:Trainer_Train", "Tool:X")
     nodes = {

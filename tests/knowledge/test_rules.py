@@ -161,6 +161,30 @@ def test_a_built_in_page_need_not_link_back_to_a_users_page(
     assert check(load(mine), rules=["backlink-missing"]) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        (pages.IMPLEMENTATION_FILE, "`bool`", "Optional[Union[list[str], str]]"),
+        (pages.IMPLEMENTATION_FILE, "`bool`", "Callable[[str], int]"),
+        (pages.IMPLEMENTATION_FILE, "| resume ||", '| colspan="3" | all\n|-\n| resume ||'),
+        (pages.IMPLEMENTATION_FILE, "Trainer(model)", 'unknown_token = "xyzabc123notinvocab"'),
+        (pages.WORKFLOW_FILE, "] --> B", "] --> Q{Enough data?} --> B"),
+        (pages.IMPLEMENTATION_FILE, "* [[requires_env",
+         "* [[implements::Principle:Adapter_Training]]\n* [[requires_env"),
+    ],
+)  # fmt: skip
+def test_what_pages_in_use_write_is_no_fault(name: str, old: str, new: str) -> None:
+    text = pages.FILES[name].replace(old, new, 1)
+    assert check(pages.changed(name, text), now=NOW) == []
+
+
+def test_a_first_line_may_lack_the_name_of_the_repository() -> None:
+    name = "heuristics/Huggingface_peft_Gradient_Checkpointing.md"
+    text = "# Heuristic: Gradient_Checkpointing\n" + pages.HEURISTIC
+    library = pages.library({name: text})
+    assert check(library, rules=["header-name"]) == []
+
+
 def test_many_faults_of_a_rule_on_a_page_are_cut_off(tmp_path: Path) -> None:
     pages.write(tmp_path, {"heuristics/A.md": "== X ==\n" + "]]\n" * 3000})
     assert len(check(load(tmp_path, builtin=False), rules=["link-syntax"])) == 50
