@@ -113,7 +113,7 @@ class Sizes:
     """Batch of images."""
 
 
-CPU = Sizes(layers=4, width=128, length=128, batch=8, rows=2, blocks=4, channels=32, images=4)
+CPU = Sizes(layers=4, width=256, length=128, batch=4, rows=2, blocks=4, channels=32, images=16)
 ACCELERATOR = Sizes(
     layers=12, width=768, length=512, batch=16, rows=16, blocks=8, channels=128, images=128
 )

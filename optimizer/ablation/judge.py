@@ -21,6 +21,11 @@ NAMES = {
     Quantity.LOSS: "loss",
     Quantity.OUTPUT_ERROR: "difference of the outputs",
 }
+LESS_AND_MORE = {
+    Quantity.LOSS: ("lower", "higher"),
+    Quantity.MAX_BATCH: ("smaller", "larger"),
+}
+"""Words for a change of a quantity, where they are others than less and more."""
 FACTOR = 1.0
 """From this increase on, a change is said as a factor."""
 
@@ -61,7 +66,8 @@ def reason(question: Question, change: Change, verdict: ClaimVerdict) -> str:
         return said
     low, high = claimed(question)
     edges = [edge for edge in (low, high) if change.low <= edge <= change.high]
-    at = " and ".join(_signed(question.quantity, edge) for edge in edges)
+    is_error = question.quantity is Quantity.OUTPUT_ERROR
+    at = " and ".join(f"{edge:.3g}" if is_error else _signed(edge) for edge in edges)
     return f"{said} The interval reaches across the edge of the claim at {at}, so it cannot tell."
 
 
@@ -71,47 +77,51 @@ def claim_text(question: Question) -> str:
     name = NAMES[quantity]
     if quantity is Quantity.OUTPUT_ERROR:
         return f"{name} of {_bounds_text(low, high)}"
-    if low is None and high is None:
-        return f"any {name}"
     if low is None or high is None:
-        return _one_sided(low, high, name)
+        return f"{_one_sided(low, high, quantity)} {name}"
     if low == high == 0:
         return f"the same {name}"
+    if low < 0 < high:
+        return f"{name} changed by {_signed(low)} to {_signed(high)}"
     if low >= FACTOR:
         return f"{1 + low:.3g}–{1 + high:.3g} times the {name}"
-    if low < 0 < high:
-        return f"{name} changed by {low:+.0%} to {high:+.0%}"
     nearer, farther = sorted((abs(low), abs(high)))
     span = _percent(nearer) if nearer == farther else f"{100 * nearer:.3g}–{_percent(farther)}"
-    return f"{span} {'less' if low + high < 0 else 'more'} {name}"
+    return f"{span} {_word(quantity, low + high)} {name}"
 
 
 def change_text(quantity: Quantity, change: Change) -> str:
-    """A measured change in words: ``41 % (38–44 %) less``; ``no difference (-1 to +1 %)``."""
+    """A measured change in words: ``41 % (38–44 %) less``."""
     value, low, high = change.value, change.low, change.high
     if quantity is Quantity.OUTPUT_ERROR:
-        return f"{value:.2%} ({low:.2%} to {_upper(high)})"
+        return f"{value:.3g} ({low:.3g} to {high:.3g})"
     if math.isinf(high):
-        word = "less or more" if low < 0 else "more"
-        return f"at least {abs(low):.0%} {'less' if low < 0 else word}"
+        return f"{_signed(value)} or more (at least {_signed(low)})"
     if low <= 0 <= high:
-        return f"no clear difference ({value:+.1%}, {low:+.1%} to {high:+.1%})"
+        return f"no clear difference ({_signed(value)}; {_signed(low)} to {_signed(high)})"
     if value >= FACTOR:
         return f"{1 + value:.3g} times as much ({1 + low:.3g} to {1 + high:.3g})"
-    word = "less" if value < 0 else "more"
     nearer, farther = sorted((abs(low), abs(high)))
-    return f"{_percent(abs(value))} ({100 * nearer:.3g}–{_percent(farther)}) {word}"
+    span = f"{100 * nearer:.3g}–{_percent(farther)}"
+    return f"{_percent(abs(value))} ({span}) {_word(quantity, value)}"
 
 
-def _one_sided(low: float | None, high: float | None, name: str) -> str:
-    if low is not None:
-        if low >= 0:
-            return f"at least {_percent(low)} more {name}" if low else f"no less {name}"
-        return f"at most {_percent(-low)} less {name}"
-    assert high is not None
-    if high <= 0:
-        return f"at least {_percent(-high)} less {name}" if high else f"no more {name}"
-    return f"at most {_percent(high)} more {name}"
+def _one_sided(low: float | None, high: float | None, quantity: Quantity) -> str:
+    """``at least 20 % more``, ``no less``."""
+    if low is None and high is None:
+        return "any"
+    bound = low if low is not None else high
+    assert bound is not None
+    word, other = _word(quantity, bound), _word(quantity, -1.0 if low is not None else 1.0)
+    if bound == 0:
+        return f"no {other}"
+    outwards = (bound > 0) == (low is not None)
+    return f"{'at least' if outwards else 'at most'} {_percent(abs(bound))} {word}"
+
+
+def _word(quantity: Quantity, sign: float) -> str:
+    less, more = LESS_AND_MORE.get(quantity, ("less", "more"))
+    return less if sign < 0 else more
 
 
 def _bounds_text(low: float | None, high: float | None) -> str:
@@ -124,9 +134,5 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _signed(quantity: Quantity, edge: float) -> str:
-    return f"{edge:.3g}" if quantity is Quantity.OUTPUT_ERROR else f"{100 * edge:+.3g} %"
-
-
-def _upper(high: float) -> str:
-    return "any size" if math.isinf(high) else f"{high:.2%}"
+def _signed(share: float) -> str:
+    return f"{100 * share:+.3g} %"

@@ -10,8 +10,12 @@ from probes.measurement import Measurement, Verdict
 
 MIB = 2**20
 RESOLUTION = 0.01
-"""Smaller relative differences are beyond what two processes on one machine can tell."""
-MEMORY_RESOLUTION_BYTES = MIB
+"""Half-width of an interval of times at the least: two processes on one machine differ by more."""
+MEMORY_RESOLUTION = 0.005
+MEMORY_RESOLUTION_BYTES = MIB / 2
+"""So is this of an interval of memory: allocators take it in pieces."""
+LEAST_MEMORY_BYTES = 2 * MIB
+"""Less is not compared."""
 LOSS_RESOLUTION = 1e-4
 """Two trainings from the same start differ by nothing but what was changed, and by rounding."""
 
@@ -50,7 +54,7 @@ def read(quantity: Quantity, run: Measurement, tokens_per_sample: float = 1.0) -
         return Reading(None, "the memory held between steps could not be measured")
     held = run.static_bytes
     value = float(held if quantity is Quantity.HELD_MEMORY else peak - held)
-    if value < 2 * MEMORY_RESOLUTION_BYTES:
+    if value < LEAST_MEMORY_BYTES:
         return Reading(
             None, f"it is {max(0.0, value) / MIB:.1f} MiB, which is too little to be measured"
         )
@@ -63,7 +67,8 @@ def least_half_width(quantity: Quantity, before: float, after: float) -> float:
         return LOSS_RESOLUTION
     if not quantity.is_memory:
         return RESOLUTION
-    return max(RESOLUTION, MEMORY_RESOLUTION_BYTES / before, MEMORY_RESOLUTION_BYTES / after)
+    smaller = min(before, after)
+    return max(MEMORY_RESOLUTION, MEMORY_RESOLUTION_BYTES / smaller)
 
 
 def ending_of(run: Measurement) -> Ending:

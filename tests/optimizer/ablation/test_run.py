@@ -65,7 +65,7 @@ class TestTheAnswer:
 
         assert evidence.low is not None
         assert evidence.high is not None
-        assert 0.01 < evidence.high - evidence.low < 0.05
+        assert 0.005 < evidence.high - evidence.low < 0.02
         assert evidence.pairs == 4
 
     def test_a_claim_of_a_single_figure_holds_for_what_is_near(self) -> None:
