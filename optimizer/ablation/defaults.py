@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from optimizer.ablation.question import MERGE, Question
+from optimizer.ablation.question import MERGE, At, Quantity, Question
 from probes.job import WorkloadRef
 
 MIB, GIB = 2**20, 2**30
@@ -58,10 +58,17 @@ class DefaultWorkload:
 def default_workloads(question: Question, kind: str) -> list[DefaultWorkload]:
     """The workloads for a question on a kind of device. The one that the question names comes
     first; where that is none of ours, it is the only one."""
-    found = _candidates(question, CPU if kind == "cpu" else ACCELERATOR)
+    found = _candidates(question, _sizes(question, kind))
     if question.workload and question.workload not in OURS:
         return [DefaultWorkload(question.workload, question.workload)]
     return sorted(found, key=lambda one: one.spec != question.workload)
+
+
+def _sizes(question: Question, kind: str) -> Sizes:
+    if kind != "cpu":
+        return ACCELERATOR
+    searched = question.at is At.EACH_MAXIMUM or question.quantity is Quantity.MAX_BATCH
+    return NARROW if searched else CPU
 
 
 def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
@@ -114,6 +121,8 @@ class Sizes:
 
 
 CPU = Sizes(layers=4, width=256, length=128, batch=4, rows=2, blocks=4, channels=32, images=16)
+NARROW = replace(CPU, width=64)
+"""Fills memory with less work, for searches of the maximum batch on a CPU."""
 ACCELERATOR = Sizes(
     layers=12, width=768, length=512, batch=16, rows=16, blocks=8, channels=128, images=128
 )
@@ -157,6 +166,8 @@ def _fine_tuning(
     names = {"lora_rank": "lora_r"}
     searched = sorted({names.get(name, name) for name in named} & SFT_SEARCHED)
     options = {"model": model, "data": "sample", "search": ",".join(searched)}
+    if sizes is not ACCELERATOR:
+        options["device"] = "cpu"  # else it trains on the best device, wherever the probe runs
     config = {"max_length": sizes.length, "strategy": strategy}
     return DefaultWorkload(f"sft ({model})", "sft", options, config, sizes.rows, names)
 

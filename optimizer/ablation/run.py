@@ -250,6 +250,7 @@ class _Experiment:
                 after_batch=batches[1],
                 pairs=len(pairs),
                 disturbed=disturbed,
+                notes=_disturbance(disturbed, 2 * len(pairs)),
             )
         )
 
@@ -325,6 +326,15 @@ class _Experiment:
     def _say_pair(self, done: int, pairs: list[Pairs]) -> None:
         seen = "; ".join(f"{p.question.quantity}: {p.change.value:+.1%}" for p in pairs)
         self._say("pair", seen, done, self.limits.max_pairs)
+
+
+def _disturbance(disturbed: int, probes: int) -> list[str]:
+    if not disturbed:
+        return []
+    return [
+        f"{disturbed} of {plural(probes, 'probe')} were disturbed by other programs or by "
+        "throttling, which widens the interval of a time. Measure again on a quiet machine."
+    ]
 
 
 def before_and_after(before: float, after: float) -> float:
