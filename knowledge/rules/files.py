@@ -17,7 +17,9 @@ FORBIDDEN_IN_NAMES = re.compile(r"[#<>\[\]{}|+:/\-]")
 
 def _unreadable(view: View) -> Iterator[FileProblem]:
     for item in view.library.unreadable:
-        yield FileProblem(item.line, item.reason, "See the reason.", item.path)
+        yield FileProblem(
+            item.line, item.reason, "Mend the file, or move it out of the folder.", item.path
+        )
 
 
 def _name_characters(content: Content, view: View) -> Iterator[RuleProblem]:
