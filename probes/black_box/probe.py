@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 from probes.black_box.command import command_of
 from probes.black_box.discovery.earlier import EarlierRun
+from probes.black_box.epoch_size import EpochSize, epoch_size
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge, not_known
@@ -18,8 +19,10 @@ from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob
 from probes.late_failure import in_evaluation
-from probes.measurement import Measurement
+from probes.measurement import Measurement, Verdict
 from probes.timeouts import Progress, Timeouts
+from probes.worker.evidence import RunEvidence
+from probes.worker.outcome import outcome
 
 PATIENCE_WHERE_FAILED = 4
 """Where another batch failed in an evaluation, a run waits this multiple of the usual time for
@@ -44,6 +47,8 @@ class CommandProber:
         self._passed: dict[str, list[Measurement]] = {}
         self._evaluation_failed: dict[str, Measurement] = {}
         """The evaluation that failed last, of each config."""
+        self._epochs: dict[str, dict[int, int]] = {}
+        """Steps of an epoch by batch size, of each config, where the output counts up to them."""
 
     def probe(
         self,
@@ -61,6 +66,13 @@ class CommandProber:
         footprint = self._footprints[key]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
         config = f"{command.template} {sorted(job.config.items(), key=str)}"
+        size = epoch_size(self._epochs.get(config, {}))
+        if size is not None and job.batch_size > size.high:
+            return replace(
+                larger_than_the_data(job, size),
+                started_at=started_at.isoformat(timespec="seconds"),
+                environment={"torch": footprint.torch, "python": footprint.python},
+            )
         failed = self._evaluation_failed.get(config)
         if failed is not None:
             patient = replace(job.plan, evaluation_s=PATIENCE_WHERE_FAILED * job.plan.evaluation_s)
@@ -76,6 +88,8 @@ class CommandProber:
             self._stepped.add(command.template)
             if learned := run.reader.learned:
                 self._learned[command.template] = learned
+        if run.reader.epoch_steps and job.effective_batch_size is None:
+            self._epochs.setdefault(config, {})[job.batch_size] = run.reader.epoch_steps
         if in_evaluation([measurement]):
             self._evaluation_failed[config] = measurement
         elif failed is not None:
@@ -98,6 +112,12 @@ class CommandProber:
                 **_steps_from(seen),
             },
         )
+
+
+def larger_than_the_data(job: ProbeJob, size: EpochSize) -> Measurement:
+    """What a run of a batch would show that has more samples than an epoch; nothing is run."""
+    verdict = (Verdict.CRASH, f"{size.words} This batch is larger; it was not run.", "")
+    return outcome(job, RunEvidence(), None, None, verdict, phase="data")
 
 
 def _steps_from(seen: Observed) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import BAR, TIME, without_details
+from probes.black_box.discovery.vocabulary import tells_of_progress
 
 NUMBER = re.compile(
     r"\d(?:(?<![\w.]\d)|(?<=(?:[Ss]tep|[Ii]ter|poch|atch)\d))"
@@ -24,7 +25,11 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z_/. -]*$")
 _UNIT = re.compile(r"[A-Za-z]+")
 DURATION = re.compile(r"(?:ms|s|m|h)(?![A-Za-z/])")
 """The unit of a duration. ``70ms`` and ``1s70ms`` (see ``text.TIME``) are the same kind of text."""
-_WORD_AFTER = re.compile(r" ?(batch(?:es)?|steps?|iter(?:s|ations?)?|updates?)\b", re.IGNORECASE)
+_WORD_AFTER = re.compile(
+    r" ?(batch(?:es)?|steps?|iter(?:s|ations?)?|updates?|samples?|examples?|images?|imgs?|records?"
+    r"|rows?|sequences?|sentences?)\b(?!\s?(?:/|per\b))",
+    re.IGNORECASE,
+)
 _RATE = re.compile(r"[\d.?]+\s?([A-Za-z]*)/(?:s|sec)\b|[\d.]+\s?s/([A-Za-z]+)")
 _HEADING = re.compile(r"[#\s|]*[A-Za-z_][\w/.]*(?:(?:\s*[,;|\t]\s*|\s+)[A-Za-z_][\w/.]*)+[\s|]*")
 _CSV = re.compile(r"\s*-?\d+(?:\s*[,;]\s*(?:-?[\d.]*(?:e[-+]?\d+)?|nan|inf))+\s*", re.IGNORECASE)
@@ -146,7 +151,7 @@ class LineReader:
                     Slot(
                         prefix,
                         value,
-                        name or _name_after(text, end),
+                        _name_of(name, text, end),
                         None,
                         unit[0] if unit else "",
                         is_bar,
@@ -170,7 +175,7 @@ def _with_total(slot: Slot, digits: str, text: str, end: int) -> Slot:
     return Slot(
         slot.prefix,
         slot.value,
-        slot.name or _name_after(text, end),
+        _name_of(slot.name, text, end),
         total,
         unit[0] if unit else slot.unit,
         slot.is_bar or text[end : end + 4].lstrip().startswith(BAR),
@@ -193,9 +198,12 @@ def _name(piece: str) -> str:
     return match[0] if match else ""
 
 
-def _name_after(text: str, end: int) -> str:
+def _name_of(before: str, text: str, end: int) -> str:
+    """The word that says what a number counts: ``step 12``, ``12 steps``, ``seen 12 steps``."""
+    if before and not tells_of_progress(before):
+        return before
     match = _WORD_AFTER.match(text, end)
-    return match[1] if match else ""
+    return match[1] if match else before
 
 
 def rate_unit(text: str) -> str | None:

@@ -35,6 +35,12 @@ NOT_COUNTED = {"skipped", "nan", "per", "warmup", "max", "min", "remaining", "be
 NUMBERING = {"no", "nr", "num", "number", "idx", "index", "count", "id", "current", "total"}
 """Words that may stand after the one that says what is counted: ``batch idx 12``."""
 
+_PROGRESS = {
+    "seen", "saw", "processed", "consumed", "trained", "on", "after", "done", "finished",
+    "completed", "used",
+}  # fmt: skip
+"""Words before a number after which the word behind it says what is counted."""
+
 _EVALUATION = re.compile(
     r"^(?:val|valid|validate|validation|validations|eval|evals|evaluate|evaluation|test|tests"
     r"|dev|cv|holdout|infer|inference|predict|prediction|predictions|sanity|fid|benchmark)\d*$"
@@ -66,6 +72,12 @@ STEP_RATES = {"", "it", "its", "step", "steps", "batch", "batches", "ba", "iter"
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case; ``global_step``, ``globalStep`` are two each."""
     return [word.lower() for word in _WORDS.findall(_CAMEL.sub(" ", text))]
+
+
+def tells_of_progress(name: str) -> bool:
+    """Whether these words before a number say that something is done, and not what."""
+    words = words_of(name)
+    return bool(words) and words[-1] in _PROGRESS
 
 
 def is_evaluation(words: list[str]) -> bool:

@@ -1,0 +1,52 @@
+"""How many samples an epoch has, told from what the step counter counts up to. Pure.
+
+``12/500`` with batches of 8 and ``3/56`` with batches of 72 say that there are 3,993 to 4,007
+samples. A larger batch would be the whole data set every time, or none where the rest is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FAR_APART = 2
+"""Two counters must differ by this factor at the least, or their agreement means nothing."""
+LEAST_STEPS = 4
+"""Steps of an epoch from which a counter says how large it is."""
+
+
+@dataclass(frozen=True)
+class EpochSize:
+    """Samples per epoch, bounds included, and the two batches that tell."""
+
+    low: int
+    high: int
+    batches: tuple[int, int]
+    steps: tuple[int, int]
+
+    @property
+    def words(self) -> str:
+        small, large = self.batches
+        return (
+            f"An epoch has about {self.high:,} samples: the output counts {self.steps[0]:,} steps "
+            f"with batches of {small}, and {self.steps[1]:,} with batches of {large}."
+        )
+
+
+def epoch_size(totals: Mapping[int, int]) -> EpochSize | None:
+    """From batch size to the steps of an epoch; ``None`` where these do not fit together, as they
+    do not where the counter counts up to a stated number of steps.
+
+    An epoch of ``t`` steps has ``(t - 1) * b + 1`` to ``t * b`` samples where the last batch is
+    smaller, and ``t * b`` to ``(t + 1) * b - 1`` where it is dropped.
+    """
+    if not totals:
+        return None
+    small, large = min(totals), max(totals)
+    if totals[small] < max(LEAST_STEPS, FAR_APART * totals[large]):
+        return None
+    low = max((t - 1) * b + 1 for b, t in totals.items())
+    high = min((t + 1) * b - 1 for b, t in totals.items())
+    if low > high:
+        return None
+    return EpochSize(low, high, (small, large), (totals[small], totals[large]))
