@@ -9,7 +9,6 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from finetuning.models.small import make_small_model
 from probes.workloads.text import SAMPLE, SAMPLE_FILE
@@ -18,14 +17,8 @@ __all__ = ["MODELS", "SAMPLE", "make_model", "make_rows", "rows"]
 
 TOKENS = 1024
 """Of the tokenizer, at most."""
-MODELS = {
-    "small-llama": ("llama", None),
-    "small-gpt2": ("gpt2", None),
-    "small-llama-16k": ("llama", 16_384),
-    "small-gpt2-16k": ("gpt2", 16_384),
-}
-"""Names of models that can be made, with their families, and the rows of their embeddings where
-those are to be more than the tokenizer needs."""
+MODELS = {"small-llama": "llama", "small-gpt2": "gpt2"}
+"""Names of models that can be made, with their families."""
 LAYERS, HIDDEN_SIZE, POSITIONS = 4, 256, 512
 TRAIN_ROWS, EVAL_ROWS = 256, 16
 MOST_WORDS = 200
@@ -33,24 +26,16 @@ MOST_WORDS = 200
 
 def make_model(folder: Path, name: str) -> Path:
     """Write the untrained model ``name`` of ``MODELS`` with a tokenizer; returns the folder."""
-    family, embeddings = MODELS[name]
-    make_small_model(
+    return make_small_model(
         folder,
         (row["prompt"] + row["completion"] for row in rows(TRAIN_ROWS, seed=0)),
-        family=family,
+        family=MODELS[name],
         layers=LAYERS,
         hidden_size=HIDDEN_SIZE,
         heads=HIDDEN_SIZE // 64,
         positions=POSITIONS,
         vocabulary=TOKENS,
     )
-    if embeddings is not None:
-        from transformers import AutoModelForCausalLM
-
-        model: Any = AutoModelForCausalLM.from_pretrained(folder)
-        model.resize_token_embeddings(embeddings, mean_resizing=False)
-        model.save_pretrained(folder)
-    return folder
 
 
 def make_rows(folder: Path) -> Path:

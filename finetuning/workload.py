@@ -42,11 +42,8 @@ ON_REQUEST: dict[str, tuple[Any, ...]] = {
     "lora_alpha": (16, 32, 64),
     "target_modules": (ALL_LINEAR,),
     "bits": (4, 8),
-    "chunked_loss": (True, False),
 }
-"""Further ones, which are dimensions only where ``search`` names them. ``chunked_loss`` is no
-setting: ``true`` is the trainer's own loss, which never holds all logits at once, ``false`` that of
-a plain model."""
+"""Further ones, which are dimensions only where ``search`` names them."""
 
 _NAMES = {
     "strategy": "strategy",
@@ -78,16 +75,13 @@ class SFT(TRLWorkload):
       it where the probe runs on another.
     - ``search``: dimensions for ``tune`` to search, such as ``lora_r,max_length``; all others keep
       the value that the settings have. Some are dimensions only where they are named here:
-      ``packing``, ``rslora``, ``dora``, ``lora_alpha``, ``target_modules``, ``bits`` and
-      ``chunked_loss``.
+      ``packing``, ``rslora``, ``dora``, ``lora_alpha``, ``target_modules`` and ``bits``.
 
     Raises ``InputError`` for settings, a model or data that cannot be used.
     """
 
     seed: int | None = None
     """Of adapters, shuffling and dropout, where it is not to be that of the settings."""
-
-    _plain_loss = False
 
     no_estimate = "the trainer's loss picks the tokens to learn by their values"
 
@@ -161,13 +155,6 @@ class SFT(TRLWorkload):
         whole = (strategy or self.settings.strategy) == "full"
         return 1e6 if whole else float(rank or self.settings.lora.r)
 
-    def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
-        """The trainer's, or that of the model on its own where ``chunked_loss`` is ``false``."""
-        if not self._plain_loss:
-            return super().loss(model, batch)
-        loss: torch.Tensor = model(**batch).loss
-        return loss
-
     # -- inside ----------------------------------------------------------------------------
 
     def _space(self, search: str) -> dict[str, Any]:
@@ -198,8 +185,6 @@ class SFT(TRLWorkload):
         return self.loss(model, to_device(held_back, batch["input_ids"].device))
 
     def _own(self, name: str) -> Any:
-        if name == "chunked_loss":
-            return True
         group, _, field = _NAMES[name].rpartition(".")
         value = getattr(getattr(self.settings, group) if group else self.settings, field)
         return (",".join(value) or ALL_LINEAR) if name == "target_modules" else value
@@ -215,7 +200,6 @@ class SFT(TRLWorkload):
         return self.settings.changed(changes)
 
     def _trainer(self, config: dict[str, Any]) -> Any:
-        self._plain_loss = config.get("chunked_loss") is False
         return build_trainer(
             self.settings_of(config),
             self.folder,

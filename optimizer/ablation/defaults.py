@@ -77,9 +77,8 @@ def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
     if "channels_last" in changed:
         return _convolutional(sizes)
     if "chunked_loss" in changed:  # logits are as wide as the vocabulary
-        wide = _causal(sizes, "llama")
-        wide = replace(wide, options={**wide.options, "vocab_size": WIDE})
-        return [wide, _fine_tuning(named, sizes, "lora", "small-llama-16k")]
+        both = [_causal(sizes, family) for family in ("llama", "gpt2")]
+        return [replace(one, options={**one.options, "vocab_size": WIDE}) for one in both]
     if named & SFT_ONLY:
         strategy = "full" if "optimizer" in changed else "lora"
         return [_fine_tuning(named, sizes, strategy, model) for model in MODELS]
@@ -186,7 +185,6 @@ SFT_SEARCHED = frozenset(
         "lora_alpha",
         "target_modules",
         "bits",
-        "chunked_loss",
     }
 )
 """What ``sft`` takes in its option ``search``."""

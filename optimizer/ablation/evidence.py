@@ -46,7 +46,8 @@ class Evidence:
 
     ``change``, ``low`` and ``high`` are relative changes of the quantity from before to after, with
     the bounds of a 95 % interval; for ``output_error`` they are the error itself. They are
-    ``None`` where nothing could be measured; ``high`` alone is, where only a lower bound is known.
+    ``None`` where nothing could be measured; both bounds are, where too few pairs were run, and
+    ``high`` alone is, where only a lower bound is known.
     """
 
     claim: str

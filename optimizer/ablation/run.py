@@ -242,7 +242,7 @@ class _Experiment:
                 verdict=verdict,
                 reason=text,
                 change=change.value,
-                low=change.low,
+                low=None if math.isinf(change.high) else change.low,
                 high=None if math.isinf(change.high) else change.high,
                 before_value=pairs.before_mean,
                 after_value=pairs.after_mean,

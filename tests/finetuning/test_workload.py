@@ -83,20 +83,6 @@ def test_names_of_layers_are_settings(models: dict[str, Path], data: Path, tmp_p
     assert every.lora.target_modules == ()
 
 
-def test_the_loss_of_a_plain_model_is_the_trainers(
-    models: dict[str, Path], data: Path, tmp_path: Path
-) -> None:
-    sft = workload(models, data, tmp_path)
-    losses = []
-    for chunked in (True, False):
-        torch.manual_seed(0)
-        model = sft.model({"chunked_loss": chunked}).eval()
-        batch = next(sft.batches({"chunked_loss": chunked}, 2))
-        losses.append(float(sft.loss(model, batch).detach()))
-
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-
-
 def test_without_data_and_model_there_is_a_sample() -> None:
     sft = SFT("sample", model="small-gpt2", device="cpu")
     batch = next(sft.batches({}, 2))

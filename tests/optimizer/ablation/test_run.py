@@ -312,6 +312,14 @@ class TestBudgets:
         assert evidence.verdict is ClaimVerdict.UNDECIDED
         assert evidence.pairs == 0
 
+    def test_too_few_pairs_bound_nothing(self) -> None:
+        limits = AblationLimits(max_pairs=2)
+
+        evidence = answer(ScriptedBench(), question(low=-0.1, high=0.1), limits=limits)
+
+        assert evidence.verdict is ClaimVerdict.UNDECIDED
+        assert (evidence.pairs, evidence.low, evidence.high) == (2, None, None)
+
 
 class TestLosses:
     def test_losses_of_trainings_from_the_same_seed_are_compared(self) -> None:
