@@ -18,6 +18,8 @@ class Bounds:
     """Largest batch to consider at all."""
     dataset_size: int | None = None
     """A batch larger than the data set would repeat samples."""
+    is_size_counted: bool = False
+    """Whether ``dataset_size`` was not stated, but told by what a command counts up to."""
     longest_step_s: float | None = None
     """Mean step time that must not be exceeded: the time edge."""
     resolution: float = DEFAULT_RESOLUTION
@@ -41,6 +43,8 @@ class Bounds:
     @property
     def ceiling_reason(self) -> str:
         """Why nothing above the ceiling was tried."""
+        if self.limit == self.dataset_size and self.is_size_counted:
+            return f"By its own count, an epoch has about {self.dataset_size} samples."
         if self.limit == self.dataset_size:
             return f"The data set has {self.dataset_size} samples."
         if self.limit == self.effective_batch_size:

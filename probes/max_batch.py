@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probes.bounds import DEFAULT_CAP, Bounds
 from probes.curve import Curve, Estimate, fit, reaches
@@ -132,7 +132,8 @@ class MaxBatchSearch:
         return times if times > allowed else None
 
     def _failing(self) -> list[Measurement]:
-        return [m for m in self.measurements if not self._passes(m)]
+        ceiling = self.bounds.ceiling
+        return [m for m in self.measurements if m.batch_size <= ceiling and not self._passes(m)]
 
     def _passing(self) -> list[Measurement]:
         return [m for m in self.measurements if self._passes(m)]
@@ -358,8 +359,12 @@ class MaxBatchSearch:
         return self._ask(lo, Purpose.CONFIRM) if lo and spare and not self._confirmed(lo) else None
 
     def tell(self, measurement: Measurement) -> None:
-        """A measurement of this config: the last ask's, or one that was known before."""
+        """A measurement of this config: the last ask's, or one that was known before. It may tell
+        how many samples there are."""
         self.measurements.append(measurement)
+        samples, known = measurement.epoch_samples, self.bounds.dataset_size
+        if samples is not None and (known is None or samples < known):
+            self.bounds = replace(self.bounds, dataset_size=samples, is_size_counted=True)
 
     # -- the answer ------------------------------------------------------------------------
 

@@ -101,6 +101,10 @@ class Trace:
     """Memory allocated at the end of each step."""
 
 
+EPOCH_SAMPLES = "epoch_samples"
+"""Key in ``Measurement.environment``."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One isolated run of (workload, config, batch size) on a device."""
@@ -162,6 +166,11 @@ class Measurement:
     @property
     def passed(self) -> bool:
         return self.verdict is Verdict.STABLE
+
+    @property
+    def epoch_samples(self) -> int | None:
+        """Samples per epoch at the least, where the output of a command tells."""
+        return self.environment.get(EPOCH_SAMPLES)
 
     @property
     def effective_batch_size(self) -> int:

@@ -17,20 +17,10 @@ LEAST_STEPS = 4
 
 @dataclass(frozen=True)
 class EpochSize:
-    """Samples per epoch, bounds included, and the two batches that tell."""
+    """Samples per epoch, bounds included. A batch of ``low`` is a whole step in any case."""
 
     low: int
     high: int
-    batches: tuple[int, int]
-    steps: tuple[int, int]
-
-    @property
-    def words(self) -> str:
-        small, large = self.batches
-        return (
-            f"An epoch has about {self.high:,} samples: the output counts {self.steps[0]:,} steps "
-            f"with batches of {small}, and {self.steps[1]:,} with batches of {large}."
-        )
 
 
 def epoch_size(totals: Mapping[int, int]) -> EpochSize | None:
@@ -47,6 +37,4 @@ def epoch_size(totals: Mapping[int, int]) -> EpochSize | None:
         return None
     low = max((t - 1) * b + 1 for b, t in totals.items())
     high = min((t + 1) * b - 1 for b, t in totals.items())
-    if low > high:
-        return None
-    return EpochSize(low, high, (small, large), (totals[small], totals[large]))
+    return EpochSize(low, high) if low <= high else None

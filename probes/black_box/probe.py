@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from probes.black_box.command import command_of
 from probes.black_box.discovery.earlier import EarlierRun
-from probes.black_box.epoch_size import EpochSize, epoch_size
+from probes.black_box.epoch_size import epoch_size
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge, not_known
@@ -19,10 +19,8 @@ from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob
 from probes.late_failure import in_evaluation
-from probes.measurement import Measurement, Verdict
+from probes.measurement import EPOCH_SAMPLES, Measurement
 from probes.timeouts import Progress, Timeouts
-from probes.worker.evidence import RunEvidence
-from probes.worker.outcome import outcome
 
 PATIENCE_WHERE_FAILED = 4
 """Where another batch failed in an evaluation, a run waits this multiple of the usual time for
@@ -66,13 +64,6 @@ class CommandProber:
         footprint = self._footprints[key]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
         config = f"{command.template} {sorted(job.config.items(), key=str)}"
-        size = epoch_size(self._epochs.get(config, {}))
-        if size is not None and job.batch_size > size.high:
-            return replace(
-                larger_than_the_data(job, size),
-                started_at=started_at.isoformat(timespec="seconds"),
-                environment={"torch": footprint.torch, "python": footprint.python},
-            )
         failed = self._evaluation_failed.get(config)
         if failed is not None:
             patient = replace(job.plan, evaluation_s=PATIENCE_WHERE_FAILED * job.plan.evaluation_s)
@@ -99,6 +90,7 @@ class CommandProber:
             smaller = self._passed.setdefault(config, [])
             measurement = same_as_smaller(measurement, smaller, seen.shown)
             smaller.append(measurement)
+        size = epoch_size(self._epochs.get(config, {}))
         return replace(
             measurement if seen.window is None else seen.window.beside(measurement),
             wall_s=time.monotonic() - began_s,
@@ -110,14 +102,9 @@ class CommandProber:
                 "allocator": allocator_settings(seen.environ),
                 "command": seen.shown,
                 **_steps_from(seen),
+                **({} if size is None else {EPOCH_SAMPLES: size.low}),
             },
         )
-
-
-def larger_than_the_data(job: ProbeJob, size: EpochSize) -> Measurement:
-    """What a run of a batch would show that has more samples than an epoch; nothing is run."""
-    verdict = (Verdict.CRASH, f"{size.words} This batch is larger; it was not run.", "")
-    return outcome(job, RunEvidence(), None, None, verdict, phase="data")
 
 
 def _steps_from(seen: Observed) -> dict[str, str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from probes.max_batch import MAX_PROBES, Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch_result import MaxBatch
-from probes.measurement import Measurement, Purpose, Verdict
+from probes.measurement import EPOCH_SAMPLES, Measurement, Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 
 
@@ -84,6 +84,19 @@ def test_only_batch_one_fits() -> None:
 def test_the_data_set_binds() -> None:
     answer = search(ScriptedDevice(), dataset_size=40)
     assert (answer.max_batch, answer.binding) == (40, "data")
+    assert answer.lowest_failing is None
+
+
+def test_the_data_set_binds_whose_size_a_run_tells() -> None:
+    device = ScriptedDevice()
+
+    def counts_up(ask: Ask) -> Measurement:
+        found = device(ask)
+        return replace(found, environment={EPOCH_SAMPLES: 39}) if len(device.asked) > 1 else found
+
+    answer = run_search(MaxBatchSearch(Bounds()), counts_up)
+    assert (answer.max_batch, answer.binding) == (39, "data")
+    assert "39" in answer.reason
     assert answer.lowest_failing is None
 
 

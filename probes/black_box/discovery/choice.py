@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probes.black_box.discovery import uncounted
 from probes.black_box.discovery.counter import CounterGrowth
@@ -15,6 +15,12 @@ from probes.black_box.discovery.vocabulary import Kind
 SHOWN_CHARACTERS = 100
 _DRAWN = re.compile(r"([^\w\s])\1{7,}")
 _DETAILS = re.compile(f"[{TIME}{FILE}]")
+
+
+_UNKNOWN = (
+    "What its number counts is not known, so each line is taken for one step: if there are several "
+    "from one line to the next, a step takes less time than is said here."
+)
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,11 @@ class CounterChoice:
         return cls(example, Kind.STEP, 1, 1, pattern)
 
     @classmethod
-    def of_loss_lines(cls, example: str) -> CounterChoice:
-        """For lines that hold nothing but a loss."""
-        return cls.of_lines(example, uncounted.pattern_of(example))
+    def of_loss_lines(cls, example: str, *, is_in_doubt: bool = False) -> CounterChoice:
+        """For lines with a loss and without a counter. ``is_in_doubt``: a number grows beside it,
+        and nothing says what it counts."""
+        choice = cls.of_lines(example, uncounted.pattern_of(example))
+        return replace(choice, rival=_UNKNOWN) if is_in_doubt else choice
 
     @property
     def description(self) -> str:

@@ -12,7 +12,12 @@ from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
 from probes.black_box.discovery.losses import LastLoss, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
-from probes.black_box.discovery.uncounted import UncountedLines, UnnamedNumbers
+from probes.black_box.discovery.uncounted import (
+    LINES_NEEDED,
+    LINES_NEEDED_IN_DOUBT,
+    UncountedLines,
+    UnnamedNumbers,
+)
 from probes.black_box.discovery.vocabulary import (
     FRACTION_OF_EPOCH,
     Kind,
@@ -171,12 +176,21 @@ class StepFinder:
         self, line: OutputLine, raw: str, at_s: float, loss: float
     ) -> list[FoundStep]:
         tracks = [track.growth for track in self._tracks.values() if track is not None]
-        grows = any(g.ups and g.is_monotone for g in tracks) or self._unnamed.grow
+        elsewhere = self._unnamed.grow(besides={slot.prefix for slot in line.slots})
+        grows = any(g.ups and g.is_monotone for g in tracks) or elsewhere
+        is_in_doubt = self._unnamed.grow()
         may_come = self._earlier is not None and self._loss.lines < LOSSES_LET_PASS
         was_free = self._uncounted.shape is None
-        found = self._uncounted.add(line, at_s, loss, is_free=not grows and not may_come)
+        found = self._uncounted.add(
+            line,
+            at_s,
+            loss,
+            is_free=not grows and not may_come,
+            lines_needed=LINES_NEEDED_IN_DOUBT if is_in_doubt else LINES_NEEDED,
+        )
         if found and was_free:
-            self._decide(CounterChoice.of_loss_lines(raw.strip()))
+            choice = CounterChoice.of_loss_lines(raw.strip(), is_in_doubt=is_in_doubt)
+            self._decide(choice)
         return [FoundStep(time_s, None, value) for time_s, value in found]
 
     def _note_section(self, line: OutputLine) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot
 from probes.black_box.discovery.text import BAR
 
 LINES_NEEDED = 6
+LINES_NEEDED_IN_DOUBT = 20
+"""Where a number grows beside the loss and nothing says what it counts, such as tokens."""
 MOST_SHAPES = 50
 MOVES_NEEDED = 3
 """Equal moves after which a number grows."""
@@ -24,12 +28,18 @@ class UncountedLines:
         self._times: dict[str, list[tuple[float, float]]] = {}
 
     def add(
-        self, line: OutputLine, at_s: float, loss: float, *, is_free: bool
+        self,
+        line: OutputLine,
+        at_s: float,
+        loss: float,
+        *,
+        is_free: bool,
+        lines_needed: int = LINES_NEEDED,
     ) -> list[tuple[float, float]]:
         """Times (s) and losses of the steps that this line tells of; with the line that decides
         also those before it.
 
-        ``is_free``: no number in the output grows, so that the lines themselves may be counted.
+        ``is_free``: no number in the output counts steps, so that the lines may be counted.
         """
         shape = NUMBER.sub("#", "".join(line.text.split()))
         if self.shape is not None:
@@ -39,8 +49,8 @@ class UncountedLines:
             return []
         seen = self._times.setdefault(shape, [])
         seen.append((at_s, loss))
-        if not is_free or len(seen) < LINES_NEEDED:
-            del seen[:-LINES_NEEDED]
+        if not is_free or len(seen) < lines_needed:
+            del seen[:-lines_needed]
             return []
         self.shape = shape
         self.count = len(seen)
@@ -67,11 +77,12 @@ class UnnamedNumbers:
         if not slot.unit and (key in self._growths or len(self._growths) < MOST_NUMBERS):
             self._growths.setdefault(key, CounterGrowth(slot.total)).add(slot.value)
 
-    @property
-    def grow(self) -> bool:
+    def grow(self, besides: Collection[str] = ()) -> bool:
+        """Whether one of them grows, those aside that have one of these prefixes."""
         return any(
             growth.ups >= MOVES_NEEDED and growth.is_even and growth.is_monotone
-            for growth in self._growths.values()
+            for (_, prefix, _), growth in self._growths.items()
+            if prefix not in besides
         )
 
 

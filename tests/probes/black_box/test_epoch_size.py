@@ -33,7 +33,6 @@ def test_two_counters_tell_it_within_a_batch() -> None:
     size = epoch_size({8: 500, 72: 56})
     assert size is not None
     assert (size.low, size.high) == (3993, 4007)
-    assert "500" in size.words and "56" in size.words
 
 
 @pytest.mark.parametrize(
