@@ -37,7 +37,8 @@ def _missing(view: View) -> Iterator[FileProblem]:
         path = index_path(folder, kind)
         if path not in view.library.indexes:
             count = len(_pages(view, folder, kind))
-            yield FileProblem(1, f"{count} {kind.folder} have no index.", _WRITE, path)
+            pages = "page has" if count == 1 else "pages have"
+            yield FileProblem(1, f"{count} {kind} {pages} no index.", _WRITE, path)
 
 
 def _form(view: View) -> Iterator[FileProblem]:
