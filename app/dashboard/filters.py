@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from markupsafe import Markup
+
 from app.clock import utc_now
+from knowledge.model import PageType
 from optimizer.formatting import limit_text
 from probes.formatting import NOTHING, duration_text, plural, size_text, three_digits
+
+PAGE_NAME = re.compile(
+    rf"\b((?:{'|'.join(each.namespace for each in PageType)}):[A-Za-z0-9][\w.]*\w)", re.ASCII
+)
+"""Full name of a knowledge page."""
 
 
 def minutes(seconds: float | None) -> str:
@@ -104,12 +113,22 @@ def sentence(text: str | None) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
 
 
+def linked(text: str) -> Markup:
+    """A sentence in which names of knowledge pages lead to them; everything else is escaped."""
+    parts = PAGE_NAME.split(text)
+    return Markup("").join(
+        Markup('<a href="/knowledge/pages/{0}">{0}</a>').format(part) if number % 2 else part
+        for number, part in enumerate(parts)
+    )
+
+
 FILTERS = {
     "ago": ago,
     "count": count,
     "document": document,
     "duration": duration_text,
     "limit": limit_text,
+    "linked": linked,
     "minutes": minutes,
     "minutes_up": minutes_up,
     "moment": moment,

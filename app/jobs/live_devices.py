@@ -12,7 +12,9 @@ from app.database import Database
 from app.http.runtime import Service
 from app.jobs import repository as jobs
 from app.jobs import runner_repository
+from app.jobs.asking import PREFIXES
 from app.jobs.offers import DeviceOffer
+from app.jobs.records import JobKind
 from app.jobs.runner_repository import RunnerRecord
 from app.tuning.owner import this_place
 from probes.devices import host
@@ -48,6 +50,8 @@ class LiveDevice:
     """The process that measures on it; empty without one."""
     study_id: str = ""
     """The study that runs on it."""
+    ablation_id: str = ""
+    """The ablation that runs on it."""
     seen_at: datetime | None = None
     """The last sign of life of the runner that offers it, by the runner's own clock."""
 
@@ -71,19 +75,19 @@ class LiveDevices:
         with database.read() as session:
             runners = runner_repository.listing(session)
             leases = {offer.lease for runner in runners for offer in runner.offers.devices}
-            studies = jobs.by_lease(session, leases)
+            running = jobs.by_lease(session, leases)
         local = {each.device: each for each in [*self._accelerators(), self._cpu()]}
         others = []
         for runner, offer in ((r, offer) for r in runners for offer in r.offers.devices):
-            study_id, device = studies.get(offer.lease, ""), local.get(offer.device)
+            ids, device = _ids(running.get(offer.lease, "")), local.get(offer.device)
             if runner.place != this_place() or device is None:
-                others.append(_elsewhere(runner, offer, study_id))
+                others.append(_elsewhere(runner, offer, ids))
                 continue
             local[offer.device] = replace(
                 device,
                 name=device.name or offer.name,
                 fingerprint=offer.fingerprint,
-                study_id=study_id,
+                **ids,
             )
         return [*local.values(), *others]
 
@@ -144,7 +148,15 @@ class LiveDevices:
         return "" if holder is None else str(holder)
 
 
-def _elsewhere(runner: RunnerRecord, offer: DeviceOffer, study_id: str) -> LiveDevice:
+def _ids(job_id: str) -> dict[str, Any]:
+    """The field of ``LiveDevice`` that a running job belongs into."""
+    if not job_id:
+        return {}
+    is_ablation = job_id.startswith(f"{PREFIXES[JobKind.ABLATION]}_")
+    return {"ablation_id" if is_ablation else "study_id": job_id}
+
+
+def _elsewhere(runner: RunnerRecord, offer: DeviceOffer, ids: dict[str, Any]) -> LiveDevice:
     is_here = runner.place == this_place()
     return LiveDevice(
         offer.device,
@@ -158,9 +170,9 @@ def _elsewhere(runner: RunnerRecord, offer: DeviceOffer, study_id: str) -> LiveD
             if is_here
             else "sensors are read on the machine that serves this page only"
         ),
-        lease=f"study {study_id}" if study_id else "",
-        study_id=study_id,
+        lease=" ".join(f"{name.removesuffix('_id')} {job_id}" for name, job_id in ids.items()),
         seen_at=runner.heartbeat_at,
+        **ids,
     )
 
 

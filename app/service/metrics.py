@@ -81,7 +81,9 @@ class _Stored(Collector):
             devices = studies.busy_s_by_device(session)
         yield _gauge("tonnage_studies", "Studies by state.", "state", states)
         waiting = sum(queue.get(state, 0) for state in WAITING)
-        yield GaugeMetricFamily("tonnage_queue_depth", "Studies waiting for a runner.", waiting)
+        yield GaugeMetricFamily(
+            "tonnage_queue_depth", "Studies and ablations waiting for a runner.", waiting
+        )
         yield _gauge("tonnage_probes", "Stored measurements by verdict.", "verdict", verdicts)
         busy = CounterMetricFamily(
             "tonnage_device_busy_seconds",
