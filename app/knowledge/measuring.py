@@ -10,6 +10,7 @@ from typing import Any
 from app.database import Database
 from app.database.models.knowledge import EvidenceRow
 from app.devices.service import register_target
+from app.errors import NotFound
 from app.knowledge import service
 from app.knowledge.bench import SessionBench
 from app.machine.target import Target
@@ -56,13 +57,13 @@ def workload_of(claim: Claim) -> str:
 
 
 def chosen(claims: Iterable[Claim], ids: Collection[str]) -> list[Claim]:
-    """The claims with these ids, short or full; all of them without any. Raises ``InputError`` for
-    an id that none has."""
+    """The claims with these ids, short or full; all of them without any. Raises ``NotFound`` for an
+    id that none has."""
     there = list(claims)
     known = {claim.id for claim in there} | {claim.full_id for claim in there}
     for each in ids:
         if each not in known:
-            raise InputError(unknown_name("claim", each, sorted(claim.id for claim in there)))
+            raise NotFound(unknown_name("claim", each, sorted(claim.id for claim in there)))
     return [claim for claim in there if not ids or {claim.id, claim.full_id} & set(ids)]
 
 

@@ -72,7 +72,7 @@ class TestAsking:
         [
             ({"page": "No_Such_Page"}, 404, "not-found"),
             ({"page": "Workflow:QLoRA_Finetuning"}, 409, "conflict"),
-            ({"page": NAME, "claims": ["none"]}, 422, "invalid-request"),
+            ({"page": NAME, "claims": ["none"]}, 404, "not-found"),
             ({"page": NAME, "workload": "evil.py:W"}, 403, "workload-not-registered"),
             ({"page": NAME, "options": {"data": "/etc/passwd"}}, 403, "option-not-allowed"),
             ({"page": NAME, "extra": 1}, 422, "invalid-request"),
