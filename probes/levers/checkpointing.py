@@ -26,7 +26,8 @@ ENABLERS = {
 }
 """Methods by which a model does it itself, newest first, and how they take arguments."""
 
-_CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
+_UNCALLED = (nn.ModuleList, nn.ModuleDict)
+_CONTAINERS = (nn.Sequential, *_UNCALLED)
 
 
 def enable(model: nn.Module) -> None:
@@ -50,13 +51,18 @@ def repeated_blocks(model: nn.Module) -> list[nn.Module]:
     a list or sequence has several of, or a list has nothing but. Empty when there is none.
 
     Single layers do not count: they save nothing but their input, which checkpointing saves too.
+    Blocks that are plain sequences count where there are no others.
     """
+    return _repeated(model, _CONTAINERS) or _repeated(model, _UNCALLED)
+
+
+def _repeated(model: nn.Module, no_blocks: tuple[type[nn.Module], ...]) -> list[nn.Module]:
     families: dict[type[nn.Module], dict[int, nn.Module]] = {}
     for container in model.modules():
         if not isinstance(container, (nn.ModuleList, nn.Sequential)):
             continue
         children = list(container)
-        for kind in {type(child) for child in children if _is_block(child)}:
+        for kind in {type(child) for child in children if _is_block(child, no_blocks)}:
             alike = [child for child in children if type(child) is kind]
             only = len(alike) == len(children) and isinstance(container, nn.ModuleList)
             if len(alike) > 1 or only:
@@ -83,8 +89,8 @@ def _enabled_itself(model: nn.Module) -> bool:
     return False
 
 
-def _is_block(module: nn.Module) -> bool:
-    if type(module) in _CONTAINERS or isinstance(module, torch.jit.ScriptModule):
+def _is_block(module: nn.Module, no_blocks: tuple[type[nn.Module], ...]) -> bool:
+    if type(module) in no_blocks or isinstance(module, torch.jit.ScriptModule):
         return False
     return any(True for _ in module.children()) and any(True for _ in module.parameters())
 

@@ -197,3 +197,8 @@ def test_the_job_carries_the_lever_to_the_model() -> None:
     assert job(gradient_checkpointing=True).config == {"gradient_checkpointing": True}
     trained = training(Small(Blocks), gradient_checkpointing=True)
     assert "forward" in vars(trained.model.blocks[0])
+
+
+def test_blocks_may_be_plain_sequences() -> None:
+    blocks = [nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU()) for _ in range(3)]
+    assert checkpointing.repeated_blocks(nn.Sequential(*blocks)) == blocks
