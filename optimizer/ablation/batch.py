@@ -19,6 +19,10 @@ EASY_STEP_S = 0.1
 overhead."""
 EASY_SHARE = 0.4
 """… or until the hungrier side uses this share of the memory."""
+TOLD_BYTES = 32 * 2**20
+"""Where memory is compared, the step must need this much besides what is held between steps …"""
+SLOW_STEP_S = 2.0
+"""… unless that takes longer than this."""
 MOST_LOOKS = 8
 
 
@@ -37,6 +41,7 @@ class Looks:
     bench: Bench
     arms: tuple[Arm, Arm]
     runs: list[Measurement] = field(default_factory=list)
+    is_about_memory: bool = False
 
     def same_batch(self, stated: int | None, most: int) -> int:
         """``stated``, or less where that does not fit; without one, a batch that the device carries
@@ -83,16 +88,23 @@ class Looks:
         return run
 
     def _is_too_easy(self) -> bool:
-        return self._quickest_s() < EASY_STEP_S and self._share() < EASY_SHARE
+        quickest_s = self._quickest_s()
+        is_told = not self.is_about_memory or self._activation_bytes() >= TOLD_BYTES
+        is_quick = quickest_s < EASY_STEP_S or (not is_told and quickest_s < SLOW_STEP_S)
+        return is_quick and self._share() < EASY_SHARE
 
     def _factor(self) -> int:
-        by_time = EASY_STEP_S / max(self._quickest_s(), EASY_STEP_S / 8)
+        by_time = max(2.0, EASY_STEP_S / max(self._quickest_s(), EASY_STEP_S / 8))
         by_memory = NEAR_CAP / max(self._share(), NEAR_CAP / 8)
         return max(2, 1 << int(min(by_time, by_memory)).bit_length() - 1)
 
     def _quickest_s(self) -> float:
         times = [run.step_time.mean_s for run in self.runs[-2:] if run.step_time is not None]
         return min(times, default=EASY_STEP_S)
+
+    def _activation_bytes(self) -> int:
+        """What the leaner side needs besides what is held between steps."""
+        return min((run.peak_bytes or 0) - (run.static_bytes or 0) for run in self.runs[-2:])
 
     def _share(self) -> float:
         """Of the memory cap that the hungrier side used."""

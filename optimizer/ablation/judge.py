@@ -30,6 +30,10 @@ FACTOR = 1.0
 """From this increase on, a change is said as a factor."""
 
 
+VAGUE = 4.0
+"""An interval whose ends differ by more than this factor says nothing."""
+
+
 @dataclass(frozen=True)
 class Change:
     """A relative change with its interval; ``high`` is infinite where there is no upper bound."""
@@ -97,6 +101,8 @@ def change_text(quantity: Quantity, change: Change) -> str:
         return f"{value:.3g} ({low:.3g} to {high:.3g})"
     if math.isinf(high):
         return f"{_signed(value)} or more (at least {_signed(low)})"
+    if low <= 0 <= high and 1 + high > VAGUE * (1 + low):
+        return f"{_signed(value)}, and the pairs vary too much to tell more"
     if low <= 0 <= high:
         return f"no clear difference ({_signed(value)}; {_signed(low)} to {_signed(high)})"
     if value >= FACTOR:

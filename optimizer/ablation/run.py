@@ -162,7 +162,8 @@ class _Experiment:
                 if any(m.max_batch is None for m in found):
                     self._does_not_fit(question, found[0], found[1])
             return found[0].max_batch or 0, found[1].max_batch or 0
-        looks = Looks(self.bench, both, self.runs)
+        is_about_memory = any(question.quantity.is_memory for question in self._open())
+        looks = Looks(self.bench, both, self.runs, is_about_memory)
         if both[0].batch_size is not None and both[1].batch_size is not None:
             return looks.own_batches()
         size = looks.same_batch(self.questions[0].batch_size, self.limits.max_batch)

@@ -60,6 +60,14 @@ class TestTheAnswer:
         assert evidence.verdict is ClaimVerdict.UNDECIDED
         assert evidence.ending is Ending.MEASURED
 
+    def test_memory_is_compared_at_a_batch_that_needs_enough_of_it(self) -> None:
+        claim = question(Quantity.ACTIVATION_MEMORY, low=-0.6, high=-0.5, batch_size=None)
+
+        evidence = answer(ScriptedBench(saving=0.55, bytes_per_sample=MIB // 4), claim)
+
+        assert evidence.verdict is ClaimVerdict.CONFIRMED
+        assert evidence.after_value is not None and evidence.after_value >= 32 * MIB
+
     def test_memory_without_noise_has_the_interval_of_its_resolution(self) -> None:
         evidence = answer(ScriptedBench(saving=0.5), question(Quantity.ACTIVATION_MEMORY, low=-1))
 
