@@ -77,7 +77,8 @@ def _candidates(question: Question, sizes: Sizes) -> list[DefaultWorkload]:
     if "channels_last" in changed:
         return _convolutional(sizes)
     if "chunked_loss" in changed:  # logits are as wide as the vocabulary
-        both = [_causal(sizes, family) for family in ("llama", "gpt2")]
+        wide = sizes if sizes is ACCELERATOR else NARROW_AND_LONG
+        both = [_causal(wide, family) for family in ("llama", "gpt2")]
         return [replace(one, options={**one.options, "vocab_size": WIDE}) for one in both]
     if named & SFT_ONLY:
         strategy = "full" if "optimizer" in changed else "lora"
@@ -122,6 +123,8 @@ class Sizes:
 CPU = Sizes(layers=4, width=256, length=128, batch=4, rows=2, blocks=4, channels=32, images=16)
 NARROW = replace(CPU, width=64)
 """Fills memory with less work, for searches of the maximum batch on a CPU."""
+NARROW_AND_LONG = replace(NARROW, length=256, batch=2)
+"""Two chunks of logits, which are most of its memory."""
 ACCELERATOR = Sizes(
     layers=12, width=768, length=512, batch=16, rows=16, blocks=8, channels=128, images=128
 )
