@@ -29,7 +29,7 @@ class Conflict(InputError):
 
 
 class NotRegistered(InputError):
-    """This host does not offer a workload of this name. Nothing was looked up."""
+    """This host does not offer a workload, model or data of this name. Nothing was looked up."""
 
 
 class NotAllowed(InputError):

@@ -15,6 +15,7 @@ from typing import Any
 from app.checks.schemas import CheckOut
 from app.client import events as streams
 from app.client.events import StudyEvent
+from app.client.finetunings import FineTuningCalls
 from app.client.knowledge import KnowledgeCalls
 from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
@@ -33,7 +34,7 @@ from probes.errors import InputError
 from probes.measurement import Measurement
 
 
-class Client(KnowledgeCalls):
+class Client(FineTuningCalls, KnowledgeCalls):
     """One service. Every method raises ``ProblemError`` for an answer that is an error, and
     ``UnavailableError`` where there is none, after a few attempts if that is safe. Listings are
     read page by page as they are iterated over. Not to be shared between threads."""

@@ -35,6 +35,11 @@ def locked(session: Session, finetuning_id: str) -> FineTuningRow | None:
     return session.execute(statement.with_for_update()).scalar_one_or_none()
 
 
+def remove(session: Session, finetuning_id: str) -> None:
+    """Delete a fine-tuning, with its events and evaluation rows."""
+    session.execute(delete(FineTuningRow).where(FineTuningRow.id == finetuning_id))
+
+
 def newest_of(session: Session, run_key: str) -> FineTuningRow | None:
     """The newest generation of a run, locked."""
     statement = select(FineTuningRow).where(FineTuningRow.run_key == run_key)

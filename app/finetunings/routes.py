@@ -1,4 +1,4 @@
-"""``/v1/finetunings``. It is read only: a fine-tuning is started with ``tonnage finetune run``."""
+"""``/v1/finetunings``, as far as it is read. Starting one is in ``app.finetuning_jobs``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ Task = Annotated[
 def list_finetunings(
     service: ServiceDep, caller: Reader, query: Annotated[FineTuningQuery, Query()]
 ) -> Page[FineTuningOut]:
-    """Fine-tunings that run or have ended, newest first."""
+    """Fine-tunings that wait, run or have ended, newest first; those of the command line are among
+    them."""
     found = finetunings.page(service.database, **query.wanted())
     return page_of(found, query, FineTuningOut.model_validate)
 

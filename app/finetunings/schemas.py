@@ -52,16 +52,17 @@ class FineTuningOut(BaseModel):
 
     id: str
     state: FineTuningState = Field(
-        description="`interrupted`: its process ended before the run did; it can be resumed."
+        description="`queued`: it waits for a runner. `interrupted`: its process ended before the "
+        "run did; its job resumes it, or `tonnage finetune resume`."
     )
     reason: str = Field(description="Why it failed or stopped.")
-    model: str
+    model: str = Field(description="As named by who started it: a registered name, or a path.")
     preset: str | None
     strategy: str = Field(description="What trains: `full`, `lora` or `qlora`.")
-    device: str
-    fingerprint: str
-    host: str
-    output: str = Field(description="The folder of the run, on its host.")
+    device: str = Field(description="Of one that is queued: as asked for, or empty.")
+    fingerprint: str = Field(description="Empty until it has begun.")
+    host: str = Field(description="Empty until it has begun.")
+    output: str = Field(description="The folder of the run, on its host; empty until it has begun.")
     tonnage_version: str
     micro_batch: int | None = Field(description="Rows per micro-batch, fitted to the device.")
     accumulation: int | None = Field(description="Micro-batches per optimizer step.")

@@ -25,10 +25,20 @@ from app.finetunings.state import FineTuningState
 from app.finetunings.values import at, error_of, evaluation_row, plain, set_logged
 from app.ids import new_id
 from app.tuning.owner import Owner, this_process
+from app.tuning.state import StudyState
 from optimizer.records import short_hash
 
 BASELINE = "baseline:"
 """Before the name of a task: the summary of the model that was evaluated beside."""
+DEVICE_LENGTH = 64
+"""Characters of a device that are stored."""
+OF_JOB = {
+    StudyState.QUEUED: FineTuningState.QUEUED,
+    StudyState.INTERRUPTED: FineTuningState.INTERRUPTED,
+    StudyState.FAILED: FineTuningState.FAILED,
+    StudyState.CANCELLED: FineTuningState.STOPPED,
+}
+"""State of a fine-tuning that no process runs, by the state of its job."""
 
 
 # -- what the process that runs one tells ----------------------------------------------------
@@ -43,19 +53,27 @@ def begin(
     fingerprint: str,
     tonnage_version: str | None = None,
     fresh: bool = False,
+    finetuning_id: str | None = None,
 ) -> FineTuningRow:
     """The row of a run, which this process runs from now on.
 
     ``output`` is the absolute path of its folder and ``settings`` is what was asked for, nested.
     The same host, folder and settings are the same run, which is being resumed; ``fresh`` says that
-    the folder is empty, so that it is a new one.
+    the folder is empty, so that it is a new one. ``finetuning_id`` is that of a fine-tuning that a
+    job runs, which has a row already (``add_queued``).
     """
     owner = this_process()
     run_key = _run_key(owner.host, output, settings)
 
     def work(session: Session) -> FineTuningRow:
-        row = repository.newest_of(session, run_key)
-        if row is None or fresh:
+        newest = row = repository.newest_of(session, run_key)
+        if finetuning_id is not None:
+            row = _required(repository.locked(session, finetuning_id), finetuning_id)
+            if row.run_key != run_key:
+                row.run_key = run_key
+                row.generation = 0 if newest is None else newest.generation + 1
+            row.host, row.output, row.settings = owner.host, output, plain(settings)
+        elif row is None or fresh:
             row = FineTuningRow(
                 id=new_id("ftn"),
                 run_key=run_key,
@@ -81,6 +99,53 @@ def begin(
         return row
 
     return write_again(database, work, "The fine-tuning could not be stored. Try again.")
+
+
+def add_queued(
+    session: Session,
+    finetuning_id: str,
+    *,
+    model: str,
+    device: str | None,
+    settings: Mapping[str, Any],
+) -> FineTuningRow:
+    """The row of a fine-tuning that waits for a runner. ``model`` is its registered name. Host and
+    folder are known when a job begins it."""
+    row = FineTuningRow(
+        id=finetuning_id,
+        run_key=short_hash(["queued", finetuning_id]),
+        generation=0,
+        model=model,
+        preset=at(settings, "preset"),
+        strategy=str(at(settings, "strategy") or ""),
+        device=(device or "")[:DEVICE_LENGTH],
+        fingerprint="",
+        host="",
+        output="",
+        tonnage_version=version("tonnage"),
+        step=0,
+        settings=plain(settings),
+        facts={},
+        evaluations={},
+        changes=0,
+        created_at=utc_now(),
+    )
+    row.state, row.reason = FineTuningState.QUEUED, ""
+    _changed(row)
+    repository.add(session, row)
+    return row
+
+
+def follow_job(session: Session, finetuning_id: str, state: StudyState, message: str) -> None:
+    """Its job has entered this state, in which no process runs it. What the run itself has stored
+    of its end is kept."""
+    row, after = repository.locked(session, finetuning_id), OF_JOB.get(state)
+    if row is None or after is None or row.state == FineTuningState.DONE:
+        return
+    if state.is_terminal and row.state in (FineTuningState.FAILED, FineTuningState.STOPPED):
+        return
+    _enter(row, after, message)
+    _changed(row)
 
 
 def enter(
@@ -303,7 +368,7 @@ def _changed(row: FineTuningRow) -> None:
 def _enter(row: FineTuningRow, state: FineTuningState, reason: str) -> None:
     row.state, row.reason = state, reason
     row.finished_at = utc_now() if state.is_terminal else None
-    if state.is_terminal:
+    if state.is_terminal or state is FineTuningState.QUEUED:
         row.owner_pid = row.owner_started_s = None
     elif row.owner_pid is None:
         owner = this_process()

@@ -8,6 +8,8 @@ from enum import StrEnum
 class FineTuningState(StrEnum):
     """The state of a fine-tuning. Evaluating one that is done does not change it back."""
 
+    QUEUED = "queued"
+    """It was asked for over HTTP and waits for a runner."""
     PREPARING = "preparing"
     FITTING = "fitting"
     TRAINING = "training"
@@ -21,8 +23,9 @@ class FineTuningState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more happens unless somebody resumes it."""
-        return self not in RUNNING
+        """Whether nothing more happens unless somebody resumes it. One that was asked for over HTTP
+        is resumed by its job if it was interrupted."""
+        return self is not FineTuningState.QUEUED and self not in RUNNING
 
 
 RUNNING = (

@@ -55,10 +55,11 @@ WORKLOAD_NOT_REGISTERED = ProblemType(
     "workload-not-registered",
     403,
     "Only registered workloads are run",
-    "The request names something that is not a registered workload. Code that a request names is "
-    "never imported: a path or a module is refused without being looked at.",
-    "Name a workload that GET /v1/workloads/registered lists, or register it in tonnage.toml on "
-    "the host.",
+    "The request names something that is not a registered workload, or a model or data to "
+    "fine-tune that is not registered. Code that a request names is never imported: a path or a "
+    "module is refused without being looked at.",
+    "Name a workload that GET /v1/workloads/registered lists, or a model or data that detail "
+    "lists, or register it in tonnage.toml on the host.",
 )
 OPTION_NOT_ALLOWED = ProblemType(
     "option-not-allowed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy.orm import Session
 
 from app.database import Database
@@ -13,18 +15,24 @@ from app.jobs.records import Job, JobKind
 from app.jobs.repository import Request
 from app.tuning.state import WAITING, StudyState
 
-PREFIXES = {JobKind.STUDY: "st", JobKind.ABLATION: "abl"}
+PREFIXES = {JobKind.STUDY: "st", JobKind.ABLATION: "abl", JobKind.FINETUNING: "ftn"}
 """What the ids of jobs begin with."""
 
 
 def submit(
-    database: Database, kind: JobKind, request: Request, idempotency_key: str | None = None
+    database: Database,
+    kind: JobKind,
+    request: Request,
+    idempotency_key: str | None = None,
+    also: Callable[[Session, str], object] = lambda session, job_id: None,
 ) -> Job:
-    """Queue a job. While the same request is queued or running, its job is the answer. Raises
+    """Queue a job. While the same request is queued or running, its job is the answer.
+
+    ``also`` is called with the id of a new job, in the transaction that stores it. Raises
     ``IdempotencyConflict`` when the key was given with another request."""
     return write_again(
         database,
-        lambda session: _submit(session, kind, request, idempotency_key),
+        lambda session: _submit(session, kind, request, idempotency_key, also),
         f"The {kind} could not be queued: other processes keep asking for it too. Try again.",
     )
 
@@ -68,11 +76,18 @@ def cancel(session: Session, job_id: str, kind: JobKind) -> Job:
     return repository.record(row)
 
 
-def _submit(session: Session, kind: JobKind, request: Request, idempotency_key: str | None) -> Job:
+def _submit(
+    session: Session,
+    kind: JobKind,
+    request: Request,
+    idempotency_key: str | None,
+    also: Callable[[Session, str], object],
+) -> Job:
     job = known(session, kind, request, idempotency_key)
     if job is None:
         row = repository.add(session, new_id(PREFIXES[kind]), request, kind)
         repository.add_event(session, row, "queued", {"message": ""})
+        also(session, row.id)
         job = repository.record(row)
     if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
         repository.add_key(session, idempotency_key, job.id, request.key)

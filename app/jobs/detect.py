@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 
-from app.jobs.offers import DeviceOffer, Offers
+from app.jobs.offers import DeviceOffer, FineTuningOffer, Offers
 from app.machine.target import find_devices
 from app.settings import Settings, find_file, load_settings
 from app.workloads.registry import registered
@@ -44,11 +44,14 @@ class Detector:
         """Everything registered on every device. Raises ``MeasurementError`` when there is nothing
         to offer."""
         workloads = {name: entry.python or "" for name, entry in registered(self._settings).items()}
-        for python in sorted(set(workloads.values()) - set(self._seen) - set(self._problems)):
+        finetuning = finetuning_offer(self._settings)
+        pythons = {*workloads.values(), *([finetuning.python] if finetuning is not None else [])}
+        for python in sorted(pythons - set(self._seen) - set(self._problems)):
             try:
                 self._seen[python] = _seen_by(self._settings, python)
             except TonnageError as error:
                 names = ", ".join(name for name, p in workloads.items() if p == python)
+                names = names or "fine-tuning"
                 self._problems[python] = f"{names}: {error}"
                 log.warning("Not offered here: %s", self._problems[python])
         found = [offer for python in self._seen for offer in self._seen[python]]
@@ -61,7 +64,10 @@ class Detector:
                 f"{' '.join(self._problems.values())}".rstrip()
             )
         usable = {offer.python for offer in devices}
-        return Offers({n: p for n, p in workloads.items() if p in usable}, tuple(devices))
+        if finetuning is not None and finetuning.python not in usable:
+            finetuning = None
+        usable_here = {n: p for n, p in workloads.items() if p in usable}
+        return Offers(usable_here, tuple(devices), finetuning)
 
     def changed(self) -> Offers | None:
         """What there is now, if the configuration is another one than at the last look; a broken
@@ -77,6 +83,14 @@ class Detector:
         except TonnageError as error:
             log.warning("The changed configuration is not used: %s", error)
             return None
+
+
+def finetuning_offer(settings: Settings) -> FineTuningOffer | None:
+    """What is registered for fine-tuning; ``None`` without a model or without data."""
+    own = settings.finetuning
+    if not own.models or not own.data:
+        return None
+    return FineTuningOffer(own.python or "", tuple(sorted(own.models)), tuple(sorted(own.data)))
 
 
 def _state_of_file() -> tuple[str, int, int] | None:

@@ -84,9 +84,24 @@ class Report:
             self._incumbent = incumbent
             self._add("incumbent", incumbent)
 
-    def ablation(self, kind: str, data: dict[str, Any]) -> None:
-        """An event of an ablation: ``step``, ``evidence``."""
+    def tell(self, kind: str, data: dict[str, Any]) -> None:
+        """An event of an ablation (``step``, ``evidence``) or a fine-tuning (``phase``,
+        ``progress``)."""
         self._add(kind, data)
+
+    def check(self) -> None:
+        """Make sure that the runner still owns the job. Raises ``KeyboardInterrupt``."""
+        with self._guarded() as session:
+            queue.owned(session, self.job_id, self.runner_id)
+
+    def is_ours(self) -> bool:
+        """Whether the runner still owns the job."""
+        try:
+            with self._database.write() as session:
+                queue.owned(session, self.job_id, self.runner_id)
+        except queue.LeaseLost:
+            return False
+        return True
 
     def running(self, pid: int) -> None:
         """Which process runs the job, where no study is opened that would say so."""

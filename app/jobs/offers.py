@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from app.jobs.records import Job
+from app.finetunings.request import OFFERED
+from app.jobs.records import Job, JobKind
 from app.jobs.repository import Runnable
 
 
@@ -35,6 +36,16 @@ class DeviceOffer:
 
 
 @dataclass(frozen=True)
+class FineTuningOffer:
+    """What is registered for fine-tuning, by name."""
+
+    python: str
+    """See ``DeviceOffer.python``."""
+    models: Sequence[str]
+    data: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Offers:
     """Everything a runner can run."""
 
@@ -42,6 +53,8 @@ class Offers:
     """Registered name to the interpreter that runs it (see ``DeviceOffer.python``)."""
     devices: Sequence[DeviceOffer] = field(default_factory=tuple)
     """Best first, for each interpreter."""
+    finetuning: FineTuningOffer | None = None
+    """``None`` where nothing is registered."""
 
     @property
     def leases(self) -> set[str]:
@@ -50,13 +63,14 @@ class Offers:
     def runnable(self, taken: Collection[str]) -> list[Runnable]:
         """What can be run now, while the devices in ``taken`` are in use."""
         found = []
-        for python in sorted(set(self.workloads.values())):
+        runs = self._runs
+        for python in sorted(set(runs.values())):
             offers = self._seen_by(python)
             free = [offer for offer in offers if offer.lease not in taken]
             if free:
                 found.append(
                     Runnable(
-                        workloads=[name for name, p in self.workloads.items() if p == python],
+                        workloads=[name for name, p in runs.items() if p == python],
                         devices=set().union(*(offer.answers_to for offer in free)),
                         best_is_free=offers[0] in free,
                         leases={offer.lease for offer in free},
@@ -66,11 +80,22 @@ class Offers:
 
     def fit(self, job: Job) -> bool:
         """Whether the job could be run here, were the devices free."""
-        return job.workload in self.workloads and bool(self.meant(job.workload, job.device))
+        return self.has(job) and bool(self.meant(job.workload, job.device))
+
+    def has(self, job: Job) -> bool:
+        """Whether everything that the job names is registered here."""
+        return job.workload in self._runs and not self.missing_data(job)
+
+    def missing_data(self, job: Job) -> list[str]:
+        """Names of the data of a fine-tuning that are not registered here."""
+        if job.kind is not JobKind.FINETUNING:
+            return []
+        known = self.finetuning.data if self.finetuning is not None else ()
+        return [name for name in job.finetuning.data if name not in known]
 
     def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
         """The devices that a request may mean, best first."""
-        offers = self._seen_by(self.workloads.get(workload, ""))
+        offers = self._seen_by(self._runs.get(workload, ""))
         if device is None:
             return offers[:1]
         return [offer for offer in offers if device in offer.answers_to]
@@ -86,11 +111,24 @@ class Offers:
         return {
             "workloads": dict(self.workloads),
             "devices": [asdict(offer) for offer in self.devices],
+            "finetuning": None if self.finetuning is None else asdict(self.finetuning),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Offers:
-        return cls(data["workloads"], tuple(DeviceOffer(**each) for each in data["devices"]))
+        finetuning = data.get("finetuning")
+        return cls(
+            data["workloads"],
+            tuple(DeviceOffer(**each) for each in data["devices"]),
+            None if finetuning is None else FineTuningOffer(**finetuning),
+        )
+
+    @property
+    def _runs(self) -> dict[str, str]:
+        """What ``Job.workload`` may be, to the interpreter that runs it."""
+        offer = self.finetuning
+        models = () if offer is None else offer.models
+        return {**self.workloads, **{f"{OFFERED}{name}": offer.python for name in models if offer}}
 
     def _seen_by(self, python: str) -> list[DeviceOffer]:
         return [offer for offer in self.devices if offer.python == python]

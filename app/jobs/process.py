@@ -21,7 +21,7 @@ from app.database import Database, open_database
 from app.jobs import queue, repository
 from app.jobs.events import Report
 from app.jobs.records import Job, JobKind
-from app.jobs.run import Ending, run_ablation, run_study
+from app.jobs.run import Ending, run_ablation, run_finetuning, run_study
 from app.settings import Settings, load_settings
 from app.tuning.state import StudyState
 from probes.errors import TonnageError
@@ -90,6 +90,8 @@ def run_job(
     try:
         if job.kind is JobKind.ABLATION:
             ending = run_ablation(settings, database, job, device, report)
+        elif job.kind is JobKind.FINETUNING:
+            ending = run_finetuning(settings, database, job, device, report)
         else:
             ending = outcome(run(settings, database, job, device, report))
     except Exception as error:

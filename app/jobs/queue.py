@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database.models.serving import JobRow
+from app.finetunings import service as finetunings
 from app.jobs import repository, runner_repository
 from app.jobs.offers import DeviceOffer
-from app.jobs.records import Job
+from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
 from app.tuning import repository as studies
 from app.tuning.owner import Owner, this_place
@@ -31,8 +32,15 @@ ELSEWHERE_AFTER = timedelta(minutes=10)
 """How long an interrupted job waits for the device it was measured on. Measurements are valid only
 there: on another device the study starts over."""
 
-PROGRESS = ("measured", "settled", "evidence")
+PROGRESS = ("measured", "settled", "evidence", "progress")
 """Events that show that a job makes progress."""
+
+
+AGAIN = {
+    JobKind.STUDY: "start the study again: it resumes where it stopped.",
+    JobKind.FINETUNING: "continue it on that host: tonnage finetune resume RUN",
+}
+"""What to do about a job that has failed after several deaths."""
 
 
 class LeaseLost(TonnageError):
@@ -52,7 +60,7 @@ def claim(
     another runner takes the device at the same moment.
     """
     taken = _taken(session, runner, busy)
-    row = repository.next_waiting(session, runner.offers.runnable(taken), skip, lock=True)
+    row = _next(session, runner, taken, skip, lock=True)
     if row is None:
         return None
     offer = runner.offers.choose(row.workload, row.device, row.resume_on, taken)
@@ -76,8 +84,25 @@ def is_work_for(
     skip: Collection[str] = (),
 ) -> bool:
     """Whether ``claim`` would find something: a look that locks nothing."""
-    wanted = runner.offers.runnable(_taken(session, runner, busy))
-    return repository.next_waiting(session, wanted, skip, lock=False) is not None
+    return _next(session, runner, _taken(session, runner, busy), skip, lock=False) is not None
+
+
+def _next(
+    session: Session,
+    runner: RunnerRecord,
+    taken: Collection[str],
+    skip: Collection[str],
+    *,
+    lock: bool,
+) -> JobRow | None:
+    """The oldest waiting job that this runner can run. A fine-tuning names data too, which the
+    database is not asked for."""
+    wanted, passed = runner.offers.runnable(taken), list(skip)
+    while True:
+        row = repository.next_waiting(session, wanted, passed, lock=lock)
+        if row is None or runner.offers.has(repository.record(row)):
+            return row
+        passed.append(row.id)
 
 
 def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set[str]:
@@ -191,6 +216,8 @@ def close(
         row.active_key = None
         row.finished_at = now
     repository.add_event(session, row, str(state), {"message": message, **(data or {})})
+    if row.kind == JobKind.FINETUNING:
+        finetunings.follow_job(session, row.id, state, message)
 
 
 def _after_death(session: Session, row: JobRow, what: str) -> None:
@@ -204,7 +231,7 @@ def _after_death(session: Session, row: JobRow, what: str) -> None:
             StudyState.FAILED,
             f"{what} That happened {row.deaths} times in a row without a new measurement, so it "
             "was not tried again. Look at the runner's log and at the memory of its host, then "
-            "start the study again: it resumes where it stopped.",
+            f"{AGAIN.get(JobKind(row.kind), AGAIN[JobKind.STUDY])}",
         )
     else:
         close(session, row, StudyState.INTERRUPTED, f"{what} The next runner resumes it.")

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from app.finetunings.request import FineTuningPost
 from app.knowledge.request import AblationRequest
 from app.tuning.request import StudyRequest
 from app.tuning.state import StudyState
@@ -17,6 +18,7 @@ class JobKind(StrEnum):
 
     STUDY = "study"
     ABLATION = "ablation"
+    FINETUNING = "finetuning"
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ class Job:
     is the older study that is resumed or has the answer. ``None`` until a runner knows."""
     state: StudyState
     asked: dict[str, Any]
-    """The request as it is stored: ``request`` of a study, ``ablation`` of an ablation."""
+    """The request as it is stored: ``request`` of a study, ``ablation`` of an ablation,
+    ``finetuning`` of a fine-tuning."""
     workload: str
-    """A registered name: a runner that has it can run the job."""
+    """A registered name: a runner that has it can run the job. Of a fine-tuning: see
+    ``FineTuningPost.workload``."""
     device: str | None
     """What the request asks for, in lower case; ``None`` for the best one of the host."""
     message: str
@@ -67,6 +71,11 @@ class Job:
     def ablation(self) -> AblationRequest:
         """What an ablation was asked."""
         return AblationRequest.trusted(self.asked)
+
+    @property
+    def finetuning(self) -> FineTuningPost:
+        """What a fine-tuning was asked."""
+        return FineTuningPost.trusted(self.asked)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,14 @@ def events(session: Session, job_id: str, after: int, limit: int) -> list[JobEve
     return [record_of(JobEvent, row) for row in rows.scalars()]
 
 
+def last_progress(session: Session, job_id: str) -> int:
+    """The step of the newest ``progress`` event of a job; 0 without any."""
+    row = JobEventRow
+    statement = select(row.data).where(row.job_id == job_id, row.kind == "progress")
+    data = session.execute(statement.order_by(row.id.desc()).limit(1)).scalar()
+    return int(data["step"]) if data else 0
+
+
 def find(session: Session, reference: str) -> Job | None:
     """The job of a study with this id; else the newest one that this study answers."""
     newest = select(func.max(JobRow.id)).where(JobRow.study_id == reference)

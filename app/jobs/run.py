@@ -1,16 +1,21 @@
-"""Running what a job asks for, reported as its events: a study as ``tonnage tune`` runs it, or an
-ablation as ``tonnage knowledge measure`` does."""
+"""Running what a job asks for, reported as its events: a study as ``tonnage tune`` runs it, an
+ablation as ``tonnage knowledge measure`` does, or a fine-tuning as ``tonnage finetune run`` does.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import signal
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.database import Database
 from app.database.models.knowledge import EvidenceRow
+from app.jobs import repository
 from app.jobs.events import Report
 from app.jobs.records import Job
 from app.settings import Settings
@@ -21,7 +26,9 @@ from app.tuning.state import StudyState
 from app.workloads import registry
 
 if TYPE_CHECKING:
+    from app.finetunings.running import StopSignals
     from app.tuning.tune import StudyAnswer
+    from finetuning.run import FineTuning
 
 POLL_S = 1.0
 """How often to check whether the other process has ended."""
@@ -112,8 +119,8 @@ def run_ablation(
     group = ClaimsOnWorkload(entry.asked(request.options), entry.python, claims, request.pinned)
     target = open_target(settings, entry.python, device, request.memory_budget_bytes)
     watch = Watch(
-        step=lambda event: report.ablation("step", asdict(event)),
-        evidence=lambda row, evidence: report.ablation("evidence", _told(row)),
+        step=lambda event: report.tell("step", asdict(event)),
+        evidence=lambda row, evidence: report.tell("evidence", _told(row)),
         waiting=report.waiting,
     )
     with target.prober:
@@ -125,3 +132,76 @@ def run_ablation(
 def _told(row: EvidenceRow) -> dict[str, object]:
     names = ("id", "claim", "verdict", "reason")
     return {name: getattr(row, name) for name in names}
+
+
+def run_finetuning(
+    settings: Settings, database: Database, job: Job, device: str, report: Report
+) -> Ending:
+    """Fine-tune on the device, or continue from the last checkpoint of an earlier attempt.
+
+    A signal during training saves a checkpoint first; then it has the effect that it had before.
+    Raises what ``run_stored`` raises; every process it started has ended then.
+    """
+    from app.finetunings import registered
+    from app.finetunings import service as finetunings
+    from app.finetunings.running import RunWatch, folder_of_job, measured_text, run_stored, stop_on
+    from app.jobs.training_report import TrainingReport
+    from app.machine.target import open_target
+    from finetuning.run import FineTuning
+
+    request = job.finetuning
+    settings = _with_patience(settings)
+    report.running(os.getpid())
+    begun_in = finetunings.get(database, job.id).output
+    wanted = registered.settings_of(request, registered.model_of(settings, request.model))
+    data = registered.data_of(settings, request.data)
+    folder = folder_of_job(settings.finetuning_output, job.id, request.name, begun_in)
+    python = settings.finetuning.python
+    target = open_target(settings, python, device, request.memory_budget_bytes)
+    told = TrainingReport(report, already=progress_of(database, job.id))
+    watch = RunWatch(
+        event=told,
+        measured=lambda measurement: told.note(measured_text(measurement)),
+        waiting=report.waiting,
+        may_store=report.is_ours,
+    )
+    asked = FineTuning(
+        settings=wanted,
+        data=data,
+        output=folder,
+        device=target.facts.device,
+        memory_budget_bytes=request.memory_budget_bytes,
+        python=target.prober.python,
+        may_change=not request.keep_settings,
+    )
+    stops: list[StopSignals] = []
+
+    @contextlib.contextmanager
+    def stopping(run: FineTuning) -> Iterator[None]:
+        with stop_on([signal.SIGINT, signal.SIGTERM], run, lambda text: None) as stop:
+            stops.append(stop)
+            yield
+
+    with target.prober:
+        outcome = run_stored(
+            asked,
+            settings,
+            target,
+            database,
+            settings.headroom,
+            watch,
+            stopping,
+            finetuning_id=job.id,
+        )
+    ended: dict[str, object] = {"finetuning_id": job.id, "output": str(folder)}
+    if outcome.as_asked:
+        return StudyState.FINISHED, "", ended
+    for stop in stops:
+        stop.pass_on()
+    return StudyState.FAILED, outcome.reason, ended
+
+
+def progress_of(database: Database, job_id: str) -> int:
+    """The last optimizer step that earlier attempts of a fine-tuning have told of."""
+    with database.read() as session:
+        return repository.last_progress(session, job_id)

@@ -25,7 +25,7 @@ from app.jobs import queue, repository, runner_repository
 from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE, EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
-from app.jobs.records import Job
+from app.jobs.records import Job, JobKind
 from app.settings import RunnerSettings
 from app.tuning.owner import this_place, this_process
 from app.tuning.state import TERMINAL, StudyState
@@ -64,6 +64,8 @@ class _Running:
     job_id: str
     lease: str
     process: Process
+    grace_s: float
+    """Seconds it has to end by itself."""
     ending: str = ""
     """Why it is being ended; empty while it is not."""
     kill_at_s: float = 0.0
@@ -260,8 +262,13 @@ class Runner:
         if each.ending:
             return
         each.ending = why
-        each.kill_at_s = self._clock() + self._settings.cancel_grace_s
+        each.kill_at_s = self._clock() + each.grace_s
         each.process.send_signal(signal.SIGTERM if why == STOP else signal.SIGINT)
+
+    def _grace_s(self, job: Job) -> float:
+        """A fine-tuning saves a checkpoint first."""
+        is_training = job.kind is JobKind.FINETUNING
+        return self._settings.checkpoint_grace_s if is_training else self._settings.cancel_grace_s
 
     def _end_all(self, why: str) -> None:
         for each in self._running:
@@ -285,7 +292,7 @@ class Runner:
                     queue.died(session, job.id, self.id, how)
                 self._not_before[job.id] = now_s + AGAIN_AFTER_S
                 continue
-            self._running.append(_Running(job.id, offer.lease, process))
+            self._running.append(_Running(job.id, offer.lease, process, self._grace_s(job)))
 
     def _claim(self) -> tuple[Job, DeviceOffer] | None:
         assert self._record is not None
@@ -305,7 +312,8 @@ class Runner:
         """End the studies, put their jobs back into the queue, and sign off."""
         self._stopping = True
         self._end_all(STOP)
-        deadline_s = self._clock() + 2 * self._settings.cancel_grace_s
+        grace_s = max([self._settings.cancel_grace_s, *(each.grace_s for each in self._running)])
+        deadline_s = self._clock() + grace_s + self._settings.cancel_grace_s
         while self._running and self._clock() < deadline_s:
             self.step()
             time.sleep(0.05)

@@ -50,9 +50,10 @@ def old_checks(before: datetime) -> Select[Any]:
 
 
 def old_finetunings(before: datetime) -> Select[Any]:
-    """Those that ended without a model."""
+    """Those that ended without a model, and that no active job will continue."""
     row = FineTuningRow
-    return select(row.id).where(row.state.in_(UNFINISHED), row.updated_at < before)
+    awaited = exists().where(JobRow.id == row.id, JobRow.state.in_(ACTIVE))
+    return select(row.id).where(row.state.in_(UNFINISHED), row.updated_at < before, ~awaited)
 
 
 def old_evidence(before: datetime) -> Select[Any]:

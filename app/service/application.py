@@ -23,6 +23,7 @@ from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
 from app.database.opening import POOL_SIZE
 from app.devices.routes import router as devices
+from app.finetuning_jobs.routes import router as finetuning_jobs
 from app.finetunings.routes import router as finetunings
 from app.http import problems
 from app.http.problem_types import PAGE
@@ -57,6 +58,7 @@ ROUTERS = (  # looked through in this order
     checks,
     runs,
     finetunings,
+    finetuning_jobs,
     knowledge,
     ablations,
     predictions,

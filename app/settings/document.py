@@ -19,6 +19,7 @@ from app.settings import defaults
 from app.settings.model import (
     BudgetSettings,
     CommandSettings,
+    FineTuningJobSettings,
     KnowledgeSettings,
     ParameterCap,
     ProbeSettings,
@@ -37,6 +38,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[service]": ServiceSettings,
     "[runner]": RunnerSettings,
     "[knowledge]": KnowledgeSettings,
+    "[finetuning]": FineTuningJobSettings,
     "[budgets.NAME]": BudgetSettings,
     "[workloads.NAME]": WorkloadSettings,
     "[[workloads.NAME.tiers]]": TierSpaces,

@@ -106,6 +106,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
             str(folder / Path(path).expanduser()) if isinstance(path, str) else path
             for path in paths
         ]
+    _anchor_finetuning(data.get("finetuning"), folder)
     for name in ("workloads", "commands"):
         table = data.get(name)
         for entry in table.values() if isinstance(table, dict) else ():
@@ -114,6 +115,27 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
                     entry["cwd"] = str(folder / Path(cwd).expanduser())
                 _anchor_workload(entry, folder)
     return data
+
+
+def _anchor_finetuning(table: Any, folder: Path) -> None:
+    """A model that is not a folder is a name in the hub's local cache."""
+    if not isinstance(table, dict):
+        return
+
+    def absolute(path: str) -> str:
+        return str(folder / Path(path).expanduser())
+
+    for key in ("models", "data"):
+        given = table.get(key)
+        entries: dict[str, Any] = given if isinstance(given, dict) else {}
+        for name, path in entries.items():
+            if isinstance(path, str) and (key == "data" or Path(absolute(path)).exists()):
+                entries[name] = absolute(path)
+    output, python = table.get("output"), table.get("python")
+    if isinstance(output, str):
+        table["output"] = absolute(output)
+    if isinstance(python, str) and "/" in python:
+        table["python"] = absolute(python)
 
 
 def _anchor_workload(workload: dict[str, Any], folder: Path) -> None:

@@ -4,6 +4,7 @@ from this."""
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,8 @@ from app.settings import defaults
 from optimizer.budgets import CYCLE_BATCHES, MINUTE_S, Budget, Objective
 
 APPLICATION = "tonnage"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+"""A registered name."""
 
 
 def _no_boolean(value: Any) -> Any:
@@ -178,6 +181,9 @@ class RunnerSettings(Section):
     studies are taken over. On the same host, its process is checked instead."""
     cancel_grace_s: Number = Field(5.0, gt=0)
     """Seconds a cancelled study has to end by itself before it is killed."""
+    checkpoint_grace_s: Number = Field(120.0, gt=0)
+    """Seconds a cancelled fine-tuning has to finish its step and save a checkpoint before it is
+    killed. The same applies when its runner is stopped."""
     idle_exit_s: Number = Field(300.0, gt=0)
     """Idle seconds after which a runner that `tonnage serve` started exits."""
 
@@ -188,6 +194,32 @@ class KnowledgeSettings(Section):
     paths: list[Path] = Field(default_factory=list)
     """Folders of pages that are read beside the built-in ones. A page replaces the built-in page of
     the same name. A relative path is resolved from the folder of the configuration file."""
+
+
+def _registered(entries: dict[str, str]) -> dict[str, str]:
+    for name in entries:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r}: a registered name consists of letters, digits, - and _")
+    return entries
+
+
+class FineTuningJobSettings(Section):
+    """What the service may fine-tune. A request names models and data by these names, never by a
+    path. See finetuning.md."""
+
+    models: Annotated[dict[str, str], AfterValidator(_registered)] = Field(default_factory=dict)
+    """By name: the folder of a model, or its name in the hub's local cache. A relative path is
+    resolved from the folder of the configuration file."""
+    data: Annotated[dict[str, str], AfterValidator(_registered)] = Field(default_factory=dict)
+    """By name: the path or pattern of a source of rows, as in `--data NAME=PATTERN`. A relative one
+    is resolved from the folder of the configuration file."""
+    output: Path | None = Field(
+        None, json_schema_extra={"shown_default": "`finetunings` in `data_dir`"}
+    )
+    """Folder in which each fine-tuning of the service gets a folder of its own. A relative path is
+    resolved from the folder of the configuration file."""
+    python: str | None = Field(None, json_schema_extra={"shown_default": "as `--python`"})
+    """The Python interpreter that trains."""
 
 
 class ParameterCap(Section):
@@ -319,6 +351,9 @@ class Settings(Section):
     knowledge: KnowledgeSettings = Field(
         default_factory=lambda: KnowledgeSettings.model_validate({})
     )
+    finetuning: FineTuningJobSettings = Field(
+        default_factory=lambda: FineTuningJobSettings.model_validate({})
+    )
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
     commands: dict[str, CommandSettings] = Field(default_factory=dict)
@@ -328,7 +363,8 @@ class Settings(Section):
     def _place_database(cls, data: Any) -> Any:
         """By default ``database_url`` is a file in ``data_dir``, and every table is there."""
         if isinstance(data, dict):
-            data = {"probe": {}, "service": {}, "runner": {}, "knowledge": {}, **data}
+            tables = ("probe", "service", "runner", "knowledge", "finetuning")
+            data = {**{name: {} for name in tables}, **data}
             folder = Path(str(data.get("data_dir") or user_data_dir(APPLICATION))).expanduser()
             data = {**data, "data_dir": folder}
             data["database_url"] = data.get("database_url") or f"sqlite:///{folder}/tonnage.db"
@@ -338,6 +374,11 @@ class Settings(Section):
     def file(self) -> Path | None:
         """The configuration file that was read; ``None`` if there was none."""
         return self._file
+
+    @property
+    def finetuning_output(self) -> Path:
+        """Folder of the runs of fine-tunings that the service was asked for."""
+        return self.finetuning.output or self.data_dir / "finetunings"
 
     def budget_table(self) -> dict[str, Budget]:
         """The budgets as the optimizer takes them, with the configured cycle length."""

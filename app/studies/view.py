@@ -8,10 +8,10 @@ from app.database import Database
 from app.errors import NotFound
 from app.jobs import repository as jobs
 from app.jobs.records import Job, JobKind
+from app.jobs.waiting import waits_for
 from app.recommendations import repository as recommendations
 from app.studies import view_repository
 from app.studies.schemas import StudyOut
-from app.studies.waiting import waits_for
 from app.tuning import repository
 from app.tuning.repository import StudyRecord
 from app.tuning.state import StudyState

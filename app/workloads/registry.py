@@ -8,7 +8,6 @@ workload: its code runs in a worker, with its own interpreter.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -18,12 +17,12 @@ from typing import Any
 from app.errors import NotAllowed, NotRegistered
 from app.names import nearest
 from app.settings import Settings
+from app.settings.model import NAME
 from probes.errors import InputError
 from probes.job import WorkloadRef
 from probes.workloads import BUILT_IN
 
 GROUP = "tonnage.workloads"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 REQUEST_OPTIONS = {
     "causal-lm": (

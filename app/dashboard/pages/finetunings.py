@@ -10,14 +10,16 @@ from fastapi import Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app.dashboard.charts.differences import difference_figures
 from app.dashboard.charts.fine_tuning import training_figures
+from app.dashboard.forms import FormDep
 from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
 from app.dashboard.views.fine_tuning import evaluations_of
 from app.errors import Conflict, NotFound, NotInstalled
+from app.finetuning_jobs import service as jobs
 from app.finetunings import service as finetunings
 from app.finetunings.comparison import Comparisons
 from app.finetunings.routes import FineTuningId
@@ -25,6 +27,7 @@ from app.finetunings.state import FineTuningState
 from app.http.fields import LARGEST, Id
 from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
+from app.http.security import Runner
 
 MOST_OFTEN_S = 1.0
 """A page is notified of changes at most this often."""
@@ -123,11 +126,31 @@ async def changes(
         await asyncio.sleep(max(MOST_OFTEN_S, service.settings.service.event_poll_s))
 
 
+@router.post("/finetunings/{finetuning_id}/cancel")
+def cancel(
+    service: ServiceDep, caller: Runner, finetuning_id: FineTuningId, form: FormDep
+) -> Response:
+    jobs.cancel(service.database, finetuning_id)
+    return RedirectResponse(f"/finetunings/{finetuning_id}", 303)
+
+
+def _job(service: Service, finetuning_id: str) -> jobs.FineTuningProgress | None:
+    """``None`` for a fine-tuning of the command line."""
+    try:
+        return jobs.get(service.database, finetuning_id)
+    except NotFound:
+        return None
+
+
 def _context(service: Service, finetuning_id: str) -> dict[str, Any]:
     found = finetunings.get(service.database, finetuning_id)
+    queued = _job(service, finetuning_id)
     events = finetunings.events(service.database, finetuning_id)
     return {
         "run": found,
+        "waits": queued.waits_for if queued is not None else "",
+        "may_stop": queued is not None and not queued.job.is_over,
+        "is_stopping": queued is not None and queued.job.cancel_requested,
         "is_active": not FineTuningState(found.state).is_terminal,
         "last": events[-1] if events else None,
         "figures": training_figures(found, events),

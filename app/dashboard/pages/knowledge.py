@@ -25,11 +25,11 @@ from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
 from app.jobs.live_devices import LiveDevices
+from app.jobs.waiting import waits_for
 from app.knowledge import service as evidence
 from app.knowledge.library import find_page, library_of
 from app.knowledge.request import AblationPost
 from app.knowledge.routes import NameInPath
-from app.studies.waiting import waits_for
 from app.workloads.registry import registered
 from knowledge.graph import Graph
 from knowledge.model import PageType

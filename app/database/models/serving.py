@@ -96,18 +96,20 @@ class RunnerRow(Base):
 
 
 class JobRow(Base):
-    """A study or an ablation that was asked for, to be run by a runner."""
+    """A study, an ablation or a fine-tuning that was asked for, to be run by a runner."""
 
     __tablename__ = "tonnage_jobs"
     __table_args__ = (Index(None, "state", "id"), Index(None, "kind", "id"))
 
     id: Mapped[TextKey]
-    """Also the id of the study, where the question turns out to be a new one."""
+    """Also the id of the fine-tuning, or of the study where the question turns out to be a new
+    one."""
     kind: Mapped[str] = mapped_column(String(16), default="study", server_default="study")
-    """``study`` or ``ablation``."""
+    """``study``, ``ablation`` or ``finetuning``."""
     state: Mapped[str] = mapped_column(String(16))
     request: Mapped[dict[str, Any]]
-    """``app.tuning.request.StudyRequest`` or ``app.knowledge.request.AblationRequest``."""
+    """``StudyRequest`` of ``app.tuning``, ``AblationRequest`` of ``app.knowledge`` or
+    ``FineTuningPost`` of ``app.finetunings``."""
     active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
     """Key of the request while the job is active, so that there is one job per question."""
     workload: Mapped[str] = mapped_column(String(255), index=True)

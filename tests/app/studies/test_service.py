@@ -9,9 +9,9 @@ import pytest
 from app.database import open_database
 from app.errors import Conflict, IdempotencyConflict, NotFound, NotRegistered
 from app.jobs import events, queue, repository, runner_repository
+from app.jobs.waiting import waits_for
 from app.recommendations import service as recommendations
 from app.studies import service, view
-from app.studies.waiting import waits_for
 from app.tuning import service as studies
 from app.tuning.owner import Owner, this_place, this_process
 from app.tuning.state import StudyState

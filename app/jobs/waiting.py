@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.jobs import repository, runner_repository
-from app.jobs.records import Job
+from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
 
 
@@ -22,9 +22,9 @@ def waits_for(database: Database, job: Job) -> str:
 def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     if not runners:
         return "No runner is running. Start one with: tonnage runner"
-    able = [runner for runner in runners if job.workload in runner.offers.workloads]
+    able = [runner for runner in runners if runner.offers.has(job)]
     if not able:
-        return f"No runner has workload {job.workload} registered."
+        return f"No runner has {_named(job)} registered."
     leases = {o.lease for runner in able for o in runner.offers.meant(job.workload, job.device)}
     if not leases:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})
@@ -33,3 +33,10 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     if taken.keys() == leases:
         return f"Its device is in use by {', '.join(sorted(taken.values()))}."
     return "It is about to begin."
+
+
+def _named(job: Job) -> str:
+    if job.kind is not JobKind.FINETUNING:
+        return f"workload {job.workload}"
+    asked = job.finetuning
+    return f"the model {asked.model} and the data {', '.join(asked.data)}"

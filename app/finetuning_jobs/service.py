@@ -1,0 +1,120 @@
+"""What a person or program does with a fine-tuning of the service: start, watch, cancel, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.errors import Conflict, NotFound, NotRegistered
+from app.finetunings import registered
+from app.finetunings import repository as finetunings
+from app.finetunings import service as stored
+from app.finetunings.request import FineTuningPost
+from app.finetunings.state import FineTuningState
+from app.jobs import asking, queue, repository, runner_repository
+from app.jobs.offers import FineTuningOffer
+from app.jobs.records import Job, JobKind
+from app.jobs.waiting import waits_for
+from app.settings import Settings
+
+MOST_EVENTS = 10_000
+SAID = {"note": "text", "waiting": "reason", "phase": "phase"}
+"""Kinds of events that say what is being done, and where they say it."""
+
+
+@dataclass(frozen=True)
+class FineTuningProgress:
+    """The job of a fine-tuning, and what has happened to it."""
+
+    job: Job
+    waits_for: str
+    """What has to happen before it begins; empty when it does not wait."""
+    doing: str
+    """What it did last, in words; empty before it began."""
+
+
+def submit(
+    database: Database,
+    settings: Settings,
+    asked: FineTuningPost,
+    *,
+    idempotency_key: str | None = None,
+) -> Job:
+    """Queue a fine-tuning. While the same request is queued or running, its job is the answer.
+
+    Raises ``NotRegistered`` for anything but the names of a registered model and registered data,
+    ``NotAllowed`` for settings that a request may not set, ``InputError`` for those that make no
+    sense, and ``IdempotencyConflict`` when the key was given with another request.
+    """
+    with database.read() as session:
+        offers = [runner.offers.finetuning for runner in runner_repository.listing(session)]
+    model = _model(settings, asked, [offer for offer in offers if offer is not None])
+    wanted = registered.settings_of(asked, model).to_plain()
+
+    def also(session: Session, job_id: str) -> None:
+        stored.add_queued(session, job_id, model=asked.model, device=asked.device, settings=wanted)
+
+    return asking.submit(database, JobKind.FINETUNING, asked, idempotency_key, also)
+
+
+def get(database: Database, finetuning_id: str) -> FineTuningProgress:
+    """Raises ``NotFound``, also for a fine-tuning that was started on the command line."""
+    with database.read() as session:
+        job = _job(session, finetuning_id)
+        events = repository.events(session, job.id, 0, MOST_EVENTS)
+    said = [event.data.get(SAID[event.kind], "") for event in events if event.kind in SAID]
+    return FineTuningProgress(job, waits_for(database, job), str(said[-1]) if said else "")
+
+
+def cancel(database: Database, finetuning_id: str) -> Job:
+    """Stop it. A running one ends after its step, with a checkpoint, from which ``tonnage finetune
+    resume`` continues on its host. Raises ``NotFound``, and ``Conflict`` for one that is over."""
+    with database.write() as session:
+        _job(session, finetuning_id)
+        return asking.cancel(session, finetuning_id, JobKind.FINETUNING)
+
+
+def delete(database: Database, finetuning_id: str) -> None:
+    """Delete what is stored of a fine-tuning, whoever started it, and its job. Its folder stays.
+
+    Raises ``NotFound``, and ``Conflict`` while it waits or runs.
+    """
+    stored.mark_interrupted(database)
+    with database.write() as session:
+        queue.bury_dead_here(session)
+        row, job = finetunings.locked(session, finetuning_id), _find(session, finetuning_id)
+        if row is None:
+            raise NotFound(f"There is no fine-tuning {finetuning_id}.")
+        is_active = job is not None and not job.is_over
+        if is_active or not FineTuningState(row.state).is_terminal:
+            raise Conflict(f"Fine-tuning {finetuning_id} is {row.state}. Stop it first.")
+        finetunings.remove(session, finetuning_id)
+        if job is not None:
+            repository.remove(session, [job.id])
+
+
+def _model(settings: Settings, asked: FineTuningPost, offers: list[FineTuningOffer]) -> str:
+    """The registered model's place on this host. One that is registered on a runner's host only is
+    called by its name until the job begins there."""
+    try:
+        registered.data_of(settings, asked.data)
+        return registered.model_of(settings, asked.model)
+    except NotRegistered:
+        if any(asked.model in o.models and set(asked.data) <= set(o.data) for o in offers):
+            return asked.model
+        raise
+
+
+def _job(session: Session, finetuning_id: str) -> Job:
+    job = _find(session, finetuning_id)
+    if job is None:
+        raise NotFound(
+            f"There is no fine-tuning {finetuning_id} that was started through the service."
+        )
+    return job
+
+
+def _find(session: Session, finetuning_id: str) -> Job | None:
+    return repository.get(session, finetuning_id, JobKind.FINETUNING)

@@ -1,0 +1,113 @@
+"""What a fine-tuning is asked: one declaration for the HTTP interface and the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.http.fields import WIDEST, Few, FirstError, MemoryBudget, RequestBody, Scalar, plain
+from finetuning.settings.presets import DEFAULT_PRESET, PRESETS
+from optimizer.records import short_hash
+
+EXAMPLE: JsonDict = {
+    "model": "small",
+    "data": ["bfs", "astar"],
+    "preset": "quick_lora",
+    "settings": {"lora.r": 16},
+}
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+MOST_SOURCES = 50
+OFFERED = "finetuning:"
+"""Before the name of a model: what a runner that has it offers. No workload has such a name."""
+
+Registered = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""The name of something in ``tonnage.toml``. Anything else is refused as not registered."""
+Value = Scalar | Annotated[list[Scalar], Field(max_length=WIDEST)]
+
+
+class FineTuningPost(RequestBody):
+    """Fine-tune a registered model on registered data. The other fields mean what the options of
+    `tonnage finetune run` mean."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE]})
+
+    model: Annotated[
+        Registered,
+        Field(description="A name of `finetuning.models` in the runner's tonnage.toml."),
+    ]
+    data: Annotated[
+        list[Registered],
+        Field(
+            min_length=1,
+            max_length=MOST_SOURCES,
+            description="Names of `finetuning.data` in the runner's tonnage.toml.",
+        ),
+        FirstError,
+    ]
+    preset: Annotated[
+        str, Field(min_length=1, max_length=64, description=f"One of {', '.join(PRESETS)}.")
+    ] = DEFAULT_PRESET
+    settings: Annotated[
+        dict[str, Value],
+        Field(
+            max_length=WIDEST,
+            description='Changes of the preset, by dotted name: `{"training.epochs": 1}`.',
+        ),
+        Few,
+        AfterValidator(plain),
+    ] = Field(default_factory=dict)
+    keep_settings: Annotated[
+        bool,
+        Field(
+            description="Fit only the micro-batch. Otherwise settings that do not fit the device "
+            "are changed: checkpointing, then an 8-bit optimizer, then QLoRA."
+        ),
+    ] = False
+    name: Annotated[
+        str | None,
+        Field(
+            pattern=NAME,
+            description="Name of the run's folder under `finetuning.output` of the runner's host. "
+            "Default: the id.",
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best "
+            "device of a host with a runner.",
+        ),
+    ] = None
+    memory_budget_bytes: Annotated[
+        MemoryBudget | None, Field(description="Memory that training may use. Default: all of it.")
+    ] = None
+
+    @classmethod
+    def trusted(cls, given: Mapping[str, Any]) -> FineTuningPost:
+        """A stored request: its bounds are not checked, and unknown fields are left out."""
+        known = {name: value for name, value in given.items() if name in cls.model_fields}
+        return cls.model_construct(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @property
+    def workload(self) -> str:
+        """What a runner must offer; that it has the data too is checked when it takes the job."""
+        return f"{OFFERED}{self.model}"
+
+    @property
+    def device_name(self) -> str | None:
+        """The device as names are compared."""
+        return self.device.strip().lower() if self.device is not None else None
+
+    @property
+    def key(self) -> str:
+        """Equal for two requests that ask the same; differs from that of every other job."""
+        return short_hash({"finetuning": self.to_dict()})

@@ -1,0 +1,72 @@
+"""What a fine-tuning tells as events of its job: phases, notes, and now and then how far it is.
+
+Everything that it logs is in its own events; see ``app.finetunings``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.finetunings.state import RUNNING
+from app.jobs.events import Report
+from probes.errors import MeasurementError
+
+EVERY_S = 10.0
+"""Training says at most this often how far it is."""
+TOLD = ("step", "of", "loss", "eval_loss", "left_s")
+PHASES = tuple(state.value for state in RUNNING)
+
+log = logging.getLogger(__name__)
+
+
+class TrainingReport:
+    """Takes the events of ``finetuning.run.FineTuning``. Training goes on while the database cannot
+    be used. Raises ``KeyboardInterrupt`` when the job is no longer its runner's.
+
+    ``already`` is the step up to which earlier attempts have told their progress: a step that is
+    trained again is none, so that a run that dies at the same step every time comes to its end.
+    """
+
+    def __init__(
+        self, report: Report, *, already: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._report = report
+        self._clock = clock
+        self._told_step = already
+        self._told_at_s = float("-inf")
+        self._phase = ""
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        phase = str(event.get("phase", ""))
+        if phase in PHASES and phase != self._phase:
+            self._phase = phase
+            self._tell(lambda: self._report.tell("phase", {"phase": phase}))
+        elif phase == "fit":
+            self.note(str(event["line"]))
+        elif phase == "resumed":
+            self.note(f"Continuing after step {event['step']}.")
+        elif phase == "train" and "step" in event:
+            self._training(event)
+
+    def note(self, text: str) -> None:
+        self._tell(lambda: self._report.note(text))
+
+    def _training(self, event: Mapping[str, Any]) -> None:
+        if self._clock() < self._told_at_s + EVERY_S:
+            return
+        self._told_at_s = self._clock()
+        if event["step"] > self._told_step:
+            self._told_step = int(event["step"])
+            data = {name: event[name] for name in TOLD if event.get(name) is not None}
+            self._tell(lambda: self._report.tell("progress", data))
+        else:
+            self._tell(self._report.check)
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except MeasurementError as error:
+            log.warning("The run goes on, but an event of its job is not stored: %s", error)
