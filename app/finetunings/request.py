@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.http.fields import WIDEST, Few, FirstError, MemoryBudget, RequestBody, Scalar, plain
+from app.http.fields import LARGEST, WIDEST, Few, FirstError, MemoryBudget, RequestBody, plain
 from finetuning.settings.presets import DEFAULT_PRESET, PRESETS
 from optimizer.records import short_hash
 
@@ -25,7 +25,16 @@ OFFERED = "finetuning:"
 
 Registered = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """The name of something in ``tonnage.toml``. Anything else is refused as not registered."""
-Value = Scalar | Annotated[list[Scalar], Field(max_length=WIDEST)]
+Bounded = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+OneValue = (
+    bool
+    | Bounded
+    | Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+    | Annotated[str, Field(max_length=1000)]
+    | None
+)
+Value = OneValue | Annotated[list[OneValue], Field(max_length=WIDEST)]
+"""Of a setting."""
 
 
 class FineTuningPost(RequestBody):

@@ -58,6 +58,8 @@ def test_an_idempotency_key_stands_for_its_fine_tuning(service):
         ({"preset": "quick_lor"}, 422, "invalid-request", "quick_lora"),
         ({"settings": {"lora.rank": 8}}, 422, "invalid-request", "lora.r"),
         ({"settings": {"lora.r": 0}}, 422, "invalid-request", "256"),
+        ({"settings": {"training.epochs": 10**400}}, 422, "invalid-request", ""),
+        ({"settings": {"lora.target_modules": [{}]}}, 422, "invalid-request", ""),
         ({"settings": {"model.name": "/etc"}}, 403, "option-not-allowed", "model"),
         ({"settings": {"name": "/etc"}}, 403, "option-not-allowed", "model"),
         ({"name": "../up"}, 422, "invalid-request", ""),
