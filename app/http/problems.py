@@ -207,9 +207,12 @@ def _message(detail: dict[str, Any]) -> str:
 
 
 def _of_method(request: Request) -> HttpProblem:
-    """The framework names the methods of the first route with this path; there may be more."""
+    """The framework names the methods of the first route with this path; there may be more. A path
+    that is described as it stands is no id of another one."""
     found: set[str] = set()
-    for pattern, operations in request.app.openapi()["paths"].items():
+    paths = request.app.openapi()["paths"]
+    own = paths.get(request.url.path)
+    for pattern, operations in (paths if own is None else {request.url.path: own}).items():
         if compile_path(pattern)[0].match(request.url.path):
             found |= {method.upper() for method in operations}
     allowed = ", ".join(sorted(found)) or "GET"

@@ -175,3 +175,9 @@ def test_without_scipy_the_extra_is_named(api, runs, monkeypatch):
 def test_the_listing_itself_cannot_be_changed(api, runs, method):
     answer = getattr(api, method)("/v1/finetunings")
     assert problem(answer, 405, "method-not-allowed")
+
+
+def test_the_comparison_takes_no_method_of_a_fine_tuning(api):
+    answer = api.put("/v1/finetunings/comparison")
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "GET"
