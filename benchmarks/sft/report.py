@@ -126,6 +126,9 @@ def document(work: WorkFile) -> tuple[dict[str, Any], str]:
     written = []
     for name, title, cases in parts:
         rows = table(work, cases)
+        if not rows:
+            written.append(f"## {title}\n\nNot measured yet.")
+            continue
         figures = fit_summary(rows) if name == "fit" else step_summary(rows, len(cases))
         data[name] = {"summary": figures, "rows": [asdict(one) for one in rows]}
         said = _fit_words(figures) if name == "fit" else _step_words(figures)
