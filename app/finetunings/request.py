@@ -8,7 +8,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.http.fields import LARGEST, WIDEST, Few, FirstError, MemoryBudget, RequestBody, plain
+from app.http.fields import (
+    LARGEST,
+    WIDEST,
+    Few,
+    FirstError,
+    MemoryBudget,
+    RequestBody,
+    WantedDevice,
+    plain,
+)
 from finetuning.settings.presets import DEFAULT_PRESET, PRESETS
 from optimizer.records import short_hash
 
@@ -83,16 +92,7 @@ class FineTuningPost(RequestBody):
             "Default: the id.",
         ),
     ] = None
-    device: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
-            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best "
-            "device of a host with a runner.",
-        ),
-    ] = None
+    device: WantedDevice = None
     memory_budget_bytes: Annotated[
         MemoryBudget | None, Field(description="Memory that training may use. Default: all of it.")
     ] = None

@@ -48,6 +48,16 @@ Seconds = Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 Text = Annotated[str, Field(max_length=20_000)]
 Short = Annotated[str, Field(min_length=1, max_length=64, pattern=_NO_CONTROL)]
+WantedDevice = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+        description="`cuda:0`, a fingerprint's key or a product's name. Default: the best device "
+        "of a host with a runner.",
+    ),
+]
 WorkloadText = Annotated[str, Field(min_length=1, max_length=1024, pattern=_NO_CONTROL)]
 Key = Annotated[str, Field(pattern="^[0-9A-Za-z]{1,64}$")]
 Id = Annotated[str, Field(pattern="^[0-9A-Za-z_]{1,40}$")]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
-from app.http.fields import Config, FirstError, MemoryBudget, RequestBody, Short
+from app.http.fields import Config, FirstError, MemoryBudget, RequestBody, Short, WantedDevice
 from optimizer.records import short_hash
 from probes.errors import InputError
 
@@ -49,16 +49,7 @@ class AblationPost(RequestBody):
             examples=["transformer"],
         ),
     ] = None
-    device: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
-            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best "
-            "device of a host with a runner.",
-        ),
-    ] = None
+    device: WantedDevice = None
     memory_budget_bytes: Annotated[
         MemoryBudget | None, Field(description="Emulates a smaller device.")
     ] = None

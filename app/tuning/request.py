@@ -20,6 +20,7 @@ from app.http.fields import (
     Seconds,
     Short,
     Trials,
+    WantedDevice,
 )
 from optimizer.budgets import Objective
 from optimizer.proposals import Sampler
@@ -52,16 +53,7 @@ class StudyRequest(RequestBody):
         ),
     ]
     budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
-    device: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
-            description="`cuda:0`, a fingerprint's key or a product's name. Default: the best "
-            "device of a host with a runner.",
-        ),
-    ] = None
+    device: WantedDevice = None
     memory_budget_bytes: Annotated[
         MemoryBudget | None, Field(description="Emulates a smaller device.")
     ] = None

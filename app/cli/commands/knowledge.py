@@ -126,7 +126,7 @@ def search(
     limit: Annotated[int, typer.Option(min=1, help="At most this many pages.")] = 20,
     json_: options.Json = False,
 ) -> None:
-    """Find the pages in which every word occurs, the best first. Exit status 1 if there is none.
+    """Find the pages that contain every word, best match first. Exit status 1 if no page matches.
 
     Example: tonnage knowledge search activation memory
     """
