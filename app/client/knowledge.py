@@ -19,7 +19,7 @@ class KnowledgeCalls(Calls):
         return self._pages("/v1/knowledge/pages", PageSummaryOut, {"type": type})
 
     def search_knowledge(self, words: str, *, limit: int = 20) -> list[PageSummaryOut]:
-        """Pages in which every word occurs, the best first."""
+        """Pages that contain every word, best match first."""
         query = {"q": words, "limit": limit}
         return self._read("/v1/knowledge/pages", PageListOut, query).items
 

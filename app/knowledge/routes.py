@@ -43,7 +43,7 @@ EvidenceId = Annotated[str, id_in_path("evidence", "evi_1k0rr48nvttvb71401qp")]
 def list_pages(
     service: ServiceDep, caller: Reader, query: Annotated[PagesQuery, Query()]
 ) -> PageListOut:
-    """Pages by name. With `q`, those in which every word occurs, the best first, on one page."""
+    """Pages by name. With `q`, those that contain every word, best match first, on one page."""
     return view.listed(library_of(service.settings), query)
 
 
