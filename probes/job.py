@@ -10,6 +10,7 @@ from typing import Any
 
 from probes import effective_batch
 from probes.errors import InputError
+from probes.group import Group
 from probes.measurement import Purpose
 from probes.timeouts import ExpectedStep
 
@@ -110,26 +111,44 @@ class ProbeJob:
     seed: int = 0
     expected_step: ExpectedStep | None = None
     """How long a step should take, where other probes of the config tell; for the time-outs."""
+    group: Group | None = None
+    """The devices that train as one; ``device`` is then its label, and ``batch_size`` that of one
+    rank."""
 
     def __post_init__(self) -> None:
         effective = self.effective_batch_size
         effective_batch.check(effective, self.config)
-        if effective is not None and not 1 <= self.batch_size <= effective:
+        most = self.effective_per_rank
+        if most is not None and not 1 <= self.batch_size <= most:
+            of_ranks = f" of {self.data_parallel} ranks" if self.data_parallel > 1 else ""
             raise InputError(
                 f"A batch of {self.batch_size} does not fit an effective batch size of "
-                f"{effective}: micro-batches have 1 to {effective} samples."
+                f"{effective}: micro-batches{of_ranks} have 1 to {most} samples."
             )
+
+    @property
+    def data_parallel(self) -> int:
+        """Number of ranks that draw different batches."""
+        return self.group.data_parallel(self.config) if self.group is not None else 1
+
+    @property
+    def effective_per_rank(self) -> int | None:
+        """Samples per optimizer step of one rank, where they are stated."""
+        if self.effective_batch_size is None:
+            return None
+        return -(-self.effective_batch_size // self.data_parallel)
 
     @property
     def accumulation(self) -> int:
         """Micro-batches of ``batch_size`` per optimizer step."""
-        if self.effective_batch_size is None:
+        if self.effective_per_rank is None:
             return int(self.config.get("accumulation", 1))
-        return effective_batch.accumulation(self.effective_batch_size, self.batch_size)
+        return effective_batch.accumulation(self.effective_per_rank, self.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
         """For the worker, which needs no time-outs."""
         data = {"kind": "probe", **asdict(self)}
+        data["group"] = self.group.to_dict() if self.group is not None else None
         del data["expected_step"]
         return data
 
@@ -140,4 +159,6 @@ class ProbeJob:
         plan = dict(data["plan"])
         plan["purpose"] = Purpose(plan["purpose"])
         data["plan"] = StepPlan(**plan)
+        if data.get("group") is not None:
+            data["group"] = Group.from_dict(data["group"])
         return cls(**data)

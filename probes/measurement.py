@@ -101,6 +101,34 @@ class Trace:
     """Memory allocated at the end of each step."""
 
 
+@dataclass(frozen=True)
+class RankResult:
+    """What one rank of a gang contributed. Sizes in bytes, times in seconds."""
+
+    rank: int
+    device: str
+    batch_size: int
+    """Samples of its micro-batch."""
+    verdict: Verdict
+    reason: str = ""
+    phase: str = ""
+    """Where it ended; ``done`` for a rank that passed."""
+    steps: int = 0
+    limit_bytes: int | None = None
+    cap_bytes: int | None = None
+    peak_bytes: int | None = None
+    static_bytes: int | None = None
+    communication_bytes: int = 0
+    """Device memory that the communication library holds outside the tensor allocator."""
+    step_mean_s: float | None = None
+    data_s: float | None = None
+
+    @property
+    def fullness(self) -> float:
+        """Peak memory as a share of the cap; 0 where it is not known."""
+        return (self.peak_bytes or 0) / self.cap_bytes if self.cap_bytes else 0.0
+
+
 EPOCH_SAMPLES = "epoch_samples"
 """Key in ``Measurement.environment``."""
 
@@ -143,6 +171,17 @@ class Measurement:
     samples: int = 0
     accumulation: int = 1
     """Micro-batches of ``batch_size`` per optimizer step."""
+    ranks: list[RankResult] = field(default_factory=list)
+    """One per rank where several devices trained as one; empty for a single device. The other
+    fields are then those of the rank that limits (``limiting_rank``), but for the step time, which
+    is the slowest rank's, and ``samples``, which are those of all ranks."""
+    limiting_rank: int | None = None
+    """The rank that gave the verdict; of a run that passed, the one with the fullest device."""
+    data_parallel: int = 1
+    """Number of ranks (or teams of ranks that share layers) that draw different batches."""
+    communication_share: float | None = None
+    """Share of a step that is spent on communication which nothing hides; ``None`` where that
+    cannot be measured within the gang."""
     parameters: int | None = None
     last_loss: float | None = None
     first_loss: float | None = None
@@ -174,8 +213,16 @@ class Measurement:
 
     @property
     def effective_batch_size(self) -> int:
-        """Samples per optimizer step."""
-        return self.batch_size * self.accumulation
+        """Samples per optimizer step, over all ranks."""
+        return self.micro_batch_samples * self.accumulation
+
+    @property
+    def micro_batch_samples(self) -> int:
+        """Samples that all ranks together take at once."""
+        if len({each.batch_size for each in self.ranks}) > 1:
+            total = sum(each.batch_size for each in self.ranks)
+            return total * self.data_parallel // len(self.ranks)
+        return self.batch_size * self.data_parallel
 
     @property
     def memory_taints(self) -> list[str]:
@@ -188,6 +235,8 @@ class Measurement:
         data = asdict(self)
         data["verdict"] = self.verdict.value
         data["purpose"] = self.purpose.value
+        for each in data["ranks"]:
+            each["verdict"] = each["verdict"].value
         return data
 
     @classmethod
@@ -200,4 +249,13 @@ class Measurement:
         for name, kind in (("step_time", StepTime), ("growth", Growth), ("trace", Trace)):
             if isinstance(kept.get(name), dict):
                 kept[name] = kind(**kept[name])
+        kept["ranks"] = [_rank_result(each) for each in kept.get("ranks", ())]
         return cls(**kept)
+
+
+def _rank_result(given: Any) -> RankResult:
+    if isinstance(given, RankResult):
+        return given
+    known = {f.name for f in fields(RankResult)}
+    kept = {key: value for key, value in given.items() if key in known}
+    return RankResult(**{**kept, "verdict": Verdict(kept["verdict"])})

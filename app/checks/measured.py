@@ -18,7 +18,7 @@ from app.machine.local_facts import DeviceNow
 from app.validity.comparison import Conditions, Difference, compare
 from app.validity.reported import conditions_of
 from optimizer.scope import Scope, short_hash
-from probes.levers import LEVERS
+from probes.levers import LEVERS, PARALLEL_LEVERS
 from probes.space import Int
 
 
@@ -45,7 +45,8 @@ def config_hashes(config: Mapping[str, Any]) -> set[str]:
     """The hashes of every way to write the config: a lever at its default may be named or left out,
     and accumulation may have been stated as an effective batch size instead."""
     given = {n: v for n, v in config.items() if n != "accumulation"}
-    optional = {n: _default(n) for n in LEVERS if n not in given or given[n] == _default(n)}
+    single = [name for name in LEVERS if name not in PARALLEL_LEVERS]
+    optional = {n: _default(n) for n in single if n not in given or given[n] == _default(n)}
     optional.pop("accumulation", None)
     fixed = {n: v for n, v in given.items() if n not in optional}
     found = set()

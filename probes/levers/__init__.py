@@ -13,6 +13,20 @@ from typing import Any
 from probes.errors import InputError, TonnageError
 from probes.space import Choice, Int, Space, pin, unknown_name
 
+PARALLEL_LEVERS: dict[str, Choice | Int] = {
+    "parallel": Choice(["ddp", "fsdp", "tp"], cost_grows=False),
+    "tensor_parallel": Int(1, 64, cost_grows=False),
+    "ddp_bucket_mib": Int(1, 1024, cost_grows=False),
+    "ddp_bucket_view": Choice([False, True], cost_grows=False),
+    "ddp_static_graph": Choice([False, True], cost_grows=False),
+    "ddp_find_unused": Choice([False, True], cost_grows=False),
+    "fsdp_reshard": Choice([False, True], cost_grows=False),
+    "fsdp_dtype": Choice(["fp32", "bf16"], cost_grows=False),
+    "fsdp_offload": Choice([False, True], cost_grows=False),
+}
+"""How several devices train as one. They say nothing where a single device trains, and those of
+another way than ``parallel`` names say nothing either."""
+
 LEVERS: dict[str, Choice | Int] = {
     "precision": Choice(["fp32", "tf32", "bf16", "fp16"], cost_grows=False),
     "gradient_checkpointing": Choice([False, True], cost_grows=False),
@@ -20,6 +34,7 @@ LEVERS: dict[str, Choice | Int] = {
     "optimizer_impl": Choice(["default", "forloop", "foreach", "fused"], cost_grows=False),
     "channels_last": Choice([False, True], cost_grows=False),
     "accumulation": Int(1, 1024, cost_grows=False),
+    **PARALLEL_LEVERS,
 }
 """Reserved dimension names and their legal values. None may prune: what a lever saves in memory it
 mostly costs in time, and the reverse."""

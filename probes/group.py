@@ -1,0 +1,146 @@
+"""Which devices train together, and how they are named. Pure; standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from probes.errors import InputError
+
+MOST_RANKS = 64
+"""More ranks than this on one machine are a typing mistake."""
+
+LIBRARIES = {"cuda": "nccl", "xpu": "xccl", "cpu": "gloo", "mps": "gloo"}
+"""What the ranks of a kind of device talk through (torch's backend names)."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Devices that train as one, in the order of their ranks."""
+
+    devices: tuple[str, ...]
+    """As torch names them; the CPU's ranks are all ``cpu``."""
+    batch_sizes: tuple[int, ...] | None = None
+    """Samples per micro-batch of each rank, where they differ."""
+    limits: tuple[int | None, ...] | None = None
+    """Memory budget of each rank in bytes, where they differ; ``None`` for a device's own size."""
+
+    def __post_init__(self) -> None:
+        for values in (self.batch_sizes, self.limits):
+            if values is not None and len(values) != self.size:
+                raise InputError(f"{len(values)} values for {self.size} ranks: give one for each.")
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return len(self.devices)
+
+    @property
+    def kind(self) -> str:
+        """``cpu``, ``cuda``, ``mps`` or ``xpu``, as torch names it."""
+        return self.devices[0].partition(":")[0]
+
+    @property
+    def library(self) -> str:
+        return LIBRARIES[self.kind]
+
+    @property
+    def label(self) -> str:
+        """What results are kept under: ``cuda:0-3``, ``cuda:0,2``, ``cpu:0-1``."""
+        numbers = [_number(device) for device in self.devices]
+        if self.kind == "cpu":
+            numbers = list(range(self.size))
+        if self.size > 1 and numbers == list(range(numbers[0], numbers[0] + self.size)):
+            return f"{self.kind}:{numbers[0]}-{numbers[-1]}"
+        return f"{self.kind}:{','.join(map(str, numbers))}"
+
+    def data_parallel(self, config: Mapping[str, Any]) -> int:
+        """Number of ranks, or of teams of ranks that share layers, that draw different batches."""
+        return self.size // int(config.get("tensor_parallel", 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "devices": list(self.devices),
+            "batch_sizes": list(self.batch_sizes) if self.batch_sizes else None,
+            "limits": list(self.limits) if self.limits else None,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Group:
+        def known(name: str) -> tuple[Any, ...] | None:
+            values = data.get(name)
+            return None if values is None else tuple(values)
+
+        return cls(tuple(data["devices"]), known("batch_sizes"), known("limits"))
+
+
+def is_group(device: str) -> bool:
+    """Whether a device's name is a label of several: ``cuda:0-1``, ``cuda:0,2``."""
+    return bool(re.fullmatch(r"[a-z]+:\d+(-\d+|(,\d+)+)", device.strip().lower()))
+
+
+def parse_group(text: str, offered: Sequence[str], device: str | None = None) -> Group:
+    """The group that ``--devices`` names: a number, ``all``, devices separated by commas
+    (``cuda:0,cuda:1``) or a label (``cuda:0-3``).
+
+    ``offered`` are the devices of this machine, best first; ``device`` narrows a number or ``all``
+    to its kind. The CPU counts as several devices, as its ranks share it. Raises ``InputError``.
+    """
+    asked = text.strip().lower()
+    if asked.isdigit() or asked == "all":
+        kind = (device or offered[0]).partition(":")[0].strip().lower()
+        here = [name for name in offered if name.partition(":")[0] == kind]
+        if kind == "cpu":
+            if asked == "all":
+                raise InputError("--devices all: say how many ranks share the CPU, such as 2.")
+            here = ["cpu"] * min(int(asked), MOST_RANKS)
+        if asked == "all":
+            return Group(tuple(here))
+        return Group(tuple(_first(here, int(asked), kind)))
+    names = _named(asked)
+    kinds = {name.partition(":")[0] for name in names}
+    if len(kinds) > 1:
+        raise InputError(
+            f"--devices {text}: devices of different kinds ({', '.join(sorted(kinds))}) cannot "
+            "train together; name devices of one kind."
+        )
+    if unknown := [name for name in names if name not in offered]:
+        raise InputError(
+            f"--devices {text}: there is no {unknown[0]} here; available: {', '.join(offered)}."
+        )
+    if names[0] != "cpu" and len(set(names)) < len(names):
+        raise InputError(f"--devices {text}: a device is named twice; every rank needs its own.")
+    return Group(tuple(names))
+
+
+def _first(here: Sequence[str], wanted: int, kind: str) -> Sequence[str]:
+    if not 1 <= wanted <= len(here):
+        most = f"this machine has {len(here)}" if kind != "cpu" else f"use 1 to {MOST_RANKS}"
+        elsewhere = "" if kind == "cpu" else " Add --device cpu to let ranks share the CPU."
+        raise InputError(f"--devices {wanted}: {most} of kind {kind}.{elsewhere}")
+    return here[:wanted]
+
+
+def _named(text: str) -> list[str]:
+    """Device names from ``cuda:0,cuda:1``, ``cuda:0-1``, ``cuda:0,1`` or ``cpu,cpu``."""
+    names: list[str] = []
+    kind = ""
+    for part in (part.strip() for part in text.split(",")):
+        match = re.fullmatch(r"(?:([a-z]+)(?::|$))?(?:(\d+)(?:-(\d+))?)?", part)
+        if match is None or not part or not (match[1] or kind):
+            raise InputError(
+                f"--devices {text}: give a number of devices, all, or names such as cuda:0,cuda:1."
+            )
+        kind = match[1] or kind
+        low, high = int(match[2] or 0), int(match[3] or match[2] or 0)
+        if not low <= high < low + MOST_RANKS:
+            raise InputError(f"--devices {text}: {part} is no range of up to {MOST_RANKS} devices.")
+        alone = kind in ("cpu", "mps")
+        names += [kind if alone else f"{kind}:{number}" for number in range(low, high + 1)]
+    return names
+
+
+def _number(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
