@@ -81,6 +81,19 @@ def is_group(device: str) -> bool:
     return bool(re.fullmatch(r"[a-z]+:\d+(-\d+|(,\d+)+)", device.strip().lower()))
 
 
+def group_of(label: str) -> Group:
+    """The group that a label names, with the devices in the order of their ranks. The name of a
+    single device is a group of one. A label carries neither batch sizes nor memory budgets.
+
+    Raises ``InputError`` for text that names no device.
+    """
+    name = label.strip().lower()
+    kind = name.partition(":")[0]
+    if kind not in LIBRARIES or not re.fullmatch(r"[a-z]+(:\d+(-\d+|(,\d+)*))?", name):
+        raise InputError(f"{label!r} names no device and no group, such as cuda:0 or cuda:0-3.")
+    return Group(tuple(_named(name)))
+
+
 def parse_group(text: str, offered: Sequence[str], device: str | None = None) -> Group:
     """The group that ``--devices`` names: a number, ``all``, devices separated by commas
     (``cuda:0,cuda:1``) or a label (``cuda:0-3``).
