@@ -32,16 +32,20 @@ class Edges:
     longest_step_s: float | None
     ceiling: int
     effective_batch_size: int | None = None
+    data_parallel: Callable[[Config], int] = lambda config: 1
+    """Number of ranks that draw different batches."""
 
     @property
     def longest_log_s(self) -> float:
         return math.inf if self.longest_step_s is None else math.log(self.longest_step_s)
 
     def samples(self, config: Config, batch_size: int) -> int:
-        """Samples per optimizer step, accumulation included."""
+        """Samples per optimizer step of all ranks, accumulation included."""
+        ranks = self.data_parallel(config)
         if self.effective_batch_size is None:
-            return batch_size * int(config.get("accumulation", 1))
-        return batch_size * accumulation(self.effective_batch_size, batch_size)
+            return ranks * batch_size * int(config.get("accumulation", 1))
+        per_rank = -(-self.effective_batch_size // ranks)
+        return ranks * batch_size * accumulation(per_rank, batch_size)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class Forecaster:
         )
 
     def _learnt_prior(self, config: Config, ceiling: int) -> Prior | None:
-        edges, process = self._edges(), self._predictors.peak_bytes
+        edges, process = self._edges([config]), self._predictors.peak_bytes
         if edges is None or process is None:
             return None
         batches = batch_grid(ceiling)
@@ -128,7 +128,7 @@ class Forecaster:
         return Prior(points, edges.cap_bytes)
 
     def _forecasts(self, configs: Sequence[Config]) -> list[Forecast]:
-        edges, state = self._edges(), self._state
+        edges, state = self._edges(configs), self._state
         if edges is None:
             return []
         return forecasts(
@@ -140,15 +140,17 @@ class Forecaster:
             state.capacities.capacity,
         )
 
-    def _edges(self) -> Edges | None:
+    def _edges(self, configs: Sequence[Config]) -> Edges | None:
         measured = reversed(self._state.measurements)
         cap_bytes = next((m.cap_bytes for m in measured if m.cap_bytes), None)
-        if cap_bytes is None:
+        if cap_bytes is None or not configs:
             return None
         spec = self._state.spec
+        one_of_each = {self._limits.data_parallel(config): config for config in configs}
         return Edges(
             cap_bytes,
             spec.budget.longest_step_s,
-            self._limits.bounds(spec).ceiling,
+            max(self._limits.bounds(spec, each).ceiling for each in one_of_each.values()),
             spec.scope.effective_batch_size,
+            self._limits.data_parallel,
         )

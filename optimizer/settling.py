@@ -47,7 +47,7 @@ class Settler:
         self._forecaster = forecaster
         self._probe = probe
         self._known = known
-        self._bounds = limits.bounds(state.spec)
+        self._limits = limits
         self._report = report
         self._planned = planned
         self.probes_saved = 0
@@ -85,8 +85,9 @@ class Settler:
         others = [run for run in self._state.runs() if run.config != config]
         if self._forecaster.learns:
             self._forecaster.learn_from(others)
-        prior = self._forecaster.prior(config, self._bounds.ceiling)
-        search = MaxBatchSearch(self._bounds, self._forecaster.start(config), prior)
+        bounds = self._limits.bounds(self._state.spec, config)
+        prior = self._forecaster.prior(config, bounds.ceiling)
+        search = MaxBatchSearch(bounds, self._forecaster.start(config), prior)
         for run in self._runs_of(number, config, search):
             search.tell(run)
             worse = None if keep else self._forecaster.why_worse(config, search, others)
@@ -99,7 +100,7 @@ class Settler:
     def _test(self, number: int, config: Config) -> Trial:
         """Whether the smallest batch of a config runs at all, in a few steps."""
         longest_step_s = self._state.budget.longest_step_s
-        search = MaxBatchSearch(self._bounds)
+        search = MaxBatchSearch(self._limits.bounds(self._state.spec, config))
         run = self._measure(number, config, Ask(1, Purpose.BRACKET, longest_step_s=longest_step_s))
         search.tell(run)
         if run.passed and not is_too_slow(run, longest_step_s):

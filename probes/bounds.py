@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probes.effective_batch import next_useful, useful
 
@@ -30,6 +30,16 @@ class Bounds:
     effective_batch_size: int | None = None
     """Samples per optimizer step, in micro-batches: those are what is searched then. Only sizes
     that are useful for it are tried (see ``probes.effective_batch``)."""
+
+    def shared_by(self, ranks: int) -> Bounds:
+        """The bounds of one of several ranks that draw different batches: they share the data set
+        and the samples of a step."""
+        size, effective = self.dataset_size, self.effective_batch_size
+        return replace(
+            self,
+            dataset_size=None if size is None else max(1, size // ranks),
+            effective_batch_size=None if effective is None else -(-effective // ranks),
+        )
 
     @property
     def ceiling(self) -> int:

@@ -35,7 +35,8 @@ class MeasuringOptions:
     set_: options.Set = None
     option: options.Option = None
     device: options.Device = None
-    memory_budget: options.MemoryBudget = None
+    devices: options.Devices = None
+    memory_budget: options.RankBudget = None
     headroom: options.Headroom = None
     effective_batch_size: options.EffectiveBatchSize = None
     python: options.Python = None
@@ -73,15 +74,18 @@ class MeasuringOptions:
     def resolve(self, *, accept_disturbed: bool | None = None) -> ResolvedOptions:
         """Check everything that needs no device, then find the device. Raises ``InputError``."""
         settings = open_settings(lease_wait_s=self.wait, accept_disturbed=accept_disturbed)
-        budget_bytes = parse_size(self.memory_budget) if self.memory_budget else None
+        budgets = [parse_size(size) for size in (self.memory_budget or "").split(",") if size]
 
         from app.machine.target import open_target
 
         workload, own_python, pinned = self.find(settings)
+        target = open_target(
+            settings, self.python or own_python, self.device, budgets, self.devices
+        )
         return ResolvedOptions(
             settings=settings,
             workload=workload,
-            target=open_target(settings, self.python or own_python, self.device, budget_bytes),
+            target=target,
             pinned=pinned,
             headroom=settings.headroom if self.headroom is None else self.headroom,
             effective_batch_size=self.effective_batch_size,

@@ -54,11 +54,27 @@ Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda:0, mps or xpu:0. Default: the best one of this machine."),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        help="Train on several devices as one: how many, all, or which, such as cuda:0,cuda:1 or "
+        "cuda:0-3. Ranks can share the CPU: --device cpu --devices 2.",
+        metavar="N|all|NAMES",
+    ),
+]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(
         help="Emulate a device with less memory, for example 2GiB. On the CPU, this is how much "
         "memory the device has.",
+        metavar="SIZE",
+    ),
+]
+RankBudget = Annotated[
+    str | None,
+    typer.Option(
+        help="Emulate a device with less memory, for example 2GiB. On the CPU, this is how much "
+        "memory the device has. With --devices it is for each rank; 1GiB,512MiB gives one each.",
         metavar="SIZE",
     ),
 ]

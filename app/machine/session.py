@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.machine import parallel
 from app.machine.local_facts import remember_workload
 from app.machine.target import Target
 from app.settings import Settings
 from optimizer.records import Scope
 from probes import levers
+from probes.black_box.command import is_command
+from probes.bounds import Bounds
 from probes.doubt import doubts, is_better
+from probes.group import Group
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Config, Measurement, Purpose
@@ -77,7 +81,13 @@ class MeasuringSession:
 
     @property
     def space(self) -> Space:
-        return {n: dimension_from_dict(d) for n, d in self.description["space"].items()}
+        space = {n: dimension_from_dict(d) for n, d in self.description["space"].items()}
+        return parallel.for_group(space, self.group)
+
+    @property
+    def group(self) -> Group | None:
+        """The devices that train as one; ``None`` for a single device."""
+        return self.target.group
 
     @property
     def dataset_size(self) -> int | None:
@@ -91,11 +101,32 @@ class MeasuringSession:
         return replace(scope, effective_batch_size=self.effective_batch_size)
 
     def config(self, pinned: Mapping[str, Any]) -> Config:
-        """One config: the pinned values, and the smallest value of every other dimension.
+        """One config: the pinned values, and the smallest value of every other dimension. That of a
+        group says how its ranks train together.
 
         Raises ``InputError`` for a name the workload does not have.
         """
-        return smallest(levers.pinned(self.space, pinned))
+        parallel.check(pinned, self.group)
+        return smallest(self.with_parallel(levers.pinned(self.space, pinned)))
+
+    def with_parallel(self, space: Space) -> Space:
+        """See ``parallel.with_parallel``."""
+        return parallel.with_parallel(space, self.group, is_command(self.workload))
+
+    def bounds(
+        self, config: Config, *, cap: int | None = None, longest_step_s: float | None = None
+    ) -> Bounds:
+        """What limits the batch of a config besides memory; of a group, that of one rank."""
+        settings = self.settings.probe
+        bounds = Bounds(
+            cap=cap or settings.max_batch,
+            dataset_size=self.dataset_size,
+            longest_step_s=longest_step_s,
+            resolution=settings.resolution,
+            slowest_sample=self.slowest_sample,
+            effective_batch_size=self.effective_batch_size,
+        )
+        return bounds if self.group is None else bounds.shared_by(self.group.data_parallel(config))
 
     @property
     def slowest_sample(self) -> float | None:
@@ -169,6 +200,7 @@ class MeasuringSession:
             limit_bytes=self.target.memory_budget_bytes,
             headroom=self.headroom,
             effective_batch_size=self.effective_batch_size,
+            group=self.group,
         )
 
     def _doubts(self, measurement: Measurement, ask: Ask) -> list[str]:

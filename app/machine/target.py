@@ -1,13 +1,15 @@
-"""Where to measure: an interpreter, a device of it, and what identifies both."""
+"""Where to measure: an interpreter, one or several devices of it, and what identifies them."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from app.machine import groups
 from app.machine.local_facts import choose, probe_environment, remember_devices, timeouts
 from app.settings import Settings
 from optimizer.records import Scope
@@ -17,13 +19,15 @@ from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError
 from probes.formatting import size_text
+from probes.group import Group
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
 
 
 @dataclass(frozen=True)
 class Target:
-    """A device as the chosen interpreter sees it, with everything a probe on it needs."""
+    """A device, or a group of devices, as the chosen interpreter sees it, with everything that a
+    probe on it needs."""
 
     prober: Prober
     facts: DeviceFacts
@@ -31,9 +35,14 @@ class Target:
     fingerprint: Fingerprint
     interpreter: dict[str, Any]
     memory_budget_bytes: int | None
-    """What ``--memory-budget`` asked for; ``None`` for the whole device."""
+    """What ``--memory-budget`` asked for, of a group the least of its ranks; ``None`` for the whole
+    device."""
     asked_python: str | None = None
     """The interpreter that was asked for; ``None`` for the usual one."""
+    group: Group | None = None
+    """The devices that train as one; ``None`` for a single device."""
+    members: tuple[DeviceFacts, ...] = ()
+    """The devices of the group, in the order of their ranks."""
 
     @property
     def limit_bytes(self) -> int:
@@ -42,12 +51,13 @@ class Target:
     def lease(
         self, settings: Settings, on_wait: OnWait | None = None
     ) -> AbstractContextManager[None]:
-        """Keep the device to this process while it measures, as configured.
+        """Keep the device, or all devices of the group, to this process while it measures, as
+        configured.
 
         Raises ``MeasurementError`` when another one has it and is not done in time.
         """
         return lease(
-            self.facts,
+            *(self.members or (self.facts,)),
             command=shlex.join(["tonnage", *sys.argv[1:]]),
             wait_s=settings.probe.lease_wait_s,
             folder=settings.probe.lease_dir,
@@ -63,8 +73,16 @@ class Target:
             device=self.facts.device,
             limit_bytes=self.limit_bytes,
             headroom=headroom,
-            environment=probe_environment(self.facts.device, self.facts.environment),
+            environment=self._environment,
         )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Allocator settings and threads, and the memory budgets of ranks that differ in them."""
+        found = probe_environment(self.facts.device, self.facts.environment)
+        if self.group is not None and self.group.limits is not None:
+            found["memory_budgets"] = ",".join(map(str, self.group.limits))
+        return found
 
 
 def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[str, Any]]:
@@ -76,18 +94,37 @@ def find_devices(settings: Settings, python: str | None) -> tuple[Prober, dict[s
 
 
 def open_target(
-    settings: Settings, python: str | None, device: str | None, memory_budget_bytes: int | None
+    settings: Settings,
+    python: str | None,
+    device: str | None,
+    memory_budget_bytes: int | Sequence[int] | None,
+    devices: str | int | None = None,
 ) -> Target:
-    """Detect the devices and take the one asked for, or the best.
+    """Detect the devices and take the one asked for, the best, or the group that ``devices`` or a
+    label as ``device`` names. Of a group, ``memory_budget_bytes`` is for every rank, or one each.
 
     Raises ``InputError`` for a device that is not here or a budget larger than it, and
     ``MeasurementError`` when the interpreter has no usable torch.
     """
     prober, found = find_devices(settings, python)
+    budgets = (
+        list(memory_budget_bytes)
+        if isinstance(memory_budget_bytes, Sequence)
+        else [memory_budget_bytes]
+        if memory_budget_bytes is not None
+        else []
+    )
+    group = groups.asked_group([each["device"] for each in found["devices"]], device, devices)
+    if group is not None and group.size == 1:
+        device = group.devices[0]
+    elif group is not None:
+        return _open_group(prober, found, group, budgets, python)
+    if len(budgets) > 1:
+        raise InputError("--memory-budget: several sizes are for several ranks: add --devices.")
     facts = DeviceFacts(**choose(found, device))
-    if memory_budget_bytes is not None and memory_budget_bytes > facts.total_bytes:
+    if budgets and budgets[0] > facts.total_bytes:
         raise InputError(
-            f"--memory-budget {size_text(memory_budget_bytes)} is more than {facts.device} has "
+            f"--memory-budget {size_text(budgets[0])} is more than {facts.device} has "
             f"({size_text(facts.total_bytes)})."
         )
     telemetry = Telemetry(facts)
@@ -97,6 +134,28 @@ def open_target(
         telemetry,
         build_fingerprint(facts, telemetry),
         found["interpreter"],
-        memory_budget_bytes,
+        budgets[0] if budgets else None,
         python,
+    )
+
+
+def _open_group(
+    prober: Prober,
+    found: dict[str, Any],
+    group: Group,
+    budgets: Sequence[int],
+    python: str | None,
+) -> Target:
+    members = tuple(DeviceFacts(**choose(found, device)) for device in group.devices)
+    group, least = groups.with_budgets(group, members, budgets)
+    return Target(
+        prober,
+        groups.group_facts(group, members),
+        groups.group_telemetry(group, members),
+        groups.fingerprint_of_group(group, members),
+        found["interpreter"],
+        least,
+        python,
+        group,
+        members,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from app.database import Database
 from app.devices import service as devices
 from app.knowledge.advice import heuristic_of
+from app.machine import parallel
 from app.machine.session import MeasuringSession
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendation_repository
@@ -74,13 +75,18 @@ def study_spec(bench: MeasuringSession, request: StudyRequest) -> StudySpec:
     if request.objective is not None:
         budget = replace(budget, objective=Objective(request.objective))
     facts = bench.target.facts
-    space = space_for(
-        bench.space,
-        space_rules(bench.settings, bench.workload.label),
-        budget.name,
-        bench.target.limit_bytes,
-        request.pinned,
-        levers.to_search(tuple(request.levers), facts.kind, facts.precisions),
+    parallel.check(request.pinned, bench.group)
+    parallel.check(request.levers, bench.group)
+    searched = levers.to_search(tuple(request.levers), facts.kind, facts.precisions)
+    space = bench.with_parallel(
+        space_for(
+            bench.space,
+            space_rules(bench.settings, bench.workload.label),
+            budget.name,
+            bench.target.limit_bytes,
+            request.pinned,
+            parallel.searched(searched, bench.group),
+        )
     )
     effective_batch.check(bench.effective_batch_size, space)
     return StudySpec(
@@ -207,7 +213,9 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
     ]
     if (effective := spec.scope.effective_batch_size) is not None:
         lines.append(
-            f"Each optimizer step has at least {effective} samples, accumulated from micro-batches."
+            f"Each optimizer step has at least {effective} samples"
+            + (" over all ranks" if bench.group is not None else "")
+            + ", accumulated from micro-batches."
         )
     if budget.target_s is not None and budget.longest_cycle_s is not None:
         lines.append(
@@ -238,6 +246,7 @@ def _run(
         spec.search["resolution"],
         slowest_sample=bench.slowest_sample,
         timeout_s=request.timeout_s,
+        group=bench.group,
     )
     known = Known(
         prior=bench.prior,

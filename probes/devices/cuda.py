@@ -120,6 +120,7 @@ class CudaBackend(CachingBackend):
             environment={
                 **host.host_environment(),
                 "devices": torch.cuda.device_count(),
+                "nccl": _nccl_version(),
                 "matmul_precision": torch.get_float32_matmul_precision(),
                 "cudnn_tf32": bool(torch.backends.cudnn.allow_tf32),
                 "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
@@ -158,6 +159,17 @@ def _cudnn_version() -> Any:
 
     version: Any = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return missing("torch was built without cuDNN or MIOpen") if version is None else version
+
+
+def _nccl_version() -> Any:
+    """Of the library that the ranks of a group talk through; RCCL on ROCm."""
+    import torch
+
+    try:
+        version = torch.cuda.nccl.version()  # type: ignore[no-untyped-call]
+    except (AttributeError, ImportError):
+        return missing("torch was built without NCCL")
+    return ".".join(map(str, version)) if isinstance(version, tuple) else str(version)
 
 
 def _notes(properties: Any) -> list[str]:

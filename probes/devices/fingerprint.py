@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from probes.devices.base import DeviceFacts
+from probes.devices.base import DeviceFacts, missing
 from probes.devices.reading import plain
 from probes.formatting import size_text
 
@@ -91,6 +92,48 @@ def build_fingerprint(facts: DeviceFacts, telemetry: Telemetry | None = None) ->
             "notes": list(facts.notes),
         },
     )
+
+
+def group_fingerprint(
+    members: Sequence[Fingerprint], *, total_bytes: int, library: str, link: Any
+) -> Fingerprint:
+    """Of devices that train as one, in the order of their ranks.
+
+    What the members have in common is kept as it is; where they differ there is a list, one value
+    for each rank. ``total_bytes`` is the memory of the smallest member, ``library`` what the ranks
+    talk through, ``link`` the slowest way between two of them.
+    """
+    identity = _in_common([each.identity for each in members])
+    environment = _in_common([each.environment for each in members])
+    version = environment.get(library, missing(f"torch does not tell the version of {library}"))
+    if library == "gloo":  # a part of torch, without a version of its own
+        version = identity.get("torch")
+    return Fingerprint(
+        identity={
+            **identity,
+            "ranks": len(members),
+            "link": plain(link),
+            "library": library,
+            "library_version": version,
+        },
+        device_class={
+            **_in_common([each.device_class for each in members]),
+            "total_bytes": total_bytes,
+            "ranks": len(members),
+            "link": plain(link),
+        },
+        environment=environment,
+        state=_in_common([each.state for each in members]),
+    )
+
+
+def _in_common(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for each in members for name in each)
+    found: dict[str, Any] = {}
+    for name in names:
+        values = [each.get(name) for each in members]
+        found[name] = values[0] if all(value == values[0] for value in values) else values
+    return found
 
 
 def _merged(torch_side: dict[str, Any], parent_side: dict[str, Any]) -> dict[str, Any]:

@@ -99,26 +99,29 @@ def holder_of(facts: DeviceFacts, folder: Path | None = None) -> Holder | None:
 
 @contextlib.contextmanager
 def lease(
-    facts: DeviceFacts,
-    *,
+    *devices: DeviceFacts,
     command: str,
     wait_s: float,
     folder: Path | None = None,
     on_wait: OnWait | None = None,
 ) -> Iterator[None]:
-    """Reserve the device for this process. Other processes that ask for it wait, or are refused.
+    """Reserve a device, or all devices of a group, for this process. Other processes that ask for
+    one of them wait, or are refused.
 
-    ``command`` describes this process to the others. Raises ``MeasurementError`` if the device is
-    still in use after ``wait_s`` seconds (0: do not wait), or if the lock file cannot be used. Not
-    reentrant: a process that asks for the lease twice waits for itself.
+    Of a group, all are taken or none: while one is in use, the others stay free. All processes take
+    them in the same order, so of two that want overlapping groups one always gets its own.
+    ``command`` describes this process to the others. Raises ``MeasurementError`` if a device is
+    still in use after ``wait_s`` seconds (0: do not wait), or if a lock file cannot be used. Not
+    reentrant: a process that asks for a lease twice waits for itself.
     """
-    path = lock_file(facts, folder)
+    files = {lock_file(facts, folder): facts for facts in devices}
     began_s = time.monotonic()
-    while (fd := _acquire(path, command)) is None:
-        holder = holder_of(facts, folder)
+    while isinstance(taken := _acquire_all(sorted(files), command), Path):
+        busy = files[taken]
+        holder = holder_of(busy, folder)
         waited_s = time.monotonic() - began_s
         if holder is not None:  # else it was released, or only inspected, meanwhile
-            in_use = f"{facts.device} is in use by {holder}"
+            in_use = f"{busy.device} is in use by {holder}"
             if waited_s >= wait_s:
                 raise MeasurementError(_refusal(in_use, wait_s))
             if on_wait is not None:
@@ -127,6 +130,29 @@ def lease(
     try:
         yield
     finally:
+        _release(taken)
+
+
+def _acquire_all(paths: list[Path], command: str) -> list[int] | Path:
+    """The descriptors that hold the locks, or the first lock file that another process holds;
+    nothing is held then."""
+    taken: list[int] = []
+    try:
+        for path in paths:
+            fd = _acquire(path, command)
+            if fd is None:
+                _release(taken)
+                return path
+            taken.append(fd)
+    except BaseException:
+        _release(taken)
+        raise
+    return taken
+
+
+def _release(taken: list[int]) -> None:
+    while taken:
+        fd = taken.pop()
         os.ftruncate(fd, 0)  # messages would name us instead of the next holder
         os.close(fd)  # releases the lock
 

@@ -25,6 +25,11 @@ THROTTLE_BITS = {
 HARMLESS_THROTTLING = frozenset({"software power cap"})
 """Normal on cards with a lowered power limit: recorded, but it spoils nothing."""
 
+NVLINK, PCIE, SYSTEM = "nvlink", "pcie", "system"
+"""Kinds of link between two devices. ``system`` is PCIe from one CPU socket to another."""
+MOST_NVLINKS = 18
+"""Links that a device can have; the driver has no call that tells the number."""
+
 _REASONS = {
     "NotSupported": "this device does not report it",
     "NoPermission": "the driver shows it to administrators only",
@@ -134,6 +139,31 @@ class NvmlDevice:
             },
             "state": {"remapped_rows": self._remapped_rows()},
         }
+
+    def link_to(self, other: NvmlDevice) -> Maybe[str]:
+        """How this device reaches another one: ``nvlink`` (also through a switch), ``pcie`` or
+        ``system``."""
+        ok = self._constant("NVML_P2P_STATUS_OK", 0)
+        index = self._constant("NVML_P2P_CAPS_INDEX_NVLINK", 2)
+        peer = self._get("nvmlDeviceGetP2PStatus", other._handle, index)
+        if peer == ok or (isinstance(peer, Missing) and self._has_nvlink_to(other)):
+            return NVLINK
+        ancestor = self._get("nvmlDeviceGetTopologyCommonAncestor", other._handle)
+        if isinstance(ancestor, Missing):
+            return ancestor
+        return SYSTEM if ancestor >= self._constant("NVML_TOPOLOGY_SYSTEM", 50) else PCIE
+
+    def _has_nvlink_to(self, other: NvmlDevice) -> bool:
+        """Whether one of the active links ends at the other device, for drivers that do not tell
+        what the devices can do with each other."""
+        there = other._attribute("nvmlDeviceGetPciInfo", "busId")
+        for number in range(MOST_NVLINKS):
+            if self._get("nvmlDeviceGetNvLinkState", number) != 1:
+                continue
+            end = self._get("nvmlDeviceGetNvLinkRemotePciInfo", number)
+            if not isinstance(end, Missing) and end.busId == there:
+                return True
+        return False
 
     def _throttle_reasons(self) -> Maybe[list[str]]:
         bits = self._get("nvmlDeviceGetCurrentClocksEventReasons")

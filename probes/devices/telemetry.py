@@ -79,12 +79,18 @@ class Telemetry:
         self,
         facts: DeviceFacts,
         *,
+        name: str = "the device",
+        watches_host: bool = True,
         machine: Machine | None = None,
         nvml: Any = None,
         interval_s: float = SAMPLE_INTERVAL_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """``name`` is what taints call the device. Without ``watches_host`` they are about the
+        device only."""
         self.facts = facts
+        self._name = name
+        self._watches_host = watches_host
         self._machine = machine or Machine()
         self._device = _find_device(facts, nvml)
         self._interval_s = interval_s
@@ -108,10 +114,10 @@ class Telemetry:
             return self._device.facts()
         return {"identity": {}, "device_class": {}, "state": {}}
 
-    def begin(self, worker_pid: int) -> None:
-        """Start watching. Call it before the worker uses the device, so that all use of the device
+    def begin(self, worker_pid: int, *others: int) -> None:
+        """Start watching. Call it before the workers use the device, so that all use of the device
         up to then is known to be foreign."""
-        self._own_pids = [os.getpid(), worker_pid]
+        self._own_pids = [os.getpid(), worker_pid, *others]
         self._samples = []
         self._stop.clear()
         self._before = self.read()
@@ -202,12 +208,21 @@ class Telemetry:
         taints, notes = [], []
         for reason in window.throttle_reasons:
             if reason in HARMLESS_THROTTLING:
-                notes.append(f"the device ran at its power limit ({reason})")
+                notes.append(f"{self._name} ran at its power limit ({reason})")
             else:
                 hot = window.max_temperature_c
                 at = "" if isinstance(hot, Missing) else f" at up to {hot:.0f} °C"
-                taints.append(f"the device slowed down: {reason}{at}")
-        taints.extend(foreign_load(window.before, own))
+                taints.append(f"{self._name} slowed down: {reason}{at}")
+        taints.extend(foreign_load(window.before, own, self._name))
+        if self._watches_host:
+            self._judge_host(window, taints, notes)
+        memory_taints = foreign_memory(readings, own, self._name)
+        notes.extend(neighbours(window.before, own, self._name))
+        return replace(
+            window, taints=taints + memory_taints, memory_taints=memory_taints, notes=notes
+        )
+
+    def _judge_host(self, window: TelemetryWindow, taints: list[str], notes: list[str]) -> None:
         swap = window.swap_growth_bytes
         if not isinstance(swap, Missing) and swap > SWAP_GROWTH_BYTES:
             # Memory is not in doubt: a probe that swaps makes it grow itself, and is a spill.
@@ -216,22 +231,17 @@ class Telemetry:
         if self._is_foreign_load(others):
             text = f"other processes used {others:.1f} of {self._machine.cores} cores"
             (taints if self.facts.kind == "cpu" else notes).append(text)
-        memory_taints = foreign_memory(readings, own)
-        notes.extend(neighbours(window.before, own))
-        return replace(
-            window, taints=taints + memory_taints, memory_taints=memory_taints, notes=notes
-        )
 
 
-def foreign_load(before: Reading, own: set[int]) -> list[str]:
+def foreign_load(before: Reading, own: set[int], name: str = "the device") -> list[str]:
     """Signs that another process kept the device computing when the probe began."""
     busy = before.utilisation_percent
     if _others(before, own) and not isinstance(busy, Missing) and busy > BUSY_PERCENT:
-        return [f"another process kept the device {busy:.0f} % busy before the probe began"]
+        return [f"another process kept {name} {busy:.0f} % busy before the probe began"]
     return []
 
 
-def foreign_memory(readings: list[Reading], own: set[int]) -> list[str]:
+def foreign_memory(readings: list[Reading], own: set[int], name: str = "the device") -> list[str]:
     """Signs that another process took memory of the device while the probe ran.
 
     Who is in the first reading, before the worker touched the device, is foreign. In a container
@@ -247,20 +257,20 @@ def foreign_memory(readings: list[Reading], own: set[int]) -> list[str]:
             most[pid] = max(used, most.get(pid, 0))
     others = _others(readings[0], own)
     taints = [
-        f"process {pid} took {size_text(most[pid] - used)} more of the device"
+        f"process {pid} took {size_text(most[pid] - used)} more of {name}"
         for pid, used in others.items()
         if most[pid] - used > FOREIGN_GROWTH_BYTES
     ]
     newcomers = [pid for pid in most if pid not in others and pid not in own]
     if len(newcomers) > int(not own & set(most)):
-        taints.append("another process started to use the device during the probe")
+        taints.append(f"another process started to use {name} during the probe")
     return taints
 
 
-def neighbours(before: Reading, own: set[int]) -> list[str]:
+def neighbours(before: Reading, own: set[int], name: str = "the device") -> list[str]:
     """Who held memory of the device from the beginning: it was taken off the cap, not disturbed."""
     return [
-        f"process {pid} held {size_text(used)} of the device"
+        f"process {pid} held {size_text(used)} of {name}"
         for pid, used in _others(before, own).items()
         if used > FOREIGN_GROWTH_BYTES
     ]

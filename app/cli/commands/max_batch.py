@@ -48,21 +48,13 @@ def max_batch(
     from app.devices.service import register_target
     from app.measurements.service import record
     from optimizer.records import predictions
-    from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
+    from probes.max_batch import Ask, MaxBatchSearch, run_search
     from probes.measurement import Measurement
 
-    settings = asked.settings.probe
     with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker, rests_on_time=False)
         config = bench.config(asked.pinned)
-        bounds = Bounds(
-            cap=cap or settings.max_batch,
-            dataset_size=bench.dataset_size,
-            longest_step_s=longest_step,
-            resolution=settings.resolution,
-            slowest_sample=bench.slowest_sample,
-            effective_batch_size=bench.effective_batch_size,
-        )
+        bounds = bench.bounds(config, cap=cap, longest_step_s=longest_step)
 
         def measure(wanted: Ask) -> Measurement:
             progress.probe(wanted)

@@ -16,9 +16,11 @@ from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 from probes.formatting import GIB
+from probes.group import Group
 from probes.job import ProbeJob, WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Measurement, Purpose, Verdict
+from probes.space import Choice, dimension_to_dict
 from tests.app import factories
 
 LOAD, TAKEN = "other processes used 1.2 of 2 cores", "process 7 took 2.00 GiB more of the device"
@@ -165,3 +167,31 @@ def test_waiting_for_quiet_is_bounded_over_all_repeats(tmp_path: Path, calm_afte
     assert len(telemetry.waits) == 4
     assert sum(telemetry.waits) == min(4 * calm_after_s, QUIET_WAIT_S)
     assert said == [{"phase": "disturbed, waiting for quiet"}] * 4
+
+
+def gang(tmp_path: Path, **changes: Any) -> tuple[MeasuringSession, FakeProber]:
+    session, prober = bench(tmp_path, [clean()], **changes)
+    facts = replace(session.target.facts, device="cpu:0-1")
+    target = replace(session.target, facts=facts, group=Group(("cpu", "cpu")))
+    description = {"space": {"layers": dimension_to_dict(Choice([1, 2]))}, "dataset_size": 1001}
+    return replace(session, target=target, description=description), prober
+
+
+def test_a_job_of_a_group_carries_its_devices_and_how_they_train(tmp_path: Path) -> None:
+    session, prober = gang(tmp_path, effective_batch_size=100)
+    config = session.config({})
+    session.probe(config, 8, session.plan(Purpose.BRACKET))
+
+    job = prober.jobs[0]
+    assert config == {"layers": 1, "parallel": "ddp"}
+    assert (job.device, job.group) == ("cpu:0-1", Group(("cpu", "cpu")))
+    assert (job.batch_size, job.accumulation, job.data_parallel) == (8, 7, 2)
+
+
+def test_the_bounds_of_a_group_are_those_of_one_rank(tmp_path: Path) -> None:
+    session, _ = gang(tmp_path, effective_batch_size=101)
+
+    bounds = session.bounds(session.config({}))
+    assert (bounds.dataset_size, bounds.effective_batch_size) == (500, 51)
+    team = session.bounds({"parallel": "tp", "tensor_parallel": 2})
+    assert (team.dataset_size, team.effective_batch_size) == (1001, 101)
