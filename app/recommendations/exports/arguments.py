@@ -1,4 +1,5 @@
-"""Command-line options, quoted for a shell; booleans as ``--name`` and ``--no-name``."""
+"""Command-line options, quoted for a shell: those of a training script, with booleans as ``--name``
+and ``--no-name``, and those of the ``torchrun`` that starts it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 import shlex
 
 from app.recommendations.exports.contract import Export, export_format
+from app.recommendations.exports.ranks import ranks_of
 from app.recommendations.exports.settings import is_number, named_values, plain, put, without_value
 from optimizer.records import Recommendation
 
@@ -24,4 +26,27 @@ def to_args(recommendation: Recommendation) -> Export:
         text = shlex.quote(plain(value))
         joined = "=" if plain(value).startswith("-") and not is_number(value) else " "
         put(options, f"--{option}", f"--{option}{joined}{text}")
-    return Export(" ".join(options.values()) + "\n", without_value(settings), says_so=False)
+    unsaid = without_value(settings) + started_with_torchrun(recommendation)
+    return Export(" ".join(options.values()) + "\n", unsaid, says_so=False)
+
+
+@export_format("torchrun", "arguments of torchrun")
+def to_torchrun(recommendation: Recommendation) -> Export:
+    """How many processes are started, one for each rank. Options of the training script are those
+    of ``args``."""
+    ranks = ranks_of(recommendation)
+    if ranks is None:
+        return Export("--nproc-per-node 1 --standalone\n", [], says_so=False)
+    unsaid = [
+        f"Set the environment variable {k}={v} for torchrun." for k, v in ranks.selection.items()
+    ]
+    return Export(f"{ranks.torchrun}\n", unsaid, says_so=False)
+
+
+def started_with_torchrun(recommendation: Recommendation) -> list[str]:
+    """What the options of a training script cannot say: how its ranks are started."""
+    ranks = ranks_of(recommendation)
+    if ranks is None:
+        return []
+    selected = "".join(f"{name}={value} " for name, value in ranks.selection.items())
+    return [f"{ranks.meaning}. Start them with {selected}torchrun {ranks.torchrun} SCRIPT."]

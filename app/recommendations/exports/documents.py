@@ -5,6 +5,8 @@ json   the whole document
 yaml   config, batch size, accumulation, device and environment, with its provenance as a comment
 toml   the same; TOML has no null, so values that are ``None`` are listed in a comment instead
 =====  ==========================================================================================
+
+Where several devices train as one, each has ``group`` as well: the ranks and the global batch.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.provenance import comment, provenance
+from app.recommendations.exports.ranks import ranks_of
 from optimizer.records import Recommendation
 from probes.formatting import finite
 
 
 @export_format("json", "the whole document")
 def to_json(recommendation: Recommendation) -> Export:
-    document = finite(recommendation.to_dict())
+    document = finite(recommendation.to_dict() | _group(recommendation))
     return Export(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
@@ -55,7 +58,13 @@ def _essence(recommendation: Recommendation) -> dict[str, Any]:
         "accumulation": recommendation.accumulation,
         "config": dict(recommendation.config),
         "environment": dict(recommendation.environment),
+        **_group(recommendation),
     }
+
+
+def _group(recommendation: Recommendation) -> dict[str, Any]:
+    ranks = ranks_of(recommendation)
+    return {} if ranks is None else {"group": ranks.to_dict()}
 
 
 def _without_none(value: Any, path: str, left_out: list[str]) -> Any:

@@ -15,6 +15,7 @@ from app.recommendations.exports.sheet import ADAPTERS, CAUSAL_LM, Sheet
 from optimizer.records import Recommendation
 
 _CAUSAL_LM_DROPOUT = 0.1
+_DISTRIBUTED_LORA = "lora_finetune_distributed"
 
 
 @export_format("torchtune", "keys of a torchtune recipe, YAML")
@@ -43,6 +44,7 @@ def to_torchtune(recommendation: Recommendation) -> Export:
     impl = sheet.take("optimizer_impl")
     if impl in ("fused", "foreach", "forloop"):
         document["optimizer"] = {"fused": impl == "fused", "foreach": impl == "foreach"}
+    document.update(_torchtune_ranks(sheet))
     strategy, rank = sheet.take_adapter()
     if rank is not None:
         document["model"] = {"lora_rank": rank, "lora_alpha": 2 * rank}
@@ -55,9 +57,10 @@ def to_torchtune(recommendation: Recommendation) -> Export:
         if options.pop("rslora", False):
             sheet.cannot("rslora=true: a torchtune recipe has no key for it.")
     if strategy in ADAPTERS:
+        recipe = "lora_finetune_single_device" if sheet.ranks is None else _DISTRIBUTED_LORA
         sheet.cannot(
             f"strategy={strategy}: torchtune has a separate recipe and model builder for it. Use "
-            f"lora_finetune_single_device with {strategy}_… as model._component_."
+            f"{recipe} with {strategy}_… as model._component_."
         )
     length, packing = sheet.take("seq_length"), sheet.take("packing")
     if length is not None:
@@ -67,9 +70,47 @@ def to_torchtune(recommendation: Recommendation) -> Export:
     return sheet.yaml(document)
 
 
+def _torchtune_ranks(sheet: Sheet) -> dict[str, Any]:
+    """How several devices train as one: torchtune's distributed recipes shard with FSDP2."""
+    ranks = sheet.ranks
+    if ranks is None:
+        return {}
+    sheet.cannot(
+        f"Start it with tune run --nproc_per_node {ranks.size} and a distributed recipe: "
+        f"full_finetune_distributed or {_DISTRIBUTED_LORA}."
+    )
+    if ranks.parallel == "ddp":
+        sheet.cannot(
+            f"{sheet.parallel_text}: torchtune's distributed recipes have no DDP. They shard the "
+            "model with FSDP2, which needs less memory and more communication than was measured."
+        )
+        sheet.take_parallel()
+        sheet.take_ddp()
+    keys: dict[str, Any] = {}
+    if ranks.parallel == "tp":
+        keys["tensor_parallel_dim"] = ranks.tensor_parallel
+        sheet.cannot(
+            f"parallel=tp tensor_parallel={ranks.tensor_parallel}: name a plan of torchtune in "
+            "tensor_parallel_plan; the workload's own parallelize() was measured."
+        )
+    if ranks.shards:
+        sheet.take_parallel()
+        sharding = sheet.take_sharding()
+        keys["fsdp_reshard_after_forward"] = sharding.reshard
+        keys["fsdp_cpu_offload"] = sharding.offload
+        if sharding.dtype == "bf16":
+            sheet.cannot(
+                "fsdp_dtype=bf16: torchtune has no mixed precision of FSDP; dtype is that of the "
+                "weights."
+            )
+    sheet.take_parallel()
+    return keys
+
+
 @export_format("axolotl", "keys of an Axolotl config, YAML")
 def to_axolotl(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "an Axolotl config")
+    precision = sheet.left.get("precision")
     document: dict[str, Any] = {
         "micro_batch_size": recommendation.batch_size,
         "gradient_accumulation_steps": recommendation.accumulation,
@@ -90,8 +131,40 @@ def to_axolotl(recommendation: Recommendation) -> Export:
         document.update(_rank("lora_r", rank))
         document.update(_given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
         document.update(_switched_on(options, rslora="peft_use_rslora", dora="peft_use_dora"))
+    document.update(_axolotl_ranks(sheet, precision))
     lengths = _given(sequence_len=sheet.take("seq_length"), sample_packing=sheet.take("packing"))
     return sheet.yaml(document | lengths)
+
+
+def _axolotl_ranks(sheet: Sheet, precision: str | None) -> dict[str, Any]:
+    ranks = sheet.ranks
+    if ranks is None:
+        return {}
+    sheet.cannot(f"Start it with torchrun {ranks.torchrun} -m axolotl.cli.train CONFIG.")
+    if ranks.parallel == "ddp":
+        sheet.take_parallel()
+        return _ddp_keys(sheet)
+    if ranks.parallel != "fsdp":
+        return {}
+    sheet.take_parallel()
+    sharding = sheet.take_sharding()
+    in_bf16 = sharding.dtype == "bf16"
+    if in_bf16 or precision == "bf16":
+        sheet.cannot(
+            f"Mixed precision of FSDP: parameters were gathered in {sharding.dtype} and gradients "
+            "reduced in fp32; Axolotl gathers and reduces in bf16."
+        )
+    fsdp = {
+        "reshard_after_forward": sharding.reshard,
+        "offload_params": sharding.offload,
+        "state_dict_type": "SHARDED_STATE_DICT",
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    }
+    sheet.cannot(
+        "Add fsdp_config.transformer_layer_cls_to_wrap with the class of the model's blocks, such "
+        "as LlamaDecoderLayer."
+    )
+    return {**({"bf16": True} if in_bf16 else {}), "fsdp_version": 2, "fsdp_config": fsdp}
 
 
 @export_format("llama-factory", "keys of a LLaMA-Factory config, YAML")
@@ -119,8 +192,47 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
         document.update(_rank("lora_rank", rank))
         document.update(_given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
         document.update(_switched_on(options, rslora="use_rslora", dora="use_dora"))
+    document.update(_llama_factory_ranks(sheet))
     lengths = _given(cutoff_len=sheet.take("seq_length"), packing=sheet.take("packing"))
     return sheet.yaml(document | lengths)
+
+
+def _llama_factory_ranks(sheet: Sheet) -> dict[str, Any]:
+    ranks = sheet.ranks
+    if ranks is None:
+        return {}
+    if ranks.parallel == "fsdp":
+        sheet.cannot(
+            f"{sheet.parallel_text}: LLaMA-Factory takes it from accelerate. Start it with "
+            "accelerate launch --config_file ACCELERATE src/train.py CONFIG, where ACCELERATE is "
+            "what tonnage export --to accelerate writes."
+        )
+        sheet.take_parallel()
+        sheet.take_sharding()
+        return {}
+    sheet.cannot(
+        f"Start it with FORCE_TORCHRUN=1 NPROC_PER_NODE={ranks.size} llamafactory-cli train CONFIG."
+    )
+    if ranks.parallel != "ddp":
+        return {}
+    sheet.take_parallel()
+    return _ddp_keys(sheet)
+
+
+def _ddp_keys(sheet: Sheet) -> dict[str, Any]:
+    """``ddp_…`` of the transformers 4 that these programs use: no static graph."""
+    arguments = sheet.take_ddp()
+    if arguments.get("gradient_as_bucket_view"):
+        sheet.cannot(
+            f"ddp_bucket_view=true: {sheet.target} has no key for it, and without it DDP holds a "
+            "copy of the gradients; expect that much more memory than was measured."
+        )
+    if arguments.get("static_graph"):
+        sheet.cannot(f"ddp_static_graph=true: {sheet.target} has no key for it.")
+    return {
+        "ddp_find_unused_parameters": arguments.get("find_unused_parameters", False),
+        **_given(ddp_bucket_cap_mb=arguments.get("bucket_cap_mb")),
+    }
 
 
 def _given(**keys: Any) -> dict[str, Any]:

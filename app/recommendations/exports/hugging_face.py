@@ -1,15 +1,17 @@
-"""Files of Hugging Face's ``transformers`` and ``accelerate``.
+"""``TrainingArguments`` of Hugging Face's ``transformers``.
 
-``TrainingArguments`` are read by ``HfArgumentParser.parse_yaml_file`` and ``parse_json_file`` (of
-transformers 4.56 to 5), accelerate's by ``accelerate launch --config_file`` (of accelerate 1).
+They are read by ``HfArgumentParser.parse_yaml_file`` and ``parse_json_file`` (of transformers 4.56
+to 5; the keys of FSDP are those of 5). ``Trainer`` spreads a model with accelerate.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from app.recommendations.exports.accelerate import precision_of_sharding
 from app.recommendations.exports.contract import Export, export_format
-from app.recommendations.exports.sheet import ADAPTERS, Sheet
+from app.recommendations.exports.ranks import fsdp_calls
+from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 
 
@@ -25,42 +27,10 @@ def to_transformers_json(recommendation: Recommendation) -> Export:
     return sheet.json(training_arguments(sheet))
 
 
-@export_format("accelerate", "config file of accelerate launch")
-def to_accelerate(recommendation: Recommendation) -> Export:
-    sheet = Sheet(recommendation, "accelerate's config file")
-    precision = sheet.take("precision")
-    document: dict[str, Any] = {
-        "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": "NO",
-        "num_machines": 1,
-        "num_processes": 1,
-        "machine_rank": 0,
-        "main_training_function": "main",
-        "use_cpu": sheet.kind == "cpu",
-        "debug": False,
-        "mixed_precision": precision if precision in ("bf16", "fp16") else "no",
-    }
-    if precision in ("fp32", "tf32"):
-        sheet.left["precision"] = precision  # only switches mixed precision off; TF32 is by code
-    if sheet.take("compile"):
-        document["dynamo_config"] = {"dynamo_backend": "INDUCTOR"}
-    sheet.cannot(
-        f"batch_size={recommendation.batch_size}: accelerate's config file has no key for it; give "
-        "it to your DataLoader."
-    )
-    if recommendation.accumulation != 1:
-        sheet.cannot(
-            f"accumulation={recommendation.accumulation}: accelerate's config file has no key for "
-            "it; write Accelerator(gradient_accumulation_steps="
-            f"{recommendation.accumulation})."
-        )
-    _adapter_by_code(sheet)
-    return sheet.yaml(document)
-
-
 def training_arguments(sheet: Sheet) -> dict[str, Any]:
     """Keys of ``TrainingArguments``. Adapters have none there."""
     r = sheet.recommendation
+    precision = sheet.left.get("precision")
     document: dict[str, Any] = {
         "per_device_train_batch_size": r.batch_size,
         "gradient_accumulation_steps": r.accumulation,
@@ -80,8 +50,73 @@ def training_arguments(sheet: Sheet) -> dict[str, Any]:
     if compiled is not None:
         document["torch_compile"] = compiled
     document.update(optimizer_key(sheet, "optim"))
-    _adapter_by_code(sheet)
+    sheet.adapter_by_code()
+    document.update(_parallel_keys(sheet, precision))
     return document
+
+
+def _parallel_keys(sheet: Sheet, precision: str | None) -> dict[str, Any]:
+    """How several devices train as one; empty for a single device."""
+    ranks = sheet.ranks
+    if ranks is None:
+        return {}
+    sheet.cannot(
+        f"Start it with torchrun {ranks.torchrun} SCRIPT. A Trainer that is started without a "
+        "launcher spreads each batch over the GPUs with DataParallel, which was not measured."
+    )
+    if ranks.parallel == "ddp":
+        sheet.take_parallel()
+        return ddp_keys(sheet)
+    if ranks.parallel != "fsdp":
+        return {}
+    sheet.take_parallel()
+    sharding = sheet.take_sharding()
+    if sheet.kind == "cpu":
+        sheet.cannot(
+            "parallel=fsdp: on the CPU, Trainer ignores fsdp and trains with DDP, where every rank "
+            f"holds the whole model. Train without it, and call {fsdp_calls(sharding)}."
+        )
+    in_bf16 = precision_of_sharding(
+        sheet,
+        sharding,
+        precision,
+        "Trainer",
+        "before train(), set trainer.accelerator.state.fsdp_plugin.mixed_precision_policy to "
+        "{policy}",
+    )
+    keys: dict[str, Any] = {"bf16": True} if in_bf16 else {}
+    return {
+        **keys,
+        "fsdp": True,
+        "fsdp_config": {
+            "version": 2,
+            "reshard_after_forward": sharding.reshard,
+            "cpu_offload": sharding.offload,
+            "state_dict_type": "SHARDED_STATE_DICT",
+            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        },
+    }
+
+
+def ddp_keys(sheet: Sheet) -> dict[str, Any]:
+    """``ddp_…`` of ``TrainingArguments``; Trainer looks for unused parameters unless it is told
+    otherwise."""
+    arguments = sheet.take_ddp()
+    keys: dict[str, Any] = {
+        "ddp_find_unused_parameters": arguments.get("find_unused_parameters", False)
+    }
+    if "bucket_cap_mb" in arguments:
+        keys["ddp_bucket_cap_mb"] = arguments["bucket_cap_mb"]
+    if arguments.get("static_graph"):
+        keys["ddp_static_graph"] = True
+        sheet.cannot("ddp_static_graph is a key of transformers 5; earlier ones refuse it.")
+    if arguments.get("gradient_as_bucket_view"):
+        sheet.cannot(
+            "ddp_bucket_view=true: TrainingArguments has no key for it, and without it DDP holds a "
+            "copy of the gradients. Give gradient_as_bucket_view=True to the "
+            "DistributedDataParallelKwargs from which your Trainer makes its Accelerator."
+        )
+    return keys
 
 
 def precision_keys(sheet: Sheet) -> dict[str, Any]:
@@ -111,19 +146,3 @@ def optimizer_key(sheet: Sheet, key: str) -> dict[str, Any]:
         f"yourself, with foreach={impl == 'foreach'} and fused=False."
     )
     return {}
-
-
-def _adapter_by_code(sheet: Sheet) -> None:
-    strategy, rank = sheet.take_adapter()
-    if strategy not in ADAPTERS:
-        return
-    size = f"r={rank}, lora_alpha={2 * rank}, " if rank else ""
-    first = (
-        "Load the model in 4 bits (BitsAndBytesConfig, nf4), and give"
-        if (strategy == "qlora")
-        else "Give"
-    )
-    sheet.cannot(
-        f"strategy={strategy}: {sheet.target} has no keys for adapters. {first} it "
-        f"peft.LoraConfig({size}target_modules='all-linear')."
-    )

@@ -11,6 +11,7 @@ import re
 import shlex
 from typing import Any
 
+from app.recommendations.exports.arguments import started_with_torchrun
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.settings import named_values
 from optimizer.records import Recommendation
@@ -26,7 +27,8 @@ _OTHER_TYPES = ("true", "false", "null", "nan", "inf")
 def to_hydra(recommendation: Recommendation) -> Export:
     settings = named_values(recommendation, always_accumulation=False)
     overrides = [f"{_key(name)}={_value(value)}" for name, value in settings.items()]
-    return Export(" ".join(shlex.quote(override) for override in overrides) + "\n")
+    text = " ".join(shlex.quote(override) for override in overrides) + "\n"
+    return Export(text, started_with_torchrun(recommendation), says_so=False)
 
 
 def _key(name: str) -> str:

@@ -2,6 +2,9 @@
 
 The format assumes that the data module has an argument ``batch_size``, and that the module has one
 for each dimension of the config. LightningCLI reports an argument that does not exist.
+
+Lightning's ``fsdp`` is the older FSDP. The FSDP2 that was measured, and tensor parallelism, are its
+``ModelParallelStrategy`` (of Lightning 2.4 and later), which calls ``configure_model``.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
+from app.recommendations.exports.ranks import Ranks, fsdp_calls
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 from probes.levers import LEVERS
@@ -33,6 +37,8 @@ def to_lightning(recommendation: Recommendation) -> Export:
         trainer["precision"] = _PRECISIONS[precision]
     if precision in ("fp32", "tf32"):
         sheet.left["precision"] = precision
+    if sheet.ranks is not None:
+        trainer.update(_parallel_arguments(sheet, sheet.ranks))
     document: dict[str, Any] = {
         "trainer": trainer,
         "data": {"batch_size": recommendation.batch_size},
@@ -47,3 +53,54 @@ def to_lightning(recommendation: Recommendation) -> Export:
             "module takes to data."
         )
     return sheet.yaml(document)
+
+
+def _parallel_arguments(sheet: Sheet, ranks: Ranks) -> dict[str, Any]:
+    """How several devices train as one. Lightning starts the ranks itself."""
+    arguments: dict[str, Any] = {
+        "devices": ranks.numbers if ranks.selection else ranks.size,
+        "num_nodes": 1,
+    }
+    sheet.selection = {}
+    if ranks.parallel == "ddp":
+        sheet.take_parallel()
+        given = sheet.take_ddp()
+        arguments["strategy"] = (
+            {"class_path": "lightning.pytorch.strategies.DDPStrategy", "init_args": given}
+            if given
+            else "ddp"
+        )
+    elif ranks.parallel is not None:
+        arguments["strategy"] = {
+            "class_path": "lightning.pytorch.strategies.ModelParallelStrategy",
+            "init_args": {
+                "data_parallel_size": ranks.data_parallel,
+                "tensor_parallel_size": ranks.tensor_parallel,
+            },
+        }
+        _configured_by_code(sheet, ranks)
+    return arguments
+
+
+def _configured_by_code(sheet: Sheet, ranks: Ranks) -> None:
+    sheet.take_parallel()
+    todo = []
+    if ranks.parallel == "tp":
+        todo.append(
+            "divide the layers as the workload's parallelize(model, mesh) does, on "
+            "self.device_mesh['tensor_parallel']"
+        )
+    if ranks.shards:
+        sharding = sheet.take_sharding()
+        calls = fsdp_calls(sharding, mesh="self.device_mesh['data_parallel']")
+        todo.append(f"call {calls}")
+        if sharding.offload and sheet.kind != "cpu":
+            sheet.cannot(
+                "fsdp_offload=true: Lightning moves the whole model to the device after "
+                "configure_model(), so shards cannot stay in the host's memory; write the training "
+                "loop yourself."
+            )
+    sheet.cannot(
+        f"parallel={ranks.parallel}: the strategy makes the device mesh; your LightningModule "
+        f"spreads its layers: in configure_model(), {'; then '.join(todo)}."
+    )

@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Mapping
 
+from app.recommendations.exports.ranks import ranks_of
 from optimizer.records import Recommendation
 from probes.formatting import size_text
 
 
 def provenance(recommendation: Recommendation) -> list[str]:
-    """Where the numbers come from, in two lines."""
+    """Where the numbers come from, in two lines; a third says what the batch size means where
+    several devices train as one."""
     r = recommendation
     minutes = {name: seconds / 60 for name, seconds in r.cycle_time_s.items()}
     lines = [
@@ -22,6 +24,9 @@ def provenance(recommendation: Recommendation) -> list[str]:
         f"({minutes.get('low', math.nan):.2f} to {minutes.get('high', math.nan):.2f}), "
         f"peak {size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}, bound by {r.binding}",
     ]
+    ranks = ranks_of(r)
+    if ranks is not None:
+        lines.append(f"{ranks.meaning}.")
     return [" ".join(line.split()) for line in lines]
 
 

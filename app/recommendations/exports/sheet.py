@@ -12,9 +12,17 @@ from typing import Any
 
 from app.recommendations.exports.contract import Export
 from app.recommendations.exports.provenance import allocator_variables, comment, provenance
+from app.recommendations.exports.ranks import (
+    DDP_ARGUMENTS,
+    FSDP_LEVERS,
+    Sharding,
+    ddp_call,
+    fsdp_calls,
+    ranks_of,
+)
 from app.recommendations.exports.settings import plain
 from optimizer.records import Recommendation
-from probes.levers import LEVERS
+from probes.levers import LEVERS, PARALLEL_LEVERS
 
 CAUSAL_LM = "causal-lm"
 ADAPTERS = ("lora", "qlora")
@@ -56,6 +64,13 @@ class Sheet:
         self.left.pop("accumulation", None)  # a field of the recommendation itself
         self.unsaid: list[str] = []
         self.kind = recommendation.device.partition(":")[0]
+        self.ranks = ranks_of(recommendation)
+        """The ranks, if several devices train as one."""
+        self.selection = self.ranks.selection if self.ranks is not None else {}
+        """The environment variable that selects the devices, until a format has a key for it."""
+        silent = PARALLEL_LEVERS if self.ranks is None else self.ranks.levers_without_effect
+        for name in silent:
+            self.left.pop(name, None)
 
     def take(self, name: str) -> Any:
         """Take a value of the config that the target has a key for; ``None`` if the config does
@@ -69,6 +84,48 @@ class Sheet:
         if strategy is None and rank is not None:
             strategy = "lora"
         return strategy, rank if strategy in ADAPTERS else None
+
+    @property
+    def parallel_text(self) -> str:
+        """The levers of training in parallel that are not taken yet, as the command line has
+        them."""
+        return _text({name: self.left[name] for name in PARALLEL_LEVERS if name in self.left})
+
+    def take_parallel(self) -> str | None:
+        """``ddp``, ``fsdp`` or ``tp``; ``None`` for a single device, and for a command."""
+        self.take("tensor_parallel")
+        way: str | None = self.take("parallel")
+        return way
+
+    def take_ddp(self) -> dict[str, Any]:
+        """The arguments of torch's ``DistributedDataParallel`` that the config sets, under its
+        names."""
+        return {
+            argument: self.left.pop(lever)
+            for lever, argument in DDP_ARGUMENTS.items()
+            if lever in self.left
+        }
+
+    def take_sharding(self) -> Sharding:
+        """How FSDP2 shards, with its defaults for what the config does not set."""
+        reshard, dtype, offload = (self.take(name) for name in FSDP_LEVERS)
+        return Sharding(reshard is not False, dtype or "fp32", bool(offload))
+
+    def adapter_by_code(self) -> None:
+        """Note how adapters are made, for a target that has no keys for them."""
+        strategy, rank = self.take_adapter()
+        if strategy not in ADAPTERS:
+            return
+        size = f"r={rank}, lora_alpha={2 * rank}, " if rank else ""
+        first = (
+            "Load the model in 4 bits (BitsAndBytesConfig, nf4), and give"
+            if (strategy == "qlora")
+            else "Give"
+        )
+        self.cannot(
+            f"strategy={strategy}: {self.target} has no keys for adapters. {first} it "
+            f"peft.LoraConfig({size}target_modules='all-linear')."
+        )
 
     def options(self) -> dict[str, Any]:
         """The fixed options of the workload if it is ``causal-lm``; otherwise empty."""
@@ -85,12 +142,35 @@ class Sheet:
         if todo is not None:
             self.unsaid.append(f"{_text({name: value})}: {self.target} has no key for it; {todo}.")
 
+    def parallel_by_code(self) -> None:
+        """Note how the training script must spread its model over the ranks, as far as the target
+        has no keys for it."""
+        ranks, named = self.ranks, self.parallel_text
+        if ranks is None or not named:
+            return
+        parallel = self.take_parallel()
+        todo = []
+        if parallel == "ddp":
+            todo = [f"train {ddp_call(self.take_ddp())}"]
+        if parallel == "tp":
+            todo = [
+                "divide the layers as the workload's parallelize(model, mesh) does, on a mesh of "
+                f"dp={ranks.data_parallel} × tp={ranks.tensor_parallel}, and give the ranks of one "
+                "team the same batches"
+            ]
+        if ranks.shards:
+            mesh = "mesh['dp']" if parallel == "tp" else ""
+            todo.append(f"call {fsdp_calls(self.take_sharding(), mesh)}")
+        if todo:
+            self.unsaid.append(f"{named}: {self.target} cannot express it; {'; then '.join(todo)}.")
+
     def cannot(self, sentence: str) -> None:
         """Add a sentence about something that the file cannot express, or only in part."""
         self.unsaid.append(sentence)
 
     def close(self) -> None:
         """Add a sentence about every value that was not taken."""
+        self.parallel_by_code()
         for name in [name for name in self.left if name in LEVERS]:
             self.by_code(name)
         if self.left:
@@ -99,7 +179,7 @@ class Sheet:
                 f"{MODEL_ONLY}."
             )
             self.left.clear()
-        variables = allocator_variables(self.recommendation)
+        variables = allocator_variables(self.recommendation) | self.selection
         if variables:
             text = " ".join(f"{name}={value}" for name, value in variables.items())
             self.unsaid.append(f"Set the environment variables that the measurement used: {text}")
@@ -116,6 +196,8 @@ class Sheet:
     def json(self, document: Mapping[str, Any], note_key: str | None = None) -> Export:
         """The document as JSON. What it cannot express is listed under ``note_key``, if the reading
         program tolerates such a key."""
+        if note_key is None and self.ranks is not None:
+            self.cannot(f"{self.ranks.meaning}.")
         self.close()
         noted = dict(document)
         if note_key is not None:

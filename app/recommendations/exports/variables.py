@@ -1,12 +1,20 @@
-"""``KEY=value`` lines for ``set -a; . FILE`` and ``docker run --env-file``."""
+"""``KEY=value`` lines for ``set -a; . FILE`` and ``docker run --env-file``.
+
+Where several devices train as one, a ``torchrun`` that is started with these variables starts the
+ranks: it takes what its command line does not say from ``PET_NPROC_PER_NODE`` and
+``PET_STANDALONE``.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.provenance import allocator_variables, comment, provenance
+from app.recommendations.exports.ranks import Ranks, ranks_of
 from app.recommendations.exports.settings import named_values, plain, put, without_value
 from optimizer.records import Recommendation
 from probes.errors import InputError
@@ -24,6 +32,10 @@ def to_env(recommendation: Recommendation) -> Export:
     for name, value in settings.items():
         if value is not None:
             put(variables, _variable(name), plain(value))
+    ranks = ranks_of(recommendation)
+    if ranks is not None:
+        for name, value in _of_ranks(ranks, settings).items():
+            put(variables, name, value)
     for name, value in allocator_variables(recommendation).items():
         put(variables, name, value)
     quoted = [name for name, value in variables.items() if not _is_bare(value)]
@@ -36,6 +48,24 @@ def to_env(recommendation: Recommendation) -> Export:
         )
     body = "".join(f"{name}={_quoted(name, value)}\n" for name, value in variables.items())
     return Export(comment(lines) + body, unsaid)
+
+
+def _of_ranks(ranks: Ranks, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The group, and what torchrun and the devices' libraries read themselves."""
+    group = {
+        "world_size": ranks.size,
+        "data_parallel": ranks.data_parallel,
+        "tensor_parallel": ranks.tensor_parallel,
+        "global_batch_size": ranks.global_batch_size,
+        "effective_batch_size": ranks.effective_batch_size,
+    }
+    found = {
+        _variable(name): plain(value)
+        for name, value in group.items()
+        if settings.get(name) != value  # a lever is among the settings
+    }
+    starting = {"PET_NPROC_PER_NODE": str(ranks.size), "PET_STANDALONE": "1"}
+    return found | starting | ranks.selection
 
 
 def _variable(name: str) -> str:

@@ -87,11 +87,16 @@ WITHOUT_AN_ID = ("args", "hydra", "transformers-json")
 """Forms that have no place for it."""
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_every_export_is_read_back(form):
+@pytest.mark.parametrize("form", sorted(FORMATS.keys() - {"torchrun"}))  # which says nothing of training
+@pytest.mark.parametrize(
+    ("device", "parallel"),
+    [("cpu", {}), ("cuda:0-3", {"parallel": "ddp"}), ("cuda:0-3", {"parallel": "fsdp"})],
+)
+def test_every_export_is_read_back(form, device, parallel):
     identity = "rec_1k0rr48nvttvb71401qp"
-    config = {"layers": 4, "precision": "bf16", "compile": False}
-    text = export(factories.recommendation(identity, config, accumulation=2), form).text
+    config = {"layers": 4, "precision": "bf16", "compile": False, **parallel}
+    made = factories.recommendation(identity, config, accumulation=2, device=device)
+    text = export(made, form).text
     written = read_text(text, f"file.{SUFFIXES.get(form, 'yaml')}")
     assert written.recommendation_id == (None if form in WITHOUT_AN_ID else identity)
     assert written.levers["precision"] == "bf16"
