@@ -87,7 +87,9 @@ WITHOUT_AN_ID = ("args", "hydra", "transformers-json")
 """Forms that have no place for it."""
 
 
-@pytest.mark.parametrize("form", sorted(FORMATS.keys() - {"torchrun"}))  # which says nothing of training
+@pytest.mark.parametrize(
+    "form", sorted(FORMATS.keys() - {"torchrun"})
+)  # which says nothing of training
 @pytest.mark.parametrize(
     ("device", "parallel"),
     [("cpu", {}), ("cuda:0-3", {"parallel": "ddp"}), ("cuda:0-3", {"parallel": "fsdp"})],
