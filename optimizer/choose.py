@@ -168,7 +168,7 @@ def explain(
     best, run = selection.best, selection.best.run
     cycle = cycle_time_s(best.step_time, budget.cycle_batches)
     lines = [
-        f"Train {config_text(run.config)} with batch {run.batch_size}: "
+        f"Train {config_text(run.config)} with batch {batch_words(run)}: "
         f"{rate(best.throughput_samples_per_s)}, {duration_text(cycle['mean'])} per cycle of "
         f"{budget.cycle_batches} batches "
         f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})."
@@ -180,7 +180,8 @@ def explain(
         )
     if run.peak_bytes is not None and run.limit_bytes:
         lines.append(
-            f"Peak memory {size_text(run.peak_bytes)} of {size_text(run.limit_bytes)}, "
+            f"Peak memory {size_text(run.peak_bytes)} of {size_text(run.limit_bytes)}"
+            f"{_limiting_words(run)}, "
             f"{run.headroom:.0%} kept free; {run.steps} steps were run in a fresh process to "
             "confirm it."
         )
@@ -210,6 +211,22 @@ def explain(
             "idle machine."
         )
     return lines
+
+
+def batch_words(run: Measurement) -> str:
+    """``96``, or ``96 on each of 4 ranks (384 samples per optimizer step)``."""
+    if not run.ranks:
+        return str(run.batch_size)
+    return (
+        f"{run.batch_size} on each of {len(run.ranks)} ranks ({run.effective_batch_size} samples "
+        "per optimizer step)"
+    )
+
+
+def _limiting_words(run: Measurement) -> str:
+    if run.limiting_rank is None or not run.ranks:
+        return ""
+    return f" on rank {run.limiting_rank} ({run.ranks[run.limiting_rank].device}), which limits"
 
 
 def trade(other: Candidate, best: Candidate, *, chosen_over: bool = False) -> str:
@@ -290,6 +307,7 @@ def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[s
         "throughput_samples_per_s": other.throughput_samples_per_s,
         "cycle_time_s": cycle_time_s(other.step_time, cycle_batches),
         "peak_bytes": other.run.peak_bytes,
+        "global_batch_size": other.run.effective_batch_size,
         "trade": trade(other, best) + (" Also disturbed." if other.disturbed_by else ""),
     }
 

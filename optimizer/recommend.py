@@ -116,6 +116,12 @@ def recommendation(
         share_of_memory=choosing.share_of_memory(run),
         most_capable=most_capable,
         most_capable_note=most_capable_note,
+        devices=[each.device for each in run.ranks] or [spec.scope.device],
+        ranks=run.to_dict()["ranks"],
+        limiting_rank=run.limiting_rank,
+        data_parallel=run.data_parallel,
+        global_batch_size=run.effective_batch_size,
+        communication_share=run.communication_share,
     )
 
 

@@ -199,6 +199,23 @@ class Recommendation:
     """The most capable model that fits the window, if it is not the recommended one."""
     most_capable_note: str = ""
     """Why there is none, or what was not settled about it."""
+    devices: list[str] = field(default_factory=list)
+    """The devices that train, one per rank, as torch names them."""
+    ranks: list[dict[str, Any]] = field(default_factory=list)
+    """What each rank contributed to the confirmation run (``RankResult``); empty for a single
+    device. ``batch_size`` is then that of one rank."""
+    limiting_rank: int | None = None
+    data_parallel: int = 1
+    """Number of ranks that draw different batches."""
+    global_batch_size: int | None = None
+    """Samples per optimizer step of all ranks; ``None`` in a result of an earlier release."""
+    communication_share: float | None = None
+    """See ``Measurement.communication_share``."""
+    scaling: dict[str, Any] | None = None
+    """Throughput against one rank alone: ``ranks``, ``speedup``, ``efficiency``,
+    ``single_step_s``."""
+    scaling_note: str = ""
+    """Why there is no ``scaling``, or what makes it doubtful."""
 
     @property
     def fingerprint(self) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.cli.output import facts_table, stdout
-from app.cli.values import batch_text
+from app.cli.ranks import (
+    rank_table,
+    ranks_document,
+    run_batch_text,
+    scaling_rows,
+    together_rows,
+)
 from probes.formatting import size_text
 from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement, Verdict
@@ -13,6 +19,7 @@ from probes.measurement import Measurement, Verdict
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from app.machine.scaling import ScalingAnswer
     from probes.prior import Prior
 
 TAIL_CHARACTERS = 3000
@@ -25,6 +32,7 @@ def document(
     device: str,
     config: dict[str, Any],
     wall_s: float,
+    scaling: ScalingAnswer,
 ) -> dict[str, Any]:
     """The document that ``max-batch --json`` prints."""
     run = answer.highest_passing or answer.lowest_failing
@@ -50,11 +58,13 @@ def document(
         "step_time_s": step_time_s,
         "notes": answer.highest_passing.notes if answer.highest_passing else [],
         "prior": prior.to_dict(),
+        **ranks_document(run, device),
+        **scaling.to_dict(),
         "wall_s": round(wall_s, 3),
     }
 
 
-def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
+def show(answer: MaxBatch, config: dict[str, Any], wall_s: float, scaling: ScalingAnswer) -> None:
     from optimizer.formatting import config_text, limit_text
 
     console = stdout()
@@ -65,7 +75,7 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
         _show_failure(answer.lowest_failing)
         return
     console.print(
-        f"Maximum stable batch: [bold]{batch_text(answer.max_batch, run.accumulation)}[/bold], "
+        f"Maximum stable batch: [bold]{run_batch_text(run)}[/bold], "
         f"limited by {limit_text(answer.binding)}."
     )
     rows = [("config", config_text(config)), ("peak memory", _peak_words(run))]
@@ -74,6 +84,8 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
     if run.step_time is not None:
         t = run.step_time
         rows.append(("step time", f"{t.mean_s:.4g} s ({t.low_s:.4g} to {t.high_s:.4g})"))
+    rows += together_rows(run)
+    rows += scaling_rows(scaling.to_dict()["scaling"], scaling.note)
     rows.append(("confirmed by", _evidence_words(run)))
     if answer.reason:
         rows.append(("why not larger", answer.reason))
@@ -82,6 +94,9 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float) -> None:
     rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
     rows += [("note", note) for note in run.notes]
     console.print(facts_table(rows))
+    if run.ranks:
+        console.print()
+        console.print(rank_table(run.ranks))
     if answer.curve:
         console.print()
         console.print(_curve_table(answer, run))
@@ -91,6 +106,8 @@ def _show_failure(failing: Measurement | None) -> None:
     if failing is None:
         return
     console = stdout()
+    if failing.ranks:
+        console.print(rank_table(failing.ranks))
     if failing.hint:
         console.print(f"→ {failing.hint}", markup=False)
     if failing.verdict is Verdict.CRASH and failing.stderr_tail.strip():

@@ -6,11 +6,13 @@ import textwrap
 from typing import Any
 
 from app.cli.output import facts_table, stdout
+from app.cli.ranks import rank_table, run_batch_text, scaling_rows, together_rows
 from app.cli.values import batch_text
 from optimizer.choose import uses_text
 from optimizer.formatting import config_text, error_text, limit_text, rate
 from optimizer.records import Recommendation
 from probes.formatting import duration_text, plural, size_text
+from probes.measurement import Measurement
 
 
 def show(recommendation: Recommendation) -> None:
@@ -28,13 +30,15 @@ def show(recommendation: Recommendation) -> None:
             _paragraph(line, console.width if console.is_terminal else None), markup=False
         )
     console.print()
-    cycle = r.cycle_time_s
+    cycle, run = r.cycle_time_s, _gang_run(r)
     console.print(
         facts_table(
             [
                 ("config", config_text(r.config)),
-                ("batch size", batch_text(r.batch_size, r.accumulation)),
+                ("batch size", _batch(r)),
                 ("limited by", limit_text(r.binding)),
+                *(together_rows(run) if run is not None else []),
+                *scaling_rows(r.scaling, r.scaling_note),
                 (
                     "cycle time",
                     f"{duration_text(cycle['mean'])} for {r.cycle_batches} batches "
@@ -55,6 +59,9 @@ def show(recommendation: Recommendation) -> None:
             ]
         )
     )
+    if run is not None:
+        console.print()
+        console.print(rank_table(run.ranks))
     if r.most_capable is not None:
         _show_most_capable(r.most_capable, r.cycle_batches)
     if r.most_capable_note and r.study.get("budget", {}).get("target_s"):
@@ -75,6 +82,16 @@ def show(recommendation: Recommendation) -> None:
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
+
+
+def _gang_run(r: Recommendation) -> Measurement | None:
+    """The confirmation run of several devices; ``None`` for a single one."""
+    return Measurement.from_dict(r.evidence["highest_passing"]) if r.ranks else None
+
+
+def _batch(r: Recommendation) -> str:
+    run = _gang_run(r)
+    return batch_text(r.batch_size, r.accumulation) if run is None else run_batch_text(run)
 
 
 def _uses(r: Recommendation) -> list[tuple[str, str]]:

@@ -37,6 +37,11 @@ def asked_group(
     return parse_group(str(devices), offered, device)
 
 
+def one_of(group: Group) -> Group:
+    """The first rank of a group as a group of its own, to be compared with it."""
+    return Group(group.devices[:1])
+
+
 def group_facts(group: Group, members: Sequence[DeviceFacts]) -> DeviceFacts:
     """What the devices are together. Memory is that of one rank: of the smallest device, or of the
     ranks' equal shares of a CPU's memory."""

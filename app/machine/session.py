@@ -190,6 +190,16 @@ class MeasuringSession:
         self._say("looking at model sizes")
         return self.target.prober.model_sizes(self.workload, configs)
 
+    def of_one_rank(self, run: Measurement) -> MeasuringSession:
+        """The session of the first rank alone, with the samples per optimizer step that it had in
+        ``run`` of the group."""
+        micro_batches = run.accumulation if self.effective_batch_size is not None else None
+        return replace(
+            self,
+            target=self.target.of_one_rank(),
+            effective_batch_size=micro_batches and run.batch_size * micro_batches,
+        )
+
     def _job(self, config: Config, batch_size: int, plan: StepPlan) -> ProbeJob:
         return ProbeJob(
             workload=self.workload,

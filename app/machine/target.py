@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.machine import groups
@@ -74,6 +74,29 @@ class Target:
             limit_bytes=self.limit_bytes,
             headroom=headroom,
             environment=self._environment,
+        )
+
+    def of_one_rank(self) -> Target:
+        """The first rank of the group alone, with its share of the memory and of the cores."""
+        assert self.group is not None
+        budget = self.group.limits[0] if self.group.limits else self.memory_budget_bytes
+        group, members = groups.one_of(self.group), self.members[:1]
+        facts = replace(
+            self.facts,
+            device=group.label,
+            name=members[0].name,
+            total_bytes=members[0].total_bytes
+            if self.group.kind != "cpu"
+            else self.facts.total_bytes,
+        )
+        return replace(
+            self,
+            facts=facts,
+            telemetry=groups.group_telemetry(group, members),
+            fingerprint=groups.fingerprint_of_group(group, members),
+            memory_budget_bytes=budget,
+            group=group,
+            members=members,
         )
 
     @property

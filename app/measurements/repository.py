@@ -9,16 +9,23 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session, defer, selectinload
 
 from app.clock import utc_now
 from app.database import paging
-from app.database.models.results import MeasurementRow, StudyRow, WorkloadRow
+from app.database.models.results import (
+    MeasurementRankRow,
+    MeasurementRow,
+    StudyRow,
+    WorkloadRow,
+)
 from app.database.models.searching import PredictionRow, StudyMeasurementRow
 from app.database.paging import newest_first
 from app.database.upsert import upsert
 from optimizer.records import Grade, Prediction, short_hash
 from probes.measurement import Config, Measurement, Purpose, Verdict
+
+WITH_RANKS = selectinload(MeasurementRow.ranks)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,26 @@ def in_short(measurement: Measurement) -> dict[str, Any]:
         "peak_bytes": measurement.peak_bytes,
         "limit_bytes": measurement.limit_bytes,
         "step_mean_s": measurement.step_time.mean_s if measurement.step_time else None,
+        **together(measurement),
     }
+
+
+def together(measurement: Measurement) -> dict[str, Any]:
+    """The columns that say what the ranks of a gang came to together."""
+    return {
+        "limiting_rank": measurement.limiting_rank,
+        "data_parallel": measurement.data_parallel,
+        "communication_share": measurement.communication_share,
+        "global_batch_size": measurement.effective_batch_size,
+    }
+
+
+def rank_rows(measurement: Measurement) -> list[MeasurementRankRow]:
+    """A row for each rank of a gang; none for a single device."""
+    return [
+        MeasurementRankRow(**{**vars(each), "verdict": str(each.verdict)})
+        for each in measurement.ranks
+    ]
 
 
 def add(
@@ -66,6 +92,7 @@ def add(
         tainted=bool(measurement.tainted),
         document=measurement.to_dict(),
         created_at=utc_now(),
+        ranks=rank_rows(measurement),
     )
     session.add(row)
     session.flush()
@@ -198,11 +225,11 @@ def page(session: Session, **wanted: Any) -> list[MeasurementRow]:
     """Newest first, without their documents; see ``app.database.paging.page``. ``study_id`` selects
     what that study ran, not what it reused."""
     short = defer(MeasurementRow.document, raiseload=True)
-    return paging.page(session, MeasurementRow, options=[short], **wanted)
+    return paging.page(session, MeasurementRow, options=[short, WITH_RANKS], **wanted)
 
 
 def get(session: Session, measurement_id: int) -> MeasurementRow | None:
-    return session.get(MeasurementRow, measurement_id)
+    return session.get(MeasurementRow, measurement_id, options=[WITH_RANKS])
 
 
 def counts_by_verdict(session: Session) -> dict[str, int]:

@@ -29,6 +29,7 @@ from app.http.fields import (
 )
 from app.http.paging import NumberedPageQuery
 from optimizer.records import Scope
+from probes.group import MOST_RANKS
 from probes.measurement import Measurement, Purpose, Verdict
 
 EXAMPLE_MEASUREMENT: JsonDict = {
@@ -72,8 +73,36 @@ EXAMPLE_SUMMARY: JsonDict = {
     "limit_bytes": 2_147_483_648,
     "step_mean_s": 0.0164,
     "tainted": False,
+    "ranks": [],
+    "limiting_rank": None,
+    "data_parallel": 1,
+    "communication_share": None,
+    "global_batch_size": 64,
     "created_at": "2026-01-02T03:04:05Z",
 }
+
+
+class RankOut(BaseModel):
+    """What one rank of several contributed to a measurement."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    rank: int
+    device: str
+    batch_size: int = Field(description="Samples of its micro-batch.")
+    verdict: Verdict
+    reason: str
+    phase: str = Field(description="Where it ended; `done` for a rank that passed.")
+    steps: int
+    limit_bytes: int | None
+    cap_bytes: int | None
+    peak_bytes: int | None
+    static_bytes: int | None
+    communication_bytes: int = Field(
+        description="Device memory that the communication library holds."
+    )
+    step_mean_s: float | None
+    data_s: float | None
 
 
 class MeasurementOut(BaseModel):
@@ -103,6 +132,27 @@ class MeasurementOut(BaseModel):
     limit_bytes: int | None
     step_mean_s: float | None
     tainted: bool = Field(description="Whether the machine was disturbed during the run.")
+    ranks: list[RankOut] = Field(
+        default_factory=list,
+        description="What each rank contributed where several devices trained as one; `device` is "
+        "then the label of the group, and `batch_size` that of one rank.",
+    )
+    limiting_rank: int | None = Field(
+        None,
+        description="The rank that gave the verdict; of a run that passed, the one with the "
+        "fullest device. Null for a single device.",
+    )
+    data_parallel: int = Field(1, description="Number of ranks that draw different batches.")
+    communication_share: float | None = Field(
+        None,
+        description="Share of a step that the ranks spend on communication which nothing hides; "
+        "null where that was not measured.",
+    )
+    global_batch_size: int | None = Field(
+        None,
+        description="Samples per optimizer step of all ranks; null in a measurement that was "
+        "stored by an earlier release.",
+    )
     created_at: datetime
 
 
@@ -161,6 +211,25 @@ class TraceIn(RequestBody):
     )
 
 
+class RankIn(RequestBody):
+    """What one rank of several contributed."""
+
+    rank: Whole
+    device: Short
+    batch_size: Positive
+    verdict: Annotated[Verdict, Field(strict=False)]
+    reason: Text = ""
+    phase: Annotated[str, Field(max_length=64)] = ""
+    steps: Whole = 0
+    limit_bytes: Whole | None = None
+    cap_bytes: Whole | None = None
+    peak_bytes: Whole | None = None
+    static_bytes: Whole | None = None
+    communication_bytes: Whole = 0
+    step_mean_s: Number | None = None
+    data_s: Number | None = None
+
+
 class MeasurementIn(RequestBody):
     """One isolated run: the document of `tonnage probe --json`, as it is."""
 
@@ -190,6 +259,12 @@ class MeasurementIn(RequestBody):
     steps: Whole = 0
     samples: Whole = 0
     accumulation: Positive = 1
+    ranks: Annotated[list[RankIn], Field(max_length=MOST_RANKS), FirstError] = Field(
+        default_factory=list, description="One for each of several devices that trained as one."
+    )
+    limiting_rank: Whole | None = None
+    data_parallel: Annotated[int, Field(ge=1, le=MOST_RANKS)] = 1
+    communication_share: Annotated[float, Field(ge=0, le=1)] | None = None
     parameters: Whole | None = None
     last_loss: Number | None = None
     first_loss: Number | None = None

@@ -115,6 +115,28 @@ class RecommendationOut(BaseModel):
     most_capable_note: str = Field(
         "", description="Why `most_capable` is null, or what was not settled about it."
     )
+    devices: list[str] = Field(
+        default_factory=list, description="The devices that train, one per rank."
+    )
+    ranks: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="What each rank contributed to the confirmation run, as in a measurement; "
+        "empty for a single device. `batch_size` is then that of one rank.",
+    )
+    limiting_rank: int | None = Field(None, description="The rank with the fullest device.")
+    data_parallel: int = Field(1, description="Number of ranks that draw different batches.")
+    global_batch_size: int | None = Field(
+        None, description="Samples per optimizer step of all ranks."
+    )
+    communication_share: float | None = Field(
+        None, description="Share of a step that is communication which nothing hides."
+    )
+    scaling: dict[str, Any] | None = Field(
+        None,
+        description="Throughput against one rank alone at the same micro-batch: `ranks`, "
+        "`speedup`, `efficiency`, `single_step_s`.",
+    )
+    scaling_note: str = Field("", description="Why `scaling` is null, or what makes it doubtful.")
 
     @classmethod
     def of(cls, recommendation: Recommendation) -> RecommendationOut:

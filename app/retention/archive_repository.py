@@ -26,8 +26,10 @@ from app.database.models.searching import PredictionRow, StudyMeasurementRow, Tr
 from app.database.upsert import upsert
 from app.finetunings.repository import newest_of
 from app.finetunings.state import FineTuningState
+from app.measurements import repository as measurements
 from app.retention.lines import KINDS, PREDICTION, USE
 from app.tuning.state import StudyState
+from probes.measurement import Measurement
 
 PAGE = 500
 Values = dict[str, Any]
@@ -236,7 +238,12 @@ def _add_measurement(session: Session, line: Values) -> bool:
 
 def _insert_measurement(session: Session, line: Values) -> int:
     parts = {"predictions", "used_by"}
-    row = MeasurementRow(**{name: value for name, value in line.items() if name not in parts})
+    measurement = Measurement.from_dict(line["document"])
+    row = MeasurementRow(
+        **{name: value for name, value in line.items() if name not in parts},
+        **measurements.together(measurement),
+        ranks=measurements.rank_rows(measurement),
+    )
     session.add(row)
     session.flush()
     predictions = [{"measurement_id": row.id, **each} for each in line["predictions"]]

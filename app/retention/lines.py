@@ -61,6 +61,11 @@ ADDED_LATER = {"parameters", "incumbent"}
 """Columns that lines of earlier releases do not have. They are ``None`` there."""
 
 
+IN_DOCUMENT = ["limiting_rank", "data_parallel", "communication_share", "global_batch_size"]
+"""Columns of a measurement that only repeat what its document says, like the rows of its ranks:
+without them an earlier release can read the line."""
+
+
 def _line_of(table: type[Base], *, without: Collection[str] = (), **more: Any) -> Any:
     fields: dict[str, Any] = {}
     for column in inspect(table).columns:
@@ -89,7 +94,7 @@ KINDS: dict[str, type[Line]] = {
     "trial": _line_of(TrialRow),
     "measurement": _line_of(
         MeasurementRow,
-        without=["id"],
+        without=["id", *IN_DOCUMENT],
         predictions=GenericAlias(list, PREDICTION),
         used_by=GenericAlias(list, USE),
     ),

@@ -11,6 +11,7 @@ from app.database import Database
 from app.devices import service as devices
 from app.knowledge.advice import heuristic_of
 from app.machine import parallel
+from app.machine.scaling import measure_scaling
 from app.machine.session import MeasuringSession
 from app.measurements import service as measurements
 from app.recommendations import repository as recommendation_repository
@@ -32,7 +33,7 @@ from optimizer.study import Study
 from probes import effective_batch, levers
 from probes.devices.lease import OnWait
 from probes.formatting import duration_text, size_text
-from probes.measurement import Config
+from probes.measurement import Config, Measurement
 from probes.space import size
 
 FAVOURITES = 3
@@ -274,6 +275,9 @@ def _run(
         )
         with bench.target.lease(bench.settings, waiting):
             outcome = study.run()
+            recommendation = outcome.recommendation
+            if bench.group is not None and recommendation is not None:
+                recommendation = _with_scaling(bench, database, recommendation)
     except KeyboardInterrupt:
         service.stop(database, study_id)
         raise
@@ -284,10 +288,23 @@ def _run(
         service.finish(
             database,
             study_id,
-            outcome.recommendation,
-            wall_s=outcome.recommendation.study["wall_s"] if outcome.recommendation else 0.0,
+            recommendation,
+            wall_s=recommendation.study["wall_s"] if recommendation else 0.0,
             message="; ".join(outcome.reasons),
         )
     return StudyAnswer(
-        study_id, outcome.recommendation, outcome.reasons, outcome.measured, spec.budget.name
+        study_id, recommendation, outcome.reasons, outcome.measured, spec.budget.name
     )
+
+
+def _with_scaling(
+    bench: MeasuringSession, database: Database, recommendation: Recommendation
+) -> Recommendation:
+    """What the recommended config gains from several devices, against one of them alone."""
+
+    def keep(alone: MeasuringSession, measurement: Measurement) -> None:
+        devices.register_target(database, alone.target)
+        measurements.record(database, alone.scope, measurement)
+
+    run = Measurement.from_dict(recommendation.evidence["highest_passing"])
+    return replace(recommendation, **measure_scaling(bench, run, keep).to_dict())

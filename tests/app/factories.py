@@ -11,7 +11,7 @@ from app.finetunings import service as finetunings
 from optimizer.ablation import At, ClaimVerdict, Evidence, Quantity
 from optimizer.budgets import Budget
 from optimizer.records import Recommendation, Scope, StudySpec, Trial
-from probes.measurement import Measurement, Purpose, StepTime, Verdict
+from probes.measurement import Measurement, Purpose, RankResult, StepTime, Verdict
 from probes.space import Choice
 
 GIB = 2**30
@@ -76,6 +76,34 @@ def measurement(
         step_time=step_time() if verdict is Verdict.STABLE else None,
     )
     return replace(made, **changes)
+
+
+def gang_measurement(batch_size: int = 8, **changes: Any) -> Measurement:
+    """Two ranks that share the CPU; the second has less memory, and limits."""
+    ranks = [
+        RankResult(
+            rank=rank,
+            device="cpu",
+            batch_size=batch_size,
+            verdict=Verdict.STABLE,
+            phase="done",
+            steps=24,
+            limit_bytes=limit,
+            cap_bytes=limit,
+            peak_bytes=5 * GIB,
+            step_mean_s=0.1,
+        )
+        for rank, limit in enumerate((8 * GIB, 6 * GIB))
+    ]
+    gang = {
+        "config": {"layers": 2, "activation": "relu", "parallel": "ddp"},
+        "device": "cpu:0-1",
+        "ranks": ranks,
+        "limiting_rank": 1,
+        "data_parallel": 2,
+        "communication_share": 0.25,
+    }
+    return measurement(batch_size, **{**gang, **changes})
 
 
 def recommendation(

@@ -46,6 +46,8 @@ def max_batch(
 
     from app.cli.progress import ProgressDisplay, prior_line
     from app.devices.service import register_target
+    from app.machine.scaling import ScalingAnswer, measure_scaling
+    from app.machine.session import MeasuringSession
     from app.measurements.service import record
     from optimizer.records import predictions
     from probes.max_batch import Ask, MaxBatchSearch, run_search
@@ -63,17 +65,27 @@ def max_batch(
             progress.measured(measurement)
             return measurement
 
+        def keep(alone: MeasuringSession, measurement: Measurement) -> None:
+            register_target(asked.database, alone.target)
+            record(asked.database, alone.scope, measurement)
+            progress.measured(measurement, "one rank alone: ")
+
         register_target(asked.database, asked.target)
         progress.doing("estimating memory")
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))
         answer = run_search(MaxBatchSearch(bounds, prior=prior), measure)
+        scaling = ScalingAnswer(None)
+        if bench.group is not None and answer.highest_passing is not None:
+            progress.doing("measuring one rank alone")
+            scaling = measure_scaling(bench, answer.highest_passing, keep)
     wall_s = time.monotonic() - began_s
     if shared.json_:
         device_name = asked.target.facts.device
-        print_json(document(answer, prior, asked.workload.label, device_name, config, wall_s))
+        label = asked.workload.label
+        print_json(document(answer, prior, label, device_name, config, wall_s, scaling))
     else:
-        show(answer, config, wall_s)
+        show(answer, config, wall_s, scaling)
     raise typer.Exit(exit_code(answer))
 
 

@@ -9,7 +9,7 @@ import typer
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import facts_table, print_json, stdout
-from app.cli.values import batch_text
+from app.cli.ranks import rank_table, ranks_document, run_batch_text, together_rows
 from probes.formatting import size_text
 from probes.measurement import Measurement, Verdict
 
@@ -58,7 +58,13 @@ def probe(
         record(asked.database, bench.scope, measurement)
     if shared.json_:
         effective = measurement.effective_batch_size
-        print_json({**measurement.to_dict(), "effective_batch_size": effective})
+        print_json(
+            {
+                **measurement.to_dict(),
+                "effective_batch_size": effective,
+                **ranks_document(measurement, measurement.device),
+            }
+        )
     else:
         show(measurement)
     raise typer.Exit(exit_code(measurement))
@@ -78,7 +84,7 @@ def show(m: Measurement) -> None:
     console.print(m.reason, markup=False)
     if m.hint:
         console.print(f"→ {m.hint}", markup=False)
-    rows = [("batch", batch_text(m.batch_size, m.accumulation)), ("device", m.device)]
+    rows = [("batch", run_batch_text(m)), ("device", m.device), *together_rows(m)]
     if m.peak_bytes is not None:
         share = f" of {size_text(m.limit_bytes)}, {m.headroom:.0%} kept free"
         rows.append(("peak memory", size_text(m.peak_bytes) + share))
@@ -102,6 +108,9 @@ def show(m: Measurement) -> None:
     rows += [("disturbed", taint) for taint in m.tainted]
     rows += [("note", note) for note in m.notes]
     console.print(facts_table(rows))
+    if m.ranks:
+        console.print()
+        console.print(rank_table(m.ranks))
     if m.verdict in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED):
         for name, tail in (("stderr", m.stderr_tail), ("stdout", m.stdout_tail)):
             if tail.strip():

@@ -134,8 +134,48 @@ class MeasurementRow(Base):
     limit_bytes: Mapped[int | None] = mapped_column(BigInteger)
     step_mean_s: Mapped[float | None]
     tainted: Mapped[bool]
+    limiting_rank: Mapped[int | None]
+    """See ``Measurement.limiting_rank``; ``None`` for a single device."""
+    data_parallel: Mapped[int] = mapped_column(default=1, server_default="1")
+    communication_share: Mapped[float | None]
+    global_batch_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Samples per optimizer step of all ranks; ``None`` in a row of an earlier release."""
     document: Mapped[dict[str, Any]]
     created_at: Mapped[CreatedAt]
+
+    ranks: Mapped[list["MeasurementRankRow"]] = relationship(
+        order_by="MeasurementRankRow.rank",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        lazy="raise",
+    )
+
+
+class MeasurementRankRow(Base):
+    """What one rank of a gang contributed to a measurement: ``probes.measurement.RankResult``."""
+
+    __tablename__ = "tonnage_measurement_ranks"
+
+    measurement_id: Mapped[int] = mapped_column(
+        BigInteger,
+        ForeignKey("tonnage_measurements.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    rank: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    device: Mapped[str] = mapped_column(String(64))
+    batch_size: Mapped[int] = mapped_column(BigInteger)
+    verdict: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str]
+    phase: Mapped[str] = mapped_column(String(64))
+    steps: Mapped[int] = mapped_column(BigInteger)
+    limit_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    cap_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    static_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    communication_bytes: Mapped[int] = mapped_column(BigInteger)
+    step_mean_s: Mapped[float | None]
+    data_s: Mapped[float | None]
 
 
 class RecommendationRow(Base):

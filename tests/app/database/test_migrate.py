@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -70,7 +71,9 @@ def fill(database) -> None:
     spec = factories.spec()
     study, _ = studies.open_study(database, spec)
     store = SqlStudyStore(database, study.id, spec)
-    store.add_measurement(0, factories.measurement(), [Prediction("peak_bytes", 1.0, 0.5, 2.0)])
+    gang = factories.gang_measurement()
+    one_rank = replace(gang, ranks=gang.ranks[1:])
+    store.add_measurement(0, one_rank, [Prediction("peak_bytes", 1.0, 0.5, 2.0)])
     store.add_trial(factories.trial())
     studies.finish(database, study.id, factories.recommendation())
     store.claim(factories.trial().config)
@@ -138,6 +141,21 @@ def test_measurements_from_before_their_columns_can_be_looked_up_by_them(empty):
             text("SELECT workload, device, fingerprint FROM tonnage_measurements ORDER BY id")
         ).all()
     assert found == [("train.py:Net", "cuda:0", "f1"), ("other", "cpu", "")]
+
+
+def test_measurements_from_before_groups_are_of_one_device_and_survive_the_way_back(empty):
+    migrate.upgrade(empty, "0002")
+    with empty.write() as session:
+        for statement in MEASURED_BEFORE_0003:
+            session.execute(text(statement))
+    migrate.upgrade(empty)
+    asked = "SELECT data_parallel, limiting_rank, global_batch_size FROM tonnage_measurements"
+    with empty.read() as session:
+        assert session.execute(text(asked)).all() == [(1, None, None)] * 2
+    migrate.downgrade(empty, "0010")
+    with empty.read() as session:
+        kept = session.execute(text("SELECT batch_size FROM tonnage_measurements")).scalars()
+        assert list(kept) == [8, 8]
 
 
 NOW = "'2026-01-02 03:04:05+00:00'"

@@ -7,9 +7,17 @@ from dataclasses import fields
 import pytest
 
 from app.measurements import service as measurements
-from app.measurements.schemas import GrowthIn, MeasurementIn, StepTimeIn, TraceIn
+from app.measurements.schemas import GrowthIn, MeasurementIn, RankIn, StepTimeIn, TraceIn
 from optimizer.records import Scope
-from probes.measurement import Growth, Measurement, Purpose, StepTime, Trace, Verdict
+from probes.measurement import (
+    Growth,
+    Measurement,
+    Purpose,
+    RankResult,
+    StepTime,
+    Trace,
+    Verdict,
+)
 from tests.app import factories
 from tests.app.serving import problem
 
@@ -22,7 +30,13 @@ def body(**changes) -> dict:
 
 @pytest.mark.parametrize(
     ("schema", "record"),
-    [(MeasurementIn, Measurement), (StepTimeIn, StepTime), (GrowthIn, Growth), (TraceIn, Trace)],
+    [
+        (MeasurementIn, Measurement),
+        (StepTimeIn, StepTime),
+        (GrowthIn, Growth),
+        (TraceIn, Trace),
+        (RankIn, RankResult),
+    ],
 )
 def test_the_schema_has_the_fields_of_the_record(schema, record):
     assert set(schema.model_fields) == {each.name for each in fields(record)}
@@ -129,3 +143,24 @@ def test_filters(api, database):
 def test_an_unknown_measurement(api):
     problem(api.get("/v1/measurements/4711"), 404, "not-found")
     problem(api.get(f"/v1/measurements/{2**53}"), 422, "invalid-request")
+
+
+class TestRanks:
+    def test_what_each_rank_contributed_is_found(self, api):
+        gang = factories.gang_measurement(accumulation=3)
+        stored = api.post("/v1/measurements", json=body() | {"measurement": gang.to_dict()})
+        found = api.get(stored.headers["location"]).json()
+
+        assert [each["limit_bytes"] for each in found["ranks"]] == [8 * 2**30, 6 * 2**30]
+        assert found["ranks"][0]["verdict"] == "stable"
+        assert (found["device"], found["batch_size"]) == ("cpu:0-1", 8)
+        assert (found["data_parallel"], found["limiting_rank"]) == (2, 1)
+        assert (found["communication_share"], found["global_batch_size"]) == (0.25, 48)
+        assert Measurement.from_dict(found["measurement"]) == gang
+        assert api.get("/v1/measurements").json()["items"][0]["ranks"] == found["ranks"]
+
+    def test_a_single_device_has_none(self, api):
+        api.post("/v1/measurements", json=body())
+        (found,) = api.get("/v1/measurements").json()["items"]
+        assert (found["ranks"], found["limiting_rank"], found["data_parallel"]) == ([], None, 1)
+        assert found["global_batch_size"] == 8

@@ -55,6 +55,8 @@ def filled(database: Database) -> dict[str, str]:
     workloads.register(database, "other.py:Net", "hash", factories.spec().space)
     found = {"finished": finished_study(database), "unfinished": unfinished_study(database)}
     measurements.record(database, factories.scope(), factories.measurement(64))
+    gang_scope = factories.scope(device="cpu:0-1")
+    measurements.record(database, gang_scope, factories.gang_measurement())
     tuned = factories.finetuning(database)
     finetunings.add_event(database, tuned.id, {"step": 1, "loss": float("nan"), "epoch": 0.5})
     finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()], {"n": 1})

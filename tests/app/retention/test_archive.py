@@ -32,6 +32,7 @@ ARRIVES = {
     "tonnage_studies",
     "tonnage_trials",
     "tonnage_measurements",
+    "tonnage_measurement_ranks",
     "tonnage_study_measurements",
     "tonnage_predictions",
     "tonnage_recommendations",
@@ -267,5 +268,5 @@ class TestFile:
             with database.write() as writing:
                 writing.query(MeasurementRow).delete()
             kinds += [kind for kind, _ in lines]
-        assert kinds.count("measurement") == 4
+        assert kinds.count("measurement") == 5
         assert contents.measurements(database) == []

@@ -14,7 +14,7 @@ from app.database.models.finetuning import (
     FineTuningEventRow,
     FineTuningRow,
 )
-from app.database.models.results import CheckRow, MeasurementRow, StudyRow
+from app.database.models.results import CheckRow, MeasurementRankRow, MeasurementRow, StudyRow
 from app.database.models.searching import PredictionRow
 from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.url import sqlite_file
@@ -63,11 +63,11 @@ def old(database, filled):
 
 def test_what_is_young_stays(database, filled):
     assert prune(database, cutoff()) == NOTHING
-    assert batches(database) == [8, 16, 32, 64]
+    assert batches(database) == [8, 8, 16, 32, 64]
 
 
 def test_a_recommendation_its_study_and_what_it_measured_stay_however_old(database, old):
-    assert prune(database, cutoff()) == NOTHING | {"studies": 1, "measurements": 2}
+    assert prune(database, cutoff()) == NOTHING | {"studies": 1, "measurements": 3}
     assert batches(database) == [8, 16]
     assert recommendations.of_study(database, old["finished"]) is not None
     store = SqlStudyStore(database, old["finished"], factories.spec())
@@ -75,12 +75,13 @@ def test_a_recommendation_its_study_and_what_it_measured_stay_however_old(databa
     assert store.trials() == [factories.trial()]
     with database.read() as session:
         assert session.query(PredictionRow).count() == 1
+        assert session.query(MeasurementRankRow).count() == 0  # they went with their measurement
     assert [study.id for study in view.page(database, limit=10)] == [old["finished"]]
 
 
 def test_a_dry_run_says_the_same_and_deletes_nothing(database, old):
     expected = plan(database, cutoff())
-    assert batches(database) == [8, 16, 32, 64]
+    assert batches(database) == [8, 8, 16, 32, 64]
     assert prune(database, cutoff()) == expected
     assert plan(database, cutoff()) == NOTHING
 
@@ -96,7 +97,7 @@ def test_what_a_young_study_reused_stays(database, filled):
         moment = utc_now() - LONG_AGO
         unfinished = StudyRow.id == filled["unfinished"]
         session.execute(update(StudyRow).where(unfinished).values(updated_at=moment))
-    assert prune(database, cutoff()) == NOTHING | {"studies": 1, "measurements": 1}
+    assert prune(database, cutoff()) == NOTHING | {"studies": 1, "measurements": 2}
     assert batches(database) == [8, 16, 32]
 
 
