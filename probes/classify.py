@@ -298,5 +298,12 @@ def _missing_module(message: str) -> Classified:
 
 
 def _last_line(text: str) -> str:
+    """The last line that a program wrote itself: Python's own report of how it died comes after."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    report = next((n for n, line in enumerate(lines) if line.startswith(_FATAL)), None)
+    if report is not None:
+        lines = lines[:report] or [lines[report]]
     return first_line(lines[-1]) if lines else ""
+
+
+_FATAL = "Fatal Python error"

@@ -114,6 +114,10 @@ class ProbeJob:
     group: Group | None = None
     """The devices that train as one; ``device`` is then its label, and ``batch_size`` that of one
     rank."""
+    rank: int = 0
+    """In a worker of a gang: which rank it is."""
+    meeting: str = ""
+    """In a worker of a gang: where the ranks meet (see ``probes.ranks.team.join``)."""
 
     def __post_init__(self) -> None:
         effective = self.effective_batch_size

@@ -109,7 +109,8 @@ class RankResult:
     device: str
     batch_size: int
     """Samples of its micro-batch."""
-    verdict: Verdict
+    verdict: Verdict | None
+    """``None`` where it was ended, or lost the connection, because of another rank."""
     reason: str = ""
     phase: str = ""
     """Where it ended; ``done`` for a rank that passed."""
@@ -236,7 +237,7 @@ class Measurement:
         data["verdict"] = self.verdict.value
         data["purpose"] = self.purpose.value
         for each in data["ranks"]:
-            each["verdict"] = each["verdict"].value
+            each["verdict"] = each["verdict"].value if each["verdict"] is not None else None
         return data
 
     @classmethod
@@ -258,4 +259,5 @@ def _rank_result(given: Any) -> RankResult:
         return given
     known = {f.name for f in fields(RankResult)}
     kept = {key: value for key, value in given.items() if key in known}
-    return RankResult(**{**kept, "verdict": Verdict(kept["verdict"])})
+    verdict = kept["verdict"]
+    return RankResult(**{**kept, "verdict": None if verdict is None else Verdict(verdict)})

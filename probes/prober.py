@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -24,11 +26,15 @@ from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, MeasurementError
+from probes.group import Group
 from probes.isolation import Worker, WorkerReply
 from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
+from probes.ranks.gang import Gang, RankEnd
+from probes.ranks.signs import peer_error
+from probes.ranks.verdict import Ended, of_gang
 from probes.timeouts import ExpectedStep, Progress, Timeouts, hint
 
 ATTEMPTS = 2
@@ -49,6 +55,7 @@ class Prober:
         self._environment: dict[str, str] = {}
         self._libraries: dict[str, Any] = {}
         self._prepared: Worker | None = None
+        self._gang: Gang | None = None
         self._commands = CommandProber(python, self.timeouts, self._footprint)
 
     def __enter__(self) -> Prober:
@@ -122,6 +129,8 @@ class Prober:
         """One measurement in a fresh process. Raises only when the job itself is wrong."""
         if commands.is_command(job.workload):
             return self._commands.probe(job, telemetry, on_progress)
+        if job.group is not None:
+            return self._probe_together(job, job.group, telemetry, on_progress)
         started_at = datetime.now(timezone.utc)
         worker = self._ready(worker_environment(job.device.partition(":")[0]))
         if telemetry is not None:
@@ -139,6 +148,38 @@ class Prober:
             stderr_tail=reply.stderr_tail,
         )
 
+    def _probe_together(
+        self,
+        job: ProbeJob,
+        group: Group,
+        telemetry: Telemetry | None,
+        on_progress: Progress | None,
+    ) -> Measurement:
+        """One measurement by one worker per rank, all at once."""
+        started_at = datetime.now(timezone.utc)
+        began_s = time.monotonic()
+        if self._gang is None or self._gang.group.devices != group.devices:
+            self._end_gang()
+            self._gang = Gang(self.python, group)
+        try:
+            ends = self._gang.run(job, self.timeouts, telemetry, on_progress, self._prepare)
+        except BaseException:
+            self._end_gang()
+            raise
+        finally:
+            window = telemetry.end() if telemetry is not None else None
+        measurement = of_gang(job, [_ended(rank, end) for rank, end in enumerate(ends)])
+        return replace(
+            measurement if window is None else window.beside(measurement),
+            wall_s=time.monotonic() - began_s,
+            started_at=started_at.isoformat(timespec="seconds"),
+        )
+
+    def _end_gang(self) -> None:
+        if self._gang is not None:
+            self._gang.close()
+            self._gang = None
+
     def _footprint(self, job: ProbeJob) -> Footprint:
         """What torch takes before it trains, as a worker for this job would have it."""
         self._started(worker_environment(job.device.partition(":")[0]))
@@ -148,7 +189,8 @@ class Prober:
         return Footprint(**reply["footprint"])
 
     def close(self) -> None:
-        """End the worker, if there is one; the next job starts another."""
+        """End the workers, if there are any; the next job starts others."""
+        self._end_gang()
         if self._worker is not None:
             self._worker.close()
             self._worker = None
@@ -164,11 +206,21 @@ class Prober:
         """A worker that has imported what the workload that was last described imports."""
         worker = self._started(environment)
         if self._libraries and self._prepared is not worker:
-            reply = self._request(worker, {"kind": "prepare", "libraries": self._libraries})
+            reply = self._request(worker, self._preparation)
             if not reply.reusable:
                 self._libraries = {}  # one of them is nothing to be forked: import it in each fork
             worker = self._prepared = self._started(environment)
         return worker
+
+    @property
+    def _preparation(self) -> dict[str, Any]:
+        return {"kind": "prepare", "libraries": self._libraries}
+
+    def _prepare(self, worker: Worker) -> bool:
+        """Let a worker of a gang import what the workload will import; whether it can go on."""
+        if not self._libraries:
+            return True
+        return worker.request(self._preparation, self.timeouts).reusable
 
     def _request(
         self,
@@ -267,6 +319,37 @@ def _measurement(job: ProbeJob, reply: WorkerReply) -> Measurement:
         cgroup_oom_kills=reply.cgroup_oom_kills,
     )
     return replace(base, verdict=death.verdict, reason=death.reason, hint=death.hint)
+
+
+def _ended(rank: int, end: RankEnd) -> Ended:
+    """How a rank ended, from what its worker said or did."""
+    reply = end.reply
+    found = (reply.result or {}).get("measurement", {}).get("of_rank", {})
+    measurement = replace(
+        _measurement(end.job, reply),
+        stdout_tail=reply.stdout_tail,
+        stderr_tail=reply.stderr_tail,
+    )
+    return Ended(
+        rank=rank,
+        device=end.job.device,
+        measurement=measurement,
+        at_s=reply.answered_s,
+        peer_error=found.get("peer_error", "") if reply.result else _died_of_a_peer(reply),
+        non_finite_step=found.get("non_finite_step"),
+        is_silent=bool(reply.timed_out),
+        is_stopped=end.stopped,
+        called_off=reply.called_off and reply.result is None,
+        pulse=reply.pulse or None,
+        reached_end=found.get("reached_end", False),
+        communication_bytes=found.get("communication_bytes", 0),
+        local_step_s=found.get("local_step_s"),
+    )
+
+
+def _died_of_a_peer(reply: WorkerReply) -> str:
+    """Gloo ends a process that receives what it did not ask for."""
+    return peer_error(reply.stderr_tail) if reply.returncode == -signal.SIGABRT else ""
 
 
 def _unless_silent(measurement: Measurement, stderr_tail: str) -> Measurement:

@@ -107,7 +107,7 @@ class Patience:
     def allowed_s(self) -> float:
         if self.phase == "exit":
             return EXIT_S
-        if self.phase in ("start", "import", "build"):
+        if self.phase in ("start", "import", "join", "build"):
             return self.timeouts.startup_s
         expected = self.expected if self.phase == "train" else None
         if self.step_s is None:

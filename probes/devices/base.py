@@ -120,6 +120,8 @@ class Backend(ABC):
     """One device, inside the worker. Call ``initialise`` and ``apply_cap`` first, once each."""
 
     kind: str
+    sharers = 1
+    """Processes that train on this device together, this one included."""
 
     @classmethod
     @abstractmethod
@@ -183,6 +185,11 @@ class Backend(ABC):
 
     def counters(self) -> AllocatorCounters:
         return AllocatorCounters()
+
+    def outside_bytes(self) -> int:
+        """Device memory in use outside the tensor allocator: contexts, and the buffers of a
+        communication library. 0 where everything is counted together."""
+        return 0
 
     def spilled_bytes(self) -> int:
         """Memory used outside the device by this process (swap); 0 where it cannot happen."""

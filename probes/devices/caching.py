@@ -120,6 +120,9 @@ class CachingBackend(Backend):
         self._earlier_peak_bytes = max(self._earlier_peak_bytes, reserved)
         self.module.reset_peak_memory_stats(self.index)
 
+    def outside_bytes(self) -> int:
+        return self._overhead_now()
+
     def counters(self) -> AllocatorCounters:
         stats = self.module.memory_stats(self.index)
         return AllocatorCounters(

@@ -139,6 +139,8 @@ class CpuBackend(Backend):
 
         notes = []
         free = host.memory_free_bytes()
+        if free is not None:
+            free //= self.sharers
         if free is not None and free < cap:
             notes.append(
                 f"the cap was lowered from {size_text(cap)} to {size_text(free)}: "

@@ -37,6 +37,9 @@ _CUDA = {
     "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
 }
 
+# What torch remembers of each collective, 2,000 of them, looks like a leak until it is full.
+_RANKS = {"TORCH_FR_BUFFER_SIZE": "0"}
+
 _ALLOCATOR_NAMES = (
     "GLIBC_TUNABLES",
     "LD_PRELOAD",
@@ -67,6 +70,18 @@ def worker_environment(kind: str, environ: Mapping[str, str] | None = None) -> d
     if "glibc.malloc.hugetlb=" not in tunables:
         added["GLIBC_TUNABLES"] = f"{tunables}:{_CPU_TUNABLE}" if tunables else _CPU_TUNABLE
     return added
+
+
+def ranks_environment(
+    kind: str, ranks: int, cores: int, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Variables to add where several ranks train on this machine, for devices of this kind: ranks
+    on the CPU share the cores, as torchrun's do not. What the user has set already wins."""
+    environ = os.environ if environ is None else environ
+    added = dict(_RANKS)
+    if kind == "cpu":
+        added["OMP_NUM_THREADS"] = str(max(1, cores // ranks))
+    return {name: value for name, value in added.items() if name not in environ}
 
 
 def process_environment(added: Mapping[str, str]) -> dict[str, str]:

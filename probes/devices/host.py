@@ -45,6 +45,15 @@ def address_space_bytes(root: Path = ROOT) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def process_state(pid: int, root: Path = ROOT) -> str:
+    """The letter of a process's state, such as ``T`` for stopped; empty where it is not known."""
+    try:
+        stat = (root / "proc" / str(pid) / "stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
 def thread_count(root: Path = ROOT) -> int:
     """Threads of this process, those of native libraries included. Linux."""
     return len(list((root / "proc/self/task").iterdir()))

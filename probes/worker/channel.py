@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from typing import Any
 
@@ -15,13 +16,15 @@ class Channel:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._lock = threading.Lock()
         self._last_progress_s = 0.0
         self._last_phase = ""
 
     def send(self, message: dict[str, Any]) -> None:
         data = (json.dumps(message, default=str) + "\n").encode()
-        while data:
-            data = data[os.write(self.fd, data) :]
+        with self._lock:
+            while data:
+                data = data[os.write(self.fd, data) :]
 
     def begin_line(self) -> None:
         """After a writer that may have died in the middle of its line."""

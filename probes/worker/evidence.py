@@ -212,6 +212,12 @@ class RunEvidence:
             and self.doubtful_growth(cap.cap_bytes, peak_bytes) is None
         )
 
+    @property
+    def first_non_finite(self) -> int | None:
+        """The first step, from 1, whose loss is NaN or infinite."""
+        steps = (n for n, loss in enumerate(self.losses, start=1) if not math.isfinite(loss))
+        return next(steps, None)
+
     def non_finite(self) -> Judgement | None:
         for step, loss in enumerate(self.losses):
             if not math.isfinite(loss):

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from probes.processes.guard import die_with, end_all, session_members
+from probes.processes.guard import descendants, die_with, end_all, session_members
 
 DRIVER_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel")
 
@@ -114,8 +114,19 @@ def run_forked(work: Callable[[], None], closing: int) -> int:
 
         end_after(of_the_fork)
     _, ended = os.waitpid(child, 0)
-    end_all(lambda: session_members() - {os.getpid(), os.getppid()})  # spare us and our guardian
+    end_all(_left_running)
     return os.waitstatus_to_exitcode(ended)
+
+
+def _left_running() -> set[int]:
+    """What a fork has started and is still there: of our session, and what went into a session of
+    its own, which became a child of our guardian when the fork died."""
+    guardian = os.getppid()
+    found = session_members()
+    with contextlib.suppress(OSError):
+        if b"guard.py" in Path(f"/proc/{guardian}/cmdline").read_bytes():
+            found |= set(descendants(guardian))
+    return found - {os.getpid(), guardian}
 
 
 def end_after(work: Callable[[], None]) -> NoReturn:

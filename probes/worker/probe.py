@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import statistics
 import sys
 import time
 from dataclasses import replace
@@ -25,9 +26,13 @@ from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.formatting import size_text
+from probes.group import Group
 from probes.job import WORST_CASE_STEPS, ProbeJob, StepPlan
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+from probes.ranks import parallel, team
+from probes.ranks.pulse import Pulse
+from probes.ranks.signs import peer_error
 from probes.timing import is_steady
 from probes.worker.channel import Channel
 from probes.worker.evidence import Judgement, RunEvidence
@@ -45,19 +50,21 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     """
     run = _Run(job, channel)
     failure: Classified | None = None
-    trace_text = ""
+    trace_text = from_a_peer = ""
     try:
         verdict, reason, hint = run.until_verdict()
     except UnsupportedError as error:
         verdict, reason, hint = Verdict.UNSUPPORTED, str(error), ""
     except TonnageError as error:
-        if run.phase in ("import", "start"):
+        if run.phase in ("import", "start", "join"):
             raise  # wrong for every config and batch size: not a measurement
         verdict, reason, hint = Verdict.CRASH, str(error), ""
         if isinstance(error, DataEndedError):
             run.phase = "data"
     except Exception as error:
         near_cap = run.is_near_cap()
+        if job.group is not None:
+            from_a_peer = peer_error(str(error), [cls.__name__ for cls in type(error).__mro__])
         run.lift_cap()  # to classify and report takes memory too
         failure, trace_text = _as_text(error, run.phase, job.batch_size, near_cap)
     if failure is not None:
@@ -73,7 +80,10 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     measurement = run.measurement(verdict, reason, hint)
     if failure is not None:
         measurement = replace(measurement, requested_bytes=failure.requested_bytes)
-    return measurement.to_dict()
+    found = measurement.to_dict()
+    if job.group is not None:
+        found["of_rank"] = run.of_rank(from_a_peer)
+    return found
 
 
 def _as_text(
@@ -97,11 +107,16 @@ def _as_text(
 _PHASE_WORDS = {
     "import": "importing the workload",
     "start": "starting the device",
+    "join": "waiting for the other ranks to start",
     "build": "building model and optimizer",
     "train": "training",
     "evaluate": "evaluating",
     "checkpoint": "writing a checkpoint",
+    "compare": "training without exchanging gradients",
 }
+
+LOCAL_STEPS = 7
+"""Steps of every rank by itself, to tell what the exchange takes. The median counts."""
 
 
 class _Run:
@@ -118,9 +133,18 @@ class _Run:
         self.parameters: int | None = None
         self.notes: list[str] = []
         self.spilled_before = 0
+        self.team = team.Alone()
+        self.outside_before = 0
+        self.peak_before: int | None = None
+        """The peak when the measuring of memory ended, where something ran after it."""
+        self.reached_end = False
+        self.local_step_s: list[float] = []
+        """Durations of steps without any exchange between ranks."""
 
     def enter(self, phase: str, step: int = 0, of: int = 0, **details: Any) -> None:
         self.phase = phase
+        if self.training is not None and phase != "train":
+            self.training.at = phase
         self.channel.progress(phase, step, of, **details)
 
     def is_near_cap(self) -> bool:
@@ -160,13 +184,18 @@ class _Run:
         backend.initialise()
         if job.config.get("compile"):
             compilation.preload()
+        if job.group is not None:
+            parallel.check(job.config, job.group.size)
+            team.preload(job.group)
+            self.join(job, job.group, backend)
         cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
         self.notes.extend(cap.notes)
         self.spilled_before = backend.spilled_bytes()
 
         self.enter("build")
-        training = self.training = Training(workload, job, backend)
+        training = self.training = Training(workload, job, backend, team=self.team)
         self.parameters = training.parameter_count()
+        self.notes.extend(training.notes)
 
         backend.reset_phase_peak()
         self.steps(WORST_CASE_STEPS)
@@ -186,13 +215,65 @@ class _Run:
             return found
         self.repeat_worst_case(training)
         evidence.saw_phase("train", backend.phase_peak_bytes())
-        return evidence.judge(
+        judgement = evidence.judge(
             plan.purpose,
             cap,
             backend.peak_bytes(),
             spilled_bytes=backend.spilled_bytes() - self.spilled_before,
             allocator_retries=backend.counters().retries,
         )
+        self.reached_end = True
+        # Together, as a rank that leaves early would look like one that died.
+        is_well = not self.team.any(judgement[0] is not Verdict.STABLE)
+        if is_well and self.team.size > 1 and plan.purpose is Purpose.CONFIRM:
+            self.step_without_exchange(training, backend)
+        return judgement
+
+    def join(self, job: ProbeJob, group: Group, backend: Backend) -> None:
+        """Meet the other ranks, before the cap: what the library for it maps and starts is there
+        in any training, and on a GPU is taken off the cap as the context is."""
+        self.enter("join")
+        self.outside_before = backend.outside_bytes()
+        if group.kind == "cpu":
+            backend.sharers = group.size
+        Pulse(self.channel.send, self.whereabouts).start()
+        degree = job.config.get("tensor_parallel", 1)
+        self.team = team.join(group, job.rank, degree, job.meeting, backend.torch_device)
+
+    def whereabouts(self) -> dict[str, Any]:
+        """Where this run is, for the rank's signs of life."""
+        at = self.training.at if self.training is not None else self.phase
+        return {"phase": self.phase, "at": at, "step": self.evidence.attempted}
+
+    def step_without_exchange(self, training: Training, backend: Backend) -> None:
+        """The same steps with every rank by itself: what they take less is communication that
+        nothing hides. After everything about memory has been seen."""
+        if not training.spread.measures_communication:
+            return
+        self.peak_before = backend.peak_bytes()
+        self.enter("compare")
+        training.exchanges = False
+        for _ in range(LOCAL_STEPS):
+            self.team.wait()
+            begin = backend.mark()
+            training.step()
+            end = backend.mark()
+            backend.synchronize()
+            self.local_step_s.append(backend.elapsed_s(begin, end))
+        self.team.wait()
+
+    def of_rank(self, from_a_peer: str) -> dict[str, Any]:
+        """What the parent needs beside the measurement, to judge the gang."""
+        outside = self.backend.outside_bytes() if self.backend and self.cap else 0
+        finite = self.evidence.first_non_finite
+        return {
+            "peer_error": from_a_peer,
+            "non_finite_step": finite,
+            "reached_end": self.reached_end,
+            "communication_bytes": max(0, outside - self.outside_before),
+            "local_step_s": statistics.median(self.local_step_s) if self.local_step_s else None,
+            "data_parallel": self.team.data_parallel,
+        }
 
     def steps(self, count: int, *, measured: bool = True) -> None:
         """Run ``count`` optimizer steps; the device is waited for once, at the end."""
@@ -255,7 +336,7 @@ class _Run:
     def warm_up(self, plan: StepPlan) -> None:
         step_s = self.evidence.step_s
         self.steps(max(0, plan.warmup_steps - len(step_s)))
-        while not is_steady(step_s) and len(step_s) < plan.max_warmup_steps:
+        while len(step_s) < plan.max_warmup_steps and self.team.any(not is_steady(step_s)):
             self.steps(min(3, plan.max_warmup_steps - len(step_s)))
         self.evidence.end_warm_up()
 
@@ -266,23 +347,29 @@ class _Run:
         window = max(2, plan.measure_steps // 4)
         while True:
             self.steps(min(window, next_end(plan, evidence.measured) - evidence.measured))
+            if evidence.non_finite():
+                return
             spent_s = time.monotonic() - began_s
-            peak_bytes = backend.peak_bytes()
-            if is_over(evidence, plan, cap, peak_bytes, spent_s) or evidence.non_finite():
+            if not self.team.any(self.wants_more(plan, cap, backend.peak_bytes(), spent_s)):
                 return
-            if evidence.measured < plan.measure_steps:
-                continue
-            if not evidence.is_enough(plan, cap, peak_bytes, spent_s):
-                continue
-            if plan.purpose is not Purpose.CONFIRM or not should_last(evidence, cap, peak_bytes):
-                return
+
+    def wants_more(self, plan: StepPlan, cap: MemoryCap, peak_bytes: int, spent_s: float) -> bool:
+        """Whether more measured steps would tell something, after ``spent_s`` seconds of them."""
+        evidence = self.evidence
+        if is_over(evidence, plan, cap, peak_bytes, spent_s):
+            return False
+        if evidence.measured < plan.measure_steps:
+            return True
+        if not evidence.is_enough(plan, cap, peak_bytes, spent_s):
+            return True
+        return plan.purpose is Purpose.CONFIRM and should_last(evidence, cap, peak_bytes)
 
     def measurement(self, verdict: Verdict, reason: str, hint: str) -> Measurement:
         return outcome(
             self.job,
             self.evidence,
             self.cap,
-            self.backend.peak_bytes() if self.backend and self.cap else None,
+            self.peak_before or (self.backend.peak_bytes() if self.backend and self.cap else None),
             (verdict, reason, hint),
             phase=self.phase,
             parameters=self.parameters,

@@ -58,7 +58,7 @@ def _result(job: dict[str, Any], channel: Channel, *, used_up: bool = False) -> 
 
 
 def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    channel.progress("import")
+    channel.progress("import", always=True, pid=os.getpid())
     try:
         if job["kind"] == "probe":
             from probes.worker.probe import run_probe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -14,6 +15,8 @@ from probes.devices.base import Backend
 from probes.errors import InputError
 from probes.job import WORST_CASE_STEPS, ProbeJob
 from probes.levers import channels_last, checkpointing, compilation, optimizer_impl, precision
+from probes.ranks import parallel
+from probes.ranks.team import Alone, Team
 from probes.worker.returned import batches_of, check_loss, model_of, wrong
 from probes.workloads.interface import default_optimizer
 
@@ -40,16 +43,25 @@ class Training:
         job: ProbeJob,
         backend: Backend,
         adopt: Callable[[torch.nn.Module], torch.nn.Module] = lambda model: model,
+        team: Alone | None = None,
     ) -> None:
         self.workload = workload
         self.job = job
+        self.team = team or Alone()
+        self.at = "build"
+        """What the run is doing: ``data``, ``forward``, ``backward``, ``optimizer``, …"""
         self.device = backend.torch_device
         self.levers = levers.selected(job.config)
         self.autocast_kind = backend.autocast_kind()
         precision.prepare(self.levers, backend)
-        self.model = self._model(adopt)
+        self.model, self.notes = self._model(adopt, backend)
         self.model.train()
         self.optimizer = self._optimizer()
+        self.exchanges = True
+        """Whether gradients are exchanged with the other ranks at the end of a step."""
+        self.spread = parallel.spread(self.model, workload.loss, self.team, self.levers, self.notes)
+        if isinstance(self.team, Team):
+            self.team.seed(job.seed)
         self.scaler = precision.gradient_scaler(self.levers, self.autocast_kind)
         self._scale = self.scaler.get_scale()
         self._has_stepped = not self.scaler.is_enabled()
@@ -62,6 +74,8 @@ class Training:
         self.batches = batches_of(self.workload, self.job.config, batch_size)
         self.fetched = 0
         self.worst = self._fetch()
+        for _ in range(self.team.data_rank):  # each rank is elsewhere in the data
+            self._fetch()
         self._replays = WORST_CASE_STEPS * self.accumulation
 
     def parameter_count(self) -> int:
@@ -96,17 +110,26 @@ class Training:
         waited_s = 0.0
         total: torch.Tensor | None = None
         self.optimizer.zero_grad(set_to_none=True)
-        for _ in range(self.accumulation):
+        for left in reversed(range(self.accumulation)):
             on_micro_batch()
+            self.at = "data"
             began_s = time.perf_counter()
             batch = self._next_batch()
             waited_s += time.perf_counter() - began_s
             batch = self._on_device(batch)
-            with precision.autocast(self.levers, self.autocast_kind):
-                loss = self.workload.loss(self.model, batch)
-            check_loss(loss)
-            self.scaler.scale(loss / self.accumulation).backward()
+            is_last = left == 0 and self.exchanges
+            with nullcontext() if is_last else self.spread.without_exchange():
+                self.at = "forward"
+                with precision.autocast(self.levers, self.autocast_kind):
+                    loss = self.spread.loss(batch)
+                check_loss(loss)
+                self.at = "backward"
+                share = loss / self.accumulation
+                if self.team.weight != 1.0:
+                    share = share * self.team.weight
+                self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
+        self.at = "optimizer"
         self.scaler.step(self.optimizer)
         self.scaler.update()
         assert total is not None
@@ -130,16 +153,25 @@ class Training:
     def checkpoint(self) -> None:
         """Serialise model and optimizer the way a checkpoint does, to nowhere."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if isinstance(self.team, Team):
+            state = parallel.local_state(state)
         torch.save(state, _NullSink())  # type: ignore[arg-type]
 
-    def _model(self, adopt: Callable[[torch.nn.Module], torch.nn.Module]) -> torch.nn.Module:
-        model = model_of(self.workload, self.job.config).to(self.device)
-        if self.levers.get("channels_last"):
-            channels_last.convert(model)
-        model = adopt(model)
-        if self.levers.get("gradient_checkpointing"):
-            checkpointing.enable(model)
-        return compilation.compiled(model) if self.levers.get("compile") else model
+    def _model(
+        self, adopt: Callable[[torch.nn.Module], torch.nn.Module], backend: Backend
+    ) -> tuple[torch.nn.Module, tuple[str, ...]]:
+        on_host = isinstance(self.team, Team) and parallel.is_built_on_host(self.levers)
+        with backend.host_memory() if on_host else nullcontext():
+            model = model_of(self.workload, self.job.config)
+            if not on_host:
+                model = model.to(self.device)
+            if self.levers.get("channels_last"):
+                channels_last.convert(model)
+            model = adopt(model)
+            if self.levers.get("gradient_checkpointing"):
+                checkpointing.enable(model)
+            model, notes = parallel.sharded(self.workload, model, self.team, self.levers)
+        return (compilation.compiled(model) if self.levers.get("compile") else model), notes
 
     def _optimizer(self) -> torch.optim.Optimizer:
         make = getattr(self.workload, "optimizer", None)

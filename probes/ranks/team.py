@@ -1,0 +1,134 @@
+"""The other ranks, as one rank of a gang sees them. In the worker.
+
+The ranks must take the same decisions, or one waits for ever in a collective that the other never
+calls. So whatever a run decides from its own clock or memory is decided together here, between
+steps, on a process group of its own. What ends a run badly is not agreed on: a rank that fails
+tells its parent, over its own pipe, and the parent ends the others.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from probes.errors import MeasurementError
+from probes.group import Group
+
+PATIENCE = timedelta(hours=12)
+"""Longer than any probe: the parent decides when a rank is late, not the library."""
+
+LOOPBACK = "lo"
+
+
+class Alone:
+    """A single device: all decisions are its own."""
+
+    size = 1
+    rank = 0
+    data_rank = 0
+    data_parallel = 1
+    weight = 1.0
+    """What this rank's loss is multiplied by, so that unequal micro-batches count by their size."""
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so on any rank. Every rank must ask, at the same point of its run."""
+        return flag
+
+    def wait(self) -> None:
+        """Until every rank has come this far."""
+
+
+class Team(Alone):
+    """One rank among several."""
+
+    def __init__(self, group: Group, rank: int, tensor_parallel: int, device: torch.device) -> None:
+        import torch.distributed as dist
+
+        self.group = group
+        self.size = group.size
+        self.rank = rank
+        self.device = device
+        self.tensor_parallel = tensor_parallel
+        self.data_rank = rank // tensor_parallel
+        self.data_parallel = group.size // tensor_parallel
+        sizes = group.batch_sizes
+        self.weight = sizes[rank] * group.size / sum(sizes) if sizes else 1.0
+        self._control = dist.new_group(backend="gloo", timeout=PATIENCE)
+        self._mesh: Any = None
+
+    @property
+    def mesh(self) -> Any:
+        """The device mesh, with the dimensions ``dp`` and ``tp``. The ranks make it together."""
+        if self._mesh is None:
+            from torch.distributed.device_mesh import init_device_mesh
+
+            shape = (self.data_parallel, self.tensor_parallel)
+            self._mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("dp", "tp"))
+        return self._mesh
+
+    def any(self, flag: bool) -> bool:
+        import torch.distributed as dist
+
+        found = torch.tensor([int(flag)])
+        dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._control)
+        return bool(found.item())
+
+    def wait(self) -> None:
+        self.any(False)
+
+    def seed(self, seed: int) -> None:
+        """Random numbers of this rank's own, as data loaders with a sampler per rank have."""
+        torch.manual_seed(seed + self.data_rank)
+        random.seed(seed + self.data_rank)
+
+
+def preload(group: Group) -> None:
+    """Import what joining and sharding need, so that none of it counts as the workload's memory.
+
+    Raises ``MeasurementError`` where this torch cannot let such devices talk to each other.
+    """
+    import torch.distributed as dist
+
+    if not dist.is_available():
+        raise MeasurementError("This torch was built without torch.distributed.")
+    if not dist.is_backend_available(group.library):
+        raise MeasurementError(
+            f"This torch was built without {group.library}, through which {group.kind} devices "
+            "train together."
+        )
+    import torch.distributed.device_mesh
+    import torch.distributed.fsdp
+    import torch.distributed.tensor
+    import torch.nn.parallel  # noqa: F401
+
+
+def join(group: Group, rank: int, tensor_parallel: int, meeting: str, device: torch.device) -> Team:
+    """Meet the other ranks. Blocks until all are there; the parent ends a rank that waits in vain.
+
+    ``meeting`` is a file that all ranks can open, and a name for this run, with ``#`` between.
+    """
+    import torch.distributed as dist
+
+    path, _, name = meeting.partition("#")
+    _talk_on_this_machine()
+    stores: Any = dist  # it has them, without saying so
+    store = stores.PrefixStore(name, stores.FileStore(path, -1))
+    own: dict[str, Any] = {"device_id": device} if group.kind in ("cuda", "xpu") else {}
+    dist.init_process_group(
+        group.library, store=store, rank=rank, world_size=group.size, timeout=PATIENCE, **own
+    )
+    return Team(group, rank, tensor_parallel, device)
+
+
+def _talk_on_this_machine() -> None:
+    """Gloo asks for the address of the host's name, which many machines do not know: the loopback
+    always works, unless the user names an interface."""
+    if Path("/sys/class/net", LOOPBACK).exists():
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
+    elif os.uname().sysname == "Darwin":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0")
