@@ -103,7 +103,7 @@ def cpu_facts() -> DeviceFacts:
 
 def watch(facts: DeviceFacts, machine: QuietMachine, nvml: FakeNvml | None = None) -> Any:
     telemetry = Telemetry(facts, machine=machine, nvml=nvml)
-    telemetry.begin(4242)
+    telemetry.begin(worker_pid=4242)
     return telemetry.end()
 
 
@@ -328,7 +328,7 @@ def test_only_taints_that_took_memory_touch_memory() -> None:
     nvml.throttle = 0x40
     nvml.processes = [SimpleNamespace(pid=7, usedGpuMemory=GIB)]
     telemetry = Telemetry(gpu_facts(), machine=QuietMachine(), nvml=nvml)
-    telemetry.begin(4242)
+    telemetry.begin(worker_pid=4242)
     nvml.processes = [SimpleNamespace(pid=7, usedGpuMemory=2 * GIB)]
 
     window = telemetry.end()
