@@ -1,15 +1,10 @@
-<<<<<<< HEAD
 """The names of devices that train as one."""
-=======
-"""Which devices train together, and how they are named."""
->>>>>>> 305614d (A gang of workers: one per rank, a referee in the parent, and the worst rank's verdict)
 
 from __future__ import annotations
 
 import pytest
 
 from probes.errors import InputError
-<<<<<<< HEAD
 from probes.group import Group, group_of, is_group, parse_group
 
 OFFERED = ["cuda:0", "cuda:1", "cuda:2", "cuda:3", "cpu"]
@@ -106,107 +101,3 @@ class TestValuesOfEachRank:
         group = Group(("cuda:0", "cuda:1"), batch_sizes=(8, 4), limits=(None, 2**30))
         assert Group.from_dict(group.to_dict()) == group
         assert Group.from_dict(Group(("cpu",) * 2).to_dict()) == Group(("cpu",) * 2)
-=======
-from probes.group import Group, is_group, parse_group
-from probes.job import CONFIRM_PLAN, ProbeJob, WorkloadRef
-
-GPUS = ["cuda:0", "cuda:1", "cuda:2", "cuda:3", "cpu"]
-
-
-@pytest.mark.parametrize(
-    ("text", "device", "devices", "label"),
-    [
-        ("2", None, ("cuda:0", "cuda:1"), "cuda:0-1"),
-        ("all", None, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"), "cuda:0-3"),
-        ("cuda:0,cuda:2", None, ("cuda:0", "cuda:2"), "cuda:0,2"),
-        ("cuda:1-2", None, ("cuda:1", "cuda:2"), "cuda:1-2"),
-        ("cuda:0,2-3", None, ("cuda:0", "cuda:2", "cuda:3"), "cuda:0,2,3"),
-        ("cuda:3", None, ("cuda:3",), "cuda:3"),
-        ("4", "cpu", ("cpu",) * 4, "cpu:0-3"),
-        ("cpu:0-1", None, ("cpu", "cpu"), "cpu:0-1"),
-        ("cpu,cpu", None, ("cpu", "cpu"), "cpu:0-1"),
-    ],
-)
-def test_a_group_is_named_in_several_ways(
-    text: str, device: str | None, devices: tuple[str, ...], label: str
-) -> None:
-    group = parse_group(text, GPUS, device)
-    assert group.devices == devices
-    assert group.label == label
-    assert parse_group(label, GPUS).devices == devices
-
-
-@pytest.mark.parametrize(
-    ("text", "fact"),
-    [
-        ("5", "4"),
-        ("0", "0"),
-        ("cuda:0,cuda:0", "twice"),
-        ("cuda:0,cpu", "kinds"),
-        ("cuda:7", "cuda:7"),
-        ("xpu:0-1", "xpu:0"),
-        ("cuda:3-1", "range"),
-        ("two", "two"),
-        ("", "--devices"),
-        (",", "--devices"),
-    ],
-)
-def test_a_group_that_cannot_be_is_refused_with_the_reason(text: str, fact: str) -> None:
-    with pytest.raises(InputError, match=fact):
-        parse_group(text, GPUS)
-
-
-def test_all_of_a_cpu_is_no_number() -> None:
-    with pytest.raises(InputError, match="how many"):
-        parse_group("all", ["cpu"])
-
-
-@pytest.mark.parametrize(
-    ("device", "expected"),
-    [("cuda:0-1", True), ("cuda:0,2", True), ("cpu:0-1", True), ("cuda:0", False), ("cpu", False)],
-)
-def test_a_label_is_told_from_a_device(device: str, expected: bool) -> None:
-    assert is_group(device) is expected
-
-
-def test_a_group_survives_json() -> None:
-    group = Group(("cuda:0", "cuda:1"), batch_sizes=(3, 5), limits=(None, 2**30))
-    assert Group.from_dict(group.to_dict()) == group
-
-
-def test_values_of_ranks_must_be_one_for_each() -> None:
-    with pytest.raises(InputError, match="2 ranks"):
-        Group(("cpu", "cpu"), batch_sizes=(1, 2, 3))
-
-
-def job(batch_size: int, effective: int | None, **config: int) -> ProbeJob:
-    group = Group(("cuda:0", "cuda:1", "cuda:2", "cuda:3"))
-    return ProbeJob(
-        WorkloadRef("w"),
-        dict(config),
-        batch_size,
-        group.label,
-        CONFIRM_PLAN,
-        effective_batch_size=effective,
-        group=group,
-    )
-
-
-def test_samples_per_step_are_those_of_all_ranks() -> None:
-    assert job(8, 256).accumulation == 8
-    assert job(8, 250).accumulation == 8
-    assert job(64, 256).accumulation == 1
-    with pytest.raises(InputError, match="64"):
-        job(65, 256)
-
-
-def test_ranks_that_share_layers_draw_the_same_batches() -> None:
-    shared = job(8, 256, tensor_parallel=2)
-    assert shared.data_parallel == 2
-    assert shared.accumulation == 16
-
-
-def test_a_job_of_a_gang_survives_json() -> None:
-    asked = job(8, 256)
-    assert ProbeJob.from_dict(asked.to_dict()) == asked
->>>>>>> 305614d (A gang of workers: one per rank, a referee in the parent, and the worst rank's verdict)
