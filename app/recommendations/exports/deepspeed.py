@@ -63,7 +63,7 @@ def to_deepspeed(recommendation: Recommendation) -> Export:
 def _of_ranks(sheet: Sheet, ranks: Ranks, document: dict[str, Any]) -> str | None:
     """Add how several devices train as one; returns the precision that FSDP's gathered parameters
     had, if not that of the weights."""
-    document["train_batch_size"] = ranks.effective_batch_size
+    document["train_batch_size"] = ranks.global_batch_size
     started = f"deepspeed --include localhost:{','.join(map(str, ranks.numbers))} SCRIPT"
     if sheet.kind == "cpu":
         started = f"torchrun {ranks.torchrun} SCRIPT"

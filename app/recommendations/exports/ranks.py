@@ -63,8 +63,8 @@ class Ranks:
     """``ddp``, ``fsdp`` or ``tp``; ``None`` for a command, which decides it itself."""
     tensor_parallel: int
     """Number of ranks that divide the layers among them."""
-    batch_size: int
-    """Samples per micro-batch of one rank, or of one team."""
+    batch_sizes: tuple[int, ...]
+    """Samples per micro-batch of each rank; the ranks of one team take the same ones."""
     accumulation: int
 
     @property
@@ -77,14 +77,14 @@ class Ranks:
         return self.size // self.tensor_parallel
 
     @property
-    def global_batch_size(self) -> int:
+    def micro_batch_samples(self) -> int:
         """Samples that all ranks together take at once."""
-        return self.batch_size * self.data_parallel
+        return sum(self.batch_sizes) // self.tensor_parallel
 
     @property
-    def effective_batch_size(self) -> int:
+    def global_batch_size(self) -> int:
         """Samples per optimizer step, over all ranks."""
-        return self.global_batch_size * self.accumulation
+        return self.micro_batch_samples * self.accumulation
 
     @property
     def shards(self) -> bool:
@@ -123,10 +123,14 @@ class Ranks:
         of = "rank"
         if self.tensor_parallel > 1:
             of = f"team of {self.tensor_parallel} ranks that divide the layers"
+        sizes = f"batch_size={self.batch_sizes[0]} is per {of}"
+        if len(set(self.batch_sizes)) > 1:
+            each = ", ".join(map(str, self.batch_sizes))
+            sizes = f"the ranks have batch sizes of {each}; give each its own in your code"
         return (
-            f"{self.size} ranks on {self.group.label}: batch_size={self.batch_size} is per {of}; "
-            f"together they take {self.global_batch_size} samples at once and "
-            f"{self.effective_batch_size} per optimizer step"
+            f"{self.size} ranks on {self.group.label}: {sizes}; together they take "
+            f"{self.micro_batch_samples} samples at once and {self.global_batch_size} per "
+            "optimizer step"
         )
 
     @property
@@ -147,12 +151,14 @@ class Ranks:
             "tensor_parallel": self.tensor_parallel,
             "parallel": self.parallel,
             "library": self.group.library,
+            "micro_batch_samples": self.micro_batch_samples,
             "global_batch_size": self.global_batch_size,
-            "effective_batch_size": self.effective_batch_size,
             "torchrun": self.torchrun,
             "ranks": [
-                {"rank": rank, "device": device, "batch_size": self.batch_size}
-                for rank, device in enumerate(self.group.devices)
+                {"rank": rank, "device": device, "batch_size": batch_size}
+                for rank, (device, batch_size) in enumerate(
+                    zip(self.group.devices, self.batch_sizes, strict=True)
+                )
             ],
         }
 
@@ -161,12 +167,14 @@ def ranks_of(recommendation: Recommendation) -> Ranks | None:
     """The ranks that a recommendation was measured with; ``None`` for a single device."""
     if not is_group(recommendation.device):
         return None
-    config = recommendation.config
+    config, group = recommendation.config, group_of(recommendation.device)
+    measured = tuple(int(each["batch_size"]) for each in recommendation.ranks)
+    alike = (recommendation.batch_size,) * group.size
     return Ranks(
-        group=group_of(recommendation.device),
+        group=group,
         parallel=config.get("parallel"),
         tensor_parallel=int(config.get("tensor_parallel", 1)),
-        batch_size=recommendation.batch_size,
+        batch_sizes=measured if len(measured) == group.size else alike,
         accumulation=recommendation.accumulation,
     )
 

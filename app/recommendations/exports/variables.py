@@ -57,7 +57,6 @@ def _of_ranks(ranks: Ranks, settings: Mapping[str, Any]) -> dict[str, str]:
         "data_parallel": ranks.data_parallel,
         "tensor_parallel": ranks.tensor_parallel,
         "global_batch_size": ranks.global_batch_size,
-        "effective_batch_size": ranks.effective_batch_size,
     }
     found = {
         _variable(name): plain(value)

@@ -97,14 +97,39 @@ def test_documents_tell_the_ranks_and_the_global_batch(to: str, read: Any) -> No
     assert made["batch_size"] == 96
     group = made["group"]
     assert (group["world_size"], group["data_parallel"], group["tensor_parallel"]) == (4, 2, 2)
-    assert (group["global_batch_size"], group["effective_batch_size"]) == (2 * 96, 2 * 96 * 4)
+    assert (group["micro_batch_samples"], group["global_batch_size"]) == (2 * 96, 2 * 96 * 4)
     assert (group["parallel"], group["library"]) == ("tp", "nccl")
     assert [each["device"] for each in group["ranks"]] == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
 
+def test_ranks_of_unequal_batches_are_counted_one_by_one() -> None:
+    ranks = [{"rank": rank, "batch_size": size} for rank, size in enumerate((96, 32))]
+    made = exported("yaml", DDP, "cuda:0-1", ranks=ranks)
+    group = yaml.safe_load(made.text)["group"]
+    assert [each["batch_size"] for each in group["ranks"]] == [96, 32]
+    assert (group["micro_batch_samples"], group["global_batch_size"]) == (128, 512)
+    assert "96, 32" in made.text
+
+
+def test_the_group_agrees_with_what_was_measured() -> None:
+    run = factories.gang_measurement(8, accumulation=3)
+    made = exported(
+        "yaml",
+        run.config,
+        run.device,
+        batch_size=run.batch_size,
+        accumulation=run.accumulation,
+        ranks=run.to_dict()["ranks"],
+    )
+    group = yaml.safe_load(made.text)["group"]
+    assert group["data_parallel"] == run.data_parallel
+    assert group["micro_batch_samples"] == run.micro_batch_samples
+    assert group["global_batch_size"] == run.effective_batch_size
+
+
 @pytest.mark.parametrize("to", ["json", "yaml", "toml"])
 def test_documents_of_a_single_device_have_no_group(to: str) -> None:
-    assert "group" not in exported(to, {}, "cuda:0").text
+    assert "world_size" not in exported(to, {}, "cuda:0").text
 
 
 def torchrun(*arguments: str) -> Any:
@@ -138,8 +163,7 @@ def test_the_environment_file_tells_the_global_batch() -> None:
     assert read["TONNAGE_BATCH_SIZE"] == "96"
     assert read["TONNAGE_WORLD_SIZE"] == "4"
     assert (read["TONNAGE_DATA_PARALLEL"], read["TONNAGE_TENSOR_PARALLEL"]) == ("2", "2")
-    assert read["TONNAGE_GLOBAL_BATCH_SIZE"] == "192"
-    assert read["TONNAGE_EFFECTIVE_BATCH_SIZE"] == "768"
+    assert read["TONNAGE_GLOBAL_BATCH_SIZE"] == "768"
     assert not [name for name in variables({}, "cuda:0") if name.startswith("PET_")]
 
 
