@@ -17,6 +17,7 @@ from torch import nn
 from probes.classify import first_line
 from probes.levers import UnsupportedError
 from probes.levers.checkpointing import repeated_blocks
+from probes.ranks import shards
 from probes.ranks.team import Alone, Team
 
 Loss = Callable[[Any, Any], torch.Tensor]
@@ -121,7 +122,7 @@ def sharded(
     notes: tuple[str, ...] = ()
     if callable(own):
         model = _by_the_workload(own, model, team)
-        notes = ("the workload's parallelize() spread the model",)
+        notes = (shards.BY_THE_WORKLOAD,)
     elif way == "tp":
         raise UnsupportedError(
             "parallel=tp: the workload has no parallelize(model, mesh), which alone knows how its "
@@ -220,7 +221,5 @@ def _fully_shard(model: nn.Module, team: Team, config: Mapping[str, Any]) -> str
         raise UnsupportedError(
             f"parallel=fsdp: fully_shard() refuses {type(model).__name__}: {first_line(str(error))}"
         ) from None
-    if not blocks:
-        return "FSDP shards the model as one: it has no repeated blocks"
-    kinds = " and ".join(sorted({type(block).__name__.removeprefix("FSDP") for block in blocks}))
-    return f"FSDP shards {len(blocks)} × {kinds} one by one, and the rest as one"
+    kind = type(blocks[0]).__name__.removeprefix("FSDP") if blocks else ""
+    return shards.text_of(len(blocks), kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
-from app.recommendations.exports.ranks import Ranks, Sharding, fsdp_calls
+from app.recommendations.exports.ranks import Ranks, Sharding
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 
@@ -73,32 +73,28 @@ def _parallel_keys(sheet: Sheet, ranks: Ranks, precision: str) -> dict[str, Any]
             "workload's parallelize(model, mesh) with accelerator.torch_device_mesh."
         )
     if ranks.shards:
-        keys.update(_fsdp_keys(sheet, precision))
+        keys.update(_fsdp_keys(sheet, ranks, precision))
     return keys
 
 
-def _fsdp_keys(sheet: Sheet, precision: str) -> dict[str, Any]:
+def _fsdp_keys(sheet: Sheet, ranks: Ranks, precision: str) -> dict[str, Any]:
     sheet.take_parallel()
     sharding = sheet.take_sharding()
     if sheet.kind == "cpu":
         sheet.cannot(
             "parallel=fsdp: accelerate shards on GPUs only. On the CPU, train without it and call "
-            f"{fsdp_calls(sharding)}."
+            f"{ranks.fsdp_calls(sharding)}."
         )
-    else:
-        sheet.cannot(
-            "fsdp_auto_wrap_policy finds the blocks of models that have _no_split_modules, as "
-            "those of transformers do. For another model, add fsdp_transformer_layer_cls_to_wrap "
-            "with the class of its blocks."
-        )
+    wrapped = wrapping(sheet, ranks, "fsdp_transformer_layer_cls_to_wrap")
     fsdp: dict[str, Any] = {
         "fsdp_version": 2,
         "fsdp_reshard_after_forward": sharding.reshard,
         "fsdp_offload_params": sharding.offload,
         "fsdp_state_dict_type": "SHARDED_STATE_DICT",
-        "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-        "fsdp_activation_checkpointing": bool(sheet.take("gradient_checkpointing")),
+        **{f"fsdp_{name}": value for name, value in wrapped.items()},
     }
+    if not ranks.division.as_one:  # it recomputes what the policy wraps
+        fsdp["fsdp_activation_checkpointing"] = bool(sheet.take("gradient_checkpointing"))
     in_bf16 = precision_of_sharding(
         sheet,
         sharding,
@@ -108,6 +104,24 @@ def _fsdp_keys(sheet: Sheet, precision: str) -> dict[str, Any]:
     )
     mixed = "bf16" if in_bf16 else precision
     return {"distributed_type": "FSDP", "mixed_precision": mixed, "fsdp_config": fsdp}
+
+
+def wrapping(sheet: Sheet, ranks: Ranks, key: str) -> dict[str, str]:
+    """The keys by which accelerate, and what is built on it, find the blocks that are sharded one
+    by one. ``key`` is the full name of the one for their class, for a sentence."""
+    division = ranks.division
+    if division.by_the_workload:
+        sheet.cannot("The workload's own parallelize(model, mesh) was measured: call it yourself.")
+    if division.as_one:
+        return {"auto_wrap_policy": "NO_WRAP"}
+    by_class = {"auto_wrap_policy": "TRANSFORMER_BASED_WRAP"}
+    if division.block is not None:
+        return {**by_class, "transformer_layer_cls_to_wrap": division.block}
+    sheet.cannot(
+        "The blocks that are sharded one by one are known for models of transformers only "
+        f"(_no_split_modules). For another model, add {key} with the class of its blocks."
+    )
+    return by_class
 
 
 def precision_of_sharding(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.recommendations.exports.accelerate import wrapping
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.hugging_face import optimizer_key, precision_keys
 from app.recommendations.exports.sheet import ADAPTERS, CAUSAL_LM, Sheet
@@ -158,12 +159,8 @@ def _axolotl_ranks(sheet: Sheet, precision: str | None) -> dict[str, Any]:
         "reshard_after_forward": sharding.reshard,
         "offload_params": sharding.offload,
         "state_dict_type": "SHARDED_STATE_DICT",
-        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        **wrapping(sheet, ranks, "fsdp_config.transformer_layer_cls_to_wrap"),
     }
-    sheet.cannot(
-        "Add fsdp_config.transformer_layer_cls_to_wrap with the class of the model's blocks, such "
-        "as LlamaDecoderLayer."
-    )
     return {**({"bf16": True} if in_bf16 else {}), "fsdp_version": 2, "fsdp_config": fsdp}
 
 

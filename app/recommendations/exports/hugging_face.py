@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.recommendations.exports.accelerate import precision_of_sharding
+from app.recommendations.exports.accelerate import precision_of_sharding, wrapping
 from app.recommendations.exports.contract import Export, export_format
-from app.recommendations.exports.ranks import fsdp_calls
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 
@@ -74,7 +73,7 @@ def _parallel_keys(sheet: Sheet, precision: str | None) -> dict[str, Any]:
     if sheet.kind == "cpu":
         sheet.cannot(
             "parallel=fsdp: on the CPU, Trainer ignores fsdp and trains with DDP, where every rank "
-            f"holds the whole model. Train without it, and call {fsdp_calls(sharding)}."
+            f"holds the whole model. Train without it, and call {ranks.fsdp_calls(sharding)}."
         )
     in_bf16 = precision_of_sharding(
         sheet,
@@ -93,7 +92,7 @@ def _parallel_keys(sheet: Sheet, precision: str | None) -> dict[str, Any]:
             "reshard_after_forward": sharding.reshard,
             "cpu_offload": sharding.offload,
             "state_dict_type": "SHARDED_STATE_DICT",
-            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            **wrapping(sheet, ranks, "fsdp_config.transformer_layer_cls_to_wrap"),
         },
     }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
-from app.recommendations.exports.ranks import Ranks, fsdp_calls
+from app.recommendations.exports.ranks import Ranks
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 from probes.levers import LEVERS
@@ -92,7 +92,7 @@ def _configured_by_code(sheet: Sheet, ranks: Ranks) -> None:
         )
     if ranks.shards:
         sharding = sheet.take_sharding()
-        calls = fsdp_calls(sharding, mesh="self.device_mesh['data_parallel']")
+        calls = ranks.fsdp_calls(sharding, mesh="self.device_mesh['data_parallel']")
         todo.append(f"call {calls}")
         if sharding.offload and sheet.kind != "cpu":
             sheet.cannot(

@@ -9,6 +9,7 @@ from typing import Any
 from optimizer.records import Recommendation
 from probes.group import Group, group_of, is_group
 from probes.levers import PARALLEL_LEVERS
+from probes.ranks.shards import Shards, shards_of
 
 DDP_ARGUMENTS = {
     "ddp_bucket_mib": "bucket_cap_mb",
@@ -66,6 +67,8 @@ class Ranks:
     batch_sizes: tuple[int, ...]
     """Samples per micro-batch of each rank; the ranks of one team take the same ones."""
     accumulation: int
+    division: Shards
+    """What FSDP was seen to shard, if it did."""
 
     @property
     def size(self) -> int:
@@ -143,6 +146,19 @@ class Ranks:
             say |= set(FSDP_LEVERS)
         return PARALLEL_LEVERS.keys() - say
 
+    def fsdp_calls(self, sharding: Sharding, mesh: str = "") -> str:
+        """How a training script shards its model, as Python and words."""
+        given = "".join(
+            f", {each}" for each in (mesh and f"mesh={mesh}", sharding.arguments) if each
+        )
+        division = self.division
+        if division.by_the_workload and division.block is None and not division.as_one:
+            return "the workload's parallelize(model, mesh)"
+        if division.as_one:
+            return f"fully_shard(model{given})"
+        block = division.block or "repeated block"
+        return f"fully_shard(block{given}) for each {block}, then the same for the model"
+
     def to_dict(self) -> dict[str, Any]:
         """For documents and programs of one's own."""
         return {
@@ -170,12 +186,14 @@ def ranks_of(recommendation: Recommendation) -> Ranks | None:
     config, group = recommendation.config, group_of(recommendation.device)
     measured = tuple(int(each["batch_size"]) for each in recommendation.ranks)
     alike = (recommendation.batch_size,) * group.size
+    confirmed = recommendation.evidence.get("highest_passing") or {}
     return Ranks(
         group=group,
         parallel=config.get("parallel"),
         tensor_parallel=int(config.get("tensor_parallel", 1)),
         batch_sizes=measured if len(measured) == group.size else alike,
         accumulation=recommendation.accumulation,
+        division=shards_of(confirmed.get("notes") or []),
     )
 
 
@@ -183,10 +201,3 @@ def ddp_call(arguments: Mapping[str, Any]) -> str:
     """How a training script wraps its model for DDP, as Python."""
     given = "".join(f", {name}={value}" for name, value in arguments.items())
     return f"torch.nn.parallel.DistributedDataParallel(model{given})"
-
-
-def fsdp_calls(sharding: Sharding, mesh: str = "") -> str:
-    """How a training script shards its model, as Python and words."""
-    given = ", ".join(filter(None, [mesh and f"mesh={mesh}", sharding.arguments]))
-    each = f"fully_shard(block, {given})" if given else "fully_shard(block)"
-    return f"{each} for each repeated block, then the same for the model"

@@ -17,7 +17,6 @@ from app.recommendations.exports.ranks import (
     FSDP_LEVERS,
     Sharding,
     ddp_call,
-    fsdp_calls,
     ranks_of,
 )
 from app.recommendations.exports.settings import plain
@@ -160,7 +159,7 @@ class Sheet:
             ]
         if ranks.shards:
             mesh = "mesh['dp']" if parallel == "tp" else ""
-            todo.append(f"call {fsdp_calls(self.take_sharding(), mesh)}")
+            todo.append(f"call {ranks.fsdp_calls(self.take_sharding(), mesh)}")
         if todo:
             self.unsaid.append(f"{named}: {self.target} cannot express it; {'; then '.join(todo)}.")
 

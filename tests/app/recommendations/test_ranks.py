@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from app.recommendations.exports.export import FORMATS, Export, export
+from probes.ranks import shards
 from tests.app import factories
 from tests.app.recommendations.test_frameworks import FRAMEWORKS, HYDRA_VALUES
 
@@ -274,6 +275,56 @@ def test_accelerate_launch_shards_as_it_was_measured(
     assert plugin.state_dict_type.name == "SHARDED_STATE_DICT"
     assert plugin.auto_wrap_policy.__name__ == "transformer_auto_wrap_policy"
     assert plugin.activation_checkpointing is True
+
+
+def divided(to: str, *notes: str, **levers: Any) -> Export:
+    """An export of a measurement that says what FSDP was seen to shard."""
+    run = factories.gang_measurement(96, notes=list(notes))
+    evidence = {"highest_passing": run.to_dict(), "lowest_failing": None}
+    return exported(to, {**FSDP, **levers}, evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("to", "prefix"), [("accelerate", "fsdp_"), ("transformers", ""), ("axolotl", "")]
+)
+def test_the_blocks_that_were_sharded_are_named(to: str, prefix: str) -> None:
+    made = yaml.safe_load(divided(to, shards.text_of(12, "GPTBlock")).text)["fsdp_config"]
+    assert made[f"{prefix}auto_wrap_policy"] == "TRANSFORMER_BASED_WRAP"
+    assert made[f"{prefix}transformer_layer_cls_to_wrap"] == "GPTBlock"
+    whole = yaml.safe_load(divided(to, shards.text_of(0, "")).text)["fsdp_config"]
+    assert whole[f"{prefix}auto_wrap_policy"] == "NO_WRAP"
+
+
+def test_accelerate_shards_the_blocks_that_were_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate")
+    from accelerate import FullyShardedDataParallelPlugin
+    from accelerate.utils.fsdp_utils import fsdp2_prepare_auto_wrap_policy
+    from torch import nn
+
+    class GPTBlock(nn.Linear):
+        pass
+
+    model = nn.Sequential(GPTBlock(2, 2), nn.Linear(2, 2), GPTBlock(2, 2))
+    keys = yaml.safe_load(divided("accelerate", shards.text_of(2, "GPTBlock")).text)["fsdp_config"]
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    monkeypatch.setenv("FSDP_AUTO_WRAP_POLICY", keys["fsdp_auto_wrap_policy"])
+    monkeypatch.setenv("FSDP_TRANSFORMER_CLS_TO_WRAP", keys["fsdp_transformer_layer_cls_to_wrap"])
+    is_wrapped = fsdp2_prepare_auto_wrap_policy(FullyShardedDataParallelPlugin(), model)
+    assert [is_wrapped(module) for module in model] == [True, False, True]
+
+
+def test_recomputation_without_blocks_is_left_to_code() -> None:
+    """accelerate recomputes what its policy wraps, and fails where there is no policy."""
+    made = divided("accelerate", shards.text_of(0, ""), gradient_checkpointing=True)
+    assert "fsdp_activation_checkpointing" not in yaml.safe_load(made.text)["fsdp_config"]
+    assert any("gradient_checkpointing=true" in sentence for sentence in made.unsaid)
+
+
+@pytest.mark.parametrize("to", ["lightning", "accelerate"])
+def test_what_the_workload_shards_itself_is_called_by_code(to: str) -> None:
+    said = " ".join(divided(to, shards.BY_THE_WORKLOAD).unsaid)
+    assert "parallelize(model, mesh)" in said
+    assert "fully_shard" not in said
 
 
 def test_the_policy_that_is_given_by_code_is_the_measured_one() -> None:
