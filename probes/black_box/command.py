@@ -34,8 +34,11 @@ RESERVED = {
     "steps": "optimizer steps that a probe takes at most",
     "run_dir": "an empty folder, removed after the probe",
     "python": "the interpreter given with --python",
+    "ranks": "the number of devices that train as one",
 }
 """Placeholders that are not dimensions, and what they stand for."""
+MAY_BE_DIMENSIONS = {"accumulation", "ranks"}
+"""Those that a space may have values for; these are then used instead."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class Command:
                     f"{{{{{name}}}}}."
                 )
         for name in self.space:
-            if name in self._reserved and name != "accumulation":
+            if name in self._reserved and name not in MAY_BE_DIMENSIONS:
                 raise InputError(
                     f"{name} is not a dimension: {{{name}}} stands for {self._reserved[name]}."
                 )
@@ -208,7 +211,13 @@ class Command:
                 "An effective batch size needs a placeholder {accumulation} in the command: "
                 "batches per optimizer step."
             )
+        if job.group is not None and "ranks" in self.space:
+            raise InputError(
+                "{ranks} is a dimension of the command's space, and --devices says how many ranks "
+                "there are as well. Leave one of them out."
+            )
         return {
+            "ranks": job.group.size if job.group is not None else 1,
             **job.config,
             "batch_size": job.batch_size,
             "accumulation": job.accumulation,

@@ -49,11 +49,7 @@ def classify_ending(
     if cgroup_oom_kills == 0:
         first: Classified | None = None
         for name, message in [*exceptions_in(stderr_tail), *exceptions_in(stdout_tail)]:
-            found = classify_exception(
-                _bases(name), message, batch_size=batch_size, near_cap=near_cap or None
-            )
-            if found.verdict is Verdict.UNSUPPORTED and "ImportError" in _bases(name):
-                return replace(found, hint=_OWN_INTERPRETER)
+            found = classify_raised(name, message, batch_size=batch_size, near_cap=near_cap)
             if found.verdict is not Verdict.CRASH:
                 return found
             first = first or found
@@ -71,6 +67,17 @@ def classify_ending(
     if death.verdict is Verdict.CRASH and returncode > 0:
         hint = _by_itself(stdout_tail + stderr_tail)
     return replace(death, reason=reason, hint=hint)
+
+
+def classify_raised(name: str, message: str, *, batch_size: int, near_cap: bool) -> Classified:
+    """What an exception means that ended a command."""
+    bases = _bases(name)
+    found = classify_exception(bases, message, batch_size=batch_size, near_cap=near_cap or None)
+    if found.verdict is Verdict.UNSUPPORTED and "ImportError" in bases:
+        return replace(found, hint=_OWN_INTERPRETER)
+    if found.verdict is Verdict.CRASH:
+        return replace(found, hint=_BY_ITSELF)
+    return found
 
 
 def _by_itself(said: str) -> str:

@@ -3,15 +3,19 @@ cannot be measured at all. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from probes.black_box.command import Command
 from probes.black_box.ending import classify_ending, is_in_evaluation, last_lines
-from probes.black_box.run import Observed
+from probes.black_box.ranks.failure import RankFailure, classify_ranks, lost_rank, raised_failure
+from probes.black_box.run import RANK_GRACE_S, Observed, RankSeen
 from probes.black_box.steps import advice
 from probes.errors import InputError, MeasurementError
 from probes.job import ProbeJob
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+from probes.processes.launch import TAIL_BYTES
+from probes.ranks.verdict import Ended, of_gang
 from probes.worker.evidence import Judgement
 from probes.worker.outcome import outcome
 
@@ -23,12 +27,18 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
     """The measurement. ``has_stepped``: an earlier run of this command has made steps, so that one
     without any is a finding and no mistake.
 
-    Raises ``InputError`` and ``MeasurementError`` for a command that never makes a step.
+    Raises ``InputError`` and ``MeasurementError`` for a command that never makes a step, and for
+    one that trains with another number of ranks than was asked for.
     """
     watch, attempted = seen.watch, seen.watch.evidence.attempted
     if attempted and (told := is_in_evaluation(seen.stderr_tail)) is not None:
         seen.is_evaluating = told
     never = attempted == 0 and not has_stepped
+    is_failed = seen.why == "ended" and seen.returncode != 0
+    if seen.why in ("timeout", "alone") and (failure := _unfinished(job, seen)) is not None:
+        return _of_failure(job, seen, failure)
+    if job.group is not None and attempted and not is_failed:
+        _check_ranks(job, seen)
     if seen.why == "timeout":
         if never:
             raise MeasurementError(_no_step(f"It was {seen.late}", command, seen))
@@ -41,27 +51,34 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
                 _late_hint(command, seen),
             ),
         )
-    if seen.why == "ended" and seen.returncode != 0:
+    if is_failed:
         return _failed(job, command, seen)
-    if seen.why == "ended" and not watch.has_enough:
+    if seen.why in ("ended", "alone") and not watch.has_enough:
         if never:
             raise InputError(_no_step("It ended with status 0", command, seen))
         return _measurement(job, seen, _too_short(job, seen), phase="data")
     if found := watch.evidence.non_finite():
         return _measurement(job, seen, found)
-    verdict, reason, hint = watch.evidence.judge(
-        job.plan.purpose,
-        seen.cap,
-        seen.peak_bytes,
-        spilled_bytes=seen.swap_bytes,
-        allocator_retries=0,
-    )
-    if seen.why == "over" and seen.is_evaluating:
-        reason = f"After {attempted} steps, in an evaluation or at the end of an epoch: {reason}"
-    measurement = _measurement(job, seen, (verdict, reason, hint))
+    judgements = [_judged(job, seen, rank) for rank in seen.ranks]
+    measurement = _of_ranks(job, seen, judgements)
     if measurement.passed and (note := _unseen(job, seen)):
         measurement = replace(measurement, notes=[*measurement.notes, note])
     return measurement
+
+
+def _judged(job: ProbeJob, seen: Observed, rank: RankSeen) -> Judgement:
+    """What the memory of a rank shows that went on to the end."""
+    verdict, reason, hint = rank.watch.evidence.judge(
+        job.plan.purpose,
+        rank.cap,
+        rank.peak_bytes,
+        spilled_bytes=rank.swap_bytes,
+        allocator_retries=0,
+    )
+    if seen.why == "over" and seen.is_evaluating and verdict is not Verdict.STABLE:
+        steps = seen.watch.evidence.attempted
+        reason = f"After {steps} steps, in an evaluation or at the end of an epoch: {reason}"
+    return verdict, reason, hint
 
 
 def not_known(measurement: Measurement, failed: Measurement, *, has_evaluated: bool) -> Measurement:
@@ -121,19 +138,80 @@ def _failed(job: ProbeJob, command: Command, seen: Observed) -> Measurement:
     if command.shell and seen.returncode in (126, 127) and not attempted:
         words = last_lines(stdout, stderr)
         raise InputError(f"The shell cannot run the command: {seen.shown}\n{words}")
-    failure = classify_ending(
+    near_cap = _near_cap(seen)
+    if job.group is None:
+        classified = classify_ending(
+            seen.returncode or -1,
+            stdout,
+            stderr,
+            batch_size=job.batch_size,
+            near_cap=near_cap[0],
+            cgroup_oom_kills=seen.cgroup_oom_kills,
+        )
+        return _of_failure(job, seen, RankFailure(classified, 0))
+    failure = classify_ranks(
         seen.returncode or -1,
         stdout,
         stderr,
         batch_size=job.batch_size,
-        near_cap=seen.peak_bytes >= NEAR_CAP * seen.cap.cap_bytes,
+        near_cap=near_cap,
         cgroup_oom_kills=seen.cgroup_oom_kills,
     )
+    return _of_failure(job, seen, failure)
+
+
+def _unfinished(job: ProbeJob, seen: Observed) -> RankFailure | None:
+    """Why a command with several ranks did not go on, although it did not end either: one of them
+    failed, and the others waited for it. ``None`` where that is not known."""
+    if job.group is None:
+        return None
+    raised = raised_failure(
+        seen.stdout_tail,
+        seen.stderr_tail,
+        batch_size=job.batch_size,
+        near_cap=_near_cap(seen),
+    )
+    if raised is not None or seen.why != "alone" or seen.watch.has_enough:
+        return raised
+    rank = seen.lost[0]
+    is_full = _near_cap(seen)[rank] if rank < len(seen.ranks) else False
+    return lost_rank(rank, RANK_GRACE_S, near_cap=is_full, cgroup_oom_kills=seen.cgroup_oom_kills)
+
+
+def _near_cap(seen: Observed) -> list[bool]:
+    return [rank.peak_bytes >= NEAR_CAP * rank.cap.cap_bytes for rank in seen.ranks]
+
+
+def _of_failure(job: ProbeJob, seen: Observed, failure: RankFailure) -> Measurement:
+    classified, attempted = failure.classified, seen.watch.evidence.attempted
     where = "While training: " if attempted else "Before the first step: "
     if seen.is_evaluating:
         where = f"After {attempted} steps, in an evaluation or at the end of an epoch: "
-    measurement = _measurement(job, seen, (failure.verdict, where + failure.reason, failure.hint))
-    return replace(measurement, requested_bytes=failure.requested_bytes)
+    judgement = (classified.verdict, where + classified.reason, classified.hint)
+    if failure.rank is None or failure.rank >= len(seen.ranks):
+        measurement = _measurement(job, seen, judgement)
+    else:
+        judgements: list[Judgement | None] = [None] * len(seen.ranks)
+        judgements[failure.rank] = judgement
+        measurement = _of_ranks(job, seen, judgements)
+    return replace(measurement, requested_bytes=classified.requested_bytes)
+
+
+def _check_ranks(job: ProbeJob, seen: Observed) -> None:
+    """Raises ``InputError`` unless as many ranks train as there are devices."""
+    found, wanted = seen.ranks_found, len(seen.ranks)
+    if found == wanted:
+        return
+    asked = f"{wanted} ranks were asked for ({job.device})"
+    if found <= 1:
+        what = f"Only one process of the command trains, and {asked}."
+    else:
+        what = f"The command trains with {found} ranks, and {asked}."
+    raise InputError(
+        f"{what}\nCommand: {seen.shown}\nLet it start one process per device, for example with "
+        "torchrun --nproc-per-node {ranks} train.py …; {ranks} stands for the number of devices. "
+        "To measure it on a single device, leave out --devices."
+    )
 
 
 def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
@@ -161,16 +239,52 @@ def _no_step(how: str, command: Command, seen: Observed) -> str:
 def _measurement(
     job: ProbeJob, seen: Observed, judgement: Judgement, phase: str = ""
 ) -> Measurement:
+    """The measurement of a run whose end is not the doing of one rank among several."""
+    if job.group is None:
+        return _of_ranks(job, seen, [judgement], phase)
+    ended = [
+        Ended(n, rank.device, _of_rank(job, seen, rank, judgement, phase), 0.0, called_off=True)
+        for n, rank in enumerate(seen.ranks)
+    ]
+    measurement = of_gang(job, ended)
+    ranks = [replace(each, reason="") for each in measurement.ranks]
+    return replace(measurement, ranks=ranks, limiting_rank=None)
+
+
+def _of_ranks(
+    job: ProbeJob, seen: Observed, judgements: Sequence[Judgement | None], phase: str = ""
+) -> Measurement:
+    """The measurement, given the judgement of each rank: ``None`` for one that was ended because
+    of another."""
+    measured = [
+        _of_rank(job, seen, rank, judgement or (Verdict.CRASH, "", ""), phase)
+        for rank, judgement in zip(seen.ranks, judgements, strict=True)
+    ]
+    if job.group is None:
+        return measured[0]
+    return of_gang(
+        job,
+        [
+            Ended(number, rank.device, measurement, 0.0, called_off=judgement is None)
+            for number, (rank, measurement, judgement) in enumerate(
+                zip(seen.ranks, measured, judgements, strict=True)
+            )
+        ],
+    )
+
+
+def _of_rank(
+    job: ProbeJob, seen: Observed, rank: RankSeen, judgement: Judgement, phase: str
+) -> Measurement:
     trained = "evaluate" if seen.is_evaluating else "train"
-    phase = phase or (trained if seen.watch.evidence.attempted else "start")
     return outcome(
         job,
-        seen.watch.evidence,
-        seen.cap,
-        seen.peak_bytes,
+        rank.watch.evidence,
+        rank.cap,
+        rank.peak_bytes,
         judgement,
-        phase=phase,
+        phase=phase or (trained if rank.watch.evidence.attempted else "start"),
         notes=seen.notes,
-        stdout_tail=seen.stdout_tail,
-        stderr_tail=seen.stderr_tail,
+        stdout_tail=seen.stdout_tail[-TAIL_BYTES:],
+        stderr_tail=seen.stderr_tail[-TAIL_BYTES:],
     )

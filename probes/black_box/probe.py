@@ -14,6 +14,7 @@ from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge, not_known
 from probes.black_box.pace import Pace
+from probes.black_box.placement import devices_of, limits_of
 from probes.black_box.run import CommandRun, Observed
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
@@ -58,10 +59,8 @@ class CommandProber:
         never makes a step, it ignores the batch size, it has no place for a value."""
         command = command_of(job.workload)
         command.values(job, "", self.python)  # what is wrong with them is said before anything runs
-        key = (job.device, job.limit_bytes, job.headroom)
-        if key not in self._footprints:
-            self._footprints[key] = self._footprint(job)
-        footprint = self._footprints[key]
+        footprints = self._of_devices(job)
+        footprint = footprints[0]
         started_at, began_s = datetime.now(timezone.utc), time.monotonic()
         config = f"{command.template} {sorted(job.config.items(), key=str)}"
         failed = self._evaluation_failed.get(config)
@@ -71,7 +70,7 @@ class CommandProber:
         earlier = self._learned.get(command.template)
         pace = self._paces.get(command.template)
         run = CommandRun(
-            job, command, self.python, self.timeouts, footprint, on_progress, earlier, pace
+            job, command, self.python, self.timeouts, footprints, on_progress, earlier, pace
         )
         seen = run.observe(telemetry)
         measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
@@ -84,13 +83,13 @@ class CommandProber:
         if in_evaluation([measurement]):
             self._evaluation_failed[config] = measurement
         elif failed is not None:
-            measurement = not_known(measurement, failed, has_evaluated=run.watch.has_evaluated)
+            measurement = not_known(measurement, failed, has_evaluated=run.has_evaluated)
         if measurement.passed:
             self._paces[command.template] = run.pace.slowest(pace)
             smaller = self._passed.setdefault(config, [])
             measurement = same_as_smaller(measurement, smaller, seen.shown)
             smaller.append(measurement)
-        size = epoch_size(self._epochs.get(config, {}))
+        size = epoch_size(self._epochs.get(config, {}))  # of one rank
         return replace(
             measurement if seen.window is None else seen.window.beside(measurement),
             wall_s=time.monotonic() - began_s,
@@ -102,9 +101,20 @@ class CommandProber:
                 "allocator": allocator_settings(seen.environ),
                 "command": seen.shown,
                 **_steps_from(seen),
-                **({} if size is None else {EPOCH_SAMPLES: size.low}),
+                **({} if size is None else {EPOCH_SAMPLES: size.low * job.data_parallel}),
             },
         )
+
+    def _of_devices(self, job: ProbeJob) -> list[Footprint]:
+        """What a process takes on each of the job's devices."""
+        found = []
+        for device, limit_bytes in zip(devices_of(job), limits_of(job), strict=True):
+            key = (device, limit_bytes, job.headroom)
+            if key not in self._footprints:
+                alone = replace(job, device=device, limit_bytes=limit_bytes, group=None)
+                self._footprints[key] = self._footprint(alone)
+            found.append(self._footprints[key])
+        return found
 
 
 def _steps_from(seen: Observed) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Memory of a command's process tree where the system enforces nothing: resident, and sampled."""
+"""Memory of a command's processes where the system enforces nothing: resident, and sampled."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Callable
 
 import psutil
 
+from probes.black_box.usage import Usage
+
 
 class ResidentTree:
-    """The processes of a family on a CPU that is not Linux's."""
+    """The processes of a command on a CPU that is not Linux's. ``owners`` gives every living one
+    with its rank, of ``size`` ranks."""
 
-    def __init__(self, family: Callable[[], set[int]]) -> None:
-        self.peak_bytes = 0
-        self.high_bytes: int | None = None
-        self.swap_bytes = 0
+    def __init__(self, owners: Callable[[], dict[int, int]], size: int = 1) -> None:
+        self.usages = [Usage() for _ in range(size)]
         self.notes: list[str] = []
-        self._family = family
-        self._pids: set[int] = set()
+        self._read_owners = owners
+        self._owners: dict[int, int] = {}
 
     def find(self) -> None:
-        self._pids = self._family()
+        self._owners = self._read_owners()
 
     def enforce(self) -> None:
         """Nothing can."""
@@ -27,12 +28,13 @@ class ResidentTree:
     def relax(self) -> None:
         """Nothing was enforced."""
 
-    def held_bytes(self) -> int:
-        held = 0
-        for pid in self._pids:
+    def look(self) -> None:
+        held = [0] * len(self.usages)
+        for pid, rank in self._owners.items():
             try:
-                held += int(psutil.Process(pid).memory_info().rss)
+                if rank < len(held):
+                    held[rank] += int(psutil.Process(pid).memory_info().rss)
             except psutil.Error:
                 continue
-        self.peak_bytes = max(self.peak_bytes, held)
-        return held
+        for usage, bytes_ in zip(self.usages, held, strict=True):
+            usage.see(bytes_, bytes_, None, 0)

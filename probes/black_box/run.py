@@ -3,36 +3,31 @@ in ``judge``."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from probes.black_box import gpu, template
+from probes.black_box import template
 from probes.black_box.command import Command
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.logs import StepLog, open_log
 from probes.black_box.pace import Pace, allowed_silence_s, allowed_start_s
-from probes.black_box.resident import ResidentTree
+from probes.black_box.placement import Placement
+from probes.black_box.ranks.processes import RankFinder
+from probes.black_box.ranks.watches import RankWatches
 from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Passed, Seen, StepClock
-from probes.black_box.tree import ROOM_BEFORE_STEPS, CpuTree
+from probes.black_box.usage import Usage
 from probes.black_box.watch import StepWatch
-from probes.black_box.windows import Look
 from probes.devices import host
-from probes.devices.base import MemoryCap, checked_limit
-from probes.devices.environment import process_environment, worker_environment
-from probes.devices.machine import Machine
-from probes.devices.nvml import NvmlDevice
-from probes.devices.reading import Missing
+from probes.devices.base import MemoryCap
 from probes.devices.telemetry import Telemetry, TelemetryWindow
-from probes.errors import InputError, MeasurementError
-from probes.formatting import size_text
+from probes.errors import InputError
 from probes.job import ProbeJob
 from probes.processes.launch import GuardedProcess, Output, StartError
 from probes.timeouts import Progress, Timeouts
@@ -53,27 +48,38 @@ refuse memory that the budget allows."""
 LEAST_LINES_PER_EPOCH = 4
 """With fewer lines in an epoch, none of them says that its end is near."""
 
-LIVE_BARS = {"TTY_COMPATIBLE": "1", "COLUMNS": "160"}
-"""Rich draws no bar into a pipe before its end, and Lightning draws with Rich, unless told to."""
+RANK_GRACE_S = 10.0
+"""Once the process of a rank has ended, a command that makes no step is given this long to end."""
+TAIL_BYTES_PER_RANK = 8192
+"""Each rank may write a traceback, and the launcher a report after them."""
+MOST_TAILS = 16
 
 
 class Tree(Protocol):
-    """Memory of a process tree, in bytes."""
+    """Memory of a command's processes."""
 
-    peak_bytes: int
-    high_bytes: int | None
-    """The most resident memory since the last look, files aside; ``None`` where the system does
-    not keep it."""
-    swap_bytes: int
+    usages: list[Usage]
+    """By rank."""
     notes: list[str]
 
     def find(self) -> None: ...
 
-    def held_bytes(self) -> int: ...
+    def look(self) -> None: ...
 
     def enforce(self) -> None: ...
 
     def relax(self) -> None: ...
+
+
+@dataclass
+class RankSeen:
+    """What was seen of one rank, from outside."""
+
+    device: str
+    cap: MemoryCap
+    watch: StepWatch
+    peak_bytes: int = 0
+    swap_bytes: int = 0
 
 
 @dataclass
@@ -83,10 +89,15 @@ class Observed:
     shown: str
     """The command as a person would type it."""
     environ: dict[str, str]
-    cap: MemoryCap
-    watch: StepWatch
+    ranks: list[RankSeen]
+    """One where the command trains on a single device."""
     why: str = ""
-    """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``."""
+    """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``,
+    ``alone`` (a rank ended, and the others did not), ``ranks`` (their number is wrong)."""
+    ranks_found: int = 1
+    """The most ranks that lived at the same time."""
+    lost: list[int] = field(default_factory=list)
+    """Ranks whose process had ended."""
     steps_from: str = ""
     """What the steps were read from, where that was found in the output, in one sentence."""
     step_pattern: str = ""
@@ -103,8 +114,6 @@ class Observed:
     """Steps to the end of the epoch, where that is known."""
     late: str = ""
     """With a time-out: what it was, in words."""
-    peak_bytes: int = 0
-    swap_bytes: int = 0
     cgroup_oom_kills: int = 0
     returncode: int | None = None
     stdout_tail: str = ""
@@ -112,6 +121,11 @@ class Observed:
     notes: list[str] = field(default_factory=list)
     window: TelemetryWindow | None = None
     """The machine meanwhile."""
+
+    @property
+    def watch(self) -> StepWatch:
+        """Rank 0's: its steps are those of the command."""
+        return self.ranks[0].watch
 
 
 class CommandRun:
@@ -123,33 +137,39 @@ class CommandRun:
         command: Command,
         python: str,
         timeouts: Timeouts,
-        footprint: Footprint,
+        footprints: Sequence[Footprint],
         on_progress: Progress | None = None,
         earlier: EarlierRun | None = None,
         usual: Pace | None = None,
     ) -> None:
-        """``usual``: how earlier runs of the command showed their steps."""
+        """``footprints``: one per rank. ``usual``: how earlier runs of the command showed their
+        steps. Raises ``MeasurementError`` for a budget that a device does not have."""
         self.job = job
         self.command = command
         self.python = python
         self.timeouts = timeouts
-        self.footprint = footprint
         self.on_progress = on_progress
         self.usual = usual
         self.pace = Pace()
         """The one of this run."""
         self.clock = StepClock()
         self._signs = 0
+        self._lost_s: float | None = None
+        """When it was seen that a rank has ended."""
         self._gap_s = 0.0
         """Time between the last two signs of steps."""
-        self._peak_bytes = 0
-        """At the last step."""
         self.was_printing = False
-        samples = job.batch_size * job.accumulation
-        self.reader = StepReader(command.step, samples, command.dataset_size, earlier)
-        self.notes: list[str] = []
-        self.cap = self._cap()
-        self.watch = StepWatch(job.plan, self.cap)
+        self.placement = Placement(job, footprints)
+        self.finder = RankFinder(self.placement.size) if job.group is not None else None
+        samples, ranks = job.batch_size * job.accumulation, job.data_parallel
+        size = None if command.dataset_size is None else -(-command.dataset_size // ranks)
+        self.reader = StepReader(command.step, samples, size, earlier, ranks=self.placement.size)
+        self.watches = RankWatches(job.plan, self.placement.caps)
+
+    @property
+    def has_evaluated(self) -> bool:
+        """An evaluation or the end of an epoch was seen between two steps."""
+        return self.watches.first.has_evaluated
 
     def observe(self, telemetry: Telemetry | None = None) -> Observed:
         """Raises ``InputError`` where the command cannot be started, ``MeasurementError`` where
@@ -166,16 +186,17 @@ class CommandRun:
             values = self.command.values(self.job, run_dir, self.python, config_dir)
             if self.command.config:
                 Path(values["config"]).write_text(self.command.config_text(values))
-            environ = self._environ(values)
-            seen = Observed(self.command.shown(values), environ, self.cap, self.watch)
-            limit = self.cap.cap_bytes + self.footprint.start_bytes + ROOM_BEFORE_STEPS
+            place = self.placement
+            environ = place.environ(self.command.environment(values))
+            seen = Observed(self.command.shown(values), environ, self._ranks_seen())
             with GuardedProcess(
                 self.command.argv(values),
                 cwd=self.command.folder,
                 environ=environ,
-                address_limit=limit if self._is_limited() else 0,
+                address_limit=place.first_address_limit,
+                tail_bytes=TAIL_BYTES_PER_RANK * min(place.size, MOST_TAILS),
             ) as process:
-                tree = self._tree(process)
+                tree = place.tree(process.guardian_pid, self.finder)
                 if telemetry is not None:
                     telemetry.begin(process.guardian_pid)
                 kills_before = host.cgroup_oom_kills()
@@ -189,13 +210,20 @@ class CommandRun:
         seen.steps_from, seen.step_pattern = self.reader.source, self.reader.pattern
         seen.was_printing = self.was_printing
         seen.steps_per_sign = self.pace.slowest(self.usual).steps_per_sign
-        seen.steps_ahead = self.reader.steps_ahead(self.watch.evidence.attempted)
+        seen.steps_ahead = self.reader.steps_ahead(self.watches.evidence.attempted)
         seen.is_evaluating = self._is_evaluating(seen.steps_ahead)
         seen.not_understood = self.reader.explanation() if not self.command.log else ""
         seen.returncode = process.returncode
-        seen.peak_bytes, seen.swap_bytes = tree.peak_bytes, tree.swap_bytes
-        seen.notes = [*self.notes, *tree.notes]
+        for rank, usage in zip(seen.ranks, tree.usages, strict=True):
+            rank.peak_bytes, rank.swap_bytes = usage.peak_bytes, usage.swap_bytes
+        if self.finder is not None:
+            seen.ranks_found, seen.lost = self.finder.found, self.finder.lost
+        seen.notes = [*place.notes, *tree.notes]
         return seen
+
+    def _ranks_seen(self) -> list[RankSeen]:
+        ranks = zip(self.placement.devices, self.placement.caps, self.watches.ranks, strict=True)
+        return [RankSeen(device, cap, watch) for device, cap, watch in ranks]
 
     def _is_evaluating(self, steps_ahead: int | None) -> bool:
         """As far as the output tells. Lines may come every few steps only: near the end of a short
@@ -213,63 +241,11 @@ class CommandRun:
 
     # -- before ----------------------------------------------------------------------------
 
-    def _is_limited(self) -> bool:
-        return self.job.device == "cpu" and sys.platform.startswith("linux")
-
-    def _cap(self) -> MemoryCap:
-        job, limit = self.job, self.footprint.limit_bytes
-        if job.device != "cpu":
-            cap = int(limit * (1 - job.headroom))
-            return MemoryCap(limit, cap, self.footprint.overhead_bytes, enforced=True)
-        limit = checked_limit(
-            "the CPU's memory", job.limit_bytes, job.headroom, host.memory_total_bytes()
-        )
-        cap = int(limit * (1 - job.headroom))
-        free = host.memory_free_bytes()
-        if free is not None and free < cap:
-            self.notes.append(
-                f"the cap was lowered from {size_text(cap)} to {size_text(free)}: "
-                "no more memory is free on this machine"
-            )
-            cap = free
-        return MemoryCap(limit, cap, overhead_bytes=0, enforced=self._is_limited())
-
-    def _environ(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """As a worker's environment, with what the command asks for itself on top."""
-        kind = self.job.device.partition(":")[0]
-        environ = process_environment(worker_environment(kind))
-        for name, value in LIVE_BARS.items():
-            environ.setdefault(name, value)
-        environ.update(gpu.visible_devices(self.job.device, environ))
-        if kind == "cuda" and self.footprint.torch_version >= (2, 10):
-            free = self.cap.cap_bytes - self.cap.overhead_bytes
-            environ.update(gpu.torch_cap(environ, free / self.footprint.total_bytes))
-        environ.update(self.command.environment(values))
-        return environ
-
     def _log(self, values: Mapping[str, Any]) -> StepLog | None:
         if not self.command.log:
             return None
         path = self.command.folder / template.fill(self.command.log, values)
         return open_log(path, self.command.step)
-
-    def _tree(self, process: GuardedProcess) -> Tree:
-        if self._is_limited():
-            return CpuTree(process.guardian_pid, self.cap.cap_bytes, self.footprint.start_bytes)
-        machine = Machine()
-
-        def family() -> set[int]:
-            return machine.family([process.guardian_pid]) - {process.guardian_pid}
-
-        if self.job.device == "cpu":
-            return ResidentTree(family)
-        device = NvmlDevice.find(str(self.footprint.uuid))
-        if isinstance(device, Missing):
-            raise MeasurementError(
-                f"The memory of a command on {self.job.device} cannot be read: {device.reason}. "
-                "Commands are measured on the CPU and on NVIDIA GPUs; write a workload for others."
-            )
-        return gpu.GpuTree(device, family)
 
     # -- while it runs ---------------------------------------------------------------------
 
@@ -277,6 +253,7 @@ class CommandRun:
         """Why it is enough (see ``Observed.why``), and what is late."""
         began_s = heard_s = time.monotonic()
         find_s = 0.0
+        is_group = self.finder is not None
         self._say("start")
         while True:
             stepping = self.clock.first is not None
@@ -285,46 +262,73 @@ class CommandRun:
             if ended:
                 pieces += process.drain()
             now_s = time.monotonic()
-            if not stepping or now_s - find_s > FIND_S:
+            if now_s - find_s > (FIND_S if stepping or is_group else 0.0):
                 tree.find()
                 find_s = now_s
-            held_bytes = tree.held_bytes()
-            self.watch.see(Look(now_s, held_bytes, tree.peak_bytes, tree.high_bytes))
+            tree.look()
+            self.watches.see(now_s, tree.usages)
             self.reader.heard(pieces)
             if log is None:
                 seen = self._read(pieces, now_s, tree)
             else:
                 seen = self.reader.beside_log(pieces, log.read())
-            done = self._add(self._passed(seen, tree), held_bytes, tree.peak_bytes)
+            done = self._add(self._passed(seen, tree), tree.usages)
             if seen:
                 if not stepping:
                     self.pace = self.pace.slowest(Pace(now_s - began_s))
                 heard_s = now_s
                 self._say("train")
-            if tree.peak_bytes > self.cap.cap_bytes and not ended:
+            if self.watches.is_over(tree.usages) and not ended:
                 return "over", ""
-            if done:
-                return "done", ""
-            if ended:
-                return "ended", ""
-            late = self._late(now_s, began_s, heard_s)
-            if self.watch.has_waited_enough(now_s) or (late and self.watch.is_waiting):
-                return "done", ""  # what it had to show besides an evaluation was shown
-            if late:
-                self.was_printing = now_s - (self.reader.last_output_s or 0.0) < PRINTS_WITHIN_S
-                return "timeout", late
+            if done or ended:
+                return "done" if done else "ended", ""
+            why, late = self._given_up(now_s, began_s, heard_s)
+            if why:
+                return why, late
 
-    def _add(self, steps: list[Passed], held_bytes: int, peak_bytes: int) -> bool:
+    def _given_up(self, now_s: float, began_s: float, stepped_s: float) -> tuple[str, str]:
+        """Why not to wait for more steps, as in ``Observed.why``, and what is late; empty texts
+        while there is hope."""
+        if self._has_wrong_ranks:
+            return "ranks", ""
+        late = self._late(now_s, began_s, stepped_s)
+        if self.watches.has_waited_enough(now_s) or (late and self.watches.is_waiting):
+            return "done", ""  # what it had to show besides an evaluation was shown
+        if self._is_left_alone(now_s, stepped_s):
+            return "alone", ""
+        if late:
+            self.was_printing = now_s - (self.reader.last_output_s or 0.0) < PRINTS_WITHIN_S
+            return "timeout", late
+        return "", ""
+
+    @property
+    def _has_wrong_ranks(self) -> bool:
+        """Whether another number of ranks trains than was asked for."""
+        finder = self.finder
+        return (
+            finder is not None
+            and self._signs >= SIGNS_BEFORE_ENFORCED
+            and finder.found != self.placement.size
+        )
+
+    def _is_left_alone(self, now_s: float, stepped_s: float) -> bool:
+        """Whether a rank has ended a while ago, and the others have made no step since."""
+        if self.finder is None or not self.finder.lost:
+            self._lost_s = None
+            return False
+        if self._lost_s is None:
+            self._lost_s = now_s
+        return now_s - max(self._lost_s, stepped_s) > RANK_GRACE_S
+
+    def _add(self, steps: list[Passed], usages: list[Usage]) -> bool:
         """Whether these steps were enough. Those that arrived together with an evaluation after
         them had the peak of before it."""
         evaluated_at = next((i for i, passed in enumerate(steps) if passed.evaluated), 0)
         for i, passed in enumerate(steps):
-            if i >= evaluated_at:
-                self._peak_bytes = peak_bytes
             self.pace = self.pace.slowest(Pace(steps_per_sign=passed.count))
             self._gap_s = passed.each_s * passed.count
-            ahead = self.reader.steps_ahead(self.watch.evidence.attempted + passed.count)
-            if self.watch.add(passed, held_bytes, self._peak_bytes, ahead):
+            ahead = self.reader.steps_ahead(self.watches.evidence.attempted + passed.count)
+            if self.watches.add(passed, usages, ahead, is_seen=i >= evaluated_at):
                 return True
         return False
 
@@ -335,7 +339,7 @@ class CommandRun:
         seen = self.reader.read(pieces)
         if self.reader.revision != before:
             self.clock = StepClock()
-            self.watch.restart()
+            self.watches.restart()
             if self._signs >= SIGNS_BEFORE_ENFORCED:
                 tree.relax()
             self._signs = 0
@@ -354,14 +358,16 @@ class CommandRun:
         before = self.clock.first
         passed = self.clock.passed(seen)
         if before is None and self.clock.first is not None:
-            self.watch.begin()
+            self.watches.begin()
             tree.find()
-            tree.held_bytes()
+            tree.look()
         signs = self._signs + len(seen)
         if self._signs < SIGNS_BEFORE_ENFORCED <= signs:
             tree.find()
             tree.enforce()
-            tree.held_bytes()
+            tree.look()
+            if self.finder is not None:
+                self.finder.settle()
         self._signs = signs
         return passed
 
@@ -377,7 +383,7 @@ class CommandRun:
             late = now_s - began_s > allowed_s
             return f"without a step for {allowed_s:.3g} s{why}" if late else ""
         allowed_s = allowed_silence_s(times, expected, self.usual, gap_s)
-        step = self.watch.evidence.attempted + 1
+        step = self.watches.evidence.attempted + 1
         if silent_s > allowed_s:
             return f"silent for {allowed_s:.3g} s in step {step}{why}"
         if now_s - stepped_s > PRINTING_PATIENCE * times.allowed_step_s(gap_s):
@@ -388,7 +394,7 @@ class CommandRun:
 
     def _say(self, phase: str) -> None:
         if self.on_progress is not None:
-            step, of = self.watch.evidence.attempted, self.watch.least_steps
+            step, of = self.watches.evidence.attempted, self.watches.first.least_steps
             self.on_progress({"phase": phase, "step": step, "of": max(step, of)})
 
 

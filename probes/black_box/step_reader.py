@@ -10,6 +10,7 @@ from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.landmarks import Landmarks
 from probes.black_box.discovery.text import LineSplitter
+from probes.black_box.ranks.lines import RankLines, UnnumberedSteps
 from probes.black_box.steps import OutputSteps, Seen
 
 UNDERSTOOD_WITHIN_S = 15.0
@@ -37,6 +38,7 @@ class StepReader:
         batch_size: samples per optimizer step, for output that counts samples.
         dataset_size: samples per epoch, where known.
         earlier: what an earlier run of the same command took for the steps.
+        ranks: how many ranks may print; a step that all of them print is one step.
     """
 
     def __init__(
@@ -45,10 +47,14 @@ class StepReader:
         batch_size: int,
         dataset_size: int | None,
         earlier: EarlierRun | None = None,
+        *,
+        ranks: int = 1,
     ) -> None:
         self._pattern = pattern
         self._by_pattern: OutputSteps | None = None
         self._splitters: dict[str, LineSplitter] = {}
+        self._rank_lines = RankLines() if ranks > 1 else None
+        self._unnumbered = UnnumberedSteps(ranks)
         self._finder = StepFinder(batch_size, dataset_size, earlier)
         self._batch_size = batch_size
         self._is_known = earlier is not None
@@ -66,6 +72,11 @@ class StepReader:
     def revision(self) -> int:
         """Grows when other lines than before are taken for the steps; earlier ones do not count."""
         return self._finder.revision
+
+    @property
+    def lines_per_step(self) -> int:
+        """How many ranks print a line without a number with each step; 0 where there are none."""
+        return self._unnumbered.lines_per_step
 
     @property
     def source(self) -> str:
@@ -113,12 +124,15 @@ class StepReader:
                 self._first_line_s = piece.at_s
             splitter = self._splitters.setdefault(piece.stream, LineSplitter())
             for line in splitter.lines(piece.data):
+                if self._rank_lines is not None and not self._rank_lines.counts(line):
+                    continue
                 before = self._finder.revision
                 read = self._read_by_pattern if self._pattern else self._read_by_finder
                 steps = read(line, piece.at_s)
                 if self._finder.revision != before:
                     found = []
-                found += steps
+                    self._unnumbered.restart()
+                found += self._unnumbered.of_one(steps)
         return found
 
     def _read_by_finder(self, line: str, at_s: float) -> list[Seen]:

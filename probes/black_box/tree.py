@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes.black_box.ranks.processes import RankFinder
+from probes.black_box.usage import Usage
 from probes.devices.host import FileMappings, file_mappings
 
 ROOM_BEFORE_STEPS = 8 * 2**30
@@ -52,21 +55,52 @@ class _TreeProcess:
     """``VmPeak`` at that time."""
 
 
-class CpuTree:
-    """The processes below ``root``, watched against a cap in bytes.
+@dataclass
+class _Sum:
+    """What the processes of a rank have together."""
 
-    ``start_bytes`` is what a process that has torch maps, files aside, before it trains.
+    size: int = 0
+    peak: int = 0
+    resident_peak: int = 0
+    swap: int = 0
+    processes: int = 0
+    can_reset: bool = True
+
+    def add(self, size: int, peak: int, resident_peak: int | None, swap: int) -> None:
+        self.size += size
+        self.peak += peak
+        self.swap += swap
+        self.processes += 1
+        self.resident_peak += resident_peak or 0
+        self.can_reset = self.can_reset and resident_peak is not None
+
+
+class CpuTree:
+    """The processes below ``root``, watched against the caps of their ranks.
+
+    Args:
+        caps: bytes that each rank may have; a single one where the command trains on one device.
+        start_bytes: what a process that has torch maps, files aside, before it trains.
+        ranks: tells which process belongs to which rank. Without it all belong to one.
     """
 
-    def __init__(self, root: int, cap_bytes: int, start_bytes: int, proc: Path = Path("/proc")):
+    def __init__(
+        self,
+        root: int,
+        caps: Sequence[int],
+        start_bytes: int,
+        proc: Path = Path("/proc"),
+        ranks: RankFinder | None = None,
+    ) -> None:
         self.root = root
-        self.cap_bytes = cap_bytes
+        self.caps = list(caps)
         self.start_bytes = start_bytes
-        self.peak_bytes = 0
-        self.high_bytes: int | None = None
-        self.swap_bytes = 0
+        self.usages = [Usage() for _ in caps]
         self.notes: list[str] = []
         self._proc = proc
+        self._ranks = ranks
+        self._owners: dict[int, int] = {}
+        """Process to rank."""
         self._known: dict[int, _TreeProcess] = {}
         self._exact = False
         self._stack_bytes = _stack_bytes()
@@ -74,38 +108,51 @@ class CpuTree:
     def find(self) -> None:
         """Look for processes that have begun or ended since. Call it a few times a second."""
         pids = self._descendants()
+        if self._ranks is not None:
+            self._owners = self._ranks.assign(pids)
         for pid in set(self._known) - set(pids):
             del self._known[pid]
         for pid, parent in pids.items():
             known = self._known.get(pid)
             # Between fork and exec a program looks like a copy of who started it.
-            if known is None or (known.is_fork and not self._is_fork(pid, parent)):
+            if known is None or (known.is_fork and not self._is_helper(pid, parent)):
                 status = self._status(pid)
                 if status is not None:
-                    self._known[pid] = _TreeProcess(status, self._is_fork(pid, parent))
+                    self._known[pid] = _TreeProcess(status, self._is_helper(pid, parent))
                     if self._exact:
                         self._limit(pid)
             elif self._exact and not known.is_fork:
                 self._refresh(pid, known)
 
-    def held_bytes(self) -> int:
-        """What the tree has in use now. Takes note of its peak, of the most that was resident
-        since the last call, and of its swap."""
-        held, peak, swap, resident = 0, 0, 0, 0
-        can_reset = bool(self._known)
+    def look(self) -> None:
+        """Take note of what each rank has in use now, of its peak, of the most that was resident
+        since the last look, and of its swap."""
+        looked = [_Sum() for _ in self.usages]
         for pid, process in self._known.items():
-            status = self._status(pid)
-            if status is None:
+            rank, status = self._rank(pid), self._status(pid)
+            if status is None or rank is None:
                 continue
-            swap += status.swap
-            held += self._own(pid, process, status.size, status)
-            peak += self._own(pid, process, status.peak, status)
-            resident += status.resident_peak
-            can_reset = self._reset_resident_peak(pid) and can_reset
-        self.high_bytes = resident if can_reset else None
-        self.peak_bytes = max(self.peak_bytes, peak)
-        self.swap_bytes = max(self.swap_bytes, swap)
-        return held
+            cap_bytes = self.caps[rank]
+            looked[rank].add(
+                self._own(pid, process, status.size, status, cap_bytes),
+                self._own(pid, process, status.peak, status, cap_bytes),
+                status.resident_peak if self._reset_resident_peak(pid) else None,
+                status.swap,
+            )
+        for usage, now in zip(self.usages, looked, strict=True):
+            high_bytes = now.resident_peak if now.processes and now.can_reset else None
+            usage.see(now.size, now.peak, high_bytes, now.swap)
+
+    def _rank(self, pid: int) -> int | None:
+        """The rank whose memory it is; ``None`` for a launcher and for a rank too many."""
+        if self._ranks is None:
+            return 0
+        rank = self._owners.get(pid)
+        return rank if rank is not None and rank < len(self.usages) else None
+
+    def _cap_bytes(self, pid: int) -> int:
+        rank = self._rank(pid)
+        return max(self.caps) if rank is None else self.caps[rank]
 
     def enforce(self) -> None:
         """From now on the kernel holds every process to the cap: what is not the command's own
@@ -120,7 +167,7 @@ class CpuTree:
         for pid, process in self._known.items():
             if (status := self._status(pid)) is not None:
                 room = ROOM_BEFORE_STEPS + self._base(process, status)
-                limit_addresses(pid, self.cap_bytes + room)
+                limit_addresses(pid, self._cap_bytes(pid) + room)
 
     def _refresh(self, pid: int, process: _TreeProcess) -> None:
         """Raise the limit by libraries that were loaded, or threads started, since it was set."""
@@ -133,15 +180,17 @@ class CpuTree:
         status = self._status(pid)
         if status is not None:
             self._look(pid, process, status)
-            limit_addresses(pid, self.cap_bytes + self._base(process, status))
+            limit_addresses(pid, self._cap_bytes(pid) + self._base(process, status))
 
-    def _own(self, pid: int, process: _TreeProcess, bytes_: int, status: Status) -> int:
+    def _own(
+        self, pid: int, process: _TreeProcess, bytes_: int, status: Status, cap_bytes: int
+    ) -> int:
         own = bytes_ - self._base(process, status)
         # Reading the mappings takes a while, so it is done only where it may matter.
         if (
             not process.is_fork
             and own > 0
-            and (own > self.cap_bytes or self._may_have_grown(process, status))
+            and (own > cap_bytes or self._may_have_grown(process, status))
         ):
             self._look(pid, process, status)
             own = bytes_ - self._base(process, status)
@@ -213,6 +262,12 @@ class CpuTree:
         except OSError:
             return children
         return children
+
+    def _is_helper(self, pid: int, parent: int) -> bool:
+        """Whether it is a copy that counts only for what it adds. A rank that was forked trains
+        with what it inherited, such as the model."""
+        trains = self._ranks is not None and pid in self._ranks.leaders
+        return not trains and self._is_fork(pid, parent)
 
     def _is_fork(self, pid: int, parent: int) -> bool:
         """Whether it is a copy of its parent rather than a program of its own: the addresses of a

@@ -59,9 +59,11 @@ def main(
 
 
 def end_all(living: Callable[[], Collection[int]], then: Callable[[], object] = int) -> None:
-    """Kill the processes that ``living`` returns until it returns none: one that is killed may
-    leave children of its own. ``then`` is called after each sweep. Bounded: a process that cannot
-    be killed must not block the caller."""
+    """Kill the processes that ``living`` returns until it returns none, twice in a row: one that is
+    killed may leave children of its own, and a list that is read while these change parents may
+    miss some. ``then`` is called after each sweep. Bounded: a process that cannot be killed must
+    not block the caller."""
+    was_empty = False
     for _ in range(SWEEPS):
         left = living()
         for pid in left:
@@ -70,15 +72,18 @@ def end_all(living: Callable[[], Collection[int]], then: Callable[[], object] = 
             except OSError:
                 continue
         then()
-        if not left:
+        if not left and was_empty:
             return
-        time.sleep(SWEEP_S)
+        was_empty = not left
+        if left:
+            time.sleep(SWEEP_S)
 
 
 def descendants(root: int) -> list[int]:
-    """Every living process below this one."""
+    """Every process below this one that has not been reaped. One that the system calls a zombie may
+    still run: its first thread has ended, and others have not; its children are still its own."""
     children: dict[int, list[int]] = {}
-    for pid, parent, _ in _living():
+    for pid, parent, _, _ in _processes():
         children.setdefault(parent, []).append(pid)
     found, open_ = [], [root]
     while open_:
@@ -91,7 +96,7 @@ def descendants(root: int) -> list[int]:
 def session_members() -> set[int]:
     """Every living process of our session. Linux only."""
     ours = os.getsid(0)
-    return {pid for pid, _, session in _living() if session == ours}
+    return {pid for pid, _, session, lives in _processes() if lives and session == ours}
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
@@ -149,8 +154,9 @@ def _reap(child: int) -> int | None:
             found = os.waitstatus_to_exitcode(status)
 
 
-def _living() -> Iterator[tuple[int, int, int]]:
-    """Process, parent and session (0 if unknown) of everything that runs on this machine."""
+def _processes() -> Iterator[tuple[int, int, int, bool]]:
+    """Process, parent, session (0 if unknown) of everything on this machine, and whether it lives:
+    whether it is more than a zombie."""
     if not os.path.isdir("/proc/self"):
         import subprocess
 
@@ -159,8 +165,8 @@ def _living() -> Iterator[tuple[int, int, int]]:
         )
         for line in ps.communicate()[0].splitlines():
             pid, parent, state = line.split()
-            if int(pid) != ps.pid and state[0] not in "ZX":
-                yield int(pid), int(parent), 0
+            if int(pid) != ps.pid:
+                yield int(pid), int(parent), 0, state[0] not in "ZX"
         return
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -171,8 +177,8 @@ def _living() -> Iterator[tuple[int, int, int]]:
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
             continue
-        if fields and fields[0] not in "ZX":
-            yield int(entry), int(fields[1]), int(fields[3])
+        if fields:
+            yield int(entry), int(fields[1]), int(fields[3]), fields[0] not in "ZX"
 
 
 def _release_output() -> None:

@@ -39,7 +39,8 @@ class GuardedProcess:
     """One program with all it starts. Use as a context manager: leaving it ends the whole tree.
 
     The program keeps ``pass_fds`` open; this object reads ``messages_fd`` beside its output and
-    closes it in the end. ``address_limit`` is in bytes; 0 sets none.
+    closes it in the end. ``address_limit`` is in bytes; 0 sets none. Of each output stream the
+    last ``tail_bytes`` are kept.
 
     Raises ``StartError`` when the program cannot be started; ``wait`` may do so too.
     """
@@ -53,6 +54,7 @@ class GuardedProcess:
         address_limit: int = 0,
         pass_fds: Sequence[int] = (),
         messages_fd: int | None = None,
+        tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self._status_read, status_write = os.pipe()
         lifeline_read, self._lifeline_write = os.pipe()
@@ -63,6 +65,7 @@ class GuardedProcess:
         self.pid = 0
         """Process id of the program, which leads its process group; 0 until it has started."""
         self._tails = {"stdout": bytearray(), "stderr": bytearray()}
+        self._tail_bytes = tail_bytes
         self._closed = False
         self._status_rest = b""
         self._failed = ""
@@ -216,4 +219,4 @@ class GuardedProcess:
         tail = self._tails.get(name)
         if tail is not None:
             tail += data
-            del tail[:-TAIL_BYTES]
+            del tail[: -self._tail_bytes]

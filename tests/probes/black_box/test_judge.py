@@ -8,7 +8,7 @@ import pytest
 
 from probes.black_box.command import command_of, reference
 from probes.black_box.judge import judge
-from probes.black_box.run import Observed
+from probes.black_box.run import Observed, RankSeen
 from probes.black_box.watch import StepWatch
 from probes.devices.base import MemoryCap
 from probes.job import BRACKET_PLAN, ProbeJob
@@ -22,7 +22,8 @@ def late(folder: Path, **seen: object) -> Measurement:
     job = ProbeJob(workload, {}, 190, "cpu", BRACKET_PLAN, 2**29, 0.05)
     cap = MemoryCap(2**29, 2**29, 0, enforced=True)
     watch = StepWatch(job.plan, cap)
-    observed = Observed("python train.py -b 190", {}, cap, watch, why="timeout", late="late")
+    ranks = [RankSeen("cpu", cap, watch)]
+    observed = Observed("python train.py -b 190", {}, ranks, why="timeout", late="late")
     for name, value in seen.items():
         setattr(observed, name, value)
     return judge(job, command_of(workload), observed, has_stepped=True)

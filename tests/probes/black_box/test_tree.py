@@ -47,13 +47,19 @@ def process(
     (folder / "maps").write_text(f"1000000-{0x1000000 + libraries * MIB:x} r-xp 0 0:0 1 {name}\n")
 
 
+def held(tree: CpuTree | GpuTree) -> int:
+    """Of a command on a single device."""
+    tree.look()
+    return tree.usages[0].held_bytes
+
+
 def test_libraries_stacks_and_what_torch_takes_to_start_do_not_count(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=1000, peak=1100, threads=3, libraries=400, torch=True)
-    tree = CpuTree(ROOT, 500 * MIB, 200 * MIB, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 200 * MIB, tmp_path)
     tree.find()
-    assert tree.held_bytes() == (1000 - 400 - 200 - 16) * MIB
-    assert tree.peak_bytes == (1100 - 400 - 200 - 16) * MIB
+    assert held(tree) == (1000 - 400 - 200 - 16) * MIB
+    assert tree.usages[0].peak_bytes == (1100 - 400 - 200 - 16) * MIB
     tree.enforce()
     assert LIMITS == {2: (500 + 400 + 200 + 16) * MIB}
 
@@ -61,27 +67,27 @@ def test_libraries_stacks_and_what_torch_takes_to_start_do_not_count(tmp_path: P
 def test_libraries_that_are_loaded_after_the_limit_was_set_raise_it(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=500, libraries=400)
-    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 0, tmp_path)
     tree.find()
     tree.enforce()
     assert LIMITS == {2: 900 * MIB}
     process(tmp_path, 2, ROOT, size=650, libraries=550)
     tree.find()
     assert LIMITS == {2: 1050 * MIB}
-    assert tree.held_bytes() == 100 * MIB
+    assert held(tree) == 100 * MIB
 
 
 def test_a_limit_that_was_set_too_early_is_widened_again(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=50, libraries=40)
-    tree = CpuTree(ROOT, 500 * MIB, 200 * MIB, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 200 * MIB, tmp_path)
     tree.find()
     tree.enforce()
     tree.relax()
     assert LIMITS == {2: 540 * MIB + trees.ROOM_BEFORE_STEPS}
     process(tmp_path, 2, ROOT, size=1500, libraries=1000, torch=True)
     tree.find()
-    assert tree.held_bytes() == 300 * MIB
+    assert held(tree) == 300 * MIB
     tree.enforce()
     assert LIMITS == {2: 1700 * MIB}
 
@@ -89,9 +95,9 @@ def test_a_limit_that_was_set_too_early_is_widened_again(tmp_path: Path) -> None
 def test_a_program_without_torch_starts_with_less(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=50, libraries=30)
-    tree = CpuTree(ROOT, 500 * MIB, 200 * MIB, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 200 * MIB, tmp_path)
     tree.find()
-    assert tree.held_bytes() == 20 * MIB
+    assert held(tree) == 20 * MIB
 
 
 def test_processes_of_their_own_add_up_and_forks_count_what_they_add(tmp_path: Path) -> None:
@@ -99,32 +105,32 @@ def test_processes_of_their_own_add_up_and_forks_count_what_they_add(tmp_path: P
     process(tmp_path, 2, ROOT, size=130, libraries=30, children="3 4")
     process(tmp_path, 3, 2, size=80, libraries=30)  # a program of its own
     process(tmp_path, 4, 2, size=130, stack=2 * 4096)  # a fork: a data loader's worker
-    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 0, tmp_path)
     tree.find()
-    assert tree.held_bytes() == (100 + 50 + 0) * MIB
+    assert held(tree) == (100 + 50 + 0) * MIB
     process(tmp_path, 4, 2, size=170, stack=2 * 4096)
-    assert tree.held_bytes() == (100 + 50 + 40) * MIB
+    assert held(tree) == (100 + 50 + 40) * MIB
 
 
 def test_a_process_that_ended_is_not_held_but_was_in_the_peak(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=130, libraries=30)
-    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 0, tmp_path)
     tree.find()
-    tree.held_bytes()
+    held(tree)
     process(tmp_path, ROOT, 0, size=20, children="")
     tree.find()
-    assert (tree.held_bytes(), tree.peak_bytes) == (0, 100 * MIB)
+    assert (held(tree), tree.usages[0].peak_bytes) == (0, 100 * MIB)
 
 
 def test_the_resident_peak_is_reset_at_each_look_and_files_do_not_count(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2 3")
     process(tmp_path, 2, ROOT, size=130, resident_peak=90, resident_files=30)
     process(tmp_path, 3, ROOT, size=50, resident_peak=40, resident_files=5)
-    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 0, tmp_path)
     tree.find()
-    tree.held_bytes()
-    assert tree.high_bytes == (60 + 35) * MIB
+    held(tree)
+    assert tree.usages[0].high_bytes == (60 + 35) * MIB
     assert [(tmp_path / pid / "clear_refs").read_text() for pid in "23"] == ["5", "5"]
 
 
@@ -132,10 +138,10 @@ def test_where_the_kernel_resets_no_peak_there_is_none(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=130, resident_peak=90)
     (tmp_path / "2" / "clear_refs").mkdir()  # it cannot be written
-    tree = CpuTree(ROOT, 500 * MIB, 0, tmp_path)
+    tree = CpuTree(ROOT, [500 * MIB], 0, tmp_path)
     tree.find()
-    tree.held_bytes()
-    assert tree.high_bytes is None
+    held(tree)
+    assert tree.usages[0].high_bytes is None
 
 
 def test_shared_memory_counts_although_it_has_a_name() -> None:
@@ -160,28 +166,28 @@ class Gpu:
 
 def test_on_a_gpu_the_commands_processes_count_beside_what_was_there(tmp_path: Path) -> None:
     device = Gpu(100, {7: 100})
-    tree = GpuTree(device, lambda: {20, 21})  # type: ignore[arg-type]
+    tree = GpuTree([device], lambda: {20, 21})  # type: ignore[arg-type]
     device.used, device.processes = 1100, {7: 100, 20: 400, 21: 600}
     tree.find()
-    assert tree.held_bytes() == tree.peak_bytes == 100 + 1000
+    assert held(tree) == tree.usages[0].peak_bytes == 100 + 1000
     assert not tree.notes
 
 
 def test_where_the_driver_names_no_process_the_device_counts() -> None:
     device = Gpu(100, Missing("WSL"))
-    tree = GpuTree(device, lambda: {20})  # type: ignore[arg-type]
+    tree = GpuTree([device], lambda: {20})  # type: ignore[arg-type]
     device.used = 900
-    assert tree.held_bytes() == 900
+    assert held(tree) == 900
     assert "whole device" in tree.notes[0]
     with pytest.raises(MeasurementError, match="no figure"):
-        GpuTree(Gpu(Missing("no figure"), {}), set)  # type: ignore[arg-type]
+        GpuTree([Gpu(Missing("no figure"), {})], set)  # type: ignore[arg-type]
 
 
 def test_the_command_sees_the_one_device_that_is_measured() -> None:
-    assert visible_devices("cpu", {})["CUDA_VISIBLE_DEVICES"] == ""
-    assert visible_devices("cuda:1", {}) == {"CUDA_VISIBLE_DEVICES": "1"}
+    assert visible_devices(["cpu"], {})["CUDA_VISIBLE_DEVICES"] == ""
+    assert visible_devices(["cuda:1"], {}) == {"CUDA_VISIBLE_DEVICES": "1"}
     shown = {"CUDA_VISIBLE_DEVICES": "GPU-aa,GPU-bb"}
-    assert visible_devices("cuda:1", shown) == {"CUDA_VISIBLE_DEVICES": "GPU-bb"}
+    assert visible_devices(["cuda:1"], shown) == {"CUDA_VISIBLE_DEVICES": "GPU-bb"}
 
 
 def test_torch_is_told_the_cap_beside_what_it_was_told_before() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from probes.errors import MeasurementError
 from probes.isolation import Worker
+from probes.processes.guard import descendants
 from probes.processes.launch import GuardedProcess, StartError
 from probes.timeouts import Timeouts
 
@@ -35,6 +36,16 @@ def output(process: GuardedProcess, until: Callable[[str], bool]) -> str:
         text += "".join(piece.data.decode() for piece in process.wait(1.0))
     assert until(text), text
     return text
+
+
+ENDS_ITS_FIRST_THREAD = """
+import ctypes, platform, subprocess, sys, threading, time
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+print(subprocess.Popen(sleep, start_new_session=True).pid, flush=True)
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
+"""
+"""Such a process looks like a zombie, as one with many threads does for a moment when it dies."""
 
 
 def lives(pid: int) -> bool:
@@ -87,6 +98,18 @@ def test_closing_ends_a_process_in_a_session_of_its_own() -> None:
         assert lives(process.pid) and lives(other)
         root = process.guardian_pid
     assert ended_soon(process.pid, other, root)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the number of a system call")
+def test_the_children_of_a_process_are_found_although_its_first_thread_has_ended() -> None:
+    with started(sys.executable, "-c", ENDS_ITS_FIRST_THREAD) as process:
+        other = int(output(process, lambda text: text.endswith("\n")))
+        deadline_s = time.monotonic() + 30
+        while lives(process.pid) and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        assert not lives(process.pid) and lives(other)
+        assert {process.pid, other} <= set(descendants(process.guardian_pid))
+    assert ended_soon(other)
 
 
 def test_a_killed_guardian_takes_the_program_with_it() -> None:

@@ -1,0 +1,1 @@
+"""Commands that train on several devices: their ranks, what these print, and why they end."""
