@@ -247,7 +247,7 @@ def _measurement(
         for n, rank in enumerate(seen.ranks)
     ]
     measurement = of_gang(job, ended)
-    ranks = [replace(each, reason="") for each in measurement.ranks]
+    ranks = [replace(each, verdict=None, reason="") for each in measurement.ranks]
     return replace(measurement, ranks=ranks, limiting_rank=None)
 
 

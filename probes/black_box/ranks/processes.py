@@ -67,7 +67,11 @@ class RankFinder:
         for pid, rank in leaders.items():
             self._leaders[rank] = pid
         self.found = max(self.found, len(set(leaders.values())))
-        self.lost = [rank for rank, pid in sorted(self._leaders.items()) if pid not in parents]
+        self.lost = [
+            rank
+            for rank, pid in sorted(self._leaders.items())
+            if pid not in parents or not self._facts.words(pid)  # a zombie has none
+        ]
         owners = {pid: _owner(pid, parents, leaders) for pid in parents}
         return {pid: rank for pid, rank in owners.items() if rank is not None}
 

@@ -134,6 +134,46 @@ def test_the_resident_peak_is_reset_at_each_look_and_files_do_not_count(tmp_path
     assert [(tmp_path / pid / "clear_refs").read_text() for pid in "23"] == ["5", "5"]
 
 
+class Ranks:
+    """Knows which process belongs to which rank."""
+
+    def __init__(self, leaders: dict[int, int], others: dict[int, int]) -> None:
+        self.leaders = set(leaders)
+        self._owners = {**leaders, **others}
+
+    def assign(self, parents: dict[int, int]) -> dict[int, int]:
+        return {pid: rank for pid, rank in self._owners.items() if pid in parents}
+
+
+def test_each_rank_has_an_account_and_a_limit_of_its_own_and_the_launcher_none(
+    tmp_path: Path,
+) -> None:
+    process(tmp_path, ROOT, 0, size=20, children="2")
+    process(tmp_path, 2, ROOT, size=900, children="3 4")  # the launcher
+    process(tmp_path, 3, 2, size=130, libraries=30)
+    process(tmp_path, 4, 2, size=230, peak=330, libraries=30, children="5")
+    process(tmp_path, 5, 4, size=50, libraries=30)
+    ranks = Ranks({3: 0, 4: 1}, {5: 1})
+    tree = CpuTree(ROOT, [500 * MIB, 400 * MIB], 0, tmp_path, ranks)  # type: ignore[arg-type]
+    tree.find()
+    tree.look()
+    assert [usage.held_bytes for usage in tree.usages] == [100 * MIB, 220 * MIB]
+    assert [usage.peak_bytes for usage in tree.usages] == [100 * MIB, 320 * MIB]
+    tree.enforce()
+    assert {pid: limit // MIB for pid, limit in LIMITS.items()} == {2: 500, 3: 530, 4: 430, 5: 430}
+
+
+def test_a_rank_that_was_forked_trains_with_what_it_inherited(tmp_path: Path) -> None:
+    process(tmp_path, ROOT, 0, size=20, children="2")
+    process(tmp_path, 2, ROOT, size=130, libraries=30, children="3")
+    process(tmp_path, 3, 2, size=150, libraries=30, stack=2 * 4096, children="4")
+    process(tmp_path, 4, 3, size=150, libraries=30, stack=2 * 4096)  # its data loader
+    ranks = Ranks({3: 0}, {4: 0})
+    tree = CpuTree(ROOT, [500 * MIB], 0, tmp_path, ranks)  # type: ignore[arg-type]
+    tree.find()
+    assert held(tree) == 120 * MIB
+
+
 def test_where_the_kernel_resets_no_peak_there_is_none(tmp_path: Path) -> None:
     process(tmp_path, ROOT, 0, size=20, children="2")
     process(tmp_path, 2, ROOT, size=130, resident_peak=90)
@@ -173,6 +213,15 @@ def test_on_a_gpu_the_commands_processes_count_beside_what_was_there(tmp_path: P
     assert not tree.notes
 
 
+def test_each_gpu_is_the_memory_of_one_rank() -> None:
+    devices = [Gpu(100, {}), Gpu(200, {})]
+    tree = GpuTree(devices, lambda: {20, 21})  # type: ignore[arg-type]
+    devices[0].processes, devices[1].processes = {20: 400, 21: 50}, {21: 600}
+    tree.find()
+    tree.look()
+    assert [usage.peak_bytes for usage in tree.usages] == [550, 800]
+
+
 def test_where_the_driver_names_no_process_the_device_counts() -> None:
     device = Gpu(100, Missing("WSL"))
     tree = GpuTree([device], lambda: {20})  # type: ignore[arg-type]
@@ -183,7 +232,8 @@ def test_where_the_driver_names_no_process_the_device_counts() -> None:
         GpuTree([Gpu(Missing("no figure"), {})], set)  # type: ignore[arg-type]
 
 
-def test_the_command_sees_the_one_device_that_is_measured() -> None:
+def test_the_command_sees_the_devices_that_are_measured() -> None:
+    assert visible_devices(["cuda:0", "cuda:2"], {}) == {"CUDA_VISIBLE_DEVICES": "0,2"}
     assert visible_devices(["cpu"], {})["CUDA_VISIBLE_DEVICES"] == ""
     assert visible_devices(["cuda:1"], {}) == {"CUDA_VISIBLE_DEVICES": "1"}
     shown = {"CUDA_VISIBLE_DEVICES": "GPU-aa,GPU-bb"}

@@ -26,8 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--mode", default="healthy")
+    parser.add_argument("--name", default="")
     parser.add_argument("--spawn", type=int, default=0)
-    parser.add_argument("--prints", default="rank0: {step}")
+    parser.add_argument("--prints", choices=("one", "all", "named"), default="one")
     parser.add_argument("--extra-mib", type=int, default=0)
     asked = parser.parse_args()
     if not asked.spawn:
@@ -57,26 +58,15 @@ def train(rank: int, ranks: int, asked: argparse.Namespace) -> None:
         loss = model(batch).square().mean()
         loss.backward()
         optimizer.step()
-        if rank == 0 or asked.mode == "all-print":
-            text = "[rank{rank}]: step {step} loss {loss}" if asked.mode == "names-ranks" else ""
-            text = text or "step {step} loss {loss}"
-            print(text.format(rank=rank, step=step, loss=loss.item()), flush=True)
+        if rank == 0 or asked.prints != "one":
+            name = f"[rank{rank}]: " if asked.prints == "named" else ""
+            print(f"{name}step {step} loss {loss.item()}", flush=True)
         time.sleep(0.02)
 
 
 def go_wrong(mode: str, kept: list[torch.Tensor]) -> None:
-    if mode in ("oom", "oom-lingers"):
-        try:
-            kept.append(torch.ones(2**40))
-        except RuntimeError as error:
-            if mode == "oom":
-                raise
-            print(
-                f"[rank1]: Traceback (most recent call last):\n[rank1]: RuntimeError: {error}",
-                file=sys.stderr,
-                flush=True,
-            )
-            time.sleep(600)
+    if mode == "oom":
+        kept.append(torch.ones(2**40))
     elif mode == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     elif mode == "raises":

@@ -25,7 +25,7 @@ class Facts:
         return self.environs.get(pid, {})
 
     def words(self, pid: int) -> list[str]:
-        return self.programs.get(pid, [])
+        return self.programs.get(pid, ["python"])
 
     def started_s(self, pid: int) -> float:
         return float(-pid) if pid > 100 else float(pid)
@@ -73,6 +73,15 @@ def test_a_launcher_does_not_become_rank_0_when_that_has_died() -> None:
     finder.assign({2: GUARDIAN, 10: 2, 11: 2})
     assert finder.assign({2: GUARDIAN, 11: 2}) == {11: 1}
     assert finder.lost == [0]
+
+
+def test_a_rank_is_lost_although_its_launcher_has_not_noticed() -> None:
+    facts = numbered(0, 1)
+    finder = RankFinder(2, facts)
+    finder.assign({2: GUARDIAN, 10: 2, 11: 2})
+    facts.programs[11] = []  # it is a zombie
+    finder.assign({2: GUARDIAN, 10: 2, 11: 2})
+    assert finder.lost == [1]
 
 
 def test_a_rank_that_was_started_again_is_not_lost() -> None:
