@@ -9,6 +9,7 @@ from typing import Any
 
 from optimizer.records import Recommendation
 from probes.errors import InputError
+from probes.group import group_of, is_group
 from probes.space import unknown_name
 
 PLACEHOLDER = re.compile(
@@ -19,11 +20,12 @@ the text ``{name}``; other braces stay as they are, including a shell's ``${NAME
 
 
 def values_of(recommendation: Recommendation) -> dict[str, Any]:
-    """By placeholder: ``batch_size``, ``accumulation``, ``device``, ``recommendation``, and every
-    dimension of the config."""
+    """By placeholder: ``batch_size``, ``accumulation``, ``device``, ``ranks`` (1 for a single
+    device), ``recommendation``, and every dimension of the config."""
     r = recommendation
     own = {"batch_size": r.batch_size, "accumulation": r.accumulation}
-    return {"device": r.device, "recommendation": r.id, **r.config, **own}
+    ranks = group_of(r.device).size if is_group(r.device) else 1
+    return {"device": r.device, "ranks": ranks, "recommendation": r.id, **r.config, **own}
 
 
 def fill(command: Sequence[str], values: Mapping[str, Any] | None) -> list[str]:
@@ -58,13 +60,25 @@ def as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def environment_of(recommendation: Recommendation) -> dict[str, str]:
-    """The variables that ``tonnage export --to env`` writes, the allocator's settings included."""
+def environment_of(
+    recommendation: Recommendation, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables that ``tonnage export --to env`` writes, the allocator's settings included.
+
+    Where they select devices, these are counted among those that ``environ`` shows already.
+    """
     from app.recommendations.exports.export import export
+    from app.recommendations.exports.ranks import ranks_of
 
     found = {}
     for line in export(recommendation, "env").text.splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):
             found[name] = "".join(shlex.split(value))
+    ranks = ranks_of(recommendation)
+    if ranks is not None:
+        for name in ranks.selection:
+            shown = (environ or {}).get(name, "").split(",")
+            if len(shown) > max(ranks.numbers):
+                found[name] = ",".join(shown[number].strip() for number in ranks.numbers)
     return found

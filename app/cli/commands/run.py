@@ -98,7 +98,7 @@ def run(
         raise typer.Exit(NOT_STARTED)
     found = start.recommendation
     filled = fill(command, values_of(found) if found else None)
-    added = environment_of(found) if found else {}
+    added = environment_of(found, os.environ) if found else {}
     for name in sorted(added):
         if os.environ.get(name, added[name]) != added[name]:
             _say(f"Note: {name}={added[name]}, as measured, instead of {os.environ[name]}.")
@@ -232,7 +232,10 @@ def _send(wanted: RunQuestion, facts: dict[str, Any]) -> None:
 def _values(recommendation: Recommendation) -> str:
     from app.runs.values import as_text, values_of
 
-    values = {n: v for n, v in values_of(recommendation).items() if n != "recommendation"}
+    values = values_of(recommendation)
+    del values["recommendation"]
+    if values["ranks"] == 1:
+        del values["ranks"]
     return " ".join(f"{name}={as_text(value)}" for name, value in values.items())
 
 

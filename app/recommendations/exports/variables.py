@@ -1,8 +1,8 @@
 """``KEY=value`` lines for ``set -a; . FILE`` and ``docker run --env-file``.
 
-Where several devices train as one, a ``torchrun`` that is started with these variables starts the
-ranks: it takes what its command line does not say from ``PET_NPROC_PER_NODE`` and
-``PET_STANDALONE``.
+Where several devices train as one, a ``torchrun`` that is started with these variables starts one
+process for each: it takes their number from ``PET_NPROC_PER_NODE`` if its command line has none.
+There is no ``PET_STANDALONE``, which would overrule how a command line lets several hosts meet.
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ def _of_ranks(ranks: Ranks, settings: Mapping[str, Any]) -> dict[str, str]:
         for name, value in group.items()
         if settings.get(name) != value  # a lever is among the settings
     }
-    starting = {"PET_NPROC_PER_NODE": str(ranks.size), "PET_STANDALONE": "1"}
-    return found | starting | ranks.selection
+    return found | {"PET_NPROC_PER_NODE": str(ranks.size)} | ranks.selection
 
 
 def _variable(name: str) -> str:

@@ -155,8 +155,9 @@ def variables(config: dict[str, Any], device: str) -> dict[str, str]:
 def test_torchrun_reads_the_environment_file(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables(DDP, "cuda:0-3").items():
         monkeypatch.setenv(name, value)
-    read = torchrun()
-    assert (read.nproc_per_node, read.standalone) == ("4", True)
+    assert torchrun("--standalone").nproc_per_node == "4"
+    assert torchrun("--nproc-per-node", "2").nproc_per_node == "2"
+    assert torchrun("--nnodes", "2", "--rdzv-endpoint", "host:1").standalone is False
 
 
 def test_the_environment_file_tells_the_global_batch() -> None:

@@ -21,6 +21,7 @@ FILLED = [
     ("{none}", "none"),
     ("{note}", "a b; rm -rf /"),
     ("{recommendation}@{device}", "rec_1k0rr48nvttvb71401qp@cpu"),
+    ("{ranks}", "1"),
     ("{layers:2}", "4"),
     ("{epochs:3}", "3"),
     ("{epochs:}", ""),
@@ -54,3 +55,27 @@ def test_the_environment_is_that_of_the_export():
     assert found["TONNAGE_NOTE"] == "a b; rm -rf /"
     assert found["TONNAGE_RECOMMENDATION"] == R.id
     assert found["MALLOC_ARENA_MAX"] == "1"
+
+
+def test_several_devices_are_started_as_many_times():
+    several = factories.recommendation("rec_2", {"parallel": "ddp"}, device="cuda:0,2,3")
+    command = ["torchrun", "--nproc-per-node", "{ranks}", "--batch-size={batch_size}"]
+    assert fill(command, values_of(several)) == [
+        "torchrun",
+        "--nproc-per-node",
+        "3",
+        "--batch-size=96",
+    ]
+    found = environment_of(several)
+    assert found["PET_NPROC_PER_NODE"] == "3"
+    assert found["CUDA_VISIBLE_DEVICES"] == "0,2,3"
+
+
+@pytest.mark.parametrize(
+    ("shown", "selected"),
+    [(None, "0,2"), ("4,5,6,7", "4,6"), ("GPU-a,GPU-b,GPU-c", "GPU-a,GPU-c"), ("4", "0,2")],
+)
+def test_devices_are_counted_among_those_that_the_shell_shows(shown, selected):
+    several = factories.recommendation("rec_2", {"parallel": "ddp"}, device="cuda:0,2")
+    environ = {} if shown is None else {"CUDA_VISIBLE_DEVICES": shown}
+    assert environment_of(several, environ)["CUDA_VISIBLE_DEVICES"] == selected
