@@ -171,6 +171,15 @@ SIGNATURES: tuple[Signature, ...] = (
           "Choose another device; on MPS, PYTORCH_ENABLE_MPS_FALLBACK=1 runs it on the CPU."),
     _rule(r"No available kernel\. Aborting execution", UNSUPPORTED,
           "no attention kernel accepts these shapes in this precision", _DEVICE),
+    # --- several ranks
+    _rule(r"Expected to have finished reduction in the prior iteration", UNSUPPORTED,
+          "some parameters of the model get no gradient, for which DDP waits",
+          "Let it look for them (ddp_find_unused=true), freeze them, or leave them out of the "
+          "model."),
+    _rule(r"got mixed torch\.Tensor and DTensor", UNSUPPORTED,
+          "whole tensors meet the shards of a parameter",
+          "FSDP gathers parameters where a module is called. Let the loss call model(...) and not "
+          "a part or a method of it, or give the workload a parallelize(model, mesh)."),
     # --- crashes that need their own advice
     _rule(r"device-side assert triggered", CRASH, "a kernel's assertion failed on the device",
           "Almost always an index out of range: a label above the number of classes, a token above "

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from probes.classify import first_line
+from probes.group import Group
 from probes.levers import UnsupportedError
 from probes.levers.checkpointing import repeated_blocks
 from probes.ranks import shards
@@ -110,13 +111,18 @@ def is_built_on_host(config: Mapping[str, Any]) -> bool:
     return config.get("parallel") == "fsdp"
 
 
+def needs_mesh(config: Mapping[str, Any]) -> bool:
+    """Whether the ranks are arranged, and not merely all alike."""
+    return config.get("parallel") in ("fsdp", "tp")
+
+
 def sharded(
     workload: Any, model: nn.Module, team: Alone, config: Mapping[str, Any]
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """The model with its parameters sharded over the ranks, and what was done in words. For DDP,
     and for one device, it is returned as it is. Raises ``UnsupportedError``."""
     way = config.get("parallel")
-    if not isinstance(team, Team) or way not in ("fsdp", "tp"):
+    if not isinstance(team, Team) or not needs_mesh(config):
         return model, ()
     own = getattr(workload, "parallelize", None)
     notes: tuple[str, ...] = ()
@@ -145,8 +151,9 @@ def spread(
     return Sharded(model, loss, notes)
 
 
-def check(config: Mapping[str, Any], team_size: int) -> None:
+def check(config: Mapping[str, Any], group: Group) -> None:
     """Raise ``UnsupportedError`` where a config says what such a group cannot do."""
+    team_size = group.size
     degree, way = config.get("tensor_parallel", 1), config.get("parallel", "ddp")
     if team_size % degree:
         raise UnsupportedError(
@@ -154,6 +161,10 @@ def check(config: Mapping[str, Any], team_size: int) -> None:
         )
     if degree > 1 and way != "tp":
         raise UnsupportedError(f"tensor_parallel={degree} needs parallel=tp; it is {way}.")
+    if config.get("fsdp_offload") and way == "fsdp" and group.kind == "cpu":
+        raise UnsupportedError(
+            "fsdp_offload=true: on the CPU, the parameters are in the host's memory already."
+        )
     if way != "ddp" and config.get("precision") == "fp16":
         raise UnsupportedError(
             f"parallel={way} with precision=fp16: a gradient scaler does not see the other ranks' "

@@ -59,17 +59,15 @@ class Team(Alone):
         sizes = group.batch_sizes
         self.weight = sizes[rank] * group.size / sum(sizes) if sizes else 1.0
         self._control = dist.new_group(backend="gloo", timeout=PATIENCE)
-        self._mesh: Any = None
+        self.mesh: Any = None
 
-    @property
-    def mesh(self) -> Any:
-        """The device mesh, with the dimensions ``dp`` and ``tp``. The ranks make it together."""
-        if self._mesh is None:
-            from torch.distributed.device_mesh import init_device_mesh
+    def make_mesh(self) -> None:
+        """Arrange the ranks, all of them together, as ``mesh``: a process group for each row and
+        column of ``dp`` × ``tp``."""
+        from torch.distributed.device_mesh import init_device_mesh
 
-            shape = (self.data_parallel, self.tensor_parallel)
-            self._mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("dp", "tp"))
-        return self._mesh
+        shape = (self.data_parallel, self.tensor_parallel)
+        self.mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("dp", "tp"))
 
     def any(self, flag: bool) -> bool:
         import torch.distributed as dist

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from probes.devices import backend_for
 from probes.devices.cpu import CpuBackend
 from probes.errors import TonnageError
 from probes.job import ProbeJob
+from probes.levers.checkpointing import repeated_blocks
 from probes.max_batch import LARGEST_JUMP, PROBE_AT
 from probes.prior import Prior
 from probes.worker.training import Training
@@ -49,12 +51,16 @@ def estimate(job: ProbeJob, ceiling: int) -> dict[str, Any]:
         workload = load_workload(job.workload).workload
         if why_not := getattr(workload, "no_estimate", ""):
             raise TonnageError(why_not)
+        if job.group is not None:
+            if job.config.get("parallel") == "tp":
+                raise TonnageError("how the workload divides its layers is only known once it has")
+            job = replace(job, device=job.group.devices[0])
         cap_bytes = _cap_bytes(job)  # after the imports, which are no part of what it limits
         batch: int | None = min(FIRST_BATCHES[0], ceiling)
         while batch is not None and batch not in points:
             fake = fake or _FakeTraining(workload, job, batch)
             step_began_s = time.monotonic()
-            points[batch] = fake.peak_bytes(batch)
+            points[batch] = fake.peak_bytes(batch) + fake.exchange_bytes()
             now_s = time.monotonic()
             batch = _next_batch(points, cap_bytes, ceiling)
             if len(points) == MOST_EVALUATIONS:
@@ -163,6 +169,32 @@ class _FakeTraining:
             training.optimizer.zero_grad(set_to_none=True)
         return tracker.peak_bytes + _tensor_bytes(training.worst)
 
+    def exchange_bytes(self) -> int:
+        """What a rank holds more, or less where that is negative, than a device that trains alone.
+
+        DDP keeps a copy of the gradients in its buckets. FSDP keeps a share of parameters,
+        gradients and optimizer state, and gathers two blocks at a time, with the gradients of one,
+        and the rest of the model from the forward pass until the backward pass is over.
+        """
+        job, model = self.training.job, self.training.model
+        if job.group is None:
+            return 0
+        parameters = _bytes_of(model.parameters())
+        gradients = _bytes_of(p for p in model.parameters() if p.requires_grad)
+        if job.config.get("parallel", "ddp") == "ddp":
+            return 0 if job.config.get("ddp_bucket_view") else gradients
+        state = sum(
+            _bytes_of(v for v in values.values() if isinstance(v, torch.Tensor))
+            for values in self.training.optimizer.state.values()
+        )
+        blocks = [_bytes_of(block.parameters()) for block in repeated_blocks(model)]
+        rest = parameters - sum(blocks)
+        gathered = rest + 2 * max(blocks, default=0) + max([rest, *blocks])
+        if not job.config.get("fsdp_reshard", True):
+            gathered = parameters + max([rest, *blocks])
+        away = (parameters + gradients + state) * (1 - 1 / job.data_parallel)
+        return int(gathered - away)
+
 
 class _PeakTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that operations make, and takes off those that are freed."""
@@ -196,6 +228,10 @@ class _PeakTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _forget(self, key: int, size_bytes: int) -> None:
         self._known.discard(key)
         self.live_bytes -= size_bytes
+
+
+def _bytes_of(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _tensor_bytes(batch: Any) -> int:

@@ -185,7 +185,7 @@ class _Run:
         if job.config.get("compile"):
             compilation.preload()
         if job.group is not None:
-            parallel.check(job.config, job.group.size)
+            parallel.check(job.config, job.group)
             team.preload(job.group)
             self.join(job, job.group, backend)
         cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
@@ -238,7 +238,10 @@ class _Run:
             backend.sharers = group.size
         Pulse(self.channel.send, self.whereabouts).start()
         degree = job.config.get("tensor_parallel", 1)
-        self.team = team.join(group, job.rank, degree, job.meeting, backend.torch_device)
+        joined = team.join(group, job.rank, degree, job.meeting, backend.torch_device)
+        if parallel.needs_mesh(job.config):
+            joined.make_mesh()
+        self.team = joined
 
     def whereabouts(self) -> dict[str, Any]:
         """Where this run is, for the rank's signs of life."""

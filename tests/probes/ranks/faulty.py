@@ -202,3 +202,63 @@ class LeavesChildren(Healthy):
 
         subprocess.Popen(["sleep", "600"], start_new_session=True)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Planned(Healthy):
+    """Divides its layers over the mesh's ``tp`` itself."""
+
+    def model(self, config):
+        blocks = nn.ModuleList(Block(self.width) for _ in range(config["layers"]))
+        return nn.Sequential(nn.Linear(16, self.width), *blocks, nn.Linear(self.width, 16))
+
+    def parallelize(self, model, mesh):
+        from torch.distributed.tensor.parallel import (
+            ColwiseParallel,
+            RowwiseParallel,
+            parallelize_module,
+        )
+
+        for block in model:
+            if isinstance(block, Block):
+                plan = {"up": ColwiseParallel(), "down": RowwiseParallel()}
+                parallelize_module(block, mesh["tp"], plan)
+
+
+class Unused(Healthy):
+    """A layer that no loss ever reaches."""
+
+    def model(self, config):
+        model = super().model(config)
+        model[0].idle = nn.Linear(4, 4)
+        return model
+
+
+class CallsParts(Healthy):
+    """The loss calls a layer of the model past the blocks' and the model's own forward."""
+
+    def loss(self, model, batch):
+        return (model[-1].weight.sum() * batch).square().mean() + super().loss(model, batch)
+
+
+class TellsWeights(Healthy):
+    """Raises unless the weights are those of one training on the samples of both ranks."""
+
+    def model(self, config):
+        model = nn.Linear(16, 1, bias=False)
+        nn.init.zeros_(model.weight)
+        return model
+
+    def batches(self, config, batch_size):
+        while True:  # every sample of rank 0 is 1, every one of rank 1 is 3
+            yield torch.full((batch_size, 16), 1.0 + 2.0 * dist.get_rank())
+
+    def loss(self, model, batch):
+        self.steps += 1
+        if self.steps == 2:
+            # The gradient of the mean of the outputs is the mean sample: (12 * 1 + 4 * 3) / 16.
+            expected = torch.full((1, 16), -0.1 * 1.5)
+            torch.testing.assert_close(model.weight.detach(), expected)
+        return model(batch).mean()
+
+    def optimizer(self, model):
+        return torch.optim.SGD(model.parameters(), lr=0.1)

@@ -221,3 +221,35 @@ def test_the_other_ranks_are_gone_soon_after_the_verdict(prober: Prober) -> None
     assert measurement.limiting_rank == 1
     assert ended_s - began_s < TIMEOUTS.startup_s, "it waited for a rank that could not go on"
     assert not training_processes()
+
+
+def test_tensor_parallelism_follows_the_workloads_plan(prober: Prober) -> None:
+    measurement = run(prober, "Planned", parallel="tp", tensor_parallel=2)
+    assert measurement.passed, measurement.reason
+    assert measurement.data_parallel == 1
+    assert measurement.effective_batch_size == 8
+
+
+ADVICE = [("Unused", "ddp", "ddp_find_unused"), ("CallsParts", "fsdp", "model(...)")]
+
+
+@pytest.mark.parametrize(("name", "parallel", "advice"), ADVICE)
+def test_what_a_model_does_that_ranks_cannot_is_answered_with_advice(
+    prober: Prober, name: str, parallel: str, advice: str
+) -> None:
+    measurement = run(prober, name, parallel=parallel)
+    assert measurement.verdict is Verdict.UNSUPPORTED, measurement.reason
+    assert advice in measurement.hint
+
+
+def test_parameters_without_gradients_can_be_looked_for(prober: Prober) -> None:
+    measurement = run(prober, "Unused", ddp_find_unused=True)
+    assert measurement.passed, measurement.reason
+
+
+def test_gradients_are_exchanged_and_weighted_by_the_samples(prober: Prober) -> None:
+    """All ranks end with the same weights, though each saw other data, and other amounts of it."""
+    group = Group(("cpu", "cpu"), batch_sizes=(12, 4))
+    asked = replace(job("TellsWeights"), group=group, batch_size=12)
+    measurement = prober.probe(asked)
+    assert measurement.passed, measurement.reason
