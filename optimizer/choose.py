@@ -14,7 +14,7 @@ from optimizer.budgets import Budget, Objective
 from optimizer.disturbed import confirmation
 from optimizer.formatting import config_text, limit_text, rate
 from optimizer.records import Trial
-from probes.formatting import duration_text, size_text
+from probes.formatting import duration_text, plural, size_text
 from probes.max_batch_result import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
@@ -218,9 +218,20 @@ def batch_words(run: Measurement) -> str:
     if not run.ranks:
         return str(run.batch_size)
     return (
-        f"{run.batch_size} on each of {len(run.ranks)} ranks ({run.effective_batch_size} samples "
-        "per optimizer step)"
+        f"{run.batch_size} {teams_text(run)} ({run.effective_batch_size} samples per "
+        "optimizer step)"
     )
+
+
+def teams_text(run: Measurement) -> str:
+    """Who draws a batch: ``on each of 4 ranks``, or ``on each of 2 teams of 2 ranks`` where ranks
+    divide the layers among them."""
+    degree = len(run.ranks) // run.data_parallel
+    if degree == 1:
+        return f"on each of {plural(len(run.ranks), 'rank')}"
+    if run.data_parallel == 1:
+        return f"on a team of {degree} ranks"
+    return f"on each of {run.data_parallel} teams of {degree} ranks"
 
 
 def _limiting_words(run: Measurement) -> str:
@@ -307,7 +318,7 @@ def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[s
         "throughput_samples_per_s": other.throughput_samples_per_s,
         "cycle_time_s": cycle_time_s(other.step_time, cycle_batches),
         "peak_bytes": other.run.peak_bytes,
-        "global_batch_size": other.run.effective_batch_size,
+        "global_batch_size": other.run.micro_batch_samples,
         "trade": trade(other, best) + (" Also disturbed." if other.disturbed_by else ""),
     }
 

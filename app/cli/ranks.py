@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.cli.values import batch_text
+from optimizer.choose import teams_text
 from probes.formatting import NOTHING, plural, size_text
 from probes.measurement import Measurement, RankResult
 
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def run_batch_text(run: Measurement) -> str:
-    """As ``batch_text``; of several ranks ``48 on each of 2 ranks × 3 = 288 samples per step``."""
+    """As ``batch_text``; of several ranks ``48 on each of 2 ranks = 96 at once, × 3 = 288 samples
+    per step``."""
     if not run.ranks:
         return batch_text(run.batch_size, run.accumulation)
-    times = f" × {run.accumulation}" if run.accumulation != 1 else ""
+    times = f" at once, × {run.accumulation} = {run.effective_batch_size}"
     return (
-        f"{run.batch_size} on each of {plural(len(run.ranks), 'rank')}{times} = "
-        f"{run.effective_batch_size} samples per step"
+        f"{run.batch_size} {teams_text(run)} = {run.micro_batch_samples}"
+        f"{times if run.accumulation != 1 else ''} samples per step"
     )
 
 
@@ -80,6 +82,6 @@ def ranks_document(run: Measurement | None, device: str) -> dict[str, Any]:
         "devices": [each.device for each in ranks] or [device],
         "ranks": run.to_dict()["ranks"] if run is not None else [],
         "data_parallel": run.data_parallel if run is not None else 1,
-        "global_batch_size": run.effective_batch_size if run is not None else None,
+        "global_batch_size": run.micro_batch_samples if run is not None else None,
         "communication_share": run.communication_share if run is not None else None,
     }

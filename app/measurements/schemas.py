@@ -150,8 +150,7 @@ class MeasurementOut(BaseModel):
     )
     global_batch_size: int | None = Field(
         None,
-        description="Samples per optimizer step of all ranks; null in a measurement that was "
-        "stored by an earlier release.",
+        description="Samples that all ranks take at once: of a single device, `batch_size`.",
     )
     created_at: datetime
 

@@ -22,7 +22,12 @@ def printed(run: Measurement, scaling: ScalingAnswer) -> dict:
 
 
 def test_the_batch_is_told_per_rank_and_for_all() -> None:
-    assert run_batch_text(GANG) == "48 on each of 2 ranks × 3 = 288 samples per step"
+    assert run_batch_text(GANG) == "48 on each of 2 ranks = 96 at once, × 3 = 288 samples per step"
+    assert run_batch_text(replace(GANG, accumulation=1)) == (
+        "48 on each of 2 ranks = 96 samples per step"
+    )
+    team = replace(GANG, data_parallel=1, accumulation=1)
+    assert run_batch_text(team) == "48 on a team of 2 ranks = 48 samples per step"
     assert run_batch_text(factories.measurement(48)) == "48"
 
 
@@ -44,7 +49,7 @@ def test_json_has_the_ranks_and_the_scaling() -> None:
     found = printed(GANG, ANSWER)
     assert found["devices"] == ["cpu", "cpu"]
     assert [rank["rank"] for rank in found["ranks"]] == [0, 1]
-    assert (found["data_parallel"], found["global_batch_size"]) == (2, 288)
+    assert (found["data_parallel"], found["global_batch_size"]) == (2, 96)
     assert found["communication_share"] == 0.25
     assert found["scaling"] == {
         "ranks": 2,
