@@ -318,7 +318,7 @@ def alternative(other: Candidate, best: Candidate, cycle_batches: int) -> dict[s
         "throughput_samples_per_s": other.throughput_samples_per_s,
         "cycle_time_s": cycle_time_s(other.step_time, cycle_batches),
         "peak_bytes": other.run.peak_bytes,
-        "global_batch_size": other.run.micro_batch_samples,
+        "global_batch_size": other.run.effective_batch_size,
         "trade": trade(other, best) + (" Also disturbed." if other.disturbed_by else ""),
     }
 

@@ -120,7 +120,7 @@ def recommendation(
         ranks=run.to_dict()["ranks"],
         limiting_rank=run.limiting_rank,
         data_parallel=run.data_parallel,
-        global_batch_size=run.micro_batch_samples,
+        global_batch_size=run.effective_batch_size,
         communication_share=run.communication_share,
     )
 

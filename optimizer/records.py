@@ -208,7 +208,7 @@ class Recommendation:
     data_parallel: int = 1
     """Number of ranks that draw different batches."""
     global_batch_size: int | None = None
-    """Samples that all ranks take at once; ``None`` in a result of an earlier release."""
+    """Samples per optimizer step of all ranks; ``None`` in a result of an earlier release."""
     communication_share: float | None = None
     """See ``Measurement.communication_share``."""
     scaling: dict[str, Any] | None = None

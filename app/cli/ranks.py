@@ -82,6 +82,6 @@ def ranks_document(run: Measurement | None, device: str) -> dict[str, Any]:
         "devices": [each.device for each in ranks] or [device],
         "ranks": run.to_dict()["ranks"] if run is not None else [],
         "data_parallel": run.data_parallel if run is not None else 1,
-        "global_batch_size": run.micro_batch_samples if run is not None else None,
+        "global_batch_size": run.effective_batch_size if run is not None else None,
         "communication_share": run.communication_share if run is not None else None,
     }

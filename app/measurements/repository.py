@@ -56,6 +56,7 @@ def together(measurement: Measurement) -> dict[str, Any]:
         "limiting_rank": measurement.limiting_rank,
         "data_parallel": measurement.data_parallel,
         "communication_share": measurement.communication_share,
+        "global_batch_size": measurement.effective_batch_size,
     }
 
 

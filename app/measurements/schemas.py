@@ -150,7 +150,8 @@ class MeasurementOut(BaseModel):
     )
     global_batch_size: int | None = Field(
         None,
-        description="Samples that all ranks take at once: of a single device, `batch_size`.",
+        description="Samples per optimizer step of all ranks; null in a measurement that was "
+        "stored by an earlier release.",
     )
     created_at: datetime
 

@@ -126,7 +126,7 @@ class RecommendationOut(BaseModel):
     limiting_rank: int | None = Field(None, description="The rank with the fullest device.")
     data_parallel: int = Field(1, description="Number of ranks that draw different batches.")
     global_batch_size: int | None = Field(
-        None, description="Samples that all ranks take at once; null for an earlier release's."
+        None, description="Samples per optimizer step of all ranks."
     )
     communication_share: float | None = Field(
         None, description="Share of a step that is communication which nothing hides."

@@ -61,7 +61,7 @@ ADDED_LATER = {"parameters", "incumbent"}
 """Columns that lines of earlier releases do not have. They are ``None`` there."""
 
 
-IN_DOCUMENT = ["limiting_rank", "data_parallel", "communication_share"]
+IN_DOCUMENT = ["limiting_rank", "data_parallel", "communication_share", "global_batch_size"]
 """Columns of a measurement that only repeat what its document says, like the rows of its ranks:
 without them an earlier release can read the line."""
 

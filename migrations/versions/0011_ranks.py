@@ -23,6 +23,7 @@ def columns() -> list[sa.Column[Any]]:
         sa.Column("limiting_rank", sa.Integer(), nullable=True),
         sa.Column("data_parallel", sa.Integer(), server_default="1", nullable=False),
         sa.Column("communication_share", sa.Double(), nullable=True),
+        sa.Column("global_batch_size", sa.BigInteger(), nullable=True),
     ]
 
 

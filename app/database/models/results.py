@@ -138,6 +138,8 @@ class MeasurementRow(Base):
     """See ``Measurement.limiting_rank``; ``None`` for a single device."""
     data_parallel: Mapped[int] = mapped_column(default=1, server_default="1")
     communication_share: Mapped[float | None]
+    global_batch_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Samples per optimizer step of all ranks; ``None`` in a row of an earlier release."""
     document: Mapped[dict[str, Any]]
     created_at: Mapped[CreatedAt]
 
@@ -147,14 +149,6 @@ class MeasurementRow(Base):
         passive_deletes=True,
         lazy="raise",
     )
-
-    @property
-    def global_batch_size(self) -> int:
-        """See ``Measurement.micro_batch_samples``."""
-        sizes = [each.batch_size for each in self.ranks]
-        if len(set(sizes)) > 1:
-            return sum(sizes) * self.data_parallel // len(sizes)
-        return self.batch_size * self.data_parallel
 
 
 class MeasurementRankRow(Base):

@@ -49,7 +49,7 @@ def test_json_has_the_ranks_and_the_scaling() -> None:
     found = printed(GANG, ANSWER)
     assert found["devices"] == ["cpu", "cpu"]
     assert [rank["rank"] for rank in found["ranks"]] == [0, 1]
-    assert (found["data_parallel"], found["global_batch_size"]) == (2, 96)
+    assert (found["data_parallel"], found["global_batch_size"]) == (2, 288)
     assert found["communication_share"] == 0.25
     assert found["scaling"] == {
         "ranks": 2,

@@ -149,9 +149,9 @@ def test_measurements_from_before_groups_are_of_one_device_and_survive_the_way_b
         for statement in MEASURED_BEFORE_0003:
             session.execute(text(statement))
     migrate.upgrade(empty)
-    asked = "SELECT data_parallel, limiting_rank FROM tonnage_measurements"
+    asked = "SELECT data_parallel, limiting_rank, global_batch_size FROM tonnage_measurements"
     with empty.read() as session:
-        assert session.execute(text(asked)).all() == [(1, None)] * 2
+        assert session.execute(text(asked)).all() == [(1, None, None)] * 2
     migrate.downgrade(empty, "0010")
     with empty.read() as session:
         kept = session.execute(text("SELECT batch_size FROM tonnage_measurements")).scalars()

@@ -155,7 +155,7 @@ class TestRanks:
         assert found["ranks"][0]["verdict"] == "stable"
         assert (found["device"], found["batch_size"]) == ("cpu:0-1", 8)
         assert (found["data_parallel"], found["limiting_rank"]) == (2, 1)
-        assert (found["communication_share"], found["global_batch_size"]) == (0.25, 16)
+        assert (found["communication_share"], found["global_batch_size"]) == (0.25, 48)
         assert Measurement.from_dict(found["measurement"]) == gang
         assert api.get("/v1/measurements").json()["items"][0]["ranks"] == found["ranks"]
 
