@@ -31,6 +31,10 @@ class Bounds:
     """Samples per optimizer step, in micro-batches: those are what is searched then. Only sizes
     that are useful for it are tried (see ``probes.effective_batch``)."""
 
+    ranks: int = 1
+    """Number of ranks that share the data set and the samples of a step: the other numbers are
+    those of one rank."""
+
     def shared_by(self, ranks: int) -> Bounds:
         """The bounds of one of several ranks that draw different batches: they share the data set
         and the samples of a step."""
@@ -39,6 +43,7 @@ class Bounds:
             self,
             dataset_size=None if size is None else max(1, size // ranks),
             effective_batch_size=None if effective is None else -(-effective // ranks),
+            ranks=ranks,
         )
 
     @property
@@ -56,9 +61,11 @@ class Bounds:
         if self.limit == self.dataset_size and self.is_size_counted:
             return f"By its own count, an epoch has about {self.dataset_size} samples."
         if self.limit == self.dataset_size:
-            return f"The data set has {self.dataset_size} samples."
+            whose = f" for each of {self.ranks} ranks" if self.ranks > 1 else ""
+            return f"The data set has {self.dataset_size} samples{whose}."
         if self.limit == self.effective_batch_size:
-            return f"It is the whole effective batch of {self.effective_batch_size} samples."
+            share = "the whole" if self.ranks == 1 else f"a rank's share (1 of {self.ranks}) of the"
+            return f"It is {share} effective batch, {self.effective_batch_size} samples."
         return f"The largest batch considered is {self.limit}."
 
     @property

@@ -26,6 +26,8 @@ class Group:
     """Samples per micro-batch of each rank, where they differ."""
     limits: tuple[int | None, ...] | None = None
     """Memory budget of each rank in bytes, where they differ; ``None`` for a device's own size."""
+    threads: int | None = None
+    """Threads of each rank on the CPU; ``None`` for an equal share of the cores."""
 
     def __post_init__(self) -> None:
         for values in (self.batch_sizes, self.limits):
@@ -65,6 +67,7 @@ class Group:
             "devices": list(self.devices),
             "batch_sizes": list(self.batch_sizes) if self.batch_sizes else None,
             "limits": list(self.limits) if self.limits else None,
+            "threads": self.threads,
         }
 
     @classmethod
@@ -73,7 +76,9 @@ class Group:
             values = data.get(name)
             return None if values is None else tuple(values)
 
-        return cls(tuple(data["devices"]), known("batch_sizes"), known("limits"))
+        return cls(
+            tuple(data["devices"]), known("batch_sizes"), known("limits"), data.get("threads")
+        )
 
 
 def is_group(device: str) -> bool:

@@ -158,7 +158,7 @@ class Prober:
         """One measurement by one worker per rank, all at once."""
         started_at = datetime.now(timezone.utc)
         began_s = time.monotonic()
-        if self._gang is None or self._gang.group.devices != group.devices:
+        if self._gang is None or not self._gang.serves(group):
             self._end_gang()
             self._gang = Gang(self.python, group)
         try:

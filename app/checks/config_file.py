@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
+from probes.group import MOST_RANKS
 from probes.space import parse_value
 
 BATCH_NAMES = (
@@ -46,6 +47,7 @@ SWITCHES = {
     "gradient_checkpointing": ("gradient_checkpointing", "enable_activation_checkpointing"),
     "compile": ("torch_compile", "compile"),
 }
+RANKS_NAMES = ("num_processes", "nproc_per_node", "pet_nproc_per_node", "world_size")
 RECOMMENDATION = re.compile(r"\brec_[0-9a-z]+\b")
 PREFIX = "tonnage_"
 
@@ -61,6 +63,8 @@ class Written:
     """All other single values, by the last part of their name."""
     recommendation_id: str | None
     notes: list[str] = field(default_factory=list)
+    ranks: int | None = None
+    """Number of processes that train as one, where the file asks for more than one."""
 
 
 def read_file(file: Path, keys: Mapping[str, str] | None = None) -> Written:
@@ -105,6 +109,7 @@ def read_text(text: str, name: str, keys: Mapping[str, str] | None = None) -> Wr
         offered,
         identity[0] if identity else None,
         notes,
+        _ranks(found, notes),
     )
 
 
@@ -248,6 +253,16 @@ def _levers(found: Gathered, notes: list[str]) -> dict[str, Any]:
                 levers[lever] = value
                 notes.append(f"{'.'.join(path)}={value} is {lever}={value}")
     return levers
+
+
+def _ranks(found: Gathered, notes: list[str]) -> int | None:
+    for path, value in found:
+        last = path[-1].removeprefix(PREFIX).replace("-", "_")
+        is_count = last in RANKS_NAMES or (last == "devices" and path[-2:-1] == ("trainer",))
+        if is_count and isinstance(value, int) and 1 < value <= MOST_RANKS:
+            notes.append(f"{'.'.join(path)}={value}: trained on {value} devices as one")
+            return value
+    return None
 
 
 def _whole(value: Any, what: str, name: str) -> int:

@@ -32,7 +32,8 @@ def decide(
     """The answer. ``runs`` are the measurements of the plan's config, newest first. With
     ``accept_brackets`` a few steps count as a pass (``--probe quick``). ``hints`` are the ways to
     raise the limit that the study found."""
-    holding = [run for run in runs if not run.changes and not run.elsewhere]
+    alike = [run for run in runs if run.ranks == plan.ranks]
+    holding = [run for run in alike if not run.changes and not run.elsewhere]
     usable = [run for run in holding if (run.accumulation > 1) == (plan.accumulation > 1)]
     if usable:
         answer = _from(plan, room, MemoryEvidence(plan, room, usable, accept_brackets), hints)
@@ -43,7 +44,9 @@ def decide(
             f"{_listing(sorted({run.accumulation for run in holding}))}",
         )
     else:
-        answer = _without_evidence(plan, room, runs, hints)
+        answer = _without_evidence(plan, room, alike, hints)
+        if not any(run.changes for run in alike) and (others := _other_ranks(plan, runs)):
+            answer = replace(answer, reason=others)
     return replace(answer, compared=[_counted(run, plan, room, accept_brackets) for run in runs])
 
 
@@ -91,6 +94,24 @@ def _without_evidence(
     )
 
 
+def _other_ranks(plan: RunPlan, runs: Sequence[MeasuredRun]) -> str:
+    """That the config was measured with another number of devices only; empty where it was not."""
+    others = sorted({run.ranks for run in runs if run.ranks != plan.ranks})
+    if not others:
+        return ""
+    seen = ", ".join(_devices_words(number) for number in others)
+    return (
+        f"nothing was measured for this config on {_devices_words(plan.ranks)}, only on {seen}: "
+        "memory and time are not the same there"
+    )
+
+
+def _devices_words(ranks: int) -> str:
+    if ranks == 1:
+        return "one rank alone"
+    return f"{ranks} ranks together" if ranks else "a single device"
+
+
 def _room_details(plan: RunPlan, room: Room, run: MeasuredRun | None) -> list[str]:
     found = []
     if room.total_bytes is not None and room.limit_bytes < room.total_bytes:
@@ -115,7 +136,9 @@ def _room_details(plan: RunPlan, room: Room, run: MeasuredRun | None) -> list[st
 def _counted(
     run: MeasuredRun, plan: RunPlan, room: Room, accept_brackets: bool
 ) -> dict[str, object]:
-    if run.elsewhere:
+    if run.ranks != plan.ranks:
+        counts = f"measured on {_devices_words(run.ranks)}: not compared"
+    elif run.elsewhere:
         counts = "another kind of device: not compared"
     elif run.changes:
         counts = "no longer holds: " + "; ".join(run.changes)

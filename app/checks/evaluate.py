@@ -61,6 +61,7 @@ def document(asked: CheckRequest, found: CheckInputs, answer: CheckAnswer) -> di
         "longest_cycle_s": window.longest_cycle_s if window else None,
         "cycle_time_s": answer.cycle_time_s,
         "device": here.device,
+        "ranks": plan.ranks,
         "device_name": here.name,
         "fingerprint": here.fingerprint,
         "limit_bytes": room.limit_bytes,

@@ -8,6 +8,7 @@ from typing import Any
 
 from probes.errors import InputError
 from probes.formatting import size_text
+from probes.group import is_group
 from probes.space import unknown_name
 
 Document = dict[str, Any]
@@ -65,9 +66,17 @@ def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
     if answer["verdict"] in ("unknown", "stale"):
         lines.append(
             "Measure it on the machine that trains: the same check with --probe full, or tonnage "
-            f"tune {answer['workload']}"
+            f"tune {answer['workload']}{_group_option(answer)}"
         )
     return lines
+
+
+def _group_option(answer: Document) -> str:
+    """How a command names the devices of the plan; empty for a single one."""
+    if not answer.get("ranks"):
+        return ""
+    device = answer["device"]
+    return f" --device {device}" if is_group(device) else f" --devices {answer['ranks']}"
 
 
 def explanation(answer: Document) -> list[str]:
@@ -212,6 +221,8 @@ FORMS: dict[str, Callable[[Document, bool], str]] = {
 def _planned(answer: Document) -> str:
     config = " ".join(f"{name}={value}" for name, value in answer["config"].items())
     batch = f"batch {answer['batch_size']}"
+    if answer.get("ranks"):
+        batch += f" on each of {answer['ranks']} ranks"
     if answer["accumulation"] != 1:
         batch += f" × {answer['accumulation']}"
     budget = f", budget {answer['budget']}" if answer["budget"] else ""

@@ -14,6 +14,7 @@ from app.checks.plan import CycleWindow, MeasuredRun, Room, RunPlan
 from app.checks.request import CheckRequest
 from app.devices import repository as devices
 from app.errors import NotFound
+from app.machine import parallel
 from app.machine.local_facts import DeviceNow
 from app.recommendations import repository as recommendations
 from app.settings import Settings
@@ -64,12 +65,29 @@ def gather(session: Session, asked: CheckRequest, settings: Settings) -> CheckIn
         accumulation = base.accumulation if base else 1
         if accumulation != 1:
             notes.append(f"accumulation {accumulation}, as recommended")
+    ranks = here.ranks or asked.ranks or 0
+    if not ranks:
+        parallel.check(asked.config, None)
     plan = RunPlan(
-        workload, config, asked.batch_size, int(accumulation), _window(asked, base, settings)
+        workload,
+        _as_trained(config, ranks, settings, workload),
+        asked.batch_size,
+        int(accumulation),
+        _window(asked, base, settings),
+        ranks,
     )
     runs = runs_of(session, plan, asked, here)
     return CheckInputs(plan, _room(asked, base, here, runs, settings), runs, here, base,
                  _hints(base, plan), notes)  # fmt: skip
+
+
+def _as_trained(
+    config: dict[str, Any], ranks: int, settings: Settings, workload: str
+) -> dict[str, Any]:
+    """The config of a group says how it trains, as that of a measurement does."""
+    if not ranks or workload in settings.commands:
+        return config
+    return parallel.config_of_group(config)
 
 
 def _named_device(session: Session, device: str | None) -> DeviceNow:

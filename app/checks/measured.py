@@ -18,6 +18,7 @@ from app.machine.local_facts import DeviceNow
 from app.validity.comparison import Conditions, Difference, compare
 from app.validity.reported import conditions_of
 from optimizer.scope import Scope, short_hash
+from probes.group import group_of, is_group
 from probes.levers import LEVERS, PARALLEL_LEVERS
 from probes.space import Int
 
@@ -26,7 +27,7 @@ def runs_of(
     session: Session, plan: RunPlan, asked: CheckRequest, here: DeviceNow
 ) -> list[MeasuredRun]:
     """Newest first, those on this device before those from elsewhere."""
-    hashes = config_hashes(plan.config)
+    hashes = config_hashes(plan.config) | _hashes_with_other_ranks(plan)
     found = repository.measurements(session, plan.workload, hashes, here.fingerprint)
     studies = {row.study_id for row in found if row.study_id is not None}
     sources = repository.source_hashes(session, studies)
@@ -56,6 +57,13 @@ def config_hashes(config: Mapping[str, Any]) -> set[str]:
         if config.get("accumulation") is not None:
             found.add(short_hash({**fixed, **extra, "accumulation": config["accumulation"]}))
     return found
+
+
+def _hashes_with_other_ranks(plan: RunPlan) -> set[str]:
+    """The hashes of the config as another number of devices trains it: to say that it was measured
+    there, and never to compare with it."""
+    config = {name: value for name, value in plan.config.items() if name not in PARALLEL_LEVERS}
+    return config_hashes(config) | config_hashes({**config, "parallel": "ddp"})
 
 
 def _default(lever: str) -> Any:
@@ -91,7 +99,13 @@ def _run(
         measured_at=str(measured.get("started_at", "")),
         changes=tuple(each.words for each in changes),
         elsewhere=bool(kind) and kind != here.kind,
+        ranks=_ranks(row),
     )
+
+
+def _ranks(row: MeasurementRow) -> int:
+    told = len(row.document.get("ranks") or ())
+    return told or (group_of(row.device).size if is_group(row.device) else 0)
 
 
 def _conditions(
@@ -137,6 +151,6 @@ def _source_hash_of_probe(
             effective_batch_size=effective,
             environment=dict(environment),
         ).key
-        for effective in (None, row.batch_size * micro_batches)
+        for effective in (None, row.batch_size * micro_batches * row.data_parallel)
     ]
     return now.source_hash if row.scope_key in keys else "another"

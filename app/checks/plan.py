@@ -44,6 +44,8 @@ class RunPlan:
     accumulation: int = 1
     window: CycleWindow | None = None
     """``None``: only memory is checked."""
+    ranks: int = 0
+    """Number of devices that train as one; 0 for a single device. The batch is that of one."""
 
     @property
     def samples_per_step(self) -> int:
@@ -105,6 +107,8 @@ class MeasuredRun:
     """What is different now; empty where it still holds."""
     elsewhere: bool = False
     """Whether it was measured on another kind of device, which says nothing about this one."""
+    ranks: int = 0
+    """Number of devices that trained as one; 0 for a single device."""
 
     @property
     def passed(self) -> bool:

@@ -32,6 +32,8 @@ class CheckRequest:
     headroom: float | None = None
     here: DeviceNow | None = None
     """The device of this machine; ``None``: it is named by ``device``."""
+    ranks: int | None = None
+    """Number of devices that the plan says it trains on as one; ``None`` where it says nothing."""
     device: str | None = None
     """A fingerprint's key or a product's name, of a device that has results."""
     source: str = ""

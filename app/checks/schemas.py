@@ -26,6 +26,7 @@ from app.http.fields import (
 )
 from app.http.paging import NamedPageQuery
 from app.machine.local_facts import DeviceNow
+from probes.group import MOST_RANKS
 
 
 class CheckOut(BaseModel):
@@ -124,6 +125,13 @@ class CheckPost(RequestBody):
     memory_budget_bytes: MemoryBudget | None = None
     headroom: Fraction | None = None
     here: HereIn | None = None
+    ranks: Annotated[
+        Annotated[int, Field(ge=1, le=MOST_RANKS)] | None,
+        Field(
+            description="Number of devices that the plan trains on as one, where `here` is none "
+            "of a group. The batch size is that of one rank."
+        ),
+    ] = None
     device: Annotated[
         Short | None, Field(description="A fingerprint's key, or a product's name.")
     ] = None

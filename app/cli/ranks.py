@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli.values import batch_text
 from optimizer.choose import teams_text
 from probes.formatting import NOTHING, plural, size_text
-from probes.measurement import Measurement, RankResult
+from probes.measurement import Measurement, RankResult, Verdict
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +32,9 @@ def together_rows(run: Measurement) -> list[tuple[str, str]]:
     rows = []
     if run.limiting_rank is not None:
         rank = run.ranks[run.limiting_rank]
-        why = rank.reason or f"it has the fullest device: {rank.fullness:.0%} of what it may use"
+        why = f"it has the fullest device: {rank.fullness:.0%} of what it may use"
+        if rank.verdict is not Verdict.STABLE:
+            why = rank.reason
         rows.append(("limiting rank", f"{rank.rank} ({rank.device}): {why}"))
     if run.communication_share is not None:
         rows.append(("communication", f"{run.communication_share:.0%} of a step"))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from probes.devices.base import DeviceFacts
+from probes.devices.environment import group_environment
 from probes.devices.fingerprint import Fingerprint, build_fingerprint, group_fingerprint
 from probes.devices.group_telemetry import GroupTelemetry
 from probes.devices.links import link_between
@@ -38,8 +39,10 @@ def asked_group(
 
 
 def one_of(group: Group) -> Group:
-    """The first rank of a group as a group of its own, to be compared with it."""
-    return Group(group.devices[:1])
+    """The first rank of a group as a group of its own with as many threads, to be compared with
+    it."""
+    threads = group_environment(group).get("OMP_NUM_THREADS")
+    return Group(group.devices[:1], threads=int(threads) if threads is not None else None)
 
 
 def group_facts(group: Group, members: Sequence[DeviceFacts]) -> DeviceFacts:
@@ -55,8 +58,8 @@ def group_facts(group: Group, members: Sequence[DeviceFacts]) -> DeviceFacts:
         name = f"{plural(group.size, 'rank')} on {names[0]}"
         total //= group.size
         least_free = None if least_free is None else least_free // group.size
-        if isinstance(threads := environment.get("threads"), int):
-            environment["threads"] = max(1, threads // group.size)
+        threads = group_environment(group).get("OMP_NUM_THREADS")
+        environment["threads"] = int(threads) if threads is not None else environment.get("threads")
     return replace(
         first,
         device=group.label,

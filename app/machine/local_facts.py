@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,12 @@ from app.machine.disk_cache import keep, kept
 from probes.devices import host
 from probes.devices.environment import (
     allocator_settings,
+    group_environment,
     process_environment,
     worker_environment,
 )
 from probes.errors import InputError, MeasurementError
+from probes.group import Group, group_of, is_group
 from probes.space import unknown_name
 
 if TYPE_CHECKING:
@@ -74,6 +76,14 @@ class DeviceNow:
     """Allocator settings and thread count that a probe would run with here. ``None`` for another
     machine's device: they are then not compared."""
 
+    @property
+    def ranks(self) -> int:
+        """Number of devices that train as one; 0 for a single device."""
+        if is_group(self.device):
+            return group_of(self.device).size
+        told = self.document.get("identity", {}).get("ranks", 0)
+        return told if isinstance(told, int) else 0
+
 
 def device_here(
     python: str | None,
@@ -81,14 +91,22 @@ def device_here(
     timeouts: Timeouts,
     *,
     refresh: bool,
+    devices: str | int | None = None,
 ) -> DeviceNow:
-    """The device of this machine that is asked for, or the best one.
+    """The device of this machine that is asked for, the best one, or the group that ``devices`` or
+    a label as ``device`` names.
 
     ``timeouts`` are for the worker that is started where nothing is kept, or with ``refresh``.
     Raises ``InputError`` for a device that this machine does not have, and ``MeasurementError``
     without a usable torch.
     """
-    return _here(choose(devices_here(python, timeouts, refresh=refresh), device))
+    from app.machine.groups import asked_group
+
+    found = devices_here(python, timeouts, refresh=refresh)
+    group = asked_group([each["device"] for each in found["devices"]], device, devices)
+    if group is not None and group.size > 1:
+        return _group_here(group, [choose(found, name) for name in group.devices])
+    return _here(choose(found, group.devices[0] if group is not None else device))
 
 
 def devices_here(
@@ -116,10 +134,14 @@ def choose(found: dict[str, Any], device: str | None) -> dict[str, Any]:
     return facts
 
 
-def probe_environment(device: str, facts: Mapping[str, Any]) -> dict[str, str]:
-    """The allocator settings and the thread count that a probe on ``device`` runs with. ``facts``
-    are those of the device's environment."""
+def probe_environment(
+    device: str, facts: Mapping[str, Any], group: Group | None = None
+) -> dict[str, str]:
+    """The allocator settings and the thread count that a probe on ``device``, or on a group, runs
+    with. ``facts`` are those of the device's environment."""
     added = worker_environment(device.partition(":")[0])
+    if group is not None:
+        added |= group_environment(group)
     return {**allocator_settings(process_environment(added)), "threads": str(facts.get("threads"))}
 
 
@@ -247,6 +269,27 @@ def _here(facts: dict[str, Any]) -> DeviceNow:
         total_bytes=total,
         free_bytes=free,
         environment=probe_environment(facts["device"], facts["environment"]),
+    )
+
+
+def _group_here(group: Group, members: list[dict[str, Any]]) -> DeviceNow:
+    from app.machine.groups import fingerprint_of_group, group_facts
+    from probes.devices.base import DeviceFacts
+
+    known = [DeviceFacts(**each) for each in members]
+    if group.kind == "cpu":
+        total, free = host.memory_total_bytes(), host.memory_free_bytes()
+        known = [replace(each, total_bytes=total, free_bytes=free) for each in known]
+    facts, fingerprint = group_facts(group, known), fingerprint_of_group(group, known)
+    return DeviceNow(
+        group.label,
+        facts.kind,
+        facts.name,
+        fingerprint.key,
+        fingerprint.to_dict(),
+        total_bytes=facts.total_bytes,
+        free_bytes=facts.free_bytes,
+        environment=probe_environment(group.label, facts.environment, group),
     )
 
 

@@ -66,6 +66,12 @@ def with_parallel(space: Space, group: Group | None, is_command: bool) -> Space:
     return {**space, "parallel": Choice([way], cost_grows=False)}
 
 
+def config_of_group(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with ``parallel`` in it, as ``with_parallel`` would have it."""
+    way = "tp" if config.get("tensor_parallel", 1) > 1 else DEFAULT
+    return {**config, "parallel": config.get("parallel", way)}
+
+
 def searched(levers: Mapping[str, Dimension], group: Group | None) -> Space:
     """The dimensions of ``--levers``, with the values that make sense for the group."""
     found = dict(levers)

@@ -102,7 +102,7 @@ class Target:
     @property
     def _environment(self) -> dict[str, str]:
         """Allocator settings and threads, and the memory budgets of ranks that differ in them."""
-        found = probe_environment(self.facts.device, self.facts.environment)
+        found = probe_environment(self.facts.device, self.facts.environment, self.group)
         if self.group is not None and self.group.limits is not None:
             found["memory_budgets"] = ",".join(map(str, self.group.limits))
         return found

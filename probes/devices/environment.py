@@ -11,6 +11,9 @@ import os
 import sys
 from collections.abc import Mapping
 
+from probes.devices import host
+from probes.group import Group
+
 _FIXED_THRESHOLD = "131072"
 
 _CPU_GLIBC = {
@@ -82,6 +85,12 @@ def ranks_environment(
     if kind == "cpu":
         added["OMP_NUM_THREADS"] = str(max(1, cores // ranks))
     return {name: value for name, value in added.items() if name not in environ}
+
+
+def group_environment(group: Group) -> dict[str, str]:
+    """``ranks_environment`` for a group on this machine."""
+    cores = group.threads * group.size if group.threads else host.usable_cores()
+    return ranks_environment(group.kind, group.size, cores)
 
 
 def process_environment(added: Mapping[str, str]) -> dict[str, str]:

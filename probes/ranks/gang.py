@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from probes.devices import host
-from probes.devices.environment import ranks_environment, worker_environment
+from probes.devices.environment import group_environment, worker_environment
 from probes.devices.telemetry import Telemetry
 from probes.group import Group
 from probes.isolation import Call, Worker, WorkerReply
@@ -78,6 +78,10 @@ class Gang:
         self._workers: list[Worker | None] = [None] * group.size
         self._meeting = _Meeting()
         self._count = 0
+
+    def serves(self, group: Group) -> bool:
+        """Whether its workers are those of the group: the same devices and threads."""
+        return (self.group.devices, self.group.threads) == (group.devices, group.threads)
 
     def run(
         self,
@@ -211,7 +215,7 @@ def environment_of(group: Group, rank: int) -> dict[str, str]:
     """What a rank's environment has beside the user's own: as under torchrun, and a fair share of
     the cores where all ranks are on the CPU."""
     added = worker_environment(group.kind)
-    added.update(ranks_environment(group.kind, group.size, host.usable_cores()))
+    added.update(group_environment(group))
     added.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),

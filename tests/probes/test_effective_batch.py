@@ -72,7 +72,7 @@ def test_the_effective_batch_is_the_ceiling() -> None:
     answer = search(ScriptedDevice(), 64)
 
     assert (answer.max_batch, answer.binding) == (64, "cap")
-    assert answer.reason == "It is the whole effective batch of 64 samples."
+    assert answer.reason == "It is the whole effective batch, 64 samples."
 
 
 def test_the_largest_micro_batch_wastes_no_samples() -> None:

@@ -11,12 +11,19 @@ from app.cli.checking.command import CheckCommand
 from app.cli.context import absolute_spec
 from app.database import Database
 from app.errors import NotFound
-from app.machine.local_facts import device_here, is_name_of_one_here, timeouts, workload_here
+from app.machine.local_facts import (
+    DeviceNow,
+    device_here,
+    is_name_of_one_here,
+    timeouts,
+    workload_here,
+)
 from app.recommendations import service as recommendations
 from app.settings import Settings
 from app.workloads.registry import entry_of
 from probes.errors import InputError, MeasurementError
 from probes.formatting import parse_size, size_text
+from probes.group import is_group
 from probes.space import parse_assignments
 
 if TYPE_CHECKING:
@@ -70,12 +77,37 @@ def question_of(
         time_scale=command.time_scale,
         memory_budget_bytes=parse_size(command.memory_budget) if command.memory_budget else None,
         headroom=command.headroom,
+        ranks=written.ranks if written else None,
         source=str(command.config_file or ""),
         notes=list(written.notes) if written else [],
     )
     workload = _workload(command, settings, opened, identity)
     asked = _with_workload(command, settings, asked, workload)
     return _with_device(command, settings, asked, workload), workload
+
+
+def _here(
+    command: CheckCommand, settings: Settings, asked: CheckRequest, workload: PlannedWorkload
+) -> DeviceNow:
+    """The device that is named, else the devices that the plan says it trains on, where they are
+    here."""
+
+    def look(devices: str | int | None) -> DeviceNow:
+        return device_here(
+            workload.python,
+            command.device,
+            timeouts(settings),
+            refresh=command.refresh,
+            devices=devices,
+        )
+
+    named = command.devices is not None or is_group(command.device or "")
+    if named or not asked.ranks:
+        return look(command.devices)
+    try:
+        return look(asked.ranks)
+    except InputError:  # there are fewer here: nothing measured here answers for the plan
+        return look(None)
 
 
 def _written(command: CheckCommand) -> Written | None:
@@ -148,8 +180,10 @@ def _with_device(
     command: CheckCommand, settings: Settings, asked: CheckRequest, workload: PlannedWorkload
 ) -> CheckRequest:
     if not is_name_of_one_here(command.device):
+        if command.devices is not None:
+            raise InputError("--devices are devices of this machine: leave --device out.")
         return replace(asked, device=command.device)
-    here = device_here(workload.python, command.device, timeouts(settings), refresh=command.refresh)
+    here = _here(command, settings, asked, workload)
     budget = asked.memory_budget_bytes
     if budget is not None and here.total_bytes is not None and budget > here.total_bytes:
         raise InputError(

@@ -31,6 +31,8 @@ class ServiceAway(MeasurementError):
 def ask(command: CheckCommand, asked: CheckRequest, *, accept_brackets: bool) -> dict[str, Any]:
     """The answer, with its id there. Raises ``ServiceAway`` and ``InputError``."""
     plan = {name: value for name, value in asdict(asked).items() if name != "space"}
+    if plan["ranks"] is None:
+        del plan["ranks"]  # a service of an earlier release does not know it
     try:
         found = _ask(
             command, lambda tonnage: tonnage.ask_check(**plan, accept_brackets=accept_brackets)

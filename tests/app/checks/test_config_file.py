@@ -74,6 +74,8 @@ def test_other_values_may_be_dimensions():
 
 def test_accelerate_says_a_precision_and_no_batch():
     written = read_text("mixed_precision: fp16\nnum_processes: 1\n", "accelerate.yaml")
+    assert written.ranks is None
+    assert read_text("num_processes: 4\n", "accelerate.yaml").ranks == 4
     assert written.batch_size is None
     assert written.levers == {"precision": "fp16"}
 

@@ -193,3 +193,23 @@ def test_everything_that_was_looked_at_is_listed_with_what_it_counted_as():
     assert [words.split(":")[0].split(" within")[0] for words in counted] == [
         "passes", "fails", "ran a few steps", "no longer holds",
     ]  # fmt: skip
+
+
+TOGETHER = [
+    # ranks of the plan, measured, verdict, what the line must say
+    (2, [passed(96, ranks=2)], "fits", "batch 96 needs"),
+    (2, [passed(96)], "unknown", "on 2 ranks together, only on a single device"),
+    (2, [passed(96), passed(96, ranks=4)], "unknown", "only on a single device, 4 ranks together"),
+    (0, [passed(96, ranks=2)], "unknown", "on a single device, only on 2 ranks together"),
+    (2, [passed(96), failed(96, ranks=2)], "does_not_fit", "batch 96"),
+    (2, [passed(96, ranks=2, changes=DRIVER)], "stale", "driver 550.54 -> 560.28"),
+    (2, [passed(96, changes=DRIVER)], "unknown", "only on a single device"),
+    (2, [], "unknown", "nothing was measured for this config here"),
+]
+
+
+@pytest.mark.parametrize(("ranks", "runs", "verdict", "words"), TOGETHER)
+def test_another_number_of_devices_is_no_evidence(ranks, runs, verdict, words):
+    answer = decide(plan(96, ranks=ranks), ROOM, runs)
+    assert (answer.verdict, words in answer.reason) == (verdict, True), answer.reason
+    assert len(answer.compared) == len(runs)

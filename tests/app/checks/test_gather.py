@@ -253,3 +253,61 @@ def test_the_service_answers_and_keeps_it(stored, api):
     assert answer["verdict"] == "does_not_fit"
     assert answer["document"]["largest_batch"] == 96
     assert load_settings().headroom == answer["document"]["headroom"]
+
+
+class TestSeveralDevices:
+    PAIR = Fingerprint({**NOW.identity, "ranks": 2}, {"total_bytes": 2000 * MIB, "ranks": 2})
+
+    def on_pair(self, **changes) -> CheckRequest:
+        there = here(self.PAIR, device="cuda:0-1", name="2 × H200", total_bytes=2000 * MIB)
+        return asked(96, here=there, **changes)
+
+    def stored(self, database, **changes) -> None:
+        gang = factories.gang_measurement(
+            96,
+            config={**CONFIG, "parallel": "ddp"},
+            environment={"threads": 2, "allocator": {"OMP_NUM_THREADS": "2"}},
+            limit_bytes=2000 * MIB,
+            cap_bytes=1900 * MIB,
+            peak_bytes=1000 * MIB,
+        )
+        scope = factories.scope(
+            device="cpu:0-1",
+            fingerprint=self.PAIR.key,
+            limit_bytes=2000 * MIB,
+            environment=ENVIRONMENT,
+            **changes,
+        )
+        measurements.record(database, scope, gang)
+
+    def answer(self, database, request: CheckRequest) -> dict:
+        with database.read() as session:
+            return evaluate(session, request, SETTINGS)
+
+    def test_a_group_is_compared_with_the_group(self, database):
+        self.stored(database)
+        answer = self.answer(database, self.on_pair())
+        assert answer["verdict"] == "fits", answer["reason"]
+        assert answer["config"] == {**CONFIG, "parallel": "ddp"}
+        assert (answer["device"], answer["ranks"]) == ("cuda:0-1", 2)
+
+    def test_an_effective_batch_of_all_ranks_is_recognised(self, database):
+        self.stored(database, effective_batch_size=192)
+        assert self.answer(database, self.on_pair())["verdict"] == "fits"
+
+    def test_a_single_device_proves_nothing_for_a_group(self, database):
+        measurements.record(database, factories.scope(fingerprint=NOW.key), run(96))
+        answer = self.answer(database, self.on_pair())
+        assert answer["verdict"] == "unknown"
+        assert "only on a single device" in answer["reason"]
+        assert "tonnage tune train.py:Net --device cuda:0-1" in more_lines(answer)[-1]
+
+    def test_a_plan_for_more_devices_than_are_here_is_unknown(self, database):
+        measurements.record(database, factories.scope(fingerprint=NOW.key), run(96))
+        answer = self.answer(database, asked(96, ranks=8))
+        assert answer["verdict"] == "unknown"
+        assert more_lines(answer)[-1].endswith("--devices 8")
+
+    def test_parallel_on_a_single_device_is_refused(self, database):
+        with pytest.raises(InputError, match="add --devices"):
+            self.answer(database, asked(96, config={**CONFIG, "parallel": "fsdp"}))

@@ -130,6 +130,26 @@ def test_max_batch_has_every_key_of_the_contract(tonnage: Run) -> None:
     assert document["config"] == {"layers": 1, "width": 32}
 
 
+def test_two_ranks_have_an_answer_each_and_one_together(tonnage: Run) -> None:
+    real = ("--python", sys.executable)  # ranks meet in a file that a warm worker is not given
+    group = (*real, "--device", "cpu", "--devices", "2", "--memory-budget", "256MiB")
+    ran = tonnage("max-batch", "train.py:Tiny", *group, "--json")
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert (answer["device"], answer["devices"]) == ("cpu:0-1", ["cpu", "cpu"])
+    assert answer["config"]["parallel"] == "ddp"
+    assert [rank["verdict"] for rank in answer["ranks"]] == ["stable", "stable"]
+    assert (answer["data_parallel"], answer["global_batch_size"]) == (2, 2 * answer["max_batch"])
+    assert answer["limit_bytes"] == 256 * 2**20
+    scaling = answer["scaling"]
+    assert scaling["speedup"] == pytest.approx(2 * scaling["efficiency"])
+
+    plan = ("check", "--workload", "train.py:Tiny", "--batch-size", str(answer["max_batch"]))
+    assert tonnage(*plan, *group).returncode == 0
+    alone = tonnage(*plan, *real, "--device", "cpu", "--memory-budget", "256MiB")
+    assert alone.returncode == 3  # what two ranks did says nothing of one device
+
+
 def test_nothing_fits_is_status_1_and_says_by_how_much(tonnage: Run) -> None:
     ran = tonnage(
         "max-batch", "transformer", "--set", "width=1024", "--set", "layers=4", "--device", "cpu",

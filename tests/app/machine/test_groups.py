@@ -8,6 +8,7 @@ from app.machine.groups import (
     asked_group,
     fingerprint_of_group,
     group_facts,
+    one_of,
     with_budgets,
 )
 from probes.devices.base import DeviceFacts
@@ -61,12 +62,17 @@ def test_a_group_of_cards_has_the_memory_of_the_smallest() -> None:
     assert group_facts(PAIR, [card(0), card(1)]).name == "2 × NVIDIA H100"
 
 
-def test_the_ranks_of_a_cpu_share_its_memory_and_its_threads() -> None:
+def test_the_ranks_of_a_cpu_share_its_memory_and_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("probes.devices.host.usable_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     facts = group_facts(RANKS, [CPU, CPU])
 
     assert (facts.device, facts.name) == ("cpu:0-1", "2 ranks on Xeon")
     assert (facts.total_bytes, facts.free_bytes) == (8 * GIB, 4 * GIB)
     assert facts.environment["threads"] == 2
+    assert one_of(RANKS).threads == 2
     assert with_budgets(RANKS, [CPU, CPU], []) == (RANKS, 8 * GIB)
 
 
