@@ -70,7 +70,8 @@ def _parallel_keys(sheet: Sheet, ranks: Ranks, precision: str) -> dict[str, Any]
         sheet.cannot(
             f"parallel=tp tensor_parallel={ranks.tensor_parallel}: accelerate gives the ranks of a "
             "team the same batch, and your code divides the layers: before prepare(), call the "
-            "workload's parallelize(model, mesh) with accelerator.torch_device_mesh."
+            "workload's parallelize(model, mesh) with accelerator.torch_device_mesh, and set "
+            f"model.tp_size = {ranks.tensor_parallel}."
         )
     if ranks.shards:
         keys.update(_fsdp_keys(sheet, ranks, precision))

@@ -359,6 +359,14 @@ def test_accelerate_takes_teams_of_ranks_that_divide_the_layers(
     read = ParallelismConfig()
     assert (read.tp_size, read.dp_shard_size, read.total_size) == (2, 2, 4)
 
+    from accelerate.utils.other import get_model_tp_size
+    from torch import nn
+
+    assert "set model.tp_size = 2" in said("accelerate", TP)
+    model = nn.Linear(2, 2)
+    model.tp_size = 2  # accelerate refuses a model that does not say how it was divided
+    assert get_model_tp_size(model) == read.tp_size
+
 
 def test_accelerate_takes_the_devices_that_were_measured(tmp_path: Any) -> None:
     assert launched(DDP, "cuda:1,3", tmp_path)["CUDA_VISIBLE_DEVICES"] == "1,3"
