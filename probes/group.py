@@ -133,6 +133,26 @@ def parse_group(text: str, offered: Sequence[str], device: str | None = None) ->
     return Group(tuple(names))
 
 
+def group_as_written(text: str, device: str | None = None) -> Group:
+    """The group that ``--devices`` names, whether or not its devices are here. Raises
+    ``InputError`` for ``all``, as nobody is asked how many these are."""
+    asked = text.strip().lower()
+    if asked == "all":
+        raise InputError("--devices all: give a number here, such as 2, as no device is looked at.")
+    if not asked.isdigit():
+        names = _named(asked)
+        if unknown := {name.partition(":")[0] for name in names} - set(LIBRARIES):
+            raise InputError(
+                f"--devices {text}: {unknown.pop()} is no kind of device; known are "
+                f"{', '.join(LIBRARIES)}."
+            )
+        return Group(tuple(names))
+    kind = (device or "cpu").partition(":")[0].strip().lower()
+    alone = kind in ("cpu", "mps")
+    here = [kind if alone else f"{kind}:{number}" for number in range(MOST_RANKS)]
+    return Group(tuple(_first(here, int(asked), kind)))
+
+
 def _first(here: Sequence[str], wanted: int, kind: str) -> Sequence[str]:
     if not 1 <= wanted <= len(here):
         most = f"this machine has {len(here)}" if kind != "cpu" else f"use 1 to {MOST_RANKS}"

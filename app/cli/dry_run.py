@@ -13,6 +13,7 @@ from optimizer.formatting import config_text
 from probes.black_box.command import command_of, is_command
 from probes.errors import InputError
 from probes.formatting import plural
+from probes.group import Group, group_as_written, group_of, is_group
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, WorkloadRef
 from probes.max_batch import DEFAULT_START
 from probes.measurement import Config
@@ -36,8 +37,17 @@ def show_dry_run(
         python=resolve_python(shared.python or own_python),
         batch_size=batch_size,
         effective_batch_size=shared.effective_batch_size,
+        group=_group(shared),
         json_=shared.json_,
     )
+
+
+def _group(shared: MeasuringOptions) -> Group | None:
+    """The devices that would train as one; none of them is looked at. Raises ``InputError``."""
+    if shared.devices is not None:
+        return group_as_written(shared.devices, shared.device)
+    device = shared.device
+    return group_of(device) if device is not None and is_group(device) else None
 
 
 def show(
@@ -47,6 +57,7 @@ def show(
     python: str,
     batch_size: int | None,
     effective_batch_size: int | None,
+    group: Group | None = None,
     json_: bool,
 ) -> None:
     """Print the command of each config with ``batch_size``, or with the first batch size that a
@@ -57,7 +68,9 @@ def show(
         )
     command = command_of(workload)
     batch = batch_size or min(DEFAULT_START, command.dataset_size or DEFAULT_START)
-    batch = min(batch, effective_batch_size or batch)
+    if effective_batch_size is not None:
+        ranks = 1 if group is None else group.size
+        batch = min(batch, -(-effective_batch_size // ranks))
     run_dir, config_dir = (
         f"{tempfile.gettempdir()}/tonnage-{use}-XXXXXXXX" for use in ("run", "config")
     )
@@ -67,9 +80,10 @@ def show(
             workload,
             config,
             batch,
-            "cpu",
+            "cpu" if group is None else group.label,
             CONFIRM_PLAN if batch_size else BRACKET_PLAN,
             effective_batch_size=effective_batch_size,
+            group=group,
         )
         values = command.values(job, run_dir, python, config_dir)
         documents.append(

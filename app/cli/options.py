@@ -24,7 +24,8 @@ Command = Annotated[
     str | None,
     typer.Option(
         help="Measure an unmodified training command instead of a workload, for example 'python "
-        "train.py --batch-size {batch_size} --layers {layers}'.",
+        "train.py --batch-size {batch_size} --layers {layers}'. {batch_size} is what the script "
+        "takes; with several ranks ({ranks}) nearly every script takes the batch of one rank.",
         metavar="TEMPLATE",
     ),
 ]

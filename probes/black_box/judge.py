@@ -199,11 +199,11 @@ def _of_failure(job: ProbeJob, seen: Observed, failure: RankFailure) -> Measurem
 
 def _check_ranks(job: ProbeJob, seen: Observed) -> None:
     """Raises ``InputError`` unless as many ranks train as there are devices."""
-    found, wanted = seen.ranks_found, len(seen.ranks)
+    found, wanted = max(1, seen.ranks_found), len(seen.ranks)
     if found == wanted:
         return
     asked = f"{wanted} ranks were asked for ({job.device})"
-    if found <= 1:
+    if found == 1:
         what = f"Only one process of the command trains, and {asked}."
     else:
         what = f"The command trains with {found} ranks, and {asked}."

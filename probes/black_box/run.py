@@ -308,7 +308,7 @@ class CommandRun:
         return (
             finder is not None
             and self._signs >= SIGNS_BEFORE_ENFORCED
-            and finder.found != self.placement.size
+            and max(1, finder.found) != self.placement.size
         )
 
     def _is_left_alone(self, now_s: float, stepped_s: float) -> bool:

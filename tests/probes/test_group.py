@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from probes.errors import InputError
-from probes.group import Group, group_of, is_group, parse_group
+from probes.group import Group, group_as_written, group_of, is_group, parse_group
 
 OFFERED = ["cuda:0", "cuda:1", "cuda:2", "cuda:3", "cpu"]
 
@@ -101,3 +101,22 @@ class TestValuesOfEachRank:
         group = Group(("cuda:0", "cuda:1"), batch_sizes=(8, 4), limits=(None, 2**30))
         assert Group.from_dict(group.to_dict()) == group
         assert Group.from_dict(Group(("cpu",) * 2).to_dict()) == Group(("cpu",) * 2)
+
+
+class TestAsWritten:
+    @pytest.mark.parametrize(
+        ("text", "device", "label"),
+        [
+            ("2", None, "cpu:0-1"),
+            ("3", "cuda", "cuda:0-2"),
+            ("cuda:1,cuda:5", None, "cuda:1,5"),
+            ("cpu:0-3", None, "cpu:0-3"),
+        ],
+    )
+    def test_devices_need_not_be_here(self, text: str, device: str | None, label: str):
+        assert group_as_written(text, device).label == label
+
+    @pytest.mark.parametrize("text", ["all", "0", "many"])
+    def test_a_number_that_only_the_machine_knows_is_refused(self, text: str):
+        with pytest.raises(InputError, match="--devices"):
+            group_as_written(text)

@@ -72,6 +72,8 @@ class RankFinder:
             for rank, pid in sorted(self._leaders.items())
             if pid not in parents or not self._facts.words(pid)  # a zombie has none
         ]
+        if self.size == 1 and not self._leaders:
+            return dict.fromkeys(parents, 0)  # a script that trains alone is told no number
         owners = {pid: _owner(pid, parents, leaders) for pid in parents}
         return {pid: rank for pid, rank in owners.items() if rank is not None}
 

@@ -88,6 +88,19 @@ def test_a_dry_run_shows_the_exact_commands_and_starts_nothing(
     assert not [path for path in made if any(path.rglob("*.db"))]
 
 
+@pytest.mark.parametrize(
+    ("devices", "ranks"), [((), "1"), (("--devices", "3"), "3"), (("--device", "cuda:0-3"), "4")]
+)
+def test_a_dry_run_shows_the_number_of_ranks(
+    tonnage: Run, devices: tuple[str, ...], ranks: str
+) -> None:
+    command = "{python} train.py --batch-size {batch_size} --note {ranks}"
+    ran = tonnage("max-batch", "--command", command, *devices, "--dry-run", "--python", "/bin/true")
+
+    assert ran.returncode == 0, ran.stderr
+    assert f"/bin/true train.py --batch-size 8 --note {ranks}" in ran.stdout.splitlines()
+
+
 def test_the_maximum_batch_of_a_command(tonnage: Run) -> None:
     command = ("--command", f"{TRAIN} --sample-mib {{mib}}", "--set", "mib=1")
     ran = tonnage("max-batch", *command, *TINY, "--json", TONNAGE_PROBE__MAX_BATCH="4096")

@@ -139,3 +139,9 @@ def test_more_spawned_ranks_than_devices_are_counted_until_there_are_steps() -> 
     finder.settle()
     facts.sockets.clear()
     assert finder.assign(parents) == {10: 0, 11: 1}
+
+
+def test_a_group_of_one_may_train_without_a_number() -> None:
+    finder = RankFinder(1, Facts())
+    assert finder.assign({2: GUARDIAN, 3: 2}) == {2: 0, 3: 0}
+    assert RankFinder(1, numbered(0)).assign({2: GUARDIAN, 10: 2}) == {10: 0}
