@@ -11,6 +11,7 @@ from app.cli.ranks import (
     run_batch_text,
     scaling_rows,
     together_rows,
+    uneven_document,
 )
 from probes.formatting import size_text
 from probes.max_batch_result import MaxBatch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from app.machine.scaling import ScalingAnswer
     from probes.prior import Prior
+    from probes.ranks.uneven import Uneven
 
 TAIL_CHARACTERS = 3000
 
@@ -33,6 +35,7 @@ def document(
     config: dict[str, Any],
     wall_s: float,
     scaling: ScalingAnswer,
+    uneven: Uneven | None,
 ) -> dict[str, Any]:
     """The document that ``max-batch --json`` prints."""
     run = answer.highest_passing or answer.lowest_failing
@@ -60,11 +63,18 @@ def document(
         "prior": prior.to_dict(),
         **ranks_document(run, device),
         **scaling.to_dict(),
+        "uneven": uneven_document(uneven),
         "wall_s": round(wall_s, 3),
     }
 
 
-def show(answer: MaxBatch, config: dict[str, Any], wall_s: float, scaling: ScalingAnswer) -> None:
+def show(
+    answer: MaxBatch,
+    config: dict[str, Any],
+    wall_s: float,
+    scaling: ScalingAnswer,
+    uneven: Uneven | None,
+) -> None:
     from optimizer.formatting import config_text, limit_text
 
     console = stdout()
@@ -86,6 +96,8 @@ def show(answer: MaxBatch, config: dict[str, Any], wall_s: float, scaling: Scali
         rows.append(("step time", f"{t.mean_s:.4g} s ({t.low_s:.4g} to {t.high_s:.4g})"))
     rows += together_rows(run)
     rows += scaling_rows(scaling.to_dict()["scaling"], scaling.note)
+    if uneven is not None and (uneven.gain or 1.0) >= 1.0:
+        rows.append(("alternative", _uneven_words(uneven)))
     rows.append(("confirmed by", _evidence_words(run)))
     if answer.reason:
         rows.append(("why not larger", answer.reason))
@@ -113,6 +125,15 @@ def _show_failure(failing: Measurement | None) -> None:
     if failing.verdict is Verdict.CRASH and failing.stderr_tail.strip():
         tail = failing.stderr_tail.rstrip()[-TAIL_CHARACTERS:]
         console.print(f"\nlast output:\n{tail}", markup=False)
+
+
+def _uneven_words(found: Uneven) -> str:
+    sizes = ", ".join(map(str, found.batch_sizes))
+    gain = "" if found.gain is None else f", {found.gain:.2g} × the samples per second"
+    return (
+        f"a batch of {sizes} on ranks 0 to {len(found.batch_sizes) - 1}{gain}; confirmed by "
+        f"{found.measurement.steps} steps. Weight each rank's loss by its share of the samples."
+    )
 
 
 def _peak_words(run: Measurement) -> str:

@@ -12,6 +12,8 @@ from probes.measurement import Measurement, RankResult, Verdict
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from probes.ranks.uneven import Uneven
+
 
 def run_batch_text(run: Measurement) -> str:
     """As ``batch_text``; of several ranks ``48 on each of 2 ranks = 96 at once, × 3 = 288 samples
@@ -86,4 +88,17 @@ def ranks_document(run: Measurement | None, device: str) -> dict[str, Any]:
         "data_parallel": run.data_parallel if run is not None else 1,
         "global_batch_size": run.effective_batch_size if run is not None else None,
         "communication_share": run.communication_share if run is not None else None,
+    }
+
+
+def uneven_document(found: Uneven | None) -> dict[str, Any] | None:
+    """As ``max-batch --json`` has it."""
+    if found is None:
+        return None
+    step = found.measurement.step_time
+    return {
+        "batch_sizes": found.batch_sizes,
+        "global_batch_size": found.measurement.effective_batch_size,
+        "step_time_s": None if step is None else step.mean_s,
+        "throughput_gain": found.gain,
     }

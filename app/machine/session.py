@@ -176,9 +176,22 @@ class MeasuringSession:
                 measurement = again
         return measurement
 
-    def probe(self, config: Config, batch_size: int, plan: StepPlan) -> Measurement:
-        """Run one probe in a fresh process, as planned. A disturbed one is not repeated."""
-        return self._probe(self._job(config, batch_size, plan))
+    def probe(
+        self,
+        config: Config,
+        batch_size: int,
+        plan: StepPlan,
+        *,
+        batch_sizes: tuple[int, ...] | None = None,
+    ) -> Measurement:
+        """Run one probe in a fresh process, as planned. A disturbed one is not repeated.
+
+        ``batch_sizes`` are those of the ranks of a group, where they differ.
+        """
+        job = self._job(config, batch_size, plan)
+        if batch_sizes is not None and job.group is not None:
+            job = replace(job, group=replace(job.group, batch_sizes=batch_sizes))
+        return self._probe(job)
 
     def prior(self, config: Config, ceiling: int) -> Prior:
         """Memory against the batch as far as it can be known without running a step."""

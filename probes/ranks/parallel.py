@@ -151,7 +151,7 @@ def spread(
     return Sharded(model, loss, notes)
 
 
-def check(config: Mapping[str, Any], group: Group) -> None:
+def check(config: Mapping[str, Any], group: Group, accumulation: int) -> None:
     """Raise ``UnsupportedError`` where a config says what such a group cannot do."""
     team_size = group.size
     degree, way = config.get("tensor_parallel", 1), config.get("parallel", "ddp")
@@ -161,6 +161,11 @@ def check(config: Mapping[str, Any], group: Group) -> None:
         )
     if degree > 1 and way != "tp":
         raise UnsupportedError(f"tensor_parallel={degree} needs parallel=tp; it is {way}.")
+    if way == "ddp" and config.get("ddp_static_graph") and accumulation > 1:
+        raise UnsupportedError(
+            "ddp_static_graph=true with accumulation: DDP cannot leave out the exchange between "
+            "micro-batches of a static graph. Leave one of the two out."
+        )
     if config.get("fsdp_offload") and way == "fsdp" and group.kind == "cpu":
         raise UnsupportedError(
             "fsdp_offload=true: on the CPU, the parameters are in the host's memory already."

@@ -185,7 +185,7 @@ class _Run:
         if job.config.get("compile"):
             compilation.preload()
         if job.group is not None:
-            parallel.check(job.config, job.group)
+            parallel.check(job.config, job.group, job.accumulation)
             team.preload(job.group)
             self.join(job, job.group, backend)
         cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)

@@ -48,6 +48,7 @@ def max_batch(
     from app.devices.service import register_target
     from app.machine.scaling import ScalingAnswer, measure_scaling
     from app.machine.session import MeasuringSession
+    from app.machine.uneven import measure_uneven
     from app.measurements.service import record
     from optimizer.records import predictions
     from probes.max_batch import Ask, MaxBatchSearch, run_search
@@ -75,17 +76,24 @@ def max_batch(
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))
         answer = run_search(MaxBatchSearch(bounds, prior=prior), measure)
-        scaling = ScalingAnswer(None)
+
+        def keep_uneven(measurement: Measurement) -> None:
+            record(asked.database, bench.scope, measurement)
+            progress.measured(measurement, "a batch per rank: ")
+
+        scaling, uneven = ScalingAnswer(None), None
         if bench.group is not None and answer.highest_passing is not None:
             progress.doing("measuring one rank alone")
             scaling = measure_scaling(bench, answer.highest_passing, keep)
+            progress.doing("dividing the batch by what each rank carries")
+            uneven = measure_uneven(bench, config, bounds, answer, keep_uneven)
     wall_s = time.monotonic() - began_s
     if shared.json_:
         device_name = asked.target.facts.device
         label = asked.workload.label
-        print_json(document(answer, prior, label, device_name, config, wall_s, scaling))
+        print_json(document(answer, prior, label, device_name, config, wall_s, scaling, uneven))
     else:
-        show(answer, config, wall_s, scaling)
+        show(answer, config, wall_s, scaling, uneven)
     raise typer.Exit(exit_code(answer))
 
 

@@ -18,7 +18,7 @@ ANSWER = ScalingAnswer(Scaling(2, 1.7, 0.85, 0.1))
 
 def printed(run: Measurement, scaling: ScalingAnswer) -> dict:
     answer = MaxBatch(run.batch_size, "memory", "", run, None, [run])
-    return document(answer, Prior(), "net", run.device, run.config, 1.0, scaling)
+    return document(answer, Prior(), "net", run.device, run.config, 1.0, scaling, None)
 
 
 def test_the_batch_is_told_per_rank_and_for_all() -> None:
