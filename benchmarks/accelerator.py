@@ -3,7 +3,8 @@
 Runs on a bare box: torch, psutil and nvidia-ml-py are all it needs. For each accelerator it runs
 the self-checks of ``doctor``, a max-batch search against exhaustive truth near the edge, the same
 search by the peers that are installed there, a comparison of the predicted with a really run cycle,
-and what the knowledge pages claim against what is measured. Ends with status 3 where there is none.
+and what the knowledge pages claim against what is measured. Then all accelerators train as one, or
+one is a gang by itself. Ends with status 3 where there is none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gang_check import gang_check
 from benchmarks.max_batch.peers import METHODS
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
@@ -74,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         "system": platform.platform(),
         "interpreter": found["interpreter"],
         "devices": [check_device(prober, facts) for facts in chosen],
+        "together": check_named("together", [("ranks", lambda: gang_check(prober, chosen))]),
     }
     text = json.dumps(report, indent=2, default=str)
     print(text)
@@ -82,13 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
         name = f"accelerator-{chosen[0].kind}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
         (asked.output / name).write_text(text + "\n")
         print(f"Written to {asked.output / name}", file=sys.stderr)
-    return 0 if all(device["ok"] for device in report["devices"]) else 1
+    together = all(entry["ok"] for entry in report["together"])
+    return 0 if together and all(device["ok"] for device in report["devices"]) else 1
 
 
 def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     """Every check on one device; a check that fails does not stop the others."""
     telemetry = Telemetry(facts)
-    checks: list[dict[str, Any]] = []
     named: list[tuple[str, Callable[[], Any]]] = [
         (name, partial(check, prober, facts.device)) for name, check in DEVICE_CHECKS.items()
     ]
@@ -97,14 +100,7 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))
     named.append(("fine-tuning against its fitted step", lambda: finetuning_check(prober, facts)))
     named.append(("claims of the knowledge pages", lambda: claims_check(prober, facts)))
-    for name, check in named:
-        print(f"{facts.device}: {name} ...", file=sys.stderr, flush=True)
-        began_s = time.monotonic()
-        try:
-            entry = {"name": name, "ok": True, "found": check()}
-        except (TonnageError, AssertionError) as error:
-            entry = {"name": name, "ok": False, "found": str(error)}
-        checks.append({**entry, "wall_s": round(time.monotonic() - began_s, 1)})
+    checks = check_named(facts.device, named)
     return {
         "device": facts.device,
         "name": facts.name,
@@ -114,6 +110,20 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
         "checks": checks,
         "ok": all(entry["ok"] for entry in checks),
     }
+
+
+def check_named(where: str, named: list[tuple[str, Callable[[], Any]]]) -> list[dict[str, Any]]:
+    """What each check found, or why it failed."""
+    checks: list[dict[str, Any]] = []
+    for name, check in named:
+        print(f"{where}: {name} ...", file=sys.stderr, flush=True)
+        began_s = time.monotonic()
+        try:
+            entry = {"name": name, "ok": True, "found": check()}
+        except (TonnageError, AssertionError) as error:
+            entry = {"name": name, "ok": False, "found": str(error)}
+        checks.append({**entry, "wall_s": round(time.monotonic() - began_s, 1)})
+    return checks
 
 
 def _job(facts: DeviceFacts, batch_size: int, plan: StepPlan) -> ProbeJob:
