@@ -218,8 +218,26 @@ class CommandRun:
             rank.peak_bytes, rank.swap_bytes = usage.peak_bytes, usage.swap_bytes
         if self.finder is not None:
             seen.ranks_found, seen.lost = self.finder.found, self.finder.lost
-        seen.notes = [*place.notes, *tree.notes]
+        seen.notes = [*place.notes, *tree.notes, *self._rank_notes()]
         return seen
+
+    def _rank_notes(self) -> list[str]:
+        """What there is to say about several ranks that is no error for certain."""
+        if self.finder is None or self.placement.size == 1:
+            return []
+        notes = []
+        if self.finder.are_connected is False and self.finder.found == self.placement.size:
+            notes.append(
+                "the ranks hold no network connection: they seem to train separately, each with a "
+                "model of its own. On the CPU, accelerate and transformers train together only "
+                "where they are told to use it (ACCELERATE_USE_CPU=true, use_cpu)"
+            )
+        if self.reader.lines_per_step > 1:
+            notes.append(
+                f"the lines of the steps have no number; {self.reader.lines_per_step} of them came "
+                "together each time, and count as one step"
+            )
+        return notes
 
     def _ranks_seen(self) -> list[RankSeen]:
         ranks = zip(self.placement.devices, self.placement.caps, self.watches.ranks, strict=True)

@@ -207,6 +207,8 @@ class CpuTree:
             text = (self._proc / str(pid) / "maps").read_text(errors="replace")
         except OSError:
             return
+        if not text:
+            return  # it is dying, and has given its memory back
         process.mapped, process.looked_at = file_mappings(text), status.size
         process.peak_looked_at = status.peak
 

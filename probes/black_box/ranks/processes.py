@@ -44,11 +44,15 @@ class RankFinder:
         """The most ranks that lived at the same time."""
         self.lost: list[int] = []
         """Ranks whose process has ended."""
+        self.are_connected: bool | None = None
+        """Whether the ranks hold network connections, as those that train together do; ``None``
+        before there are steps."""
         self._facts = facts or _SystemFacts()
         self._leaders: dict[int, int] = {}
         """Rank to the process that was last seen to be it."""
         self._told: dict[int, int] = {}
         """Process to the number that its environment tells."""
+        self._parents: Mapping[int, int] = {}
         self._is_settled = False
 
     @property
@@ -57,12 +61,20 @@ class RankFinder:
         return set(self._leaders.values())
 
     def settle(self) -> None:
-        """The command makes steps: no further ranks will appear."""
+        """The command makes steps: no further ranks will appear, and those that train together
+        have met."""
         self._is_settled = True
+        connected = [
+            self._is_connected(pid, self._parents[pid])
+            for pid in self._leaders.values()
+            if pid in self._parents
+        ]
+        self.are_connected = sum(connected) > 1
 
     def assign(self, parents: Mapping[int, int]) -> dict[int, int]:
         """The rank of every process that belongs to one. ``parents`` has every living process of
         the command with its parent. Launchers belong to no rank."""
+        self._parents = parents
         leaders = self._by_number(parents) or self._by_start(parents)
         for pid, rank in leaders.items():
             self._leaders[rank] = pid

@@ -141,6 +141,19 @@ def test_more_spawned_ranks_than_devices_are_counted_until_there_are_steps() -> 
     assert finder.assign(parents) == {10: 0, 11: 1}
 
 
+@pytest.mark.parametrize(("sockets", "together"), [({10: {"a"}, 11: {"b"}}, True), ({}, False)])
+def test_ranks_that_train_together_hold_connections(
+    sockets: dict[int, set[Any]], together: bool
+) -> None:
+    facts = numbered(0, 1)
+    facts.sockets = sockets
+    finder = RankFinder(2, facts)
+    finder.assign({2: GUARDIAN, 10: 2, 11: 2})
+    assert finder.are_connected is None
+    finder.settle()
+    assert finder.are_connected is together
+
+
 def test_a_group_of_one_may_train_without_a_number() -> None:
     finder = RankFinder(1, Facts())
     assert finder.assign({2: GUARDIAN, 3: 2}) == {2: 0, 3: 0}

@@ -143,15 +143,19 @@ def ended(
     found: int = 2,
     usages: tuple[int, ...] = (100, 120),
     plan: StepPlan = BRACKET_PLAN,
+    steps: int = 10,
+    grows: tuple[float, ...] = (0, 0),
     **seen: object,
 ) -> Measurement:
-    """What is made of a run in which the ranks had these peaks, in MiB, and 10 steps passed."""
+    """What is made of a run in which the ranks had these peaks, in MiB, and some steps passed.
+    ``grows``: by how much each rank's memory grows with every step."""
     asked = job(f"{sys.executable} {SCRIPT} {{batch_size}}", plan=plan)
     caps = [MemoryCap(256 * MIB, 256 * MIB, 0, enforced=True)] * 2
     watches = RankWatches(asked.plan, caps)
     watches.begin()
-    for step in range(10):
-        held = [Usage(size * MIB, size * MIB) for size in usages]
+    for step in range(steps):
+        start = [size - (steps - 1 - step) * rate for size, rate in zip(usages, grows, strict=True)]
+        held = [Usage(int(size * MIB), int(size * MIB)) for size in start]
         watches.add(Passed(1, 0.1, 0.1 * step), held, None)
     ranks = [
         RankSeen("cpu", cap, watch, peak_bytes=size * MIB)
@@ -173,6 +177,12 @@ class TestWhatARunMeans:
         m = ended("over", usages=(300, 120))
         assert (m.verdict, m.limiting_rank) == (Verdict.OOM, 0)
         assert [rank.verdict for rank in m.ranks] == [Verdict.OOM, Verdict.STABLE]
+
+    def test_a_leak_in_a_rank_that_has_less_than_another_is_found(self) -> None:
+        m = ended("done", usages=(200, 150), grows=(0, 0.5), steps=150, plan=CONFIRM_PLAN)
+        assert (m.verdict, m.limiting_rank) == (Verdict.LEAK, 1)
+        assert m.growth is not None and 0.4 * MIB < m.growth.bytes_per_step < 0.6 * MIB
+        assert [rank.verdict for rank in m.ranks] == [Verdict.STABLE, Verdict.LEAK]
 
     @pytest.mark.parametrize(("found", "words"), [(1, "Only one process"), (4, "with 4 ranks")])
     def test_another_number_of_ranks_than_was_asked_for_is_an_error(
@@ -216,6 +226,7 @@ def test_processes_that_print_the_same_steps_are_counted_once_and_by_rank() -> N
     assert m.passed, m.reason
     assert len(m.ranks) == 2 and all((rank.peak_bytes or 0) > 0 for rank in m.ranks)
     assert 8 * MIB < (m.peak_bytes or 0) < 30 * MIB  # of one rank, not of both
+    assert any("train separately" in note for note in m.notes)
 
 
 @needs_linux

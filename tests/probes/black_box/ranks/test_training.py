@@ -60,6 +60,7 @@ def test_two_ranks_train_and_the_fuller_one_limits(start: str, prints: str) -> N
     first, second = (rank.peak_bytes or 0 for rank in m.ranks)
     assert second - first == pytest.approx(300 * MIB, abs=60 * MIB)
     assert m.peak_bytes == second
+    assert not any("separately" in note for note in m.notes)
     assert m.cap_bytes == m.ranks[0].cap_bytes == 4 * GIB
     assert m.samples == 2 * 4 * m.steps and m.effective_batch_size == 8
     printed = max(int(step) for step in re.findall(r"step (\d+)", m.stdout_tail))
