@@ -15,7 +15,7 @@ from probes.black_box.ending import classify_ending, classify_raised, exceptions
 from probes.black_box.ranks.report import RankEnding, endings_in, words_by_rank
 from probes.classify import Classified, classify_death, first_line
 from probes.measurement import Verdict
-from probes.ranks.signs import peer_error
+from probes.ranks.signs import GONE, peer_error
 
 LAUNCHERS = {
     "ChildFailedError",
@@ -25,6 +25,7 @@ LAUNCHERS = {
     "SignalException",
 }
 """Exceptions that only say that a process which was started has failed."""
+_BY_ITSELF = "Run the command by itself to see which rank ends first, and why."
 _SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
 
 
@@ -119,8 +120,7 @@ def lost_rank(rank: int, waited_s: float, *, near_cap: bool, cgroup_oom_kills: i
             ),
             rank,
         )
-    hint = "Run the command by itself to see why it ends."
-    return RankFailure(Classified(Verdict.CRASH, reason, hint), rank)
+    return RankFailure(Classified(Verdict.CRASH, reason, _BY_ITSELF), rank)
 
 
 def cause_of(
@@ -169,8 +169,10 @@ def _root(endings: Sequence[RankEnding], echoes: Sequence[_Raised]) -> RankEndin
 def _silent_death(echoes: Sequence[_Raised], near_cap: Sequence[bool]) -> RankFailure:
     """Some ranks lost their connection, and nothing was said by the one that was lost."""
     echoing = {echo.rank for echo in echoes}
-    full = [rank for rank, near in enumerate(near_cap) if near and rank not in echoing]
-    words = first_line(echoes[0].message, longest=160)
+    silent = [rank for rank in range(len(near_cap)) if rank not in echoing]
+    full = [rank for rank in silent if near_cap[rank]]
+    message = echoes[0].message
+    words = next((sign for sign in GONE if sign in message), first_line(message, longest=100))
     if full:
         return RankFailure(
             Classified(
@@ -182,15 +184,11 @@ def _silent_death(echoes: Sequence[_Raised], near_cap: Sequence[bool]) -> RankFa
             ),
             full[0],
         )
-    silent = [rank for rank in range(len(near_cap)) if rank not in echoing]
-    return RankFailure(
-        Classified(
-            Verdict.CRASH,
-            f"the connection between the ranks was lost, and no rank said why ({words})",
-            "Run the command by itself to see which rank ends first.",
-        ),
-        silent[0] if len(silent) == 1 else None,
-    )
+    if len(silent) == 1:
+        reason = f"its process ended without a word, and the others lost the connection ({words})"
+        return RankFailure(Classified(Verdict.CRASH, reason, _BY_ITSELF), silent[0])
+    reason = f"the connection between the ranks was lost, and no rank said why ({words})"
+    return RankFailure(Classified(Verdict.CRASH, reason, _BY_ITSELF), None)
 
 
 def _of_process(classified: Classified) -> Classified:

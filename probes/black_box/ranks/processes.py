@@ -46,7 +46,7 @@ class RankFinder:
         """Ranks whose process has ended."""
         self.are_connected: bool | None = None
         """Whether the ranks hold network connections, as those that train together do; ``None``
-        before there are steps."""
+        where that is not known."""
         self._facts = facts or _SystemFacts()
         self._leaders: dict[int, int] = {}
         """Rank to the process that was last seen to be it."""
@@ -64,12 +64,11 @@ class RankFinder:
         """The command makes steps: no further ranks will appear, and those that train together
         have met."""
         self._is_settled = True
-        connected = [
-            self._is_connected(pid, self._parents[pid])
-            for pid in self._leaders.values()
-            if pid in self._parents
-        ]
-        self.are_connected = sum(connected) > 1
+        if self._leaders and not self.lost:
+            connected = [
+                self._is_connected(pid, self._parents[pid]) for pid in self._leaders.values()
+            ]
+            self.are_connected = sum(connected) > 1
 
     def assign(self, parents: Mapping[int, int]) -> dict[int, int]:
         """The rank of every process that belongs to one. ``parents`` has every living process of

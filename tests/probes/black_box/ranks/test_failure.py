@@ -113,6 +113,12 @@ def test_where_no_rank_says_why_the_full_one_is_taken() -> None:
     assert failure.classified.ambiguous
 
 
+def test_the_only_rank_that_says_nothing_is_the_one_that_ended() -> None:
+    failure = why(ECHO.format(rank=0))
+    assert (failure.rank, failure.classified.verdict) == (1, Verdict.CRASH)
+    assert "(Connection closed by peer)" in failure.classified.reason
+
+
 def test_where_nothing_tells_no_rank_is_named() -> None:
     failure = why(ECHO.format(rank=0), ranks=3)
     assert (failure.rank, failure.classified.verdict) == (None, Verdict.CRASH)

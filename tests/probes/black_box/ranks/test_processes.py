@@ -154,6 +154,14 @@ def test_ranks_that_train_together_hold_connections(
     assert finder.are_connected is together
 
 
+def test_of_ranks_that_have_died_it_is_not_known_whether_they_were_connected() -> None:
+    finder = RankFinder(2, numbered(0, 1))
+    finder.assign({2: GUARDIAN, 10: 2, 11: 2})
+    finder.assign({2: GUARDIAN, 10: 2})
+    finder.settle()
+    assert finder.are_connected is None
+
+
 def test_a_group_of_one_may_train_without_a_number() -> None:
     finder = RankFinder(1, Facts())
     assert finder.assign({2: GUARDIAN, 3: 2}) == {2: 0, 3: 0}
