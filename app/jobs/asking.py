@@ -13,7 +13,9 @@ from app.ids import new_id
 from app.jobs import queue, repository
 from app.jobs.records import Job, JobKind
 from app.jobs.repository import Request
+from app.machine.asked_devices import names_group
 from app.tuning.state import WAITING, StudyState
+from probes.errors import InputError
 
 PREFIXES = {JobKind.STUDY: "st", JobKind.ABLATION: "abl", JobKind.FINETUNING: "ftn"}
 """What the ids of jobs begin with."""
@@ -29,7 +31,13 @@ def submit(
     """Queue a job. While the same request is queued or running, its job is the answer.
 
     ``also`` is called with the id of a new job, in the transaction that stores it. Raises
-    ``IdempotencyConflict`` when the key was given with another request."""
+    ``IdempotencyConflict`` when the key was given with another request, and ``InputError`` for a
+    job that cannot run on several devices."""
+    if kind is not JobKind.STUDY and names_group(request.device_name):
+        raise InputError(
+            f"device: {request.device_name} names several devices, and this job, a {kind}, runs on "
+            "one. Name one, such as cuda:0."
+        )
     return write_again(
         database,
         lambda session: _submit(session, kind, request, idempotency_key, also),

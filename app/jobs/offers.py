@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from app.finetunings.request import OFFERED
+from app.jobs.group_lease import joined
 from app.jobs.records import Job, JobKind
 from app.jobs.repository import Runnable
+from app.machine.asked_devices import group_meant, names_group
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,23 @@ class DeviceOffer:
         if self.device.endswith(":0"):
             names.add(self.kind)
         return {name.lower() for name in names}
+
+    @property
+    def leases(self) -> frozenset[str]:
+        """Those of all its devices, which are free all or none."""
+        return frozenset({self.lease})
+
+
+@dataclass(frozen=True)
+class GroupOffer(DeviceOffer):
+    """Several devices as one, for a job that asks for them. ``lease`` is the group's."""
+
+    members: Sequence[str] = ()
+    """The leases of its devices."""
+
+    @property
+    def leases(self) -> frozenset[str]:
+        return frozenset(self.members)
 
 
 @dataclass(frozen=True)
@@ -60,20 +79,23 @@ class Offers:
     def leases(self) -> set[str]:
         return {offer.lease for offer in self.devices}
 
-    def runnable(self, taken: Collection[str]) -> list[Runnable]:
-        """What can be run now, while the devices in ``taken`` are in use."""
+    def runnable(self, taken: Collection[str], groups: Collection[str] = ()) -> list[Runnable]:
+        """What can be run now, while the devices in ``taken`` are in use. ``groups`` are the names
+        of several devices that jobs wait for."""
         found = []
         runs = self._runs
         for python in sorted(set(runs.values())):
             offers = self._seen_by(python)
             free = [offer for offer in offers if offer.lease not in taken]
+            together = {name: self._group(python, name) for name in groups}
+            whole = {n: g for n, g in together.items() if g is not None and not g.leases & {*taken}}
             if free:
                 found.append(
                     Runnable(
                         workloads=[name for name, p in runs.items() if p == python],
-                        devices=set().union(*(offer.answers_to for offer in free)),
+                        devices=set().union(*(offer.answers_to for offer in free), whole),
                         best_is_free=offers[0] in free,
-                        leases={offer.lease for offer in free},
+                        leases={offer.lease for offer in (*free, *whole.values())},
                     )
                 )
         return found
@@ -95,16 +117,20 @@ class Offers:
 
     def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
         """The devices that a request may mean, best first."""
-        offers = self._seen_by(self._runs.get(workload, ""))
+        python = self._runs.get(workload, "")
+        offers = self._seen_by(python)
         if device is None:
             return offers[:1]
+        if names_group(device):
+            group = self._group(python, device)
+            return [] if group is None else [group]
         return [offer for offer in offers if device in offer.answers_to]
 
     def choose(
         self, workload: str, device: str | None, resume_on: str | None, taken: Collection[str]
     ) -> DeviceOffer | None:
         """The free device for a request: the one it ran on before, else the first it may mean."""
-        free = [offer for offer in self.meant(workload, device) if offer.lease not in taken]
+        free = [each for each in self.meant(workload, device) if not each.leases & {*taken}]
         return next((o for o in free if o.lease == resume_on), free[0] if free else None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,6 +155,25 @@ class Offers:
         offer = self.finetuning
         models = () if offer is None else offer.models
         return {**self.workloads, **{f"{OFFERED}{name}": offer.python for name in models if offer}}
+
+    def _group(self, python: str, name: str) -> GroupOffer | None:
+        """The devices of a group as one; ``None`` where they are not all offered."""
+        offers = {offer.device: offer for offer in self._seen_by(python)}
+        group = group_meant(name, list(offers))
+        if group is None:
+            return None
+        members = [offers[device] for device in group.devices]
+        return GroupOffer(
+            python=python,
+            device=group.label if group.size > 1 else group.devices[0],
+            kind=members[0].kind,
+            name=f"{group.size} × {members[0].name}",
+            fingerprint="",
+            class_key="",
+            total_bytes=min(each.total_bytes for each in members),
+            lease=joined([each.lease for each in members]),
+            members=tuple(each.lease for each in members),
+        )
 
     def _seen_by(self, python: str) -> list[DeviceOffer]:
         return [offer for offer in self.devices if offer.python == python]

@@ -17,6 +17,7 @@ from app.clock import utc_now
 from app.database.models.serving import JobRow
 from app.finetunings import service as finetunings
 from app.jobs import repository, runner_repository
+from app.jobs.group_lease import holds
 from app.jobs.offers import DeviceOffer
 from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
@@ -97,7 +98,8 @@ def _next(
 ) -> JobRow | None:
     """The oldest waiting job that this runner can run. A fine-tuning names data too, which the
     database is not asked for."""
-    wanted, passed = runner.offers.runnable(taken), list(skip)
+    groups = repository.groups_waited_for(session)
+    wanted, passed = runner.offers.runnable(taken, groups), list(skip)
     while True:
         row = repository.next_waiting(session, wanted, passed, lock=lock)
         if row is None or runner.offers.has(repository.record(row)):
@@ -106,7 +108,9 @@ def _next(
 
 
 def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set[str]:
-    return {*repository.by_lease(session, runner.offers.leases), *busy}
+    leases = runner.offers.leases
+    own = {lease for lease in leases for each in busy if holds(each, lease)}
+    return {*repository.by_lease(session, leases), *own, *busy}
 
 
 def report(session: Session, job_id: str, runner_id: str, kind: str, data: dict[str, Any]) -> None:

@@ -14,7 +14,9 @@ from app.clock import utc_now
 from app.database import paging
 from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.records import record_of
+from app.jobs.group_lease import holds
 from app.jobs.records import Job, JobEvent, JobKind
+from app.machine.asked_devices import names_group
 from app.tuning.state import WAITING, StudyState
 
 
@@ -193,8 +195,16 @@ def _can_run(wanted: Runnable, now: datetime) -> ColumnElement[bool]:
 
 def by_lease(session: Session, leases: Collection[str]) -> dict[str, str]:
     """Those of the devices that a running job has, to its id."""
-    rows = session.execute(select(JobRow.lease, JobRow.id).where(JobRow.lease.in_(list(leases))))
-    return {lease: job_id for lease, job_id in rows if lease is not None}
+    rows = session.execute(select(JobRow.lease, JobRow.id).where(JobRow.lease.is_not(None)))
+    held = [(lease, job_id) for lease, job_id in rows if lease is not None]
+    return {one: job_id for one in leases for lease, job_id in held if holds(lease, one)}
+
+
+def groups_waited_for(session: Session) -> list[str]:
+    """The names of several devices that waiting jobs ask for."""
+    named = select(JobRow.device).where(JobRow.state.in_(WAITING), JobRow.device.is_not(None))
+    names = session.execute(named.distinct()).scalars()
+    return [name for name in names if name is not None and names_group(name)]
 
 
 def running_of(session: Session, runner_id: str, *, lock: bool = True) -> list[JobRow]:

@@ -109,7 +109,7 @@ def run_ablation(
     """
     from app.knowledge.library import find_page, library_of
     from app.knowledge.measuring import ClaimsOnWorkload, Watch, chosen, measure
-    from app.machine.target import open_target
+    from app.machine.target import open_single
 
     request = job.ablation
     settings = _with_patience(settings)
@@ -117,7 +117,7 @@ def run_ablation(
     claims = chosen(find_page(library_of(settings), request.page).claims, request.claims)
     entry = registry.find(settings, request.workload)
     group = ClaimsOnWorkload(entry.asked(request.options), entry.python, claims, request.pinned)
-    target = open_target(settings, entry.python, device, request.memory_budget_bytes)
+    target = open_single(settings, entry.python, device, request.memory_budget_bytes, "An ablation")
     watch = Watch(
         step=lambda event: report.tell("step", asdict(event)),
         evidence=lambda row, evidence: report.tell("evidence", _told(row)),
@@ -146,7 +146,7 @@ def run_finetuning(
     from app.finetunings import service as finetunings
     from app.finetunings.running import RunWatch, folder_of_job, measured_text, run_stored, stop_on
     from app.jobs.training_report import TrainingReport
-    from app.machine.target import open_target
+    from app.machine.target import open_single
     from finetuning.run import FineTuning
 
     request = job.finetuning
@@ -157,7 +157,7 @@ def run_finetuning(
     data = registered.data_of(settings, request.data)
     folder = folder_of_job(settings.finetuning_output, job.id, request.name, begun_in)
     python = settings.finetuning.python
-    target = open_target(settings, python, device, request.memory_budget_bytes)
+    target = open_single(settings, python, device, request.memory_budget_bytes, "A fine-tuning")
     told = TrainingReport(report, already=progress_of(database, job.id))
     watch = RunWatch(
         event=told,

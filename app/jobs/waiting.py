@@ -8,6 +8,7 @@ from app.database import Database
 from app.jobs import repository, runner_repository
 from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
+from app.machine.asked_devices import names_group, words_of
 
 
 def waits_for(database: Database, job: Job) -> str:
@@ -25,13 +26,25 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     able = [runner for runner in runners if runner.offers.has(job)]
     if not able:
         return f"No runner has {_named(job)} registered."
-    leases = {o.lease for runner in able for o in runner.offers.meant(job.workload, job.device)}
+    meant = [o for runner in able for o in runner.offers.meant(job.workload, job.device)]
+    if not meant and names_group(job.device):
+        there = sorted({offer.device for runner in able for offer in runner.offers.devices})
+        return (
+            f"No runner has {words_of(str(job.device))}; there are: {', '.join(there)}. The "
+            "devices of a group must belong to one host."
+        )
+    leases = {lease for offer in meant for lease in offer.leases}
     if not leases:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})
         return f"No runner has a device {job.asked['device']}; there are: {', '.join(there)}."
     taken = repository.by_lease(session, leases)
-    if taken.keys() == leases:
-        return f"Its device is in use by {', '.join(sorted(taken.values()))}."
+    if all(offer.leases & taken.keys() for offer in meant):
+        jobs = ", ".join(sorted(set(taken.values())))
+        if names_group(job.device):
+            return (
+                f"It needs {words_of(str(job.device))}, all at once; {jobs} is using one of them."
+            )
+        return f"Its device is in use by {jobs}."
     return "It is about to begin."
 
 

@@ -19,7 +19,7 @@ from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError
 from probes.formatting import size_text
-from probes.group import Group
+from probes.group import Group, group_of, is_group
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
 
@@ -160,6 +160,23 @@ def open_target(
         budgets[0] if budgets else None,
         python,
     )
+
+
+def open_single(
+    settings: Settings,
+    python: str | None,
+    device: str | None,
+    memory_budget_bytes: int | None,
+    what: str,
+) -> Target:
+    """As ``open_target``, for what runs on one device only. Raises ``InputError`` for a label."""
+    if device is not None and is_group(device):
+        first = group_of(device).devices[0]
+        raise InputError(
+            f"{what} runs on a single device, and {device} names several: name one, such as "
+            f"{first}."
+        )
+    return open_target(settings, python, device, memory_budget_bytes)
 
 
 def _open_group(

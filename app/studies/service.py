@@ -10,6 +10,8 @@ from app.database import Database
 from app.errors import Conflict, NotFound
 from app.jobs import asking, queue, repository, runner_repository
 from app.jobs.records import Job, JobKind
+from app.machine import parallel
+from app.machine.asked_devices import names_group
 from app.settings import Settings, load_settings
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
@@ -62,6 +64,9 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
     for name in request.levers:
         if name not in LEVERS:
             raise InputError(unknown_name("lever", name, LEVERS))
+    if not names_group(request.device_name):
+        parallel.check(request.pinned, None)
+        parallel.check(request.levers, None)
     effective_batch.check(request.effective_batch_size, [*request.pinned, *request.levers])
 
 

@@ -22,10 +22,12 @@ from app.http.fields import (
     Trials,
     WantedDevice,
 )
+from app.machine.asked_devices import name_of
 from optimizer.budgets import Objective
 from optimizer.proposals import Sampler
 from optimizer.records import short_hash
 from probes.errors import InputError
+from probes.group import MOST_RANKS
 
 EXAMPLE: JsonDict = {
     "workload": "transformer",
@@ -54,8 +56,19 @@ class StudyRequest(RequestBody):
     ]
     budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
     device: WantedDevice = None
+    devices: Annotated[
+        Annotated[int, Field(ge=1, le=MOST_RANKS)]
+        | Annotated[list[Short], Field(min_length=1, max_length=MOST_RANKS)]
+        | None,
+        Field(
+            description="Trains on several devices as one: how many, or their names. `device` may "
+            "give their kind, such as `cpu`; or name them all with a label, such as `cuda:0-3`.",
+            examples=[2],
+        ),
+    ] = None
     memory_budget_bytes: Annotated[
-        MemoryBudget | None, Field(description="Emulates a smaller device.")
+        MemoryBudget | None,
+        Field(description="Emulates a smaller device; of several devices, each one."),
     ] = None
     options: Annotated[
         Config, Field(description="Parameters of the workload that a request may give.")
@@ -126,10 +139,14 @@ class StudyRequest(RequestBody):
 
     @property
     def device_name(self) -> str | None:
-        """The device as names are compared."""
-        return self.device.strip().lower() if self.device is not None else None
+        """The device, or the devices, as names are compared; see
+        ``app.machine.asked_devices``."""
+        return name_of(self.device, self.devices)
 
     @property
     def key(self) -> str:
         """Equal for two requests that ask the same."""
-        return short_hash(self.to_dict())
+        asked = self.to_dict()
+        if asked["devices"] is None:
+            del asked["devices"]  # the key that earlier releases gave the same request
+        return short_hash(asked)

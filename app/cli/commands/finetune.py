@@ -138,12 +138,14 @@ def resume(
     json_: options.Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, from its last checkpoint."""
-    from app.machine.target import open_target
+    from app.machine.target import open_single
     from finetuning.run import FineTuning
 
     asked = FineTuning.resume(run_folder)
     settings = open_settings(lease_wait_s=wait)
-    target = open_target(settings, asked.python, asked.device, asked.memory_budget_bytes)
+    target = open_single(
+        settings, asked.python, asked.device, asked.memory_budget_bytes, "A fine-tuning"
+    )
     _do(asked, settings, target, database, headroom, json_)
 
 
@@ -240,10 +242,10 @@ def export(
 def _target(
     settings: Settings, python: str | None, device: str | None, memory_budget: str | None
 ) -> Target:
-    from app.machine.target import open_target
+    from app.machine.target import open_single
 
     budget_bytes = parse_size(memory_budget) if memory_budget else None
-    return open_target(settings, python, device, budget_bytes)
+    return open_single(settings, python, device, budget_bytes, "A fine-tuning")
 
 
 def _do(

@@ -79,7 +79,7 @@ def measure(
     """Measure, showing progress on stderr. Evidence is committed claim by claim."""
     from app.knowledge.measuring import Watch, memory_of, question
     from app.knowledge.measuring import measure as measure_group
-    from app.machine.target import open_target
+    from app.machine.target import open_single
 
     groups = groups_of(settings, claims_of(library, command), command)
     for group in groups:
@@ -98,8 +98,12 @@ def measure(
             for group in groups:
                 python = command.python or group.python
                 if python not in targets:
-                    targets[python] = open_target(
-                        settings, python, command.device, command.memory_budget_bytes
+                    targets[python] = open_single(
+                        settings,
+                        python,
+                        command.device,
+                        command.memory_budget_bytes,
+                        "An ablation",
                     )
                 if command.workload is not None:  # wrong input is an error, and no evidence
                     targets[python].prober.describe(group.workload)
