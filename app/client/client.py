@@ -18,7 +18,7 @@ from app.client.events import StudyEvent
 from app.client.finetunings import FineTuningCalls
 from app.client.knowledge import KnowledgeCalls
 from app.client.transport import ATTEMPTS, Transport
-from app.devices.schemas import DeviceIn, DeviceOut, FingerprintIn
+from app.devices.schemas import DeviceGroupOut, DeviceIn, DeviceOut, FingerprintIn
 from app.measurements.schemas import (
     MeasurementDetail,
     MeasurementOut,
@@ -71,7 +71,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         self, workload: str, *, idempotency_key: str | None = None, **question: Any
     ) -> StudyOut:
         """Queue a study of a registered workload. ``question`` are the other fields of
-        ``StudyRequest``: ``budget``, ``device``, ``pinned``, ``trials``, …"""
+        ``StudyRequest``: ``budget``, ``device``, ``devices``, ``pinned``, ``trials``, …"""
         body = {"workload": workload, **question}
         return self._send("/v1/studies", StudyOut, body, idempotency_key)
 
@@ -205,6 +205,10 @@ class Client(FineTuningCalls, KnowledgeCalls):
         self, *, kind: str | None = None, class_key: str | None = None
     ) -> Iterator[DeviceOut]:
         return self._pages("/v1/devices", DeviceOut, {"kind": kind, "class_key": class_key})
+
+    def device_groups(self) -> list[DeviceGroupOut]:
+        """Devices that can train together, as runners offer them now."""
+        return self._list("/v1/device-groups", DeviceGroupOut)
 
     def workloads(self, *, workload: str | None = None) -> Iterator[WorkloadOut]:
         """Those that have been measured."""

@@ -51,6 +51,35 @@ class DeviceOut(BaseModel):
     last_seen_at: datetime
 
 
+class DeviceGroupOut(BaseModel):
+    """Devices of one host that can train together."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "host": "node-7",
+                    "label": "cuda:0-3",
+                    "devices": ["cuda:0", "cuda:1", "cuda:2", "cuda:3"],
+                    "name": "4 × NVIDIA H100",
+                    "link": "nvlink",
+                    "total_bytes": 85_520_809_984,
+                }
+            ]
+        }
+    )
+
+    host: str
+    label: str = Field(description="What `device` of a study's request names them by.")
+    devices: list[str]
+    name: str
+    link: str | None = Field(
+        description="The slowest link between two of them: `nvlink`, `pcie`, or `system` (PCIe "
+        "from one CPU socket to another); null if the driver does not tell."
+    )
+    total_bytes: int = Field(description="Memory of each device.")
+
+
 class FingerprintIn(RequestBody):
     """The four groups of `tonnage devices --json`. The keys are computed from the first two."""
 

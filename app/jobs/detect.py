@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from app.jobs.offers import DeviceOffer, FineTuningOffer, Offers
+from app.machine.device_groups import links_of
 from app.machine.target import find_devices
 from app.settings import Settings, find_file, load_settings
 from app.workloads.registry import registered
@@ -109,8 +110,9 @@ def _seen_by(settings: Settings, python: str) -> list[DeviceOffer]:
     prober, found = find_devices(settings, python or None)
     prober.close()
     offers = []
-    for raw in found["devices"]:
-        facts = DeviceFacts(**raw)
+    devices = [DeviceFacts(**raw) for raw in found["devices"]]
+    links = links_of(devices)
+    for facts in devices:
         fingerprint = build_fingerprint(facts, Telemetry(facts))
         offers.append(
             DeviceOffer(
@@ -122,6 +124,7 @@ def _seen_by(settings: Settings, python: str) -> list[DeviceOffer]:
                 class_key=fingerprint.class_key,
                 total_bytes=facts.total_bytes,
                 lease=lease_of(facts),
+                links=links[facts.device],
             )
         )
     return offers

@@ -16,6 +16,7 @@ from app.jobs.asking import PREFIXES
 from app.jobs.offers import DeviceOffer
 from app.jobs.records import JobKind
 from app.jobs.runner_repository import RunnerRecord
+from app.machine.device_groups import DeviceGroup
 from app.tuning.owner import this_place
 from probes.devices import host
 from probes.devices.base import DeviceFacts
@@ -69,6 +70,17 @@ class LiveDevices:
     def of(cls, service: Service) -> LiveDevices:
         """Those of a running service."""
         return service.part(cls, lambda: cls(service.settings.probe.lease_dir))
+
+    @staticmethod
+    def groups(database: Database) -> list[tuple[str, DeviceGroup]]:
+        """The host and the devices that can train together, as runners offer them."""
+        with database.read() as session:
+            runners = runner_repository.listing(session)
+        return [
+            (HERE if runner.place == this_place() else f"host {runner.owner.host}", group)
+            for runner in runners
+            for group in runner.offers.groups
+        ]
 
     def look(self, database: Database) -> list[LiveDevice]:
         """Accelerators of this machine, its CPU, then what runners elsewhere offer."""

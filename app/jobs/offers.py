@@ -11,6 +11,7 @@ from app.jobs.group_lease import joined
 from app.jobs.records import Job, JobKind
 from app.jobs.repository import Runnable
 from app.machine.asked_devices import group_meant, names_group
+from app.machine.device_groups import DeviceGroup, groups_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class DeviceOffer:
     total_bytes: int
     lease: str
     """Identifies the device among all hosts, however an interpreter or a container names it."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """See ``app.machine.device_groups.Linked``."""
 
     @property
     def answers_to(self) -> set[str]:
@@ -78,6 +81,12 @@ class Offers:
     @property
     def leases(self) -> set[str]:
         return {offer.lease for offer in self.devices}
+
+    @property
+    def groups(self) -> list[DeviceGroup]:
+        """Devices that can train together, each group once, however many interpreters see it."""
+        seen = [group for python in self._pythons for group in groups_of(self._seen_by(python))]
+        return list({group.label: group for group in reversed(seen)}.values())[::-1]
 
     def runnable(self, taken: Collection[str], groups: Collection[str] = ()) -> list[Runnable]:
         """What can be run now, while the devices in ``taken`` are in use. ``groups`` are the names
@@ -174,6 +183,10 @@ class Offers:
             lease=joined([each.lease for each in members]),
             members=tuple(each.lease for each in members),
         )
+
+    @property
+    def _pythons(self) -> list[str]:
+        return list(dict.fromkeys(offer.python for offer in self.devices))
 
     def _seen_by(self, python: str) -> list[DeviceOffer]:
         return [offer for offer in self.devices if offer.python == python]

@@ -29,6 +29,7 @@ from app.http import problems
 from app.http.problem_types import PAGE
 from app.http.reply import JsonReply
 from app.http.runtime import Service
+from app.jobs.group_routes import router as device_groups
 from app.knowledge.routes import router as knowledge
 from app.measurements.routes import prediction_router as predictions
 from app.measurements.routes import router as measurements
@@ -54,6 +55,7 @@ ROUTERS = (  # looked through in this order
     measurements,
     studies,
     devices,
+    device_groups,
     workloads,
     checks,
     runs,

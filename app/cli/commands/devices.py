@@ -19,6 +19,7 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
     """
     settings = open_settings()
 
+    from app.machine.device_groups import DeviceHere, groups_of, links_of
     from app.machine.target import find_devices
     from probes.devices.base import DeviceFacts
     from probes.devices.fingerprint import build_fingerprint
@@ -27,11 +28,14 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
 
     _, found = find_devices(settings, python)
     documents: list[dict[str, Any]] = []
-    for raw in found["devices"]:
-        facts = DeviceFacts(**raw)
+    known = [DeviceFacts(**raw) for raw in found["devices"]]
+    links = links_of(known)
+    here: list[DeviceHere] = []
+    for facts in known:
         telemetry = Telemetry(facts)
         fingerprint = build_fingerprint(facts, telemetry)
         holder = holder_of(facts, settings.probe.lease_dir)
+        here.append(DeviceHere.of(facts, fingerprint.class_key, links[facts.device]))
         documents.append(
             {
                 "device": facts.device,
@@ -49,8 +53,10 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
                 "lease": None if holder is None else asdict(holder),
             }
         )
+    groups = groups_of(here)
     document = {
         "devices": documents,
+        "groups": [group.to_dict() for group in groups],
         "unavailable": found["unavailable"],
         "interpreter": found["interpreter"],
     }
@@ -58,6 +64,11 @@ def devices(python: options.Python = None, json_: options.Json = False) -> None:
         print_json(document)
         return
     console = stdout()
+    for group in groups:
+        console.print(
+            f"Can train together: {group.name}, {group.link_words}: --devices {group.label}",
+            markup=False,
+        )
     for device in documents:
         console.print(f"[bold]{device['device']}[/bold]  {device['name']}")
         console.print(facts_table(_rows(device)))

@@ -25,7 +25,12 @@ router = pages()
 def listing(request: Request, service: ServiceDep) -> Response:
     with service.database.read() as session:
         seen = repository.listing(session)
-    context = {"devices": LiveDevices.of(service).look(service.database), "seen": seen}
+    live = LiveDevices.of(service)
+    context = {
+        "devices": live.look(service.database),
+        "groups": live.groups(service.database),
+        "seen": seen,
+    }
     return page(request, "devices.html", context)
 
 

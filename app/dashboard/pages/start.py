@@ -25,6 +25,7 @@ from optimizer.budgets import Budget, Objective, budget_named
 from optimizer.spaces import space_for
 from probes.errors import InputError
 from probes.formatting import parse_size, size_text
+from probes.group import group_of, is_group
 from probes.space import Space
 
 router = pages("run")
@@ -141,6 +142,8 @@ def _space(service: Service, space: Space, asked: StudyRequest, pinned: Mapping[
 def _device(service: Service, device: str | None, name: str) -> Any:
     """An attribute of the requested device, or of the best one on this host."""
     found = LiveDevices.of(service).look(service.database)
+    if device is not None and is_group(device):
+        device = group_of(device).devices[0]
     chosen = next((each for each in found if device in (None, each.device)), None)
     return getattr(chosen, name) if chosen is not None else None
 
@@ -156,6 +159,7 @@ def _request(form: Form) -> StudyRequest:
         "workload": form["workload"],
         "budget": form["budget"] or "prototyping",
         "device": form["device"] or None,
+        "devices": _devices(form["devices"]),
         "pinned": pinned_of(form),
         "memory_budget_bytes": parse_size(form["memory"]) if form["memory"] else None,
         "trials": _whole("Maximum number of configs", form["trials"]),
@@ -166,6 +170,15 @@ def _request(form: Form) -> StudyRequest:
     if minutes:
         given["timeout_s"] = 60.0 * _number("Time limit", minutes)
     return StudyRequest.checked(given)
+
+
+def _devices(text: str) -> int | list[str] | None:
+    """A number of devices, or their names."""
+    if not text:
+        return None
+    if text.isdigit():
+        return _whole("Several devices", text)
+    return [name.strip() for name in text.split(",")]
 
 
 def _whole(name: str, text: str) -> int | None:

@@ -119,3 +119,11 @@ def test_parallel_training_of_a_single_device_is_refused(database):
         service.submit(database, request(pinned={"parallel": "fsdp"}))
     with pytest.raises(InputError, match="add --devices"):
         service.submit(database, request(levers=["parallel"], pinned={}))
+
+
+def test_devices_that_can_train_together_are_listed(database, api):
+    record = runner(database, *PAIR, "cpu")
+    assert [group.label for group in record.offers.groups] == ["cuda:0-1"]
+    (found,) = api.get("/v1/device-groups").json()
+    assert (found["label"], found["devices"]) == ("cuda:0-1", [*PAIR])
+    assert (found["link"], found["host"]) == (None, this_process().host)
