@@ -11,17 +11,21 @@ from app.checks import service as checks
 from app.dashboard.assets import assets
 from app.dashboard.page import NAVIGATION
 from app.devices import repository as devices
+from app.jobs import runner_repository
 from app.measurements import repository
+from app.measurements import service as measurements
 from app.recommendations.matrix import matrix
 from app.studies import service as jobs
 from app.studies import view
 from app.tuning import service as studies
+from app.tuning.owner import this_place, this_process
 from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from app.workloads.space import Described
 from probes.space import Choice
 from tests.app import contents, factories
 from tests.app.dashboard.conftest import Elements, token_in
+from tests.app.jobs.conftest import offers
 from tests.app.one_kind import kind  # noqa: F401
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
@@ -253,6 +257,40 @@ def test_checks_measurements_workloads_and_devices(pages, database, filled):
         assert pages.get(path).status_code == 404
 
 
+def test_ranks_are_shown_where_several_devices_trained(pages, database):
+    gang = factories.gang_measurement(48)
+    stored = measurements.record(database, factories.scope(device="cpu:0-1"), gang)
+    page = pages.get(f"/measurements/{stored}").text
+    assert "2 ranks trained as one: 48 samples each, 96 per optimizer step. Rank 1 limits." in page
+    assert 'aria-label="Ranks"' in page
+
+    study, _ = studies.open_study(database, factories.spec(device="cpu:0-1"))
+    made = factories.recommendation(
+        study.id.replace("st_", "rec_"),
+        device="cpu:0-1",
+        batch_size=48,
+        evidence={"highest_passing": gang.to_dict(), "lowest_failing": None},
+        ranks=gang.to_dict()["ranks"],
+        global_batch_size=96,
+        scaling={"ranks": 2, "speedup": 1.7, "efficiency": 0.85, "single_step_s": 0.1},
+    )
+    SqlStudyStore(database, study.id, factories.spec(device="cpu:0-1")).add_measurement(0, gang, [])
+    studies.finish(database, study.id, made)
+    page = pages.get(f"/recommendations/{made.id}").text
+    assert "on each of 2 ranks" in page
+    assert "1.7 × one" in page
+
+
+def test_devices_that_can_train_together_are_listed(pages, database):
+    assert "Can train together" not in pages.get("/devices").text
+    with database.write() as session:
+        offered = offers("cuda:0", "cuda:1")
+        runner_repository.add(session, "run_1", this_process(), this_place(), offered)
+    page = pages.get("/devices").text
+    assert "Can train together" in page
+    assert "cuda:0-1" in page
+
+
 def test_errors_are_pages_for_people_and_documents_for_programs(pages):
     page = pages.get("/studies/st_none")
     assert page.status_code == 404
@@ -316,6 +354,22 @@ class TestStart:
         request = jobs.get(database, answer.headers["location"].rpartition("/")[2]).request
         assert request.pinned == {"layers": 2, "activation": "relu"}
         assert (request.memory_budget_bytes, request.trials, request.timeout_s) == (2**30, 3, 150)
+        assert request.devices is None
+
+    @pytest.mark.parametrize(
+        ("typed", "devices"), [("2", 2), ("cuda:0, cuda:1", ["cuda:0", "cuda:1"])]
+    )
+    def test_a_form_asks_for_several_devices(self, service_pages, database, typed, devices):
+        form = {
+            "csrf_token": token_in(service_pages.get("/start").text),
+            "workload": "transformer",
+            "devices": typed,
+        }
+        answer = service_pages.post("/start", data=form)
+        assert answer.status_code == 303
+        study_id = answer.headers["location"].rpartition("/")[2]
+        assert jobs.get(database, study_id).request.devices == devices
+        assert service_pages.get(f"/studies/{study_id}").status_code == 200
 
     @pytest.mark.parametrize(
         ("field", "value", "says"),
