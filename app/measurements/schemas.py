@@ -6,9 +6,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from app.http.fields import (
@@ -56,6 +63,22 @@ EXAMPLE_MEASUREMENT: JsonDict = {
         "data_s": 0.0026,
     },
 }
+EXAMPLE_RANK: JsonDict = {
+    "rank": 0,
+    "device": "cuda:0",
+    "batch_size": 64,
+    "verdict": "stable",
+    "reason": "217 steps within 1.2 GiB.",
+    "phase": "done",
+    "steps": 217,
+    "limit_bytes": 2_147_483_648,
+    "cap_bytes": 2_040_109_465,
+    "peak_bytes": 1_288_490_188,
+    "static_bytes": 536_870_912,
+    "communication_bytes": 0,
+    "step_mean_s": 0.0164,
+    "data_s": 0.0026,
+}
 EXAMPLE_SUMMARY: JsonDict = {
     "id": 17,
     "workload": "transformer",
@@ -85,7 +108,7 @@ EXAMPLE_SUMMARY: JsonDict = {
 class RankOut(BaseModel):
     """What one rank of several contributed to a measurement."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE_RANK]})
 
     rank: int
     device: str
@@ -214,7 +237,9 @@ class TraceIn(RequestBody):
 class RankIn(RequestBody):
     """What one rank of several contributed."""
 
-    rank: Whole
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RANK]})
+
+    rank: Annotated[Whole, Field(description="Its place in the list.")]
     device: Short
     batch_size: Positive
     verdict: Annotated[Verdict, Field(strict=False)]
@@ -277,6 +302,16 @@ class MeasurementIn(RequestBody):
     stdout_tail: Text = ""
     stderr_tail: Text = ""
     phase: Annotated[str, Field(max_length=64)] = ""
+
+    @model_validator(mode="after")
+    def _numbered(self) -> Self:
+        if [each.rank for each in self.ranks] != list(range(len(self.ranks))):
+            raise ValueError("ranks: number them from 0, in their order")
+        if self.limiting_rank is not None and self.limiting_rank >= len(self.ranks):
+            raise ValueError("limiting_rank: there is no such rank")
+        if self.data_parallel > max(1, len(self.ranks)):
+            raise ValueError("data_parallel: more than there are ranks")
+        return self
 
     def measurement(self) -> Measurement:
         return Measurement.from_dict(self.model_dump())

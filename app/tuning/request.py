@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.config import JsonDict
 
 from app.http.fields import (
@@ -29,6 +29,8 @@ from optimizer.records import short_hash
 from probes.errors import InputError
 from probes.group import MOST_RANKS
 
+LONGEST_NAME = 255
+"""Of the devices, as a job keeps them."""
 EXAMPLE: JsonDict = {
     "workload": "transformer",
     "budget": "prototyping",
@@ -115,6 +117,12 @@ class StudyRequest(RequestBody):
     fresh: Annotated[
         bool, Field(description="Measure everything again: reuse no stored measurement.")
     ] = False
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if len(self.device_name or "") > LONGEST_NAME:
+            raise ValueError(f"devices: their names have more than {LONGEST_NAME} characters")
+        return self
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> StudyRequest:

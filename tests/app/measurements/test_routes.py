@@ -159,6 +159,18 @@ class TestRanks:
         assert Measurement.from_dict(found["measurement"]) == gang
         assert api.get("/v1/measurements").json()["items"][0]["ranks"] == found["ranks"]
 
+    @pytest.mark.parametrize(
+        "wrong", [{"limiting_rank": 2}, {"data_parallel": 3}, {"ranks": [{"rank": 1}, {"rank": 1}]}]
+    )
+    def test_ranks_that_cannot_be_are_refused(self, api, wrong):
+        gang = factories.gang_measurement().to_dict()
+        ranks = [
+            each | new
+            for each, new in zip(gang["ranks"], wrong.pop("ranks", [{}, {}]), strict=True)
+        ]
+        sent = body() | {"measurement": gang | wrong | {"ranks": ranks}}
+        problem(api.post("/v1/measurements", json=sent), 422, "invalid-request")
+
     def test_a_single_device_has_none(self, api):
         api.post("/v1/measurements", json=body())
         (found,) = api.get("/v1/measurements").json()["items"]

@@ -36,6 +36,7 @@ def test_every_resource_is_there(document):
     resources = {path.split("/")[2] for path in document["paths"] if path.startswith("/v1/")}
     assert resources == {
         "devices",
+        "device-groups",
         "workloads",
         "studies",
         "measurements",
