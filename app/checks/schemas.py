@@ -18,6 +18,7 @@ from app.http.fields import (
     MemoryBudget,
     Number,
     Positive,
+    RankCount,
     RequestBody,
     Short,
     Text,
@@ -26,7 +27,6 @@ from app.http.fields import (
 )
 from app.http.paging import NamedPageQuery
 from app.machine.local_facts import DeviceNow
-from probes.group import MOST_RANKS
 
 
 class CheckOut(BaseModel):
@@ -126,7 +126,7 @@ class CheckPost(RequestBody):
     headroom: Fraction | None = None
     here: HereIn | None = None
     ranks: Annotated[
-        Annotated[int, Field(ge=1, le=MOST_RANKS)] | None,
+        RankCount | None,
         Field(
             description="Number of devices that the plan trains on as one, where `here` is none "
             "of a group. The batch size is that of one rank."

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from probes.formatting import is_non_finite
+from probes.group import MOST_RANKS
 
 LARGEST = 2**53 - 1
 """Not every program that reads JSON represents larger whole numbers exactly."""
@@ -41,6 +42,7 @@ MemoryBudget = Annotated[int, Field(ge=2**20, le=LARGEST), BeforeValidator(_whol
 Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_whole)]
 CycleBatches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 EffectiveBatch = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
+RankCount = Annotated[int, Field(ge=1, le=MOST_RANKS), BeforeValidator(_whole)]
 ExitStatus = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
 """The bounds come before the validator; otherwise the API description would not show them."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -48,6 +50,8 @@ Seconds = Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 Text = Annotated[str, Field(max_length=20_000)]
 Short = Annotated[str, Field(min_length=1, max_length=64, pattern=_NO_CONTROL)]
+DeviceText = Annotated[str, Field(pattern=r"^[a-z]{1,8}(:[0-9]{1,2})?$")]
+"""One device as its host names it."""
 WantedDevice = Annotated[
     str | None,
     Field(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from probes.errors import InputError
 from probes.group import Group, is_group, parse_group
 
+LONGEST = 240
+"""Characters that a job keeps of a name; that of a group which can exist has fewer."""
 TIMES = "*"
 """``cuda*2`` and ``*2``: two devices of that kind, or of the best device's kind."""
 
@@ -15,9 +17,15 @@ TIMES = "*"
 def name_of(device: str | None, devices: int | Sequence[str] | None) -> str | None:
     """What the request runs on, as names are compared. One device is no group."""
     if isinstance(devices, int) and devices > 1:
-        return f"{(device or '').strip().lower()}{TIMES}{devices}"
+        return f"{(device or '').strip().lower()[:LONGEST]}{TIMES}{devices}"
     if devices is not None and not isinstance(devices, int):
-        return ",".join(each.strip().lower() for each in devices)
+        names = [each.strip().lower() for each in devices]
+        kinds = {name.partition(":")[0] for name in names}
+        if len(names) == 1 or len(kinds) > 1:
+            return ",".join(names)[:LONGEST]
+        if kinds & {"cpu", "mps"}:
+            return f"{kinds.pop()}{TIMES}{len(names)}"
+        return f"{kinds.pop()}:{','.join(name.partition(':')[2] or '0' for name in names)}"
     return device.strip().lower() if device is not None else None
 
 

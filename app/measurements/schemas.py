@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
-    model_validator,
 )
 from pydantic.config import JsonDict
 
@@ -28,6 +27,7 @@ from app.http.fields import (
     Key,
     Number,
     Positive,
+    RankCount,
     RequestBody,
     Short,
     Text,
@@ -288,7 +288,7 @@ class MeasurementIn(RequestBody):
         default_factory=list, description="One for each of several devices that trained as one."
     )
     limiting_rank: Whole | None = None
-    data_parallel: Annotated[int, Field(ge=1, le=MOST_RANKS)] = 1
+    data_parallel: RankCount = 1
     communication_share: Annotated[float, Field(ge=0, le=1)] | None = None
     parameters: Whole | None = None
     last_loss: Number | None = None
@@ -303,18 +303,15 @@ class MeasurementIn(RequestBody):
     stderr_tail: Text = ""
     phase: Annotated[str, Field(max_length=64)] = ""
 
-    @model_validator(mode="after")
-    def _numbered(self) -> Self:
-        if [each.rank for each in self.ranks] != list(range(len(self.ranks))):
-            raise ValueError("ranks: number them from 0, in their order")
-        if self.limiting_rank is not None and self.limiting_rank >= len(self.ranks):
-            raise ValueError("limiting_rank: there is no such rank")
-        if self.data_parallel > max(1, len(self.ranks)):
-            raise ValueError("data_parallel: more than there are ranks")
-        return self
-
     def measurement(self) -> Measurement:
-        return Measurement.from_dict(self.model_dump())
+        """Ranks are numbered by their place in the list, and there are no others."""
+        sent = self.model_dump()
+        count = len(self.ranks)
+        sent["ranks"] = [{**each, "rank": place} for place, each in enumerate(sent["ranks"])]
+        if self.limiting_rank is not None and self.limiting_rank >= count:
+            sent["limiting_rank"] = None
+        sent["data_parallel"] = min(self.data_parallel, max(1, count))
+        return Measurement.from_dict(sent)
 
 
 class ScopeIn(RequestBody):

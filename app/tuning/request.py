@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
 from app.http.fields import (
     Config,
     CycleBatches,
+    DeviceText,
     EffectiveBatch,
     FirstError,
     Fraction,
     MemoryBudget,
     Number,
+    RankCount,
     RequestBody,
     Seconds,
     Short,
@@ -29,8 +31,6 @@ from optimizer.records import short_hash
 from probes.errors import InputError
 from probes.group import MOST_RANKS
 
-LONGEST_NAME = 255
-"""Of the devices, as a job keeps them."""
 EXAMPLE: JsonDict = {
     "workload": "transformer",
     "budget": "prototyping",
@@ -59,9 +59,7 @@ class StudyRequest(RequestBody):
     budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
     device: WantedDevice = None
     devices: Annotated[
-        Annotated[int, Field(ge=1, le=MOST_RANKS)]
-        | Annotated[list[Short], Field(min_length=1, max_length=MOST_RANKS)]
-        | None,
+        RankCount | Annotated[list[DeviceText], Field(min_length=1, max_length=MOST_RANKS)] | None,
         Field(
             description="Trains on several devices as one: how many, or their names. `device` may "
             "give their kind, such as `cpu`; or name them all with a label, such as `cuda:0-3`.",
@@ -117,12 +115,6 @@ class StudyRequest(RequestBody):
     fresh: Annotated[
         bool, Field(description="Measure everything again: reuse no stored measurement.")
     ] = False
-
-    @model_validator(mode="after")
-    def _named(self) -> Self:
-        if len(self.device_name or "") > LONGEST_NAME:
-            raise ValueError(f"devices: their names have more than {LONGEST_NAME} characters")
-        return self
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> StudyRequest:

@@ -44,7 +44,9 @@ def claimed(database, record, **changes):
         ("cuda:0-1", None, "cuda:0-1"),
         (None, 2, "*2"),
         ("CPU", 2, "cpu*2"),
-        (None, ["cuda:0", "cuda:1"], "cuda:0,cuda:1"),
+        (None, ["cuda:0", "cuda:1"], "cuda:0,1"),
+        (None, ["cpu", "cpu"], "cpu*2"),
+        (None, ["cuda:0", "xpu:0"], "cuda:0,xpu:0"),
         ("cuda:0", None, "cuda:0"),
         ("NVIDIA A100-SXM4, 80 GB", None, "nvidia a100-sxm4, 80 gb"),
         ("cuda:0", 1, "cuda:0"),
@@ -54,7 +56,7 @@ def claimed(database, record, **changes):
 )
 def test_what_is_asked_for_has_one_name(device, devices, name):
     assert name_of(device, devices) == name
-    assert names_group(name) is (name in ("cuda:0-1", "*2", "cpu*2", "cuda:0,cuda:1"))
+    assert names_group(name) is (name in ("cuda:0-1", "*2", "cpu*2", "cuda:0,1", "cuda:0,xpu:0"))
 
 
 @pytest.mark.parametrize("devices", [{"device": "cuda:0-1"}, {"devices": 2}, {"devices": [*PAIR]}])

@@ -159,17 +159,13 @@ class TestRanks:
         assert Measurement.from_dict(found["measurement"]) == gang
         assert api.get("/v1/measurements").json()["items"][0]["ranks"] == found["ranks"]
 
-    @pytest.mark.parametrize(
-        "wrong", [{"limiting_rank": 2}, {"data_parallel": 3}, {"ranks": [{"rank": 1}, {"rank": 1}]}]
-    )
-    def test_ranks_that_cannot_be_are_refused(self, api, wrong):
-        gang = factories.gang_measurement().to_dict()
-        ranks = [
-            each | new
-            for each, new in zip(gang["ranks"], wrong.pop("ranks", [{}, {}]), strict=True)
-        ]
-        sent = body() | {"measurement": gang | wrong | {"ranks": ranks}}
-        problem(api.post("/v1/measurements", json=sent), 422, "invalid-request")
+    def test_ranks_are_numbered_by_their_place_and_there_are_no_others(self, api):
+        gang = factories.gang_measurement(limiting_rank=2, data_parallel=3).to_dict()
+        gang["ranks"][0]["rank"] = 1
+        stored = api.post("/v1/measurements", json=body() | {"measurement": gang})
+        found = api.get(stored.headers["location"]).json()
+        assert [each["rank"] for each in found["ranks"]] == [0, 1]
+        assert (found["limiting_rank"], found["data_parallel"]) == (None, 2)
 
     def test_a_single_device_has_none(self, api):
         api.post("/v1/measurements", json=body())
