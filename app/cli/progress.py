@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from app.cli.context import verbosity
+from app.cli.interruption import Interruption
 from optimizer.formatting import config_text, limit_text, rate
 from probes.formatting import duration_text, size_text
 from probes.measurement import Measurement, Purpose
@@ -38,8 +39,10 @@ class ProgressDisplay:
         self._doing = ""
         self._reminded: tuple[str, float] | None = None
         self._noted: set[str] = set()
+        self._interruption = Interruption()
 
     def __enter__(self) -> Self:
+        self._interruption.__enter__()
         if self.live:
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
@@ -60,6 +63,7 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._interruption.__exit__()
         if self._bar is not None:
             self._bar.stop()
 
@@ -83,6 +87,7 @@ class ProgressDisplay:
 
     def worker(self, message: dict[str, Any]) -> None:
         """Show a progress message of a worker; a ``note`` in it stays on the screen."""
+        self._interruption.check()
         if note := str(message.get("note", "")):
             about = str(message.get("about", note))
             if about not in self._noted:
@@ -97,6 +102,7 @@ class ProgressDisplay:
 
     def waiting(self, in_use: str, waited_s: float) -> None:
         """Show that another process uses the device, and how long this one has waited."""
+        self._interruption.check()
         text = f"{in_use}; waiting"
         self.doing(f"{text} · {duration_text(waited_s)}")
         before = self._reminded

@@ -48,14 +48,12 @@ class Replicated(Single):
 
     measures_communication = True
 
-    def __init__(self, model: nn.Module, loss: Loss, team: Team, config: Mapping[str, Any]) -> None:
+    def __init__(self, model: nn.Module, loss: Loss, config: Mapping[str, Any]) -> None:
         super().__init__(model, loss)
         if not any(p.requires_grad for p in model.parameters()):
             raise UnsupportedError("parallel=ddp: the model has no parameter that needs a gradient")
-        index = [team.device.index] if team.device.index is not None else None
         self._ddp = nn.parallel.DistributedDataParallel(
             _LossOf(model, loss),
-            device_ids=index,
             bucket_cap_mb=config.get("ddp_bucket_mib", 25),
             gradient_as_bucket_view=config.get("ddp_bucket_view", False),
             static_graph=config.get("ddp_static_graph", False),
@@ -147,13 +145,15 @@ def spread(
     if not isinstance(team, Team):
         return Single(model, loss)
     if config.get("parallel", "ddp") == "ddp":
-        return Replicated(model, loss, team, config)
+        return Replicated(model, loss, config)
     return Sharded(model, loss, notes)
 
 
 def check(config: Mapping[str, Any], group: Group, accumulation: int) -> None:
     """Raise ``UnsupportedError`` where a config says what such a group cannot do."""
     team_size = group.size
+    if group.kind == "mps":
+        raise UnsupportedError("A Mac has a single GPU: leave --devices and parallel out.")
     degree, way = config.get("tensor_parallel", 1), config.get("parallel", "ddp")
     if team_size % degree:
         raise UnsupportedError(
