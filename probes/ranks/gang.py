@@ -29,6 +29,9 @@ from probes.timeouts import ExpectedStep, Progress, Timeouts
 POLL_S = 0.05
 SETTLE_S = 0.5
 """After the first bad end, other ranks may still say how theirs came, for this long."""
+ECHO_S = 5.0
+"""Ranks that only lost another one are given this long to hear of it: its end may take a moment to
+be noticed, as what it left running is ended first."""
 STOPPED_S = 2.0
 """A process that has been stopped for this long is not coming back by itself."""
 
@@ -67,6 +70,12 @@ class _Rank:
             measurement = reply.result.get("measurement")
             return measurement is None or measurement["verdict"] != "stable"
         return self.is_over
+
+    @property
+    def is_echo(self) -> bool:
+        """Whether it only says that another rank is gone."""
+        measurement = (self.call.reply.result or {}).get("measurement") or {}
+        return bool(measurement.get("of_rank", {}).get("peer_error"))
 
 
 class Gang:
@@ -172,9 +181,10 @@ class Gang:
             now_s = time.monotonic()
             for rank in ranks:
                 rank.stopped = rank.stopped or _is_stopped(rank, now_s)
-            if not bad_s and any(rank.ended_badly or rank.stopped for rank in ranks):
-                bad_s = now_s
-            if bad_s and now_s - bad_s > SETTLE_S:
+            bad = [rank for rank in ranks if rank.ended_badly or rank.stopped]
+            bad_s = bad_s or (now_s if bad else 0.0)
+            settle_s = ECHO_S if all(rank.is_echo for rank in bad) else SETTLE_S
+            if bad and now_s - bad_s > settle_s:
                 return
             time.sleep(POLL_S)
 

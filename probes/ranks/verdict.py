@@ -87,11 +87,11 @@ class Ended:
 def of_gang(job: ProbeJob, ranks: Sequence[Ended]) -> Measurement:
     """The measurement of the gang. ``job`` is the gang's; ``ranks`` are in their order."""
     assert job.group is not None
-    found = _cause(ranks) or _silence(ranks) or _echo(ranks)
+    passed = all(each.measurement.passed and not each.called_off for each in ranks)
+    found = None if passed else _failure(ranks)
     limiting = found or _fullest(ranks)
     base = limiting.measurement
     slowest = max(ranks, key=lambda each: _mean_s(each.measurement))
-    passed = all(each.measurement.passed and not each.called_off for each in ranks)
     samples = sum(each.measurement.samples for each in ranks)
     data_parallel = job.data_parallel
     return replace(
@@ -111,6 +111,16 @@ def of_gang(job: ProbeJob, ranks: Sequence[Ended]) -> Measurement:
         tainted=_together(each.measurement.tainted for each in ranks),
         notes=_together(each.measurement.notes for each in ranks),
     )
+
+
+def _failure(ranks: Sequence[Ended]) -> Ended:
+    """The rank whose end is the gang's."""
+    found = _cause(ranks) or _silence(ranks) or _echo(ranks)
+    if found is not None:
+        return found
+    lost = next(each for each in ranks if each.called_off or not each.measurement.passed)
+    reason = f"{_rank(lost, ranks)} ended without a verdict."
+    return _with(lost, Verdict.CRASH, reason, lost.measurement.hint)
 
 
 def _cause(ranks: Sequence[Ended]) -> Ended | None:

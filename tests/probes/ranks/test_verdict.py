@@ -124,6 +124,12 @@ def test_echoes_alone_mean_that_the_ranks_disagree() -> None:
     assert "collective" in found.reason
 
 
+def test_a_rank_without_a_verdict_is_no_rank_that_passed() -> None:
+    lost = ended(1, called_off=True)
+    found = of_gang(JOB, [ended(0), lost])
+    assert (found.verdict, found.limiting_rank) == (Verdict.CRASH, 1)
+
+
 def test_a_measurement_with_ranks_survives_json() -> None:
     found = of_gang(JOB, [ended(0), ended(1)])
     assert Measurement.from_dict(found.to_dict()) == found
