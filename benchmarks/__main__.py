@@ -28,6 +28,7 @@ BENCHMARKS = (
     "comparison",
     "sft",
     "claims",
+    "ranks",
 )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.ranks.leftovers import Watch
+from benchmarks.ranks.leftovers import Watch, end_marked
 from benchmarks.ranks.plan import BY_NAME, Fault, faults, wrong
 from benchmarks.ranks.records import Record, WorkFile
 from probes.group import Group
@@ -75,7 +74,7 @@ def one(fault: Fault, watch: Watch, probers: dict[int, Prober]) -> Record:
     try:
         measurement = _bounded(lambda: prober.probe(job(fault)))
     except Hung:
-        _end_all(watch)
+        end_marked(watch.mark)
         del probers[fault.ranks]
         return record | {"hung": True, "wrong": ["no verdict"], "seconds": HUNG_S}
     record |= {
@@ -133,12 +132,6 @@ def _bounded(call: Callable[[], Measurement]) -> Measurement:
     if not answers:
         raise Hung
     return answers[0]
-
-
-def _end_all(watch: Watch) -> None:
-    for process in watch.processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

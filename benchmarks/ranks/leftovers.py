@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -55,18 +56,32 @@ class Watch:
         return round(time.monotonic() - began_s, 2), found
 
     def processes(self) -> Iterator[psutil.Process]:
-        """Every process of the campaign but this one. Dead ones that wait for their parent to ask
-        are gone for all that matters."""
-        wanted = f"{MARK}={self.mark}".encode()
-        for process in psutil.process_iter():
-            if process.pid == os.getpid():
-                continue
-            try:
-                environ = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
-                if wanted in environ and process.status() != psutil.STATUS_ZOMBIE:
-                    yield process
-            except (OSError, psutil.NoSuchProcess):
-                continue
+        """Every process of the campaign but this one."""
+        return marked(self.mark)
+
+
+def marked(mark: str) -> Iterator[psutil.Process]:
+    """Every process but this one that was started with this mark, itself or above it. Dead ones
+    that wait for their parent to ask are gone for all that matters."""
+    wanted = f"{MARK}={mark}".encode()
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            environ = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            if wanted in environ and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except (OSError, psutil.NoSuchProcess):
+            continue
+
+
+def end_marked(mark: str) -> None:
+    """Kill all of them."""
+    while found := list(marked(mark)):
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found, timeout=PATIENCE_S)
 
 
 def _is_of_gang(process: psutil.Process) -> bool:

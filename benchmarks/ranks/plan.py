@@ -50,7 +50,9 @@ KINDS = (
     Kind("exits", "exit", SUDDEN, (_CRASH,), {_CRASH: "status 0"}),
     Kind("raises", "raise", SUDDEN, (_CRASH,), {_CRASH: "labels"}),
     Kind("data end", "data end", ("data",), (_CRASH,), {_CRASH: "endless"}),
-    Kind("one more all_reduce", "one more all_reduce", ("forward",), (_CRASH, _TIMEOUT), waits=True),
+    Kind(
+        "one more all_reduce", "one more all_reduce", ("forward",), (_CRASH, _TIMEOUT), waits=True
+    ),
     Kind("one more barrier", "one more barrier", ("forward",), (_CRASH, _TIMEOUT), waits=True),
     Kind("orphan, SIGKILL", "orphan", SUDDEN, (_CRASH,), {_CRASH: "SIGKILL"}),
 )
@@ -79,7 +81,9 @@ class Fault:
     @property
     def identity(self) -> str:
         where = self.place + (f" of step {self.step}" if self.place not in PHASES else "")
-        return f"{self.number}: {self.kind} in {where}, rank {self.rank} of {self.ranks}, {self.way}"
+        return (
+            f"{self.number}: {self.kind} in {where}, rank {self.rank} of {self.ranks}, {self.way}"
+        )
 
 
 def faults(count: int, seed: int) -> list[Fault]:

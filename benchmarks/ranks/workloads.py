@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 Config = Mapping[str, Any]
 TOKENS = 64
-SHORTEST, LONGEST = 8, 48
-SIDE = 8
-"""Pixels."""
+SHORTEST, LONGEST = 8, 64
+SIDES = (16, 4, 6, 8)
+"""Pixels; the first is the largest."""
 
 
 class Seeded:
@@ -44,9 +44,10 @@ class MlpBlock(nn.Module):
 
 
 class Mlp(Seeded):
-    """Residual blocks: memory in proportion to the batch."""
+    """Residual blocks behind a table of embeddings, which is most of the parameters: optimizer
+    state beside activations in proportion to the batch."""
 
-    features = 16
+    rows, outputs = 30_000, 16
 
     def space(self) -> dict[str, Any]:
         return {"width": [16, 32], "layers": range(2, 9)}
@@ -55,20 +56,22 @@ class Mlp(Seeded):
         width = config["width"]
         blocks = [MlpBlock(width) for _ in range(config["layers"])]
         return nn.Sequential(
-            nn.Linear(self.features, width), *blocks, nn.Linear(width, self.features)
+            nn.Embedding(self.rows, width), *blocks, nn.Linear(width, self.outputs)
         )
 
     def batches(self, config: Config, batch_size: int) -> Iterator[Any]:
         generator = self.generator()
         while True:
-            yield torch.randn(batch_size, self.features, generator=generator)
+            rows = torch.randint(self.rows, (batch_size,), generator=generator)
+            yield rows, torch.randn(batch_size, self.outputs, generator=generator)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        return F.mse_loss(model(batch), batch)
+        return F.mse_loss(model(batch[0]), batch[1])
 
 
 class Transformer(Seeded):
-    """Every batch of every rank has a length of its own; the longest comes first."""
+    """Every batch of every rank has a length of its own, few of them long; the longest comes
+    first."""
 
     def space(self) -> dict[str, Any]:
         return {"width": [16, 32], "layers": [1, 2, 3]}
@@ -84,14 +87,16 @@ class Transformer(Seeded):
         length = LONGEST
         while True:
             yield torch.randint(TOKENS, (batch_size, length), generator=generator)
-            length = int(torch.randint(SHORTEST, LONGEST + 1, (), generator=generator))
+            share = float(torch.rand((), generator=generator)) ** 3
+            length = SHORTEST + round(share * (LONGEST - SHORTEST))
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         return F.cross_entropy(model(batch).flatten(0, 1), batch.flatten())
 
 
 class Conv(Seeded):
-    """Small images, batch normalisation, library workspaces."""
+    """Small images, batch normalisation, library workspaces; every batch has a resolution of its
+    own, and the highest comes first."""
 
     def space(self) -> dict[str, Any]:
         return {"channels": [4, 8]}
@@ -105,9 +110,11 @@ class Conv(Seeded):
 
     def batches(self, config: Config, batch_size: int) -> Iterator[Any]:
         generator = self.generator()
+        side = SIDES[0]
         while True:
-            images = torch.randn(batch_size, 3, SIDE, SIDE, generator=generator)
+            images = torch.randn(batch_size, 3, side, side, generator=generator)
             yield images, torch.randint(10, (batch_size,), generator=generator)
+            side = SIDES[int(torch.randint(len(SIDES), (), generator=generator))]
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         return F.cross_entropy(model(batch[0]), batch[1])
