@@ -65,7 +65,13 @@ def _accuracy(found: Mapping[str, Any]) -> str:
         for name, n in {**found["by_case"], "all": total}.items()
     ]
     beside = [
-        [row["case"], row["found"], row["true"], f"{row['found_over_true']:.3f}", row["scanned"]]
+        [
+            row["case"],
+            row["found"],
+            f"{'' if row['lasts'] else '≤ '}{row['true']}",
+            f"{'' if row['lasts'] else '≥ '}{row['found_over_true']:.3f}",
+            row["scanned"],
+        ]
         for row in found["beside_scans"]
     ]
     text = [
