@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from probes.black_box.command import Command
 from probes.black_box.ending import classify_ending, is_in_evaluation, last_lines
+from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.ranks.failure import RankFailure, classify_ranks, lost_rank, raised_failure
-from probes.black_box.run import RANK_GRACE_S, Observed, RankSeen
+from probes.black_box.run import RANK_GRACE_S
 from probes.black_box.steps import advice
 from probes.errors import InputError, MeasurementError
 from probes.job import ProbeJob

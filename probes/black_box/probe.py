@@ -13,9 +13,10 @@ from probes.black_box.epoch_size import epoch_size
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import same_as_smaller
 from probes.black_box.judge import judge, not_known
+from probes.black_box.observed import Observed
 from probes.black_box.pace import Pace
 from probes.black_box.placement import devices_of, limits_of
-from probes.black_box.run import CommandRun, Observed
+from probes.black_box.run import CommandRun
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.job import ProbeJob

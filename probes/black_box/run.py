@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from probes.black_box.command import Command
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
 from probes.black_box.logs import StepLog, open_log
+from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.pace import Pace, allowed_silence_s, allowed_start_s
 from probes.black_box.placement import Placement
 from probes.black_box.ranks.processes import RankFinder
@@ -23,10 +23,8 @@ from probes.black_box.ranks.watches import RankWatches
 from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Passed, Seen, StepClock
 from probes.black_box.usage import Usage
-from probes.black_box.watch import StepWatch
 from probes.devices import host
-from probes.devices.base import MemoryCap
-from probes.devices.telemetry import Telemetry, TelemetryWindow
+from probes.devices.telemetry import Telemetry
 from probes.errors import InputError
 from probes.job import ProbeJob
 from probes.processes.launch import GuardedProcess, Output, StartError
@@ -71,63 +69,6 @@ class Tree(Protocol):
     def relax(self) -> None: ...
 
 
-@dataclass
-class RankSeen:
-    """What was seen of one rank, from outside."""
-
-    device: str
-    cap: MemoryCap
-    watch: StepWatch
-    peak_bytes: int = 0
-    swap_bytes: int = 0
-
-
-@dataclass
-class Observed:
-    """What was seen of a run, from outside."""
-
-    shown: str
-    """The command as a person would type it."""
-    environ: dict[str, str]
-    ranks: list[RankSeen]
-    """One where the command trains on a single device."""
-    why: str = ""
-    """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``,
-    ``alone`` (a rank ended, and the others did not), ``ranks`` (their number is wrong)."""
-    ranks_found: int = 1
-    """The most ranks that lived at the same time."""
-    lost: list[int] = field(default_factory=list)
-    """Ranks whose process had ended."""
-    steps_from: str = ""
-    """What the steps were read from, where that was found in the output, in one sentence."""
-    step_pattern: str = ""
-    """A pattern for ``--step`` that takes the same lines."""
-    was_printing: bool = False
-    """With a time-out: output still came."""
-    not_understood: str = ""
-    """What was printed and what to add, where no step was recognised in the output."""
-    steps_per_sign: int = 1
-    """Steps from one line to the next, in this run or in earlier ones."""
-    is_evaluating: bool = False
-    """It ended in an evaluation, or at the end of an epoch."""
-    steps_ahead: int | None = None
-    """Steps to the end of the epoch, where that is known."""
-    late: str = ""
-    """With a time-out: what it was, in words."""
-    cgroup_oom_kills: int = 0
-    returncode: int | None = None
-    stdout_tail: str = ""
-    stderr_tail: str = ""
-    notes: list[str] = field(default_factory=list)
-    window: TelemetryWindow | None = None
-    """The machine meanwhile."""
-
-    @property
-    def watch(self) -> StepWatch:
-        """Rank 0's: its steps are those of the command."""
-        return self.ranks[0].watch
-
-
 class CommandRun:
     """Starts a command for a job and watches it to its end; ``observe`` once."""
 
@@ -161,9 +102,10 @@ class CommandRun:
         self.was_printing = False
         self.placement = Placement(job, footprints)
         self.finder = RankFinder(self.placement.size) if job.group is not None else None
-        samples, ranks = job.batch_size * job.accumulation, job.data_parallel
-        size = None if command.dataset_size is None else -(-command.dataset_size // ranks)
-        self.reader = StepReader(command.step, samples, size, earlier, ranks=self.placement.size)
+        samples = job.batch_size * job.accumulation
+        self.reader = StepReader(
+            command.step, samples, command.dataset_size, earlier, ranks=self.placement.size
+        )
         self.watches = RankWatches(job.plan, self.placement.caps)
 
     @property
@@ -218,26 +160,10 @@ class CommandRun:
             rank.peak_bytes, rank.swap_bytes = usage.peak_bytes, usage.swap_bytes
         if self.finder is not None:
             seen.ranks_found, seen.lost = self.finder.found, self.finder.lost
-        seen.notes = [*place.notes, *tree.notes, *self._rank_notes()]
+            remarks = filter(None, (self.finder.remark, self.reader.rank_remark))
+            place.notes.extend(remarks)
+        seen.notes = [*place.notes, *tree.notes]
         return seen
-
-    def _rank_notes(self) -> list[str]:
-        """What there is to say about several ranks that is no error for certain."""
-        if self.finder is None or self.placement.size == 1:
-            return []
-        notes = []
-        if self.finder.are_connected is False and self.finder.found == self.placement.size:
-            notes.append(
-                "the ranks hold no network connection: they seem to train separately, each with a "
-                "model of its own. On the CPU, accelerate and transformers train together only "
-                "where they are told to use it (ACCELERATE_USE_CPU=true, use_cpu)"
-            )
-        if self.reader.lines_per_step > 1:
-            notes.append(
-                f"the lines of the steps have no number; {self.reader.lines_per_step} of them came "
-                "together each time, and count as one step"
-            )
-        return notes
 
     def _ranks_seen(self) -> list[RankSeen]:
         ranks = zip(self.placement.devices, self.placement.caps, self.watches.ranks, strict=True)

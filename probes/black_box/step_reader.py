@@ -35,10 +35,10 @@ class StepReader:
 
     Args:
         pattern: regular expression of the steps; empty to find them in the output.
-        batch_size: samples per optimizer step, for output that counts samples.
-        dataset_size: samples per epoch, where known.
+        batch_size: samples per optimizer step of one rank, for output that counts samples.
+        dataset_size: samples per epoch of all ranks together, where known.
         earlier: what an earlier run of the same command took for the steps.
-        ranks: how many ranks may print; a step that all of them print is one step.
+        ranks: how many ranks share an epoch, and may print; a step that all of them print is one.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class StepReader:
         self._is_told = False
         self.landmarks = Landmarks()
         """Evaluations and ends of epochs in the output."""
-        self._epoch_steps = -(-dataset_size // batch_size) if dataset_size else None
+        self._epoch_steps = -(-dataset_size // (batch_size * ranks)) if dataset_size else None
         self._last_number: int | None = None
         self._ahead: int | None = None
         self.last_output_s: float | None = None
@@ -74,9 +74,15 @@ class StepReader:
         return self._finder.revision
 
     @property
-    def lines_per_step(self) -> int:
-        """How many ranks print a line without a number with each step; 0 where there are none."""
-        return self._unnumbered.lines_per_step
+    def rank_remark(self) -> str:
+        """That several lines without a number were taken for one step; empty where none were."""
+        lines = self._unnumbered.lines_per_step
+        if lines < 2:
+            return ""
+        return (
+            f"the lines of the steps have no number; {lines} of them came together each time, and "
+            "count as one step"
+        )
 
     @property
     def source(self) -> str:

@@ -60,6 +60,17 @@ class RankFinder:
         """The processes that are ranks themselves."""
         return set(self._leaders.values())
 
+    @property
+    def remark(self) -> str:
+        """That the ranks seem not to train together; empty where they do, or that is not known."""
+        if self.are_connected is not False or self.size == 1 or self.found != self.size:
+            return ""
+        return (
+            "the ranks hold no network connection: they seem to train separately, each with a "
+            "model of its own. On the CPU, accelerate and transformers train together only where "
+            "they are told to use it (ACCELERATE_USE_CPU=true, use_cpu)"
+        )
+
     def settle(self) -> None:
         """The command makes steps: no further ranks will appear, and those that train together
         have met."""

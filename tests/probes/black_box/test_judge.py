@@ -8,7 +8,7 @@ import pytest
 
 from probes.black_box.command import command_of, reference
 from probes.black_box.judge import judge
-from probes.black_box.run import Observed, RankSeen
+from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.watch import StepWatch
 from probes.devices.base import MemoryCap
 from probes.job import BRACKET_PLAN, ProbeJob

@@ -82,3 +82,15 @@ def test_what_only_one_rank_says_is_not_left_out() -> None:
     assert lines.counts("[rank1]: warning: 3 kernels were not found")
     assert lines.counts("[rank0]: step 1 loss 0.5") and not lines.counts("[rank1]: step 1 loss 0.4")
     assert lines.counts("[rank0]: step 2 loss 0.5")
+
+
+def test_ranks_share_the_samples_of_an_epoch() -> None:
+    reader = StepReader("", 8, 160, ranks=2)
+    for step in range(1, 4):
+        reader.read([Piece(f"step {step} loss 0.5\n".encode(), 0.1 * step)])
+    assert (reader.epoch_steps, reader.steps_ahead(3)) == (10, 7)
+
+
+def test_samples_of_one_rank_are_counted_up_to_those_of_all() -> None:
+    lines = [(0.1 * n, f"Train Epoch: 1 [{16 * n}/640 (0%)] Loss: 0.5") for n in range(1, 8)]
+    assert steps_in([line for line in lines for _ in range(2)]) == 13  # 1 + 6 × 2

@@ -12,10 +12,10 @@ from probes.black_box import placement, run
 from probes.black_box.command import command_of, reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.judge import judge
+from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.placement import Placement, limits_of
 from probes.black_box.probe import CommandProber
 from probes.black_box.ranks.watches import RankWatches
-from probes.black_box.run import Observed, RankSeen
 from probes.black_box.steps import Passed
 from probes.black_box.usage import Usage
 from probes.devices import host
@@ -227,6 +227,34 @@ def test_processes_that_print_the_same_steps_are_counted_once_and_by_rank() -> N
     assert len(m.ranks) == 2 and all((rank.peak_bytes or 0) > 0 for rank in m.ranks)
     assert 8 * MIB < (m.peak_bytes or 0) < 30 * MIB  # of one rank, not of both
     assert any("train separately" in note for note in m.notes)
+
+
+class FakeGpu:
+    """A device of which a command takes a fixed amount, beside what was in use before."""
+
+    def __init__(self, uuid: str) -> None:
+        self.mine_bytes = {"uuid-cuda:0": 2 * GIB, "uuid-cuda:1": 3 * GIB}[uuid]
+        self.reads = 0
+
+    def memory(self) -> dict[str, object]:
+        self.reads += 1
+        used = GIB if self.reads == 1 else GIB + self.mine_bytes
+        return {"memory_used_bytes": used, "process_bytes": {}}
+
+
+def test_on_gpus_each_rank_has_the_memory_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement.NvmlDevice, "find", FakeGpu)
+
+    def on_gpu(alone: ProbeJob) -> Footprint:
+        uuid = f"uuid-{alone.device}"
+        return Footprint(8 * GIB, GIB, 0, 80 * GIB, torch="2.13", python="3.11", uuid=uuid)
+
+    command = f"{sys.executable} {LAUNCHER} {{ranks}} {SCRIPT} --batch-size {{batch_size}}"
+    asked = job(command, Group(("cuda:0", "cuda:1")), limit_bytes=8 * GIB)
+    m = CommandProber(sys.executable, PATIENT, on_gpu).probe(asked)
+    assert m.passed, m.reason
+    assert (m.device, m.limiting_rank, m.peak_bytes) == ("cuda:0-1", 1, 4 * GIB)
+    assert [(r.device, r.peak_bytes) for r in m.ranks] == [("cuda:0", 3 * GIB), ("cuda:1", 4 * GIB)]
 
 
 @needs_linux
