@@ -21,6 +21,7 @@ from app.recommendations import repository
 from app.recommendations.schemas import LookupQuery
 from app.validity.comparison import Conditions, compare, measured_with
 from optimizer.records import Recommendation
+from probes.group import group_of, is_group
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""
@@ -44,6 +45,8 @@ class _Device:
     class_key: str
     kind: str
     total_bytes: int | None
+    ranks: int
+    """Number of devices that train as one; 0 for a single device."""
 
 
 def lookup(database: Database, wanted: LookupQuery) -> LookupResult:
@@ -106,12 +109,15 @@ def _is_same_device(each: Recommendation, record: DeviceRow | None, wanted: Look
 def _rank(
     each: Recommendation, record: DeviceRow | None, target: _Device, wanted: LookupQuery
 ) -> tuple[int, int, float] | None:
-    """A sort key, the nearest first; ``None`` for another kind of device, which says nothing.
+    """A sort key, the nearest first; ``None`` for another kind or number of devices, which says
+    nothing.
 
     The same device comes first, then the same class, then the same kind; among these the same
     source, then the nearest memory.
     """
     kind = record.kind if record else each.device.partition(":")[0]
+    if _ranks(record, each.device) != target.ranks:
+        return None
     if _is_same_device(each, record, wanted):
         nearness = 0
     elif target.class_key and record is not None and record.class_key == target.class_key:
@@ -133,7 +139,20 @@ def _target(session: Session, wanted: LookupQuery, candidates: Sequence[Recommen
         record = devices.named(session, wanted.device)
     kind = wanted.kind or (record.kind if record else (wanted.device or "").partition(":")[0])
     class_key = wanted.class_key or (record.class_key if record else "")
-    return _Device(record, class_key, kind, record.total_bytes if record else None)
+    return _Device(
+        record,
+        class_key,
+        kind,
+        record.total_bytes if record else None,
+        _ranks(record, wanted.device or ""),
+    )
+
+
+def _ranks(record: DeviceRow | None, device: str) -> int:
+    told = record.groups.identity.get("ranks") if record and record.groups else None
+    if isinstance(told, int):
+        return told
+    return group_of(device).size if is_group(device) else 0
 
 
 def _differences(

@@ -18,7 +18,7 @@ from app.workloads import repository as workloads
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 
-HARDWARE = ("uuid", "machine")
+HARDWARE = ("uuid", "machine", "ranks")
 """The entries of an identity that stay the same whatever software is installed."""
 
 
@@ -50,10 +50,15 @@ def validity(
 
 
 def hardware(device: DeviceRow) -> dict[str, str]:
-    """What distinguishes this very device from every other; empty where that is not known."""
+    """What distinguishes this very device, or group of devices, from every other; empty where that
+    is not known."""
     identity = device.groups.identity if device.groups else {}
-    known = {name: identity.get(name) for name in HARDWARE}
-    return {name: value for name, value in known.items() if isinstance(value, str)}
+    found = {}
+    for name in HARDWARE:
+        value = identity.get(name)
+        if isinstance(value, (str, int, list)):
+            found[name] = value if isinstance(value, str) else json.dumps(value)
+    return found if found.keys() - {"ranks"} else {}
 
 
 def _last_of_hardware(own: DeviceRow, seen: Sequence[DeviceRow]) -> Fingerprint | None:

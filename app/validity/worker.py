@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from app.database import Database
 from app.devices import service as devices
+from app.machine.groups import fingerprint_of_group
 from app.machine.target import find_devices
 from app.settings import Settings
 from app.validity.comparison import Conditions, Validity, absent, compare, measured_with
@@ -20,6 +21,7 @@ from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
 from probes.devices.telemetry import Telemetry
 from probes.errors import TonnageError
+from probes.group import group_of, is_group
 from probes.job import WorkloadRef
 from probes.prober import Prober
 
@@ -30,7 +32,8 @@ class _View:
 
     prober: Prober
     fingerprints: dict[str, Fingerprint]
-    """By device."""
+    """By device, or label of a group."""
+    facts: dict[str, DeviceFacts]
     hashes: dict[str, str | None] = field(default_factory=dict)
     """Present hashes of workloads; ``None`` for one that cannot be loaded."""
 
@@ -61,13 +64,16 @@ def validities(
 def _view(settings: Settings, python: str | None) -> _View:
     prober, found = find_devices(settings, python)
     facts = [DeviceFacts(**raw) for raw in found["devices"]]
-    return _View(prober, {each.device: build_fingerprint(each, Telemetry(each)) for each in facts})
+    known = {each.device: each for each in facts}
+    return _View(
+        prober, {each.device: build_fingerprint(each, Telemetry(each)) for each in facts}, known
+    )
 
 
 def _validity(
     database: Database, recommendation: Recommendation, view: _View, workload: WorkloadRef
 ) -> Validity:
-    current = view.fingerprints.get(recommendation.device)
+    current = _current(view, recommendation.device)
     if current is None:
         return absent(f"This machine has no device {recommendation.device} now.")
     source_hash = _source_hash(view, workload)
@@ -78,6 +84,16 @@ def _validity(
     )
     now = Conditions(fingerprint=current.key, groups=current, source_hash=source_hash)
     return compare(recommendation.workload, then, now)
+
+
+def _current(view: _View, device: str) -> Fingerprint | None:
+    """The fingerprint of a device, or of a group whose members are all here."""
+    if device not in view.fingerprints and is_group(device):
+        group = group_of(device)
+        if all(each in view.facts for each in group.devices):
+            members = [view.facts[each] for each in group.devices]
+            view.fingerprints[device] = fingerprint_of_group(group, members)
+    return view.fingerprints.get(device)
 
 
 def _source_hash(view: _View, workload: WorkloadRef) -> str | None:

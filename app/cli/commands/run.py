@@ -40,6 +40,7 @@ def run(
         str | None, typer.Option(help="The id of the recommendation.", metavar="ID")
     ] = None,
     device: options.Device = None,
+    devices: options.Devices = None,
     option: options.Option = None,
     on_stale: Annotated[
         Literal["warn", "fail"],
@@ -80,7 +81,7 @@ def run(
     from app.runs.values import environment_of, fill, values_of
 
     settings = open_settings()
-    label, here, workload_hash = _look(settings, workload, option, device, python)
+    label, here, workload_hash = _look(settings, workload, option, device, devices, python)
     wanted = RunQuestion(
         workload=label,
         budget=budget,
@@ -113,6 +114,7 @@ def _look(
     workload: str | None,
     option: list[str] | None,
     device: str | None,
+    devices: str | None,
     python: str | None,
 ) -> tuple[str | None, DeviceNow | None, str | None]:
     """The workload's label, this machine's device, and the hash of the workload's source. ``None``
@@ -131,7 +133,7 @@ def _look(
         options_ = {**(known.options if known else {}), **options_}
     here, source_hash = None, None
     try:
-        here = device_here(python, device, timeouts(settings), refresh=False)
+        here = device_here(python, device, timeouts(settings), refresh=False, devices=devices)
         if spec is not None:
             described = workload_here(spec, options_, python, timeouts(settings), refresh=False)
             source_hash = described["source_hash"]

@@ -100,6 +100,16 @@ def test_without_one_of_its_class_the_nearest_memory_of_its_kind(database, keep)
     assert "memory for training 80.00 GiB -> 141.00 GiB" in found.differences
 
 
+def test_another_number_of_devices_says_nothing(database, keep):
+    pair = Fingerprint({**H200.identity, "ranks": 2}, {**H200.device_class, "ranks": 2})
+    grouped = keep(pair)
+    with pytest.raises(NothingComparable):
+        lookup(database, wanted_on(fingerprint=H200.key, kind="cuda"))
+    alone = keep(H200)
+    assert lookup(database, WANTED).recommendation.id == alone
+    assert lookup(database, wanted_on(fingerprint=pair.key)).recommendation.id == grouped
+
+
 def test_another_kind_of_device_says_nothing(database, keep):
     keep(EPYC, kind="cpu")
     devices.register(database, H200, kind="cuda", name="H200")

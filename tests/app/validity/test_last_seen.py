@@ -14,7 +14,7 @@ from tests.app.factories import recommendation
 NOW = datetime.now(timezone.utc)
 
 
-def seen(number: int, kind: str = "cuda", **identity: str) -> DeviceRow:
+def seen(number: int, kind: str = "cuda", **identity: object) -> DeviceRow:
     made = Fingerprint({"uuid": "GPU-1", "driver": "550", **identity}, {"name": "H200"})
     return DeviceRow(id=number, key=made.key, kind=kind, name="H200", document=made.to_dict())
 
@@ -50,6 +50,14 @@ class TestDevice:
     def test_another_device_says_nothing(self, other):
         device = seen(1)
         assert validity(measured_on(device), [other, device], []).is_valid
+
+    def test_a_group_that_the_device_is_in_says_nothing_of_it_nor_the_reverse(self):
+        alone, pair = seen(1, machine="m"), seen(2, machine="m", ranks=2, driver="560")
+        assert validity(measured_on(alone), [pair, alone], []).is_valid
+        assert validity(measured_on(pair), [alone, pair], []).is_valid
+        later = seen(3, machine="m", ranks=2, driver="570")
+        found = validity(measured_on(pair), [later, alone, pair], [])
+        assert [each.words for each in found.differences] == ["driver 560 -> 570"]
 
     def test_a_device_of_which_only_the_key_is_known_says_nothing(self):
         bare = DeviceRow(id=1, key="f" * 16, kind="cuda", name="cuda:0", document={})
