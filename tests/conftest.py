@@ -26,6 +26,7 @@ LONG = (
     "probes/test_max_batch_real.py",
     "app/dashboard/test_browser.py",
     "app/jobs/test_processes.py",
+    "probes/ranks/test_gang.py",
     "probes/test_prober.py",
     "app/service/test_conformance.py",
     "app/cli/test_contract.py",

@@ -42,7 +42,8 @@ class Workload:
 
     ``evaluate(model, batch)`` and ``capacity(config)``, a number that is larger for a better model
     (parameters, without it), may be added; so may ``no_estimate``, the reason why a step cannot be
-    followed on tensors without contents: nothing is then lost on trying to.
+    followed on tensors without contents: nothing is then lost on trying to. ``parallelize(model,
+    mesh)`` shards the model where several devices train as one (see ``docs/ranks.md``).
     """
 
     dataset_size: int | None = None
