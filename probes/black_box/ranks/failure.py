@@ -69,12 +69,11 @@ def classify_ranks(
         if found is not None:
             return found
     if root is not None:
-        own = words.get(root.rank, "")
-        if root.rank in {echo.rank for echo in echoes}:
-            own = ""
+        said = words_by_rank(stderr_tail)
+        own = "" if root.rank in {echo.rank for echo in echoes} else said.get(root.rank, "")
         classified = classify_death(
             root.exitcode,
-            f"{words[None]}\n{own}",
+            f"{said[None]}\n{own}",
             near_cap=_is_near(near_cap, root.rank),
             cgroup_oom_kills=cgroup_oom_kills,
         )

@@ -100,6 +100,14 @@ def test_a_rank_that_the_kernel_killed_for_its_memory(kills: int, verdict: Verdi
     assert (failure.rank, failure.classified.verdict) == (1, verdict)
 
 
+def test_the_steps_of_the_training_are_not_the_last_words_of_a_rank_that_was_killed() -> None:
+    failure = classify_ranks(
+        1, "step 11 loss 0.33\n", log("torchrun-killed"),
+        batch_size=8, near_cap=[False, False], cgroup_oom_kills=0,
+    )  # fmt: skip
+    assert failure.rank == 1 and "step 11" not in failure.classified.reason
+
+
 def test_an_abort_of_a_library_at_the_cap_is_out_of_memory() -> None:
     said = "terminate called after throwing an instance of 'std::bad_alloc'\n"
     report = "Root Cause (first observed failure):\n" + EXITED.format(rank=1, exitcode=-6)
