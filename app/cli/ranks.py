@@ -71,7 +71,7 @@ def rank_table(ranks: list[RankResult]) -> Table:
             str(each.rank),
             each.device,
             str(each.batch_size),
-            str(each.verdict),
+            NOTHING if each.verdict is None else str(each.verdict),
             f"{size_text(each.peak_bytes)} of {size_text(each.limit_bytes)}",
             NOTHING if each.step_mean_s is None else f"{each.step_mean_s:.4g} s",
         )

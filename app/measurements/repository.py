@@ -63,7 +63,7 @@ def together(measurement: Measurement) -> dict[str, Any]:
 def rank_rows(measurement: Measurement) -> list[MeasurementRankRow]:
     """A row for each rank of a gang; none for a single device."""
     return [
-        MeasurementRankRow(**{**vars(each), "verdict": str(each.verdict)})
+        MeasurementRankRow(**{**vars(each), "verdict": each.verdict and str(each.verdict)})
         for each in measurement.ranks
     ]
 

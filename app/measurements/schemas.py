@@ -113,7 +113,9 @@ class RankOut(BaseModel):
     rank: int
     device: str
     batch_size: int = Field(description="Samples of its micro-batch.")
-    verdict: Verdict
+    verdict: Verdict | None = Field(
+        description="Null where it was ended, or lost the connection, because of another rank."
+    )
     reason: str
     phase: str = Field(description="Where it ended; `done` for a rank that passed.")
     steps: int
@@ -242,7 +244,7 @@ class RankIn(RequestBody):
     rank: Annotated[Whole, Field(description="Its place in the list.")]
     device: Short
     batch_size: Positive
-    verdict: Annotated[Verdict, Field(strict=False)]
+    verdict: Annotated[Verdict, Field(strict=False)] | None
     reason: Text = ""
     phase: Annotated[str, Field(max_length=64)] = ""
     steps: Whole = 0

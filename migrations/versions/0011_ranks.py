@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("rank", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("device", sa.String(length=64), nullable=False),
         sa.Column("batch_size", sa.BigInteger(), nullable=False),
-        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("phase", sa.String(length=64), nullable=False),
         sa.Column("steps", sa.BigInteger(), nullable=False),

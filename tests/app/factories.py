@@ -106,6 +106,17 @@ def gang_measurement(batch_size: int = 8, **changes: Any) -> Measurement:
     return measurement(batch_size, **{**gang, **changes})
 
 
+def broken_gang(**changes: Any) -> Measurement:
+    """The first rank was out of memory; the second was ended because of it."""
+    made = gang_measurement(verdict=Verdict.OOM, reason="Rank 0 of 2: no room.", step_time=None)
+    ends = [(Verdict.OOM, "no room"), (None, "")]
+    ranks = [
+        replace(each, verdict=verdict, reason=reason, phase="train", step_mean_s=None)
+        for each, (verdict, reason) in zip(made.ranks, ends, strict=True)
+    ]
+    return replace(made, ranks=ranks, limiting_rank=0, **changes)
+
+
 def recommendation(
     id: str = "rec_1", config: dict[str, Any] | None = None, **changes: Any
 ) -> Recommendation:

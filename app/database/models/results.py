@@ -165,7 +165,8 @@ class MeasurementRankRow(Base):
     rank: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     device: Mapped[str] = mapped_column(String(64))
     batch_size: Mapped[int] = mapped_column(BigInteger)
-    verdict: Mapped[str] = mapped_column(String(16))
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    """``None`` where it was ended because of another rank."""
     reason: Mapped[str]
     phase: Mapped[str] = mapped_column(String(64))
     steps: Mapped[int] = mapped_column(BigInteger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.cli.max_batch_report import document
-from app.cli.ranks import run_batch_text, scaling_rows, together_rows
+from app.cli.ranks import rank_table, run_batch_text, scaling_rows, together_rows
 from app.machine.scaling import Scaling, ScalingAnswer
 from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement
@@ -36,6 +36,13 @@ def test_the_rank_that_limits_is_named_with_the_reason() -> None:
     assert rows["limiting rank"].startswith("1 (cpu): it has the fullest device")
     assert rows["communication"] == "25% of a step"
     assert together_rows(factories.measurement()) == []
+
+
+def test_a_rank_without_a_verdict_of_its_own_is_shown_without_one() -> None:
+    broken = factories.broken_gang()
+    columns = list(rank_table(broken.ranks).columns[3].cells)
+    assert columns == ["oom", "–"]
+    assert dict(together_rows(broken))["limiting rank"] == "0 (cpu): no room"
 
 
 def test_the_gain_is_one_line_or_a_reason() -> None:

@@ -264,6 +264,11 @@ def test_ranks_are_shown_where_several_devices_trained(pages, database):
     assert "2 ranks trained as one: 48 samples each, 96 per optimizer step. Rank 1 limits." in page
     assert 'aria-label="Ranks"' in page
 
+    broken = measurements.record(
+        database, factories.scope(device="cpu:0-1"), factories.broken_gang()
+    )
+    assert "no room" in pages.get(f"/measurements/{broken}").text
+
     study, _ = studies.open_study(database, factories.spec(device="cpu:0-1"))
     made = factories.recommendation(
         study.id.replace("st_", "rec_"),

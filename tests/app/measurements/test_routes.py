@@ -159,6 +159,13 @@ class TestRanks:
         assert Measurement.from_dict(found["measurement"]) == gang
         assert api.get("/v1/measurements").json()["items"][0]["ranks"] == found["ranks"]
 
+    def test_a_rank_that_was_ended_because_of_another_has_no_verdict(self, api):
+        gang = factories.broken_gang()
+        stored = api.post("/v1/measurements", json=body() | {"measurement": gang.to_dict()})
+        found = api.get(stored.headers["location"]).json()
+        assert [each["verdict"] for each in found["ranks"]] == ["oom", None]
+        assert Measurement.from_dict(found["measurement"]) == gang
+
     def test_ranks_are_numbered_by_their_place_and_there_are_no_others(self, api):
         gang = factories.gang_measurement(limiting_rank=2, data_parallel=3).to_dict()
         gang["ranks"][0]["rank"] = 1
