@@ -243,13 +243,12 @@ def _measurement(
     """The measurement of a run whose end is not the doing of one rank among several."""
     if job.group is None:
         return _of_ranks(job, seen, [judgement], phase)
-    ended = [
-        Ended(n, rank.device, _of_rank(job, seen, rank, judgement, phase), 0.0, called_off=True)
-        for n, rank in enumerate(seen.ranks)
-    ]
-    measurement = of_gang(job, ended)
+    # The numbers are those of the fullest rank; the reason is nobody's.
+    fullest = max(seen.ranks, key=lambda rank: rank.peak_bytes / rank.cap.cap_bytes)
+    judgements = [judgement if rank is fullest else None for rank in seen.ranks]
+    measurement = _of_ranks(job, seen, judgements, phase)
     ranks = [replace(each, verdict=None, reason="") for each in measurement.ranks]
-    return replace(measurement, ranks=ranks, limiting_rank=None)
+    return replace(measurement, reason=judgement[1], ranks=ranks, limiting_rank=None)
 
 
 def _of_ranks(

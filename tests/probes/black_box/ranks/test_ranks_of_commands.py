@@ -195,6 +195,8 @@ class TestWhatARunMeans:
     def test_a_time_out_names_no_rank_where_none_said_anything(self) -> None:
         m = ended("timeout", late="silent for 60 s in step 11")
         assert (m.verdict, m.limiting_rank) == (Verdict.TIMEOUT, None)
+        assert m.reason.startswith("It was silent")
+        assert m.peak_bytes == 120 * MIB  # of the fullest rank
         assert [rank.verdict for rank in m.ranks] == [None, None]
 
     def test_a_rank_that_lingers_after_its_out_of_memory_is_not_taken_for_slow(self) -> None:
