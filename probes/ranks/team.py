@@ -113,6 +113,13 @@ def join(group: Group, rank: int, tensor_parallel: int, meeting: str, device: to
     import torch.distributed as dist
 
     path, _, name = meeting.partition("#")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:  # torch would try again for ever
+        raise MeasurementError(
+            f"The ranks cannot meet at {path}: {error.strerror}. All of them must be started by "
+            "the same process."
+        ) from None
     _talk_on_this_machine()
     stores: Any = dist  # it has them, without saying so
     store = stores.PrefixStore(name, stores.FileStore(path, -1))

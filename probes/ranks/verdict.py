@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from probes.formatting import size_text
+from probes.formatting import plural, size_text
 from probes.job import ProbeJob
 from probes.measurement import Measurement, RankResult, StepTime, Verdict
 
@@ -262,10 +262,11 @@ def _fullest(ranks: Sequence[Ended]) -> Ended:
 
 def _passed_reason(ranks: Sequence[Ended], fullest: Ended) -> str:
     m = fullest.measurement
-    within = size_text(m.cap_bytes or 0)
+    many = plural(len(ranks), "rank")
+    peak, within = size_text(m.peak_bytes or 0), size_text(m.cap_bytes or 0)
     return (
-        f"{m.steps} steps on {len(ranks)} ranks, each within its cap; rank {fullest.rank} is the "
-        f"fullest, with {size_text(m.peak_bytes or 0)} of {within}."
+        f"{m.steps} steps on {many}, each within its cap; rank {fullest.rank} is the fullest, with "
+        f"{peak} of {within}."
     )
 
 
