@@ -21,6 +21,9 @@ from probes.levers.checkpointing import repeated_blocks
 from probes.ranks import shards
 from probes.ranks.team import Alone, Team
 
+FORWARD_METHODS = ("training_step", "validation_step", "generate")
+"""Methods that run a model as calling it does, by Lightning's and transformers' names."""
+
 Loss = Callable[[Any, Any], torch.Tensor]
 
 
@@ -215,6 +218,7 @@ def _fully_shard(model: nn.Module, team: Team, config: Mapping[str, Any]) -> str
         MixedPrecisionPolicy,
         OffloadPolicy,
         fully_shard,
+        register_fsdp_forward_method,
     )
 
     dtype = torch.bfloat16 if config.get("fsdp_dtype") == "bf16" else None
@@ -233,6 +237,9 @@ def _fully_shard(model: nn.Module, team: Team, config: Mapping[str, Any]) -> str
         for block in blocks:
             fully_shard(block, reshard_after_forward=reshard, **common)
         fully_shard(model, **whole, **common)
+        for method in FORWARD_METHODS:
+            if callable(getattr(model, method, None)):
+                register_fsdp_forward_method(model, method)
     except (ValueError, NotImplementedError, AssertionError) as error:
         raise UnsupportedError(
             f"parallel=fsdp: fully_shard() refuses {type(model).__name__}: {first_line(str(error))}"

@@ -177,17 +177,16 @@ class _Run:
         job, plan, evidence = self.job, self.job.plan, self.evidence
         self.enter("import")
         torch.manual_seed(job.seed)
-        workload = load_workload(job.workload).workload
-
-        self.enter("start")
-        backend = self.backend = backend_for(job.device)
-        backend.initialise()
-        if job.config.get("compile"):
-            compilation.preload()
-        if job.group is not None:
+        if job.group is None:
+            workload = load_workload(job.workload).workload
+            backend = self.started(job)
+        else:  # a workload may ask for its rank as soon as it is imported, as under torchrun
             parallel.check(job.config, job.group, job.accumulation)
             team.preload(job.group)
+            backend = self.started(job)
             self.join(job, job.group, backend)
+            self.enter("import")
+            workload = load_workload(job.workload).workload
         cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
         self.notes.extend(cap.notes)
         self.spilled_before = backend.spilled_bytes()
@@ -228,6 +227,15 @@ class _Run:
         if is_well and self.team.size > 1 and plan.purpose is Purpose.CONFIRM:
             self.step_without_exchange(training, backend)
         return judgement
+
+    def started(self, job: ProbeJob) -> Backend:
+        """The device, ready to train."""
+        self.enter("start")
+        backend = self.backend = backend_for(job.device)
+        backend.initialise()
+        if job.config.get("compile"):
+            compilation.preload()
+        return backend
 
     def join(self, job: ProbeJob, group: Group, backend: Backend) -> None:
         """Meet the other ranks, before the cap: what the library for it maps and starts is there

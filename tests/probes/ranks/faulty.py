@@ -10,6 +10,9 @@ import torch.distributed as dist
 from torch import nn
 
 
+RANK_AT_IMPORT = dist.get_rank() if dist.is_initialized() else None
+
+
 def here(rank):
     """Whether this is the rank that goes wrong."""
     return dist.get_rank() == rank
@@ -262,3 +265,26 @@ class TellsWeights(Healthy):
 
     def optimizer(self, model):
         return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+class AsksAtImport(Healthy):
+    """Wants to know its rank when its module is imported, as under torchrun."""
+
+    def loss(self, model, batch):
+        assert dist.get_rank() == RANK_AT_IMPORT == int(os.environ["RANK"])
+        return super().loss(model, batch)
+
+
+class Module(nn.Sequential):
+    def training_step(self, batch):
+        return (self[0](batch) - batch).square().mean()
+
+
+class StepsByAMethod(Healthy):
+    """Its loss never calls the model, but a method of it, as Lightning does."""
+
+    def model(self, config):
+        return Module(nn.Linear(16, 16))
+
+    def loss(self, model, batch):
+        return model.training_step(batch)

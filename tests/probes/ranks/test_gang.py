@@ -253,3 +253,14 @@ def test_gradients_are_exchanged_and_weighted_by_the_samples(prober: Prober) -> 
     asked = replace(job("TellsWeights"), group=group, batch_size=12)
     measurement = prober.probe(asked)
     assert measurement.passed, measurement.reason
+
+
+def test_a_workload_knows_its_rank_when_it_is_imported(prober: Prober) -> None:
+    measurement = run(prober, "AsksAtImport")
+    assert measurement.passed, measurement.reason
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_model_may_be_trained_by_a_method_of_its_own(prober: Prober, parallel: str) -> None:
+    measurement = run(prober, "StepsByAMethod", parallel=parallel)
+    assert measurement.passed, measurement.reason
