@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-
 RANK_AT_IMPORT = dist.get_rank() if dist.is_initialized() else None
 
 
