@@ -47,7 +47,7 @@ class Mlp(Seeded):
     """Residual blocks behind a table of embeddings, which is most of the parameters: optimizer
     state beside activations in proportion to the batch."""
 
-    rows, outputs = 55_000, 16
+    rows, outputs = 40_000, 16
 
     def space(self) -> dict[str, Any]:
         return {"width": [16, 32], "layers": range(2, 9)}
