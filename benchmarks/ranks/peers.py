@@ -247,9 +247,12 @@ def summary(work: WorkFile) -> dict[str, Any]:
     return rows
 
 
-def is_right(record: Record, true: int | None) -> bool:
-    """The same batch for all ranks, close to the largest, and one that lasts."""
+def is_right(record: Record, true: int | None) -> bool | None:
+    """The same batch for all ranks, close to the largest, and one that lasts. ``None`` where the
+    largest has not been measured."""
     found = set(record["found"])
-    if len(found) != 1 or None in found or not true:
+    if len(found) != 1 or None in found:
         return False
+    if true is None:
+        return None
     return bool(record.get("lasts")) and min(found) >= CLOSE_ENOUGH * true

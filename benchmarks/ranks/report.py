@@ -95,14 +95,20 @@ def _peers(found: Mapping[str, Any]) -> str:
             r["outcome"],
             ", ".join("–" if batch is None else str(batch) for batch in r["found"]),
             r["true"],
-            "yes" if r["right"] else "no",
+            {True: "yes", False: "no", None: "–"}[r["right"]],
             r["samples"],
             r["wall_s"],
-            "" if r["right"] else (r["message"].splitlines() or [""])[-1][:160].replace("|", "¦"),
+            ""
+            if r["outcome"] == "answer"
+            else (r["message"].splitlines() or [""])[-1][:160].replace("|", "¦"),
         ]
         for identity, r in found.items()
     ]
     return f"**The same workload on two ranks, by others**\n\n{table(head, rows)}"
+
+
+def _last_line(text: str) -> str:
+    return (text.splitlines() or [""])[-1][:160].replace("|", "¦")
 
 
 def _price(found: Mapping[str, Any]) -> str:

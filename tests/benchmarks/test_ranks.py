@@ -175,6 +175,9 @@ class TestPeers:
     ) -> None:
         assert peers.is_right({"found": found, "lasts": lasts}, 100) is right
 
+    def test_an_answer_without_a_truth_is_not_judged(self) -> None:
+        assert peers.is_right({"found": [98, 98], "lasts": True}, None) is None
+
 
 def test_the_goal_of_a_start_is_one_and_a_half_probes_and_gloos_own() -> None:
     record = {"first_s": {"1": 2.0, "2": 4.0}, "gloo_s": {"2": 1.0}}
