@@ -21,6 +21,8 @@ SAME_BYTES = 4 * 2**20
 """Address space of the same command differs by some 2 MiB from run to run."""
 CLEAR_BYTES = 4 * SAME_BYTES
 SAME_TIME = 2.0
+SHORTEST_STEP_S = 1e-6
+"""Lines that are read at once show no time between them; a step took at least this."""
 
 
 def same_as_smaller(
@@ -66,7 +68,8 @@ def _is_same(small: Measurement, large: Measurement) -> bool:
         return False
     assert small.step_time is not None and large.step_time is not None
     grown = (large.peak_bytes or 0) - (small.peak_bytes or 0)
-    return grown < SAME_BYTES and large.step_time.mean_s < SAME_TIME * small.step_time.mean_s
+    least_s = max(small.step_time.mean_s, SHORTEST_STEP_S)
+    return grown < SAME_BYTES and large.step_time.mean_s < SAME_TIME * least_s
 
 
 def _should_have_grown(less: Measurement, small: Measurement, large: Measurement) -> bool:
