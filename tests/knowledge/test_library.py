@@ -18,7 +18,7 @@ from knowledge.model import PageType
 from knowledge.reports import enrichment
 from knowledge.rules import check
 from optimizer.ablation.question import BATCH_SIZE, Quantity
-from probes.levers import LEVERS, check_value
+from probes.levers import LEVERS, PARALLEL_LEVERS, check_value
 
 PREFIX = "Huggingface_peft_"
 ENVIRONMENTS = (
