@@ -128,8 +128,8 @@ class CheckPost(RequestBody):
     ranks: Annotated[
         RankCount | None,
         Field(
-            description="Number of devices that the plan trains on as one, where `here` is none "
-            "of a group. The batch size is that of one rank."
+            description="Number of devices that the plan trains on together, if `here` does not "
+            "describe a group. The batch size is that of one rank."
         ),
     ] = None
     device: Annotated[

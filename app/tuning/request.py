@@ -68,7 +68,7 @@ class StudyRequest(RequestBody):
     ] = None
     memory_budget_bytes: Annotated[
         MemoryBudget | None,
-        Field(description="Emulates a smaller device; of several devices, each one."),
+        Field(description="Emulates a smaller device. With several devices, each has this much."),
     ] = None
     options: Annotated[
         Config, Field(description="Parameters of the workload that a request may give.")

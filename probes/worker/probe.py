@@ -317,7 +317,7 @@ class _Run:
         self.channel.progress(
             "train",
             len(evidence.step_s),
-            expected,
+            max(len(evidence.step_s), expected),
             always=True,
             step_s=durations[-1] if durations else None,
             cap_bytes=self.cap.cap_bytes if self.cap is not None else None,
