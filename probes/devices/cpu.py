@@ -212,7 +212,9 @@ class CpuBackend(Backend):
     def phase_peak_bytes(self) -> int:
         if not self._linux:
             return _peak_resident_bytes()
-        return host.process_status_bytes("VmPeak") - self._baseline_bytes
+        grown = host.process_status_bytes("VmPeak") - self._baseline_bytes
+        # What is small may fit into memory that was mapped before the cap: that is used, too.
+        return max(grown, self.held_bytes())
 
     def reset_phase_peak(self) -> None:
         """Start a phase. Where a hard address-space limit leaves no room for the padding, the

@@ -198,6 +198,22 @@ def test_a_peak_between_two_looks_is_not_missed(forks: Forks) -> None:
     assert told["held"] < 3 * MIB
 
 
+def test_what_fits_into_memory_mapped_before_the_cap_is_counted(forks: Forks) -> None:
+    told = forks.run("""
+        from probes.devices import cpu
+        backend.initialise()
+        blocks = [torch.ones(16 * 1024) for _ in range(200)]
+        del blocks[::2]
+        cpu.map_slack = list  # leave the holes as they are
+        backend.apply_cap(512 * MIB, 0.0)
+        kept = [torch.ones(12 * 1024) for _ in range(100)]
+        tell(peak=backend.peak_bytes(), held=backend.held_bytes())
+    """)
+
+    assert told["held"] > 4 * MIB
+    assert 6 * MIB > told["peak"] >= told["held"]
+
+
 def test_each_phase_has_its_own_peak_and_the_largest_is_kept(forks: Forks) -> None:
     told = forks.run("""
         backend.initialise()
