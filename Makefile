@@ -8,6 +8,9 @@ DEMO_STAMP := $(VENV)/.installed-for-demo
 
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links
 
+# All but energy: Zeus is in requirements.no-deps.lock.
+LOCKED_EXTRAS := carbon dev llm lm-eval molecules postgres qlora ray torch
+
 .DEFAULT_GOAL := help
 # Tests and commands start hundreds of interpreters: none may have to compile our code again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,10 +35,10 @@ define package
 	@touch $@
 endef
 
-$(STAMP): requirements.lock requirements.pretrained.lock pyproject.toml
+$(STAMP): requirements.lock requirements.no-deps.lock pyproject.toml
 	$(venv)
 	@$(INSTALL) --requirement requirements.lock
-	@$(INSTALL) --no-deps --requirement requirements.pretrained.lock
+	@$(INSTALL) --no-deps --requirement requirements.no-deps.lock
 	$(package)
 	@touch $(DEMO_STAMP)
 
@@ -72,7 +75,7 @@ gpu-check: setup ## Check an accelerator on this machine; status 3 where there i
 	@$(BIN)/python -m benchmarks.accelerator --output benchmarks/results
 
 lock: setup ## Resolve the dependencies again into requirements.lock and requirements.demo.lock
-	@$(COMPILE) --allow-unsafe --all-extras --output-file requirements.lock requirements.in pyproject.toml
+	@$(COMPILE) --allow-unsafe $(LOCKED_EXTRAS:%=--extra %) --output-file requirements.lock requirements.in pyproject.toml
 	@$(COMPILE) --extra molecules --constraint requirements.lock \
 		--output-file requirements.demo.lock requirements.in pyproject.toml
 	@sed -i.bak 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock requirements.demo.lock

@@ -1,0 +1,1 @@
+"""Which of the device classes for this training, in what time, for what money and energy."""
