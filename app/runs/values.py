@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from optimizer.records import Recommendation
+from probes.black_box import config_file
+from probes.black_box.template import placeholders
 from probes.errors import InputError
 from probes.group import group_of, is_group
 from probes.space import unknown_name
@@ -28,21 +32,38 @@ def values_of(recommendation: Recommendation) -> dict[str, Any]:
     return {"device": r.device, "ranks": ranks, "recommendation": r.id, **r.config, **own}
 
 
-def fill(command: Sequence[str], values: Mapping[str, Any] | None) -> list[str]:
+def names_in(command: Sequence[str]) -> set[str]:
+    """The names of its placeholders."""
+    found = (match["name"] for word in command for match in PLACEHOLDER.finditer(word))
+    return {name for name in found if name is not None}
+
+
+def fill(
+    command: Sequence[str],
+    values: Mapping[str, Any] | None,
+    paths: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """The command with its placeholders replaced; each stays within its argument.
 
-    ``None``: nothing is recommended, so that only defaults can be taken. Raises ``InputError`` for
-    a name that there is no value for.
+    ``None``: nothing is recommended, so that only defaults and ``paths``, which depend on no
+    recommendation, can be taken. Raises ``InputError`` for a name that there is no value for.
     """
 
     def replaced(match: re.Match[str]) -> str:
         if match["literal"]:
             return f"{{{match['literal']}}}"
         name, default = match["name"], match["default"]
+        if name in paths:
+            return paths[name]
         if values is not None and name in values:
             return as_text(values[name])
         if default is not None:
             return str(default)
+        if name == "config" and (values is None or name not in values):
+            raise InputError(
+                "{config} stands for a configuration file. Say which file is its template: "
+                "--config train.yaml"
+            )
         if values is None:
             raise InputError(
                 f"Nothing is recommended, so there is no value for {{{name}}}. Write {{{name}:64}} "
@@ -51,6 +72,26 @@ def fill(command: Sequence[str], values: Mapping[str, Any] | None) -> list[str]:
         raise InputError(unknown_name("placeholder", name, values))
 
     return [PLACEHOLDER.sub(replaced, word) for word in command]
+
+
+def filled_copy(template: Path, values: Mapping[str, Any] | None, folder: Path) -> Path:
+    """A copy of a configuration file in ``folder``, with its placeholders replaced as a probe of a
+    command has them. Raises ``InputError`` for a name that there is no value for, and where the
+    file cannot be read."""
+    text = config_file.read(template)
+    for name in placeholders(text):
+        if values is None:
+            raise InputError(
+                f"Nothing is recommended, so there is no value for {{{name}}} in {template}."
+            )
+        if name not in values:
+            line = config_file.line_of(text, name)
+            raise InputError(
+                f"{template}, line {line}: {unknown_name('placeholder', name, values)}"
+            )
+    copy = folder / template.name
+    copy.write_text(config_file.fill(text, template.suffix.lower(), values or {}))
+    return copy
 
 
 def as_text(value: Any) -> str:

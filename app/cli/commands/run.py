@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -42,6 +45,14 @@ def run(
     device: options.Device = None,
     devices: options.Devices = None,
     option: options.Option = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A configuration file whose placeholders are filled in too; {config} in COMMAND "
+            "is the filled copy. Default: that of the command registered as the workload.",
+            metavar="FILE",
+        ),
+    ] = None,
     on_stale: Annotated[
         Literal["warn", "fail"],
         typer.Option(
@@ -78,7 +89,7 @@ def run(
 
     from app.cli.starting import RunQuestion, find
     from app.runs.launch import launch
-    from app.runs.values import environment_of, fill, values_of
+    from app.runs.values import environment_of, fill, filled_copy, values_of
 
     settings = open_settings()
     label, here, workload_hash = _look(settings, workload, option, device, devices, python)
@@ -98,15 +109,42 @@ def run(
     if not _may_start(start, workload, on_stale=on_stale, on_unknown=on_unknown):
         raise typer.Exit(NOT_STARTED)
     found = start.recommendation
-    filled = fill(command, values_of(found) if found else None)
+    values = values_of(found) if found else None
     added = environment_of(found, os.environ) if found else {}
     for name in sorted(added):
         if os.environ.get(name, added[name]) != added[name]:
             _say(f"Note: {name}={added[name]}, as measured, instead of {os.environ[name]}.")
     if found is not None:
         _say(f"Training with {found.id}: {_values(found)}")
-    ended = launch(filled, {**os.environ, **added})
+    template = _config_template(settings, workload, command, config)
+    with contextlib.ExitStack() as stack:
+        paths = {}
+        if template is not None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tonnage-run-"))
+            paths["config"] = str(filled_copy(template, values, Path(folder)))
+        filled = fill(command, values, paths)
+        ended = launch(filled, {**os.environ, **added})
     raise typer.Exit(_reported(wanted, found, ended, is_kept=not no_report))
+
+
+def _config_template(
+    settings: Settings, workload: str | None, command: list[str], config: Path | None
+) -> Path | None:
+    """The configuration file to fill in; ``None`` where COMMAND uses none."""
+    from app.runs.values import names_in
+
+    is_used = "config" in names_in(command)
+    if config is not None:
+        if not is_used:
+            raise InputError(
+                f"COMMAND does not use {config}. Write {{config}} where the path of the "
+                "configuration file goes, for example --config {config}"
+            )
+        return config
+    registered = settings.commands.get(workload or "")
+    if not is_used or registered is None or registered.config is None:
+        return None
+    return Path(registered.cwd or "", registered.config).expanduser()
 
 
 def _look(

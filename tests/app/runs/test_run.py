@@ -87,6 +87,20 @@ def test_the_recommendation_is_filled_in_and_the_outcome_kept(folder, run):
     assert json.loads(str(kept["document"]))["expected_step_time_s"] > 0
 
 
+def test_a_configuration_file_is_filled_in_for_the_run_and_gone_after_it(folder, run):
+    (folder / "net.yaml").write_text("batch: {batch_size}\n")
+    plan = [*PLAN[:-1], "--config", "net.yaml", "--"]
+    shown = "import sys; print(sys.argv[1]); print(open(sys.argv[1]).read())"
+    ran = run(*plan, "python", "-c", shown, "{config}")
+    assert ran.returncode == 0, ran.stderr
+    path, text, *_ = ran.stdout.splitlines()
+    assert text == "batch: 96"
+    assert Path(path).name == "net.yaml"
+    assert not Path(path).exists()
+    unused = run(*plan, "python", "-c", "pass")
+    assert (unused.returncode, "{config}" in unused.stderr) == (2, True)
+
+
 def test_the_exit_status_is_its_own(folder, run):
     assert run(*PLAN, "python", "train.py", "say", EXIT="7").returncode == 7
     assert runs(folder)[-1]["outcome"] == "failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.runs.values import environment_of, fill, values_of
+from app.runs.values import environment_of, fill, filled_copy, values_of
 from probes.errors import InputError
 from tests.app import factories
 
@@ -79,3 +79,26 @@ def test_devices_are_counted_among_those_that_the_shell_shows(shown, selected):
     several = factories.recommendation("rec_2", {"parallel": "ddp"}, device="cuda:0,2")
     environ = {} if shown is None else {"CUDA_VISIBLE_DEVICES": shown}
     assert environment_of(several, environ)["CUDA_VISIBLE_DEVICES"] == selected
+
+
+def test_a_configuration_file_is_filled_in_as_its_format_writes_values(tmp_path):
+    template = tmp_path / "train.yaml"
+    template.write_text("batch: {batch_size}\nnote: {note}\ncompile: {compile}  # {{batch_size}}\n")
+    (tmp_path / "filled").mkdir()
+    copy = filled_copy(template, VALUES, tmp_path / "filled")
+    assert copy == tmp_path / "filled" / "train.yaml"
+    assert copy.read_text() == ('batch: 96\nnote: "a b; rm -rf /"\ncompile: true  # {batch_size}\n')
+    assert fill(["--config", "{config}"], None, {"config": str(copy)}) == ["--config", str(copy)]
+
+
+@pytest.mark.parametrize("values", [VALUES, None])
+def test_a_placeholder_of_the_file_without_a_value_is_named(tmp_path, values):
+    template = tmp_path / "train.yaml"
+    template.write_text("a: 1\nsteps: {max_steps}\n")
+    with pytest.raises(InputError, match=r"max_steps.*|\{max_steps\}"):
+        filled_copy(template, values, tmp_path)
+
+
+def test_config_without_a_file_says_how_to_give_one():
+    with pytest.raises(InputError, match="--config"):
+        fill(["{config}"], VALUES)
