@@ -7,14 +7,10 @@ it knows is in the database: it can be killed at any moment, and another runner 
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -22,12 +18,12 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.ids import new_id
 from app.jobs import queue, repository, runner_repository
+from app.jobs.executor import Executor, Process
 from app.jobs.heartbeat import HeartbeatMonitor
-from app.jobs.offers import DeviceOffer, Offers
-from app.jobs.process import DATABASE_VARIABLE, EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
+from app.jobs.offers import DeviceOffer
+from app.jobs.process import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
 from app.jobs.records import Job, JobKind
 from app.settings import RunnerSettings
-from app.tuning.owner import this_place, this_process
 from app.tuning.state import TERMINAL, StudyState
 from probes.errors import TonnageError
 
@@ -39,22 +35,6 @@ CANCEL, STOP, LOST = "cancel", "stop", "lost"
 """Why a job's process is being ended."""
 
 log = logging.getLogger(__name__)
-
-
-class Process(Protocol):
-    """What is needed of ``subprocess.Popen``."""
-
-    pid: int
-
-    def poll(self) -> int | None: ...
-
-    def send_signal(self, sig: int) -> None: ...
-
-    def kill(self) -> None: ...
-
-
-Start = Callable[[Job, str, DeviceOffer], Process]
-"""Starts the process of a job for the runner of that id, on the device."""
 
 
 @dataclass
@@ -71,46 +51,26 @@ class _Running:
     kill_at_s: float = 0.0
 
 
-def start_process(database: Database) -> Start:
-    """The real thing: ``app.jobs.process`` in a session of its own, so that a Ctrl-C at the
-    runner's terminal is the runner's to deal with."""
-
-    def start(job: Job, runner_id: str, offer: DeviceOffer) -> Process:
-        module = [sys.executable, "-P", "-m", "app.jobs.process"]  # -P: no module of this folder
-        return subprocess.Popen(
-            [*module, job.id, runner_id, offer.device],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, DATABASE_VARIABLE: database.full_url},
-            start_new_session=True,
-        )
-
-    return start
-
-
 class Runner:
-    """Runs jobs on what it offers, one per device, until it is stopped.
+    """Runs jobs on what its executor offers, one per device, until it is stopped.
 
-    ``changed`` is called now and then while nothing runs; it returns the new offers if they have
-    changed. ``start`` and ``clock`` are for tests. ``run`` returns when every job has been given
-    back; ``step`` is one round of it, for a caller with a clock of its own.
+    ``clock`` is for tests. ``run`` returns when every job has been given back; ``step`` is one
+    round of it, for a caller with a clock of its own. Raises ``MeasurementError`` when the executor
+    has nothing to offer.
     """
 
     def __init__(
         self,
         database: Database,
         settings: RunnerSettings,
-        offers: Offers,
+        executor: Executor,
         *,
-        start: Start | None = None,
-        changed: Callable[[], Offers | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.offers = offers
+        self.offers = executor.offers()
         self._database = database
         self._settings = settings
-        self._start = start or start_process(database)
-        self._changed = changed
+        self._executor = executor
         self._clock = clock
         self._running: list[_Running] = []
         self._not_before: dict[str, float] = {}
@@ -178,7 +138,7 @@ class Runner:
         if self._record is not None and now_s < self._beat_at_s + self._settings.heartbeat_s:
             return
         if self._record is not None and not self._running:  # a look would disturb what is measured
-            self.offers = self._changed() or self.offers
+            self.offers = self._executor.changed() or self.offers
         with self._database.write() as session:
             known = self._record is not None and runner_repository.beat(session, self.id)
             record = self._signed_on(session, known)
@@ -202,7 +162,8 @@ class Runner:
 
     def _register(self, session: Session) -> runner_repository.RunnerRecord:
         runner_id = new_id("run")
-        runner_repository.add(session, runner_id, this_process(), this_place(), self.offers)
+        where = self._executor
+        runner_repository.add(session, runner_id, where.owner, where.place, self.offers)
         record = runner_repository.locked(session, runner_id)
         assert record is not None
         return record
@@ -285,7 +246,7 @@ class Runner:
             self._busy_at_s = now_s
             log.info("Job %s (%s) starts on %s.", job.id, job.workload, offer.device)
             try:
-                process = self._start(job, self.id, offer)
+                process = self._executor.start(job, self.id, offer)
             except OSError as error:  # no memory, too many processes
                 with self._database.write() as session:
                     how = f"could not be started: {error.strerror or error}"

@@ -43,6 +43,7 @@ def runner(
     store = open_database(settings, database)
 
     from app.jobs.detect import Detector
+    from app.jobs.executor import LocalExecutor
     from app.jobs.keeper import lock_file, only_one
     from app.jobs.runner import Runner
 
@@ -52,15 +53,15 @@ def runner(
         if idle_exit is not None and not is_first:
             stderr().print("This host has a runner for this database already.")
             return
-        detector = Detector(settings, device or [])
-        offers = detector.offers()
+        executor = LocalExecutor(store, Detector(settings, device or []))
+        running = Runner(store, settings.runner, executor)
+        offers = running.offers
         names = ", ".join(f"{offer.device} ({offer.name})" for offer in offers.devices)
         stderr().print(
             f"Runner for {store.shown_url}\ndevices    {names}\n"
             f"workloads  {', '.join(offers.workloads)}",
             markup=False,
         )
-        running = Runner(store, settings.runner, offers, changed=detector.changed)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: running.stop())
         running.run(idle_exit)

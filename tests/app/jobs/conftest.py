@@ -14,10 +14,10 @@ import pytest
 
 from app.database import Database, open_database
 from app.jobs import events, repository
+from app.jobs.executor import Executor, Process
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import Job
-from app.jobs.runner import Process, Start
 from app.studies import service
 from app.tuning.request import StudyRequest
 
@@ -49,6 +49,30 @@ def offers(*devices: str, host: str = "here", python: str = "") -> Offers:
 def request(does: str = "finish", **changes: Any) -> StudyRequest:
     asked = {"workload": "transformer", "budget": "smoke_test", "pinned": {"does": does}}
     return StudyRequest.trusted({**asked, **changes})
+
+
+Start = Callable[[Job, str, DeviceOffer], Process]
+
+
+class ScriptedExecutor(Executor):
+    """Offers what it is told to, starts what it is told to; ``changes`` are its next offers."""
+
+    def __init__(
+        self, offered: Offers, start: Start, changes: Callable[[], Offers | None] = lambda: None
+    ) -> None:
+        self.offered, self.start_job, self.changes = offered, start, changes
+
+    def offers(self) -> Offers:
+        return self.offered
+
+    def changed(self) -> Offers | None:
+        return self.changes()
+
+    def start(self, job: Job, runner_id: str, offer: DeviceOffer) -> Process:
+        return self.start_job(job, runner_id, offer)
+
+    def close(self) -> None:
+        """The test ends what it has started."""
 
 
 def start_scripted(database: Database, folder: Path) -> Start:

@@ -10,15 +10,14 @@ from pathlib import Path
 from app.database import open_database
 from app.jobs.runner import Runner
 from app.settings import RunnerSettings
-from tests.app.jobs.conftest import offers, start_scripted
+from tests.app.jobs.conftest import ScriptedExecutor, offers, start_scripted
 
 if __name__ == "__main__":
     database = open_database(sys.argv[1])
     runner = Runner(
         database,
         RunnerSettings(heartbeat_s=0.2, cancel_grace_s=3),
-        offers(*sys.argv[3:]),
-        start=start_scripted(database, Path(sys.argv[2])),
+        ScriptedExecutor(offers(*sys.argv[3:]), start_scripted(database, Path(sys.argv[2]))),
     )
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())
     print("ready", flush=True)

@@ -17,7 +17,16 @@ from app.settings import RunnerSettings
 from app.studies import service
 from app.tuning import service as studies
 from tests.app import contents
-from tests.app.jobs.conftest import kinds, offers, request, says, start_scripted, state, until
+from tests.app.jobs.conftest import (
+    ScriptedExecutor,
+    kinds,
+    offers,
+    request,
+    says,
+    start_scripted,
+    state,
+    until,
+)
 
 SETTINGS = RunnerSettings(heartbeat_s=0.2, cancel_grace_s=2)
 
@@ -25,7 +34,8 @@ SETTINGS = RunnerSettings(heartbeat_s=0.2, cancel_grace_s=2)
 @pytest.fixture
 def runner(database, tmp_path):
     """A runner of one device in this process; what it started is ended with the test."""
-    made = Runner(database, SETTINGS, offers("cpu"), start=start_scripted(database, tmp_path))
+    executor = ScriptedExecutor(offers("cpu"), start_scripted(database, tmp_path))
+    made = Runner(database, SETTINGS, executor)
     yield made
     made.stop()
     made.run()

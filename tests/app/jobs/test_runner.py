@@ -21,7 +21,7 @@ from app.studies import service, view
 from app.studies.schemas import StudyOut
 from app.tuning.owner import Owner, this_process
 from app.tuning.state import StudyState
-from tests.app.jobs.conftest import kinds, offers, request, state
+from tests.app.jobs.conftest import ScriptedExecutor, kinds, offers, request, state
 
 SETTINGS = RunnerSettings(heartbeat_s=5, dead_after_s=60, cancel_grace_s=5)
 
@@ -66,7 +66,10 @@ class World:
 
     def runner(self, *devices: str) -> Runner:
         return Runner(
-            self.database, SETTINGS, offers(*devices), start=self.start, clock=lambda: self.now_s
+            self.database,
+            SETTINGS,
+            ScriptedExecutor(offers(*devices), self.start),
+            clock=lambda: self.now_s,
         )
 
     def start(self, job, runner_id, offer) -> FakeProcess:
@@ -146,7 +149,7 @@ class TestOneJob:
             raise OSError(12, "Cannot allocate memory")
 
         job = world.submit()
-        runner = Runner(world.database, SETTINGS, offers(), start=no_memory)
+        runner = Runner(world.database, SETTINGS, ScriptedExecutor(offers(), no_memory))
         runner.step()
         assert state(world.database, job) == "interrupted"
         assert "Cannot allocate memory" in service.get(world.database, job.id).message
@@ -255,9 +258,7 @@ class TestOffering:
         runner = Runner(
             world.database,
             SETTINGS,
-            offers("cpu"),
-            start=world.start,
-            changed=found.pop,
+            ScriptedExecutor(offers("cpu"), world.start, found.pop),
             clock=lambda: world.now_s,
         )
         runner.step()
@@ -280,9 +281,7 @@ class TestOffering:
         runner = Runner(
             world.database,
             SETTINGS,
-            offers("cpu"),
-            start=world.start,
-            changed=lambda: looks.append(1),
+            ScriptedExecutor(offers("cpu"), world.start, lambda: looks.append(1)),
             clock=lambda: world.now_s,
         )
         world.submit()
@@ -431,7 +430,7 @@ def test_whatever_happens_no_device_is_shared_and_every_job_ends(world, seed, mo
     processes are on one device at once is checked whenever one is started."""
     chaos = Chaos(world, seed)
     pids, here = itertools.count(50_000), this_process().host
-    monkeypatch.setattr(runners, "this_process", lambda: Owner(next(pids), here, 1.0))
+    monkeypatch.setattr("app.jobs.executor.this_process", lambda: Owner(next(pids), here, 1.0))
     monkeypatch.setattr(Owner, "is_alive", lambda self: self.pid not in chaos.dead)
     monkeypatch.setattr(queue, "ELSEWHERE_AFTER", timedelta(0))
     devices = [None, "cpu", "cuda:0", "cuda:1"]
