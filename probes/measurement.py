@@ -90,6 +90,68 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class Energy:
+    """What the measured steps took, as a sensor told it: never an estimate. Joules and watts.
+
+    The window is that of the step time: from the first measured step to the end of the last.
+    """
+
+    energy_j: float
+    """All of it, idle power included; of a gang, of all its devices together."""
+    low_j: float
+    """With ``high_j``, bounds of ``energy_j``: a sensor is not read at the very moment at which the
+    steps begin and end, and has a period of its own."""
+    high_j: float
+    window_s: float
+    steps: int
+    """Optimizer steps in the window."""
+    samples: int
+    """Samples in the window, of all ranks."""
+    source: str
+    """The sensor: ``NVML counter``, ``NVML power, integrated``, ``RAPL package and DRAM``, …"""
+    scope: str
+    """``device``, or ``host`` for a sensor that counts everything which runs on the host."""
+    idle_power_w: float | None = None
+    """Power before the first probe, while nothing of ours used the device."""
+    idle_unavailable: str = ""
+    """Why there is no ``idle_power_w``."""
+
+    @property
+    def per_step_j(self) -> float:
+        return self.energy_j / self.steps
+
+    @property
+    def per_sample_j(self) -> float:
+        return self.energy_j / self.samples
+
+    @property
+    def power_w(self) -> float:
+        """Mean power over the window."""
+        return self.energy_j / self.window_s
+
+    @property
+    def above_idle_j(self) -> float | None:
+        """``energy_j`` without what the idle device would have taken in that time."""
+        if self.idle_power_w is None:
+            return None
+        return max(0.0, self.energy_j - self.idle_power_w * self.window_s)
+
+    def to_dict(self) -> dict[str, Any]:
+        """With what follows from the fields, for readers of JSON; ``from_dict`` leaves it out."""
+        return {
+            **asdict(self),
+            "energy_per_step_j": self.per_step_j,
+            "energy_per_sample_j": self.per_sample_j,
+            "energy_above_idle_j": self.above_idle_j,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Energy:
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True)
 class Trace:
     """The run itself, step by step (warm-up first), so that a verdict can be re-examined.
 
@@ -183,6 +245,14 @@ class Measurement:
     communication_share: float | None = None
     """Share of a step that is spent on communication which nothing hides; ``None`` where that
     cannot be measured within the gang."""
+    energy: Energy | None = None
+    """Of the device, or of all devices of a gang. ``None`` where no sensor tells it, and in a
+    result of an earlier release."""
+    energy_unavailable: str = ""
+    """Why there is no ``energy``, and what to do about it."""
+    host_energy: Energy | None = None
+    """Of the host's CPU and memory beside its devices. ``None`` on the CPU: it is the device."""
+    host_energy_unavailable: str = ""
     parameters: int | None = None
     last_loss: float | None = None
     first_loss: float | None = None
@@ -226,6 +296,15 @@ class Measurement:
         return self.batch_size * self.data_parallel
 
     @property
+    def energy_j(self) -> float | None:
+        """Joules of the measured steps; see ``Energy``."""
+        return self.energy.energy_j if self.energy is not None else None
+
+    @property
+    def energy_per_sample_j(self) -> float | None:
+        return self.energy.per_sample_j if self.energy is not None else None
+
+    @property
     def memory_taints(self) -> list[str]:
         """Those of ``tainted`` that touch memory too; see ``devices.telemetry.Window``."""
         found: list[str] = self.state.get("memory_taints", [])
@@ -236,6 +315,9 @@ class Measurement:
         data = asdict(self)
         data["verdict"] = self.verdict.value
         data["purpose"] = self.purpose.value
+        for name in ("energy", "host_energy"):
+            found: Energy | None = getattr(self, name)
+            data[name] = found.to_dict() if found is not None else None
         for each in data["ranks"]:
             each["verdict"] = each["verdict"].value if each["verdict"] is not None else None
         return data
@@ -250,6 +332,9 @@ class Measurement:
         for name, kind in (("step_time", StepTime), ("growth", Growth), ("trace", Trace)):
             if isinstance(kept.get(name), dict):
                 kept[name] = kind(**kept[name])
+        for name in ("energy", "host_energy"):
+            if isinstance(kept.get(name), dict):
+                kept[name] = Energy.from_dict(kept[name])
         kept["ranks"] = [_rank_result(each) for each in kept.get("ranks", ())]
         return cls(**kept)
 

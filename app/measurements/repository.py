@@ -47,6 +47,7 @@ def in_short(measurement: Measurement) -> dict[str, Any]:
         "limit_bytes": measurement.limit_bytes,
         "step_mean_s": measurement.step_time.mean_s if measurement.step_time else None,
         **together(measurement),
+        **energy_columns(measurement),
     }
 
 
@@ -57,6 +58,18 @@ def together(measurement: Measurement) -> dict[str, Any]:
         "data_parallel": measurement.data_parallel,
         "communication_share": measurement.communication_share,
         "global_batch_size": measurement.effective_batch_size,
+    }
+
+
+def energy_columns(measurement: Measurement) -> dict[str, Any]:
+    """The columns that say what the measured steps took."""
+    energy, host = measurement.energy, measurement.host_energy
+    return {
+        "energy_j": measurement.energy_j,
+        "energy_per_sample_j": measurement.energy_per_sample_j,
+        "energy_source": energy.source if energy is not None else None,
+        "energy_unavailable": measurement.energy_unavailable,
+        "host_energy_j": host.energy_j if host is not None else None,
     }
 
 

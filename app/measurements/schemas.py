@@ -62,6 +62,18 @@ EXAMPLE_MEASUREMENT: JsonDict = {
         "converged": True,
         "data_s": 0.0026,
     },
+    "energy": {
+        "energy_j": 1093.4,
+        "low_j": 1071.2,
+        "high_j": 1115.9,
+        "window_s": 3.28,
+        "steps": 200,
+        "samples": 12_800,
+        "source": "NVML counter",
+        "scope": "device",
+        "idle_power_w": 61.3,
+    },
+    "host_energy_unavailable": "This machine has no RAPL counters (/sys/class/powercap).",
 }
 EXAMPLE_RANK: JsonDict = {
     "rank": 0,
@@ -101,6 +113,11 @@ EXAMPLE_SUMMARY: JsonDict = {
     "data_parallel": 1,
     "communication_share": None,
     "global_batch_size": 64,
+    "energy_j": 1093.4,
+    "energy_per_sample_j": 0.08542,
+    "energy_source": "NVML counter",
+    "energy_unavailable": "",
+    "host_energy_j": None,
     "created_at": "2026-01-02T03:04:05Z",
 }
 
@@ -178,6 +195,23 @@ class MeasurementOut(BaseModel):
         description="Samples per optimizer step of all ranks; null in a measurement that was "
         "stored by an earlier release.",
     )
+    energy_j: float | None = Field(
+        None,
+        description="Joules of the device in the measured steps, idle power included; of several "
+        "devices together. Null where no sensor tells it.",
+    )
+    energy_per_sample_j: float | None = None
+    energy_source: str | None = Field(None, description="The sensor that told it.")
+    energy_unavailable: str = Field(
+        "",
+        description="Why there is no `energy_j`, and what to do about it; empty in a measurement "
+        "that was stored by an earlier release.",
+    )
+    host_energy_j: float | None = Field(
+        None,
+        description="Joules of the host's CPU and memory, beside its devices; null on the CPU, "
+        "which is the device itself.",
+    )
     created_at: datetime
 
 
@@ -198,6 +232,12 @@ class MeasurementDetail(MeasurementOut):
     def _complete(cls, document: dict[str, Any]) -> dict[str, Any]:
         """Adds the fields that did not exist when it was stored."""
         return Measurement.from_dict(document).to_dict()
+
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Derived = Annotated[
+    Number | None, Field(description="Follows from the other fields, and is not read.")
+]
 
 
 class StepTimeIn(RequestBody):
@@ -257,6 +297,24 @@ class RankIn(RequestBody):
     data_s: Number | None = None
 
 
+class EnergyIn(RequestBody):
+    """Energy of the measured steps, as a sensor told it: joules, watts and seconds."""
+
+    energy_j: NotNegative
+    low_j: NotNegative
+    high_j: NotNegative
+    window_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    steps: Positive
+    samples: Positive
+    source: Short
+    scope: Literal["device", "host"]
+    idle_power_w: NotNegative | None = None
+    idle_unavailable: Text = ""
+    energy_per_step_j: Derived = None
+    energy_per_sample_j: Derived = None
+    energy_above_idle_j: Derived = None
+
+
 class MeasurementIn(RequestBody):
     """One isolated run: the document of `tonnage probe --json`, as it is."""
 
@@ -292,6 +350,10 @@ class MeasurementIn(RequestBody):
     limiting_rank: Whole | None = None
     data_parallel: RankCount = 1
     communication_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    energy: EnergyIn | None = None
+    energy_unavailable: Text = ""
+    host_energy: EnergyIn | None = None
+    host_energy_unavailable: Text = ""
     parameters: Whole | None = None
     last_loss: Number | None = None
     first_loss: Number | None = None

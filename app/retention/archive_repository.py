@@ -242,6 +242,7 @@ def _insert_measurement(session: Session, line: Values) -> int:
     row = MeasurementRow(
         **{name: value for name, value in line.items() if name not in parts},
         **measurements.together(measurement),
+        **measurements.energy_columns(measurement),
         ranks=measurements.rank_rows(measurement),
     )
     session.add(row)

@@ -61,7 +61,17 @@ ADDED_LATER = {"parameters", "incumbent"}
 """Columns that lines of earlier releases do not have. They are ``None`` there."""
 
 
-IN_DOCUMENT = ["limiting_rank", "data_parallel", "communication_share", "global_batch_size"]
+IN_DOCUMENT = [
+    "limiting_rank",
+    "data_parallel",
+    "communication_share",
+    "global_batch_size",
+    "energy_j",
+    "energy_per_sample_j",
+    "energy_source",
+    "energy_unavailable",
+    "host_energy_j",
+]
 """Columns of a measurement that only repeat what its document says, like the rows of its ranks:
 without them an earlier release can read the line."""
 

@@ -11,7 +11,7 @@ from app.finetunings import service as finetunings
 from optimizer.ablation import At, ClaimVerdict, Evidence, Quantity
 from optimizer.budgets import Budget
 from optimizer.records import Recommendation, Scope, StudySpec, Trial
-from probes.measurement import Measurement, Purpose, RankResult, StepTime, Verdict
+from probes.measurement import Energy, Measurement, Purpose, RankResult, StepTime, Verdict
 from probes.space import Choice
 
 GIB = 2**30
@@ -53,6 +53,22 @@ def step_time(mean_s: float = 0.1) -> StepTime:
         converged=True,
         data_s=0.01,
     )
+
+
+def energy(energy_j: float = 240.0, **changes: Any) -> Energy:
+    """Of the 24 steps of ``step_time``, with a batch of 8."""
+    made = Energy(
+        energy_j=energy_j,
+        low_j=energy_j * 0.99,
+        high_j=energy_j * 1.01,
+        window_s=2.4,
+        steps=24,
+        samples=192,
+        source="NVML counter",
+        scope="device",
+        idle_power_w=20.0,
+    )
+    return replace(made, **changes)
 
 
 def measurement(

@@ -140,6 +140,13 @@ class MeasurementRow(Base):
     communication_share: Mapped[float | None]
     global_batch_size: Mapped[int | None] = mapped_column(BigInteger)
     """Samples per optimizer step of all ranks; ``None`` in a row of an earlier release."""
+    energy_j: Mapped[float | None]
+    """Of the device in the measured steps; see ``probes.measurement.Energy``."""
+    energy_per_sample_j: Mapped[float | None]
+    energy_source: Mapped[str | None] = mapped_column(String(64))
+    energy_unavailable: Mapped[str] = mapped_column(default="", server_default="")
+    """Why there is no ``energy_j``; empty in a row of an earlier release."""
+    host_energy_j: Mapped[float | None]
     document: Mapped[dict[str, Any]]
     created_at: Mapped[CreatedAt]
 

@@ -7,9 +7,10 @@ from dataclasses import fields
 import pytest
 
 from app.measurements import service as measurements
-from app.measurements.schemas import GrowthIn, MeasurementIn, RankIn, StepTimeIn, TraceIn
+from app.measurements.schemas import EnergyIn, GrowthIn, MeasurementIn, RankIn, StepTimeIn, TraceIn
 from optimizer.records import Scope
 from probes.measurement import (
+    Energy,
     Growth,
     Measurement,
     Purpose,
@@ -40,6 +41,11 @@ def body(**changes) -> dict:
 )
 def test_the_schema_has_the_fields_of_the_record(schema, record):
     assert set(schema.model_fields) == {each.name for each in fields(record)}
+
+
+def test_the_schema_of_energy_has_the_fields_of_its_document():
+    assert set(EnergyIn.model_fields) == set(factories.energy().to_dict())
+    assert {each.name for each in fields(Energy)} < set(EnergyIn.model_fields)
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -179,3 +185,29 @@ class TestRanks:
         (found,) = api.get("/v1/measurements").json()["items"]
         assert (found["ranks"], found["limiting_rank"], found["data_parallel"]) == ([], None, 1)
         assert found["global_batch_size"] == 8
+
+
+class TestEnergy:
+    def test_a_measurement_shows_what_a_sensor_told(self, api):
+        sent = factories.measurement(
+            energy=factories.energy(240.0),
+            host_energy_unavailable="RAPL counters cannot be read by this user.",
+        )
+        stored = api.post("/v1/measurements", json=body() | {"measurement": sent.to_dict()})
+        assert stored.status_code == 201, stored.text
+        found = api.get(stored.headers["location"]).json()
+
+        assert (found["energy_j"], found["energy_per_sample_j"]) == (240.0, 1.25)
+        assert (found["energy_source"], found["energy_unavailable"]) == ("NVML counter", "")
+        assert found["host_energy_j"] is None
+        assert found["measurement"]["energy"]["energy_per_step_j"] == 10.0
+        assert found["measurement"]["energy"]["energy_above_idle_j"] == 240.0 - 20.0 * 2.4
+        assert Measurement.from_dict(found["measurement"]) == sent
+
+    def test_a_measurement_without_a_sensor_keeps_the_reason(self, api):
+        sent = factories.measurement(energy_unavailable="This machine has no RAPL counters.")
+        api.post("/v1/measurements", json=body() | {"measurement": sent.to_dict()})
+        (found,) = api.get("/v1/measurements").json()["items"]
+
+        assert found["energy_j"] is None
+        assert found["energy_unavailable"] == "This machine has no RAPL counters."
