@@ -44,23 +44,24 @@ def read(database: Database, study_id: str, after: int = 0, limit: int = PAGE) -
 class Report:
     """Keeps what happens in a running job. Every event has been committed when a call returns.
 
-    A runner that was taken for dead does not own the job any more. The study then ends as if it
-    had been interrupted: ``KeyboardInterrupt``.
+    A runner that was taken for dead does not own the job any more, and an earlier ``attempt`` never
+    does. The study then ends as if it had been interrupted: ``KeyboardInterrupt``.
     """
 
-    def __init__(self, database: Database, job_id: str, runner_id: str) -> None:
+    def __init__(self, database: Database, job_id: str, runner_id: str, attempt: int) -> None:
         self._database = database
         self.job_id = job_id
         self.runner_id = runner_id
+        self.attempt = attempt
         self._incumbent: dict[str, Any] | None = None
         self._waited: tuple[str, float] | None = None
 
     def opened(self, study_id: str, opening: str, pid: int) -> None:
         """Which study answers the job, and whether it is new, resumed or finished."""
         with self._guarded() as session:
-            queue.opened(session, self.job_id, self.runner_id, study_id, pid)
+            queue.opened(session, self.job_id, self.runner_id, study_id, pid, attempt=self.attempt)
             data = {"study_id": study_id, "opening": opening}
-            queue.report(session, self.job_id, self.runner_id, "opened", data)
+            self._store(session, "opened", data)
 
     def note(self, text: str) -> None:
         """A line that a person at the command line would have read."""
@@ -92,13 +93,19 @@ class Report:
     def check(self) -> None:
         """Make sure that the runner still owns the job. Raises ``KeyboardInterrupt``."""
         with self._guarded() as session:
-            queue.owned(session, self.job_id, self.runner_id)
+            self._own(session)
+
+    def fence(self, session: Session) -> None:
+        """Called in the transaction that stores a result: it is stored only while this attempt has
+        the job. Raises ``KeyboardInterrupt``."""
+        with _interrupting():
+            self._own(session)
 
     def is_ours(self) -> bool:
         """Whether the runner still owns the job."""
         try:
             with self._database.write() as session:
-                queue.owned(session, self.job_id, self.runner_id)
+                self._own(session)
         except queue.LeaseLost:
             return False
         return True
@@ -106,20 +113,32 @@ class Report:
     def running(self, pid: int) -> None:
         """Which process runs the job, where no study is opened that would say so."""
         with self._guarded() as session:
-            queue.running(session, self.job_id, self.runner_id, pid)
+            queue.running(session, self.job_id, self.runner_id, pid, attempt=self.attempt)
 
     def _add(self, kind: str, data: dict[str, Any]) -> None:
         with self._guarded() as session:
-            queue.report(session, self.job_id, self.runner_id, kind, data)
+            self._store(session, kind, data)
+
+    def _store(self, session: Session, kind: str, data: dict[str, Any]) -> None:
+        queue.report(session, self.job_id, self.runner_id, kind, data, attempt=self.attempt)
+
+    def _own(self, session: Session) -> None:
+        queue.owned(session, self.job_id, self.runner_id, self.attempt)
 
     @contextmanager
     def _guarded(self) -> Iterator[Session]:
-        try:
-            with self._database.write() as session:
-                yield session
-        except queue.LeaseLost as lost:
-            log.warning("%s", lost)
-            raise KeyboardInterrupt from None
+        with _interrupting(), self._database.write() as session:
+            yield session
+
+
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    """A lost job ends its process as an interruption does."""
+    try:
+        yield
+    except queue.LeaseLost as lost:
+        log.warning("%s", lost)
+        raise KeyboardInterrupt from None
 
 
 def event_data(event: Event) -> dict[str, Any] | None:

@@ -22,7 +22,12 @@ from app.jobs.records import Job
 from app.tuning.owner import Owner, this_place, this_process
 
 JOB_COMMAND = (sys.executable, "-P", "-m", "app.jobs.process")  # -P: no module of this folder
-"""Starts the process of a job; its id, its runner's id and the device follow."""
+"""Starts the process of a job; what ``arguments`` gives follows."""
+
+
+def arguments(job: Job, runner_id: str, offer: DeviceOffer) -> list[str]:
+    """What ``app.jobs.process`` is told of a job that the runner of that id has taken."""
+    return [job.id, runner_id, offer.device, str(job.attempt)]
 
 
 class Process(Protocol):
@@ -94,7 +99,7 @@ class LocalExecutor(Executor):
 
     def start(self, job: Job, runner_id: str, offer: DeviceOffer) -> Process:
         process = start_process(
-            [*self._command, job.id, runner_id, offer.device],
+            [*self._command, *arguments(job, runner_id, offer)],
             {**os.environ, DATABASE_VARIABLE: self._database.full_url},
         )
         self._started = [each for each in self._started if each.poll() is None] + [process]

@@ -1,7 +1,8 @@
 """The process that runs one job. A runner starts it, and it ends when the runner does.
 
-``python -P -m app.jobs.process JOB RUNNER DEVICE``, with the database in ``TONNAGE_DATABASE_URL``
-(its password must not stand on a command line) and a pipe from the runner as its standard input.
+``python -P -m app.jobs.process JOB RUNNER DEVICE ATTEMPT``, with the database in
+``TONNAGE_DATABASE_URL`` (its password must not stand on a command line) and a pipe from the runner
+as its standard input.
 It is separate from the runner, so that the runner survives what a study may do to its process
 (run out of memory, crash in a library), and so that the study can be ended at any moment.
 """
@@ -51,7 +52,7 @@ def main(arguments: list[str], run: RunStudy = run_study) -> int:
     """Run a job to its end; returns the exit status. ``run`` is given for tests."""
     from app.logging_setup import configure_logging
 
-    job_id, runner_id, device = arguments
+    job_id, runner_id, device, attempt = arguments
     end_with_runner()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _terminate)
@@ -60,7 +61,8 @@ def main(arguments: list[str], run: RunStudy = run_study) -> int:
     try:
         database = open_database(settings.database_url, migrate=False)
         os.environ.pop(DATABASE_VARIABLE, None)  # a password: not for the code that is trained
-        return run_job(settings, database, job_id, runner_id, device, run)
+        report = Report(database, job_id, runner_id, int(attempt))
+        return run_job(settings, database, report, device, run)
     except KeyboardInterrupt as interrupt:
         return EXIT_TERMINATED if isinstance(interrupt, Terminated) else EXIT_INTERRUPTED
     except queue.LeaseLost as lost:
@@ -72,21 +74,16 @@ def main(arguments: list[str], run: RunStudy = run_study) -> int:
 
 
 def run_job(
-    settings: Settings,
-    database: Database,
-    job_id: str,
-    runner_id: str,
-    device: str,
-    run: RunStudy,
+    settings: Settings, database: Database, report: Report, device: str, run: RunStudy
 ) -> int:
-    """Run the job and store how it ended."""
+    """Run the job of the report and store how it ended."""
     from app.database.errors import is_unavailable
 
+    job_id = report.job_id
     with database.read() as session:
         job = repository.get(session, job_id)
     if job is None:
         raise queue.LeaseLost(f"Job {job_id} was deleted.")
-    report = Report(database, job_id, runner_id)
     try:
         if job.kind is JobKind.ABLATION:
             ending = run_ablation(settings, database, job, device, report)
@@ -101,11 +98,9 @@ def run_job(
         known = isinstance(error, TonnageError)
         log.error("Job %s failed: %s", job_id, error, exc_info=None if known else error)
         text = str(error) if known else f"{type(error).__name__}: {error}. See tonnage.log."
-        with database.write() as session:
-            queue.end(session, job_id, runner_id, StudyState.FAILED, text)
-        return EXIT_DONE
+        ending = StudyState.FAILED, text, {}
     with database.write() as session:
-        queue.end(session, job_id, runner_id, *ending)
+        queue.end(session, job_id, report.runner_id, *ending, attempt=report.attempt)
     return EXIT_DONE
 
 

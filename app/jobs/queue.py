@@ -45,7 +45,8 @@ AGAIN = {
 
 
 class LeaseLost(TonnageError):
-    """This runner does not own the job any more: it was taken for dead, or the job was deleted."""
+    """This attempt does not own the job any more: its runner was taken for dead, the job was taken
+    again, or it was deleted."""
 
 
 def claim(
@@ -71,8 +72,14 @@ def claim(
     row.message = ""
     row.runner_id = runner.id
     row.lease = row.resume_on = offer.lease
+    row.attempt += 1
     row.started_at = utc_now()
-    data = {"host": runner.owner.host, "device": offer.device, "name": offer.name}
+    data = {
+        "host": runner.owner.host,
+        "device": offer.device,
+        "name": offer.name,
+        "attempt": row.attempt,
+    }
     repository.add_event(session, row, "started", data)
     return repository.record(row), offer
 
@@ -113,25 +120,43 @@ def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set
     return {*repository.by_lease(session, leases), *own, *busy}
 
 
-def report(session: Session, job_id: str, runner_id: str, kind: str, data: dict[str, Any]) -> None:
+def report(
+    session: Session,
+    job_id: str,
+    runner_id: str,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    attempt: int | None = None,
+) -> None:
     """Add an event of a running job. Raises ``LeaseLost``."""
-    row = owned(session, job_id, runner_id)
+    row = owned(session, job_id, runner_id, attempt)
     if kind in PROGRESS:
         row.deaths = 0
     repository.add_event(session, row, kind, data)
 
 
-def opened(session: Session, job_id: str, runner_id: str, study_id: str, pid: int) -> None:
+def opened(
+    session: Session,
+    job_id: str,
+    runner_id: str,
+    study_id: str,
+    pid: int,
+    *,
+    attempt: int | None = None,
+) -> None:
     """Which study answers the job, and which process runs it. Raises ``LeaseLost``."""
-    row = owned(session, job_id, runner_id)
+    row = owned(session, job_id, runner_id, attempt)
     row.study_id = study_id
     row.pid = pid
     session.flush()
 
 
-def running(session: Session, job_id: str, runner_id: str, pid: int) -> None:
+def running(
+    session: Session, job_id: str, runner_id: str, pid: int, *, attempt: int | None = None
+) -> None:
     """Which process runs a job that opens no study. Raises ``LeaseLost``."""
-    owned(session, job_id, runner_id).pid = pid
+    owned(session, job_id, runner_id, attempt).pid = pid
     session.flush()
 
 
@@ -142,20 +167,24 @@ def end(
     state: StudyState,
     message: str = "",
     data: dict[str, Any] | None = None,
+    *,
+    attempt: int | None = None,
 ) -> None:
     """A job is over, or goes back to the queue, unless it was to be cancelled. Raises
     ``LeaseLost``."""
-    row = owned(session, job_id, runner_id)
+    row = owned(session, job_id, runner_id, attempt)
     _release_dead_study(session, row)
     if state == StudyState.QUEUED and row.cancel_requested:
         state, message = StudyState.CANCELLED, "Cancelled."
     close(session, row, state, message, data)
 
 
-def died(session: Session, job_id: str, runner_id: str, how: str) -> None:
+def died(
+    session: Session, job_id: str, runner_id: str, how: str, *, attempt: int | None = None
+) -> None:
     """A job's process ended without storing why: interrupt the job so that it is tried again, or
     fail it. Raises ``LeaseLost``."""
-    row = owned(session, job_id, runner_id)
+    row = owned(session, job_id, runner_id, attempt)
     _release_dead_study(session, row)
     _after_death(session, row, f"Its process {how}.")
 
@@ -193,11 +222,18 @@ def bury_dead_here(session: Session) -> list[Job]:
     return [job for runner_id in dead for job in bury(session, runner_id)]
 
 
-def owned(session: Session, job_id: str, runner_id: str) -> JobRow:
-    """The row of a job that this runner runs, locked. Raises ``LeaseLost``."""
+def owned(session: Session, job_id: str, runner_id: str, attempt: int | None = None) -> JobRow:
+    """The row of a job that this runner runs, locked. Raises ``LeaseLost``, also for an ``attempt``
+    that is not the present one: the same runner may have taken the job again in the meantime.
+    (Without ``attempt``, whichever one the runner runs.)"""
     row = repository.locked(session, job_id)
     if row is None or row.state != StudyState.RUNNING or row.runner_id != runner_id:
         raise LeaseLost(f"Job {job_id} is not run by {runner_id} any more.")
+    if attempt not in (None, row.attempt):
+        raise LeaseLost(
+            f"Job {job_id} was taken again: attempt {row.attempt} runs now, and what attempt "
+            f"{attempt} reports is not stored."
+        )
     return row
 
 

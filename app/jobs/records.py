@@ -48,6 +48,8 @@ class Job:
     runner_id: str | None
     lease: str | None
     """The device it measures on, while it runs."""
+    attempt: int
+    """How often a runner has taken it; 0 before the first time."""
     last_event: int
     """Id of its newest event."""
     wall_s: float

@@ -62,6 +62,7 @@ def add(session: Session, job_id: str, request: Request, kind: JobKind = JobKind
         message="",
         deaths=0,
         cancel_requested=False,
+        attempt=0,
         last_event=0,
         wall_s=0.0,
         created_at=now,

@@ -74,6 +74,7 @@ def run_study(
                     report.waiting,
                     new_id=job.id if job.study_id is None else None,
                     opened=lambda study_id, opening: report.opened(study_id, opening, os.getpid()),
+                    fence=report.fence,
                 )
             except StudyIsRunning as other:
                 report.waiting(str(other))
@@ -122,6 +123,7 @@ def run_ablation(
         step=lambda event: report.tell("step", asdict(event)),
         evidence=lambda row, evidence: report.tell("evidence", _told(row)),
         waiting=report.waiting,
+        fence=report.fence,
     )
     with target.prober:
         rows = measure(settings, database, group, target, watch, since=job.created_at)

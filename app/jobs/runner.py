@@ -42,6 +42,7 @@ class _Running:
     """A job and its process."""
 
     job_id: str
+    attempt: int
     lease: str
     process: Process
     grace_s: float
@@ -187,23 +188,27 @@ class Runner:
         try:
             with self._database.write() as session:
                 if each.ending == CANCEL:
-                    queue.end(session, each.job_id, self.id, StudyState.CANCELLED, "Cancelled.")
+                    self._close(session, each, StudyState.CANCELLED, "Cancelled.")
                 elif each.ending == STOP or status == EXIT_TERMINATED:
                     self._hand_back(session, each, "Its runner was stopped.")
                 elif status == EXIT_AGAIN:
                     self._hand_back(session, each, "The database could not be used for a while.")
                 elif status == EXIT_INTERRUPTED:
                     text = "Interrupted with a signal on its host."
-                    queue.end(session, each.job_id, self.id, StudyState.CANCELLED, text)
+                    self._close(session, each, StudyState.CANCELLED, text)
                 else:
-                    queue.died(session, each.job_id, self.id, how_it_ended(status))
+                    how = how_it_ended(status)
+                    queue.died(session, each.job_id, self.id, how, attempt=each.attempt)
                     self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
         except queue.LeaseLost:
             return
 
     def _hand_back(self, session: Session, each: _Running, why: str) -> None:
-        queue.end(session, each.job_id, self.id, StudyState.QUEUED, why)
+        self._close(session, each, StudyState.QUEUED, why)
         self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
+
+    def _close(self, session: Session, each: _Running, state: StudyState, message: str) -> None:
+        queue.end(session, each.job_id, self.id, state, message, attempt=each.attempt)
 
     def _obey(self) -> None:
         """End jobs that are to be cancelled, and jobs that another runner owns now."""
@@ -213,7 +218,7 @@ class Runner:
             jobs = repository.by_ids(session, [each.job_id for each in self._running])
         for each in self._running:
             job = jobs.get(each.job_id)
-            if job is not None and job.runner_id == self.id:
+            if job is not None and (job.runner_id, job.attempt) == (self.id, each.attempt):
                 if job.cancel_requested:
                     self._end(each, CANCEL)
             elif job is None or job.state not in TERMINAL:
@@ -250,10 +255,12 @@ class Runner:
             except OSError as error:  # no memory, too many processes
                 with self._database.write() as session:
                     how = f"could not be started: {error.strerror or error}"
-                    queue.died(session, job.id, self.id, how)
+                    queue.died(session, job.id, self.id, how, attempt=job.attempt)
                 self._not_before[job.id] = now_s + AGAIN_AFTER_S
                 continue
-            self._running.append(_Running(job.id, offer.lease, process, self._grace_s(job)))
+            self._running.append(
+                _Running(job.id, job.attempt, offer.lease, process, self._grace_s(job))
+            )
 
     def _claim(self) -> tuple[Job, DeviceOffer] | None:
         assert self._record is not None

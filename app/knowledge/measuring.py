@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.database import Database
+from app.database.fence import Fence, open_to_all
 from app.database.models.knowledge import EvidenceRow
 from app.devices.service import register_target
 from app.errors import NotFound
@@ -47,6 +48,8 @@ class Watch:
     evidence: Callable[[EvidenceRow, Evidence], None] = lambda row, evidence: None
     worker: Progress | None = None
     waiting: OnWait | None = None
+    fence: Fence = open_to_all
+    """Refuses to store evidence where the job that asked for it has been lost."""
 
 
 def workload_of(claim: Claim) -> str:
@@ -162,7 +165,7 @@ def measure(
             workload = replace(group.workload, options=options)
             bench = SessionBench(settings, workload, target, watch.worker)
             for evidence in run(experiment, bench, report=watch.step):
-                row = service.record(database, evidence)
+                row = service.record(database, evidence, watch.fence)
                 rows.append(row)
                 watch.evidence(row, evidence)
     return rows

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.clock import utc_now
 from app.database import Database
+from app.database.fence import Fence, open_to_all
 from app.database.models.knowledge import EvidenceRow
 from app.errors import required
 from app.ids import new_id
@@ -16,7 +17,7 @@ from optimizer.ablation.evidence import Evidence
 from optimizer.records import short_hash
 
 
-def record(database: Database, evidence: Evidence) -> EvidenceRow:
+def record(database: Database, evidence: Evidence, fence: Fence = open_to_all) -> EvidenceRow:
     """Keep evidence. What answered the same question before is kept too."""
     measured_at = (
         datetime.fromisoformat(evidence.measured_at) if evidence.measured_at else utc_now()
@@ -36,6 +37,7 @@ def record(database: Database, evidence: Evidence) -> EvidenceRow:
         measured_at=measured_at,
     )
     with database.write() as session:
+        fence(session)
         repository.add(session, row)
     return row
 

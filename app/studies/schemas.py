@@ -26,6 +26,7 @@ EXAMPLE: JsonDict = {
     "answered_by": "st_1k0rr48nvttvb71401qp",
     "recommendation_id": None,
     "cancel_requested": False,
+    "attempt": 1,
     "wall_s": 0.0,
     "created_at": "2026-01-02T03:04:05Z",
     "updated_at": "2026-01-02T03:04:07Z",
@@ -59,6 +60,10 @@ class StudyOut(BaseModel):
     )
     recommendation_id: str | None = Field(description="What it ended in.")
     cancel_requested: bool
+    attempt: int | None = Field(
+        description="How often a runner has taken it: what an earlier attempt still reports is "
+        "refused. Null for a study of the command line."
+    )
     wall_s: float = Field(description="Time spent running, in all attempts that have ended.")
     created_at: datetime
     updated_at: datetime

@@ -79,6 +79,7 @@ def _view(own: Job | StudyRecord, study: StudyRecord | None, ends: dict[str, str
         answered_by=study.id if study else None,
         recommendation_id=ends.get(study.id) if study and has_ended else None,
         cancel_requested=job is not None and job.cancel_requested,
+        attempt=job.attempt if job else None,
         wall_s=own.wall_s,
         created_at=own.created_at,
         updated_at=own.updated_at,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app import ids
 from app.clock import utc_now
 from app.database import Database
+from app.database.fence import Fence, open_to_all
 from app.database.upsert import write_again
 from app.devices import repository as devices
 from app.recommendations import repository as recommendations
@@ -41,6 +42,7 @@ def open_study(
     fresh: bool = False,
     accept_disturbed: bool = False,
     new_id: str | None = None,
+    fence: Fence = open_to_all,
 ) -> tuple[StudyRecord, Opening]:
     """The study that answers ``spec``: a new one, the unfinished one, or the finished one.
 
@@ -49,20 +51,26 @@ def open_study(
     measurement and ``accept_disturbed`` is not given. One that found nothing, or was ended by its
     time limit, is resumed, which repeats no probe that stands. ``fresh`` always begins a new one,
     which reuses nothing measured before it. ``new_id`` is the id of a new study (default: one is
-    made).
+    made). ``fence`` refuses a process that has no right to open it.
 
     Raises ``StudyIsRunning`` while another process runs it.
     """
     return write_again(
         database,
-        lambda session: _open(session, spec, fresh, accept_disturbed, new_id),
+        lambda session: _open(session, spec, fresh, accept_disturbed, new_id, fence),
         f"Study {spec.key} could not be opened: other processes keep opening it too. Try again.",
     )
 
 
 def _open(
-    session: Session, spec: StudySpec, fresh: bool, accept_disturbed: bool, new_id: str | None
+    session: Session,
+    spec: StudySpec,
+    fresh: bool,
+    accept_disturbed: bool,
+    new_id: str | None,
+    fence: Fence,
 ) -> tuple[StudyRecord, Opening]:
+    fence(session)
     last = repository.latest(session, spec.key)
     if last is not None and (by := run_by(last)):
         raise StudyIsRunning(last.id, by)
@@ -166,6 +174,7 @@ def finish(
     *,
     wall_s: float = 0.0,
     message: str = "",
+    fence: Fence = open_to_all,
 ) -> None:
     """End a study with its recommendation, or with the reason for having none. The state and the
     recommendation are stored together.
@@ -173,6 +182,7 @@ def finish(
     Raises ``MeasurementError`` when another process has taken the study over.
     """
     with database.write() as session:
+        fence(session)
         if not _is_ours(session, study_id):
             raise MeasurementError(
                 f"Study {study_id} was taken over by another process, which ends it. What this one "
@@ -185,7 +195,10 @@ def finish(
 
 
 def keeping_incumbent(
-    database: Database, study_id: str, report: Callable[[Event], None]
+    database: Database,
+    study_id: str,
+    report: Callable[[Event], None],
+    fence: Fence = open_to_all,
 ) -> Callable[[Event], None]:
     """``report``, having stored which trial would be recommended now with each trial that is
     settled: the study's page shows this choice of the search instead of making one."""
@@ -194,6 +207,7 @@ def keeping_incumbent(
         if event.kind == "settled":
             best = event.incumbent
             with database.write() as session:
+                fence(session)
                 number = best.trial.number if best is not None else None
                 repository.set_incumbent(session, study_id, number)
         report(event)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
 from app.database import Database
+from app.database.fence import Fence, open_to_all
 from app.measurements import repository as measurements
 from app.measurements.service import CONCLUSIVE
 from app.tuning import claims, repository, service
@@ -14,11 +20,15 @@ from probes.measurement import Config, Measurement, Purpose
 class SqlStudyStore:
     """Every ``add`` is one transaction that has been committed when it returns.
 
-    The study must have been opened with ``app.tuning.service.open_study``.
+    The study must have been opened with ``app.tuning.service.open_study``. ``fence`` refuses what a
+    process stores that no longer has the right to.
     """
 
-    def __init__(self, database: Database, study_id: str, spec: StudySpec) -> None:
+    def __init__(
+        self, database: Database, study_id: str, spec: StudySpec, fence: Fence = open_to_all
+    ) -> None:
         self._database = database
+        self._fence = fence
         self._study_id = study_id
         self._scope_key = spec.scope.key
         self._owner = this_process()
@@ -50,14 +60,14 @@ class SqlStudyStore:
                 return None
             linked = measurements.is_linked(session, self._study_id, found.id)
         if not linked:
-            with self._database.write() as session:
+            with self._writing() as session:
                 measurements.link(session, self._study_id, found.id, reused=True)
         return found.measurement
 
     def add_measurement(
         self, trial_number: int, measurement: Measurement, predictions: list[Prediction]
     ) -> None:
-        with self._database.write() as session:
+        with self._writing() as session:
             measurement_id = measurements.add(
                 session,
                 self._scope_key,
@@ -77,14 +87,14 @@ class SqlStudyStore:
 
     def add_trial(self, trial: Trial) -> None:
         """The same number again replaces it: a run that was killed may settle it twice."""
-        with self._database.write() as session:
+        with self._writing() as session:
             repository.save_trial(session, self._study_id, trial)
             claims.release(session, self._study_id, trial.config)
             repository.touch(session, self._study_id)
 
     def claim(self, config: Config) -> int | None:
         """The number of the config's trial, if this process may settle it; see ``claims``."""
-        with self._database.write() as session:
+        with self._writing() as session:
             return claims.claim(session, self._study_id, config, self._owner)
 
     def busy(self) -> list[Config]:
@@ -102,3 +112,9 @@ class SqlStudyStore:
         """The predictions of the study's own measurements, oldest first."""
         with self._database.read() as session:
             return measurements.grades(session, self._study_id)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with self._database.write() as session:
+            self._fence(session)
+            yield session

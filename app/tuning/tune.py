@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from app.database import Database
+from app.database.fence import Fence, open_to_all
 from app.devices import service as devices
 from app.knowledge.advice import heuristic_of
 from app.machine import parallel
@@ -156,6 +157,7 @@ def tune_study(
     join: str = "",
     new_id: str | None = None,
     opened: Opened = lambda study_id, opening: None,
+    fence: Fence = open_to_all,
 ) -> StudyAnswer:
     """Answer from the store where that is possible; else search, or resume the search, as soon as
     no other process measures on the device.
@@ -163,7 +165,8 @@ def tune_study(
     ``bench`` is the workload of the request, opened on its device with its options, memory budget,
     headroom and effective batch size. ``join`` is the id of a study that another process runs, to
     work on it too. ``new_id`` is the id that a new study gets. ``opened`` is called with the id of
-    the study before anything is measured. An interruption leaves the study ready to be resumed;
+    the study before anything is measured. ``fence`` refuses what is to be stored about the study
+    when this process has lost it. An interruption leaves the study ready to be resumed;
     everything that was measured is committed.
     """
     spec = study_spec(bench, request)
@@ -180,9 +183,9 @@ def tune_study(
     if join:
         spec = service.join(database, spec, join, bench.target.fingerprint.class_key)
         say(f"Working on {join} too, with {facts.device}.")
-        return _run(bench, database, spec, join, request, report, waiting, joined=True)
+        return _run(bench, database, spec, join, request, report, waiting, fence, joined=True)
     study, opening = service.open_study(
-        database, spec, request.fresh, bench.settings.probe.accept_disturbed, new_id
+        database, spec, request.fresh, bench.settings.probe.accept_disturbed, new_id, fence
     )
     opened(study.id, opening)
     if opening == "finished":
@@ -194,7 +197,7 @@ def tune_study(
         say(line)
     for note in bench.description.get("notes", []):
         say(f"Note: {note}")
-    return _run(bench, database, spec, study.id, request, report, waiting)
+    return _run(bench, database, spec, study.id, request, report, waiting, fence)
 
 
 def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list[str]:
@@ -239,6 +242,7 @@ def _run(
     request: StudyRequest,
     report: Callable[[Event], None],
     waiting: OnWait | None,
+    fence: Fence,
     *,
     joined: bool = False,
 ) -> StudyAnswer:
@@ -265,11 +269,11 @@ def _run(
         study = Study(
             spec,
             study_id,
-            SqlStudyStore(database, study_id, spec),
+            SqlStudyStore(database, study_id, spec, fence),
             bench.measure,
             known=known,
             sampler=_sampler(request),
-            report=service.keeping_incumbent(database, study_id, report),
+            report=service.keeping_incumbent(database, study_id, report, fence),
             limits=limits,
             accept_disturbed=bench.settings.probe.accept_disturbed,
         )
@@ -291,6 +295,7 @@ def _run(
             recommendation,
             wall_s=recommendation.study["wall_s"] if recommendation else 0.0,
             message="; ".join(outcome.reasons),
+            fence=fence,
         )
     return StudyAnswer(
         study_id, recommendation, outcome.reasons, outcome.measured, spec.budget.name

@@ -129,6 +129,8 @@ class JobRow(Base):
     """The device it measures on, while it runs: so there is one job per device."""
     pid: Mapped[int | None] = mapped_column(BigInteger)
     """Process id of the process that runs it, on the runner's host."""
+    attempt: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counted up each time a runner takes it. What an earlier attempt reports is refused."""
     resume_on: Mapped[str | None] = mapped_column(String(255))
     """The device it ran on before, where its measurements hold."""
     elsewhere_at: Mapped[datetime | None]

@@ -81,7 +81,7 @@ def start_scripted(database: Database, folder: Path) -> Start:
     def start(job: Job, runner_id: str, offer: DeviceOffer) -> Process:
         module = [sys.executable, "-m", "tests.app.jobs.scripted"]
         return subprocess.Popen(
-            [*module, job.id, runner_id, offer.device],
+            [*module, job.id, runner_id, offer.device, str(job.attempt)],
             stdin=subprocess.PIPE,
             cwd=ROOT,
             env={

@@ -46,6 +46,7 @@ def job(job_id: str) -> Job:
         cancel_requested=False,
         runner_id="run_1",
         lease="here/cpu",
+        attempt=3,
         last_event=0,
         wall_s=0.0,
         created_at=now,
@@ -99,9 +100,9 @@ class ExecutorLibrary:
         assert "transformer" in found.workloads
         assert executor.changed() is None
 
-    def test_it_starts_the_process_for_the_job_the_runner_and_the_device(self, executor, start):
+    def test_it_starts_the_process_for_the_job_the_runner_the_device_and_the_attempt(self, executor, start):
         process, told = start("st_1")
-        assert told["arguments"] == ["st_1", "run_1", "cpu"]
+        assert told["arguments"] == ["st_1", "run_1", "cpu", "3"]
         assert process.pid == told["pid"]
         assert process.poll() is None
         assert executor.owner.pid == psutil.Process(process.pid).ppid()

@@ -1,7 +1,7 @@
 """A job's process whose study is a script: everything real but the measuring.
 
-``python -m tests.app.jobs.scripted JOB RUNNER DEVICE``; what it does stands in the request's
-``pinned``: ``{"does": "finish"}``. Without torch, and without Optuna.
+``python -m tests.app.jobs.scripted JOB RUNNER DEVICE ATTEMPT``; what it does stands in the
+request's ``pinned``: ``{"does": "finish"}``. Without torch, and without Optuna.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def run(settings, database, job, device, report) -> StudyAnswer:
     name = f"{job.request.workload}-{job.request.trials}"  # other trials: another study
     spec = factories.spec(job.request.budget, workload=name)
     own = job.id if job.study_id is None else None
-    study, opening = studies.open_study(database, spec, new_id=own)
+    study, opening = studies.open_study(database, spec, new_id=own, fence=report.fence)
     report.opened(study.id, opening, os.getpid())
     if opening == "finished":
         return StudyAnswer(study.id, recommendations.of_study(database, study.id), [], True)
-    store = SqlStudyStore(database, study.id, spec)
+    store = SqlStudyStore(database, study.id, spec, report.fence)
     try:
         DOES[does](store, report, Path(os.environ[FOLDER]), device.replace(":", "-"))
     except KeyboardInterrupt:

@@ -59,7 +59,7 @@ class Seen:
         self.workload, self.headroom = workload, headroom
         self.effective_batch_size = effective_batch_size
 
-    def tune_study(self, bench, database, question, *_, new_id, opened):
+    def tune_study(self, bench, database, question, *_, new_id, opened, fence):
         self.questions.append(question)
         self.new_ids.append(new_id)
         if self.busy:
@@ -81,7 +81,7 @@ class Said(Report):
     """Keeps in memory what would be stored."""
 
     def __init__(self) -> None:
-        super().__init__(None, "st_1", "run_1")  # type: ignore[arg-type]
+        super().__init__(None, "st_1", "run_1", 1)  # type: ignore[arg-type]
         self.said: list[tuple[str, dict]] = []
 
     def _add(self, kind, data) -> None:

@@ -1,6 +1,6 @@
 """A job's process that tells what it was started with and which signals reach it.
 
-``python told.py FOLDER JOB RUNNER DEVICE`` writes ``FOLDER/JOB.json``. A job called ``exit-N`` ends
+``python told.py FOLDER JOB RUNNER DEVICE ATTEMPT`` writes ``FOLDER/JOB.json``. A job called ``exit-N`` ends
 with status N, one called ``deaf`` ignores signals; every other waits for one.
 """
 

@@ -80,7 +80,7 @@ def test_the_page_the_events_and_the_recommendation_agree(database, case):
     with database.write() as session:
         runner_repository.add(session, "run_1", this_process(), this_place(), offers("cpu"))
         queue.claim(session, runner_repository.locked(session, "run_1"))
-    report = Report(database, job.id, "run_1")
+    report = Report(database, job.id, "run_1", 1)
     study, opening = studies.open_study(database, asked, new_id=job.id)
     report.opened(study.id, opening, os.getpid())
     settled = []

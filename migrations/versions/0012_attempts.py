@@ -1,0 +1,24 @@
+"""Which attempt of a job runs: what an earlier one still reports is refused.
+
+Revision 0012, after 0011.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "tonnage_jobs", sa.Column("attempt", sa.Integer(), server_default="0", nullable=False)
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("tonnage_jobs", "attempt")
