@@ -100,7 +100,9 @@ class ExecutorLibrary:
         assert "transformer" in found.workloads
         assert executor.changed() is None
 
-    def test_it_starts_the_process_for_the_job_the_runner_the_device_and_the_attempt(self, executor, start):
+    def test_it_starts_the_process_for_the_job_the_runner_the_device_and_the_attempt(
+        self, executor, start
+    ):
         process, told = start("st_1")
         assert told["arguments"] == ["st_1", "run_1", "cpu", "3"]
         assert process.pid == told["pid"]

@@ -1,7 +1,7 @@
 """A job's process that tells what it was started with and which signals reach it.
 
-``python told.py FOLDER JOB RUNNER DEVICE ATTEMPT`` writes ``FOLDER/JOB.json``. A job called ``exit-N`` ends
-with status N, one called ``deaf`` ignores signals; every other waits for one.
+``python told.py FOLDER JOB RUNNER DEVICE ATTEMPT`` writes ``FOLDER/JOB.json``. A job called
+``exit-N`` ends with status N, one called ``deaf`` ignores signals; every other waits for one.
 """
 
 from __future__ import annotations
