@@ -11,6 +11,10 @@ START_PATIENCE = 3
 EVALUATION_PATIENCE = 20
 """Between two steps a command may evaluate: it gets this multiple of the limit for a step."""
 
+SIGN_PATIENCE = 3
+"""A line that comes every so many steps gets at least this multiple of the time that those should
+take, however long that is."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -36,7 +40,8 @@ def allowed_start_s(times: Timeouts, expected: ExpectedStep | None, pace: Pace |
     if expected is None or pace is None:
         return usual_s
     step_s = times.expected_step_s(expected, pace.steps_per_sign)
-    return min(usual_s, START_PATIENCE * pace.first_sign_s + step_s)
+    patient_s = min(usual_s, START_PATIENCE * pace.first_sign_s + step_s)
+    return max(patient_s, pace.first_sign_s + _sign_s(expected, pace))
 
 
 def allowed_silence_s(
@@ -47,4 +52,10 @@ def allowed_silence_s(
     if expected is None or pace is None:
         return usual_s
     steps = max(EVALUATION_PATIENCE, pace.steps_per_sign)
-    return min(usual_s, max(times.expected_step_s(expected, steps), STEP_PATIENCE * gap_s))
+    patient_s = min(usual_s, max(times.expected_step_s(expected, steps), STEP_PATIENCE * gap_s))
+    return max(patient_s, _sign_s(expected, pace))
+
+
+def _sign_s(expected: ExpectedStep, pace: Pace) -> float:
+    """The least that a line is waited for."""
+    return SIGN_PATIENCE * pace.steps_per_sign * expected.step_s

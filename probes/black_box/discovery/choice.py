@@ -23,6 +23,10 @@ _UNKNOWN = (
 )
 
 
+RARE_STEPS = 100
+"""From this many steps per line on, most of a probe is spent waiting for lines."""
+
+
 @dataclass(frozen=True)
 class CounterChoice:
     """The counter that counts optimizer steps."""
@@ -67,6 +71,8 @@ class CounterChoice:
             rhythm = "a progress bar"
         elif self.stride > 1:
             rhythm = f"one line every {self.stride:,} steps"
+            if self.stride >= RARE_STEPS:
+                rhythm += " (probes are quicker if the program prints more often)"
         else:
             rhythm = "one line per step"
         words = f"Steps: from lines like `{shortened(self.example)}`, {rhythm}"

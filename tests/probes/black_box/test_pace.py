@@ -37,6 +37,13 @@ def test_lines_that_come_every_hundred_steps_are_waited_for() -> None:
     assert allowed_start_s(TIMES, FAST, rare) >= 50 * 1.2 * 0.99
 
 
+def test_a_line_that_should_take_longer_than_the_time_outs_is_waited_for_as_well() -> None:
+    slow = ExpectedStep(step_s=0.49, first_s=0.5, measured_s=0.015, measured_at=8)
+    rare = Pace(first_sign_s=8.0, steps_per_sign=500)
+    assert allowed_start_s(TIMES, slow, rare) > 2 * 500 * 0.49 > 240
+    assert allowed_silence_s(TIMES, slow, rare, gap_s=0.0) > 2 * 500 * 0.49
+
+
 def test_the_slowest_of_two_runs_counts_in_each_respect() -> None:
     assert Pace(4.0, 1).slowest(Pace(2.0, 10)) == Pace(4.0, 10)
     assert Pace(4.0, 1).slowest(None) == Pace(4.0, 1)
