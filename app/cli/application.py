@@ -13,6 +13,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "max-batch": {},
     "tune": {},
     "recommend": {},
+    "choose": {},
     "export": {},
     "check": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},

@@ -19,6 +19,7 @@ from app.client.finetunings import FineTuningCalls
 from app.client.knowledge import KnowledgeCalls
 from app.client.transport import ATTEMPTS, Transport
 from app.devices.schemas import DeviceGroupOut, DeviceIn, DeviceOut, FingerprintIn
+from app.fleet_answers.schemas import FleetAnswerOut
 from app.measurements.schemas import (
     MeasurementDetail,
     MeasurementOut,
@@ -235,6 +236,26 @@ class Client(FineTuningCalls, KnowledgeCalls):
     ) -> Iterator[CheckOut]:
         wanted = {"workload": workload, "verdict": verdict, "fingerprint": fingerprint}
         return self._pages("/v1/checks", CheckOut, wanted)
+
+    def ask_fleet(self, workload: str, **question: Any) -> FleetAnswerOut:
+        """Which device class for a training? ``question`` are the other fields of
+        ``FleetAnswerPost``: ``epochs``, ``deadline_s``, ``budget_money``, …"""
+        body = {"workload": workload, **question}
+        found = self._transport.json("POST", "/v1/fleet-answers", body=body)
+        return FleetAnswerOut.model_validate(found)
+
+    def fleet_answer(self, answer_id: str) -> FleetAnswerOut:
+        return self._read(f"/v1/fleet-answers/{answer_id}", FleetAnswerOut)
+
+    def fleet_answers(
+        self, *, workload: str | None = None, verdict: str | None = None
+    ) -> Iterator[FleetAnswerOut]:
+        wanted = {"workload": workload, "verdict": verdict}
+        return self._pages("/v1/fleet-answers", FleetAnswerOut, wanted)
+
+    def export_fleet_answer(self, answer_id: str, to: str) -> str:
+        """The chosen class as a resource request for ``slurm`` or ``kubernetes``."""
+        return self._transport.text(f"/v1/fleet-answers/{answer_id}/exports/{to}")
 
     def add_run(self, **run: Any) -> RunOut:
         """Report how a training run ended. ``run`` are the fields of ``RunPost``."""

@@ -22,9 +22,9 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
     """Delete what was done before then; returns the number of deleted rows by kind.
 
     Deletes jobs that are over, with their events; studies without a recommendation; measurements
-    that no remaining study used; checks; fine-tunings that ended without a model, with their events
-    and rows; evidence of a claim that was measured again. A recommendation stays however old it
-    is, together with its study and every measurement that the study used.
+    that no remaining study used; checks; fleet answers; fine-tunings that ended without a model,
+    with their events and rows; evidence of a claim that was measured again. A recommendation stays
+    however old it is, together with its study and every measurement that the study used.
     """
     return {kind: _delete_all(database, kind, before) for kind in repository.OLD}
 

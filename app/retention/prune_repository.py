@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.database.models.finetuning import FineTuningRow
+from app.database.models.fleet import FleetAnswerRow
 from app.database.models.knowledge import EvidenceRow
 from app.database.models.results import CheckRow, MeasurementRow, RecommendationRow, StudyRow
 from app.database.models.searching import StudyMeasurementRow
@@ -49,6 +50,10 @@ def old_checks(before: datetime) -> Select[Any]:
     return select(CheckRow.id).where(CheckRow.created_at < before)
 
 
+def old_fleet_answers(before: datetime) -> Select[Any]:
+    return select(FleetAnswerRow.id).where(FleetAnswerRow.created_at < before)
+
+
 def old_finetunings(before: datetime) -> Select[Any]:
     """Those that ended without a model, and that no active job will continue."""
     row = FineTuningRow
@@ -68,6 +73,7 @@ OLD: dict[str, tuple[type[Any], Callable[[datetime], Select[Any]]]] = {
     "studies": (StudyRow, old_studies),
     "measurements": (MeasurementRow, old_measurements),
     "checks": (CheckRow, old_checks),
+    "fleet_answers": (FleetAnswerRow, old_fleet_answers),
     "finetunings": (FineTuningRow, old_finetunings),
     "evidence": (EvidenceRow, old_evidence),
 }

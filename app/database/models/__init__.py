@@ -14,6 +14,7 @@ def all_tables() -> MetaData:
     """The whole schema: what the migrations lead to."""
     from app.database.models import (  # noqa: F401  (importing adds)
         finetuning,
+        fleet,
         knowledge,
         searching,
         serving,

@@ -20,12 +20,15 @@ from app.database import migrate, open_database
 from app.database.models import all_tables
 from app.database.models.base import PREFIX
 from app.finetunings import service as finetunings
+from app.fleet_answers import service as fleet_answers
+from app.fleet_answers.question import FleetQuestion
 from app.http import idempotency
 from app.jobs import runner_repository as runners
 from app.jobs.offers import Offers
 from app.keys import service as keys
 from app.knowledge import service as knowledge
 from app.runs import service as runs
+from app.settings import load_settings
 from app.studies import service as jobs
 from app.tuning import claims
 from app.tuning import service as studies
@@ -82,6 +85,7 @@ def fill(database) -> None:
         runners.add(session, "run_1", this_process(), this_place(), Offers({}))
     facts = {"workload": "w", "device": "cpu", "fingerprint": "f"}
     checks.record(database, verdict="fits", document={}, recommendation_id="rec_1", **facts)
+    fleet_answers.ask(database, load_settings(), FleetQuestion("train.py:Net"))
     ran = {"outcome": "finished", "exit_status": 0, "budget": "b", "wall_s": 1.0, "document": {}}
     ran |= {"batch_size": 8, "accumulation": 1, "step_time_s": 0.1, "recommendation_id": "rec_1"}
     runs.record(database, **facts, **ran)

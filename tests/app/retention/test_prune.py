@@ -32,7 +32,8 @@ from tests.app import contents, factories
 from tests.app.jobs.conftest import request
 from tests.app.retention.conftest import unfinished_study
 
-NOTHING = dict.fromkeys(["jobs", "studies", "measurements", "checks", "finetunings", "evidence"], 0)
+KINDS = ("jobs", "studies", "measurements", "checks", "fleet_answers", "finetunings", "evidence")
+NOTHING = dict.fromkeys(KINDS, 0)
 LONG_AGO = timedelta(days=400)
 
 

@@ -1,0 +1,1 @@
+"""The chosen device class as a resource request for a scheduler."""
