@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.database.models.fleet import FleetAnswerRow
 from app.fleet_answers.question import FleetQuestion
 from app.http.fields import Config, Positive, RequestBody, Short, WorkloadText
 from app.http.paging import NamedPageQuery
 from optimizer.fleet.choose import Prefer
+
+if TYPE_CHECKING:
+    from app.database.models.fleet import FleetAnswerRow
 
 FleetVerdict = Literal["possible", "impossible", "unmeasured"]
 

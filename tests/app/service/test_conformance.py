@@ -16,11 +16,14 @@ import pytest
 from app.checks import service as checks
 from app.database import open_database
 from app.finetunings import service as finetunings
+from app.fleet_answers import service as fleet_answers
+from app.fleet_answers.question import FleetQuestion
 from app.jobs import queue
 from app.jobs import repository as jobs
 from app.keys import service as keys
 from app.knowledge import service as knowledge
 from app.measurements import service as measurements
+from app.settings import load_settings
 from app.tuning import service as studies
 from app.tuning.state import StudyState
 from tests.app import factories
@@ -42,6 +45,7 @@ def service(sqlite_url: str) -> Iterator[tuple[str, str]]:
     checks.record(
         database, verdict="fits", workload="w", device="cpu", fingerprint="f", document={}
     )
+    fleet_answers.ask(database, load_settings(), FleetQuestion(spec.scope.workload))
     tuned = factories.finetuning(database)
     finetunings.add_event(database, tuned.id, {"step": 1, "loss": 2.0})
     finetunings.add_rows(database, tuned.id, "snake", [factories.evaluation_row()], {})

@@ -42,6 +42,7 @@ def test_every_resource_is_there(document):
         "measurements",
         "recommendations",
         "checks",
+        "fleet-answers",
         "runs",
         "finetunings",
         "knowledge",
