@@ -122,6 +122,11 @@ def recommendation(
         data_parallel=run.data_parallel,
         global_batch_size=run.effective_batch_size,
         communication_share=run.communication_share,
+        energy=run.energy.to_dict() if run.energy is not None else None,
+        energy_per_cycle_j=run.energy.per_step_j * budget.cycle_batches if run.energy else None,
+        energy_unavailable=run.energy_unavailable,
+        host_energy=run.host_energy.to_dict() if run.host_energy is not None else None,
+        host_energy_unavailable=run.host_energy_unavailable,
     )
 
 

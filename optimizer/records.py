@@ -216,6 +216,13 @@ class Recommendation:
     ``single_step_s``."""
     scaling_note: str = ""
     """Why there is no ``scaling``, or what makes it doubtful."""
+    energy: dict[str, Any] | None = None
+    """See ``probes.measurement.Energy``: of the confirmation run's measured steps."""
+    energy_per_cycle_j: float | None = None
+    energy_unavailable: str = ""
+    """Why there is no ``energy``; empty in a result of an earlier release."""
+    host_energy: dict[str, Any] | None = None
+    host_energy_unavailable: str = ""
 
     @property
     def fingerprint(self) -> str:

@@ -76,6 +76,16 @@ def duration_text(seconds: float | None) -> str:
     return _parts(whole // 86_400, "d", whole % 86_400 // 3600, "h")
 
 
+def energy_text(joules: float | None) -> str:
+    """``0.84 J``, ``12.3 kJ``, ``1.2 MJ``; ``–`` if unknown."""
+    if joules is None or not math.isfinite(joules):
+        return NOTHING
+    for unit, size in (("MJ", 1e6), ("kJ", 1e3)):
+        if abs(joules) >= size:
+            return f"{_short(joules / size)} {unit}"
+    return f"{_short(joules)} J"
+
+
 def three_digits(value: float) -> str:
     """Three significant digits, never an exponent: ``1.23``, ``12.3``, ``1,234``."""
     if value == 0:

@@ -215,6 +215,9 @@ class Worker:
                     return True
             elif message["event"] == "pulse":
                 reply.pulse = {**message, "at_s": time.monotonic()}
+            elif message["event"] == "measured":
+                if on_progress is not None:
+                    on_progress(message)
             elif message["event"] == "ended":
                 reply.returncode = message["returncode"]
                 reply.reusable = True

@@ -25,6 +25,7 @@ from probes.black_box.sources import describe as describe_command
 from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
+from probes.energy.meters import Meters
 from probes.errors import InputError, MeasurementError
 from probes.group import Group
 from probes.isolation import Worker, WorkerReply
@@ -48,15 +49,22 @@ class Prober:
     Use as a context manager, or ``close`` it when nothing more is to be measured for a while.
     """
 
-    def __init__(self, python: str = sys.executable, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        python: str = sys.executable,
+        timeouts: Timeouts | None = None,
+        meters: Meters | None = None,
+    ) -> None:
+        """``meters`` are those of this host, unless others are given."""
         self.python = python
         self.timeouts = timeouts or Timeouts()
+        self._meters = meters or Meters()
         self._worker: Worker | None = None
         self._environment: dict[str, str] = {}
         self._libraries: dict[str, Any] = {}
         self._prepared: Worker | None = None
         self._gang: Gang | None = None
-        self._commands = CommandProber(python, self.timeouts, self._footprint)
+        self._commands = CommandProber(python, self.timeouts, self._footprint, self._meters)
 
     def __enter__(self) -> Prober:
         return self
@@ -133,15 +141,15 @@ class Prober:
             return self._probe_together(job, job.group, telemetry, on_progress)
         started_at = datetime.now(timezone.utc)
         worker = self._ready(worker_environment(job.device.partition(":")[0]))
-        if telemetry is not None:
-            telemetry.begin(worker.pid)
+        watch = self._meters.watch(telemetry)
+        watch.begin(worker.pid)
         try:
-            reply = self._request(worker, job.to_dict(), on_progress, job.expected_step)
+            heard = watch.listener(on_progress)
+            reply = self._request(worker, job.to_dict(), heard, job.expected_step)
         finally:
-            window = telemetry.end() if telemetry is not None else None
-        measurement = _measurement(job, reply)
+            watch.end()
         return replace(
-            measurement if window is None else window.beside(measurement),
+            watch.beside(_measurement(job, reply)),
             wall_s=reply.wall_s,
             started_at=started_at.isoformat(timespec="seconds"),
             stdout_tail=reply.stdout_tail,
@@ -161,16 +169,17 @@ class Prober:
         if self._gang is None or not self._gang.serves(group):
             self._end_gang()
             self._gang = Gang(self.python, group)
+        watch = self._meters.watch(telemetry)
         try:
-            ends = self._gang.run(job, self.timeouts, telemetry, on_progress, self._prepare)
+            ends = self._gang.run(job, self.timeouts, watch, on_progress, self._prepare)
         except BaseException:
             self._end_gang()
             raise
         finally:
-            window = telemetry.end() if telemetry is not None else None
+            watch.end()
         measurement = of_gang(job, [_ended(rank, end) for rank, end in enumerate(ends)])
         return replace(
-            measurement if window is None else window.beside(measurement),
+            watch.beside(measurement),
             wall_s=time.monotonic() - began_s,
             started_at=started_at.isoformat(timespec="seconds"),
         )

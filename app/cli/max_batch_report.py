@@ -13,6 +13,7 @@ from app.cli.ranks import (
     together_rows,
     uneven_document,
 )
+from probes.energy.words import energy_rows
 from probes.formatting import size_text
 from probes.max_batch_result import MaxBatch
 from probes.measurement import Measurement, Verdict
@@ -59,12 +60,24 @@ def document(
         "headroom": run.headroom if run else None,
         "peak_bytes": answer.highest_passing.peak_bytes if answer.highest_passing else None,
         "step_time_s": step_time_s,
+        **energy_document(answer.highest_passing),
         "notes": answer.highest_passing.notes if answer.highest_passing else [],
         "prior": prior.to_dict(),
         **ranks_document(run, device),
         **scaling.to_dict(),
         "uneven": uneven_document(uneven),
         "wall_s": round(wall_s, 3),
+    }
+
+
+def energy_document(run: Measurement | None) -> dict[str, Any]:
+    """The keys about energy, for ``--json``: joules, watts and seconds."""
+    sent = run.to_dict() if run is not None else {}
+    return {
+        "energy": sent.get("energy"),
+        "energy_unavailable": sent.get("energy_unavailable", ""),
+        "host_energy": sent.get("host_energy"),
+        "host_energy_unavailable": sent.get("host_energy_unavailable", ""),
     }
 
 
@@ -94,7 +107,7 @@ def show(
     if run.step_time is not None:
         t = run.step_time
         rows.append(("step time", f"{t.mean_s:.4g} s ({t.low_s:.4g} to {t.high_s:.4g})"))
-    rows += together_rows(run)
+    rows += [*energy_rows(run), *together_rows(run)]
     rows += scaling_rows(scaling.to_dict()["scaling"], scaling.note)
     if uneven is not None and (uneven.gain or 1.0) >= 1.0:
         rows.append(("alternative", _uneven_words(uneven)))

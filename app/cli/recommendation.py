@@ -11,7 +11,8 @@ from app.cli.values import batch_text
 from optimizer.choose import uses_text
 from optimizer.formatting import config_text, error_text, limit_text, rate
 from optimizer.records import Recommendation
-from probes.formatting import duration_text, plural, size_text
+from probes.energy.words import energy_rows
+from probes.formatting import duration_text, energy_text, plural, size_text
 from probes.measurement import Measurement
 
 
@@ -45,6 +46,7 @@ def show(recommendation: Recommendation) -> None:
                     f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})",
                 ),
                 ("throughput", rate(r.throughput_samples_per_s)),
+                *_energy(r),
                 ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
                 *_uses(r),
                 ("parameters", f"{r.parameters:,}" if r.parameters else "–"),
@@ -82,6 +84,14 @@ def show(recommendation: Recommendation) -> None:
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
+
+
+def _energy(r: Recommendation) -> list[tuple[str, str]]:
+    run = r.evidence.get("highest_passing")
+    rows = energy_rows(Measurement.from_dict(run)) if run else []
+    if r.energy_per_cycle_j is None:
+        return rows
+    return [("energy per cycle", energy_text(r.energy_per_cycle_j)), *rows]
 
 
 def _gang_run(r: Recommendation) -> Measurement | None:

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from app.clock import utc_now
 from knowledge.model import PageType
 from optimizer.formatting import limit_text
-from probes.formatting import NOTHING, duration_text, plural, size_text, three_digits
+from probes.energy.words import energy_rows
+from probes.formatting import NOTHING, duration_text, energy_text, plural, size_text, three_digits
 
 PAGE_NAME = re.compile(
     rf"\b((?:{'|'.join(each.namespace for each in PageType)}):[A-Za-z0-9][\w.]*\w)", re.ASCII
@@ -127,6 +128,8 @@ FILTERS = {
     "count": count,
     "document": document,
     "duration": duration_text,
+    "energy": energy_text,
+    "energy_rows": energy_rows,
     "limit": limit_text,
     "linked": linked,
     "minutes": minutes,

@@ -137,6 +137,22 @@ class RecommendationOut(BaseModel):
         "`speedup`, `efficiency`, `single_step_s`.",
     )
     scaling_note: str = Field("", description="Why `scaling` is null, or what makes it doubtful.")
+    energy: dict[str, Any] | None = Field(
+        None,
+        description="Joules of the confirmation run's measured steps, as in a measurement: "
+        "`energy_j` with its bounds `low_j` and `high_j`, `energy_per_sample_j`, `source`, "
+        "`idle_power_w` and `energy_above_idle_j`.",
+    )
+    energy_per_cycle_j: float | None = Field(
+        None, description="Joules of a cycle, idle power included."
+    )
+    energy_unavailable: str = Field(
+        "", description="Why `energy` is null; empty in a result of an earlier release."
+    )
+    host_energy: dict[str, Any] | None = Field(
+        None, description="The same of the host's CPU and memory, beside the devices."
+    )
+    host_energy_unavailable: str = ""
 
     @classmethod
     def of(cls, recommendation: Recommendation) -> RecommendationOut:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from probes.black_box.watch import StepWatch
 from probes.devices.base import MemoryCap
-from probes.devices.telemetry import TelemetryWindow
 
 
 @dataclass
@@ -57,8 +56,6 @@ class Observed:
     stdout_tail: str = ""
     stderr_tail: str = ""
     notes: list[str] = field(default_factory=list)
-    window: TelemetryWindow | None = None
-    """The machine meanwhile."""
 
     @property
     def watch(self) -> StepWatch:

@@ -19,6 +19,7 @@ from probes.black_box.placement import devices_of, limits_of
 from probes.black_box.run import CommandRun
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
+from probes.energy.meters import Meters
 from probes.job import ProbeJob
 from probes.late_failure import in_evaluation
 from probes.measurement import EPOCH_SAMPLES, Measurement
@@ -33,11 +34,16 @@ class CommandProber:
     """Runs probes of commands. ``footprint`` asks a worker, once per device and budget."""
 
     def __init__(
-        self, python: str, timeouts: Timeouts, footprint: Callable[[ProbeJob], Footprint]
+        self,
+        python: str,
+        timeouts: Timeouts,
+        footprint: Callable[[ProbeJob], Footprint],
+        meters: Meters | None = None,
     ) -> None:
         self.python = python
         self.timeouts = timeouts
         self._footprint = footprint
+        self._meters = meters or Meters()
         self._footprints: dict[tuple[str, int | None, float], Footprint] = {}
         self._stepped: set[str] = set()
         """Commands that have been seen to make steps."""
@@ -73,7 +79,8 @@ class CommandProber:
         run = CommandRun(
             job, command, self.python, self.timeouts, footprints, on_progress, earlier, pace
         )
-        seen = run.observe(telemetry)
+        watch = self._meters.watch(telemetry)
+        seen = run.observe(watch)
         measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
         if measurement.steps:
             self._stepped.add(command.template)
@@ -92,7 +99,7 @@ class CommandProber:
             smaller.append(measurement)
         size = epoch_size(self._epochs.get(config, {}))  # of one rank
         return replace(
-            measurement if seen.window is None else seen.window.beside(measurement),
+            watch.beside(measurement),
             wall_s=time.monotonic() - began_s,
             started_at=started_at.isoformat(timespec="seconds"),
             environment={

@@ -24,7 +24,7 @@ from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Passed, Seen, StepClock
 from probes.black_box.usage import Usage
 from probes.devices import host
-from probes.devices.telemetry import Telemetry
+from probes.energy.watch import ProbeWatch
 from probes.errors import InputError
 from probes.job import ProbeJob
 from probes.processes.launch import GuardedProcess, Output, StartError
@@ -113,17 +113,17 @@ class CommandRun:
         """An evaluation or the end of an epoch was seen between two steps."""
         return self.watches.first.has_evaluated
 
-    def observe(self, telemetry: Telemetry | None = None) -> Observed:
+    def observe(self, watch: ProbeWatch) -> Observed:
         """Raises ``InputError`` where the command cannot be started, ``MeasurementError`` where
         its memory cannot be read."""
         try:
-            return self._observe(telemetry)
+            return self._observe(watch)
         except StartError as error:
             raise InputError(
                 f"The command could not be started in {self.command.folder}: {error}."
             ) from None
 
-    def _observe(self, telemetry: Telemetry | None) -> Observed:
+    def _observe(self, watch: ProbeWatch) -> Observed:
         with _folder("tonnage-run-") as run_dir, self._config_folder() as config_dir:
             values = self.command.values(self.job, run_dir, self.python, config_dir)
             if self.command.config:
@@ -139,13 +139,12 @@ class CommandRun:
                 tail_bytes=TAIL_BYTES_PER_RANK * min(place.size, MOST_TAILS),
             ) as process:
                 tree = place.tree(process.guardian_pid, self.finder)
-                if telemetry is not None:
-                    telemetry.begin(process.guardian_pid)
+                watch.begin(process.guardian_pid)
                 kills_before = host.cgroup_oom_kills()
                 try:
                     seen.why, seen.late = self._watch(process, tree, self._log(values))
                 finally:
-                    seen.window = telemetry.end() if telemetry is not None else None
+                    watch.end(self.watches.first.window)
                 seen.cgroup_oom_kills = host.cgroup_oom_kills() - kills_before
                 process.end()
                 seen.stdout_tail, seen.stderr_tail = process.take_tails()

@@ -8,11 +8,13 @@ confirmation then goes on to the first evaluation or end of an epoch, where that
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 from probes.black_box.evidence import OutsideEvidence
 from probes.black_box.steps import Passed
 from probes.black_box.windows import Look
 from probes.devices.base import MemoryCap
+from probes.energy.record import MeasuredWindow
 from probes.job import StepPlan
 from probes.measurement import Purpose
 from probes.stability import is_leak
@@ -26,6 +28,8 @@ OVERTIME = 1.5
 """Once it goes on, it gets this multiple of the time that it was expected to keep to."""
 SEEN_WITHIN_S = 0.2
 """Memory is seen within this time after a line has arrived."""
+LINE_WITHIN_S = 0.05
+"""A line arrives within this time after its step has ended."""
 UNKNOWN_STEPS = 100
 UNKNOWN_SHARE = 0.25
 """Where nothing tells when an evaluation comes, a confirmation goes on for this many steps, and for
@@ -52,6 +56,9 @@ class StepWatch:
         self.has_evaluated = False
         """An evaluation or the end of an epoch was seen between two steps."""
         self._may_wait_until_s: float | None = None
+        self.window: MeasuredWindow | None = None
+        """The measured steps up to the first evaluation among them, as their lines arrived."""
+        self._window_is_over = False
         self._marks: list[tuple[float, int]] = []
         """When the high-water mark rose, and to what."""
         self._last_line_s = 0.0
@@ -111,12 +118,22 @@ class StepWatch:
             if steps >= plan.max_warmup_steps or is_steady(evidence.step_s):
                 evidence.end_warm_up()
                 self.is_warm, self._warm_s = True, passed.at_s
+                self.window = MeasuredWindow(passed.at_s, passed.at_s, 0, LINE_WITHIN_S)
             return False
+        self._extend_window(passed)
         if self._may_wait_until_s is not None:
             return self.has_evaluated or not self._waits(passed.at_s, steps_ahead)
         return self._is_done(passed.at_s, peak_bytes) and not (
             self._waits(passed.at_s, steps_ahead) and not self._leaks(peak_bytes)
         )
+
+    def _extend_window(self, passed: Passed) -> None:
+        """An evaluation takes energy that no step took: the window ends before the first one."""
+        if passed.evaluated:
+            self._window_is_over = True
+        if self.window is not None and not self._window_is_over:
+            steps = self.window.steps + passed.count
+            self.window = replace(self.window, to_s=passed.at_s, steps=steps)
 
     def _step_s(self, passed: Passed) -> float:
         """The duration of one of these steps, without the evaluation among them."""

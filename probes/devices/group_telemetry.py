@@ -25,6 +25,10 @@ class GroupTelemetry(Telemetry):
             for rank, facts in enumerate(members)
         ]
 
+    @property
+    def members(self) -> list[DeviceFacts]:
+        return [each.facts for each in self._members]
+
     def read(self) -> Reading:
         return _together([each.read() for each in self._members])
 
@@ -55,6 +59,11 @@ class GroupTelemetry(Telemetry):
             memory_taints=_each_once(each.memory_taints for each in windows),
             notes=_each_once(each.notes for each in windows),
         )
+
+    def is_disturbed(self, window_s: float) -> bool:
+        """Whether any of the devices is; all are looked at when the time is over."""
+        first, *others = self._members
+        return any([first.is_disturbed(window_s), *(each.is_disturbed(0.0) for each in others)])
 
     def wait_for_quiet(self, within_s: float) -> float:
         """Until every device is quiet; the devices are looked at one after the other."""

@@ -92,11 +92,21 @@ class NvmlDevice:
         total: Maybe[int] = self._attribute("nvmlDeviceGetMemoryInfo", "total")
         return total
 
+    @property
+    def power_w(self) -> Maybe[float]:
+        """On most devices the mean of the last second."""
+        return self._scaled(1e-3, "nvmlDeviceGetPowerUsage")
+
+    @property
+    def energy_j(self) -> Maybe[float]:
+        """A total since the driver was loaded, on Volta and later."""
+        return self._scaled(1e-3, "nvmlDeviceGetTotalEnergyConsumption")
+
     def read(self) -> dict[str, Any]:
         """Fields of a ``Reading`` that NVML knows."""
         return {
-            "power_w": self._scaled(1e-3, "nvmlDeviceGetPowerUsage"),
-            "energy_j": self._scaled(1e-3, "nvmlDeviceGetTotalEnergyConsumption"),
+            "power_w": self.power_w,
+            "energy_j": self.energy_j,
             "temperature_c": self._scaled(
                 1.0, "nvmlDeviceGetTemperature", self._constant("NVML_TEMPERATURE_GPU", 0)
             ),

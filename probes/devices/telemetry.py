@@ -103,6 +103,11 @@ class Telemetry:
         self._before = Reading()
         self._cpu_before: Maybe[CpuUse] = NOT_READ
 
+    @property
+    def members(self) -> list[DeviceFacts]:
+        """The devices that are watched."""
+        return [self.facts]
+
     def read(self) -> Reading:
         """One reading, now."""
         reading = self._sensors()
@@ -160,11 +165,11 @@ class Telemetry:
         while waited_s < within_s:
             window_s = min(QUIET_WINDOW_S, within_s - waited_s)
             waited_s += window_s
-            if not self._is_disturbed(window_s):
+            if not self.is_disturbed(window_s):
                 break
         return waited_s
 
-    def _is_disturbed(self, window_s: float) -> bool:
+    def is_disturbed(self, window_s: float) -> bool:
         """Whether a probe in the window that begins now would be tainted by another process."""
         own = [os.getpid()]
         before = self._machine.cpu_use(own)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from probes.devices import host
 from probes.devices.environment import group_environment, worker_environment
-from probes.devices.telemetry import Telemetry
+from probes.energy.watch import ProbeWatch
 from probes.group import Group
 from probes.isolation import Call, Worker, WorkerReply
 from probes.job import ProbeJob
@@ -96,7 +96,7 @@ class Gang:
         self,
         job: ProbeJob,
         timeouts: Timeouts,
-        telemetry: Telemetry | None = None,
+        watch: ProbeWatch,
         on_progress: Progress | None = None,
         prepare: Callable[[Worker], bool] = lambda worker: True,
     ) -> list[RankEnd]:
@@ -109,11 +109,11 @@ class Gang:
         self._count += 1
         workers = self._started(prepare)
         ranks = [_Rank(self._job_of(job, rank), worker) for rank, worker in enumerate(workers)]
-        if telemetry is not None:
-            telemetry.begin(*(worker.pid for worker in workers))
+        watch.begin(*(worker.pid for worker in workers))
+        heard = watch.listener(on_progress)
         try:
             for number, rank in enumerate(ranks):
-                listener = on_progress if number == 0 else None
+                listener = heard if number == 0 else None
                 rank.thread = threading.Thread(
                     target=_request,
                     args=(rank, timeouts, listener, job.expected_step),

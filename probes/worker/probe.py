@@ -356,13 +356,21 @@ class _Run:
         evidence = self.evidence
         began_s = time.monotonic()
         window = max(2, plan.measure_steps // 4)
+        self.say_measured()
         while True:
             self.steps(min(window, next_end(plan, evidence.measured) - evidence.measured))
+            self.say_measured()
             if evidence.non_finite():
                 return
             spent_s = time.monotonic() - began_s
             if not self.team.any(self.wants_more(plan, cap, backend.peak_bytes(), spent_s)):
                 return
+
+    def say_measured(self) -> None:
+        """How many steps have been measured by now, for the parent, which reads the sensors. The
+        monotonic clock is the same in all processes of a host."""
+        steps = self.evidence.measured
+        self.channel.send({"event": "measured", "steps": steps, "at_s": time.monotonic()})
 
     def wants_more(self, plan: StepPlan, cap: MemoryCap, peak_bytes: int, spent_s: float) -> bool:
         """Whether more measured steps would tell something, after ``spent_s`` seconds of them."""

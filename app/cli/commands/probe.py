@@ -10,6 +10,7 @@ from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import facts_table, print_json, stdout
 from app.cli.ranks import rank_table, ranks_document, run_batch_text, together_rows
+from probes.energy.words import energy_rows
 from probes.formatting import size_text
 from probes.measurement import Measurement, Verdict
 
@@ -103,6 +104,7 @@ def show(m: Measurement) -> None:
         )
         if t.data_s:
             rows.append(("waiting for data", f"{t.data_s / t.median_s:.0%} of a step"))
+    rows += energy_rows(m)
     if m.parameters:
         rows.append(("parameters", f"{m.parameters:,}"))
     rows += [("disturbed", taint) for taint in m.tainted]

@@ -286,6 +286,20 @@ def test_ranks_are_shown_where_several_devices_trained(pages, database):
     assert "1.7 × one" in page
 
 
+def test_energy_is_shown_with_its_sensor_or_the_reason_why_there_is_none(pages, database):
+    told = factories.measurement(energy=factories.energy(240.0), host_energy_unavailable="no RAPL")
+    page = pages.get(f"/measurements/{measurements.record(database, factories.scope(), told)}").text
+    assert "1.25 J per sample (NVML counter" in page
+    assert "20 W idle taken off" in page
+    assert "not available, because no RAPL" in page
+
+    silent = factories.measurement(energy_unavailable="this device does not report it")
+    page = pages.get(
+        f"/measurements/{measurements.record(database, factories.scope(), silent)}"
+    ).text
+    assert "not available, because this device does not report it" in page
+
+
 def test_devices_that_can_train_together_are_listed(pages, database):
     assert "Can train together" not in pages.get("/devices").text
     with database.write() as session:
