@@ -22,6 +22,7 @@ BENCHMARKS = (
     "search",
     "service",
     "faults",
+    "fleet_faults",
     "black_box",
     "foreign",
     "dashboard",

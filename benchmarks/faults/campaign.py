@@ -77,8 +77,7 @@ class Campaign:
         began_s = time.monotonic()
         house, out = self._house, self._out
         try:
-            for member in house.members:
-                house.start(member)
+            self._begin()
             self._clients.start(writers)
             while out.kills.total() < kills:
                 self._revive()
@@ -92,12 +91,19 @@ class Campaign:
             self._settle()
             out.wrong += [f"{name} ended with {status}" for name, status in self._stop() if status]
             out.wrong += [f"left behind: {each}" for each in house.left_behind()]
-            out.wrong += self._checks.in_the_end()
+            out.wrong += self._last_checks()
         finally:
             house.end()
         out.facts = self._facts(time.monotonic() - began_s)
         self._database.close()
         return out
+
+    def _begin(self) -> None:
+        for member in self._house.members:
+            self._house.start(member)
+
+    def _last_checks(self) -> list[str]:
+        return self._checks.in_the_end()
 
     def _facts(self, wall_s: float) -> dict[str, Any]:
         ledger = self._clients.ledger
@@ -136,8 +142,11 @@ class Campaign:
             house.kill(name)
             time.sleep(self._chance.uniform(0, 1))
             house.start(name)
+        self._count(kind)
+
+    def _count(self, kind: str) -> None:
         self._out.kills[kind] += 1
-        print(f"{self._out.kills.total():4d}  killed {kind}", flush=True)
+        print(f"{self._out.kills.total():4d}  {kind}", flush=True)
 
     def _found(self, kind: str) -> psutil.Process | None:
         """A process of that kind, as soon as there is one."""

@@ -51,6 +51,12 @@ class Tiny:
 """
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class House:
     """Started with ``start``; ``url`` stays the same whatever is killed."""
@@ -65,7 +71,7 @@ class House:
     job_module: str = "app.jobs.process"
     runners: int = RUNNERS
     port: int = 0
-    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,9 +82,7 @@ class House:
         (self.folder / "tonnage.toml").write_text(
             f'[workloads.tiny]\nreference = "{reference}:Tiny"\n'
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -88,21 +92,23 @@ class House:
     def members(self) -> list[str]:
         return ["web", *(f"runner {number}" for number in range(1, self.runners + 1))]
 
+    def command(self, name: str) -> list[str]:
+        """Starts a member."""
+        return [*self.serve, "--port", str(self.port)] if name == "web" else self.runner
+
     def start(self, name: str) -> None:
-        port = ["--port", str(self.port)]
-        command = [*self.serve, *port] if name == "web" else self.runner
         with (self.folder / f"{name}.log").open("ab") as output:
-            self._running[name] = subprocess.Popen(
-                command,
+            self.running[name] = subprocess.Popen(
+                self.command(name),
                 cwd=self.folder,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name[:8] != "TONNAGE_"}
         clock = str(Path(__file__).with_name("clock"))
         return {
@@ -118,19 +124,19 @@ class House:
 
     def ended(self) -> list[tuple[str, int]]:
         """Members that ended by themselves, with their status: somebody has to start them again."""
-        found = [(name, process.poll()) for name, process in self._running.items()]
+        found = [(name, process.poll()) for name, process in self.running.items()]
         return [(name, status) for name, status in found if status is not None]
 
     def kill(self, name: str) -> None:
-        self._running[name].kill()
-        self._running[name].wait()
+        self.running[name].kill()
+        self.running[name].wait()
 
     def studies(self) -> list[psutil.Process]:
         """The processes of jobs: children of a runner, which at first also asks for its devices."""
         found = []
         for name in self.members[1:]:
             with contextlib.suppress(psutil.Error, KeyError):
-                children = psutil.Process(self._running[name].pid).children()
+                children = psutil.Process(self.running[name].pid).children()
                 found += [each for each in children if self.job_module in each.cmdline()]
         return found
 
@@ -145,10 +151,10 @@ class House:
     def stop(self) -> dict[str, int | None]:
         """As an operator does: SIGTERM. The exit status of each; ``None`` for one that had to be
         killed."""
-        for process in self._running.values():
+        for process in self.running.values():
             process.send_signal(signal.SIGTERM)
         statuses: dict[str, int | None] = {}
-        for name, process in self._running.items():
+        for name, process in self.running.items():
             try:
                 statuses[name] = process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
@@ -160,11 +166,12 @@ class House:
     def left_behind(self) -> list[psutil.Process]:
         """Processes of this campaign, given a moment to end."""
         deadline_s = time.monotonic() + 10
-        while (found := self._marked()) and time.monotonic() < deadline_s:
+        while (found := self.marked()) and time.monotonic() < deadline_s:
             time.sleep(0.1)
         return found
 
-    def _marked(self) -> list[psutil.Process]:
+    def marked(self) -> list[psutil.Process]:
+        """Every process of this campaign."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -175,9 +182,9 @@ class House:
 
     def end(self) -> None:
         """Whatever is left, at once."""
-        for process in self._running.values():
+        for process in self.running.values():
             process.kill()
             process.wait()
-        for left in self._marked():
+        for left in self.marked():
             with contextlib.suppress(psutil.Error):
                 left.kill()

@@ -7,12 +7,13 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import psutil
+
+from benchmarks.faults.house import free_port
 
 BINARIES = "/usr/lib/postgresql"
 START_TIMEOUT_S = 60.0
@@ -29,7 +30,7 @@ class Postgres:
         self._bin = found[-1]
         self._data = folder / "postgres"
         self._log = folder / "postgres.log"
-        self._port = _free_port()
+        self._port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
@@ -92,9 +93,3 @@ class Postgres:
         subprocess.run(
             command, cwd="/", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
