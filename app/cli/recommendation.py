@@ -57,6 +57,7 @@ def show(recommendation: Recommendation) -> None:
                     f"{duration_text(r.study['wall_s'])}",
                 ),
                 *_predicted(r.study),
+                *_notes(r),
                 ("id", r.id),
             ]
         )
@@ -84,6 +85,12 @@ def show(recommendation: Recommendation) -> None:
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
+
+
+def _notes(r: Recommendation) -> list[tuple[str, str]]:
+    """What the confirmation run could not see, or saw that may matter later."""
+    run = r.evidence.get("highest_passing") or {}
+    return [("note", note) for note in run.get("notes", [])]
 
 
 def _energy(r: Recommendation) -> list[tuple[str, str]]:

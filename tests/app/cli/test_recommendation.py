@@ -6,6 +6,7 @@ import pytest
 
 from app.cli.recommendation import show
 from tests.app.dashboard.results import document, windowed
+from tests.app.factories import measurement
 
 
 def shown(capsys: pytest.CaptureFixture[str], made: object) -> str:
@@ -35,3 +36,11 @@ def test_one_of_an_earlier_release_is_shown_without_them(
 ) -> None:
     text = shown(capsys, document())
     assert "time window" not in text and "Most capable" not in text
+
+
+def test_the_notes_of_the_confirmation_run_are_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    note = "no evaluation was seen, where memory may be higher"
+    evidence = {"highest_passing": {**measurement(96).to_dict(), "notes": [note]}}
+    assert note in shown(capsys, document(evidence=evidence))
