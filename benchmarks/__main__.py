@@ -30,6 +30,7 @@ BENCHMARKS = (
     "sft",
     "claims",
     "ranks",
+    "fleet_answer",
 )
 
 

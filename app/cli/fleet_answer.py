@@ -6,9 +6,9 @@ answer prints it alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.cli.output import stdout
+from app.cli.output import facts_table, stdout
 from app.cli.values import batch_text
 from app.fleet_answers.words import (
     ask_text,
@@ -22,16 +22,15 @@ from app.fleet_answers.words import (
     range_text,
 )  # fmt: skip
 from optimizer.formatting import config_text
-from probes.formatting import NOTHING, duration_text, size_text
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from probes.formatting import duration_text, size_text
 
 WINNERS = (("cheapest", "Cheapest"), ("fastest", "Fastest"), ("least_energy", "Least energy"))
 
 
 def show(answer: dict[str, Any]) -> None:
     """Print it on stdout."""
+    from rich.padding import Padding
+
     console = stdout()
     console.print(f"\n[bold]Devices[/bold] for {answer['workload']}: ", end="")
     console.print(ask_text(answer), markup=False)
@@ -44,11 +43,12 @@ def show(answer: dict[str, Any]) -> None:
     if answer["nearest"] is not None:
         for line in nearest_text(answer):
             console.print(f"  {line}", markup=False)
-    console.print()
-    console.print(_table(answer))
     for row in answer["classes"]:
-        for line in _remarks(row):
-            console.print(f"  {row['name']}: {line}", markup=False)
+        mark = {"measured": "", "prior": " (prior)", "unknown": ""}[row["basis"]]
+        console.print(f"\n  {row['name']}{mark}", markup=False)
+        console.print(Padding(facts_table(_block(row, answer)), (0, 0, 0, 4)))
+    if answer["notes"]:
+        console.print()
     for note in answer["notes"]:
         console.print(f"  {note}", markup=False)
     console.print()
@@ -75,66 +75,48 @@ def _no_winner(key: str, answer: dict[str, Any]) -> str:
     measured = [row for row in answer["classes"] if row["basis"] == "measured" and row["meets"]]
     reason = "cost_because" if key == "cheapest" else "energy_because"
     because = next((row[reason] for row in measured if row[reason]), "it was not measured.")
-    return f"not known, because {because[:1].lower()}{because[1:]}"
+    return f"not known, because {_lower(because)}"
 
 
-def _table(answer: dict[str, Any]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    has_limits = answer["deadline_s"] is not None or answer["budget_money"] is not None
-    names = ["device class", "config, batch", "cycle", "training", "peak", "cost", "energy"]
-    if answer["with_carbon"]:
-        names.append("carbon")
-    if has_limits:
-        names.append("in time and money")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in answer["classes"]:
-        cells = _cells(row, answer)
-        if answer["with_carbon"]:
-            cells.append(carbon_text(row))
-        if has_limits:
-            cells.append(meets_text(row, answer["currency"]))
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def _cells(row: dict[str, Any], answer: dict[str, Any]) -> list[str]:
-    mark = {"measured": "", "prior": " (prior)", "unknown": " (not known)"}[row["basis"]]
+def _block(row: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is known of one class, as names and values."""
     if row["basis"] == "unknown":
-        return [row["name"] + mark, *[NOTHING] * 6]
+        return [("not known", f"because {_lower(row['because'])}")]
+    currency = answer["currency"]
     batch = batch_text(row["batch_size"], row["accumulation"])
-    return [
-        row["name"] + mark,
-        f"{config_text(row['config'])}, {batch}",
-        range_text(row["cycle_time_s"], duration_text),
-        range_text(row["training_time_s"], duration_text),
-        size_text(row["peak_bytes"]),
-        f"{cost_text(row, answer['currency'])} ({_per_cycle(row, answer['currency'])})"
-        if row["cost"]
-        else NOTHING,
-        f"{energy_text(row, 'energy_per_cycle_j')} per cycle, "
-        f"{energy_text(row, 'energy_per_1000_samples_j')} per 1,000 samples"
-        if row["energy_j"]
-        else NOTHING,
+    facts = [
+        ("train", f"{config_text(row['config'])}, batch {batch}"),
+        ("time", range_text(row["training_time_s"], duration_text)),
+        ("cycle", range_text(row["cycle_time_s"], duration_text)),
+        ("peak memory", f"{size_text(row['peak_bytes'])} of {size_text(row['memory_bytes'])}"),
     ]
-
-
-def _per_cycle(row: dict[str, Any], currency: str) -> str:
-    return f"{money_text(row['cost_per_cycle']['mean'], currency)} per cycle"
+    if row["cost"] is None:
+        facts.append(("cost", f"not known. {row['cost_because']}"))
+    else:
+        per_cycle = money_text(row["cost_per_cycle"]["mean"], currency)
+        facts.append(("cost", f"{cost_text(row, currency)}; {per_cycle} per cycle"))
+    if row["energy_j"] is None:
+        facts.append(("energy", f"not known. {row['energy_because']}"))
+    else:
+        cycle = energy_text(row, "energy_per_cycle_j")
+        samples = energy_text(row, "energy_per_1000_samples_j")
+        facts.append(("energy", f"{cycle} per cycle, {samples} per 1,000 samples"))
+    if answer["with_carbon"]:
+        carbon = carbon_text(row) if row["carbon_g"] else f"not known. {row['carbon_because']}"
+        facts.append(("carbon", carbon))
+    if answer["deadline_s"] is not None or answer["budget_money"] is not None:
+        facts.append(("within limits", meets_text(row, currency)))
+    return [*facts, *(("note", remark) for remark in _remarks(row))]
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
     found = []
-    if row["basis"] == "unknown":
-        return [f"not known, because {row['because'][:1].lower()}{row['because'][1:]}"]
     if row["basis"] == "prior":
-        found.append(f"not measured; {row['source']}.")
+        found.append(f"Not measured: {row['source']}.")
     if row["is_smaller_model"]:
-        found.append("this model is smaller than the recommended one.")
-    if row["cost"] is None:
-        found.append(f"cost not known. {row['cost_because']}")
-    found += row["notes"]
-    return found
+        found.append("This model is smaller than the recommended one.")
+    return [*found, *row["notes"]]
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

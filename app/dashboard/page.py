@@ -50,6 +50,7 @@ NAVIGATION = (
     Link("/start", "Start a study", runs=True),
     Link("/recommendations", "Recommendations"),
     Link("/compare", "Compare"),
+    Link("/choose", "Choose"),
     Link("/finetunings", "Fine-tunings"),
     Link("/knowledge", "Knowledge"),
     Link("/checks", "Checks"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.dashboard import assets
 from app.dashboard.pages import (
     checks,
+    choose,
     compare,
     devices,
     finetunings,
@@ -27,6 +28,8 @@ DASHBOARD = (
     compare.router,
     finetunings.router,
     knowledge.router,
+    choose.router,
+    choose.asking,
     checks.router,
     workloads.router,
     devices.router,

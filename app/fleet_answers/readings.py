@@ -162,6 +162,7 @@ def _reading(row: MeasurementRow, class_id: str, ranks: int) -> Reading:
         samples_per_step=row.global_batch_size or 0,
         parameters=document.get("parameters"),
         energy_j=_energy(document),
+        host_energy_j=_host_energy(document),
         measurement_id=row.id,
         notes=(f"It was disturbed: {'; '.join(taints)}.",) if taints else (),
     )
@@ -169,13 +170,26 @@ def _reading(row: MeasurementRow, class_id: str, ranks: int) -> Reading:
 
 def _energy(document: Mapping[str, Any]) -> Known:
     """Joules per step of the devices, as a sensor told them."""
-    found = document.get("energy")
-    if not isinstance(found, Mapping) or not found.get("steps"):
-        because = str(document.get("energy_unavailable") or "").strip()
-        if not because:
-            return NO_ENERGY
-        return Unknown(f"Energy was not measured: {because.rstrip('.')}.")
-    steps = float(found["steps"])
-    mean = float(found["energy_j"]) / steps
-    low, high = (float(found.get(k, found["energy_j"])) / steps for k in ("low_j", "high_j"))
+    found = _per_step(document.get("energy"))
+    if found is not None:
+        return found
+    because = str(document.get("energy_unavailable") or "").strip()
+    return Unknown(f"Energy was not measured. {because}") if because else NO_ENERGY
+
+
+def _host_energy(document: Mapping[str, Any]) -> Amount | None:
+    """Zero where the sensor of the device counts the whole host."""
+    energy = document.get("energy")
+    if isinstance(energy, Mapping) and energy.get("scope") == "host":
+        return Amount.exactly(0.0)
+    return _per_step(document.get("host_energy"))
+
+
+def _per_step(energy: Any) -> Amount | None:
+    """Of a stored ``probes.measurement.Energy``."""
+    if not isinstance(energy, Mapping) or not energy.get("steps"):
+        return None
+    steps = float(energy["steps"])
+    mean = float(energy["energy_j"]) / steps
+    low, high = (float(energy.get(k, energy["energy_j"])) / steps for k in ("low_j", "high_j"))
     return Amount(mean, min(mean, max(0.0, low)), max(mean, high))

@@ -40,7 +40,7 @@ def list_fleet_answers(
     "",
     summary="Ask which device to train on",
     status_code=201,
-    responses=problems(types.NOT_FOUND, types.NOT_INSTALLED),
+    responses=problems(types.NOT_FOUND, types.QUESTION_REFUSED, types.NOT_INSTALLED),
 )
 def ask_fleet_answer(service: ServiceDep, caller: Runner, body: FleetAnswerPost) -> FleetAnswerOut:
     """Compares every device class by what was measured on it: time, memory, energy and cost of the

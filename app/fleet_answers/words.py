@@ -117,11 +117,13 @@ def nearest_text(answer: Mapping[str, Any]) -> list[str]:
     ]
     needs = []
     if answer["deadline_s"] is not None and near["misses"]["time_s"]:
-        needs.append(f"--deadline {near['needs_deadline_s']}s")
+        seconds = near["needs_deadline_s"]
+        needs.append(f"{duration_text(seconds)} (--deadline {seconds}s)")
     if answer["budget_money"] is not None and near["misses"]["money"]:
-        needs.append(f"--budget-money {math.ceil(near['needs_money'] * 100) / 100:.2f}")
+        money = math.ceil(near["needs_money"] * 100) / 100
+        needs.append(f"{money_text(money, currency)} (--budget-money {money:.2f})")
     if needs:
-        found.append(f"It would be possible with {' and '.join(needs)}, or with less training.")
+        found.append(f"It needs {' and '.join(needs)}, or less training.")
     fits = near["fits"]
     if fits is not None:
         if "epochs" in fits:

@@ -139,6 +139,16 @@ PLAN_REFUSED = ProblemType(
     "stored, or states no memory although that of the device is unknown. Nothing was stored.",
     "Correct what detail names.",
 )
+QUESTION_REFUSED = ProblemType(
+    "question-refused",
+    409,
+    "The question cannot be answered with what is stored and configured",
+    "POST /v1/fleet-answers could read the question, but it gives more than one of epochs, samples "
+    "and cycles, an unknown budget, a dimension or value that no measured config has, a sum of "
+    "money while no price is configured, or epochs of a workload without a known dataset size. "
+    "Nothing was stored.",
+    "Correct what detail names, or have the operator set the value that it names in tonnage.toml.",
+)
 BODY_TOO_LARGE = ProblemType(
     "body-too-large",
     413,

@@ -231,8 +231,8 @@ class FleetSettings(Section):
     overhead: Number = Field(1.0, ge=1)
     """Power usage effectiveness: watts that the building draws for each watt of its machines."""
     host_watts: Number = Field(0.0, ge=0)
-    """Power of the machine around the devices, in watts. Added to their energy for cost and carbon,
-    which are then estimates."""
+    """Power of the machine around the devices, in watts. Added to their energy for cost and carbon
+    where the host's energy was not measured; they are then estimates."""
     carbon_g_per_kwh: Number | None = Field(None, ge=0)
     """Carbon intensity of your electricity, in grams of CO2 equivalent per kilowatt-hour."""
     country: str | None = Field(None, pattern=r"^[A-Z]{3}$")

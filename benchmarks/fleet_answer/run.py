@@ -22,7 +22,7 @@ from optimizer.fleet.candidate import Reading
 from probes.max_batch import Ask
 from probes.measurement import Purpose
 
-FLEETS = 100
+FLEETS = 60
 IMPOSSIBLE = 0.1
 """Fraction of the questions whose deadline nothing meets."""
 HISTORY = 3

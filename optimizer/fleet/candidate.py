@@ -57,6 +57,8 @@ class Reading:
     parameters: int | None = None
     energy_j: Known = NO_ENERGY
     """Of the device, per step."""
+    host_energy_j: Amount | None = None
+    """Measured of the host around the device, per step; zero where ``energy_j`` covers the host."""
     measurement_id: int | None = None
     notes: tuple[str, ...] = ()
     """What is doubtful about it."""

@@ -38,7 +38,7 @@ class Prices:
     watts: float | None = None
     """What its devices draw while they train, for estimates where energy was not measured."""
     host_watts: float = 0.0
-    """Of the machine around the devices, added to what they draw themselves."""
+    """Of the machine around the devices, added to what they draw where it was not measured."""
     overhead: float = 1.0
     """Power usage effectiveness: what the building draws for each watt of the machine."""
     carbon_g_per_kwh: float | None = None
@@ -109,7 +109,9 @@ def _scaled(value: Known, factor: float) -> Known:
 def _drawn_kwh(reading: Reading, step_j: Amount, steps: int, prices: Prices) -> Amount:
     """Of the devices, their host and the building, in kWh."""
     whole_j = step_j.times(steps)
-    if prices.host_watts:
+    if reading.host_energy_j is not None:
+        whole_j = whole_j.plus(reading.host_energy_j.times(steps))
+    elif prices.host_watts:
         host_j = reading.step_s.times(steps * prices.host_watts)
         whole_j = whole_j.plus(Amount(host_j.mean, host_j.low, host_j.high, is_estimate=True))
     return whole_j.times(prices.overhead / KWH_J)

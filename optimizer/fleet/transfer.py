@@ -179,6 +179,7 @@ def _moved(reading: Reading, class_id: str, ratio: Ratio) -> Reading:
         step_s=ratio.carry(reading.step_s),
         is_confirmed=False,
         energy_j=NO_ENERGY,
+        host_energy_j=None,
         notes=(),
         measurement_id=None,
     )

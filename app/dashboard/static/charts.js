@@ -217,12 +217,19 @@
     ticks(name) {
       const { categories: names, scale } = this.data[name];
       if (scale === "log") {
-        const wordsOf = (u, splits) => splits.map((v) => NUMBER.format(v));
-        return { splits: (u, i, low, high) => decades(low, high), values: wordsOf, filter: null };
+        const wordsOf = (u, splits) => splits.map((v) => (v === null ? "" : NUMBER.format(v)));
+        return { splits: (u, i, low, high) => decades(low, high), values: wordsOf, filter: (u, splits) => this.fitting(name, splits) };
       }
       if (!names.length) return { values: (u, splits) => splits.map((v) => (v === null ? "" : NUMBER.format(v))) };
       const places = names.map((_, i) => i + 1);
       return { splits: () => places, values: () => names, grid: { show: false } };
+    }
+
+    // Of the ticks on a logarithmic axis, those with room for a label: all, or the powers of ten.
+    fitting(name, splits) {
+      const room = this.plot ? this.plot.bbox.width / uPlot.pxRatio : Infinity;
+      if (name === "y" || splits.length * 48 <= room) return splits;
+      return splits.map((v) => (Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-9 ? v : null));
     }
 
     widest(values) {

@@ -17,6 +17,8 @@ from probes.formatting import MIB
 LONGEST_NAME = 63
 HOST_MARGIN = 1.1
 """Memory of the host for each byte that a run on the CPU was measured to need."""
+INTERPRETER_MIB = 1024
+"""For the interpreter and its libraries, which a probe on the CPU does not count."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class ResourceRequest:
     time_limit_s: int
     """The upper end of the training time's interval, rounded up to minutes."""
     host_mib: int | None
-    """``None`` where the memory of the host was not measured."""
+    """Measured peak and what the interpreter needs; ``None`` where the memory of the host was not
+    measured."""
     settings: FleetDeviceSettings | None
     about: list[str]
     """What is trained and how that was chosen, one line each."""
@@ -52,7 +55,7 @@ def request_of(settings: Settings, answer: Mapping[str, Any]) -> ResourceRequest
     minutes = max(1, math.ceil(row["training_time_s"]["high"] / 60))
     host = None
     if row["kind"] == "cpu":
-        host = math.ceil(row["peak_bytes"] * HOST_MARGIN / MIB)
+        host = math.ceil(row["peak_bytes"] * HOST_MARGIN / MIB) + INTERPRETER_MIB
     config = " ".join(f"{name}={value}" for name, value in row["config"].items())
     return ResourceRequest(
         name=_label(f"train-{answer['workload']}"),

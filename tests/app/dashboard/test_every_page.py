@@ -19,6 +19,8 @@ from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from app.devices import repository as devices
 from app.finetunings import service as finetunings
+from app.fleet_answers import service as fleet_answers
+from app.fleet_answers.question import FleetQuestion
 from app.http.runtime import Service
 from app.knowledge import service as knowledge
 from app.knowledge.request import AblationPost
@@ -84,6 +86,9 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
         running_id = half_done(database)
         waiting_id = jobs.submit(database, StudyRequest(workload="transformer")).id
         check_id = surroundings(database)
+        prices = load_settings(environ={}, overrides={"fleet": {"devices": {"*": {"watts": 90.0}}}})
+        question = FleetQuestion(WORKLOAD, cycles=2, deadline_s=3600.0, budget="smoke_test")
+        fleet_answer = fleet_answers.ask(database, prices, question)
         tuned = trained(database)
         evaluate(database, finetuning(database, output="/runs/b"), 2.0)
         knowledge.record(database, factories.evidence(page=HEURISTIC))
@@ -104,6 +109,8 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
                 "/recommendations": f"{url}/recommendations",
                 "/recommendations/{recommendation_id}": f"{url}/recommendations/{made.id}",
                 "/compare": f"{url}/compare?a={made.id}&b={other.id}",
+                "/choose": f"{url}/choose?workload={WORKLOAD}",
+                "/choose/{answer_id}": f"{url}/choose/{fleet_answer.id}",
                 "/checks": f"{url}/checks",
                 "/checks/{check_id}": f"{url}/checks/{check_id}",
                 "/workloads": f"{url}/workloads",

@@ -42,8 +42,8 @@ def test_exports(api, ids):
     ("body", "status", "slug"),
     [
         ({"workload": "nothing"}, 404, "not-found"),
-        ({**ASKED, "budget_money": 12}, 422, "invalid-request"),
-        ({**ASKED, "samples": 5}, 422, "invalid-request"),
+        ({**ASKED, "budget_money": 12}, 409, "question-refused"),
+        ({**ASKED, "samples": 5}, 409, "question-refused"),
         ({**ASKED, "deadline_s": -1}, 422, "invalid-request"),
         ({**ASKED, "depth": 1}, 422, "invalid-request"),
     ],

@@ -38,6 +38,12 @@ def test_a_tariff_takes_the_energy_of_device_host_and_building():
     )
     assert with_host.cost.mean == pytest.approx(2 * 1000 * 3600 / 3.6e6 * 0.5)
     assert with_host.cost.is_estimate
+    measured = option(
+        prices=Prices(tariff_per_kwh=0.5, host_watts=36_000), energy_j=energy,
+        host_energy_j=Amount(1800.0, 1800.0, 1800.0), half=0,
+    )  # fmt: skip
+    assert measured.cost.mean == pytest.approx(1.5 * 1000 * 3600 / 3.6e6 * 0.5)
+    assert not measured.cost.is_estimate
 
 
 def test_what_follows_from_watts_is_an_estimate():
