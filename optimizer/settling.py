@@ -82,20 +82,27 @@ class Settler:
         if witness is not None:
             reason = choosing.why_pruned(witness)
             return Trial(number, config, "pruned", reason, violation=dict(witness.violation))
-        others = [run for run in self._state.runs() if run.config != config]
-        if self._forecaster.learns:
-            self._forecaster.learn_from(others)
+        others = self._learnt_from_others(config)
         bounds = self._limits.bounds(self._state.spec, config)
         prior = self._forecaster.prior(config, bounds.ceiling)
         search = MaxBatchSearch(bounds, self._forecaster.start(config), prior)
         for run in self._runs_of(number, config, search):
             search.tell(run)
+            if self._state.look():  # what others have found meanwhile may show that it is worse
+                others = self._learnt_from_others(config)
             worse = None if keep else self._forecaster.why_worse(config, search, others)
             if worse is not None:
                 return Trial(number, config, "screened", worse, probes=len(search.measurements))
         if self._known.elsewhere(config):
             self.probes_saved += max(0, probes_without_prior(search) - len(search.measurements))
         return settled_trial(number, config, search.result(), self._state.budget)
+
+    def _learnt_from_others(self, config: Config) -> list[Measurement]:
+        """The runs of all other configs, once the forecaster has learnt from them."""
+        others = [run for run in self._state.runs() if run.config != config]
+        if self._forecaster.learns:
+            self._forecaster.learn_from(others)
+        return others
 
     def _test(self, number: int, config: Config) -> Trial:
         """Whether the smallest batch of a config runs at all, in a few steps."""

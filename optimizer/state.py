@@ -41,6 +41,7 @@ class SearchState:
         """Configs that other live processes are settling now."""
         self.measurements: list[Measurement] = []
         self._shared = False
+        self._news: list[Trial] = []
         self._standing: tuple[list[Measurement], list[Measurement]] = ([], [])
         self._load()
 
@@ -56,12 +57,23 @@ class SearchState:
     def refresh(self) -> list[Trial]:
         """Update ``busy``; return the trials that other processes have settled since."""
         self.busy = {config_key(config): config for config in self.store.busy()}
-        if not self.busy and not self._shared:
-            return []
-        self._shared = bool(self.busy)
+        if self.busy or self._shared:
+            self._shared = bool(self.busy)
+            self._catch_up()
+        news, self._news = self._news, []
+        return news
+
+    def look(self) -> bool:
+        """Whether other processes work on the study; what they have added is then taken over, and
+        ``refresh`` will return it."""
+        if self._shared:
+            self._catch_up()
+        return self._shared
+
+    def _catch_up(self) -> None:
         before = self.settled
         self._load()
-        return [trial for key, trial in self.settled.items() if before.get(key) != trial]
+        self._news += [trial for key, trial in self.settled.items() if before.get(key) != trial]
 
     def _load(self) -> None:
         self.settled = {config_key(trial.config): trial for trial in self.store.trials()}

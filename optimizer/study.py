@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from optimizer.budgets import Objective
 from optimizer.events import Report
@@ -29,7 +30,7 @@ class Study:
     """Runs a ``StudySpec`` to its end. Probing, storing and reporting are given as functions.
 
     A study with a store that has trials continues where they end. Raises ``InputError`` for a
-    sampler that does not exist or does not work here.
+    sampler that does not exist or does not work here. ``sleep`` is given where time is simulated.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Study:
         limits: SearchLimits | None = None,
         accept_disturbed: bool = False,
         sampler: str = Sampler.PREDICTIVE,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._study_id = study_id
         self._known = known or Known()
         self._limits = limits or SearchLimits()
+        self._sleep = sleep or (lambda seconds: time.sleep(seconds))
         self._proposals = Proposals(spec.space, spec.seed, sampler)
         self._state = SearchState(
             spec, store, sizes_of=self._known.sizes_of, accept_disturbed=accept_disturbed
@@ -79,7 +82,7 @@ class Study:
             if proposal is None and not state.busy:
                 break
             if proposal is None:
-                time.sleep(POLL_S)  # what the others settle may make another config worth it
+                self._wait_for_others(stopping)
                 continue
             number = state.store.claim(proposal.config)
             if number is not None:
@@ -93,6 +96,15 @@ class Study:
             probes_saved=self._settler.probes_saved,
             more_capable=len(likely_more_capable(state, self._forecaster)),
         )
+
+    def _wait_for_others(self, stopping: Stopping) -> None:
+        """Until one of them has settled its config: that may make another one worth measuring. To
+        ask again sooner would only take time from what is being measured."""
+        busy = self._state.busy.keys()
+        while not stopping.out_of_time():
+            self._sleep(POLL_S)
+            if {config_key(config) for config in self._state.store.busy()} != busy:
+                return
 
     def _strategy(self, stopping: Stopping) -> Strategy:
         if self._state.budget.objective is Objective.CAPACITY:

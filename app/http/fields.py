@@ -42,6 +42,7 @@ MemoryBudget = Annotated[int, Field(ge=2**20, le=LARGEST), BeforeValidator(_whol
 Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_whole)]
 CycleBatches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 EffectiveBatch = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
+DevicesAtOnce = Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_whole)]
 RankCount = Annotated[int, Field(ge=1, le=MOST_RANKS), BeforeValidator(_whole)]
 ExitStatus = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
 """The bounds come before the validator; otherwise the API description would not show them."""

@@ -14,6 +14,7 @@ from app.jobs import queue, repository
 from app.jobs.records import Job, JobKind
 from app.jobs.repository import Request
 from app.machine.asked_devices import names_group
+from app.tuning.request import StudyRequest
 from app.tuning.state import WAITING, StudyState
 from probes.errors import InputError
 
@@ -92,11 +93,19 @@ def _submit(
     also: Callable[[Session, str], object],
 ) -> Job:
     job = known(session, kind, request, idempotency_key)
+    most = request.most_devices if isinstance(request, StudyRequest) else 1
+    if job is not None and not job.is_over and _more(most, job.devices_at_once):
+        repository.set_devices_at_once(session, job.id, most)
     if job is None:
-        row = repository.add(session, new_id(PREFIXES[kind]), request, kind)
+        row = repository.add(session, new_id(PREFIXES[kind]), request, kind, most)
         repository.add_event(session, row, "queued", {"message": ""})
         also(session, row.id)
         job = repository.record(row)
     if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
         repository.add_key(session, idempotency_key, job.id, request.key)
     return job
+
+
+def _more(wanted: int, now: int) -> bool:
+    """Whether more devices may work on it than now; 0 is all there are."""
+    return now != 0 and (wanted == 0 or wanted > now)

@@ -7,6 +7,7 @@ the last event it saw misses nothing. ``Report`` stores what a running study rep
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +54,14 @@ class Report:
         self.job_id = job_id
         self.runner_id = runner_id
         self.attempt = attempt
+        self._where: dict[str, str] = {}
         self._incumbent: dict[str, Any] | None = None
         self._waited: tuple[str, float] | None = None
+
+    def measures_at(self, device: str) -> None:
+        """From now on each event says on which device of which host it happened: of a study that
+        several devices work on."""
+        self._where = {"host": socket.gethostname(), "device": device}
 
     def opened(self, study_id: str, opening: str, pid: int) -> None:
         """Which study answers the job, and whether it is new, resumed or finished."""
@@ -120,6 +127,7 @@ class Report:
             self._store(session, kind, data)
 
     def _store(self, session: Session, kind: str, data: dict[str, Any]) -> None:
+        data = {**data, **self._where}
         queue.report(session, self.job_id, self.runner_id, kind, data, attempt=self.attempt)
 
     def _own(self, session: Session) -> None:

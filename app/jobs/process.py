@@ -39,6 +39,9 @@ EXIT_AGAIN = os.EX_TEMPFAIL
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
+LEFT: Ending = (StudyState.FINISHED, "Nothing is left for it to measure.", {})
+"""How a device ends that has assisted a study."""
+
 RunStudy = Callable[[Settings, Database, Job, str, Report], "StudyAnswer"]
 
 log = logging.getLogger(__name__)
@@ -84,13 +87,16 @@ def run_job(
         job = repository.get(session, job_id)
     if job is None:
         raise queue.LeaseLost(f"Job {job_id} was deleted.")
+    if job.is_shared or job.kind is JobKind.ASSIST:
+        report.measures_at(device)
     try:
         if job.kind is JobKind.ABLATION:
             ending = run_ablation(settings, database, job, device, report)
         elif job.kind is JobKind.FINETUNING:
             ending = run_finetuning(settings, database, job, device, report)
         else:
-            ending = outcome(run(settings, database, job, device, report))
+            answer = run(settings, database, job, device, report)
+            ending = outcome(answer) if job.kind is JobKind.STUDY else LEFT
     except Exception as error:
         if is_unavailable(database.url, error):
             log.error("Job %s: %s", job_id, error)

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 from app.clock import utc_now
 from app.database.models.serving import JobRow
 from app.finetunings import service as finetunings
-from app.jobs import repository, runner_repository
+from app.jobs import assist_repository, assisting, repository, runner_repository
 from app.jobs.group_lease import holds
 from app.jobs.offers import DeviceOffer
 from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
+from app.tuning import claims
 from app.tuning import repository as studies
 from app.tuning.owner import Owner, this_place
 from app.tuning.state import StudyState
@@ -65,23 +66,41 @@ def claim(
     row = _next(session, runner, taken, skip, lock=True)
     if row is None:
         return None
-    offer = runner.offers.choose(row.workload, row.device, row.resume_on, taken)
+    offer = _offer_for(row, runner, taken)
     if offer is None:
         return None
     row.state = StudyState.RUNNING
     row.message = ""
     row.runner_id = runner.id
     row.lease = row.resume_on = offer.lease
+    row.class_key = offer.class_key or None
+    row.runs_on = assisting.place_of(runner, offer)
     row.attempt += 1
     row.started_at = utc_now()
-    data = {
-        "host": runner.owner.host,
-        "device": offer.device,
-        "name": offer.name,
-        "attempt": row.attempt,
-    }
+    data = {**row.runs_on, "attempt": row.attempt}
     repository.add_event(session, row, "started", data)
     return repository.record(row), offer
+
+
+def assist(
+    session: Session,
+    runner: RunnerRecord,
+    *,
+    busy: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> tuple[Job, DeviceOffer] | None:
+    """Let a free device assist a study that runs; see ``claim``, which comes first."""
+    return assisting.claim(session, runner, _taken(session, runner, busy), skip)
+
+
+def _offer_for(row: JobRow, runner: RunnerRecord, taken: Collection[str]) -> DeviceOffer | None:
+    """The free device for a job. A study of several devices goes on on any of its class."""
+    choose = runner.offers.choose
+    if row.devices_at_once != 1 and row.class_key is not None:
+        offer = choose(row.workload, row.class_key, row.resume_on, taken)
+        if offer is not None:
+            return offer
+    return choose(row.workload, row.device, row.resume_on, taken)
 
 
 def is_work_for(
@@ -91,8 +110,11 @@ def is_work_for(
     busy: Collection[str] = (),
     skip: Collection[str] = (),
 ) -> bool:
-    """Whether ``claim`` would find something: a look that locks nothing."""
-    return _next(session, runner, _taken(session, runner, busy), skip, lock=False) is not None
+    """Whether ``claim`` or ``assist`` might find something: a look that locks nothing."""
+    taken = _taken(session, runner, busy)
+    if _next(session, runner, taken, skip, lock=False) is not None:
+        return True
+    return assisting.is_wanted(session, runner, taken, skip)
 
 
 def _next(
@@ -129,11 +151,13 @@ def report(
     *,
     attempt: int | None = None,
 ) -> None:
-    """Add an event of a running job. Raises ``LeaseLost``."""
+    """Add an event of a running job; that of a device that assists is an event of the study's job.
+    Raises ``LeaseLost``."""
     row = owned(session, job_id, runner_id, attempt)
     if kind in PROGRESS:
         row.deaths = 0
-    repository.add_event(session, row, kind, data)
+    shown = row if row.assists is None else session.get_one(JobRow, row.assists)
+    repository.add_event(session, shown, kind, data)
 
 
 def opened(
@@ -172,7 +196,7 @@ def end(
 ) -> None:
     """A job is over, or goes back to the queue, unless it was to be cancelled. Raises
     ``LeaseLost``."""
-    row = owned(session, job_id, runner_id, attempt)
+    row = _held(session, job_id, runner_id, attempt)
     _release_dead_study(session, row)
     if state == StudyState.QUEUED and row.cancel_requested:
         state, message = StudyState.CANCELLED, "Cancelled."
@@ -184,7 +208,7 @@ def died(
 ) -> None:
     """A job's process ended without storing why: interrupt the job so that it is tried again, or
     fail it. Raises ``LeaseLost``."""
-    row = owned(session, job_id, runner_id, attempt)
+    row = _held(session, job_id, runner_id, attempt)
     _release_dead_study(session, row)
     _after_death(session, row, f"Its process {how}.")
 
@@ -203,7 +227,8 @@ def bury(session: Session, runner_id: str) -> list[Job]:
         _after_death(
             session, row, f"Its runner (process {runner.owner.pid} of {runner.owner.host}) ended."
         )
-        jobs.append(repository.record(row))
+        if row.kind != JobKind.ASSIST:
+            jobs.append(repository.record(row))
     runner_repository.remove(session, runner_id)
     return jobs
 
@@ -225,8 +250,19 @@ def bury_dead_here(session: Session) -> list[Job]:
 def owned(session: Session, job_id: str, runner_id: str, attempt: int | None = None) -> JobRow:
     """The row of a job that this runner runs, locked. Raises ``LeaseLost``, also for an ``attempt``
     that is not the present one: the same runner may have taken the job again in the meantime.
-    (Without ``attempt``, whichever one the runner runs.)"""
-    row = repository.locked(session, job_id)
+    (Without ``attempt``, whichever one the runner runs.) A device that assists a study owns its job
+    as long as the study wants what it measures."""
+    row = _held(session, job_id, runner_id, attempt)
+    if row.assists is not None:
+        lost = assisting.is_lost(row, session.get(JobRow, row.assists))
+        if lost:
+            raise LeaseLost(f"Job {job_id} assists {row.assists} no more. {lost}")
+    return row
+
+
+def _held(session: Session, job_id: str, runner_id: str, attempt: int | None) -> JobRow:
+    rows = repository.locked_with_assisted(session, job_id)
+    row = rows.get(job_id)
     if row is None or row.state != StudyState.RUNNING or row.runner_id != runner_id:
         raise LeaseLost(f"Job {job_id} is not run by {runner_id} any more.")
     if attempt not in (None, row.attempt):
@@ -245,16 +281,23 @@ def close(
     data: dict[str, Any] | None = None,
 ) -> None:
     """Put a locked job into a state in which no runner has it."""
+    if row.kind == JobKind.ASSIST:
+        if state is StudyState.FAILED:
+            row.deaths = max(row.deaths, assisting.MAX_DEATHS)
+        assisting.leave(session, row, session.get(JobRow, row.assists), state, message)
+        return
     now = utc_now()
     if row.state == StudyState.RUNNING and row.started_at is not None:
         row.wall_s += max(0.0, (now - row.started_at).total_seconds())
     row.state = state
     row.message = message
-    row.runner_id = row.lease = row.pid = None
+    row.runner_id = row.lease = row.pid = row.runs_on = None
     row.elsewhere_at = now + ELSEWHERE_AFTER
     if state.is_terminal:
         row.active_key = None
         row.finished_at = now
+        if row.devices_at_once != 1:
+            assist_repository.remove_ended(session, row.id)
     repository.add_event(session, row, str(state), {"message": message, **(data or {})})
     if row.kind == JobKind.FINETUNING:
         finetunings.follow_job(session, row.id, state, message)
@@ -262,7 +305,10 @@ def close(
 
 def _after_death(session: Session, row: JobRow, what: str) -> None:
     row.deaths += 1
-    if row.cancel_requested:
+    if row.kind == JobKind.ASSIST:
+        job = session.get(JobRow, row.assists)
+        assisting.leave(session, row, job, StudyState.FAILED, what)
+    elif row.cancel_requested:
         close(session, row, StudyState.CANCELLED, "Cancelled.")
     elif row.deaths >= MAX_DEATHS:
         close(
@@ -280,9 +326,12 @@ def _after_death(session: Session, row: JobRow, what: str) -> None:
 def _still_runs(session: Session, runner_id: str) -> bool:
     """Whether a process of one of its jobs has not ended yet, as far as can be seen."""
     for row in repository.running_of(session, runner_id, lock=False):
+        study_id = _study_id(session, row)
+        owners = claims.holders(session, study_id) if row.assists is not None else []
         owner = _owner_of_study(session, row)
-        if owner is not None and owner.pid == row.pid and owner.is_here and owner.is_alive():
-            return True
+        for each in [*owners, *([] if owner is None else [owner])]:
+            if each.pid == row.pid and each.is_here and each.is_alive():
+                return True
     return False
 
 
@@ -292,24 +341,32 @@ def _release_study(session: Session, row: JobRow, runner: RunnerRecord) -> None:
     if runner.place == this_place():
         _release_dead_study(session, row)
         return
+    study_id = _study_id(session, row)
+    if row.pid is not None:
+        claims.release_process(session, study_id, runner.owner.host, row.pid)
     owner = _owner_of_study(session, row)
     if owner is not None and owner.host == runner.owner.host and owner.pid == row.pid:
-        studies.close(session, _study_id(row), StudyState.INTERRUPTED, "Its runner ended.", 0.0)
+        studies.close(session, study_id, StudyState.INTERRUPTED, "Its runner ended.", 0.0)
 
 
 def _release_dead_study(session: Session, row: JobRow) -> None:
     """Release a study whose process has ended: a process that was killed could not do so itself."""
+    study_id = _study_id(session, row)
+    if row.kind == JobKind.ASSIST:
+        claims.release_all(session, study_id, None)
+        return
     owner = _owner_of_study(session, row)
     if owner is not None and owner.is_here and not owner.is_alive():
-        studies.close(session, _study_id(row), StudyState.INTERRUPTED, "Its process ended.", 0.0)
+        studies.close(session, study_id, StudyState.INTERRUPTED, "Its process ended.", 0.0)
 
 
 def _owner_of_study(session: Session, row: JobRow) -> Owner | None:
     """The stored owner of the job's study; ``None`` if the study is not running."""
-    study = studies.get(session, _study_id(row))
+    study = studies.get(session, _study_id(session, row))
     return study.owner if study is not None and study.state == StudyState.RUNNING else None
 
 
-def _study_id(row: JobRow) -> str:
+def _study_id(session: Session, row: JobRow) -> str:
     """A new study has the job's id, also in the moment before the job knows."""
-    return row.study_id or row.id
+    job = row if row.assists is None else session.get(JobRow, row.assists)
+    return row.id if job is None else job.study_id or job.id

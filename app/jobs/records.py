@@ -19,6 +19,8 @@ class JobKind(StrEnum):
     STUDY = "study"
     ABLATION = "ablation"
     FINETUNING = "finetuning"
+    ASSIST = "assist"
+    """One more device works on a study. It is listed nowhere: people see it with the study."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class Job:
     started_at: datetime | None
     """When the latest attempt began."""
     finished_at: datetime | None
+    devices_at_once: int = 1
+    """How many devices of one class may work on it at once; 0 for all there are."""
+    class_key: str | None = None
+    """The class of the device it ran on last."""
+    runs_on: dict[str, Any] | None = None
+    """``host``, ``device`` and ``name`` of the device, while it runs."""
+    assists: str | None = None
+    """Of an ``assist``: the job that it helps with."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several devices may work on it at once."""
+        return self.devices_at_once != 1
 
     @property
     def is_over(self) -> bool:

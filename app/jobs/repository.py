@@ -48,7 +48,13 @@ class Request(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-def add(session: Session, job_id: str, request: Request, kind: JobKind = JobKind.STUDY) -> JobRow:
+def add(
+    session: Session,
+    job_id: str,
+    request: Request,
+    kind: JobKind = JobKind.STUDY,
+    devices_at_once: int = 1,
+) -> JobRow:
     """Queue a job. Raises ``IntegrityError`` when the same request is active already."""
     now = utc_now()
     row = JobRow(
@@ -59,6 +65,7 @@ def add(session: Session, job_id: str, request: Request, kind: JobKind = JobKind
         active_key=request.key,
         workload=request.workload,
         device=request.device_name,
+        devices_at_once=devices_at_once,
         message="",
         deaths=0,
         cancel_requested=False,
@@ -128,11 +135,37 @@ def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
     return {row.id: record(row) for row in rows.scalars()}
 
 
+def set_devices_at_once(session: Session, job_id: str, devices_at_once: int) -> None:
+    """How many devices may work on a job from now on; 0 for all there are."""
+    row = locked(session, job_id)
+    if row is not None:
+        row.devices_at_once = devices_at_once
+        session.flush()
+
+
 def locked(session: Session, job_id: str) -> JobRow | None:
     """The row, which nobody else changes until the transaction ends."""
     return session.execute(
         select(JobRow).where(JobRow.id == job_id).with_for_update()
     ).scalar_one_or_none()
+
+
+def locked_with_assisted(session: Session, job_id: str) -> dict[str, JobRow]:
+    """The row and, before it, that of the job it assists, both locked; by id."""
+    assisted = select(JobRow.assists).where(JobRow.id == job_id).scalar_subquery()
+    return _locked(session, or_(JobRow.id == job_id, JobRow.id == assisted))
+
+
+def _locked(session: Session, wanted: ColumnElement[bool]) -> dict[str, JobRow]:
+    """Every transaction locks what is assisted before what assists it, and otherwise in the order
+    of ids, so that no two wait for each other."""
+    rows = session.execute(
+        select(JobRow)
+        .where(wanted)
+        .order_by(JobRow.assists.is_not(None), JobRow.id)
+        .with_for_update()
+    )
+    return {row.id: row for row in rows.scalars()}
 
 
 def active(session: Session, request_key: str) -> Job | None:
@@ -145,7 +178,8 @@ def active(session: Session, request_key: str) -> Job | None:
 
 def counts(session: Session) -> dict[str, int]:
     """Jobs by state; states without a job are left out."""
-    rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+    asked = JobRow.kind != JobKind.ASSIST
+    rows = session.execute(select(JobRow.state, func.count()).where(asked).group_by(JobRow.state))
     return {row[0]: row[1] for row in rows}
 
 
@@ -183,6 +217,8 @@ def _can_run(wanted: Runnable, now: datetime) -> ColumnElement[bool]:
     device: ColumnElement[bool] = JobRow.device.in_(list(wanted.devices))
     if wanted.best_is_free:
         device = or_(device, JobRow.device.is_(None))
+    shared_with_class = of_class(wanted)
+    device = or_(device, shared_with_class)
     return and_(
         JobRow.workload.in_(list(wanted.workloads)),
         device,
@@ -190,13 +226,21 @@ def _can_run(wanted: Runnable, now: datetime) -> ColumnElement[bool]:
             JobRow.resume_on.is_(None),
             JobRow.resume_on.in_(list(wanted.leases)),
             JobRow.elsewhere_at <= now,
+            shared_with_class,
         ),
     )
 
 
+def of_class(wanted: Runnable) -> ColumnElement[bool]:
+    """Whether a job may be worked on by several devices, and one of its class is free."""
+    return and_(JobRow.devices_at_once != 1, JobRow.class_key.in_(list(wanted.devices)))
+
+
 def by_lease(session: Session, leases: Collection[str]) -> dict[str, str]:
-    """Those of the devices that a running job has, to its id."""
-    rows = session.execute(select(JobRow.lease, JobRow.id).where(JobRow.lease.is_not(None)))
+    """Those of the devices that a running job has, to its id: that of the study, where the device
+    assists one."""
+    shown = func.coalesce(JobRow.assists, JobRow.id)
+    rows = session.execute(select(JobRow.lease, shown).where(JobRow.lease.is_not(None)))
     held = [(lease, job_id) for lease, job_id in rows if lease is not None]
     return {one: job_id for one in leases for lease, job_id in held if holds(lease, one)}
 
@@ -209,15 +253,17 @@ def groups_waited_for(session: Session) -> list[str]:
 
 
 def running_of(session: Session, runner_id: str, *, lock: bool = True) -> list[JobRow]:
-    """The jobs a runner has."""
-    statement = (
-        select(JobRow)
-        .where(JobRow.runner_id == runner_id, JobRow.state == StudyState.RUNNING)
-        .order_by(JobRow.id)
-    )
-    if lock:
-        statement = statement.with_for_update()
-    return list(session.execute(statement).scalars())
+    """The jobs a runner has. With ``lock``, what they assist is locked too."""
+    own = (JobRow.runner_id == runner_id, JobRow.state == StudyState.RUNNING)
+    if not lock:
+        return list(session.execute(select(JobRow).where(*own).order_by(JobRow.id)).scalars())
+    assisted = select(JobRow.assists).where(*own, JobRow.assists.is_not(None))
+    rows = _locked(session, or_(and_(*own), JobRow.id.in_(assisted)))
+    return [
+        row
+        for row in rows.values()
+        if row.runner_id == runner_id and row.state == StudyState.RUNNING
+    ]
 
 
 def job_of_key(session: Session, key: str) -> tuple[str, str] | None:

@@ -17,6 +17,7 @@ from app.database import Database
 from app.database.models.knowledge import EvidenceRow
 from app.jobs import repository
 from app.jobs.events import Report
+from app.jobs.queue import LeaseLost
 from app.jobs.records import Job
 from app.settings import Settings
 from app.tuning import service as studies
@@ -40,7 +41,8 @@ Ending: TypeAlias = tuple[StudyState, str, dict[str, object]]
 def run_study(
     settings: Settings, database: Database, job: Job, device: str, report: Report
 ) -> StudyAnswer:
-    """Search on the device until there is an answer, or resume the study if it was begun before.
+    """Search on the device until there is an answer, or resume the study if it was begun before;
+    or assist a study, until nothing is left to measure for it.
 
     Only the first attempt of a ``fresh`` request is fresh: a later one resumes what that began.
     Waits while another process measures on the device or runs the same study. Raises what
@@ -51,6 +53,9 @@ def run_study(
     from app.tuning.tune import tune_study
 
     request = job.request
+    join = _assisted_study(database, job)
+    if join:
+        report.running(os.getpid())
     settings = _patient(settings, request)
     entry = registry.find(settings, request.workload)
     target = open_target(settings, entry.python, device, request.memory_budget_bytes)
@@ -72,6 +77,8 @@ def run_study(
                     report.study,
                     report.note,
                     report.waiting,
+                    join=join,
+                    adopt=job.study_id or "" if job.is_shared else "",
                     new_id=job.id if job.study_id is None else None,
                     opened=lambda study_id, opening: report.opened(study_id, opening, os.getpid()),
                     fence=report.fence,
@@ -79,6 +86,18 @@ def run_study(
             except StudyIsRunning as other:
                 report.waiting(str(other))
                 wait_for_owner(database, other.study_id)
+
+
+def _assisted_study(database: Database, job: Job) -> str:
+    """The study that a device assists; empty for a job that has a study of its own. Raises
+    ``LeaseLost`` where the study's job has been deleted."""
+    if job.assists is None:
+        return ""
+    with database.read() as session:
+        assisted = repository.get(session, job.assists)
+    if assisted is None or assisted.study_id is None:
+        raise LeaseLost(f"There is no study {job.assists} to assist.")
+    return assisted.study_id
 
 
 def wait_for_owner(database: Database, study_id: str) -> None:

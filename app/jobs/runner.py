@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.ids import new_id
-from app.jobs import queue, repository, runner_repository
+from app.jobs import assisting, queue, repository, runner_repository
 from app.jobs.executor import Executor, Process
 from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import DeviceOffer
@@ -42,6 +42,8 @@ class _Running:
     """A job and its process."""
 
     job_id: str
+    asked: str
+    """The job that was asked for: the same, or the one that this one assists."""
     attempt: int
     lease: str
     process: Process
@@ -178,6 +180,10 @@ class Runner:
             if status is not None:
                 self._settle(each, status)
                 self._running.remove(each)
+                if (
+                    each.asked != each.job_id
+                ):  # the study is about to end, or a moment is soon enough
+                    self._not_before[each.asked] = self._clock() + AGAIN_AFTER_S
                 self._busy_at_s = self._clock()
             elif each.ending and self._clock() >= each.kill_at_s:
                 each.process.kill()
@@ -199,13 +205,13 @@ class Runner:
                 else:
                     how = how_it_ended(status)
                     queue.died(session, each.job_id, self.id, how, attempt=each.attempt)
-                    self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
+                    self._not_before[each.asked] = self._clock() + AGAIN_AFTER_S
         except queue.LeaseLost:
             return
 
     def _hand_back(self, session: Session, each: _Running, why: str) -> None:
         self._close(session, each, StudyState.QUEUED, why)
-        self._not_before[each.job_id] = self._clock() + AGAIN_AFTER_S
+        self._not_before[each.asked] = self._clock() + AGAIN_AFTER_S
 
     def _close(self, session: Session, each: _Running, state: StudyState, message: str) -> None:
         queue.end(session, each.job_id, self.id, state, message, attempt=each.attempt)
@@ -215,11 +221,15 @@ class Runner:
         if not self._running:
             return
         with self._database.read() as session:
-            jobs = repository.by_ids(session, [each.job_id for each in self._running])
+            jobs = repository.by_ids(
+                session, {each for one in self._running for each in (one.job_id, one.asked)}
+            )
         for each in self._running:
-            job = jobs.get(each.job_id)
-            if job is not None and (job.runner_id, job.attempt) == (self.id, each.attempt):
-                if job.cancel_requested:
+            job, asked = jobs.get(each.job_id), jobs.get(each.asked)
+            if job is not None and job.assists is not None and assisting.is_lost(job, asked):
+                self._end(each, CANCEL)
+            elif job is not None and (job.runner_id, job.attempt) == (self.id, each.attempt):
+                if asked is not None and asked.cancel_requested:
                     self._end(each, CANCEL)
             elif job is None or job.state not in TERMINAL:
                 self._end(each, LOST)
@@ -249,6 +259,7 @@ class Runner:
         while (claimed := self._claim()) is not None:
             job, offer = claimed
             self._busy_at_s = now_s
+            asked = job.assists or job.id
             log.info("Job %s (%s) starts on %s.", job.id, job.workload, offer.device)
             try:
                 process = self._executor.start(job, self.id, offer)
@@ -256,10 +267,10 @@ class Runner:
                 with self._database.write() as session:
                     how = f"could not be started: {error.strerror or error}"
                     queue.died(session, job.id, self.id, how, attempt=job.attempt)
-                self._not_before[job.id] = now_s + AGAIN_AFTER_S
+                self._not_before[asked] = now_s + AGAIN_AFTER_S
                 continue
             self._running.append(
-                _Running(job.id, job.attempt, offer.lease, process, self._grace_s(job))
+                _Running(job.id, asked, job.attempt, offer.lease, process, self._grace_s(job))
             )
 
     def _claim(self) -> tuple[Job, DeviceOffer] | None:
@@ -270,7 +281,8 @@ class Runner:
                 return None
         try:
             with self._database.write() as session:
-                return queue.claim(session, self._record, busy=busy, skip=skip)
+                claimed = queue.claim(session, self._record, busy=busy, skip=skip)
+                return claimed or queue.assist(session, self._record, busy=busy, skip=skip)
         except IntegrityError:  # another runner was quicker
             return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -27,12 +27,33 @@ EXAMPLE: JsonDict = {
     "recommendation_id": None,
     "cancel_requested": False,
     "attempt": 1,
+    "devices": [
+        {
+            "host": "node7",
+            "device": "cuda:0",
+            "name": "NVIDIA H200",
+            "role": "owner",
+            "since": "2026-01-02T03:04:07Z",
+        }
+    ],
     "wall_s": 0.0,
     "created_at": "2026-01-02T03:04:05Z",
     "updated_at": "2026-01-02T03:04:07Z",
     "started_at": "2026-01-02T03:04:07Z",
     "finished_at": None,
 }
+
+
+class StudyDeviceOut(BaseModel):
+    """A device that works on a study now."""
+
+    host: str
+    device: str = Field(examples=["cuda:0"])
+    name: str
+    role: Literal["owner", "assistant"] = Field(
+        description="The owner searches and recommends; an assistant measures for it."
+    )
+    since: datetime | None
 
 
 class StudyOut(BaseModel):
@@ -63,6 +84,10 @@ class StudyOut(BaseModel):
     attempt: int | None = Field(
         description="How often a runner has taken it: what an earlier attempt still reports is "
         "refused. Null for a study of the command line."
+    )
+    devices: list[StudyDeviceOut] = Field(
+        description="Which devices work on it now, as far as runners have it; see "
+        "`devices_at_once` of the request."
     )
     wall_s: float = Field(description="Time spent running, in all attempts that have ended.")
     created_at: datetime

@@ -64,6 +64,11 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
     for name in request.levers:
         if name not in LEVERS:
             raise InputError(unknown_name("lever", name, LEVERS))
+    if names_group(request.device_name) and request.most_devices != 1:
+        raise InputError(
+            "devices_at_once: a study of several devices that train as one (devices) is run by one "
+            "such group at a time. Leave devices_at_once out."
+        )
     if not names_group(request.device_name):
         parallel.check(request.pinned, None)
         parallel.check(request.levers, None)

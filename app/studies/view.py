@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import NotFound
+from app.jobs import assist_repository
 from app.jobs import repository as jobs
 from app.jobs.records import Job, JobKind
 from app.jobs.waiting import waits_for
 from app.recommendations import repository as recommendations
 from app.studies import view_repository
-from app.studies.schemas import StudyOut
+from app.studies.schemas import StudyDeviceOut, StudyOut
 from app.tuning import repository
 from app.tuning.repository import StudyRecord
 from app.tuning.state import StudyState
@@ -51,6 +54,9 @@ def _views(session: Session, ids: list[str]) -> list[StudyOut]:
     known_jobs = {each: job for each, job in found if job.kind is JobKind.STUDY}
     answers = {job.study_id or job.id for job in known_jobs.values()}
     studies = view_repository.studies_of(session, {*ids, *answers})
+    helpers = assist_repository.working_on(
+        session, [job.id for job in known_jobs.values() if job.is_shared and not job.is_over]
+    )
     ends = recommendations.ids_of_studies(session, list(studies))
     views = []
     for each in ids:
@@ -58,12 +64,18 @@ def _views(session: Session, ids: list[str]) -> list[StudyOut]:
         study = studies.get(each if job is None else job.study_id or job.id)
         own = job or study
         if own is not None:
-            views.append(_view(own, study, ends))
+            views.append(_view(own, study, ends, helpers.get(each, [])))
     return views
 
 
-def _view(own: Job | StudyRecord, study: StudyRecord | None, ends: dict[str, str]) -> StudyOut:
-    """``own`` has the id: a job, or a study of the command line. ``study`` answers it."""
+def _view(
+    own: Job | StudyRecord,
+    study: StudyRecord | None,
+    ends: dict[str, str],
+    helpers: Sequence[Job],
+) -> StudyOut:
+    """``own`` has the id: a job, or a study of the command line. ``study`` answers it, ``helpers``
+    are the devices that assist it."""
     job = own if isinstance(own, Job) else None
     asked = own.request if isinstance(own, Job) else own
     has_ended = job is None or job.state is StudyState.FINISHED
@@ -80,6 +92,15 @@ def _view(own: Job | StudyRecord, study: StudyRecord | None, ends: dict[str, str
         recommendation_id=ends.get(study.id) if study and has_ended else None,
         cancel_requested=job is not None and job.cancel_requested,
         attempt=job.attempt if job else None,
+        devices=[
+            StudyDeviceOut(
+                **each.runs_on,
+                role="owner" if each is job else "assistant",
+                since=each.started_at,
+            )
+            for each in (job, *helpers)
+            if each is not None and each.runs_on is not None
+        ],
         wall_s=own.wall_s,
         created_at=own.created_at,
         updated_at=own.updated_at,

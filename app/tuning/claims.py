@@ -99,6 +99,21 @@ def release_all(session: Session, study_id: str, owner: Owner | None) -> None:
     session.flush()
 
 
+def release_process(session: Session, study_id: str, host: str, pid: int) -> None:
+    """Delete the claims of a process that is known to have ended, on another host."""
+    session.execute(
+        delete(ClaimRow).where(
+            ClaimRow.study_id == study_id, ClaimRow.owner_host == host, ClaimRow.owner_pid == pid
+        )
+    )
+
+
+def holders(session: Session, study_id: str) -> list[Owner]:
+    """The processes that have claimed configs of a study."""
+    rows = session.execute(select(ClaimRow).where(ClaimRow.study_id == study_id)).scalars()
+    return [owner for row in rows if (owner := owner_of(row)) is not None]
+
+
 def _is_held_by_another(row: ClaimRow, owner: Owner | None) -> bool:
     holder = owner_of(row)
     return holder is not None and holder != owner and holder.is_active(row.claimed_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 from app.http.fields import (
     Config,
     CycleBatches,
+    DevicesAtOnce,
     DeviceText,
     EffectiveBatch,
     FirstError,
@@ -94,6 +95,13 @@ class StudyRequest(RequestBody):
         Field(description="Samples per optimizer step; the micro-batch is searched."),
     ] = None
     trials: Annotated[Trials | None, Field(description="Configurations measured at most.")] = None
+    devices_at_once: Annotated[
+        Annotated[DevicesAtOnce | Literal["all"], Field(union_mode="smart")],
+        Field(
+            description="How many devices of one class may work on the study at once, each on "
+            "configurations of its own: a number, or `all`. The result is the same, only sooner.",
+        ),
+    ] = 1
     timeout_s: Annotated[
         Seconds | None,
         Field(
@@ -144,9 +152,15 @@ class StudyRequest(RequestBody):
         return name_of(self.device, self.devices)
 
     @property
+    def most_devices(self) -> int:
+        """How many devices may work on it at once; 0 for all there are."""
+        return 0 if self.devices_at_once == "all" else self.devices_at_once
+
+    @property
     def key(self) -> str:
-        """Equal for two requests that ask the same."""
+        """Equal for two requests that ask the same, however many devices are to answer it."""
         asked = self.to_dict()
+        del asked["devices_at_once"]
         if asked["devices"] is None:
             del asked["devices"]  # the key that earlier releases gave the same request
         return short_hash(asked)

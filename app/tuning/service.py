@@ -16,7 +16,7 @@ from app.database.fence import Fence, open_to_all
 from app.database.upsert import write_again
 from app.devices import repository as devices
 from app.recommendations import repository as recommendations
-from app.tuning import repository
+from app.tuning import claims, repository
 from app.tuning.owner import SILENT_AFTER, this_process
 from app.tuning.repository import StudyRecord
 from app.tuning.state import StudyState
@@ -155,6 +155,22 @@ def join(database: Database, spec: StudySpec, study_id: str, class_key: str) -> 
             "class (make, memory, power limit): its times would not be comparable."
         )
     return joined
+
+
+def adopted(database: Database, spec: StudySpec, study_id: str, class_key: str) -> StudySpec:
+    """The question of a study that a device of the same class has begun, to go on with it here;
+    ``spec`` itself where the device is of another class, or the question has changed."""
+    try:
+        return join(database, spec, study_id, class_key)
+    except InputError:
+        return spec
+
+
+def leave(database: Database, study_id: str) -> None:
+    """This process, which has joined a study, stops working on it: others may claim its config."""
+    with database.write() as session:
+        if not _is_ours(session, study_id):
+            claims.release_all(session, study_id, this_process())
 
 
 def inherit(database: Database, study_id: str) -> bool:

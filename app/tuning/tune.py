@@ -155,6 +155,7 @@ def tune_study(
     waiting: OnWait | None = None,
     *,
     join: str = "",
+    adopt: str = "",
     new_id: str | None = None,
     opened: Opened = lambda study_id, opening: None,
     fence: Fence = open_to_all,
@@ -164,7 +165,8 @@ def tune_study(
 
     ``bench`` is the workload of the request, opened on its device with its options, memory budget,
     headroom and effective batch size. ``join`` is the id of a study that another process runs, to
-    work on it too. ``new_id`` is the id that a new study gets. ``opened`` is called with the id of
+    work on it too; ``adopt`` is the id of one that a device of the same class has begun, to go on
+    with it here. ``new_id`` is the id that a new study gets. ``opened`` is called with the id of
     the study before anything is measured. ``fence`` refuses what is to be stored about the study
     when this process has lost it. An interruption leaves the study ready to be resumed;
     everything that was measured is committed.
@@ -184,6 +186,8 @@ def tune_study(
         spec = service.join(database, spec, join, bench.target.fingerprint.class_key)
         say(f"Working on {join} too, with {facts.device}.")
         return _run(bench, database, spec, join, request, report, waiting, fence, joined=True)
+    if adopt:
+        spec = service.adopted(database, spec, adopt, bench.target.fingerprint.class_key)
     study, opening = service.open_study(
         database, spec, request.fresh, bench.settings.probe.accept_disturbed, new_id, fence
     )
@@ -288,6 +292,9 @@ def _run(
     except Exception as error:
         service.stop(database, study_id, StudyState.FAILED, str(error))
         raise
+    finally:
+        if joined:
+            service.leave(database, study_id)
     if not joined or service.inherit(database, study_id):
         service.finish(
             database,

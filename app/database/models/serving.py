@@ -96,7 +96,8 @@ class RunnerRow(Base):
 
 
 class JobRow(Base):
-    """A study, an ablation or a fine-tuning that was asked for, to be run by a runner."""
+    """A study, an ablation or a fine-tuning that was asked for, to be run by a runner; or the help
+    that one more device gives to a study while it does."""
 
     __tablename__ = "tonnage_jobs"
     __table_args__ = (Index(None, "state", "id"), Index(None, "kind", "id"))
@@ -105,7 +106,7 @@ class JobRow(Base):
     """Also the id of the fine-tuning, or of the study where the question turns out to be a new
     one."""
     kind: Mapped[str] = mapped_column(String(16), default="study", server_default="study")
-    """``study``, ``ablation`` or ``finetuning``."""
+    """``study``, ``ablation``, ``finetuning`` or ``assist``."""
     state: Mapped[str] = mapped_column(String(16))
     request: Mapped[dict[str, Any]]
     """``StudyRequest`` of ``app.tuning``, ``AblationRequest`` of ``app.knowledge`` or
@@ -133,6 +134,15 @@ class JobRow(Base):
     """Counted up each time a runner takes it. What an earlier attempt reports is refused."""
     resume_on: Mapped[str | None] = mapped_column(String(255))
     """The device it ran on before, where its measurements hold."""
+    devices_at_once: Mapped[int] = mapped_column(default=1, server_default="1")
+    """How many devices of one class may work on a study at once; 0 for all there are."""
+    class_key: Mapped[str | None] = mapped_column(String(64))
+    """The class of the device it ran on last: for a study of several devices, any device of that
+    class is as good."""
+    runs_on: Mapped[dict[str, Any] | None]
+    """``host``, ``device`` and ``name`` of the device, for people, while it runs."""
+    assists: Mapped[str | None] = mapped_column(String(40), index=True)
+    """Of an ``assist``: the job of the study that it works on."""
     elsewhere_at: Mapped[datetime | None]
     """When another device may have it instead."""
     last_event: Mapped[int]

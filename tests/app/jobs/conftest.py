@@ -17,7 +17,7 @@ from app.jobs import events, repository
 from app.jobs.executor import Executor, Process
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE
-from app.jobs.records import Job
+from app.jobs.records import Job, JobEvent
 from app.studies import service
 from app.tuning.request import StudyRequest
 
@@ -112,8 +112,12 @@ def add_event(database: Database, job_id: str, kind: str, data: dict[str, Any]) 
         repository.add_event(session, row, kind, data)
 
 
+def events_of(database: Database, job: Job) -> list[JobEvent]:
+    return events.read(database, job.id)
+
+
 def kinds(database: Database, job: Job) -> list[str]:
-    return [event.kind for event in events.read(database, job.id)]
+    return [event.kind for event in events_of(database, job)]
 
 
 def says(database: Database, job: Job, text: str) -> bool:

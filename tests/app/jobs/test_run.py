@@ -48,6 +48,7 @@ class Seen:
         self.headroom = 0.0
         self.effective_batch_size: int | None = None
         self.questions: list[StudyRequest] = []
+        self.joined: list[tuple[str, str]] = []
         self.new_ids: list[str | None] = []
         self.busy = 0
 
@@ -59,8 +60,9 @@ class Seen:
         self.workload, self.headroom = workload, headroom
         self.effective_batch_size = effective_batch_size
 
-    def tune_study(self, bench, database, question, *_, new_id, opened, fence):
+    def tune_study(self, bench, database, question, *_, join, adopt, new_id, opened, fence):
         self.questions.append(question)
+        self.joined.append((join, adopt))
         self.new_ids.append(new_id)
         if self.busy:
             self.busy -= 1
