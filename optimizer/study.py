@@ -50,7 +50,7 @@ class Study:
         self._study_id = study_id
         self._known = known or Known()
         self._limits = limits or SearchLimits()
-        self._sleep = sleep or (lambda seconds: time.sleep(seconds))
+        self._sleep = sleep or time.sleep
         self._proposals = Proposals(spec.space, spec.seed, sampler)
         self._state = SearchState(
             spec, store, sizes_of=self._known.sizes_of, accept_disturbed=accept_disturbed

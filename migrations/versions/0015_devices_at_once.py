@@ -1,7 +1,7 @@
 """A study on many devices at once: how many may work on it, where each does, and which job it
 assists.
 
-Revision 0014, after 0013.
+Revision 0015, after 0014.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
