@@ -139,6 +139,7 @@ def _unknown_row(place: Place, gathered: Gathered) -> dict[str, Any]:
     own = [r for r in gathered.fleet.readings if r.work.workload == gathered.fleet.workload]
     fits = [r for r in own if r.peak_bytes <= cap]
     because = NEVER if not own else NOT_FITTING if not fits else NOT_RUN
+    because = gathered.refused.get(place.named.class_id, because)
     empty = dict.fromkeys(OF_AN_OPTION)
     return {
         **_place(place), **empty, "basis": "unknown", "because": because, "source": "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.fleet_answers.readings import Stale, of_other_workloads, of_workload
 from app.names import nearest
 from app.recommendations import repository as recommendations
 from app.settings import Settings
-from optimizer.fleet.candidate import Reading
+from optimizer.fleet.candidate import Reading, Work
 from optimizer.fleet.cost import Amounts
 from optimizer.fleet.settle import Fleet
 from optimizer.records import Recommendation
@@ -38,6 +38,8 @@ class Gathered:
     recommended: Mapping[str, Recommendation]
     """By class id: the newest of the budget."""
     dataset_size: int | None
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """By class id: why nothing passed there, of classes where something was tried."""
     carbon_source: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -66,6 +68,7 @@ def gather(session: Session, settings: Settings, asked: FleetQuestion) -> Gather
     stale = Stale(states, current, sources, seen)
     own = of_workload(rows, places, stale)
     others = of_other_workloads(repository.passing_elsewhere(session, asked.workload), places)
+    failed, refused = _failed(repository.failing(session, asked.workload), places, own)
     places.add_unmeasured()
     recommended = _recommended(session, places, asked, current)
     grams, source = carbon.intensity(settings) if asked.with_carbon else (None, "")
@@ -79,13 +82,19 @@ def gather(session: Session, settings: Settings, asked: FleetQuestion) -> Gather
             for class_id, place in places.found.items()
         },
         _smallest(classes_ids=[each.id for each in classes], recommended=recommended),
-        _accepts(asked.pinned, own),
+        _accepts(asked.pinned, own, failed),
     )
     size = current.dataset_size if current else None
     return Gathered(
-        fleet, places, _amounts(asked, size, settings.cycle_batches), recommended, size, source,
-        stale.notes,
-    )  # fmt: skip
+        fleet=fleet,
+        places=places,
+        amounts=_amounts(asked, size, settings.cycle_batches),
+        recommended=recommended,
+        dataset_size=size,
+        refused=refused,
+        carbon_source=source,
+        notes=stale.notes,
+    )
 
 
 def _current(states: Sequence[WorkloadRow], options: Mapping[str, Any]) -> WorkloadRow | None:
@@ -124,7 +133,31 @@ def _smallest(
     return {class_id: sizes.get(class_id, fewest) for class_id in classes_ids}
 
 
-def _accepts(pinned: Mapping[str, Any], own: Sequence[Reading]) -> Callable[[Reading], bool]:
+def _failed(
+    rows: Sequence[Any], places: Places, own: Sequence[Reading]
+) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """(class, work) pairs of which nothing passed, and the newest reason by class for the classes
+    of which nothing passed at all."""
+    passed = {(reading.class_id, reading.work.key) for reading in own}
+    having = {reading.class_id for reading in own}
+    failed: set[tuple[str, str]] = set()
+    reasons: dict[str, str] = {}
+    for row in rows:  # newest first
+        place = places.of(row.fingerprint, row.limit_bytes)
+        if place is None:
+            continue
+        class_id = place.named.class_id
+        pair = (class_id, Work(row.workload, row.config).key)
+        if pair not in passed:
+            failed.add(pair)
+        if class_id not in having:
+            reasons.setdefault(class_id, f"Nothing passed there: {row.verdict}, {row.reason}")
+    return failed, reasons
+
+
+def _accepts(
+    pinned: Mapping[str, Any], own: Sequence[Reading], failed: Collection[tuple[str, str]]
+) -> Callable[[Reading], bool]:
     """Raises ``InputError`` for a dimension, or a value, that no measured config has."""
     for name, value in pinned.items():
         having = [r for r in own if name in r.work.config]
@@ -141,6 +174,8 @@ def _accepts(pinned: Mapping[str, Any], own: Sequence[Reading]) -> Callable[[Rea
 
     def accepts(reading: Reading) -> bool:
         config = reading.work.config
+        if (reading.class_id, reading.work.key) in failed:
+            return False
         return all(name in config and config[name] == value for name, value in pinned.items())
 
     return accepts

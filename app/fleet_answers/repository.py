@@ -54,6 +54,18 @@ def passing(session: Session, workload: str) -> list[MeasurementRow]:
     return list(session.execute(statement).scalars())
 
 
+def failing(session: Session, workload: str) -> list[Row[Any]]:
+    """Runs of the workload that did not pass, newest first, without their documents."""
+    row = MeasurementRow
+    statement = (
+        select(row.workload, row.config, row.fingerprint, row.limit_bytes, row.verdict, row.reason)
+        .where(row.workload == workload, row.verdict != str(Verdict.STABLE), row.fingerprint != "")
+        .order_by(row.id.desc())
+        .limit(MOST_RUNS)
+    )
+    return list(session.execute(statement))
+
+
 def passing_elsewhere(session: Session, workload: str) -> list[Row[Any]]:
     """The same of all other workloads, without their documents and without tainted ones."""
     row = MeasurementRow

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import Query
 from starlette.responses import Response
 
+from app.errors import NotFound, NotInstalled
 from app.fleet_answers import repository
 from app.fleet_answers import service as fleet_answers
 from app.fleet_answers.exports.formats import FORMATS
@@ -14,10 +15,12 @@ from app.fleet_answers.schemas import FleetAnswerOut, FleetAnswerPost, FleetAnsw
 from app.http import problem_types as types
 from app.http.declared import id_in_path, problems
 from app.http.paging import Page, listed
+from app.http.problems import HttpProblem
 from app.http.reply import TextReply
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
+from probes.errors import InputError
 
 router = resource("fleet-answers", "/v1/fleet-answers")
 
@@ -46,7 +49,13 @@ def ask_fleet_answer(service: ServiceDep, caller: Runner, body: FleetAnswerPost)
     """Compares every device class by what was measured on it: time, memory, energy and cost of the
     training. Nothing is measured; a class that has not run the workload is a prior, with the probe
     that would settle the choice. The answer is stored."""
-    return FleetAnswerOut.of(fleet_answers.ask(service.database, service.settings, body.question()))
+    try:
+        found = fleet_answers.ask(service.database, service.settings, body.question())
+    except (NotFound, NotInstalled):
+        raise
+    except InputError as error:
+        raise HttpProblem(types.QUESTION_REFUSED, str(error)) from None
+    return FleetAnswerOut.of(found)
 
 
 @router.get("/{answer_id}", summary="Read a fleet answer", responses=problems(types.NOT_FOUND))

@@ -38,7 +38,9 @@ def answer(database: Database, settings: Settings, asked: FleetQuestion) -> dict
         )
     limits = limits_of(asked)
     choice = choose(options, limits, asked.prefer)
-    probe = next_probe(gathered.fleet, options, limits, asked.prefer, answer=choice)
+    probe = next_probe(
+        gathered.fleet, options, limits, asked.prefer, answer=choice, seen=gathered.refused
+    )
     return document(asked, settings, gathered, options, choice, probe, utc_now())
 
 

@@ -19,6 +19,8 @@ from probes.prior import Prior
 SAMPLES = 1_000_000
 SHARE = 1 / 3
 """Of the probes of measuring everything: more are not run."""
+MOST_OF_A_SEARCH = 6
+"""Probes that the next search may take."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def answer(
         found = choose(options, limits, Prefer.CHEAPEST)
         probe = next_probe(fleet, options, limits, Prefer.CHEAPEST, answer=found, seen=tried)
         outcome.probes = sum(device.probes for device in devices.values())
-        if probe is None or outcome.probes >= SHARE * everything:
+        if probe is None or outcome.probes + MOST_OF_A_SEARCH > SHARE * everything:
             outcome.is_settled = probe is None
             break
         device, config = devices[probe.class_id], dict(probe.reading.work.config)

@@ -72,6 +72,15 @@ def choose(
         bool,
         typer.Option("--carbon", help="Also estimate the carbon, from [fleet] in tonnage.toml."),
     ] = False,
+    measure: Annotated[
+        int,
+        typer.Option(
+            help="First run up to this many of the searches that would settle the choice, each for "
+            "the largest batch of a config, as far as their devices are on this machine.",
+            min=0,
+            metavar="N",
+        ),
+    ] = 0,
     to: Annotated[
         Literal["slurm", "kubernetes"] | None,
         typer.Option("--to", help="Print the answer as a resource request instead."),
@@ -79,21 +88,23 @@ def choose(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="With --to: write to this file.")
     ] = None,
+    python: options.Python = None,
+    wait: options.Wait = None,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
     """Choose the device class for a training: in what time, for what money and energy.
 
     Compares every device class in the database by what was measured there. Nothing is measured
-    now: a class that has not run the workload is shown as a prior, with the probe that would settle
-    the choice. Prices are in [fleet] of tonnage.toml. Exit status 1 if no measured class meets the
-    limits.
+    now, unless --measure asks for it: a class that has not run the workload is shown as a prior,
+    with the probe that would settle the choice. Prices are in [fleet] of tonnage.toml. Exit status
+    1 if no measured class meets the limits.
 
     Example: tonnage choose transformer --epochs 40 --deadline 18:00 --budget-money 12
     """
     if output is not None and to is None:
         raise InputError("--output needs --to slurm or --to kubernetes.")
-    settings = open_settings()
+    settings = open_settings(lease_wait_s=wait)
 
     from datetime import datetime
 
@@ -122,6 +133,10 @@ def choose(
         with_carbon=carbon,
     )
     store = open_database(settings, database)
+    if measure:
+        from app.cli.fleet_probing import LocalProbes
+
+        LocalProbes(settings, store, workload, asked.options, python).run(asked, measure)
     row = service.ask(store, settings, asked)
     found = {"id": row.id, **row.document}
     if to is not None:

@@ -228,3 +228,15 @@ def test_a_workload_that_was_confirmed_nowhere_is_unmeasured(database):
     found = ask(database)
     assert found["verdict"] == "unmeasured"
     assert found["next_probe"] is not None
+
+
+def test_a_class_on_which_the_workload_failed_is_not_probed_again(database, ids):
+    from probes.measurement import Verdict
+
+    crashed = replace(
+        measured(0.1), verdict=Verdict.CRASH, reason="No kernel image.", step_time=None
+    )
+    add_run(database, NEW, crashed, workload=NET)
+    found = ask(database, epochs=36)
+    assert "No kernel image." in row(found, ids[NEW])["because"]
+    assert found["next_probe"] is None or found["next_probe"]["class_id"] != ids[NEW]
