@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and the commands under test inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+TRAINING = (
+    "transformers.trainer",
+    "trl.trainer.sft_trainer",
+    "peft",
+    "datasets",
+    "accelerate",
+    "lightning.pytorch",
+)
+"""What workers import that train with a library: ten seconds or more, where they only take steps of
+small models after that."""
 
 LONG = (
     "finetuning/test_run.py",
@@ -55,8 +66,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEnvironment]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> WarmEnvironment:
     """Workers start quickly in here."""
-    opened = WarmEnvironment(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
+    return shared_environment(tmp_path_factory, "warm")
+
+
+@pytest.fixture(scope="session")
+def warm_trainer(tmp_path_factory: pytest.TempPathFactory) -> WarmEnvironment:
+    """Workers that train with a library, language models among others, start quickly in here."""
+    return shared_environment(tmp_path_factory, "warm-trainer", TRAINING)
+
+
+def shared_environment(
+    tmp_path_factory: pytest.TempPathFactory, name: str, libraries: Sequence[str] = ()
+) -> WarmEnvironment:
+    """One for all processes that run tests: imports take much longer than what they serve."""
+    root, owner = tmp_path_factory.getbasetemp(), os.getpid()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root, owner = root.parent, os.getppid()
+    return WarmEnvironment(root / name, owner, libraries)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -22,7 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ LAUNCHER = """#!{python} -IS
 import json, os, signal, socket, sys
 if sys.argv[1:2] and sys.argv[1].endswith("boot.py"):
     kind, fds = "worker", [0, 1, 2, *map(int, sys.argv[3:5])]
-elif sys.argv[1:3] == ["-c", {command!r}]:
+elif sys.argv[1:3] == ["-c", {command!r}] and os.path.exists({folder!r} + "/command"):
     kind, fds = "command", [0, 1, 2]
 else:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
@@ -58,53 +59,68 @@ FREE_FDS = 64
 
 
 class WarmEnvironment:
-    """``folder`` is what VIRTUAL_ENV may be set to, and its ``bin`` may be on the path; ``tonnage``
-    begins the command line of a command. Ends with the process that made it."""
+    """``folder`` is what VIRTUAL_ENV may be set to, and its ``bin`` may be on the path; ``python``
+    is its interpreter, and ``tonnage`` begins the command line of a command.
 
-    def __init__(self, folder: Path) -> None:
+    The first process that opens a folder starts what serves there; those that open it later use
+    the same. It serves until the process ``owner`` ends. With ``libraries``, which its workers have
+    imported beside torch, it starts workers only: commands run in the real interpreter.
+    """
+
+    def __init__(self, folder: Path, owner: int, libraries: Sequence[str] = ()) -> None:
         self.folder = folder
-        (folder / "bin").mkdir(parents=True)
-        launcher = folder / "bin" / "python"
+        self.python = str(folder / "bin" / "python")
+        self.tonnage = [self.python, "-c", COMMAND]
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "serves").exists():
+                self._start(owner, libraries)
+                (folder / "serves").touch()
+
+    def _start(self, owner: int, libraries: Sequence[str]) -> None:
+        launcher, program = Path(self.python), self.folder / "bin" / "tonnage"
+        launcher.parent.mkdir(exist_ok=True)
         launcher.write_text(
-            LAUNCHER.format(python=sys.executable, command=COMMAND, folder=str(folder))
+            LAUNCHER.format(python=sys.executable, command=COMMAND, folder=str(self.folder))
         )
-        self.tonnage = [str(launcher), "-c", COMMAND]
-        program = folder / "bin" / "tonnage"
         program.write_text(f'#!/bin/sh\nexec {shlex.join(self.tonnage)} "$@"\n')
         for file in (launcher, program):
             file.chmod(0o755)
-        self._processes = [
+        serve = [sys.executable, "-u", "-X", "faulthandler", "-m", "tests.warm"]
+        kinds = [("worker", worker_environment("cpu")), ("command", {})][: 1 if libraries else 2]
+        processes = [
             subprocess.Popen(
-                [sys.executable, "-u", "-X", "faulthandler", "-m", "tests.warm", kind, str(folder)],
+                [*serve, kind, str(self.folder), str(owner), *libraries],
                 env={**os.environ, **environment, "PYTHONPATH": str(Path.cwd())},
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
             )
-            for kind, environment in (("worker", worker_environment("cpu")), ("command", {}))
+            for kind, environment in kinds
         ]
-        for process in self._processes:
+        for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
+            process.stdout.close()
 
     def activated(self, environment: Mapping[str, str]) -> dict[str, str]:
         """As ``source bin/activate`` would leave it."""
         path = f"{self.folder / 'bin'}{os.pathsep}{environment['PATH']}"
         return {**environment, "VIRTUAL_ENV": str(self.folder), "PATH": path}
 
-    def close(self) -> None:
-        for process in self._processes:
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.close()
-            process.stdout.close()
-            process.wait(timeout=30)
 
-
-def serve(kind: str, folder: str) -> None:
-    """Fork one for every launcher that asks, until stdin closes."""
+def serve(kind: str, folder: str, owner: str, *libraries: str) -> None:
+    """Fork one for every launcher that asks, until the owner ends."""
+    owning = os.pidfd_open(int(owner))
+    os.setsid()  # an interrupt at the terminal is for the owner, who may still need us then
     if kind == "worker":
         import torch
 
         torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # imports torch's compiler
+        for name in libraries:
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
     else:
         ours = (found.name for found in pkgutil.walk_packages(app.__path__, "app."))
         for name in (*ours, *IMPORTED_LATE):
@@ -113,10 +129,10 @@ def serve(kind: str, folder: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(f"{folder}/{kind}")
         listener.listen(16)
-        print("ready")
+        print("ready", flush=True)
         while True:
-            ready, _, _ = select.select([listener, sys.stdin], [], [])
-            if sys.stdin in ready:
+            ready, _, _ = select.select([listener, owning], [], [])
+            if owning in ready:
                 return
             line, _ = listener.accept()
             if os.fork() == 0:

@@ -36,7 +36,6 @@ class Example:
     """The command, from the text of the export."""
     trained: str
     """What it says at its end."""
-    needs: tuple[str, ...] = ()
 
 
 QUIETLY = ["--trainer.logger", "false", "--trainer.enable_checkpointing", "false"]
@@ -57,7 +56,6 @@ EACH = {
         lambda _: ["train_trainer.py", "training_args.yaml", "--layers", "1",
                    "--hidden-size", "32", "--max-steps", "1"],
         "train_loss",
-        ("transformers", "accelerate"),
     ),
     "lightning": Example(
         "16MiB",
@@ -67,7 +65,6 @@ EACH = {
         lambda _: ["train_lightning.py", "fit", "--config", "lightning.yaml",
                    "--trainer.max_steps", "1", *QUIETLY],
         "`Trainer.fit` stopped: `max_steps=1` reached.",
-        ("lightning.pytorch", "jsonargparse"),
     ),
 }  # fmt: skip
 
@@ -81,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, warm: WarmEnvironment) -> Run:
+def run(folder: Path, warm: WarmEnvironment, warm_trainer: WarmEnvironment) -> Run:
     """Run a command to its end, in a copy of the examples."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TONNAGE_")}
     environment = {
@@ -94,7 +91,7 @@ def run(folder: Path, warm: WarmEnvironment) -> Run:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PYTHONPATH": str(EXAMPLES.parent),
-        "VIRTUAL_ENV": str(warm.folder),
+        "VIRTUAL_ENV": str(warm_trainer.folder),
     }
 
     def run(*command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -116,8 +113,6 @@ def run(folder: Path, warm: WarmEnvironment) -> Run:
 @pytest.mark.parametrize("name", EACH)
 def test_measure_export_train_and_check(name: str, run: Run, folder: Path) -> None:
     example = EACH[name]
-    for library in example.needs:
-        pytest.importorskip(library)
     workload = f"{name}_workload.py:workload"
     pinned = [word for value in example.pinned for word in ("--set", value)]
     run("tonnage", "tune", workload, "--device", "cpu", "--memory-budget", example.memory,

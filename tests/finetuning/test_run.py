@@ -24,8 +24,16 @@ from finetuning.training.export import Form
 from probes.errors import InputError
 from tests.finetuning.conftest import write_rows
 from tests.finetuning.test_fit import ScriptedMeasurer
+from tests.warm import WarmEnvironment
 
 MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def python(warm_trainer: WarmEnvironment) -> str:
+    """What trains. A job of ``app`` trains with the real interpreter
+    (``tests/app/finetuning_jobs/test_end_to_end.py``)."""
+    return warm_trainer.python
 
 
 def settings_of(models: dict[str, Path], **changes: Any) -> Any:
@@ -49,13 +57,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(
-    models: dict[str, Path], source: Path, tmp_path_factory: pytest.TempPathFactory
+    models: dict[str, Path],
+    source: Path,
+    python: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[FineTuning, Any, list[Any]]:
     """A run that was trained under a budget of 1 GiB, with its outcome and events."""
     events: list[Any] = []
     run = FineTuning(
         settings=settings_of(models),
         data={"numbers": str(source)},
+        python=python,
         output=tmp_path_factory.mktemp("runs") / "out",
         memory_budget_bytes=1024 * MIB,
         on_event=events.append,
@@ -126,7 +138,7 @@ class TestARun:
 
 
 def test_a_stop_keeps_a_checkpoint_and_resume_trains_the_rest(
-    models: dict[str, Path], source: Path, tmp_path: Path
+    models: dict[str, Path], source: Path, python: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
 
@@ -137,6 +149,7 @@ def test_a_stop_keeps_a_checkpoint_and_resume_trains_the_rest(
     run = FineTuning(
         settings=settings_of(models, max_steps=40, save_steps=20, eval_steps=20),
         data={"numbers": str(source)},
+        python=python,
         device="cpu",
         output=out,
         on_event=stop_soon,
@@ -160,12 +173,13 @@ FineTuning.resume(Path(sys.argv[1])).run()
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_and_logs_nothing_twice(
-    models: dict[str, Path], source: Path, tmp_path: Path
+    models: dict[str, Path], source: Path, python: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     run = FineTuning(
         settings=settings_of(models, max_steps=300, save_steps=10, eval_steps=10),
         data={"numbers": str(source)},
+        python=python,
         device="cpu",
         output=out,
         until="fitted",
@@ -199,11 +213,12 @@ def _wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_budget_that_is_too_small_says_what_it_lacks(
-    models: dict[str, Path], source: Path, tmp_path: Path
+    models: dict[str, Path], source: Path, python: str, tmp_path: Path
 ) -> None:
     run = FineTuning(
         settings=settings_of(models, batch_size="auto"),
         data={"numbers": str(source)},
+        python=python,
         device="cpu",
         output=tmp_path / "out",
         memory_budget_bytes=MIB,
@@ -217,10 +232,14 @@ def test_a_budget_that_is_too_small_says_what_it_lacks(
 
 
 def test_what_did_not_fit_before_is_tried_again(
-    models: dict[str, Path], source: Path, tmp_path: Path
+    models: dict[str, Path], source: Path, python: str, tmp_path: Path
 ) -> None:
     run = FineTuning(
-        settings=settings_of(models), data={"numbers": str(source)}, output=tmp_path, device="cpu"
+        settings=settings_of(models),
+        data={"numbers": str(source)},
+        python=python,
+        output=tmp_path,
+        device="cpu",
     )
     refused = Fit(run.settings, None, attempts=(Attempt((), None, "The memory was in use."),))
     write_json(run.folder.fit, {**refused.to_dict(), "asked": run._asked()})

@@ -16,13 +16,16 @@ from app.cli import run
 from finetuning.models.small import make_small_model
 from finetuning.settings.presets import PRESETS
 from tests.finetuning.conftest import rows, write_rows
+from tests.warm import WarmEnvironment
 
 Finetune = Callable[..., tuple[int, str, str]]
 SETTINGS = ("max_length=96", "batch_size=4", "effective_batch_size=8", "max_steps=4")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, warm_trainer: WarmEnvironment
+) -> Iterator[Path]:
     """A folder with a model and rows, and the settings of every command in here."""
     root = tmp_path_factory.mktemp("finetune")
     texts = [row["prompt"] + row["completion"] for row in rows(50, 0)]
@@ -37,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("TONNAGE_PROBE__MEASURE_BUDGET_S", "0.5")
         patch.setenv("XDG_CONFIG_HOME", str(root / "config"))
         patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("VIRTUAL_ENV", str(warm_trainer.folder))
         patch.chdir(root)
         yield root
 

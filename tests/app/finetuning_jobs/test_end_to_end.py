@@ -15,6 +15,7 @@ from app.jobs.detect import finetuning_offer
 from app.settings import load_settings
 from app.tuning.owner import this_place, this_process
 from finetuning.models.small import make_small_model
+from tests.app.conftest import KINDS
 from tests.app.jobs.conftest import offers
 from tests.finetuning.conftest import rows, write_rows
 
@@ -44,7 +45,9 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("kind", KINDS[-1:])
 def test_a_registered_model_is_trained(database, configured):
+    """On PostgreSQL where there is one; ``test_running.py`` shows the same job on both."""
     settings = load_settings()
     asked = FineTuningPost(
         model="small", data=["numbers"], preset="quick_lora", settings=CHANGES, name="first"
