@@ -38,6 +38,9 @@ def _whole(value: Any) -> Any:
 
 Whole = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_whole)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
+MicroBatch = Annotated[int, Field(ge=1, le=2**32), BeforeValidator(_whole)]
+Accumulation = Annotated[int, Field(ge=1, le=2**20), BeforeValidator(_whole)]
+"""The product of both and the number of ranks is stored too, in 64 bits."""
 MemoryBudget = Annotated[int, Field(ge=2**20, le=LARGEST), BeforeValidator(_whole)]
 Trials = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_whole)]
 CycleBatches = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from app.http.fields import (
+    Accumulation,
     Config,
     Few,
     FirstError,
@@ -25,6 +26,7 @@ from app.http.fields import (
     Id,
     Json,
     Key,
+    MicroBatch,
     Number,
     Positive,
     RankCount,
@@ -283,7 +285,7 @@ class RankIn(RequestBody):
 
     rank: Annotated[Whole, Field(description="Its place in the list.")]
     device: Short
-    batch_size: Positive
+    batch_size: MicroBatch
     verdict: Annotated[Verdict, Field(strict=False)] | None
     reason: Text = ""
     phase: Annotated[str, Field(max_length=64)] = ""
@@ -322,7 +324,7 @@ class MeasurementIn(RequestBody):
 
     workload: WorkloadText
     config: Config
-    batch_size: Positive
+    batch_size: MicroBatch
     device: Short
     purpose: Annotated[Purpose, Field(strict=False)]
     verdict: Annotated[Verdict, Field(strict=False)]
@@ -343,7 +345,7 @@ class MeasurementIn(RequestBody):
     trace: TraceIn = TraceIn()
     steps: Whole = 0
     samples: Whole = 0
-    accumulation: Positive = 1
+    accumulation: Accumulation = 1
     ranks: Annotated[list[RankIn], Field(max_length=MOST_RANKS), FirstError] = Field(
         default_factory=list, description="One for each of several devices that trained as one."
     )

@@ -97,6 +97,7 @@ def test_its_device_is_known_from_then_on(api):
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 2**53}, "batch_size"),
         ({"batch_size": "8"}, "batch_size"),
+        ({"accumulation": 2**21}, "accumulation"),
         ({"batch_size": True}, "batch_size"),
         ({"verdict": "fine"}, "verdict"),
         ({"workload": "a\x00b"}, "workload"),
@@ -113,6 +114,13 @@ def test_what_could_not_be_stored_or_meant_is_refused(api, changes, field):
     document = problem(answer, 422, "invalid-request")
     assert f"body.measurement.{field}" in {each["field"] for each in document["errors"]}
     assert api.get("/v1/measurements").json()["items"] == []
+
+
+def test_the_largest_batches_have_a_product_that_can_be_stored(api):
+    largest = body(batch_size=2**32, accumulation=2**20)
+    assert api.post("/v1/measurements", json=largest).status_code == 201
+    (found,) = api.get("/v1/measurements").json()["items"]
+    assert found["global_batch_size"] == 2**52
 
 
 JSON = {"Content-Type": "application/json"}
