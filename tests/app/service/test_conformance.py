@@ -30,7 +30,7 @@ from tests.app import factories
 from tests.app.serving import serving
 
 LEAST_CASES = 2000
-CASES_PER_OPERATION = 8
+CASES_PER_OPERATION = 6
 TIMEOUT_S = 1800
 
 
@@ -101,6 +101,6 @@ def test_no_server_error_and_every_answer_as_described(service, tmp_path: Path):
     said = run.stdout + run.stderr
     assert run.returncode == 0, said[-20_000:]
     counted = re.search(r"(\d+) generated", said)
-    assert counted, said[-2000:]; print(said[-1500:])
+    assert counted, said[-2000:]
     assert int(counted[1]) >= LEAST_CASES
     assert re.search(r"Tested: (\d+)", said)[1] == re.search(r"Selected: (\d+)/\1", said)[1]
