@@ -11,6 +11,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "devices": {},
     "probe": {},
     "max-batch": {},
+    "power": {},
     "tune": {},
     "recommend": {},
     "choose": {},

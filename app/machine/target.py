@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +18,14 @@ from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
 from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
+from probes.energy.power_limit import give_back_left_over
 from probes.errors import InputError
 from probes.formatting import size_text
 from probes.group import Group, group_of, is_group
 from probes.job import WorkloadRef
 from probes.prober import Prober, resolve_python
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,21 +52,19 @@ class Target:
     def limit_bytes(self) -> int:
         return self.memory_budget_bytes or self.facts.total_bytes
 
-    def lease(
-        self, settings: Settings, on_wait: OnWait | None = None
-    ) -> AbstractContextManager[None]:
+    @contextmanager
+    def lease(self, settings: Settings, on_wait: OnWait | None = None) -> Iterator[None]:
         """Keep the device, or all devices of the group, to this process while it measures, as
-        configured.
+        configured. A power limit that a killed sweep left behind is given back first.
 
         Raises ``MeasurementError`` when another one has it and is not done in time.
         """
-        return lease(
-            *(self.members or (self.facts,)),
-            command=shlex.join(["tonnage", *sys.argv[1:]]),
-            wait_s=settings.probe.lease_wait_s,
-            folder=settings.probe.lease_dir,
-            on_wait=on_wait,
-        )
+        devices, folder = self.members or (self.facts,), settings.probe.lease_dir
+        command, wait_s = shlex.join(["tonnage", *sys.argv[1:]]), settings.probe.lease_wait_s
+        with lease(*devices, command=command, wait_s=wait_s, folder=folder, on_wait=on_wait):
+            for text in give_back_left_over(devices, folder):
+                log.warning(text)
+            yield
 
     def scope(self, workload: WorkloadRef, source_hash: str, headroom: float) -> Scope:
         """What must be equal for a stored measurement to be used again."""

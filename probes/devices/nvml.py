@@ -102,6 +102,23 @@ class NvmlDevice:
         """A total since the driver was loaded, on Volta and later."""
         return self._scaled(1e-3, "nvmlDeviceGetTotalEnergyConsumption")
 
+    @property
+    def power_limit_mw(self) -> Maybe[int]:
+        """The limit that was asked for last, in milliwatts."""
+        limit: Maybe[int] = self._get("nvmlDeviceGetPowerManagementLimit")
+        return limit
+
+    @property
+    def power_limit_range_mw(self) -> Maybe[tuple[int, int]]:
+        """The least and the most that the limit can be."""
+        found = self._get("nvmlDeviceGetPowerManagementLimitConstraints")
+        return found if isinstance(found, Missing) else (int(found[0]), int(found[1]))
+
+    def set_power_limit_mw(self, limit_mw: int) -> Missing | None:
+        """Why the driver refuses it; ``None`` where it is set."""
+        refused = self._get("nvmlDeviceSetPowerManagementLimit", limit_mw)
+        return refused if isinstance(refused, Missing) else None
+
     def read(self) -> dict[str, Any]:
         """Fields of a ``Reading`` that NVML knows."""
         return {
