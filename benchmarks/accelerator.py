@@ -3,8 +3,8 @@
 Runs on a bare box: torch, psutil and nvidia-ml-py are all it needs. For each accelerator it runs
 the self-checks of ``doctor``, a max-batch search against exhaustive truth near the edge, the same
 search by the peers that are installed there, a comparison of the predicted with a really run cycle,
-and what the knowledge pages claim against what is measured. Then all accelerators train as one, or
-one is a gang by itself. Ends with status 3 where there is none.
+its energy, and what the knowledge pages claim against what is measured. Then all accelerators train
+as one, or one is a gang by itself. Ends with status 3 where there is none.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.energy_check import energy_check, power_limit_check
 from benchmarks.gang_check import gang_check
 from benchmarks.max_batch.peers import METHODS
 from probes.devices.base import DeviceFacts
@@ -56,6 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--device", help="check this device even if it is the CPU (to try the check itself)"
     )
+    parser.add_argument(
+        "--change-power-limit",
+        action="store_true",
+        help="lower the power limit for a moment, as root, to see that it is given back",
+    )
     asked = parser.parse_args(arguments)
     try:
         prober = Prober(resolve_python(asked.python))
@@ -75,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "system": platform.platform(),
         "interpreter": found["interpreter"],
-        "devices": [check_device(prober, facts) for facts in chosen],
+        "devices": [check_device(prober, facts, asked.change_power_limit) for facts in chosen],
         "together": check_named("together", [("ranks", lambda: gang_check(prober, chosen))]),
     }
     text = json.dumps(report, indent=2, default=str)
@@ -89,7 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if together and all(device["ok"] for device in report["devices"]) else 1
 
 
-def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
+def check_device(
+    prober: Prober, facts: DeviceFacts, change_power_limit: bool = False
+) -> dict[str, Any]:
     """Every check on one device; a check that fails does not stop the others."""
     telemetry = Telemetry(facts)
     named: list[tuple[str, Callable[[], Any]]] = [
@@ -98,6 +106,10 @@ def check_device(prober: Prober, facts: DeviceFacts) -> dict[str, Any]:
     named.append(("max batch against truth", lambda: max_batch_check(prober, facts, telemetry)))
     named.append(("max batch by peers", lambda: peers_check(prober, facts)))
     named.append(("cycle time against a real cycle", lambda: cycle_check(prober, facts, telemetry)))
+    job = _job(facts, 32, CONFIRM_PLAN)
+    named.append(("energy", lambda: energy_check(prober, telemetry, job)))
+    if change_power_limit:
+        named.append(("power limit", lambda: power_limit_check(facts)))
     named.append(("fine-tuning against its fitted step", lambda: finetuning_check(prober, facts)))
     named.append(("claims of the knowledge pages", lambda: claims_check(prober, facts)))
     checks = check_named(facts.device, named)

@@ -11,6 +11,7 @@ Run by path, in our own interpreter.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -35,7 +36,8 @@ def main(lifeline_fd: int, status_fd: int, file: Path, token: str, source: str) 
         with power_record.locked(file, LOCK_S) as record:
             if record is None or record.token != token:
                 return 0  # somebody was quicker
-            os.write(status_fd, b"ready\n")
+            with contextlib.suppress(BrokenPipeError):  # killed before it had us
+                os.write(status_fd, b"ready\n")
             os.close(status_fd)
             select.select([lifeline_fd], [], [])
             if not file.exists():

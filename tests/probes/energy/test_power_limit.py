@@ -17,7 +17,7 @@ import pytest
 
 from probes.devices.base import DeviceFacts
 from probes.energy import power_record
-from probes.energy.power_limit import PowerLimit, give_back_left_over
+from probes.energy.power_limit import GUARD, PowerLimit, give_back_left_over
 from probes.energy.power_record import PowerRecord, record_file
 from probes.errors import InputError, MeasurementError
 from probes.formatting import GIB
@@ -178,3 +178,24 @@ def test_a_limit_that_cannot_be_given_back_keeps_its_record(tmp_path, record, mo
     file_nvml.write(limit_mw=200_000)
     assert give_back_left_over([FACTS], tmp_path, power_record.load_nvml(NVML))
     assert file_nvml.limit_w() == USUAL_W
+
+
+def test_a_guardian_whose_parent_died_before_it_was_ready_gives_the_limit_back(tmp_path, record):
+    left = PowerRecord.of(str(FACTS.identity["uuid"]), file_nvml.USUAL_MW)
+    power_record.write(left, record)
+    file_nvml.write(limit_mw=200_000)
+    lifeline_read, lifeline_write = os.pipe()
+    status_read, status_write = os.pipe()
+    os.close(lifeline_write)
+    os.close(status_read)
+    command = [sys.executable, "-I", str(GUARD), str(lifeline_read), str(status_write)]
+    ran = subprocess.run(
+        [*command, str(record), left.token, NVML],
+        pass_fds=(lifeline_read, status_write),
+        check=False,
+    )
+    os.close(lifeline_read)
+    os.close(status_write)
+    assert ran.returncode == 0
+    assert file_nvml.limit_w() == USUAL_W
+    assert not record.exists()
