@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,12 +97,13 @@ def gather(session: Session, settings: Settings, asked: FleetQuestion) -> Gather
 
 
 def _current(states: Sequence[WorkloadRow], options: Mapping[str, Any]) -> WorkloadRow | None:
-    """The state that was last seen with these options; without options, the last seen one."""
-    if not options:
-        plain = next((state for state in states if not state.options), None)
-        return plain or next(iter(states), None)
-    wanted = json.dumps(dict(options), sort_keys=True)
-    return next((s for s in states if json.dumps(s.options, sort_keys=True) == wanted), None)
+    """The last seen state with these options; of those that have more, the one with the fewest."""
+    having = [
+        state
+        for state in states
+        if all(name in state.options and state.options[name] == v for name, v in options.items())
+    ]
+    return min(having, key=lambda state: len(state.options), default=None)
 
 
 def _recommended(

@@ -80,5 +80,5 @@ def export_fleet_answer(
 ) -> Response:
     """The chosen class as the resource request of a scheduler."""
     row = fleet_answers.get(service.database, answer_id)
-    document = {"id": row.id, **row.document}
+    document = fleet_answers.document_of(row)
     return TextReply(FORMATS[format].make(service.settings, document))

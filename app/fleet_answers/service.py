@@ -61,6 +61,12 @@ def ask(database: Database, settings: Settings, asked: FleetQuestion) -> FleetAn
     return row
 
 
+def document_of(row: FleetAnswerRow) -> dict[str, Any]:
+    """The stored document with its id: what ``tonnage choose --json`` prints, and what
+    ``app.cli.fleet_answer.show`` and the exports take."""
+    return {"id": row.id, **row.document}
+
+
 def get(database: Database, answer_id: str) -> FleetAnswerRow:
     """Raises ``NotFound``."""
     with database.read() as session:

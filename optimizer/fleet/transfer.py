@@ -20,13 +20,16 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from optimizer.fleet.amount import Amount
-from optimizer.fleet.candidate import NO_ENERGY, Candidate, FleetClass, Reading
+from optimizer.fleet.candidate import NO_ENERGY, Candidate, FleetClass, Reading, Work
 
 LEVEL = 0.90
 """A prior's band covers the truth this often, as the other intervals of Tonnage do."""
 USUAL_SPREAD = 0.25
 """Of the logarithm of a ratio from work to work, before any pair of classes shows its own: one
 device is 30 % better at one kind of work than at another."""
+OF_ANOTHER_KIND = 0.4
+"""Added to the spread where the ratios are of works of another kind only: how much faster bf16 is
+than fp32, say, differs from device to device."""
 WEIGHT = 2.0
 """How many ratios the assumed spread counts as."""
 ENOUGH = 2
@@ -86,19 +89,26 @@ class Transfer:
             for key, found in works.items()
             if found[0].work.workload == workload
         }
-        self._logs: dict[tuple[str, str], tuple[list[float], bool]] = {}
+        self._logs: dict[tuple[str, str], tuple[list[tuple[Work, float]], bool]] = {}
         self._spread = self._pooled()
 
-    def ratio(self, target: str, source: str) -> Ratio | None:
-        """``None`` where no work ran on both at a comparable batch."""
-        logs, of_others = self._ratios(target, source)
-        if not logs:
+    def ratio(self, target: str, source: str, work: Work) -> Ratio | None:
+        """For carrying this work over; ``None`` where no work ran on both at a comparable batch.
+
+        Ratios of works of the same kind, with the same precision and the like, are used if there
+        are any.
+        """
+        ratios, of_others = self._ratios(target, source)
+        if not ratios:
             return None
+        alike = [log for other, log in ratios if _is_alike(other, work)]
+        logs = alike or [log for _, log in ratios]
         count = len(logs)
         mean = sum(logs) / count
         own = sum((each - mean) ** 2 for each in logs)
         free = WEIGHT + count - 1
-        spread = math.sqrt((WEIGHT * self._spread**2 + own) / free)
+        variance = (WEIGHT * self._spread**2 + own) / free
+        spread = math.sqrt(variance + (0.0 if alike else OF_ANOTHER_KIND**2))
         half = quantile(free) * spread * math.sqrt(1 + 1 / count)
         return Ratio(target, source, mean, half, count, of_others)
 
@@ -118,7 +128,7 @@ class Transfer:
             key = reading.work.key
             if key in confirmed | tried or reading.peak_bytes > target.cap_bytes:
                 continue
-            ratio = self.ratio(target.id, reading.class_id)
+            ratio = self.ratio(target.id, reading.class_id, reading.work)
             if ratio is None:
                 continue
             prior = Candidate(
@@ -149,27 +159,37 @@ class Transfer:
         total, free = WEIGHT * USUAL_SPREAD**2, WEIGHT
         for number, one in enumerate(classes):
             for other in classes[number + 1 :]:
-                logs, _ = self._ratios(one, other)
+                logs = [log for _, log in self._ratios(one, other)[0]]
                 mean = sum(logs) / len(logs) if logs else 0.0
                 total += sum((each - mean) ** 2 for each in logs)
                 free += max(0, len(logs) - 1)
         return math.sqrt(total / free)
 
-    def _ratios(self, target: str, source: str) -> tuple[list[float], bool]:
-        """One logarithm per work that ran on both, and whether they are of other workloads."""
+    def _ratios(self, target: str, source: str) -> tuple[list[tuple[Work, float]], bool]:
+        """A logarithm for each work that ran on both, and whether they are of other workloads."""
         known = self._logs.get((target, source))
         if known is not None:
             return known
         mine, theirs = self._by_class.get(target, {}), self._by_class.get(source, {})
-        own: list[float] = []
-        others: list[float] = []
+        own: list[tuple[Work, float]] = []
+        others: list[tuple[Work, float]] = []
         for key in mine.keys() & theirs.keys():
             log = _log_ratio(mine[key], theirs[key])
             if log is not None:
-                (own if (target, key) in self._own else others).append(log)
+                pair = (mine[key][0].work, log)
+                (own if (target, key) in self._own else others).append(pair)
         found = (own, False) if len(own) >= ENOUGH or not others else (others + own, True)
         self._logs[target, source] = found
         return found
+
+
+def _is_alike(one: Work, other: Work) -> bool:
+    """Whether two works agree in every dimension that is not a number and that both have."""
+    return all(
+        other.config.get(name, value) == value
+        for name, value in one.config.items()
+        if isinstance(value, (str, bool))
+    )
 
 
 def _moved(reading: Reading, class_id: str, ratio: Ratio) -> Reading:

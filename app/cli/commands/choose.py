@@ -138,7 +138,7 @@ def choose(
 
         LocalProbes(settings, store, workload, asked.options, python).run(asked, measure)
     row = service.ask(store, settings, asked)
-    found = {"id": row.id, **row.document}
+    found = service.document_of(row)
     if to is not None:
         text = FORMATS[to].make(settings, found)
         if output is None:

@@ -240,3 +240,19 @@ def test_a_class_on_which_the_workload_failed_is_not_probed_again(database, ids)
     found = ask(database, epochs=36)
     assert "No kernel image." in row(found, ids[NEW])["because"]
     assert found["next_probe"] is None or found["next_probe"]["class_id"] != ids[NEW]
+
+
+def test_only_runs_with_the_options_asked_for_count(database):
+    study(database, FAST, measured(0.1))
+    from app.workloads import repository as workloads
+
+    with database.write() as session:
+        known = {"reference": NET, "dataset_size": 1000, "space": {}}
+        workloads.save(session, source_hash="abc123", options={"data": "small"}, **known)
+        workloads.save(session, source_hash="def456", options={"data": "large"}, **known)
+    assert ask(database, options={"data": "small"})["verdict"] == "possible"
+    large = ask(database, options={"data": "large"})
+    assert large["verdict"] == "unmeasured"
+    assert any("not counted" in note for note in large["notes"])
+    with pytest.raises(NotFound, match="data=huge"):
+        ask(database, options={"data": "huge"})
