@@ -12,12 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+from app.jobs import events
 from app.jobs.process import main
 from app.recommendations import service as recommendations
 from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from app.tuning.tune import StudyAnswer
+from optimizer.budgets import Budget
+from optimizer.study import Study
 from tests.app import factories
+from tests.optimizer.memory_store import ScriptedFleet, grid_device, spec
 
 FOLDER = "JOBS_TEST_FOLDER"
 
@@ -25,14 +29,16 @@ FOLDER = "JOBS_TEST_FOLDER"
 def run(settings, database, job, device, report) -> StudyAnswer:
     """Open a study, do as told, end it."""
     does = job.request.pinned.get("does", "finish")
+    if does == "search":
+        return search(database, job, device, report)
     name = f"{job.request.workload}-{job.request.trials}"  # other trials: another study
-    spec = factories.spec(job.request.budget, workload=name)
+    asked = factories.spec(job.request.budget, workload=name)
     own = job.id if job.study_id is None else None
-    study, opening = studies.open_study(database, spec, new_id=own, fence=report.fence)
+    study, opening = studies.open_study(database, asked, new_id=own, fence=report.fence)
     report.opened(study.id, opening, os.getpid())
     if opening == "finished":
         return StudyAnswer(study.id, recommendations.of_study(database, study.id), [], True)
-    store = SqlStudyStore(database, study.id, spec, report.fence)
+    store = SqlStudyStore(database, study.id, asked, report.fence)
     try:
         DOES[does](store, report, Path(os.environ[FOLDER]), device.replace(":", "-"))
     except KeyboardInterrupt:
@@ -41,6 +47,44 @@ def run(settings, database, job, device, report) -> StudyAnswer:
     recommendation = factories.recommendation(study.id.replace("st_", "rec_"), workload=name)
     studies.finish(database, study.id, recommendation)
     return StudyAnswer(study.id, recommendation, [], True)
+
+
+def search(database, job, device, report) -> StudyAnswer:
+    """A true search on a device that answers from a script, after a moment; or help with one."""
+    asked = spec(Budget("smoke_test", 30.0, 30.0, trials=20))
+    fleet = ScriptedFleet(grid_device)
+
+    def probe(config, ask):
+        time.sleep(0.2)
+        return fleet(config, ask)
+
+    if job.assists is None:
+        found, opening = studies.open_study(database, asked, new_id=job.id, fence=report.fence)
+        report.opened(found.id, opening, os.getpid())
+        study_id = found.id
+        until_helped(database, job.id)
+    else:
+        study_id = job.assists
+        report.running(os.getpid())
+    store = SqlStudyStore(database, study_id, asked, report.fence)
+    watch = studies.keeping_incumbent(database, study_id, report.study, report.fence)
+    try:
+        outcome = Study(asked, study_id, store, probe, report=watch).run()
+    except KeyboardInterrupt:
+        studies.stop(database, study_id)
+        studies.leave(database, study_id)
+        raise
+    if job.assists is None:
+        studies.finish(database, study_id, outcome.recommendation, fence=report.fence)
+    else:
+        studies.leave(database, study_id)
+    return StudyAnswer(study_id, outcome.recommendation, [], True)
+
+
+def until_helped(database, job_id: str) -> None:
+    """A study so short would be over before another process has started."""
+    while not any(event.kind == "joined" for event in events.read(database, job_id)):
+        time.sleep(0.05)
 
 
 def measure(store, report, folder, device) -> None:
