@@ -111,6 +111,8 @@ def is_work_for(
     skip: Collection[str] = (),
 ) -> bool:
     """Whether ``claim`` or ``assist`` might find something: a look that locks nothing."""
+    if not repository.is_anything_to_do(session):
+        return False
     taken = _taken(session, runner, busy)
     if _next(session, runner, taken, skip, lock=False) is not None:
         return True

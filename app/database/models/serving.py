@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database.models import results  # noqa: F401  (foreign keys lead to its tables)
@@ -95,12 +95,22 @@ class RunnerRow(Base):
     heartbeat_at: Mapped[datetime]
 
 
+WAITS = text("state IN ('queued', 'interrupted')")
+"""The states of jobs that wait, as the index of these has them."""
+WAITING_INDEX = "ix_tonnage_jobs_waiting"
+
+
 class JobRow(Base):
     """A study, an ablation or a fine-tuning that was asked for, to be run by a runner; or the help
     that one more device gives to a study while it does."""
 
     __tablename__ = "tonnage_jobs"
-    __table_args__ = (Index(None, "state", "id"), Index(None, "kind", "id"))
+    __table_args__ = (
+        Index(None, "state", "id"),
+        Index(None, "kind", "id"),
+        # Few jobs of many: without it a look for work reads every job that was ever finished.
+        Index(WAITING_INDEX, "id", sqlite_where=WAITS, postgresql_where=WAITS),
+    )
 
     id: Mapped[TextKey]
     """Also the id of the fine-tuning, or of the study where the question turns out to be a new
