@@ -8,6 +8,10 @@ DEVICE, HOST = "device", "host"
 """What a sensor covers: one device, or everything that runs on the host."""
 
 
+THE_DEVICE = "the CPU is the device: its energy is the host's"
+"""Why the host has no energy beside that of the CPU."""
+
+
 class SensorError(Exception):
     """A sensor that was there no longer answers; the message says why."""
 

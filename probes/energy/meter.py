@@ -9,14 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from probes.devices.reading import Maybe, Missing
-from probes.energy.counter import EnergyCounter, SensorError
-from probes.energy.record import CounterRecord, Joules, MeasuredWindow
+from probes.energy.record import Joules, MeasuredWindow
+from probes.energy.sensor import Sensor
 from probes.measurement import Energy, Measurement
-from probes.timeouts import Progress
 
 INTERVAL_S = 0.05
 LEAST_BETWEEN_S = 0.01
@@ -28,75 +26,23 @@ WIDEST = 0.5
 LATE_S = 5.0
 """A moment that a worker stamped is believed if it was not longer ago than this."""
 
-NOT_LOOKED = Missing("nobody looked")
-
-
-@dataclass(frozen=True)
-class IdlePower:
-    """Mean power in watts while nothing of ours used it, or why that is not known."""
-
-    device_w: Maybe[float] = NOT_LOOKED
-    host_w: Maybe[float] = NOT_LOOKED
-
-
-class _Sensor:
-    """A counter while one probe runs."""
-
-    def __init__(self, counter: Maybe[EnergyCounter]) -> None:
-        self.counter = counter
-        self.lost = ""
-        self.record = CounterRecord(0.0)
-
-    def begin(self) -> None:
-        self.lost = ""
-        self.record = CounterRecord(0.0 if isinstance(self.counter, Missing) else self.period_s)
-
-    @property
-    def is_there(self) -> bool:
-        return not isinstance(self.counter, Missing) and not self.lost
-
-    @property
-    def period_s(self) -> float:
-        return 0.0 if isinstance(self.counter, Missing) else self.counter.period_s
-
-    def look(self, clock: Callable[[], float]) -> None:
-        if isinstance(self.counter, Missing) or self.lost:
-            return
-        try:
-            total_j = self.counter.read_j()
-        except SensorError as error:
-            self.lost = str(error)
-            return
-        self.record.add(clock(), total_j)
-
-    def energy(self, window: MeasuredWindow) -> Maybe[Joules]:
-        if isinstance(self.counter, Missing):
-            return self.counter
-        if self.lost:
-            return Missing(self.lost)
-        found = self.record.energy(window)
-        if found is None:
-            return Missing("the sensor was not read before and after the measured steps")
-        return found
-
 
 class EnergyMeter:
     """The sensors of one device or of all devices of a gang, and of their host."""
 
     def __init__(
         self,
-        devices: Sequence[Maybe[EnergyCounter]],
-        host: Maybe[EnergyCounter],
+        devices: Sequence[Sensor],
+        host: Sensor,
         *,
         clock: Callable[[], float] = time.monotonic,
         interval_s: float | None = INTERVAL_S,
     ) -> None:
         """With ``interval_s=None`` no thread reads them, only ``look`` and ``heard``."""
-        self._devices = [_Sensor(each) for each in devices]
-        self._host = _Sensor(host)
+        self._devices = list(devices)
+        self._host = host
         self._clock = clock
         self._interval_s = interval_s
-        self._idle: IdlePower | None = None
         self._window: MeasuredWindow | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -107,7 +53,7 @@ class EnergyMeter:
         return any(each.is_there for each in self._sensors)
 
     @property
-    def _sensors(self) -> list[_Sensor]:
+    def _sensors(self) -> list[Sensor]:
         return [*self._devices, self._host]
 
     # -- around a probe --------------------------------------------------------------------
@@ -116,24 +62,14 @@ class EnergyMeter:
         """Measure the idle power, the first time. Call it while nothing of ours uses the device.
         ``is_disturbed`` waits for the seconds it is given, and says whether another program kept
         the device busy meanwhile."""
-        if self._idle is not None:
-            return
-        self._idle = IdlePower()
-        if not self.has_sensor:
-            return
-        self.begin(watch=False)
-        began_s = self._clock()
-        disturbed = is_disturbed(IDLE_S)
-        self.look()
-        window = MeasuredWindow(began_s, self._clock(), 1)
-        if disturbed:
-            busy = Missing("another program kept the device busy before the first probe")
-            self._idle = IdlePower(busy, busy)
-            return
-        self._idle = IdlePower(
-            _power(self._together(self._idle_energies()), window.duration_s),
-            _power(self._idle_energy(self._host), window.duration_s),
-        )
+        unknown = [each for each in self._sensors if each.idle_w is None]
+        disturbed = False
+        if any(each.is_there for each in unknown):
+            self.begin(watch=False)
+            disturbed = is_disturbed(IDLE_S)
+            self.look()
+        for each in unknown:
+            each.know_idle(disturbed)
 
     def begin(self, *, watch: bool = True) -> None:
         self._window = None
@@ -144,19 +80,6 @@ class EnergyMeter:
             self._stop.clear()
             self._thread = threading.Thread(target=self._watch, name="energy", daemon=True)
             self._thread.start()
-
-    def listener(self, on_progress: Progress | None) -> Progress | None:
-        """Takes the messages of a worker: those about measured steps are for the meter."""
-        if not self.has_sensor and on_progress is None:
-            return None
-
-        def heard(message: dict[str, Any]) -> None:
-            if message.get("event") == "measured":
-                self.heard(int(message["steps"]), float(message["at_s"]))
-            elif on_progress is not None:
-                on_progress(message)
-
-        return heard
 
     def heard(self, steps: int, at_s: float) -> None:
         """After ``steps`` measured steps, at this moment of the monotonic clock; 0 when they
@@ -200,9 +123,8 @@ class EnergyMeter:
 
     def beside(self, measurement: Measurement) -> Measurement:
         """The measurement with the energy of its measured steps, or why it is not known."""
-        idle = self._idle or IdlePower()
-        device = self._energy(measurement, self._devices, idle.device_w)
-        host = self._energy(measurement, [self._host], idle.host_w)
+        device = self._energy(measurement, self._devices)
+        host = self._energy(measurement, [self._host])
         return replace(
             measurement,
             energy=None if isinstance(device, Missing) else device,
@@ -211,16 +133,14 @@ class EnergyMeter:
             host_energy_unavailable=host.reason if isinstance(host, Missing) else "",
         )
 
-    def _energy(
-        self, measurement: Measurement, sensors: Sequence[_Sensor], idle_w: Maybe[float]
-    ) -> Maybe[Energy]:
+    def _energy(self, measurement: Measurement, sensors: Sequence[Sensor]) -> Maybe[Energy]:
         for each in sensors:
             if isinstance(each.counter, Missing):
                 return each.counter
         window = self._window
         if window is None or not window.steps or window.duration_s <= 0:
             return Missing("the run ended before any step was measured")
-        found = self._together([each.energy(window) for each in sensors])
+        found = _together([each.energy(window) for each in sensors])
         if isinstance(found, Missing):
             return found
         if found.value_j <= 0:
@@ -232,6 +152,7 @@ class EnergyMeter:
             )
         counter = sensors[0].counter
         assert not isinstance(counter, Missing)
+        idle_w = _idle_w(sensors)
         return Energy(
             energy_j=found.value_j,
             low_j=found.low_j,
@@ -245,30 +166,21 @@ class EnergyMeter:
             idle_unavailable=idle_w.reason if isinstance(idle_w, Missing) else "",
         )
 
-    def _together(self, found: Sequence[Maybe[Joules]]) -> Maybe[Joules]:
-        """The sum over devices; without one of them it would be too small, and is missing."""
-        total = Joules(0.0, 0.0, 0.0)
-        for each in found:
-            if isinstance(each, Missing):
-                return each
-            total += each
-        return total
 
-    def _idle_energies(self) -> list[Maybe[Joules]]:
-        return [self._idle_energy(each) for each in self._devices]
-
-    def _idle_energy(self, sensor: _Sensor) -> Maybe[Joules]:
-        """Between the two readings that there are. The power is steady: a reading that is late is
-        late at both ends."""
-        if isinstance(sensor.counter, Missing):
-            return sensor.counter
-        if not sensor.is_there or len(sensor.record.total_j) < 2:
-            return Missing(sensor.lost or "the sensor was not read")
-        joules = sensor.record.total_j[-1] - sensor.record.total_j[0]
-        return Joules(joules, joules, joules)
+def _together(found: Sequence[Maybe[Joules]]) -> Maybe[Joules]:
+    """The sum over devices; without one of them it would be too small, and is missing."""
+    total = Joules(0.0, 0.0, 0.0)
+    for each in found:
+        if isinstance(each, Missing):
+            return each
+        total += each
+    return total
 
 
-def _power(energy: Maybe[Joules], duration_s: float) -> Maybe[float]:
-    if isinstance(energy, Missing):
-        return energy
-    return energy.value_j / duration_s if duration_s > 0 else Missing("the clock stood still")
+def _idle_w(sensors: Sequence[Sensor]) -> Maybe[float]:
+    total_w = 0.0
+    for each in sensors:
+        if each.idle_w is None or isinstance(each.idle_w, Missing):
+            return each.idle_w or Missing("nobody looked at the idle device")
+        total_w += each.idle_w
+    return total_w

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from probes.devices.base import DeviceFacts
-from probes.devices.reading import Maybe
 from probes.devices.telemetry import Telemetry
-from probes.energy.counter import EnergyCounter
 from probes.energy.meter import EnergyMeter
 from probes.energy.rapl import POWERCAP
+from probes.energy.sensor import Sensor
 from probes.energy.sensors import device_counter, host_counter
 from probes.energy.watch import ProbeWatch
 
@@ -21,7 +20,7 @@ class Meters:
     def __init__(self, nvml: Any = None, powercap: Path = POWERCAP) -> None:
         self._nvml = nvml
         self._powercap = powercap
-        self._counters: dict[str, Maybe[EnergyCounter]] = {}
+        self._sensors: dict[str, Sensor] = {}
         self._meters: dict[tuple[str, ...], EnergyMeter] = {}
 
     def watch(self, telemetry: Telemetry | None) -> ProbeWatch:
@@ -33,13 +32,21 @@ class Meters:
         members = telemetry.members
         key = tuple(each.device for each in members)
         if key not in self._meters:
-            devices = [self._counter(facts) for facts in members]
-            self._meters[key] = EnergyMeter(devices, host_counter(members[0], self._powercap))
+            devices = [self._device(facts) for facts in members]
+            self._meters[key] = EnergyMeter(devices, self._host(members[0]))
         meter = self._meters[key]
         meter.know_idle(telemetry.is_disturbed)
         return meter
 
-    def _counter(self, facts: DeviceFacts) -> Maybe[EnergyCounter]:
-        if facts.device not in self._counters:
-            self._counters[facts.device] = device_counter(facts, self._nvml, self._powercap)
-        return self._counters[facts.device]
+    def _device(self, facts: DeviceFacts) -> Sensor:
+        """The idle power of a device is kept with it: a group that it belongs to needs it too."""
+        if facts.device not in self._sensors:
+            found = device_counter(facts, self._nvml, self._powercap)
+            self._sensors[facts.device] = Sensor(found)
+        return self._sensors[facts.device]
+
+    def _host(self, facts: DeviceFacts) -> Sensor:
+        name = f"host beside {facts.kind}"
+        if name not in self._sensors:
+            self._sensors[name] = Sensor(host_counter(facts, self._powercap))
+        return self._sensors[name]

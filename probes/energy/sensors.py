@@ -10,13 +10,12 @@ from typing import Any
 from probes.devices.base import DeviceFacts
 from probes.devices.reading import Maybe, Missing
 from probes.energy import zeus_sensors
-from probes.energy.counter import DEVICE, HOST, EnergyCounter
+from probes.energy.counter import DEVICE, HOST, THE_DEVICE, EnergyCounter
 from probes.energy.nvml_sensors import find_nvidia
 from probes.energy.rapl import NO_PERMISSION, POWERCAP, find_rapl
 
 APPLE_DEVICE = ("gpu_mj", "gpu_sram_mj")
 APPLE_HOST = ("cpu_total_mj", "dram_mj")
-THE_DEVICE = Missing("the CPU is the device: its energy is the host's")
 
 
 def device_counter(
@@ -36,7 +35,21 @@ def device_counter(
 
 def host_counter(facts: DeviceFacts, powercap: Path = POWERCAP) -> Maybe[EnergyCounter]:
     """The counter of the host beside a device; of the CPU, there is none beside itself."""
-    return THE_DEVICE if facts.kind == "cpu" else _of_host(powercap)
+    return Missing(THE_DEVICE) if facts.kind == "cpu" else _of_host(powercap)
+
+
+def sensor_words(facts: DeviceFacts) -> str:
+    """Which sensors there are, in one line."""
+    found = {"device": device_counter(facts)}
+    if facts.kind != "cpu":
+        found["host"] = host_counter(facts)
+    words = {
+        name: f"not available, because {each.reason}" if isinstance(each, Missing) else each.source
+        for name, each in found.items()
+    }
+    return "; ".join(
+        text if name == "device" else f"{name}: {text}" for name, text in words.items()
+    )
 
 
 def _of_host(powercap: Path) -> Maybe[EnergyCounter]:

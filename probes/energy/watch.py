@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from probes.devices.telemetry import Telemetry, TelemetryWindow
 from probes.energy.meter import EnergyMeter
 from probes.energy.record import MeasuredWindow
@@ -40,7 +42,18 @@ class ProbeWatch:
 
     def listener(self, on_progress: Progress | None) -> Progress | None:
         """Passes a worker's messages on, but for those that are meant for the meter."""
-        return on_progress if self._meter is None else self._meter.listener(on_progress)
+        meter = self._meter
+        if meter is None and on_progress is None:
+            return None
+
+        def heard(message: dict[str, Any]) -> None:
+            if message.get("event") == "measured":
+                if meter is not None:
+                    meter.heard(int(message["steps"]), float(message["at_s"]))
+            elif on_progress is not None:
+                on_progress(message)
+
+        return heard
 
     def beside(self, measurement: Measurement) -> Measurement:
         """The measurement with what was seen while it was made."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from probes.energy.counter import HOST
-from probes.energy.sensors import THE_DEVICE
+from probes.energy.counter import HOST, THE_DEVICE
 from probes.formatting import energy_text
 from probes.measurement import Energy, Measurement
 
@@ -29,6 +28,6 @@ def energy_words(energy: Energy | None, unavailable: str) -> str:
 def energy_rows(m: Measurement) -> list[tuple[str, str]]:
     """A line for the device, and one for its host where that is told."""
     rows = [("energy", energy_words(m.energy, m.energy_unavailable))]
-    if m.host_energy_unavailable != THE_DEVICE.reason:
+    if m.host_energy_unavailable != THE_DEVICE:
         rows.append(("host energy", energy_words(m.host_energy, m.host_energy_unavailable)))
     return [(name, words) for name, words in rows if words]

@@ -75,6 +75,8 @@ def checks(python: str | None, database: str | None) -> list[tuple[str, Any]]:
     settings = open_settings()
 
     from app.machine.target import find_devices
+    from probes.devices.base import DeviceFacts
+    from probes.energy.sensors import sensor_words
     from probes.self_check import DEVICE_CHECKS
 
     found: dict[str, Any] = {}
@@ -99,4 +101,6 @@ def checks(python: str | None, database: str | None) -> list[tuple[str, Any]]:
         for name, check in DEVICE_CHECKS.items():
             device = raw["device"]
             listed.append((f"{device} {name}", partial(check, found["prober"], device)))
+        facts = DeviceFacts(**raw)
+        listed.append((f"{facts.device} energy", partial(sensor_words, facts)))  # never fails
     return listed

@@ -10,7 +10,9 @@ import pytest
 from probes.devices.reading import Missing
 from probes.energy.meter import EnergyMeter
 from probes.energy.record import MeasuredWindow
+from probes.energy.sensor import Sensor
 from probes.energy.sensors import device_counter, host_counter
+from probes.energy.watch import ProbeWatch
 from probes.measurement import Energy, Measurement, RankResult, Verdict
 from tests.app import factories
 from tests.probes.energy.scripted import (
@@ -55,7 +57,8 @@ def quiet(clock: Clock):
 
 def meter_of(clock: Clock, *counters, host=None) -> EnergyMeter:
     nobody = Missing("this machine shows no RAPL counters")
-    return EnergyMeter(counters, host or nobody, clock=clock, interval_s=None)
+    sensors = [Sensor(each) for each in counters]
+    return EnergyMeter(sensors, Sensor(host or nobody), clock=clock, interval_s=None)
 
 
 def measured(**changes) -> Measurement:
@@ -173,6 +176,19 @@ class TestIdlePower:
         assert found.above_idle_j is None
         assert "busy" in found.idle_unavailable
 
+    def test_a_device_keeps_it_for_every_group_that_it_belongs_to(self):
+        clock = Clock()
+        nvml = ScriptedNvml(clock, TRAINS, TRAINS)
+        first, second = (Sensor(device_counter(gpu(index), nvml)) for index in range(2))
+        nobody = Sensor(Missing("no host"))
+        EnergyMeter([first], nobody, clock=clock, interval_s=None).know_idle(quiet(clock))
+        known = first.idle_w
+        both = EnergyMeter([first, second], nobody, clock=clock, interval_s=None)
+        clock.until(6.0)  # by now the device is hot
+        both.know_idle(quiet(clock))
+        assert first.idle_w == known == pytest.approx(IDLE_W, rel=0.01)
+        assert isinstance(second.idle_w, float) and second.idle_w > IDLE_W
+
     def test_without_a_sensor_nobody_waits(self):
         meter = meter_of(Clock(), Missing("this device does not report it"))
         meter.know_idle(lambda window_s: pytest.fail("it waited for nothing"))
@@ -264,7 +280,7 @@ class TestMessages:
         clock = Clock()
         meter = meter_of(clock, device_counter(gpu(), ScriptedNvml(clock, TRAINS)))
         passed: list[dict] = []
-        heard = meter.listener(passed.append)
+        heard = ProbeWatch(None, meter).listener(passed.append)
         assert heard is not None
         meter.begin(watch=False)
         heard({"event": "progress", "phase": "train", "step": 3})
@@ -277,6 +293,14 @@ class TestMessages:
         assert passed == [{"event": "progress", "phase": "train", "step": 3}]
         found = energy_of(meter.beside(measured()))
         assert (found.steps, found.window_s) == (12, pytest.approx(3.0))
+
+    def test_they_reach_nobody_where_there_is_no_meter(self):
+        passed: list[dict] = []
+        heard = ProbeWatch(None, None).listener(passed.append)
+        assert heard is not None
+        heard({"event": "measured", "steps": 0, "at_s": 1.0})
+        heard({"event": "progress", "phase": "train"})
+        assert passed == [{"event": "progress", "phase": "train"}]
 
     def test_another_clock_than_ours_is_not_believed(self):
         clock = Clock()

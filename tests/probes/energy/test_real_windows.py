@@ -20,6 +20,7 @@ from probes.devices.telemetry import Telemetry
 from probes.energy import meter
 from probes.energy.meter import EnergyMeter
 from probes.energy.meters import Meters
+from probes.energy.sensor import Sensor
 from probes.group import Group
 from probes.job import CONFIRM_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement
@@ -54,7 +55,8 @@ class OurMeters(Meters):
     """Every device has the same sensor, and nobody waits for an idle one."""
 
     def _ready(self, telemetry: Telemetry) -> EnergyMeter:
-        return EnergyMeter([HundredWatts() for _ in telemetry.members], Missing("no host"))
+        sensors = [Sensor(HundredWatts()) for _ in telemetry.members]
+        return EnergyMeter(sensors, Sensor(Missing("no host")))
 
 
 def is_of_the_measured_steps(m: Measurement) -> None:

@@ -277,3 +277,13 @@ def test_the_zeus_that_is_installed_has_what_is_asked_of_it():
     assert isinstance(AMDGPUs.gpus, property)
     assert {*APPLE_DEVICE, *APPLE_HOST} <= set(AppleSiliconMeasurement.__dataclass_fields__)
     assert hasattr(AppleSilicon, "get_available_metrics")
+
+
+def test_one_line_says_which_sensors_there_are(monkeypatch, tmp_path):
+    from probes.energy import sensors
+
+    monkeypatch.setattr(sensors, "find_nvidia", lambda uuid, nvml: NvmlCounter(None))  # type: ignore[arg-type]
+    monkeypatch.setattr(sensors, "find_rapl", lambda root: rapl.NO_RAPL)
+    words = sensors.sensor_words(gpu())
+    assert words.startswith("NVML counter; host: not available, because this machine shows no RAPL")
+    assert "host:" not in sensors.sensor_words(cpu())
