@@ -25,7 +25,13 @@ COMMANDS: dict[str, dict[str, Any]] = {
 }
 """By name, in the order of ``--help``: what ``typer`` is told of each. The function of a command is
 in the module of its name."""
-GROUPS = {"finetune": "finetune", "knowledge": "knowledge", "keys": "keys", "db": "database"}
+GROUPS = {
+    "finetune": "finetune",
+    "knowledge": "knowledge",
+    "fleet": "fleet",
+    "keys": "keys",
+    "db": "database",
+}
 """Groups of commands, by name: their module."""
 
 

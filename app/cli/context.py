@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.errors import InputError
 from probes.job import WorkloadRef
 
 __all__ = [
     "absolute_spec",
     "find_workload",
+    "fleet_address",
     "open_database",
     "open_settings",
     "set_verbosity",
@@ -18,6 +20,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from app.database import Database
+    from app.fleet.address import FleetAddress
     from app.settings import Settings
 
 _verbosity = 0
@@ -52,6 +55,22 @@ def open_database(settings: Settings, url: str | None) -> Database:
     from app.database import open_database
 
     return open_database(url or settings.database_url)
+
+
+def fleet_address(
+    settings: Settings, asked: str | None, token_file: Path | None
+) -> FleetAddress | None:
+    """The fleet that ``--fleet`` names; ``None`` without it. Raises ``InputError``, also where its
+    engine is not installed."""
+    if asked is None:
+        if token_file is not None:
+            raise InputError("--token-file is for a fleet: add --fleet ADDRESS or --fleet auto.")
+        return None
+    from app.fleet.address import find
+    from app.fleet.running import require_engine
+
+    require_engine()
+    return find(settings, asked, token_file)
 
 
 def find_workload(

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -110,6 +111,22 @@ Headroom = Annotated[
         help="Fraction of the device's memory to keep free. Default: the configured value (0.05).",
         min=0.0,
         max=0.5,
+    ),
+]
+Fleet = Annotated[
+    str | None,
+    typer.Option(
+        help="Use the fleet whose head is at this address, such as 10.0.0.5:6379; auto: the one "
+        "that this host has joined.",
+        metavar="ADDRESS|auto",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file with the fleet's token. Default: RAY_AUTH_TOKEN_PATH, or the one that this "
+        "host has.",
+        metavar="FILE",
     ),
 ]
 Database = Annotated[

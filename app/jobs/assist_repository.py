@@ -16,7 +16,7 @@ from app.jobs.repository import Runnable
 from app.tuning.state import StudyState
 
 _Assist = aliased(JobRow)
-_HELPERS = (
+HELPERS = (
     select(func.count())
     .where(_Assist.assists == JobRow.id, _Assist.state == StudyState.RUNNING)
     .correlate(JobRow)
@@ -41,9 +41,9 @@ def next_to_assist(
             JobRow.cancel_requested.is_(False),
             JobRow.id.not_in(list(skip)),
             or_(*(_can_help(each) for each in wanted)),
-            or_(JobRow.devices_at_once == 0, JobRow.devices_at_once > 1 + _HELPERS),
+            or_(JobRow.devices_at_once == 0, JobRow.devices_at_once > 1 + HELPERS),
         )
-        .order_by(_HELPERS, JobRow.id)
+        .order_by(HELPERS, JobRow.id)
         .limit(1)
     )
     if lock:

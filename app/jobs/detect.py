@@ -10,6 +10,7 @@ from app.machine.device_groups import links_of
 from app.machine.target import find_devices
 from app.settings import Settings, find_file, load_settings
 from app.workloads.registry import registered
+from optimizer.records import short_hash
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
 from probes.devices.host import hashed_machine_id
@@ -109,11 +110,14 @@ def _state_of_file() -> tuple[str, int, int] | None:
 def _seen_by(settings: Settings, python: str) -> list[DeviceOffer]:
     prober, found = find_devices(settings, python or None)
     prober.close()
+    budget = settings.runner.memory_budget_bytes
     offers = []
     devices = [DeviceFacts(**raw) for raw in found["devices"]]
     links = links_of(devices)
     for facts in devices:
         fingerprint = build_fingerprint(facts, Telemetry(facts))
+        is_smaller = budget is not None and budget < facts.total_bytes
+        class_key = fingerprint.class_key
         offers.append(
             DeviceOffer(
                 python=python,
@@ -121,8 +125,8 @@ def _seen_by(settings: Settings, python: str) -> list[DeviceOffer]:
                 kind=facts.kind,
                 name=facts.name,
                 fingerprint=fingerprint.key,
-                class_key=fingerprint.class_key,
-                total_bytes=facts.total_bytes,
+                class_key=short_hash([class_key, budget]) if is_smaller else class_key,
+                total_bytes=budget if budget is not None and is_smaller else facts.total_bytes,
                 lease=lease_of(facts),
                 links=links[facts.device],
             )

@@ -62,6 +62,11 @@ class Executor(ABC):
         """Where the process numbers mean something: see ``app.tuning.owner.this_place``."""
         return this_place()
 
+    @property
+    def node(self) -> str:
+        """The name of the fleet's node; empty outside a fleet."""
+        return ""
+
     @abstractmethod
     def offers(self) -> Offers:
         """What can be run here. Raises ``MeasurementError`` when there is nothing."""
@@ -108,6 +113,11 @@ class LocalExecutor(Executor):
     def close(self) -> None:
         for process in self._started:
             end(process)
+
+
+def arguments(job: Job, runner_id: str, offer: DeviceOffer) -> list[str]:
+    """What ``JOB_COMMAND`` is told: see ``app.jobs.process``."""
+    return [job.id, runner_id, offer.device]
 
 
 def start_process(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:

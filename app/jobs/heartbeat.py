@@ -27,7 +27,7 @@ class HeartbeatMonitor:
         before, self._seen = self._seen, {}
         found = []
         for runner in runners:
-            if runner.place == place:
+            if runner.is_watched_at(place):
                 continue  # its process can be looked up
             beats, since_s = before.get(runner.id, (-1, now_s))
             if beats != runner.beats:

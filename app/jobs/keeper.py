@@ -39,6 +39,7 @@ class Keeper:
     """Starts a runner on this host when there is work and none is running.
 
     Call ``ensure`` when the service starts, every few seconds, and after a study was submitted.
+    ``standing``: the runner holds this lock, and is needed also while there is no work.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Keeper:
         settings: Settings,
         *,
         command: list[str] | None = None,
+        standing: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._settings = settings
         self._command = command or runner_command(settings)
+        self._standing = standing
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._not_before_s = 0.0
@@ -70,7 +73,10 @@ class Keeper:
         return True
 
     def _is_needed(self) -> bool:
-        """Whether a job waits that no runner could take, as far as runners are known."""
+        """Whether a job waits that no runner could take, as far as runners are known; of one that
+        stands by, whether it is not there."""
+        if self._standing is not None:
+            return not is_held(self._standing)
         with self._database.read() as session:
             counts = repository.counts(session)
         if not any(counts.get(state, 0) for state in ACTIVE):
@@ -144,11 +150,11 @@ class RunnerWatch:
             self._wake.clear()
 
 
-def runner_command(settings: Settings) -> list[str]:
+def runner_command(settings: Settings, *options: str) -> list[str]:
     """This Tonnage's ``tonnage runner``, to end when it is idle."""
     code = "from app.cli import main; main()"
     idle_s = str(settings.runner.idle_exit_s)
-    return [sys.executable, "-P", "-c", code, "runner", "--idle-exit", idle_s]
+    return [sys.executable, "-P", "-c", code, "runner", "--idle-exit", idle_s, *options]
 
 
 def lock_file(settings: Settings, database: Database) -> Path:

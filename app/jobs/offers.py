@@ -30,11 +30,15 @@ class DeviceOffer:
     """Identifies the device among all hosts, however an interpreter or a container names it."""
     links: Mapping[str, str] = field(default_factory=dict)
     """See ``app.machine.device_groups.Linked``."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of its node in a fleet."""
 
     @property
     def answers_to(self) -> set[str]:
-        """What a request may call it, in lower case. ``cuda`` is the first one."""
+        """What a request may call it, in lower case: ``cuda`` is the first one, ``rack=3`` one on a
+        node with this label."""
         names = {self.device, self.fingerprint, self.class_key, self.name}
+        names |= {f"{label}={value}" for label, value in self.labels.items()}
         if self.device.endswith(":0"):
             names.add(self.kind)
         return {name.lower() for name in names}
@@ -105,9 +109,14 @@ class Offers:
                         devices=set().union(*(offer.answers_to for offer in free), whole),
                         best_is_free=offers[0] in free,
                         leases={offer.lease for offer in (*free, *whole.values())},
+                        classes={offer.class_key for offer in free if offer.class_key},
                     )
                 )
         return found
+
+    def class_of(self, lease: str | None) -> str | None:
+        """The class of the device with this lease; ``None`` for a group of devices."""
+        return next((offer.class_key for offer in self.devices if offer.lease == lease), None)
 
     def fit(self, job: Job) -> bool:
         """Whether the job could be run here, were the devices free."""

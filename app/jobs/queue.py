@@ -18,7 +18,7 @@ from app.database.models.serving import JobRow
 from app.finetunings import service as finetunings
 from app.jobs import assist_repository, assisting, repository, runner_repository
 from app.jobs.group_lease import holds
-from app.jobs.offers import DeviceOffer
+from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
 from app.tuning import claims
@@ -75,6 +75,7 @@ def claim(
     row.lease = row.resume_on = offer.lease
     row.class_key = offer.class_key or None
     row.runs_on = assisting.place_of(runner, offer)
+    row.resume_class = None
     row.attempt += 1
     row.started_at = utc_now()
     data = {**row.runs_on, "attempt": row.attempt}
@@ -139,9 +140,13 @@ def _next(
 
 
 def _taken(session: Session, runner: RunnerRecord, busy: Collection[str]) -> set[str]:
-    leases = runner.offers.leases
-    own = {lease for lease in leases for each in busy if holds(each, lease)}
-    return {*repository.by_lease(session, leases), *own, *busy}
+    own = taken_of(runner.offers, busy)
+    return {*repository.by_lease(session, runner.offers.leases), *own, *busy}
+
+
+def taken_of(offers: Offers, busy: Collection[str]) -> set[str]:
+    """The leases of the devices that leases in use stand for, which may be those of groups."""
+    return {lease for lease in offers.leases for each in busy if holds(each, lease)}
 
 
 def report(
@@ -215,8 +220,12 @@ def died(
     _after_death(session, row, f"Its process {how}.")
 
 
-def bury(session: Session, runner_id: str) -> list[Job]:
+def bury(session: Session, runner_id: str, why: str = "", *, gone: bool = False) -> list[Job]:
     """Remove a dead runner: its jobs are interrupted, and another runner may take them at once.
+
+    ``gone``: its devices are gone too, so that nothing is gained by waiting for them: any device of
+    the same class may take over at once, and every other after the usual time. ``why`` is a
+    sentence about the runner's end.
 
     Returns the jobs as they are now. Does nothing if the runner has been removed already.
     """
@@ -226,9 +235,10 @@ def bury(session: Session, runner_id: str) -> list[Job]:
     jobs = []
     for row in repository.running_of(session, runner_id):
         _release_study(session, row, runner)
-        _after_death(
-            session, row, f"Its runner (process {runner.owner.pid} of {runner.owner.host}) ended."
-        )
+        ended = f"Its runner (process {runner.owner.pid} of {runner.owner.host}) ended."
+        if gone:
+            row.resume_class = row.class_key
+        _after_death(session, row, why or ended)
         if row.kind != JobKind.ASSIST:
             jobs.append(repository.record(row))
     runner_repository.remove(session, runner_id)
@@ -242,9 +252,7 @@ def bury_dead_here(session: Session) -> list[Job]:
     dead = [
         runner.id
         for runner in runner_repository.listing(session)
-        if runner.place == place
-        and not runner.owner.is_alive()
-        and not _still_runs(session, runner.id)
+        if runner.has_ended_at(place) and not _still_runs(session, runner.id)
     ]
     return [job for runner_id in dead for job in bury(session, runner_id)]
 

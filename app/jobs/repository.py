@@ -35,6 +35,8 @@ class Runnable:
     """Whether a job that asks for no device in particular can be run now."""
     leases: Collection[str]
     """The free devices themselves."""
+    classes: Collection[str] = ()
+    """The classes of the free devices."""
 
 
 class Request(Protocol):
@@ -201,6 +203,13 @@ def is_anything_to_do(session: Session) -> bool:
     return session.execute(statement).first() is not None
 
 
+def how_many_wait(session: Session) -> int:
+    """Jobs that a runner may take."""
+    return session.execute(
+        select(func.count()).select_from(JobRow).where(IS_WAITING)
+    ).scalar_one()
+
+
 def next_waiting(
     session: Session, wanted: Collection[Runnable], skip: Collection[str], *, lock: bool
 ) -> JobRow | None:
@@ -235,6 +244,7 @@ def _can_run(wanted: Runnable, now: datetime) -> ColumnElement[bool]:
         or_(
             JobRow.resume_on.is_(None),
             JobRow.resume_on.in_(list(wanted.leases)),
+            JobRow.resume_class.in_(list(wanted.classes)),
             JobRow.elsewhere_at <= now,
             shared_with_class,
         ),

@@ -58,7 +58,9 @@ def run_study(
         report.running(os.getpid())
     settings = _patient(settings, request)
     entry = registry.find(settings, request.workload)
-    target = open_target(settings, entry.python, device, request.memory_budget_bytes)
+    target = open_target(
+        settings, entry.python, device, _memory(settings, request.memory_budget_bytes)
+    )
     with target.prober:
         headroom = settings.headroom if request.headroom is None else request.headroom
         bench = MeasuringSession.open(
@@ -108,6 +110,11 @@ def wait_for_owner(database: Database, study_id: str) -> None:
             return
 
 
+def _memory(settings: Settings, asked_bytes: int | None) -> int | None:
+    """The memory that a job may use: as it asks, else as this host is configured."""
+    return settings.runner.memory_budget_bytes if asked_bytes is None else asked_bytes
+
+
 def _patient(settings: Settings, request: StudyRequest) -> Settings:
     if request.accept_disturbed is None:
         return _with_patience(settings)
@@ -137,7 +144,8 @@ def run_ablation(
     claims = chosen(find_page(library_of(settings), request.page).claims, request.claims)
     entry = registry.find(settings, request.workload)
     group = ClaimsOnWorkload(entry.asked(request.options), entry.python, claims, request.pinned)
-    target = open_single(settings, entry.python, device, request.memory_budget_bytes, "An ablation")
+    budget = _memory(settings, request.memory_budget_bytes)
+    target = open_single(settings, entry.python, device, budget, "An ablation")
     watch = Watch(
         step=lambda event: report.tell("step", asdict(event)),
         evidence=lambda row, evidence: report.tell("evidence", _told(row)),
@@ -178,7 +186,8 @@ def run_finetuning(
     data = registered.data_of(settings, request.data)
     folder = folder_of_job(settings.finetuning_output, job.id, request.name, begun_in)
     python = settings.finetuning.python
-    target = open_single(settings, python, device, request.memory_budget_bytes, "A fine-tuning")
+    budget = _memory(settings, request.memory_budget_bytes)
+    target = open_single(settings, python, device, budget, "A fine-tuning")
     told = TrainingReport(report, already=progress_of(database, job.id))
     watch = RunWatch(
         event=told,
@@ -191,7 +200,7 @@ def run_finetuning(
         data=data,
         output=folder,
         device=target.facts.device,
-        memory_budget_bytes=request.memory_budget_bytes,
+        memory_budget_bytes=budget,
         python=target.prober.python,
         may_change=not request.keep_settings,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.ids import new_id
 from app.jobs import assisting, queue, repository, runner_repository
+from app.jobs.demand import Wanted, groups_in
 from app.jobs.executor import Executor, Process
 from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import DeviceOffer
@@ -58,8 +59,9 @@ class Runner:
     """Runs jobs on what its executor offers, one per device, until it is stopped.
 
     ``clock`` is for tests. ``run`` returns when every job has been given back; ``step`` is one
-    round of it, for a caller with a clock of its own. Raises ``MeasurementError`` when the executor
-    has nothing to offer.
+    round of it, for a caller with a clock of its own. A fleet, which holds many runners
+    (``held_by``), calls the parts of a round itself, so that one query serves all of them. Raises
+    ``MeasurementError`` when the executor has nothing to offer.
     """
 
     def __init__(
@@ -68,9 +70,11 @@ class Runner:
         settings: RunnerSettings,
         executor: Executor,
         *,
+        held_by: runner_repository.Holder | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.offers = executor.offers()
+        self._held_by = held_by
         self._database = database
         self._settings = settings
         self._executor = executor
@@ -120,10 +124,10 @@ class Runner:
         continue."""
         try:
             self._sign_of_life()
-            self._reap()
+            self.reap()
             self._obey()
             if not self._stopping:
-                self._take()
+                self.take()
         except TonnageError as error:
             self._watch.forget()
             if not self._in_trouble:
@@ -140,19 +144,28 @@ class Runner:
         now_s = self._clock()
         if self._record is not None and now_s < self._beat_at_s + self._settings.heartbeat_s:
             return
-        if self._record is not None and not self._running:  # a look would disturb what is measured
-            self.offers = self._executor.changed() or self.offers
+        self.look_around()
         with self._database.write() as session:
             known = self._record is not None and runner_repository.beat(session, self.id)
-            record = self._signed_on(session, known)
+            self.sign_on(session, known)
             queue.bury_dead_here(session)
             for runner_id in self._watch.silent(runner_repository.listing(session)):
                 queue.bury(session, runner_id)
+        self._beat_at_s = now_s
+
+    def look_around(self) -> None:
+        """Ask the executor whether it offers something else now, unless something is measured,
+        which a look would disturb."""
+        if self._record is not None and not self._running:
+            self.offers = self._executor.changed() or self.offers
+
+    def sign_on(self, session: Session, known: bool) -> None:
+        """Store that this runner is there and what it offers; ``known``: its row still is."""
+        record = self._signed_on(session, known)
         if self._record is not None and not known:
             log.warning("Another process took this runner for dead; its studies are ended here.")
-            self._end_all(LOST)
+            self.end_all(LOST)
         self._record = record
-        self._beat_at_s = now_s
 
     def _signed_on(self, session: Session, known: bool) -> runner_repository.RunnerRecord:
         """This runner as the database has it, with what it offers now."""
@@ -166,14 +179,22 @@ class Runner:
     def _register(self, session: Session) -> runner_repository.RunnerRecord:
         runner_id = new_id("run")
         where = self._executor
-        runner_repository.add(session, runner_id, where.owner, where.place, self.offers)
+        runner_repository.add(
+            session,
+            runner_id,
+            where.owner,
+            where.place,
+            self.offers,
+            held_by=self._held_by,
+            node=where.node,
+        )
         record = runner_repository.locked(session, runner_id)
         assert record is not None
         return record
 
     # -- jobs that run ---------------------------------------------------------------------
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
         """Settle the jobs whose process has ended; kill processes whose grace period is over."""
         for each in list(self._running):
             status = each.process.poll()
@@ -221,9 +242,15 @@ class Runner:
         if not self._running:
             return
         with self._database.read() as session:
-            jobs = repository.by_ids(
-                session, {each for one in self._running for each in (one.job_id, one.asked)}
-            )
+            self.obey(repository.by_ids(session, self.to_look_up))
+
+    @property
+    def to_look_up(self) -> set[str]:
+        """Ids of the jobs that ``obey`` wants to know of."""
+        return {each for one in self._running for each in (one.job_id, one.asked)}
+
+    def obey(self, jobs: Mapping[str, Job]) -> None:
+        """The same, for jobs that have been read already."""
         for each in self._running:
             job, asked = jobs.get(each.job_id), jobs.get(each.asked)
             if job is not None and job.assists is not None and assisting.is_lost(job, asked):
@@ -246,18 +273,21 @@ class Runner:
         is_training = job.kind is JobKind.FINETUNING
         return self._settings.checkpoint_grace_s if is_training else self._settings.cancel_grace_s
 
-    def _end_all(self, why: str) -> None:
+    def end_all(self, why: str) -> None:
         for each in self._running:
             self._end(each, why)
 
     # -- jobs that wait --------------------------------------------------------------------
 
-    def _take(self) -> None:
-        """Start a job on every free device, as long as any waits."""
+    def take(self, *, look: bool = True) -> list[Job]:
+        """Start a job on every free device, as long as any waits; returns them. ``look``: whether
+        to look first, without locking anything, if there is one."""
         now_s = self._clock()
+        taken: list[Job] = []
         self._not_before = {job: at_s for job, at_s in self._not_before.items() if at_s > now_s}
-        while (claimed := self._claim()) is not None:
+        while (claimed := self._claim(look)) is not None:
             job, offer = claimed
+            taken.append(job)
             self._busy_at_s = now_s
             asked = job.assists or job.id
             log.info("Job %s (%s) starts on %s.", job.id, job.workload, offer.device)
@@ -272,13 +302,32 @@ class Runner:
             self._running.append(
                 _Running(job.id, asked, job.attempt, offer.lease, process, self._grace_s(job))
             )
+        return taken
 
-    def _claim(self) -> tuple[Job, DeviceOffer] | None:
+    def could_take(self, wanted: Collection[Wanted]) -> bool:
+        """Whether one of these jobs probably fits a free device: found without the database."""
+        taken = queue.taken_of(self.offers, self._busy)
+        able = self.offers.runnable(taken, groups_in(wanted))
+        return any(job.fits(each) for each in able for job in wanted)
+
+    @property
+    def has_free_device(self) -> bool:
+        """As far as this runner knows."""
+        return bool(self.offers.leases - queue.taken_of(self.offers, self._busy))
+
+    @property
+    def _busy(self) -> set[str]:
+        return {each.lease for each in self._running}
+
+    def _claim(self, look: bool) -> tuple[Job, DeviceOffer] | None:
         assert self._record is not None
-        busy, skip = {each.lease for each in self._running}, list(self._not_before)
-        with self._database.read() as session:  # most of the time there is nothing to lock for
-            if not queue.is_work_for(session, self._record, busy=busy, skip=skip):
-                return None
+        busy, skip = self._busy, list(self._not_before)
+        if look:  # most of the time there is nothing to lock for
+            with self._database.read() as session:
+                if not queue.is_work_for(session, self._record, busy=busy, skip=skip):
+                    return None
+        elif not self.has_free_device:
+            return None
         try:
             with self._database.write() as session:
                 claimed = queue.claim(session, self._record, busy=busy, skip=skip)
@@ -291,12 +340,22 @@ class Runner:
     def _give_back(self) -> None:
         """End the studies, put their jobs back into the queue, and sign off."""
         self._stopping = True
-        self._end_all(STOP)
-        grace_s = max([self._settings.cancel_grace_s, *(each.grace_s for each in self._running)])
-        deadline_s = self._clock() + grace_s + self._settings.cancel_grace_s
+        self.end_all(STOP)
+        deadline_s = self._clock() + self.grace_s
         while self._running and self._clock() < deadline_s:
             self.step()
             time.sleep(0.05)
+        self.sign_off()
+
+    @property
+    def grace_s(self) -> float:
+        """How long it may take to end what runs."""
+        settings = self._settings
+        longest_s = max([settings.cancel_grace_s, *(each.grace_s for each in self._running)])
+        return longest_s + settings.cancel_grace_s
+
+    def sign_off(self) -> None:
+        """Kill what still runs; if nothing does, this runner is no more."""
         for each in self._running:  # without the database: another runner will bury this one
             each.process.kill()
         if self._record is None or self._running:
@@ -306,6 +365,13 @@ class Runner:
                 runner_repository.remove(session, self.id)
         except TonnageError as error:
             log.warning("%s Another process will find that this runner has ended.", error)
+
+    def bury(self, why: str) -> list[Job]:
+        """Its node is gone: interrupt its jobs, so that others may take them at once."""
+        with self._database.write() as session:
+            jobs = queue.bury(session, self.id, why, gone=True)
+        self._running.clear()
+        return jobs
 
 
 def how_it_ended(status: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -13,6 +14,17 @@ from app.database.models.serving import RunnerRow
 from app.database.records import record_of
 from app.jobs.offers import Offers
 from app.tuning.owner import Owner
+
+HELD_BY, NODE = "held_by", "node"
+"""Keys of a runner's document, where a fleet holds it."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that looks after runners on other hosts. They end with it."""
+
+    owner: Owner
+    place: str
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,35 @@ class RunnerRecord:
     started_at: datetime
     heartbeat_at: datetime
     """By its own clock, for people. Whether it is alive is told by ``beats``."""
+    held_by: Holder | None = None
+    """``None`` for a runner that looks after itself."""
+    node: str = ""
+    """Of the fleet that holds it."""
+
+    def has_ended_at(self, place: str) -> bool:
+        """Whether a process that it cannot do without has ended, as far as can be seen there."""
+        if self.place == place and not self.owner.is_alive():
+            return True
+        held = self.held_by
+        return held is not None and held.place == place and not held.owner.is_alive()
+
+    def is_watched_at(self, place: str) -> bool:
+        """Whether ``has_ended_at`` tells there, so that nobody needs to count its beats."""
+        return place in (self.place, self.held_by.place if self.held_by is not None else None)
 
 
-def add(session: Session, runner_id: str, owner: Owner, place: str, offers: Offers) -> None:
+def add(
+    session: Session,
+    runner_id: str,
+    owner: Owner,
+    place: str,
+    offers: Offers,
+    *,
+    held_by: Holder | None = None,
+    node: str = "",
+) -> None:
     now = utc_now()
+    held = {} if held_by is None else {HELD_BY: asdict(held_by), NODE: node}
     session.add(
         RunnerRow(
             id=runner_id,
@@ -39,7 +76,7 @@ def add(session: Session, runner_id: str, owner: Owner, place: str, offers: Offe
             pid=owner.pid,
             started_s=owner.started_s,
             beats=0,
-            document=offers.to_dict(),
+            document={**offers.to_dict(), **held},
             started_at=now,
             heartbeat_at=now,
         )
@@ -47,21 +84,27 @@ def add(session: Session, runner_id: str, owner: Owner, place: str, offers: Offe
     session.flush()
 
 
-def beat(session: Session, runner_id: str) -> bool:
-    """A sign of life; ``False`` if another process took the runner for dead."""
+def beat_all(session: Session, runner_ids: Collection[str]) -> set[str]:
+    """A sign of life of each; returns those that no other process took for dead."""
     done = session.execute(
         update(RunnerRow)
-        .where(RunnerRow.id == runner_id)
+        .where(RunnerRow.id.in_(list(runner_ids)))
         .values(beats=RunnerRow.beats + 1, heartbeat_at=utc_now())
         .returning(RunnerRow.id)
     )
-    return done.first() is not None
+    return set(done.scalars())
+
+
+def beat(session: Session, runner_id: str) -> bool:
+    """A sign of life; ``False`` if another process took the runner for dead."""
+    return bool(beat_all(session, [runner_id]))
 
 
 def set_offers(session: Session, runner_id: str, offers: Offers) -> RunnerRecord:
     """What the runner offers from now on."""
     row = session.get_one(RunnerRow, runner_id)
-    row.document = offers.to_dict()
+    held = {key: row.document[key] for key in (HELD_BY, NODE) if key in row.document}
+    row.document = {**offers.to_dict(), **held}
     session.flush()
     return _record(row)
 
@@ -85,5 +128,12 @@ def listing(session: Session) -> list[RunnerRecord]:
 
 
 def _record(row: RunnerRow) -> RunnerRecord:
-    owner = Owner(row.pid, row.host, row.started_s)
-    return record_of(RunnerRecord, row, owner=owner, offers=Offers.from_dict(row.document))
+    held = row.document.get(HELD_BY)
+    return record_of(
+        RunnerRecord,
+        row,
+        owner=Owner(row.pid, row.host, row.started_s),
+        offers=Offers.from_dict(row.document),
+        held_by=None if held is None else Holder(Owner(**held["owner"]), held["place"]),
+        node=row.document.get(NODE, ""),
+    )

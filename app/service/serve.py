@@ -15,16 +15,17 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.database import Database
+from app.fleet.address import FleetAddress
+from app.fleet.running import lock_file
 from app.http.runtime import Service
 from app.jobs import repository, runner_repository
-from app.jobs.keeper import Keeper, RunnerWatch
-from app.jobs.runner_repository import RunnerRecord
+from app.jobs.keeper import Keeper, RunnerWatch, runner_command
 from app.keys import service as keys
 from app.service.application import create_app
 from app.service.listen import is_loopback_only
 from app.settings import Settings
 from app.studies.progress import progress
-from app.tuning.owner import this_place
+from app.tuning.owner import Owner, this_place
 from probes.errors import InputError
 from probes.formatting import duration_text
 
@@ -39,9 +40,16 @@ SHUTDOWN_S = 5
 
 
 def service_on(
-    listener: socket.socket, database: Database, settings: Settings, *, insecure: bool
+    listener: socket.socket,
+    database: Database,
+    settings: Settings,
+    *,
+    insecure: bool,
+    fleet: FleetAddress | None = None,
 ) -> Service:
-    """Decides whether requests need a key: on a loopback address if any key exists, on every other
+    """With a ``fleet``, its runner is kept running on this host, instead of a runner of this host.
+
+    Decides whether requests need a key: on a loopback address if any key exists, on every other
     address always. Raises ``InputError`` if they need one and none exists."""
     loopback = is_loopback_only(listener)
     exist = keys.any_active(database)
@@ -52,14 +60,23 @@ def service_on(
             "tonnage keys create --scope admin --name NAME. To serve without keys, add --insecure: "
             "anyone who can reach the address can then start and delete studies."
         )
-    runners = RunnerWatch(Keeper(database, settings)) if settings.runner.with_service else None
+    runners = RunnerWatch(_keeper(database, settings, fleet))
     return Service(
         database,
         settings,
         needs_keys=exist and not insecure,
         loopback_only=loopback,
-        runners=runners,
+        runners=runners if settings.runner.with_service else None,
     )
+
+
+def _keeper(database: Database, settings: Settings, fleet: FleetAddress | None) -> Keeper:
+    if fleet is None:
+        return Keeper(database, settings)
+    token = [] if fleet.token_file is None else ["--token-file", str(fleet.token_file)]
+    command = runner_command(settings, "--fleet", fleet.address, *token)
+    standing = lock_file(settings, database)
+    return Keeper(database, settings, command=command, standing=standing)
 
 
 def run(service: Service, listener: socket.socket) -> None:
@@ -70,21 +87,30 @@ def run(service: Service, listener: socket.socket) -> None:
 def left_running(database: Database, settings: Settings) -> list[str]:
     """What continues on this host after the service has ended: each runner with its studies, until
     when, and how to stop it. Empty without a runner."""
+    place = this_place()
+    found: dict[Owner, list[str]] = {}
+    fleets: set[Owner] = set()
     with database.read() as session:
-        here = [
-            (each, [job.id for job in repository.running_of(session, each.id, lock=False)])
-            for each in runner_repository.listing(session)
-            if each.place == this_place() and each.owner.is_alive()
-        ]
-    return [_goes_on(database, settings, each, studies) for each, studies in here]
+        for each in runner_repository.listing(session):
+            held = each.held_by
+            owner, where = (held.owner, held.place) if held else (each.owner, each.place)
+            if where == place and owner.is_alive():
+                studies = [job.id for job in repository.running_of(session, each.id, lock=False)]
+                found.setdefault(owner, []).extend(studies)
+                fleets |= {owner} if held else set()
+    return [
+        _goes_on(database, settings, owner, studies, is_fleet=owner in fleets)
+        for owner, studies in found.items()
+    ]
 
 
 def _goes_on(
-    database: Database, settings: Settings, runner: RunnerRecord, studies: list[str]
+    database: Database, settings: Settings, owner: Owner, studies: list[str], *, is_fleet: bool
 ) -> str:
-    who = f"The runner on this host (process {runner.owner.pid})"
+    whose = "of the fleet" if is_fleet else "on this host"
+    who = f"The runner {whose} (process {owner.pid})"
     idle = duration_text(settings.runner.idle_exit_s)
-    stop = f"To stop it now: kill -TERM {runner.owner.pid}"
+    stop = f"To stop it now: kill -TERM {owner.pid}"
     if not studies:
         return (
             f"{who} is still there, without work. If the service started it, it ends after {idle} "

@@ -186,6 +186,9 @@ class RunnerSettings(Section):
     killed. The same applies when its runner is stopped."""
     idle_exit_s: Number = Field(300.0, gt=0)
     """Idle seconds after which a runner that `tonnage serve` started exits."""
+    memory_budget_bytes: Annotated[Whole | None, Field(gt=0), BeforeValidator(_none_word)] = None
+    """Memory of each device that jobs may use unless their request says how much: the device then
+    counts as one of this size. `"none"`: all of it."""
 
 
 class KnowledgeSettings(Section):

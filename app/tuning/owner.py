@@ -67,7 +67,12 @@ def owner_of(row: StudyRow | ClaimRow) -> Owner | None:
 
 
 def this_process() -> Owner:
-    return Owner(os.getpid(), socket.gethostname(), _started_s(psutil.Process()))
+    return owner_with(os.getpid())
+
+
+def owner_with(pid: int) -> Owner:
+    """A process of this host. Raises ``psutil.NoSuchProcess``."""
+    return Owner(pid, socket.gethostname(), _started_s(psutil.Process(pid)))
 
 
 def _started_s(process: psutil.Process) -> float:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli import options
-from app.cli.context import open_database, open_settings
+from app.cli.context import fleet_address, open_database, open_settings
 from app.cli.output import stderr
+from probes.errors import InputError
+
+if TYPE_CHECKING:
+    from app.database import Database
+    from app.fleet.address import FleetAddress
+    from app.settings import Settings
 
 
 def runner(
@@ -29,6 +36,8 @@ def runner(
             metavar="SECONDS",
         ),
     ] = None,
+    fleet: options.Fleet = None,
+    token_file: options.TokenFile = None,
     database: options.Database = None,
 ) -> None:
     """Run the studies in the queue, one per device, until stopped.
@@ -37,10 +46,18 @@ def runner(
     devices, with the same database. SIGTERM and Ctrl-C put running studies back into the queue;
     if the runner is killed, another one takes them over. Nothing measured is lost.
 
+    With --fleet it runs them on every host that has joined the fleet, from one process.
+
     Example: tonnage runner --device cuda:0 --database postgresql://tonnage@db.example/tonnage
     """
     settings = open_settings()
+    address = fleet_address(settings, fleet, token_file)
+    if address is not None and device:
+        raise InputError("--device does not go with --fleet: every node offers all of its devices.")
     store = open_database(settings, database)
+    if address is not None:
+        _run_fleet(settings, store, address, idle_exit)
+        return
 
     from app.jobs.detect import Detector
     from app.jobs.executor import LocalExecutor
@@ -65,3 +82,21 @@ def runner(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: running.stop())
         running.run(idle_exit)
+
+
+def _run_fleet(
+    settings: Settings, store: Database, address: FleetAddress, idle_exit: float | None
+) -> None:
+    from app.fleet.running import lock_file, open_runner
+    from app.jobs.keeper import only_one
+
+    with only_one(lock_file(settings, store)) as is_first:
+        if not is_first:
+            stderr().print("This host runs the fleet for this database already.")
+            return
+        fleet = open_runner(settings, store, address)
+        stderr().print(f"Fleet      {address.address}\ndatabase   {store.shown_url}", markup=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: fleet.stop())
+        parent = os.getppid()  # while the service that started it is there, it is wanted
+        fleet.run(idle_exit, wanted=lambda: os.getppid() == parent)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli import options
-from app.cli.context import open_database, open_settings, verbosity
+from app.cli.context import fleet_address, open_database, open_settings, verbosity
 from app.cli.output import facts_table, print_json, stdout
 from probes.errors import TonnageError
 
@@ -36,6 +36,8 @@ def serve(
             help="Require no key: anyone who can reach the address may start and delete studies.",
         ),
     ] = False,
+    fleet: options.Fleet = None,
+    token_file: options.TokenFile = None,
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
@@ -44,9 +46,11 @@ def serve(
     Without API keys it listens on this machine only. Once a key exists (tonnage keys create), every
     request needs one, and the service may listen on any address. It migrates the database first.
     Studies run in a separate process (tonnage runner), which the service starts when there is work
-    and which goes on when the service is stopped: the service then says what still runs.
+    and which goes on when the service is stopped: the service then says what still runs. With
+    --fleet they run on the hosts that have joined a fleet (tonnage fleet join).
     """
     settings = open_settings()
+    address = fleet_address(settings, fleet, token_file)
 
     from app.service.listen import listen, url_of
 
@@ -58,7 +62,7 @@ def serve(
     from app.logging_setup import configure_logging
     from app.service.serve import left_running, run, service_on
 
-    service = service_on(listener, store, settings, insecure=insecure)
+    service = service_on(listener, store, settings, insecure=insecure, fleet=address)
     url = url_of(listener)
     asked = (
         "needed (to log in, or as Authorization: Bearer KEY)"
@@ -68,12 +72,15 @@ def serve(
     addresses = {"dashboard": f"{url}/", "api": f"{url}/v1", "docs": f"{url}/docs"}
     if json_:
         addresses["openapi"] = f"{url}/openapi.json"
+        if address is not None:
+            addresses["fleet"] = address.address
         print_json({**addresses, "keys_needed": service.needs_keys, "database": store.shown_url})
     else:
         rows = [
             *addresses.items(),
             ("keys", asked),
             ("database", store.shown_url),
+            *([("fleet", address.address)] if address is not None else []),
             ("stop", "Ctrl-C"),
         ]
         stdout().print(facts_table(rows))

@@ -90,7 +90,7 @@ class RunnerRow(Base):
     beats: Mapped[int] = mapped_column(BigInteger)
     """Increases while it lives, so that watchers need only their own clock."""
     document: Mapped[dict[str, Any]]
-    """What it offers: ``devices`` and ``workloads``."""
+    """What it offers: ``devices`` and ``workloads``; and the process that holds it in a fleet."""
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
 
@@ -144,6 +144,8 @@ class JobRow(Base):
     """Counted up each time a runner takes it. What an earlier attempt reports is refused."""
     resume_on: Mapped[str | None] = mapped_column(String(255))
     """The device it ran on before, where its measurements hold."""
+    resume_class: Mapped[str | None] = mapped_column(String(64))
+    """``class_key`` if that device is gone: another one of the class may take over at once."""
     devices_at_once: Mapped[int] = mapped_column(default=1, server_default="1")
     """How many devices of one class may work on a study at once; 0 for all there are."""
     class_key: Mapped[str | None] = mapped_column(String(64))
@@ -190,3 +192,29 @@ class JobEventRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     data: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+
+
+class FleetNodeRow(Base):
+    """A host of the fleet, as its runner last saw it."""
+
+    __tablename__ = "tonnage_fleet_nodes"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """As the engine calls it; a host that joins again is another node."""
+    name: Mapped[str] = mapped_column(String(255), index=True)
+    host: Mapped[str] = mapped_column(String(255))
+    address: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    """``joining``, ``ready``, ``draining``, ``drained``, ``unusable`` or ``gone``."""
+    reason: Mapped[str] = mapped_column(default="")
+    """Why it cannot be used, or what is to be known of it."""
+    drain: Mapped[str] = mapped_column(String(8), default="")
+    """``finish``: take nothing new; ``now``: give back what runs too; empty: neither."""
+    labels: Mapped[dict[str, Any]]
+    versions: Mapped[dict[str, Any]]
+    """``tonnage``, ``python``, ``ray``, ``torch``, ``driver``, as far as the node tells."""
+    runner_id: Mapped[str | None] = mapped_column(String(40))
+    """Its runner, while it has one."""
+    joined_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    """The last sign of life of the fleet's runner, by that one's clock."""
