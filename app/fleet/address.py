@@ -8,10 +8,11 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from app.settings import Settings
+from app.tuning.owner import Owner, this_process
 from probes.errors import InputError
 
 AUTO = "auto"
@@ -37,15 +38,13 @@ def find(settings: Settings, asked: str, token_file: Path | None = None) -> Flee
         return FleetAddress(with_port(asked), _token(settings, token_file))
     if environment := os.environ.get(ADDRESS_VARIABLE):
         return FleetAddress(with_port(environment), _token(settings, token_file))
-    try:
-        joined = json.loads(_record(settings).read_text())
-        own = joined["token_file"]
-        return FleetAddress(joined["address"], token_file or (Path(own) if own else None))
-    except (OSError, ValueError, KeyError):
+    found = _joined_last(settings)
+    if found is None:
         raise InputError(
             "This host belongs to no fleet. Start one here with: tonnage fleet join --head. Or "
             "join one with: tonnage fleet join ADDRESS"
-        ) from None
+        )
+    return found if token_file is None else replace(found, token_file=token_file)
 
 
 def with_port(address: str) -> str:
@@ -91,22 +90,35 @@ def make_token(file: Path) -> bool:
 
 @contextlib.contextmanager
 def joined(settings: Settings, fleet: FleetAddress) -> Iterator[None]:
-    """While this host belongs to a fleet, ``auto`` means that one."""
-    record = _record(settings)
-    record.parent.mkdir(parents=True, exist_ok=True)
+    """While this process makes the host a node of a fleet, ``auto`` means that one."""
+    folder = _records(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / f"{os.getpid()}.json"
     token = None if fleet.token_file is None else str(fleet.token_file.absolute())
-    text = json.dumps({"address": fleet.address, "token_file": token, "pid": os.getpid()})
-    record.write_text(text)
+    owner = asdict(this_process())
+    record.write_text(json.dumps({"address": fleet.address, "token_file": token, "owner": owner}))
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            if record.read_text() == text:
-                record.unlink()
+        record.unlink(missing_ok=True)
 
 
-def _record(settings: Settings) -> Path:
-    return settings.data_dir / "fleet.json"
+def _joined_last(settings: Settings) -> FleetAddress | None:
+    """The fleet that a process of this host belongs to, the latest one first."""
+    records = sorted(
+        _records(settings).glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True
+    )
+    for record in records:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(record.read_text())
+            token = found["token_file"]
+            if Owner(**found["owner"]).is_alive():
+                return FleetAddress(found["address"], Path(token) if token else None)
+    return None
+
+
+def _records(settings: Settings) -> Path:
+    return settings.data_dir / "fleet"
 
 
 def _token(settings: Settings, asked: Path | None) -> Path | None:

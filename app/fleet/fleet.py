@@ -137,7 +137,7 @@ class FleetRunner:
         for node_id in self._members.keys() - there.keys():
             self._lose(self._members[node_id], "is gone", NodeState.GONE)
             del self._members[node_id]
-        for node_id in there.keys() - self._members.keys():
+        for node_id in [each for each in there if each not in self._members]:
             self._join(Member(there[node_id], unique_name(there[node_id], self._names)))
         self._drain()
 
@@ -283,7 +283,7 @@ class FleetRunner:
             for runner in runners:
                 runner.sign_on(session, runner.id in known)
             nodes.seen(session, list(self._members))
-            queue.bury_dead_here(session)
+            queue.bury_dead_here(session, but=[each.id for each in runners])
             for runner_id in self._watch.silent(runner_repository.listing(session)):
                 queue.bury(session, runner_id)
         self._beat_at_s = now_s

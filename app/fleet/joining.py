@@ -27,6 +27,8 @@ from probes.processes.launch import GuardedProcess, StartError
 
 OBJECT_STORE_BYTES = 80_000_000
 """The least that Ray takes: nothing of ours travels through it."""
+HEADLESS_S = 20
+"""How long a node waits for a head that has gone before it ends. (Ray: 60 s.)"""
 HEALTH_PERIOD_MS, HEALTH_FAILURES = 1000, 3
 """A node that does not answer three times in a row, a second apart, is dead. Ray's own settings
 take 14 s."""
@@ -35,6 +37,8 @@ END_S = 20.0
 """How long Ray may take to end its processes."""
 STARTED = "Ray runtime started"
 VENDORS = {"cuda": "nvidia", "mps": "apple", "xpu": "intel"}
+LOGGED = re.compile(r"^\S+ [\d:,]+\s+(INFO|ERR|WARN|SUCC|PANIC)\w* \S+ -- |^\[.*?\]( \(\w+\))?")
+COMPLAINT = re.compile(r"Exception|Error:|\[exit code|Failed to|annot ")
 LABEL = re.compile(
     r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 )
@@ -112,10 +116,12 @@ def environment(options: NodeOptions, engine: Mapping[str, str]) -> dict[str, st
     """Of the engine's processes on this host. ``engine``: what they are told of the cluster."""
     found = {**os.environ, **remembered(os.environ), **engine}
     found |= {
+        "RAY_worker_niceness": "0",  # 15 by default, which a job would inherit
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill our actor for what a probe needs
         "RAY_process_group_cleanup_enabled": "true",
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEADLESS_S),
         "RAY_health_check_initial_delay_ms": "0",
         "RAY_health_check_period_ms": str(HEALTH_PERIOD_MS),
         "RAY_health_check_timeout_ms": str(HEALTH_PERIOD_MS),
@@ -168,9 +174,10 @@ class Node:
 
     def complaint(self) -> str:
         """The end of what it said, without its decoration."""
-        lines = [line.strip() for line in self._said.splitlines() if line.strip()]
-        wrong = [line for line in lines if "rror" in line or "xception" in line]
-        return " ".join((wrong or lines)[-3:])[-600:]
+        lines = [LOGGED.sub("", line).strip() for line in self._said.splitlines()]
+        lines = [line for line in lines if line and "[state-dump]" not in line]
+        wrong = [line for line in lines if COMPLAINT.search(line)]
+        return " ".join((wrong or lines)[-2:])[:600]
 
     def end(self) -> None:
         """Let Ray leave the cluster in order, then end what is left."""

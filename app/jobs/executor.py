@@ -115,11 +115,6 @@ class LocalExecutor(Executor):
             end(process)
 
 
-def arguments(job: Job, runner_id: str, offer: DeviceOffer) -> list[str]:
-    """What ``JOB_COMMAND`` is told: see ``app.jobs.process``."""
-    return [job.id, runner_id, offer.device]
-
-
 def start_process(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a job's process in a session of its own, so that a Ctrl-C at the terminal is the
     runner's to deal with. The pipe to its standard input tells it when we have ended."""

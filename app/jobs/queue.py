@@ -245,14 +245,17 @@ def bury(session: Session, runner_id: str, why: str = "", *, gone: bool = False)
     return jobs
 
 
-def bury_dead_here(session: Session) -> list[Job]:
+def bury_dead_here(session: Session, but: Collection[str] = ()) -> list[Job]:
     """Bury the runners whose process has ended, as far as this process can see (``this_place``).
+    ``but``: ids of runners that are looked after otherwise.
     The processes of a runner's jobs end a moment after it: a runner is buried when they have."""
     place = this_place()
     dead = [
         runner.id
         for runner in runner_repository.listing(session)
-        if runner.has_ended_at(place) and not _still_runs(session, runner.id)
+        if runner.id not in but
+        and runner.has_ended_at(place)
+        and not _still_runs(session, runner.id)
     ]
     return [job for runner_id in dead for job in bury(session, runner_id)]
 

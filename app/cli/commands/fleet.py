@@ -47,8 +47,8 @@ def join(
         typer.Option(
             "--interface",
             "--bind",
-            help="The address of this host that the others reach. 127.0.0.1: a fleet on this host "
-            "only. Default: the one that leads to the network.",
+            help="The address of this host that the others reach. 127.0.0.1: a fleet of this host "
+            "alone, which nobody else can reach. Default: the one that leads to the network.",
             metavar="IP",
         ),
     ] = "",
@@ -153,8 +153,12 @@ def _asked(
                 "This host has no token of the fleet. Copy the file that tonnage fleet join --head "
                 "has named, and give it with --token-file."
             )
-        loopback = "127.0.0.1" if is_loopback(fleet.address) else ""
-        return NodeOptions(fleet, False, interface or loopback, {})
+        if is_loopback(fleet.address):
+            raise InputError(
+                f"The fleet at {fleet.address} is the host that began it, alone. To let others "
+                "join, begin it with another --interface."
+            )
+        return NodeOptions(fleet, False, interface, {})
     token = token_file or default_token_file(settings)
     make_token(token)
     own = interface or own_address()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,9 @@ class Agent:
 
     async def start(self, key: str, arguments: list[str], database_url: str) -> int:
         """Start a job's process; returns its number. Raises ``OSError``."""
+        signal.pthread_sigmask(
+            signal.SIG_SETMASK, set()
+        )  # Ray blocks SIGINT; a child inherits that
         process = start_process(
             [*self.command, *arguments],
             {**cleaned(os.environ), DATABASE_VARIABLE: database_url},

@@ -80,9 +80,14 @@ class RayEngine:
         return {self._stays.pop(ref) for ref in ended}
 
     def close(self) -> None:
-        self._closed.set()
+        self.stop_watching()
         with contextlib.suppress(Exception):
             self._ray.shutdown()
+
+    def stop_watching(self) -> None:
+        """Stay connected, but do not look at the nodes any more."""
+        self._closed.set()
+        self._thread.join(LOOK_S + 1)
 
     def _watch(self) -> None:
         while not self._closed.wait(LOOK_S):

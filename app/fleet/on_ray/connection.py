@@ -33,8 +33,8 @@ def environment(token_file: Path | None, address: str = "") -> dict[str, str]:
 
 
 def is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0] or address
-    return host.startswith("127.") or host == "localhost"
+    """Whether it is the address of a fleet that is this host alone."""
+    return (address.rpartition(":")[0] or address) in ("127.0.0.1", "localhost")
 
 
 def import_ray() -> ModuleType:

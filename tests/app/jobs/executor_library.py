@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from app.clock import utc_now
-from app.jobs.executor import Executor
+from app.jobs.executor import Executor, Process
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import Job, JobKind
 from app.tuning.state import StudyState
@@ -64,6 +64,13 @@ def told(folder: Path, job_id: str) -> dict[str, Any]:
     return found
 
 
+def begin_on(executor: Executor, job_id: str, folder: Path) -> tuple[Process, dict[str, Any]]:
+    """Start a job; its process, and what that told."""
+    (folder / f"{job_id}.json").unlink(missing_ok=True)  # of a job with this name before it
+    process = executor.start(job(job_id), "run_1", executor.offers().devices[0])
+    return process, told(folder, job_id)
+
+
 def is_gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -72,26 +79,37 @@ def is_gone(pid: int) -> bool:
 
 
 class ExecutorLibrary:
-    """Subclass it as ``TestX``."""
+    """Subclass it as ``TestX``. ``executor`` may serve several tests; ``closable`` is of one."""
+
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        """Where the jobs of ``executor`` tell."""
+        return tmp_path
 
     @pytest.fixture
     def executor(self) -> Executor:
         raise NotImplementedError
 
     @pytest.fixture
+    def closable(self, executor) -> Executor:
+        return executor
+
+    @pytest.fixture
     def doomed(self) -> Doomed:
         raise NotImplementedError
 
     @pytest.fixture
-    def start(self, executor, tmp_path):
+    def start(self, executor, folder):
         """Starts a job; gives its process and what that told."""
+        started = []
 
         def begin(job_id: str):
-            offer = executor.offers().devices[0]
-            process = executor.start(job(job_id), "run_1", offer)
-            return process, told(tmp_path, job_id)
+            started.append(begin_on(executor, job_id, folder))
+            return started[-1]
 
-        return begin
+        yield begin
+        for process, _ in started:
+            process.kill()
 
     def test_it_offers_devices_and_registered_workloads(self, executor):
         found = executor.offers()
@@ -131,13 +149,13 @@ class ExecutorLibrary:
         assert process.poll() == -signal.SIGKILL
         assert is_gone(told["pid"])
 
-    def test_closing_ends_what_runs(self, executor, start):
-        process, told = start("deaf")
-        executor.close()
+    def test_closing_ends_what_runs(self, closable, folder):
+        process, told = begin_on(closable, "deaf", folder)
+        closable.close()
         until(lambda: process.poll() is not None)
         assert until(lambda: is_gone(told["pid"]))
 
-    def test_the_process_ends_with_its_executor(self, doomed, tmp_path):
+    def test_the_process_ends_with_its_executor(self, doomed):
         pid, kill = doomed("deaf")
         assert not is_gone(pid)
         kill()

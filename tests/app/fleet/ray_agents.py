@@ -1,0 +1,44 @@
+"""Our process on a node of the test's cluster, with a device of its own and scripted jobs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from app.fleet.nodes import Description
+from app.fleet.on_ray.agent import Agent
+from app.tuning.owner import this_place, this_process
+from tests.app.jobs.conftest import ROOT, offers
+from tests.app.jobs.executor_library import command as telling
+from tests.app.jobs.scripted import FOLDER
+
+
+class ScriptedAgent(Agent):
+    """Says at once what it offers: a device of this node alone."""
+
+    async def describe(self) -> dict[str, Any]:
+        found = offers("cpu", host=f"node-{os.environ['RAY_RAYLET_PID']}")
+        return Description(
+            this_process(), this_place(), {"tonnage": version("tonnage")}, found
+        ).to_dict()
+
+
+def telling_agent(folder: Path) -> type[Agent]:
+    """Its jobs tell what they were started with, in the folder."""
+    return type("TellingAgent", (ScriptedAgent,), {"command": telling(folder)})
+
+
+def scripted_agent(folder: Path) -> type[Agent]:
+    """Its jobs do what their request says."""
+    scripted = f"""\
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+os.environ[{FOLDER!r}] = {str(folder)!r}
+from app.jobs.process import main
+from tests.app.jobs.scripted import run
+sys.exit(main(sys.argv[1:], run))
+"""
+    return type("JobAgent", (ScriptedAgent,), {"command": [sys.executable, "-c", scripted]})
