@@ -27,6 +27,9 @@ from probes.processes.launch import GuardedProcess, StartError
 
 OBJECT_STORE_BYTES = 80_000_000
 """The least that Ray takes: nothing of ours travels through it."""
+HEAD_WITHIN_S = 30
+"""How long a node waits for a head that has not started yet: a batch system may start both at once.
+"""
 HEADLESS_S = 20
 """How long a node waits for a head that has gone before it ends. (Ray: 60 s.)"""
 HEALTH_PERIOD_MS, HEALTH_FAILURES = 1000, 3
@@ -116,6 +119,7 @@ def environment(options: NodeOptions, engine: Mapping[str, str]) -> dict[str, st
     """Of the engine's processes on this host. ``engine``: what they are told of the cluster."""
     found = {**os.environ, **remembered(os.environ), **engine}
     found |= {
+        "RAY_NUM_REDIS_GET_RETRIES": str(HEAD_WITHIN_S),
         "RAY_worker_niceness": "0",  # 15 by default, which a job would inherit
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill our actor for what a probe needs
         "RAY_process_group_cleanup_enabled": "true",

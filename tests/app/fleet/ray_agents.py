@@ -31,14 +31,28 @@ def telling_agent(folder: Path) -> type[Agent]:
     return type("TellingAgent", (ScriptedAgent,), {"command": telling(folder)})
 
 
-def scripted_agent(folder: Path) -> type[Agent]:
-    """Its jobs do what their request says."""
-    scripted = f"""\
+class JobAgent(ScriptedAgent):
+    """Its jobs do what their request says, in a folder of the node."""
+
+    folder: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        own = self.folder / f"node-{os.environ['RAY_RAYLET_PID']}"
+        own.mkdir(exist_ok=True)
+        self.command = [sys.executable, "-c", SCRIPTED.format(root=ROOT, name=FOLDER, folder=own)]
+
+
+SCRIPTED = """\
 import os, sys
-sys.path.insert(0, {str(ROOT)!r})
-os.environ[{FOLDER!r}] = {str(folder)!r}
+sys.path.insert(0, "{root}")
+os.environ["{name}"] = "{folder}"
 from app.jobs.process import main
 from tests.app.jobs.scripted import run
 sys.exit(main(sys.argv[1:], run))
 """
-    return type("JobAgent", (ScriptedAgent,), {"command": [sys.executable, "-c", scripted]})
+
+
+def scripted_agent(folder: Path) -> type[Agent]:
+    """Its jobs make their marks below the folder."""
+    return type("FolderAgent", (JobAgent,), {"folder": folder})

@@ -22,7 +22,7 @@ import pytest
 from app.database import Database, open_database
 from app.fleet import repository as nodes
 from app.fleet import service as fleets
-from app.fleet.address import FleetAddress
+from app.fleet.address import FleetAddress, make_token
 from app.fleet.doctor import examine, is_well
 from app.fleet.fleet import FleetRunner
 from app.fleet.nodes import Drain
@@ -113,8 +113,8 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     folder.mkdir()
     made = Cluster(folder)
     try:
+        make_token(made.token)
         made.join("alpha", "--head", "--port", made.address.address.rpartition(":")[2])
-        until(lambda: made.has_started("alpha"))
         for name in NAMES[1:]:
             made.join(name, made.address.address)
         until(lambda: all(made.has_started(name) for name in NAMES))
@@ -270,7 +270,7 @@ class TestFleet:
         jobs = [service.submit(database, request(device="cpu", trials=n)) for n in range(11, 18)]
         until(lambda: all(service.get(database, each.id).is_over for each in jobs), fleet.step)
         assert {state(database, each) for each in jobs} == {"finished"}
-        assert list(folder.glob("overlap-*")) == []
+        assert list(folder.rglob("overlap-*")) == []
 
     def test_a_cancelled_study_ends_on_its_node(self, fleet, database):
         hanging = service.submit(database, request("hang", device="tonnage/name=beta", trials=31))

@@ -37,6 +37,7 @@ def test_every_resource_is_there(document):
     assert resources == {
         "devices",
         "device-groups",
+        "fleet",
         "workloads",
         "studies",
         "measurements",
@@ -72,7 +73,16 @@ def test_every_schema_of_ours_has_an_example(document):
     assert lacking == []
 
 
-PARTS = {"StepTimeIn", "GrowthIn", "TraceIn", "ScopeIn", "FingerprintIn", "HereIn", "PriorOut"}
+PARTS = {
+    "FleetDeviceOut",
+    "StepTimeIn",
+    "GrowthIn",
+    "TraceIn",
+    "ScopeIn",
+    "FingerprintIn",
+    "HereIn",
+    "PriorOut",
+}
 """Shown as a part of the example of what they belong to."""
 
 
