@@ -252,6 +252,7 @@ class FleetRunner:
             if member.state is not NodeState.DRAINING or member.runner is None:
                 continue
             if member.drain is Drain.NOW:
+                member.runner.is_leaving = True
                 member.runner.end_all(STOP)
             if not member.runner.is_running:
                 self._sign_off(member)

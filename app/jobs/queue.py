@@ -24,7 +24,7 @@ from app.jobs.runner_repository import RunnerRecord
 from app.tuning import claims
 from app.tuning import repository as studies
 from app.tuning.owner import Owner, this_place
-from app.tuning.state import StudyState
+from app.tuning.state import WAITING, StudyState
 from probes.errors import TonnageError
 
 MAX_DEATHS = 3
@@ -208,6 +208,13 @@ def end(
     if state == StudyState.QUEUED and row.cancel_requested:
         state, message = StudyState.CANCELLED, "Cancelled."
     close(session, row, state, message, data)
+
+
+def let_others(session: Session, job_id: str, class_key: str | None) -> None:
+    """A job was given back by a device that goes away: another of the class may have it at once."""
+    row = repository.locked(session, job_id)
+    if row is not None and row.state in WAITING:
+        row.resume_class = class_key
 
 
 def died(

@@ -74,6 +74,8 @@ class Runner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.offers = executor.offers()
+        self.is_leaving = False
+        """Whether its devices go away, so that others of their class may take over at once."""
         self._held_by = held_by
         self._database = database
         self._settings = settings
@@ -232,6 +234,8 @@ class Runner:
 
     def _hand_back(self, session: Session, each: _Running, why: str) -> None:
         self._close(session, each, StudyState.QUEUED, why)
+        if self.is_leaving:
+            queue.let_others(session, each.job_id, self.offers.class_of(each.lease))
         self._not_before[each.asked] = self._clock() + AGAIN_AFTER_S
 
     def _close(self, session: Session, each: _Running, state: StudyState, message: str) -> None:

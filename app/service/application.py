@@ -25,8 +25,8 @@ from app.database.opening import POOL_SIZE
 from app.devices.routes import router as devices
 from app.finetuning_jobs.routes import router as finetuning_jobs
 from app.finetunings.routes import router as finetunings
-from app.fleet_answers.routes import router as fleet_answers
 from app.fleet.routes import router as fleet
+from app.fleet_answers.routes import router as fleet_answers
 from app.http import problems
 from app.http.problem_types import PAGE
 from app.http.reply import JsonReply

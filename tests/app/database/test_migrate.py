@@ -20,6 +20,8 @@ from app.database import migrate, open_database
 from app.database.models import all_tables
 from app.database.models.base import PREFIX
 from app.finetunings import service as finetunings
+from app.fleet import repository as fleet_nodes
+from app.fleet.nodes import SeenNode
 from app.fleet_answers import service as fleet_answers
 from app.fleet_answers.question import FleetQuestion
 from app.http import idempotency
@@ -83,6 +85,7 @@ def fill(database) -> None:
     jobs.submit(database, StudyRequest(workload="transformer"), idempotency_key="k")
     with database.write() as session:
         runners.add(session, "run_1", this_process(), this_place(), Offers({}))
+        fleet_nodes.add(session, SeenNode("id", "host", "10.0.0.7", {"rack": "3"}), "host")
     facts = {"workload": "w", "device": "cpu", "fingerprint": "f"}
     checks.record(database, verdict="fits", document={}, recommendation_id="rec_1", **facts)
     fleet_answers.ask(database, load_settings(), FleetQuestion("train.py:Net"))

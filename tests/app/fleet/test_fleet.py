@@ -271,6 +271,19 @@ class TestDraining:
         given = service.get(database, job.id)
         assert (given.state, given.deaths, states(database)) == ("queued", 0, {"one": "drained"})
 
+    def test_what_it_gave_back_goes_on_at_once_on_another_of_the_class(self, fleet, database):
+        fleet.add("one")
+        runner = fleet.runner()
+        job = fleet.submit()
+        fleet.rounds(runner)
+        fleet.add("two")
+        fleet.rounds(runner)
+        fleets.drain(database, "one", Drain.NOW)
+        fleet.rounds(runner, 2)
+        fleet.processes[0].end(143)
+        fleet.rounds(runner, 2)
+        assert (node_of(database, job), state(database, job)) == ("two", "running")
+
     def test_undone_it_takes_work_again(self, fleet, database):
         fleet.add("one")
         runner = fleet.runner()

@@ -74,6 +74,7 @@ def test_every_schema_of_ours_has_an_example(document):
 
 
 PARTS = {
+    "EnergyIn",
     "FleetDeviceOut",
     "StepTimeIn",
     "GrowthIn",
