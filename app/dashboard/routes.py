@@ -9,6 +9,7 @@ from app.dashboard.pages import (
     compare,
     devices,
     finetunings,
+    fleet,
     knowledge,
     login,
     overview,
@@ -33,6 +34,7 @@ DASHBOARD = (
     checks.router,
     workloads.router,
     devices.router,
+    fleet.router,
     login.router,
     assets.router,
 )

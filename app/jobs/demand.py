@@ -62,9 +62,7 @@ def wanted(session: Session) -> Counter[Wanted]:
     may_go = case((row.elsewhere_at <= utc_now(), 1), else_=0)
     shared = case((row.devices_at_once != 1, row.class_key), else_=None)
     kind = (row.workload, row.device, row.resume_on, row.resume_class, shared, may_go)
-    waiting = (
-        select(*kind, literal(0), func.count()).where(row.state.in_(WAITING)).group_by(*kind)
-    )
+    waiting = select(*kind, literal(0), func.count()).where(row.state.in_(WAITING)).group_by(*kind)
     nothing = cast(null(), String)
     more = case((row.devices_at_once == 0, ANY_NUMBER), else_=row.devices_at_once - 1 - HELPERS)
     running = select(
@@ -78,8 +76,11 @@ def wanted(session: Session) -> Counter[Wanted]:
         or_(row.devices_at_once == 0, row.devices_at_once > 1 + HELPERS),
     )
     found: Counter[Wanted] = Counter()
-    for *columns, elsewhere, runs, count in session.execute(union_all(waiting, running)):
-        found[Wanted(*columns, bool(elsewhere), bool(runs))] += count
+    for workload, device, resume, of_class, shares, elsewhere, runs, count in session.execute(
+        union_all(waiting, running)
+    ):
+        each = Wanted(workload, device, resume, of_class, shares, bool(elsewhere), bool(runs))
+        found[each] += count
     return found
 
 
