@@ -216,9 +216,10 @@ class FleetRunner:
 
     def _bury_lost(self) -> None:
         """Nodes that live, but where our process has ended, are opened again."""
-        for node_id in self._engine.lost():
-            member = self._members.get(node_id)
-            if member is not None and member.executor is not None:
+        ended = self._engine.lost()
+        for node_id, member in self._members.items():
+            executor = member.executor
+            if executor is not None and (node_id in ended or executor.is_lost):
                 self._rest(member, "The process of Tonnage on it has ended.")
 
     def _rest(self, member: Member, why: str) -> None:

@@ -67,6 +67,12 @@ class Executor(ABC):
         """The name of the fleet's node; empty outside a fleet."""
         return ""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the place is gone, with everything that ran there. Whoever holds the runner then
+        buries it as a whole."""
+        return False
+
     @abstractmethod
     def offers(self) -> Offers:
         """What can be run here. Raises ``MeasurementError`` when there is nothing."""

@@ -200,6 +200,8 @@ class Runner:
         """Settle the jobs whose process has ended; kill processes whose grace period is over."""
         for each in list(self._running):
             status = each.process.poll()
+            if self._executor.is_lost:
+                return
             if status is not None:
                 self._settle(each, status)
                 self._running.remove(each)
@@ -298,6 +300,8 @@ class Runner:
             try:
                 process = self._executor.start(job, self.id, offer)
             except OSError as error:  # no memory, too many processes
+                if self._executor.is_lost:
+                    return taken
                 with self._database.write() as session:
                     how = f"could not be started: {error.strerror or error}"
                     queue.died(session, job.id, self.id, how, attempt=job.attempt)

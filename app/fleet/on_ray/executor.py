@@ -49,7 +49,7 @@ class RayExecutor(NodeExecutor):
         self._database = database
         self._keys = count(1)
         self._running: list[RemoteProcess] = []
-        self._looking: Any = None
+        self._is_lost = False
 
     @property
     def description(self) -> Description:
@@ -62,6 +62,10 @@ class RayExecutor(NodeExecutor):
     @property
     def place(self) -> str:
         return self._description.place
+
+    @property
+    def is_lost(self) -> bool:
+        return self._is_lost or any(each.is_lost for each in self._running)
 
     @property
     def node(self) -> str:
@@ -87,9 +91,10 @@ class RayExecutor(NodeExecutor):
             kill(self._ray, self._actor)  # it may have started all the same
             raise OSError(errno.ETIMEDOUT, f"its node did not answer for {CALL_S:.0f} s") from None
         except self._ray.exceptions.RayError as error:
+            self._is_lost = True
             raise OSError(errno.EHOSTDOWN, f"its node is lost: {_first_line(error)}") from None
         process = RemoteProcess(self._ray, self._actor, key, pid)
-        self._running = [each for each in self._running if each.poll() is None] + [process]
+        self._running = [each for each in self._running if not each.has_ended] + [process]
         return process
 
     def close(self) -> None:
@@ -113,6 +118,8 @@ class RemoteProcess:
     ) -> None:
         self.pid = pid
         """On its own host."""
+        self.is_lost = False
+        """Whether it ended with its node, or with our process there."""
         self._ray = ray
         self._actor = actor
         self._key = key
@@ -131,11 +138,17 @@ class RemoteProcess:
             except self._ray.exceptions.GetTimeoutError:
                 return None
             except self._ray.exceptions.RayError as error:
-                log.warning("The process of a job is lost with its node: %s", _first_line(error))
+                log.debug("The process of a job is lost with its node: %s", error)
                 self._status = -signal.SIGKILL
+                self.is_lost = True
         elif self._kill_at_s is not None and self._clock() >= self._kill_at_s:
             kill(self._ray, self._actor)
         return self._status
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether ``poll`` has told its exit status, which was the job's own doing."""
+        return self._status is not None and not self.is_lost
 
     def send_signal(self, sig: int) -> None:
         if self._status is None:

@@ -39,7 +39,7 @@ class ScriptedNode(NodeExecutor):
     def __init__(self, fleet: ScriptedFleet, node: SeenNode, described: Description) -> None:
         self.fleet, self.seen, self.described = fleet, node, described
         self.processes: list[FakeProcess] = []
-        self.is_closed = False
+        self.is_closed = self.has_lost = False
 
     @property
     def description(self) -> Description:
@@ -67,6 +67,10 @@ class ScriptedNode(NodeExecutor):
         assert offer.lease not in alive, "two processes on one device"
         self.processes.append(FakeProcess(self.fleet, job.id, runner_id, offer.lease))
         return self.processes[-1]
+
+    @property
+    def is_lost(self) -> bool:
+        return self.has_lost
 
     def close(self) -> None:
         self.is_closed = True

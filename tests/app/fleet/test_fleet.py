@@ -222,6 +222,22 @@ class TestLosing:
         assert (states(database), state(database, job)) == ({"one": "ready"}, "running")
         assert len(fleet.opened) == 2
 
+    def test_a_process_that_is_seen_to_end_with_its_node_is_no_death_of_its_own(
+        self, fleet, database
+    ):
+        """That the process has ended may be known before it is known that the node has."""
+        fleet.add("one")
+        runner = fleet.runner()
+        job = fleet.submit()
+        fleet.rounds(runner)
+        fleet.add("two")
+        fleet.rounds(runner)
+        fleet.executors["one"].has_lost = True
+        fleet.processes[0].kill()
+        fleet.rounds(runner)
+        assert (node_of(database, job), state(database, job)) == ("two", "running")
+        assert service.get(database, job.id).deaths == 1
+
     def test_a_runner_of_the_fleet_that_was_killed_is_buried_by_the_next(
         self, fleet, database, monkeypatch
     ):
