@@ -17,9 +17,9 @@ from app.clock import utc_now
 from app.database.models.serving import JobRow
 from app.jobs.assist_repository import HELPERS
 from app.jobs.records import Job, JobKind
-from app.jobs.repository import Runnable
+from app.jobs.repository import IS_WAITING, Runnable
 from app.machine.asked_devices import names_group
-from app.tuning.state import WAITING, StudyState
+from app.tuning.state import StudyState
 
 ANY_NUMBER = 1_000_000
 """Devices that a study may take which takes all there are."""
@@ -62,7 +62,7 @@ def wanted(session: Session) -> Counter[Wanted]:
     may_go = case((row.elsewhere_at <= utc_now(), 1), else_=0)
     shared = case((row.devices_at_once != 1, row.class_key), else_=None)
     kind = (row.workload, row.device, row.resume_on, row.resume_class, shared, may_go)
-    waiting = select(*kind, literal(0), func.count()).where(row.state.in_(WAITING)).group_by(*kind)
+    waiting = select(*kind, literal(0), func.count()).where(IS_WAITING).group_by(*kind)
     nothing = cast(null(), String)
     more = case((row.devices_at_once == 0, ANY_NUMBER), else_=row.devices_at_once - 1 - HELPERS)
     running = select(

@@ -205,9 +205,7 @@ def is_anything_to_do(session: Session) -> bool:
 
 def how_many_wait(session: Session) -> int:
     """Jobs that a runner may take."""
-    return session.execute(
-        select(func.count()).select_from(JobRow).where(IS_WAITING)
-    ).scalar_one()
+    return session.execute(select(func.count()).select_from(JobRow).where(IS_WAITING)).scalar_one()
 
 
 def next_waiting(
