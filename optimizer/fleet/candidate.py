@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from optimizer.fleet.amount import Amount, Known, Unknown
@@ -31,10 +32,19 @@ class Work:
     workload: str
     config: Mapping[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Equal for the same workload and config."""
         return short_hash([self.workload, dict(self.config)])
+
+    @cached_property
+    def kind(self) -> frozenset[tuple[str, str]]:
+        """Its dimensions that are not numbers, such as the precision, with their values."""
+        return frozenset(
+            (name, str(value))
+            for name, value in self.config.items()
+            if isinstance(value, (str, bool))
+        )
 
 
 @dataclass(frozen=True)

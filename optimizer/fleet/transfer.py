@@ -90,6 +90,7 @@ class Transfer:
             if found[0].work.workload == workload
         }
         self._logs: dict[tuple[str, str], tuple[list[tuple[Work, float]], bool]] = {}
+        self._found: dict[tuple[str, str, frozenset[tuple[str, str]]], Ratio | None] = {}
         self._spread = self._pooled()
 
     def ratio(self, target: str, source: str, work: Work) -> Ratio | None:
@@ -98,6 +99,12 @@ class Transfer:
         Ratios of works of the same kind, with the same precision and the like, are used if there
         are any.
         """
+        key = (target, source, work.kind)
+        if key not in self._found:
+            self._found[key] = self._ratio(target, source, work)
+        return self._found[key]
+
+    def _ratio(self, target: str, source: str, work: Work) -> Ratio | None:
         ratios, of_others = self._ratios(target, source)
         if not ratios:
             return None
@@ -185,11 +192,8 @@ class Transfer:
 
 def _is_alike(one: Work, other: Work) -> bool:
     """Whether two works agree in every dimension that is not a number and that both have."""
-    return all(
-        other.config.get(name, value) == value
-        for name, value in one.config.items()
-        if isinstance(value, (str, bool))
-    )
+    mine, theirs = dict(one.kind), dict(other.kind)
+    return all(mine[name] == theirs[name] for name in mine.keys() & theirs.keys())
 
 
 def _moved(reading: Reading, class_id: str, ratio: Ratio) -> Reading:

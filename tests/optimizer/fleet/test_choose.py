@@ -11,7 +11,7 @@ from optimizer.fleet.choose import Limits, Prefer, choose, rank, shortfall
 from optimizer.fleet.cost import Prices
 from tests.optimizer.fleet.made import option, options
 
-LISTS = st.lists(options(), max_size=12)
+LISTS = st.lists(options(), max_size=8)
 LIMITS = st.builds(
     Limits,
     deadline_s=st.none() | st.floats(1, 20_000),
@@ -20,7 +20,7 @@ LIMITS = st.builds(
 PREFERENCES = st.sampled_from(Prefer)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LISTS, LIMITS, PREFERENCES)
 def test_what_is_chosen_was_measured_and_meets_the_limits(every, limits, prefer):
     found = choose(every, limits, prefer)
@@ -30,7 +30,7 @@ def test_what_is_chosen_was_measured_and_meets_the_limits(every, limits, prefer)
             assert shortfall(winner, limits).is_none
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LISTS, LIMITS, PREFERENCES)
 def test_something_is_chosen_if_anything_measured_meets_the_limits(every, limits, prefer):
     found = choose(every, limits, prefer)
@@ -39,7 +39,7 @@ def test_something_is_chosen_if_anything_measured_meets_the_limits(every, limits
     assert (found.nearest is not None) == (not possible and any(o.is_measured for o in every))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LISTS, st.floats(1, 10_000), st.floats(0, 10_000), PREFERENCES)
 def test_more_time_never_makes_the_answer_worse(every, deadline_s, more_s, prefer):
     tight = choose(every, Limits(deadline_s), prefer).chosen
@@ -50,7 +50,7 @@ def test_more_time_never_makes_the_answer_worse(every, deadline_s, more_s, prefe
         assert best or known(tight.cost) is None or known(tight.energy_j) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LISTS, st.floats(0, 10), st.floats(0, 10), PREFERENCES)
 def test_more_money_never_makes_the_answer_worse(every, money, more, prefer):
     tight = choose(every, Limits(money=money), prefer).chosen
@@ -60,7 +60,7 @@ def test_more_money_never_makes_the_answer_worse(every, money, more, prefer):
         assert rank(loose, prefer) <= rank(tight, prefer)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LISTS, LIMITS, PREFERENCES)
 def test_a_class_shows_a_measured_option_wherever_it_has_one(every, limits, prefer):
     found = choose(every, limits, prefer)
@@ -68,7 +68,7 @@ def test_a_class_shows_a_measured_option_wherever_it_has_one(every, limits, pref
         assert shown.is_measured == any(o.is_measured for o in every if o.class_id == class_id)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LISTS)
 def test_every_interval_is_in_order(every):
     for each in every:

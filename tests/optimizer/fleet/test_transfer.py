@@ -108,7 +108,7 @@ def test_groups_of_another_size_are_not_compared():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.floats(0.01, 10), min_size=2, max_size=6),
     st.floats(0.05, 20),
