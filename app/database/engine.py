@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.database.errors import explained
 from app.database.unchanged import Unchanged
-from app.database.url import connectable, is_sqlite, shown, sqlite_file
+from app.database.url import is_sqlite, shown, sqlite_file
 from probes.errors import MeasurementError
 
 BUSY_TIMEOUT_S = 30.0
@@ -48,8 +48,9 @@ class Database:
 
     @property
     def full_url(self) -> str:
-        """With the password: for handing to another process, never for showing."""
-        return connectable(self.url).render_as_string(hide_password=False)
+        """With the password: for handing to another process, never for showing. A database that is
+        opened by it has the same ``shown_url``."""
+        return self.url.render_as_string(hide_password=False)
 
     @cached_property
     def _readers(self) -> sessionmaker[Session]:

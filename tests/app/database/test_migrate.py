@@ -220,7 +220,9 @@ OPTUNAS = {"studies", "trials", "trial_params", "trial_values", "version_info", 
 def at_0006_with_optunas_tables(empty, *names: str) -> None:
     """A database of an earlier release, which let Optuna keep studies of these names in it."""
     migrate.upgrade(empty, "0006")
-    storage = optuna.storages.RDBStorage(empty.full_url)
+    storage = optuna.storages.RDBStorage(
+        str(empty.engine.url.render_as_string(hide_password=False))
+    )
     for name in names:
         study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
         for _ in range(2):
@@ -244,7 +246,9 @@ def test_optunas_record_of_our_studies_goes(empty):
 def test_optunas_record_of_other_studies_stays(empty):
     at_0006_with_optunas_tables(empty, "st_1k0rr48nvttvb71401qp", "somebody's own")
     migrate.upgrade(empty)
-    storage = optuna.storages.RDBStorage(empty.full_url)
+    storage = optuna.storages.RDBStorage(
+        str(empty.engine.url.render_as_string(hide_password=False))
+    )
     assert optuna.get_all_study_names(storage) == ["somebody's own"]
     assert len(optuna.load_study(study_name="somebody's own", storage=storage).trials) == 2
     storage.engine.dispose()

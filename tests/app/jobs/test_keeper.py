@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from app.database import open_database
 from app.jobs import queue, runner_repository
 from app.jobs.keeper import LOG_FILE, RETRY_S, Keeper, is_held, lock_file, only_one, runner_command
 from app.settings import load_settings
@@ -135,6 +136,12 @@ def test_it_is_told_the_database_and_not_on_the_command_line(database, clock):
     keeper.ensure()
     assert keeper.process.wait() == 0
     assert database.full_url not in " ".join(runner_command(load_settings()))
+
+
+def test_the_runner_that_it_starts_holds_the_lock_that_it_looks_at(database):
+    other = open_database(database.full_url, migrate=False)
+    assert lock_file(load_settings(), other) == lock_file(load_settings(), database)
+    other.close()
 
 
 def test_the_lock_goes_with_its_process(tmp_path):
