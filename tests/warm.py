@@ -34,8 +34,13 @@ from probes.worker.fork_server import end_after
 COMMAND = "from app.cli import main; main()"
 LAUNCHER = """#!{python} -IS
 import json, os, signal, socket, sys
+def is_open(fd):
+    try:
+        return os.fstat(fd) is not None
+    except OSError:
+        return False  # it was of the listing itself
 if sys.argv[1:2] and sys.argv[1].endswith("boot.py"):
-    kind, fds = "worker", [0, 1, 2, *map(int, sys.argv[3:5])]
+    kind, fds = "worker", [fd for fd in map(int, os.listdir("/proc/self/fd")) if is_open(fd)]
 elif sys.argv[1:3] == ["-c", {command!r}] and os.path.exists({folder!r} + "/command"):
     kind, fds = "command", [0, 1, 2]
 else:
@@ -54,8 +59,9 @@ os._exit(status)
 """
 IMPORTED_LATE = ("alembic.command", "optuna", "sklearn.gaussian_process")
 LARGEST_START = 1 << 20
-FREE_FDS = 64
+FREE_FDS = 256
 """Above every number that a worker's descriptors have."""
+MOST_FDS = 64
 
 
 class WarmEnvironment:
@@ -144,7 +150,7 @@ def serve(kind: str, folder: str, owner: str, *libraries: str) -> None:
 def _start(line: socket.socket, run: Callable[[], None]) -> None:
     """Start what was asked for, and say how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    data, received, _, _ = socket.recv_fds(line, LARGEST_START, 16)
+    data, received, _, _ = socket.recv_fds(line, LARGEST_START, MOST_FDS)
     started = os.fork()
     if started == 0:
         line.close()

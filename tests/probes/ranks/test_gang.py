@@ -17,6 +17,7 @@ from probes.job import CONFIRM_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
 from probes.prober import Prober
 from probes.timeouts import Timeouts
+from tests.warm import WarmEnvironment
 
 FAULTY = Path(__file__).with_name("faulty.py")
 PLAN = replace(
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="memory budge
 
 
 @pytest.fixture(scope="module")
-def prober() -> Iterator[Prober]:
-    with Prober(timeouts=TIMEOUTS) as made:
+def prober(warm: WarmEnvironment) -> Iterator[Prober]:
+    with Prober(warm.python, TIMEOUTS) as made:
         yield made
 
 
@@ -182,8 +183,10 @@ def test_a_rank_that_never_comes_to_train_is_named(
 @pytest.mark.parametrize(
     ("name", "verdict"), [("HungryInBackward", Verdict.OOM), ("Killed", Verdict.CRASH)]
 )
-def test_of_four_ranks_the_right_one_is_named(name: str, verdict: Verdict) -> None:
-    with Prober(timeouts=TIMEOUTS) as four:
+def test_of_four_ranks_the_right_one_is_named(
+    name: str, verdict: Verdict, warm: WarmEnvironment
+) -> None:
+    with Prober(warm.python, TIMEOUTS) as four:
         measurement = run(four, name, 4, {"rank": 2})
     assert (measurement.verdict, measurement.limiting_rank) == (verdict, 2)
     assert len(measurement.ranks) == 4
