@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,11 +51,25 @@ EXAMPLE: JsonDict = {
 }
 
 
+AT_MOST_ONE: JsonDict = {
+    "allOf": [
+        {
+            "not": {
+                "required": list(pair),
+                "properties": {name: {"type": "number"} for name in pair},
+            }
+        }
+        for pair in combinations(("epochs", "samples", "cycles"), 2)
+    ]
+}
+
+
 class FleetAnswerPost(RequestBody):
     """A training, and what it may take. Give at most one of `epochs`, `samples` and `cycles`."""
 
     model_config = ConfigDict(
         json_schema_extra={
+            **AT_MOST_ONE,
             "examples": [
                 {
                     "workload": "transformer",
@@ -62,7 +77,7 @@ class FleetAnswerPost(RequestBody):
                     "deadline_s": 21_600,
                     "budget_money": 12.0,
                 }
-            ]
+            ],
         }
     )
 
