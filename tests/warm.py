@@ -27,6 +27,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import app
 from probes.devices.environment import worker_environment
 from probes.worker.fork_server import end_after
@@ -104,10 +106,21 @@ class WarmEnvironment:
             )
             for kind, environment in kinds
         ]
+        (self.folder / "worker.pid").write_text(str(processes[0].pid))
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             process.stdout.close()
+
+    def training(self) -> list[psutil.Process]:
+        """What the workers that were started here have forked, and is still there."""
+        serving = psutil.Process(int((self.folder / "worker.pid").read_text()))
+        found: list[psutil.Process] = []
+        for start in serving.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for worker in start.children():
+                    found += worker.children(recursive=True)
+        return found
 
     def activated(self, environment: Mapping[str, str]) -> dict[str, str]:
         """As ``source bin/activate`` would leave it."""
