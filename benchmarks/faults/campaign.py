@@ -152,8 +152,7 @@ class Campaign:
         """A process of that kind, as soon as there is one."""
         deadline_s = time.monotonic() + VICTIM_S
         while time.monotonic() < deadline_s:
-            there = self._house.studies() if kind == "study" else self._house.workers()
-            if there:
+            if there := self._house.victims(kind):
                 return self._chance.choice(there)
             time.sleep(0.05)
         return None

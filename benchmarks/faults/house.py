@@ -131,6 +131,10 @@ class House:
         self.running[name].kill()
         self.running[name].wait()
 
+    def victims(self, kind: str) -> list[psutil.Process]:
+        """The processes of a kind that are there now."""
+        return self.studies() if kind == "study" else self.workers()
+
     def studies(self) -> list[psutil.Process]:
         """The processes of jobs: children of a runner, which at first also asks for its devices."""
         found = []

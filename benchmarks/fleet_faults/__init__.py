@@ -8,3 +8,7 @@ acknowledged is compared with the database.
 Whether two probes were ever on one device at the same time is told by the kernel: the workload
 that is measured locks a file for as long as its process lives, and notes when it finds it locked.
 """
+
+from benchmarks.fleet_faults.run import main
+
+__all__ = ["main"]

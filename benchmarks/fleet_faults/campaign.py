@@ -69,11 +69,12 @@ class FleetCampaign(Campaign):
             time.sleep(0.1)
         for member in house.members[1:]:
             house.start(member)
-        self._progress(0)
 
     def _kill(self, kind: str) -> None:
+        if not self._recovery_s:
+            self._progress(0)  # everything runs before the first fault
         before = self._measured()
-        if kind in ("agent", "raylet"):
+        if kind in ("agent", "raylet", "study", "worker"):
             kind = self._kill_one(kind)
         elif kind in ("node", "head"):
             name = kind if kind == "head" else self._chance.choice(self._fleet.node_names)
@@ -92,12 +93,12 @@ class FleetCampaign(Campaign):
 
     def _kill_one(self, kind: str) -> str:
         """A process of the fleet; the service where there is none at the moment."""
-        there = self._fleet.agents() if kind == "agent" else self._fleet.engines()
-        if not there:
+        victim = self._found(kind)
+        if victim is None:
             super()._kill("web")
             return "web"
         with contextlib.suppress(psutil.Error):
-            self._chance.choice(there).kill()
+            victim.kill()
         self._count(kind)
         return kind
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,8 @@ import psutil
 from benchmarks.faults.house import TONNAGE, House, free_port
 
 NODES = 2
+ADDRESS = "127.0.0.2"
+"""Of this machine, and not 127.0.0.1, where a fleet is one host alone."""
 WORKLOAD = '''
 import fcntl
 import os
@@ -70,10 +74,11 @@ class FleetHouse(House):
         (self.folder / "tiny.py").write_text(WORKLOAD)
         self.token = self.folder / "fleet.token"
         self.head_port = free_port()
+        self.ray = tempfile.mkdtemp(prefix="tf-")  # short: sockets have paths of 107 bytes at most
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.head_port}"
+        return f"{ADDRESS}:{self.head_port}"
 
     @property
     def members(self) -> list[str]:
@@ -102,9 +107,11 @@ class FleetHouse(House):
         token = ["--token-file", str(self.token)]
         if name == "web":
             return [*super().command(name), "--fleet", self.address, *token]
-        join = [*TONNAGE, "fleet", "join", *token, "--labels", f"campaign={name.replace(' ', '-')}"]
+        number = self.members.index(name)
+        join = [*TONNAGE, "fleet", "join", *token, "--bind", ADDRESS]
+        join += ["--labels", f"tonnage/name=n{number}", "--ray-folder", f"{self.ray}/{number}"]
         if name == "head":
-            return [*join, "--head", "--port", str(self.head_port), "--bind", "127.0.0.1"]
+            return [*join, "--head", "--port", str(self.head_port)]
         return [*join, self.address]
 
     def of_node(self, name: str) -> list[psutil.Process]:
@@ -113,6 +120,11 @@ class FleetHouse(House):
             root = psutil.Process(self.running[name].pid)
             return [root, *root.children(recursive=True)]
         return []
+
+    def victims(self, kind: str) -> list[psutil.Process]:
+        if kind in ("agent", "raylet"):
+            return self.agents() if kind == "agent" else self.engines()
+        return super().victims(kind)
 
     def engines(self) -> list[psutil.Process]:
         """The raylets of the nodes, without the head's."""
@@ -142,8 +154,25 @@ class FleetHouse(House):
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGCONT)
 
+    def stop(self) -> dict[str, int | None]:
+        """The service leaves its runner behind, which goes on with what runs: that ends first."""
+        self.running.pop("web").terminate()
+        for process in self.marked():
+            with contextlib.suppress(psutil.Error):
+                if "runner" in process.cmdline():
+                    process.terminate()
+        return super().stop()
+
+    def end(self) -> None:
+        super().end()
+        shutil.rmtree(self.ray, ignore_errors=True)
+
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+        own = {
+            "TONNAGE_RUNNER__WITH_SERVICE": "true",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        }
+        return {**super().environment(), **own}
 
 
 def _is(process: psutil.Process, program: str) -> bool:
