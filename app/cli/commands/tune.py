@@ -9,7 +9,7 @@ import typer
 from app.cli import options
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
-from app.cli.output import print_json, stderr, stdout
+from app.cli.output import print_json
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
 from probes.levers import LEVERS, parse_names
@@ -90,6 +90,15 @@ def tune(
             metavar="STUDY",
         ),
     ] = "",
+    devices_class: Annotated[
+        str | None,
+        typer.Option(
+            help="Run one study for each class of devices here and compare the classes: all, or "
+            "the class key, name or kind of one. Each size in --memory-budget, such as "
+            "2GiB,1GiB, then emulates a class of its own.",
+            metavar="all|CLASS",
+        ),
+    ] = None,
     accept_disturbed: options.AcceptDisturbed = None,
 ) -> None:
     """Find the configuration to train with on this device.
@@ -104,51 +113,29 @@ def tune(
     if shared.dry_run:
         show_dry_run(shared, every=True)
         return
-    asked = shared.resolve(accept_disturbed=accept_disturbed)
+    search = {
+        "levers": list(parse_names(levers)),
+        "objective": objective,
+        "sampler": sampler,
+        "trials": trials,
+        "timeout_s": None if timeout is None else timeout * MINUTE_S,
+        "cycle_batches": cycle_batches,
+        "time_scale": time_scale,
+        "fresh": fresh,
+    }
+    budgets = ALL_BUDGETS if budget == "all" else (budget,)
+    if devices_class is not None:
+        from app.cli.fleet_tuning import tune_classes
 
-    from app.cli.progress import ProgressDisplay
-    from app.cli.recommendation import show
-    from app.tuning.request import StudyRequest
-    from app.tuning.tune import tune_study
+        tune_classes(shared, devices_class, budgets, search, accept_disturbed, join=join)
+        return
 
-    with ProgressDisplay() as progress:
-        progress.doing("loading the workload")
-        bench = asked.open_session(progress.worker)
-        asked_for = {
-            "workload": bench.workload.label,
-            "pinned": asked.pinned,
-            "levers": list(parse_names(levers)),
-            "objective": objective,
-            "sampler": sampler,
-            "trials": trials,
-            "timeout_s": None if timeout is None else timeout * MINUTE_S,
-            "cycle_batches": cycle_batches,
-            "time_scale": time_scale,
-            "fresh": fresh,
-        }
-        answers = [
-            tune_study(
-                bench,
-                asked.database,
-                StudyRequest.trusted({**asked_for, "budget": name}),
-                progress.study,
-                progress.line,
-                progress.waiting,
-                join=join,
-            )
-            for name in (ALL_BUDGETS if budget == "all" else [budget])
-        ]
+    from app.cli.study_running import run_studies, show_answers
+
+    answers = run_studies(
+        shared.resolve(accept_disturbed=accept_disturbed), budgets, search, join=join
+    )
     if shared.json_:
         documents = [answer.to_dict() for answer in answers]
         print_json({"recommendations": documents} if budget == "all" else documents[0])
-    for answer in answers:
-        if answer.recommendation is None:
-            console = stderr() if shared.json_ else stdout()
-            console.print(f"[bold red]No recommendation[/bold red] for {answer.budget}.")
-            for reason in answer.reasons:
-                console.print(f"  {reason}", markup=False)
-        elif not shared.json_:
-            show(answer.recommendation)
-    missing = [answer for answer in answers if answer.recommendation is None]
-    if missing:
-        raise typer.Exit(1 if any(answer.measured for answer in missing) else 3)
+    show_answers(answers, json_=shared.json_)
