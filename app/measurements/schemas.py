@@ -237,6 +237,7 @@ class MeasurementDetail(MeasurementOut):
 
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Derived = Annotated[
     Number | None, Field(description="Follows from the other fields, and is not read.")
 ]
@@ -302,10 +303,10 @@ class RankIn(RequestBody):
 class EnergyIn(RequestBody):
     """Energy of the measured steps, as a sensor told it: joules, watts and seconds."""
 
-    energy_j: NotNegative
+    energy_j: AboveZero
     low_j: NotNegative
     high_j: NotNegative
-    window_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    window_s: AboveZero
     steps: Positive
     samples: Positive
     source: Short

@@ -212,6 +212,16 @@ class TestEnergy:
         assert found["measurement"]["energy"]["energy_above_idle_j"] == 240.0 - 20.0 * 2.4
         assert Measurement.from_dict(found["measurement"]) == sent
 
+    @pytest.mark.parametrize("name", ["energy_j", "window_s", "steps", "samples"])
+    def test_nothing_is_no_energy(self, api, name):
+        sent = factories.measurement(energy=factories.energy()).to_dict()
+        sent["energy"][name] = 0
+        assert problem(
+            api.post("/v1/measurements", json=body() | {"measurement": sent}),
+            422,
+            "invalid-request",
+        )
+
     def test_a_measurement_without_a_sensor_keeps_the_reason(self, api):
         sent = factories.measurement(energy_unavailable="This machine has no RAPL counters.")
         api.post("/v1/measurements", json=body() | {"measurement": sent.to_dict()})
