@@ -87,10 +87,20 @@ class TestDockerfile:
     def test_the_default_image_is_the_service(self):
         assert list(stages())[-1] == "service"
 
-    @pytest.mark.parametrize("stage", ["service", "runner"])
+    @pytest.mark.parametrize("stage", ["service", "runner", "node"])
     def test_images_run_as_a_user_that_is_not_root(self, stage):
         assert last(stage, "USER") == "tonnage"
+
+    @pytest.mark.parametrize("stage", ["service", "runner"])
+    def test_images_of_one_command_take_its_arguments(self, stage):
         assert json.loads(last(stage, "ENTRYPOINT")) == ["tonnage"]
+
+    def test_a_node_runs_what_it_is_told_with_its_secrets(self):
+        copied = last("node", "COPY").split()
+        (entry,) = json.loads(last("node", "ENTRYPOINT"))
+        folder, _, name = entry.rpartition("/")
+        assert (copied[-1], f"deploy/{name}" in copied) == (f"{folder}/", True)
+        assert last("node", "HEALTHCHECK") == "NONE"
 
     def test_what_is_copied_is_there_and_not_ignored(self):
         ignored = [
