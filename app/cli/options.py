@@ -121,6 +121,14 @@ Fleet = Annotated[
         metavar="ADDRESS|auto",
     ),
 ]
+FleetOrService = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the study on a fleet and follow it: the URL of its service (http://HOST:8765); "
+        "or auto or the address of its head, where its database is configured here.",
+        metavar="URL|ADDRESS|auto",
+    ),
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
+from probes.errors import InputError
 from probes.levers import LEVERS, parse_names
 
 ALL_BUDGETS = ("smoke_test", "prototyping", "validation", "production")
@@ -99,6 +100,8 @@ def tune(
             metavar="all|CLASS",
         ),
     ] = None,
+    fleet: options.FleetOrService = None,
+    api_key: options.ApiKey = None,
     accept_disturbed: options.AcceptDisturbed = None,
 ) -> None:
     """Find the configuration to train with on this device.
@@ -108,12 +111,14 @@ def tune(
     from the database. Exit status 1 if nothing fits; 3 if nothing could be measured, or only while
     other programs disturbed the machine.
 
+    With --fleet it runs where the fleet has room, and goes on if this command ends.
+
     Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
     """
-    if shared.dry_run:
+    if shared.dry_run and fleet is None:
         show_dry_run(shared, every=True)
         return
-    search = {
+    search: dict[str, Any] = {
         "levers": list(parse_names(levers)),
         "objective": objective,
         "sampler": sampler,
@@ -124,6 +129,14 @@ def tune(
         "fresh": fresh,
     }
     budgets = ALL_BUDGETS if budget == "all" else (budget,)
+    if fleet is not None:
+        from app.cli.fleet_studies import tune_on_fleet
+
+        if join or devices_class is not None:
+            raise InputError("--fleet chooses the devices: leave out --join and --devices-class.")
+        search["accept_disturbed"] = accept_disturbed
+        tune_on_fleet(shared, fleet, api_key, budgets, search)
+        return
     if devices_class is not None:
         from app.cli.fleet_tuning import tune_classes
 

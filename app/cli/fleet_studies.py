@@ -1,0 +1,248 @@
+"""``tonnage tune --fleet``: a study that runs where the fleet has room, followed from here.
+
+It is started either through a service (``http://…``), or in the database that the fleet uses. It
+goes on when this command ends; the same command follows it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from app.cli.context import open_database, open_settings
+from app.cli.measuring import MeasuringOptions
+from app.cli.output import print_json, stderr, stdout
+from app.cli.recommendation import show
+from app.tuning.request import StudyRequest
+from optimizer.records import Recommendation
+from probes.errors import InputError
+from probes.formatting import parse_size
+from probes.space import parse_assignments
+
+if TYPE_CHECKING:
+    from app.database import Database
+
+POLL_S = 0.5
+URLS = ("http://", "https://")
+SAID = ("note", "waiting")
+"""Events whose text is printed as it is."""
+ENDINGS = ("interrupted", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a study ended."""
+
+    state: str
+    message: str
+    recommendation: Recommendation | None
+
+
+class Studies(Protocol):
+    """Where studies are started and followed."""
+
+    def start(self, request: StudyRequest) -> str:
+        """Queue it; returns its id, or that of the same one that is active already."""
+
+    def events(self, study_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Kind and data of everything that happens to it, until it is over."""
+
+    def outcome(self, study_id: str) -> Outcome:
+        """What has become of it."""
+
+
+def tune_on_fleet(
+    shared: MeasuringOptions,
+    fleet: str,
+    api_key: str | None,
+    budgets: Sequence[str],
+    search: Mapping[str, Any],
+) -> None:
+    """Start a study for each budget, follow each to its end, and print the recommendations.
+
+    Exits with 1 where nothing fits, and with 3 where nothing could be measured.
+    """
+    question = {**_question(shared), **search}
+    requests = [StudyRequest.checked({**question, "budget": budget}) for budget in budgets]
+    outcomes = []
+    studies: Studies
+    if fleet.startswith(URLS):
+        from app.client import Client
+
+        with Client(fleet, api_key) as client:
+            studies = ServiceStudies(client)
+            outcomes = [_followed(studies, request) for request in requests]
+    else:
+        studies = FleetStudies(_database_of_fleet(shared, fleet))
+        outcomes = [_followed(studies, request) for request in requests]
+    _tell(outcomes, budgets, json_=shared.json_)
+
+
+def _database_of_fleet(shared: MeasuringOptions, fleet: str) -> Database:
+    """The database, if a fleet uses it. Raises ``InputError``: a study would wait for ever."""
+    from app.fleet.address import AUTO, with_port
+    from app.fleet.service import look
+
+    if fleet != AUTO:
+        with_port(fleet)
+    database = open_database(open_settings(), shared.database)
+    if not look(database).there:
+        raise InputError(
+            f"No node of a fleet is known in {database.shown_url}. Use the database that tonnage "
+            "serve --fleet uses (--database), or give the address of that service: --fleet "
+            "http://HOST:8765"
+        )
+    return database
+
+
+def _question(shared: MeasuringOptions) -> dict[str, Any]:
+    """The options that a study of the fleet can have. Raises ``InputError`` for the others."""
+    given = {
+        "--command": shared.command,
+        "--space": shared.space,
+        "--step": shared.step,
+        "--python": shared.python,
+        "--wait": shared.wait,
+        "--dry-run": shared.dry_run or None,
+    }
+    if wrong := [name for name, value in given.items() if value is not None]:
+        raise InputError(
+            f"{wrong[0]} does not go with --fleet: each node runs the workloads that its own "
+            "tonnage.toml registers, in the interpreter that is registered with them."
+        )
+    if shared.workload is None:
+        raise InputError("Give the name of a workload that the nodes have registered.")
+    sizes = [parse_size(size) for size in (shared.memory_budget or "").split(",") if size]
+    if len(sizes) > 1:
+        raise InputError("--memory-budget: a study of the fleet takes one size.")
+    devices = shared.devices
+    return {
+        "workload": shared.workload,
+        "device": shared.device,
+        "devices": int(devices) if devices and devices.isdigit() else _names(devices),
+        "memory_budget_bytes": sizes[0] if sizes else None,
+        "options": parse_assignments(shared.option or [], "--option"),
+        "pinned": parse_assignments(shared.set_ or [], "--set"),
+        "headroom": shared.headroom,
+        "effective_batch_size": shared.effective_batch_size,
+    }
+
+
+def _names(devices: str | None) -> list[str] | None:
+    return None if devices is None else [each.strip() for each in devices.split(",")]
+
+
+def _followed(studies: Studies, request: StudyRequest) -> Outcome:
+    study_id = studies.start(request)
+    console = stderr()
+    console.print(f"Study {study_id} is queued. It goes on if this command ends.", markup=False)
+    for kind, data in studies.events(study_id):
+        if line := _line(kind, data):
+            console.print(line, markup=False)
+    return studies.outcome(study_id)
+
+
+def _line(kind: str, data: Mapping[str, Any]) -> str:
+    """An event in words; empty for one that a person need not read."""
+    if kind == "started":
+        return f"It starts on {data.get('host')}, {data.get('device')} ({data.get('name')})."
+    if kind in SAID:
+        return str(data.get("text", ""))
+    if kind == "measured":
+        reason = f": {data['reason']}" if data.get("reason") else ""
+        return f"  batch size {data.get('batch_size')} {data.get('verdict')}{reason}"
+    if kind in ENDINGS:
+        return str(data.get("message", kind))
+    return ""
+
+
+def _tell(outcomes: Sequence[Outcome], budgets: Sequence[str], *, json_: bool) -> None:
+    if json_:
+        documents = [
+            each.recommendation.to_dict()
+            if each.recommendation is not None
+            else {"recommendation": None, "state": each.state, "reasons": [each.message]}
+            for each in outcomes
+        ]
+        print_json({"recommendations": documents} if len(documents) > 1 else documents[0])
+    for budget, each in zip(budgets, outcomes, strict=True):
+        if each.recommendation is None:
+            console = stderr() if json_ else stdout()
+            console.print(f"[bold red]No recommendation[/bold red] for {budget}.")
+            console.print(f"  {each.message}", markup=False)
+        elif not json_:
+            show(each.recommendation)
+    missing = [each for each in outcomes if each.recommendation is None]
+    if missing:
+        raise typer.Exit(1 if any(each.state == "finished" for each in missing) else 3)
+
+
+class ServiceStudies:
+    """Through the HTTP interface of a service."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def start(self, request: StudyRequest) -> str:
+        asked = request.model_dump(mode="json", exclude_defaults=True)
+        workload = asked.pop("workload")
+        found: str = self._client.start_study(workload, **asked).id
+        return found
+
+    def events(self, study_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for event in self._client.events(study_id):
+            yield event.kind, event.data
+
+    def outcome(self, study_id: str) -> Outcome:
+        found = self._client.study(study_id)
+        recommendation = None
+        if found.recommendation_id is not None:
+            told = self._client.recommendation(found.recommendation_id)
+            recommendation = Recommendation.from_dict(told.model_dump())
+        return Outcome(str(found.state), found.message, recommendation)
+
+
+class FleetStudies:
+    """In the database that the fleet uses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, request: StudyRequest) -> str:
+        from app.studies import service
+
+        return service.submit(self._database, request).id
+
+    def events(self, study_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        from app.jobs import events, waiting
+        from app.studies import service
+
+        after, reason = 0, ""
+        while True:
+            job = service.get(self._database, study_id)
+            found = events.read(self._database, study_id, after)
+            for event in found:
+                after = event.id
+                yield event.kind, event.data
+            if found:
+                continue
+            if job.is_over:
+                return
+            why = waiting.waits_for(self._database, job)
+            if why and why != reason:
+                yield "waiting", {"text": why}
+            reason = why
+            time.sleep(POLL_S)
+
+    def outcome(self, study_id: str) -> Outcome:
+        from app.recommendations import service as recommendations
+        from app.studies import service
+
+        job = service.get(self._database, study_id)
+        answered_by = job.study_id or study_id
+        found = recommendations.of_study(self._database, answered_by) if job.study_id else None
+        return Outcome(str(job.state), job.message, found)
