@@ -19,7 +19,7 @@ from probes.prior import Prior
 SAMPLES = 1_000_000
 SHARE = 1 / 3
 """Of the probes of measuring everything: more are not run."""
-MOST_OF_A_SEARCH = 6
+MOST_OF_A_SEARCH = 8
 """Probes that the next search may take."""
 
 
