@@ -31,6 +31,7 @@ BENCHMARKS = (
     "claims",
     "ranks",
     "fleet_answer",
+    "fleet_scale",
     "power_limit",
 )
 
