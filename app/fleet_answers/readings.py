@@ -174,7 +174,7 @@ def _energy(document: Mapping[str, Any]) -> Known:
     if found is not None:
         return found
     because = str(document.get("energy_unavailable") or "").strip()
-    return Unknown(f"Energy was not measured. {because}") if because else NO_ENERGY
+    return Unknown(f"Energy was not measured: {because.rstrip('.')}.") if because else NO_ENERGY
 
 
 def _host_energy(document: Mapping[str, Any]) -> Amount | None:
