@@ -40,7 +40,7 @@ class Detector:
         self._load = load
         self._seen: dict[str, list[DeviceOffer]] = {}
         self._problems: dict[str, str] = {}
-        self._file = _state_of_file()
+        self._file = state_of_file()
 
     def offers(self) -> Offers:
         """Everything registered on every device. Raises ``MeasurementError`` when there is nothing
@@ -74,7 +74,7 @@ class Detector:
     def changed(self) -> Offers | None:
         """What there is now, if the configuration is another one than at the last look; a broken
         one is warned of, and what was offered before stays."""
-        state = _state_of_file()
+        state = state_of_file()
         if state == self._file:
             return None
         self._file = state
@@ -95,7 +95,7 @@ def finetuning_offer(settings: Settings) -> FineTuningOffer | None:
     return FineTuningOffer(own.python or "", tuple(sorted(own.models)), tuple(sorted(own.data)))
 
 
-def _state_of_file() -> tuple[str, int, int] | None:
+def state_of_file() -> tuple[str, int, int] | None:
     """Path, time and size of the configuration file in use: a change is seen without reading it."""
     try:
         path = find_file()

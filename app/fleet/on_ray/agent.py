@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.fleet.environment import cleaned, settle_in
+from app.jobs.detect import state_of_file
 from app.jobs.executor import JOB_COMMAND, end, start_process
 from app.jobs.process import DATABASE_VARIABLE
 
@@ -34,6 +35,7 @@ class Agent:
 
     def __init__(self) -> None:
         settle_in()
+        self._file = state_of_file()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     async def stay(self) -> None:
@@ -60,6 +62,14 @@ class Agent:
             raise RuntimeError(" ".join(last) or f"exit status {process.returncode}")
         found: dict[str, Any] = json.loads(said)
         return found
+
+    async def changed(self) -> dict[str, Any] | None:
+        """The description again if ``tonnage.toml`` is another one than at the last look."""
+        state = state_of_file()
+        if state == self._file:
+            return None
+        self._file = state
+        return await self.describe()
 
     async def start(self, key: str, arguments: list[str], database_url: str) -> int:
         """Start a job's process; returns its number. Raises ``OSError``."""

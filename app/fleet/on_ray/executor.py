@@ -50,6 +50,7 @@ class RayExecutor(NodeExecutor):
         self._keys = count(1)
         self._running: list[RemoteProcess] = []
         self._is_lost = False
+        self._looking: Any = None
 
     @property
     def description(self) -> Description:
@@ -76,6 +77,29 @@ class RayExecutor(NodeExecutor):
         if offers is None:
             raise MeasurementError(self._description.problem)
         return labelled(offers, self._node.labels)
+
+    def changed(self) -> Offers | None:
+        """Asks now, and gives the answer when it is asked the next time: a look takes seconds."""
+        if self._looking is None:
+            self._looking = self._actor.changed.remote()
+            return None
+        ready, _ = self._ray.wait([self._looking], timeout=0)
+        if not ready:
+            return None
+        looked, self._looking = self._looking, None
+        try:
+            found = self._ray.get(looked, timeout=CALL_S)
+        except self._ray.exceptions.RayError as error:
+            log.warning("Node %s could not look again: %s", self.node, _last_line(error))
+            return None
+        if found is None:
+            return None
+        described = Description.from_dict(found)
+        if described.offers is None:
+            log.warning("Node %s: %s What it offered before stays.", self.node, described.problem)
+            return None
+        self._description = described
+        return self.offers()
 
     def start(self, job: Job, runner_id: str, offer: DeviceOffer) -> Process:
         key = str(next(self._keys))
