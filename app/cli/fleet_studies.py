@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 URLS = ("http://", "https://")
 SAID = ("note", "waiting")
-"""Events whose text is printed as it is."""
+"""Events of which the text or the reason is printed as it is."""
 ENDINGS = ("interrupted", "failed", "cancelled")
 
 
@@ -151,7 +151,7 @@ def _line(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "started":
         return f"It starts on {data.get('host')}, {data.get('device')} ({data.get('name')})."
     if kind in SAID:
-        return str(data.get("text", ""))
+        return str(data.get("text") or data.get("reason", ""))
     if kind == "measured":
         reason = f": {data['reason']}" if data.get("reason") else ""
         return f"  batch size {data.get('batch_size')} {data.get('verdict')}{reason}"

@@ -76,6 +76,20 @@ def test_what_could_not_be_measured_is_status_3(fleet, database_url, capsys, mon
     assert "3 times in a row" in capsys.readouterr().out
 
 
+def test_it_says_which_process_keeps_a_job_from_measuring(fleet, database, database_url, capsys):
+    def end(process) -> None:
+        with database.write() as session:
+            row = session.get_one(JobRow, process.job_id)
+            data = {"reason": "cpu is in use by process 7", "waited_s": 0.0}
+            queue.report(session, row.id, row.runner_id, "waiting", data)
+        process.finish()
+
+    fleet.ending = end
+    asked = ["tune", "transformer", "--fleet", "auto", "--budget", "smoke_test"]
+    assert run([*asked, "--database", database_url]) == 1
+    assert "in use by process 7" in capsys.readouterr().err
+
+
 def test_it_says_what_a_study_waits_for(fleet, database, database_url, capsys, monkeypatch):
     told = []
 
