@@ -76,6 +76,7 @@ def test_every_schema_of_ours_has_an_example(document):
 PARTS = {
     "EnergyIn",
     "FleetDeviceOut",
+    "StudyDeviceOut",
     "StepTimeIn",
     "GrowthIn",
     "TraceIn",
