@@ -30,6 +30,8 @@ TRAINING = (
 small models after that."""
 
 LONG = (
+    "app/fleet/test_on_ray.py",
+    "app/finetuning_jobs/test_end_to_end.py",
     "finetuning/test_run.py",
     "app/cli/test_finetune.py",
     "app/cli/test_tune.py",
