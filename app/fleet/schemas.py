@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.fleet.nodes import NodeState
+from app.fleet.nodes import Drain, NodeState
 from app.fleet.service import Fleet, FleetDevice, NodeView
 
 EXAMPLE_DEVICE: JsonDict = {
@@ -104,6 +104,17 @@ class FleetNodeOut(BaseModel):
             joined_at=node.joined_at,
             seen_at=node.seen_at,
         )
+
+
+class FleetDrainIn(BaseModel):
+    """What a node is asked for."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"drain": "finish"}]})
+
+    drain: Drain = Field(
+        description="`finish`: take nothing new. `now`: give back what runs as well, so that "
+        "another device of the class goes on. Empty: take work again."
+    )
 
 
 class FleetOut(BaseModel):

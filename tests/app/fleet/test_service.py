@@ -84,6 +84,15 @@ def test_the_api_gives_it(fleet, database, api):
     assert "0.0.1" in by_name["old"]["reason"]
 
 
+def test_a_node_is_drained_over_the_api(fleet, database, api):
+    answer = api.post("/v1/fleet/nodes/two/drain", json={"drain": "finish"})
+    assert (answer.status_code, answer.json()["drain"]) == (202, "finish")
+    assert [each["device"] for each in answer.json()["devices"]] == ["cuda:0", "cuda:1"]
+    assert api.post("/v1/fleet/nodes/two/drain", json={"drain": ""}).json()["drain"] == ""
+    assert api.post("/v1/fleet/nodes/none/drain", json={"drain": "now"}).status_code == 404
+    assert api.post("/v1/fleet/nodes/two/drain", json={"drain": "soon"}).status_code == 422
+
+
 def test_the_page_shows_it_or_says_what_to_do(database, api, monkeypatch):
     assert "tonnage fleet join --head" in api.get("/fleet").text
     monkeypatch.setattr("app.fleet.fleet.is_sqlite", lambda url: False)
