@@ -96,12 +96,13 @@ def shape(document: Any) -> Any:
 
 def misshapen(golden: Any, document: Any, at: str = "") -> Iterator[str]:
     """Every place where a document lacks a key of the golden shape, or has another kind there."""
-    if golden is ANYTHING or document is None:
+    is_missing = isinstance(document, dict) and set(document) == {"missing"}
+    if golden is ANYTHING or document is None or is_missing:
         return
     if isinstance(golden, dict):
         if not isinstance(document, dict):
             yield f"{at}: {document!r} instead of an object"
-        elif set(document) != {"missing"}:
+        else:
             for key, value in golden.items():
                 if key not in document:
                     yield f"{at}.{key} is gone"

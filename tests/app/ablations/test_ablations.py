@@ -22,7 +22,7 @@ from app.tuning.owner import this_place, this_process
 from app.tuning.request import StudyRequest
 from optimizer.ablation import AblationEvent
 from tests.app.factories import evidence
-from tests.app.jobs.conftest import offers
+from tests.app.jobs.conftest import offers, run_claimed
 from tests.app.serving import problem
 
 NAME = "Heuristic:Gradient_Checkpointing"
@@ -143,7 +143,7 @@ class TestRunning:
             return [row]
 
         monkeypatch.setattr(measuring, "measure", measure)
-        status = process.run_job(settings, database, claimed, "run_1", "cpu", run=not_asked)
+        status = run_claimed(settings, database, claimed)
         found = ablations.get(database, claimed)
         assert (status, found.job.state) == (process.EXIT_DONE, "finished")
         assert found.step == "peak_memory: -41.0%"
@@ -159,7 +159,7 @@ class TestRunning:
             raise NotFound("The page was removed.")
 
         monkeypatch.setattr(measuring, "measure", measure)
-        process.run_job(settings, database, claimed, "run_1", "cpu", run=not_asked)
+        run_claimed(settings, database, claimed)
         found = ablations.get(database, claimed).job
         assert (found.kind, found.state) == (JobKind.ABLATION, "failed")
         assert found.message == "The page was removed."
@@ -171,7 +171,3 @@ class _Prober:
 
     def __exit__(self, *_: object) -> None:
         return None
-
-
-def not_asked(*_):
-    raise AssertionError("An ablation was run as a study.")

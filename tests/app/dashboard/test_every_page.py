@@ -19,14 +19,18 @@ from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from app.devices import repository as devices
 from app.finetunings import service as finetunings
+from app.fleet import repository as nodes
+from app.fleet.nodes import NodeState, SeenNode
 from app.fleet_answers import service as fleet_answers
 from app.fleet_answers.question import FleetQuestion
 from app.http.runtime import Service
+from app.jobs import runner_repository as runners
 from app.knowledge import service as knowledge
 from app.knowledge.request import AblationPost
 from app.settings import load_settings
 from app.studies import service as jobs
 from app.tuning import service as studies
+from app.tuning.owner import this_place, this_process
 from app.tuning.request import StudyRequest
 from app.tuning.store import SqlStudyStore
 from app.workloads import repository as workloads
@@ -40,6 +44,7 @@ from tests.app.dashboard.results import store
 from tests.app.dashboard.test_finetuning_pages import trained
 from tests.app.factories import finetuning
 from tests.app.finetunings.test_routes import evaluate
+from tests.app.jobs.conftest import offers
 from tests.app.serving import running, serving
 
 WORKLOAD, KEY = "train.py:Net", "f" * 16
@@ -62,6 +67,7 @@ NO_PAGES = {
 PARTS_OF_PAGES = {
     "/now",
     "/devices/now",
+    "/fleet/now",
     "/start/plan",
     "/studies/{study_id}/live",
     "/finetunings/{finetuning_id}/live",
@@ -91,6 +97,7 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
         fleet_answer = fleet_answers.ask(database, prices, question)
         tuned = trained(database)
         evaluate(database, finetuning(database, output="/runs/b"), 2.0)
+        join_fleet(database)
         knowledge.record(database, factories.evidence(page=HEURISTIC))
         asked = AblationPost.checked({"page": HEURISTIC, "claims": ["activation-memory"]})
         (ablation,) = ablations.submit(database, load_settings(environ={}), asked)
@@ -116,6 +123,7 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
                 "/workloads": f"{url}/workloads",
                 "/workloads/{name:path}": f"{url}/workloads/{WORKLOAD}",
                 "/measurements/{measurement_id}": f"{url}/measurements/1",
+                "/fleet": f"{url}/fleet",
                 "/devices": f"{url}/devices",
                 "/devices/{key}": f"{url}/devices/{KEY}",
                 "/finetunings": f"{url}/finetunings",
@@ -133,7 +141,7 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
 @pytest.fixture(scope="module")
 def nothing(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]]:
     """Page to its address, where nothing is stored; and those that an error makes."""
-    paths = [link.path for link in NAVIGATION] + ["/workloads/visnet", "/studies/st_none"]
+    paths = [link.path for link in NAVIGATION] + ["/fleet", "/workloads/visnet", "/studies/st_none"]
     with (
         stored_in(tmp_path_factory.mktemp("nothing"), migrated_file) as database,
         running(offline(database)) as url,
@@ -170,6 +178,22 @@ def half_done(database: Database) -> str:
     )
     keeper.add_measurement(1, failed, [])
     return study.id
+
+
+def join_fleet(database: Database) -> None:
+    """A node with a device on which nothing runs, and one that cannot be used."""
+    gpu = offers("cuda:0")
+    versions = {"tonnage": "0.1.0", "torch": "2.13.0"}
+    with database.write() as session:
+        runners.add(session, "run_fleet", this_process(), this_place(), gpu)
+        for name, state, reason in [
+            ("one", NodeState.READY, ""),
+            ("two", NodeState.UNUSABLE, "It has Tonnage 0.0.1."),
+        ]:
+            nodes.add(session, SeenNode(name * 10, name, "10.0.0.7", {"rack": "3"}), name)
+            runner_id = "run_fleet" if state is NodeState.READY else None
+            changed = {"state": state, "reason": reason, "runner_id": runner_id}
+            nodes.change(session, name * 10, versions=versions, **changed)
 
 
 def surroundings(database: Database) -> str:

@@ -16,7 +16,7 @@ from app.settings import load_settings
 from app.tuning.owner import this_place, this_process
 from finetuning.models.small import make_small_model
 from tests.app.conftest import KINDS
-from tests.app.jobs.conftest import offers
+from tests.app.jobs.conftest import offers, run_claimed
 from tests.finetuning.conftest import rows, write_rows
 
 CHANGES = {
@@ -58,7 +58,7 @@ def test_a_registered_model_is_trained(database, configured):
         runner_repository.add(session, "run_1", this_process(), this_place(), offered)
         runner = runner_repository.locked(session, "run_1")
         assert queue.claim(session, runner) is not None
-    status = process.run_job(settings, database, job_id, "run_1", "cpu", run=not_asked)
+    status = run_claimed(settings, database, job_id)
     row = finetunings.get(database, job_id)
     assert (status, row.state, row.reason) == (process.EXIT_DONE, "done", "")
     assert (row.step, row.micro_batch, row.accumulation) == (2, 4, 2)
@@ -69,7 +69,3 @@ def test_a_registered_model_is_trained(database, configured):
         kinds = [event.kind for event in repository.events(session, job_id, 0, 99)]
     assert {"phase", "note", "progress"} <= set(kinds)
     assert kinds[-1] == "finished"
-
-
-def not_asked(*_):
-    raise AssertionError("A fine-tuning was run as a study.")

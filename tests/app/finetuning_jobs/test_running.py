@@ -23,7 +23,7 @@ from app.tuning.state import StudyState
 from finetuning.run import FineTuning, Outcome
 from finetuning.run_folder import RunState
 from tests.app.finetuning_jobs.conftest import ASKED
-from tests.app.jobs.conftest import offers
+from tests.app.jobs.conftest import offers, run_claimed
 
 STEPS = 4
 
@@ -45,10 +45,6 @@ def claim(database, offered, runner_id="run_1"):
 def kinds(database, job_id):
     with database.read() as session:
         return [event.kind for event in repository.events(session, job_id, 0, 99)]
-
-
-def run_job(settings, database, job_id, runner_id="run_1"):
-    return process.run_job(settings, database, job_id, runner_id, "cpu", run=not_asked)
 
 
 class TestOffers:
@@ -115,7 +111,7 @@ class TestRunning:
         script(lambda step: None)
         job_id = submit(database, settings, name="first")
         claim(database, offered)
-        assert run_job(settings, database, job_id) == process.EXIT_DONE
+        assert run_claimed(settings, database, job_id) == process.EXIT_DONE
         row = finetunings.get(database, job_id)
         assert (row.state, row.step, row.model) == ("done", STEPS, "small")
         assert row.output == str(settings.finetuning_output / "first")
@@ -136,7 +132,7 @@ class TestRunning:
 
         script(cancelled)
         with pytest.raises(KeyboardInterrupt):
-            run_job(settings, database, job_id)
+            run_claimed(settings, database, job_id)
         with database.write() as session:  # as its runner does
             queue.end(session, job_id, "run_1", StudyState.CANCELLED)
         row = finetunings.get(database, job_id)
@@ -151,7 +147,7 @@ class TestRunning:
         claim(database, offered)
         script(kill_at(3))
         with pytest.raises(_Killed):
-            run_job(settings, database, job_id)
+            run_claimed(settings, database, job_id)
         with database.write() as session:
             queue.bury(session, "run_1")
         row = finetunings.get(database, job_id)
@@ -159,7 +155,7 @@ class TestRunning:
         trained = []
         script(trained.append)
         assert claim(database, offered, "run_2") == job_id
-        assert run_job(settings, database, job_id, "run_2") == process.EXIT_DONE
+        assert run_claimed(settings, database, job_id, "run_2") == process.EXIT_DONE
         again = finetunings.get(database, job_id)
         assert (again.state, again.output, trained) == ("done", row.output, [4])
 
@@ -173,7 +169,7 @@ class TestRunning:
             if claim(database, offered, runner) is None:
                 break
             with pytest.raises(_Killed):
-                run_job(settings, database, job_id, runner)
+                run_claimed(settings, database, job_id, runner)
             with database.write() as session:
                 queue.bury(session, runner)
         found = jobs.get(database, job_id).job
@@ -185,7 +181,7 @@ class TestRunning:
         claim(database, offered)
         script(kill_at(1))
         with pytest.raises(_Killed):
-            run_job(settings, database, job_id)
+            run_claimed(settings, database, job_id)
         with database.write() as session:
             queue.end(session, job_id, "run_1", StudyState.QUEUED)
         assert finetunings.get(database, job_id).state == "queued"
@@ -195,7 +191,7 @@ class TestRunning:
         job_id = submit(database, settings, name="mine")
         claim(database, offered)
         script(lambda step: None)
-        run_job(settings, database, job_id)
+        run_claimed(settings, database, job_id)
         row = finetunings.get(database, job_id)
         assert (row.state, jobs.get(database, job_id).job.state) == ("failed", "failed")
         assert "mine" in row.reason
@@ -206,7 +202,7 @@ class TestRunning:
         job_id = submit(database, settings)
         claim(database, offered)
         own = settings.finetuning.model_copy(update={"models": {}})
-        run_job(settings.model_copy(update={"finetuning": own}), database, job_id)
+        run_claimed(settings.model_copy(update={"finetuning": own}), database, job_id)
         row = finetunings.get(database, job_id)
         assert (row.state, "small" in row.reason) == ("failed", True)
 
@@ -256,7 +252,3 @@ def kill_at(step, *, keeps=True):
             raise _Killed if keeps else _Forgotten
 
     return step_done
-
-
-def not_asked(*_):
-    raise AssertionError("A fine-tuning was run as a study.")

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from app.database import Database, open_database
-from app.jobs import events, repository
+from app.jobs import events, process, repository
+from app.jobs.events import Report
 from app.jobs.executor import Executor, Process
 from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import Job, JobEvent
+from app.settings import Settings
 from app.studies import service
 from app.tuning.request import StudyRequest
+from app.tuning.tune import StudyAnswer
 
 ROOT = Path(__file__).parents[3]
 WORKLOADS = ("transformer", "visnet")
@@ -149,6 +152,21 @@ def runner_process(database_url: str, tmp_path: Path) -> Iterator[Callable[..., 
         return process
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    for each in started:
+        each.kill()
+        each.communicate()
+
+
+def run_claimed(
+    settings: Settings, database: Database, job_id: str, runner_id: str = "run_1"
+) -> int:
+    """Run a job that is not a study as its process does, in its latest attempt, on the CPU."""
+
+    def not_asked(*_: object) -> StudyAnswer:
+        raise AssertionError("The job was run as a study.")
+
+    with database.read() as session:
+        job = repository.get(session, job_id)
+    assert job is not None
+    report = Report(database, job_id, runner_id, job.attempt)
+    return process.run_job(settings, database, report, "cpu", run=not_asked)
