@@ -200,4 +200,4 @@ def _unknown(session: Session, workload: str) -> str:
     known = repository.workload_names(session)
     near = nearest(workload, known)
     hint = f" Did you mean {near}?" if near else ""
-    return f"Nothing was measured of {workload!r}.{hint} Measure it with: tonnage tune {workload}"
+    return f"No measurement of {workload} is stored.{hint} To make one: tonnage tune {workload}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 app = typer.Typer(
-    help="Many hosts on Ray: join, look, drain, check.",
+    help="Run studies on many hosts, with Ray.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -86,7 +86,7 @@ def join(
 
     Detects the devices and starts Ray with their labels and with the settings that measuring needs.
     The first host begins the fleet with --head, which makes a token: copy its file to the other
-    hosts, because whoever has it can run programs on every node.
+    hosts, because anyone who has it can run programs on every node.
 
     Example: tonnage fleet join 10.0.0.5:6379 --token-file fleet.token
     """

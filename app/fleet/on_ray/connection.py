@@ -105,8 +105,8 @@ def _explained(address: FleetAddress, error: BaseException) -> str:
         return f"{where} has another version of Ray or Python than this host: {error}"
     if "node_ip_address" in text or "raylet" in text.lower():
         return (
-            f"{where} has no node on this host, which whoever directs it needs. Start one with: "
-            f"tonnage fleet join {address.address}"
+            f"{where} has no node on this host, and a fleet is directed from one of its nodes. "
+            f"Start one here with: tonnage fleet join {address.address}"
         )
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
