@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.clock import utc_now
 from app.database.models.serving import JobRow
 from app.jobs import repository
 from app.jobs.records import Job, JobKind
@@ -88,24 +87,14 @@ def of_device(session: Session, job_id: str, lease: str) -> JobRow | None:
 
 def add(session: Session, assist_id: str, job: JobRow, lease: str) -> JobRow:
     """A device that is about to assist a job."""
-    now = utc_now()
-    row = JobRow(
+    row = repository.fresh(
         id=assist_id,
         kind=JobKind.ASSIST,
-        state=StudyState.QUEUED,
         request=job.request,
         workload=job.workload,
         device=None,
-        message="",
-        deaths=0,
-        cancel_requested=False,
         resume_on=lease,
         assists=job.id,
-        attempt=0,
-        last_event=0,
-        wall_s=0.0,
-        created_at=now,
-        updated_at=now,
     )
     session.add(row)
     return row

@@ -62,16 +62,25 @@ def add(
     devices_at_once: int = 1,
 ) -> JobRow:
     """Queue a job. Raises ``IntegrityError`` when the same request is active already."""
-    now = utc_now()
-    row = JobRow(
+    row = fresh(
         id=job_id,
         kind=kind,
-        state=StudyState.QUEUED,
         request=request.to_dict(),
         active_key=request.key,
         workload=request.workload,
         device=request.device_name,
         devices_at_once=devices_at_once,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def fresh(**columns: Any) -> JobRow:
+    """A job that is queued and has never run."""
+    now = utc_now()
+    return JobRow(
+        state=StudyState.QUEUED,
         message="",
         deaths=0,
         cancel_requested=False,
@@ -80,10 +89,8 @@ def add(
         wall_s=0.0,
         created_at=now,
         updated_at=now,
+        **columns,
     )
-    session.add(row)
-    session.flush()
-    return row
 
 
 def add_event(session: Session, row: JobRow, kind: str, data: dict[str, Any]) -> JobEvent:

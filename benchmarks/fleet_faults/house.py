@@ -13,17 +13,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.house import TONNAGE, House, free_port
+from benchmarks.faults.house import TONNAGE, WORKLOAD, House, free_port
 
 NODES = 2
 ADDRESS = "127.0.0.2"
 """Of this machine, and not 127.0.0.1, where a fleet is one host alone."""
-WORKLOAD = '''
+ALONE = '''
 import fcntl
 import os
-
-import torch
-from torch import nn
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 held = []
@@ -43,23 +40,13 @@ def alone():
         file.write(f"{os.getpid()}\\n")
 
 
-class Tiny:
-    def space(self):
-        return {"layers": range(1, 3), "width": range(8, 4096)}
-
-    def model(self, config):
-        hidden = [nn.Linear(32, 32) for _ in range(config["layers"])]
-        return nn.Sequential(*hidden, nn.Linear(32, config["width"]))
-
-    def batches(self, config, batch_size):
-        while True:
-            yield torch.randn(batch_size, 32)
-
+class Tiny(Tiny):
     def loss(self, model, batch):
         if type(batch) is torch.Tensor and type(next(model.parameters())) is nn.Parameter:
             alone()  # not where memory is only estimated, with tensors that have no data
-        return model(batch).square().mean()
+        return super().loss(model, batch)
 '''
+"""The workload of ``faults``, of which one probe at a time may be on the device."""
 
 
 @dataclass
@@ -71,7 +58,7 @@ class FleetHouse(House):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        (self.folder / "tiny.py").write_text(WORKLOAD)
+        (self.folder / "tiny.py").write_text(WORKLOAD + ALONE)
         self.token = self.folder / "fleet.token"
         self.head_port = free_port()
         self.ray = tempfile.mkdtemp(prefix="tf-")  # short: sockets have paths of 107 bytes at most
