@@ -65,14 +65,17 @@ def evaluate(
     device: str | None = None,
     batch_size: int | None = None,
     load: Loader | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Evaluated:
     """Evaluate the model of a run, and a baseline on the same items.
 
-    ``tasks``: ``language``, a name of ``TASKS``, ``path/to/file.py:Class``, or a task. ``options``:
-    keyword arguments of tasks, by the name they are given as. ``baseline``: ``base`` for the model
-    that the run began with, or a model's folder or name; its rows go to ``baseline/evaluation``
-    inside the run's folder. ``limit``: only so many items of each task. ``batch_size``: rows that
-    are computed at once (default 16). ``load`` makes the model; by default what the run saved.
+    ``tasks``: ``language``, a name of ``TASKS``, ``path/to/file.py:Class``, ``path/to/task.yaml``
+    (of lm-evaluation-harness), or a task. ``options``: keyword arguments of tasks, by the name they
+    are given as; ``names`` likewise: under which name the rows are kept, if not the task's own.
+    ``baseline``: ``base`` for the model that the run began with, or a model's folder or name; its
+    rows go to ``baseline/evaluation`` inside the run's folder. ``limit``: only so many items of
+    each task. ``batch_size``: rows that are computed at once (default 16). ``load`` makes the
+    model; by default what the run saved.
 
     Rows are appended to ``evaluation/TASK/rows.jsonl`` as they are made. Called again, also after a
     kill, it evaluates only what is missing; rows of other weights, data or options are set aside
@@ -83,7 +86,7 @@ def evaluate(
         raise InputError(f"There is no run folder {folder}.")
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: give at least 1.")
-    made = _tasks(folder, tasks, options or {})
+    made = _tasks(folder, tasks, options or {}, names or {})
     models: list[tuple[str, Path, str | None]] = [("run", folder, None)]
     if baseline is not None:
         models.append((BASELINE, folder / BASELINE, baseline))
@@ -109,8 +112,8 @@ def evaluate_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """``evaluate`` as a job of the worker: plain data in and out, in the user's interpreter.
 
     ``arguments``: ``output`` (the run's folder), ``tasks``, and optionally ``baseline``, ``limit``,
-    ``options``, ``device``, ``batch_size``. Returns ``{"run": …, "baseline": …}``, the summaries by
-    task. Progress is told as ``evaluate`` with step, of (items), model, task,
+    ``options``, ``names``, ``device``, ``batch_size``. Returns ``{"run": …, "baseline": …}``, the
+    summaries by task. Progress is told as ``evaluate`` with step, of (items), model, task,
     elapsed_s and left_s.
     """
 
@@ -135,6 +138,7 @@ def evaluate_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
         options=arguments.get("options"),
         device=arguments.get("device"),
         batch_size=arguments.get("batch_size"),
+        names=arguments.get("names"),
     )
     return {"run": dict(found.run), "baseline": dict(found.baseline)}
 
@@ -204,7 +208,10 @@ def _name(item: Any) -> str:
 
 
 def _tasks(
-    folder: Path, tasks: Sequence[str | Task], options: Mapping[str, Mapping[str, Any]]
+    folder: Path,
+    tasks: Sequence[str | Task],
+    options: Mapping[str, Mapping[str, Any]],
+    renamed: Mapping[str, str],
 ) -> list[tuple[Any, dict[str, Any]]]:
     """Each task with what its rows depend on beside the model."""
     named = [task for task in tasks if isinstance(task, str)]
@@ -220,7 +227,10 @@ def _tasks(
             test = folder / "data" / "test.jsonl"
             made.append((_language(test, chosen), {**plan, "data": digest(test)}))
         else:
-            made.append((load_task(task, chosen), plan))
+            loaded: Any = load_task(task, chosen)
+            if task in renamed:
+                loaded.name = renamed[task]
+            made.append((loaded, plan))
     names = [task.name for task, _ in made]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -51,6 +51,10 @@ class Outcome:
 class FineTuning:
     """A run to be done, or done in part.
 
+    Relative paths (of the model, the data and the output) are resolved against the current folder
+    when it is constructed, and recorded as absolute: the program may change its folder afterwards,
+    and a run can be resumed from any.
+
     Example::
 
         settings = presets["quick_lora"].settings("models/small", {"training.epochs": 1})
@@ -75,6 +79,15 @@ class FineTuning:
     open_measurer: OpenMeasurer | None = None
     on_event: Callable[[Event], None] = lambda event: None
     """Called with each event: ``phase``, and what is known."""
+
+    def __post_init__(self) -> None:
+        located = {
+            "settings": self.settings.located(),
+            "data": {name: _absolute_patterns(given) for name, given in self.data.items()},
+            "output": _absolute(self.output),
+        }
+        for name, value in located.items():
+            object.__setattr__(self, name, value)
 
     @property
     def folder(self) -> RunFolder:
@@ -129,7 +142,7 @@ class FineTuning:
     def check_folder(self) -> None:
         """Raise ``InputError`` where the folder holds a run with other settings."""
         folder = self.folder
-        if folder.settings.is_file() and read_settings(folder.settings) != self.settings:
+        if folder.settings.is_file() and read_settings(folder.settings).located() != self.settings:
             raise InputError(
                 f"{folder.path} holds a run with other settings. Choose another --output, or "
                 f"continue that run: tonnage finetune resume {folder.path}"
@@ -142,7 +155,7 @@ class FineTuning:
         self._enter(RunState.PREPARING)
         arguments = {
             "output": str(self.folder.path),
-            "sources": self._sources(),
+            "sources": dict(self.data),
         }
         with self._worker() as worker:
             summary = self._call(worker, "finetuning.data.job:prepare_job", arguments)
@@ -199,15 +212,17 @@ class FineTuning:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         baseline: str | None = None,
         limit: int | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Evaluate the trained model in the interpreter that trained it; see
         ``finetuning.evaluating``. Returns ``{"run": …, "baseline": …}``."""
         arguments = {
-            "output": str(self.folder.path.absolute()),
+            "output": str(self.folder.path),
             "tasks": list(tasks),
             "options": {name: dict(given) for name, given in (options or {}).items()},
             "baseline": baseline,
             "limit": limit,
+            "names": dict(names or {}),
             "device": self.device,
         }
         with self._worker() as worker:
@@ -223,7 +238,7 @@ class FineTuning:
         Raises ``InputError`` where there is no trained model, or something would be overwritten.
         """
         arguments = {
-            "output": str(self.folder.path.absolute()),
+            "output": str(self.folder.path),
             "form": form.value,
             "destination": str((destination or self.folder.path / form.value).absolute()),
         }
@@ -251,20 +266,13 @@ class FineTuning:
         write_json(
             folder.sources,
             {
-                "data": self._sources(),
+                "data": dict(self.data),
                 "device": self.device,
                 "memory_budget_bytes": self.memory_budget_bytes,
                 "python": self.python,
                 "may_change": self.may_change,
             },
         )
-
-    def _sources(self) -> dict[str, list[str]]:
-        """Absolute patterns, so that a run can be resumed from anywhere."""
-        return {
-            name: [_absolute(one) for one in ([given] if isinstance(given, str) else given)]
-            for name, given in self.data.items()
-        }
 
     def _asked(self) -> dict[str, Any]:
         return {
@@ -345,5 +353,9 @@ class FineTuning:
             )
 
 
-def _absolute(pattern: str) -> str:
-    return str(Path(pattern).expanduser().absolute())
+def _absolute(path: Path | str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _absolute_patterns(given: str | Sequence[str]) -> list[str]:
+    return [str(_absolute(one)) for one in ([given] if isinstance(given, str) else given)]

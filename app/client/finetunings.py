@@ -7,7 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.client.calls import Calls
-from app.finetuning_jobs.schemas import FineTuningJobOut
+from app.finetuning_jobs.schemas import (
+    EvaluationListOut,
+    EvaluationOut,
+    FineTuningJobOut,
+    NamesOut,
+)
 from app.finetunings.schemas import FineTuningDetail, FineTuningOut
 
 POLL_S = 2.0
@@ -28,6 +33,10 @@ class FineTuningCalls(Calls):
         fields of ``FineTuningPost``: ``preset``, ``settings``, ``device``, …"""
         body = {"model": model, "data": list(data), **asked}
         return self._send("/v1/finetunings", FineTuningOut, body, idempotency_key)
+
+    def finetuning_names(self) -> NamesOut:
+        """The models, data, tasks and presets that a fine-tuning may name."""
+        return self._read("/v1/finetunings/registered", NamesOut)
 
     def finetuning(self, finetuning_id: str) -> FineTuningDetail:
         return self._read(f"/v1/finetunings/{finetuning_id}", FineTuningDetail)
@@ -69,6 +78,52 @@ class FineTuningCalls(Calls):
         path = f"/v1/finetunings/{finetuning_id}/cancel"
         found = self._transport.json("POST", path, repeatable=True)
         return FineTuningOut.model_validate(found)
+
+    def resume_finetuning(self, finetuning_id: str) -> FineTuningOut:
+        """One that was stopped or has failed continues from its last checkpoint."""
+        path = f"/v1/finetunings/{finetuning_id}/resume"
+        found = self._transport.json("POST", path, repeatable=True)
+        return FineTuningOut.model_validate(found)
+
+    def evaluate_finetuning(
+        self,
+        finetuning_id: str,
+        tasks: Sequence[str] = ("language",),
+        *,
+        idempotency_key: str | None = None,
+        **asked: Any,
+    ) -> EvaluationOut:
+        """Queue an evaluation of its model. ``asked`` are the other fields of ``EvaluationPost``:
+        ``options``, ``baseline``, ``limit``."""
+        body = {"tasks": list(tasks), **asked}
+        path = f"/v1/finetunings/{finetuning_id}/evaluations"
+        return self._send(path, EvaluationOut, body, idempotency_key)
+
+    def finetuning_evaluations(self, finetuning_id: str) -> list[EvaluationOut]:
+        """Its evaluations by the service, newest first."""
+        path = f"/v1/finetunings/{finetuning_id}/evaluations"
+        return self._read(path, EvaluationListOut).items
+
+    def finetuning_evaluation(self, finetuning_id: str, evaluation_id: str) -> EvaluationOut:
+        path = f"/v1/finetunings/{finetuning_id}/evaluations/{evaluation_id}"
+        return self._read(path, EvaluationOut)
+
+    def wait_for_evaluation(
+        self, finetuning_id: str, evaluation_id: str, *, poll_s: float = POLL_S
+    ) -> EvaluationOut:
+        """Until an evaluation is over. Returns what has become of it. ``poll_s`` is the time
+        between two looks, in seconds."""
+        while True:
+            found = self.finetuning_evaluation(finetuning_id, evaluation_id)
+            if found.state.is_terminal:
+                return found
+            time.sleep(poll_s)
+
+    def cancel_evaluation(self, finetuning_id: str, evaluation_id: str) -> EvaluationOut:
+        """The rows that were made are kept on its host."""
+        path = f"/v1/finetunings/{finetuning_id}/evaluations/{evaluation_id}/cancel"
+        found = self._transport.json("POST", path, repeatable=True)
+        return EvaluationOut.model_validate(found)
 
     def delete_finetuning(self, finetuning_id: str) -> None:
         """Delete what is stored of it. The folder of the run stays."""

@@ -1,11 +1,13 @@
-"""``POST /v1/finetunings``, which starts fine-tunings, and what can be done with one."""
+"""``POST /v1/finetunings``, which starts fine-tunings, what it may name, and what can be done with
+one. Evaluating it is in ``evaluation_routes``."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
 from app.finetuning_jobs import service as jobs
-from app.finetuning_jobs.schemas import FineTuningJobOut
+from app.finetuning_jobs.names import names_of
+from app.finetuning_jobs.schemas import FineTuningJobOut, NamesOut
 from app.finetunings import service as finetunings
 from app.finetunings.request import FineTuningPost
 from app.finetunings.routes import FineTuningId
@@ -46,6 +48,13 @@ def start_finetuning(
     return _shown(service, job.id)
 
 
+@router.get("/registered", summary="List what a fine-tuning may name")
+def list_names(service: ServiceDep, caller: Reader) -> NamesOut:
+    """Models, data and tasks that are registered in the `tonnage.toml` of the service or of
+    a runner, and the presets. Where they are on their hosts is not told."""
+    return NamesOut.of(names_of(service.database, service.settings))
+
+
 @router.get(
     "/{finetuning_id}/job",
     summary="Read the job of a fine-tuning",
@@ -66,8 +75,24 @@ def read_job(service: ServiceDep, caller: Reader, finetuning_id: FineTuningId) -
 )
 def cancel_finetuning(service: ServiceDep, caller: Runner, finetuning_id: FineTuningId) -> Response:
     """A waiting one is stopped at once. A running one saves a checkpoint after its step and ends;
-    `tonnage finetune resume` continues it on its host. Stopping it again changes nothing."""
+    resuming continues from there. Stopping it again changes nothing."""
     jobs.cancel(service.database, finetuning_id)
+    return _shown(service, finetuning_id)
+
+
+@router.post(
+    "/{finetuning_id}/resume",
+    summary="Resume a fine-tuning",
+    status_code=202,
+    response_model=FineTuningOut,
+    responses=problems(types.NOT_FOUND, types.CONFLICT),
+)
+def resume_finetuning(service: ServiceDep, caller: Runner, finetuning_id: FineTuningId) -> Response:
+    """One that was stopped or has failed is queued again, with the settings that it had, and
+    continues from its last checkpoint on the device where it ran. One that waits or runs is left
+    alone. One of the command line is resumed on its host, with `tonnage finetune resume`."""
+    jobs.resume(service.database, finetuning_id)
+    service.work_arrived()
     return _shown(service, finetuning_id)
 
 
@@ -78,8 +103,8 @@ def cancel_finetuning(service: ServiceDep, caller: Runner, finetuning_id: FineTu
     responses=problems(types.NOT_FOUND, types.CONFLICT),
 )
 def delete_finetuning(service: ServiceDep, caller: Admin, finetuning_id: FineTuningId) -> None:
-    """Deletes what is stored of it: events, evaluation rows, and its job. The folder of the run
-    stays on its host. One that waits or runs must be stopped first."""
+    """Deletes what is stored of it: events, evaluation rows, and its jobs. The folder of the run
+    stays on its host. One that waits, runs or is being evaluated must be stopped first."""
     jobs.delete(service.database, finetuning_id)
 
 

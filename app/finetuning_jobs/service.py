@@ -1,4 +1,5 @@
-"""What a person or program does with a fine-tuning of the service: start, watch, cancel, delete."""
+"""What a person or program does with a fine-tuning of the service: start, watch, cancel, resume,
+delete. Evaluating it is in ``evaluations``."""
 
 from __future__ import annotations
 
@@ -20,6 +21,10 @@ from app.jobs.waiting import waits_for
 from app.settings import Settings
 
 MOST_EVENTS = 10_000
+NOT_OF_SERVICE = (
+    "There is no fine-tuning {id} that was started through the service. One of the command line is "
+    "resumed and evaluated on its host: tonnage finetune resume|evaluate FOLDER"
+)
 SAID = {"note": "text", "waiting": "reason", "phase": "phase"}
 """Kinds of events that say what is being done, and where they say it."""
 
@@ -68,18 +73,38 @@ def get(database: Database, finetuning_id: str) -> FineTuningProgress:
     return FineTuningProgress(job, waits_for(database, job), str(said[-1]) if said else "")
 
 
+def resume(database: Database, finetuning_id: str) -> Job:
+    """Queue one that was stopped, was interrupted too often or has failed: it continues from its
+    last checkpoint, on the device where it ran. One that waits or runs is left alone.
+
+    Raises ``NotFound``, also for a fine-tuning of the command line; and ``Conflict`` for one that
+    is done, is just being stopped, or is run by somebody else.
+    """
+    stored.mark_interrupted(database)
+    with database.write() as session:
+        job = _job(session, finetuning_id)
+        row = finetunings.locked(session, finetuning_id)
+        if row is None:
+            raise NotFound(f"There is no fine-tuning {finetuning_id}.")
+        if row.state == FineTuningState.DONE:
+            raise Conflict(f"Fine-tuning {finetuning_id} is done already.")
+        if job.is_over and not FineTuningState(row.state).is_terminal:
+            raise Conflict(f"Fine-tuning {finetuning_id} is {row.state} already, in a terminal.")
+        return asking.resume(session, finetuning_id, JobKind.FINETUNING, job.finetuning.key)
+
+
 def cancel(database: Database, finetuning_id: str) -> Job:
-    """Stop it. A running one ends after its step, with a checkpoint, from which ``tonnage finetune
-    resume`` continues on its host. Raises ``NotFound``, and ``Conflict`` for one that is over."""
+    """Stop it. A running one ends after its step, with a checkpoint, from which ``resume``
+    continues. Raises ``NotFound``, and ``Conflict`` for one that is over."""
     with database.write() as session:
         _job(session, finetuning_id)
         return asking.cancel(session, finetuning_id, JobKind.FINETUNING)
 
 
 def delete(database: Database, finetuning_id: str) -> None:
-    """Delete what is stored of a fine-tuning, whoever started it, and its job. Its folder stays.
+    """Delete what is stored of a fine-tuning, whoever started it, and its jobs. Its folder stays.
 
-    Raises ``NotFound``, and ``Conflict`` while it waits or runs.
+    Raises ``NotFound``, and ``Conflict`` while it or an evaluation of it waits or runs.
     """
     stored.mark_interrupted(database)
     with database.write() as session:
@@ -87,12 +112,15 @@ def delete(database: Database, finetuning_id: str) -> None:
         row, job = finetunings.locked(session, finetuning_id), _find(session, finetuning_id)
         if row is None:
             raise NotFound(f"There is no fine-tuning {finetuning_id}.")
+        evaluations = repository.evaluations_of(session, finetuning_id, None)
+        for each in evaluations:
+            if not each.is_over:
+                raise Conflict(f"Evaluation {each.id} of it is {each.state}. Cancel it first.")
         is_active = job is not None and not job.is_over
         if is_active or not FineTuningState(row.state).is_terminal:
             raise Conflict(f"Fine-tuning {finetuning_id} is {row.state}. Stop it first.")
         finetunings.remove(session, finetuning_id)
-        if job is not None:
-            repository.remove(session, [job.id])
+        repository.remove(session, [each.id for each in [job, *evaluations] if each is not None])
 
 
 def _model(settings: Settings, asked: FineTuningPost, offers: list[FineTuningOffer]) -> str:
@@ -110,9 +138,7 @@ def _model(settings: Settings, asked: FineTuningPost, offers: list[FineTuningOff
 def _job(session: Session, finetuning_id: str) -> Job:
     job = _find(session, finetuning_id)
     if job is None:
-        raise NotFound(
-            f"There is no fine-tuning {finetuning_id} that was started through the service."
-        )
+        raise NotFound(NOT_OF_SERVICE.format(id=finetuning_id))
     return job
 
 

@@ -148,6 +148,19 @@ def follow_job(session: Session, finetuning_id: str, state: StudyState, message:
     _changed(row)
 
 
+def touch(session: Session, finetuning_id: str) -> None:
+    """Let its page know that something about it has changed: an evaluation, for example."""
+    row = repository.locked(session, finetuning_id)
+    if row is not None:
+        _changed(row)
+
+
+def changed(database: Database, finetuning_id: str) -> None:
+    """See ``touch``."""
+    with database.write() as session:
+        touch(session, finetuning_id)
+
+
 def enter(
     database: Database, finetuning_id: str, state: str, reason: str = "", **facts: Any
 ) -> FineTuningRow:

@@ -18,7 +18,12 @@ from app.tuning.request import StudyRequest
 from app.tuning.state import WAITING, StudyState
 from probes.errors import InputError
 
-PREFIXES = {JobKind.STUDY: "st", JobKind.ABLATION: "abl", JobKind.FINETUNING: "ftn"}
+PREFIXES = {
+    JobKind.STUDY: "st",
+    JobKind.ABLATION: "abl",
+    JobKind.FINETUNING: "ftn",
+    JobKind.EVALUATION: "evl",
+}
 """What the ids of jobs begin with."""
 
 
@@ -85,6 +90,29 @@ def cancel(session: Session, job_id: str, kind: JobKind) -> Job:
     return repository.record(row)
 
 
+def resume(session: Session, job_id: str, kind: JobKind, key: str) -> Job:
+    """Put a job that was cancelled or has failed back into the queue, for the device on which it
+    ran. One that waits or runs is left alone. ``key`` is that of its request.
+
+    Raises ``NotFound``; ``Conflict`` for one that has finished or is about to be cancelled, and
+    where another job does the same now.
+    """
+    queue.bury_dead_here(session)
+    row = repository.locked(session, job_id)
+    if row is None or row.kind != kind:
+        raise NotFound(f"There is no {kind} {job_id}.")
+    if row.state == StudyState.FINISHED:
+        raise Conflict(f"{kind.capitalize()} {job_id} is finished already.")
+    if row.state == StudyState.RUNNING and row.cancel_requested:
+        raise Conflict(f"{kind.capitalize()} {job_id} is being stopped. Resume it afterwards.")
+    if row.state in (StudyState.CANCELLED, StudyState.FAILED):
+        other = repository.active(session, key)
+        if other is not None:
+            raise Conflict(f"{kind.capitalize()} {other.id} does the same and is {other.state}.")
+        queue.reopen(session, row, key)
+    return repository.record(row)
+
+
 def _submit(
     session: Session,
     kind: JobKind,
@@ -97,13 +125,32 @@ def _submit(
     if job is not None and not job.is_over and _more(most, job.devices_at_once):
         repository.set_devices_at_once(session, job.id, most)
     if job is None:
-        row = repository.add(session, new_id(PREFIXES[kind]), request, kind, most)
-        repository.add_event(session, row, "queued", {"message": ""})
-        also(session, row.id)
-        job = repository.record(row)
-    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
-        repository.add_key(session, idempotency_key, job.id, request.key)
+        job = add(session, kind, request, most)
+        also(session, job.id)
+    keep_key(session, idempotency_key, job.id, request.key)
     return job
+
+
+def add(
+    session: Session,
+    kind: JobKind,
+    request: Request,
+    devices_at_once: int = 1,
+    *,
+    resume_on: str | None = None,
+) -> Job:
+    """Queue a new job; with ``resume_on``, for that device and no other. Raises ``IntegrityError``
+    when the same request is active already."""
+    job_id = new_id(PREFIXES[kind])
+    row = repository.add(session, job_id, request, kind, devices_at_once, resume_on)
+    repository.add_event(session, row, "queued", {"message": ""})
+    return repository.record(row)
+
+
+def keep_key(session: Session, idempotency_key: str | None, job_id: str, request_key: str) -> None:
+    """Let an idempotency key stand for the job from now on."""
+    if idempotency_key and repository.job_of_key(session, idempotency_key) is None:
+        repository.add_key(session, idempotency_key, job_id, request_key)
 
 
 def _more(wanted: int, now: int) -> bool:

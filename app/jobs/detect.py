@@ -92,7 +92,8 @@ def finetuning_offer(settings: Settings) -> FineTuningOffer | None:
     own = settings.finetuning
     if not own.models or not own.data:
         return None
-    return FineTuningOffer(own.python or "", tuple(sorted(own.models)), tuple(sorted(own.data)))
+    names = (tuple(sorted(each)) for each in (own.models, own.data, own.tasks))
+    return FineTuningOffer(own.python or "", *names)
 
 
 def state_of_file() -> tuple[str, int, int] | None:

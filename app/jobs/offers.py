@@ -69,6 +69,8 @@ class FineTuningOffer:
     """See ``DeviceOffer.python``."""
     models: Sequence[str]
     data: Sequence[str]
+    tasks: Sequence[str] = ()
+    """Beside the built-in ones."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from app.database import Database, open_database
 from app.jobs import queue, repository
 from app.jobs.events import Report
 from app.jobs.records import Job, JobKind
-from app.jobs.run import Ending, run_ablation, run_finetuning, run_study
+from app.jobs.run import Ending, run_ablation, run_evaluation, run_finetuning, run_study
 from app.settings import Settings, load_settings
 from app.tuning.state import StudyState
 from probes.errors import TonnageError
@@ -94,6 +94,8 @@ def run_job(
             ending = run_ablation(settings, database, job, device, report)
         elif job.kind is JobKind.FINETUNING:
             ending = run_finetuning(settings, database, job, device, report)
+        elif job.kind is JobKind.EVALUATION:
+            ending = run_evaluation(settings, database, job, device, report)
         else:
             answer = run(settings, database, job, device, report)
             ending = outcome(answer) if job.kind is JobKind.STUDY else LEFT

@@ -40,7 +40,8 @@ PROGRESS = ("measured", "settled", "evidence", "progress")
 
 AGAIN = {
     JobKind.STUDY: "start the study again: it resumes where it stopped.",
-    JobKind.FINETUNING: "continue it on that host: tonnage finetune resume RUN",
+    JobKind.FINETUNING: "resume it: it continues from its last checkpoint.",
+    JobKind.EVALUATION: "start the evaluation again: the rows that were made are kept.",
 }
 """What to do about a job that has failed after several deaths."""
 
@@ -213,7 +214,7 @@ def end(
 def let_others(session: Session, job_id: str, class_key: str | None) -> None:
     """A job was given back by a device that goes away: another of the class may have it at once."""
     row = repository.locked(session, job_id)
-    if row is not None and row.state in WAITING:
+    if row is not None and row.state in WAITING and not _is_bound(row):
         row.resume_class = class_key
 
 
@@ -243,7 +244,7 @@ def bury(session: Session, runner_id: str, why: str = "", *, gone: bool = False)
     for row in repository.running_of(session, runner_id):
         _release_study(session, row, runner)
         ended = f"Its runner (process {runner.owner.pid} of {runner.owner.host}) ended."
-        if gone:
+        if gone and not _is_bound(row):
             row.resume_class = row.class_key
         _after_death(session, row, why or ended)
         if row.kind != JobKind.ASSIST:
@@ -312,7 +313,7 @@ def close(
     row.state = state
     row.message = message
     row.runner_id = row.lease = row.pid = row.runs_on = None
-    row.elsewhere_at = now + ELSEWHERE_AFTER
+    row.elsewhere_at = None if _is_bound(row) else now + ELSEWHERE_AFTER
     if state.is_terminal:
         row.active_key = None
         row.finished_at = now
@@ -321,6 +322,20 @@ def close(
     repository.add_event(session, row, str(state), {"message": message, **(data or {})})
     if row.kind == JobKind.FINETUNING:
         finetunings.follow_job(session, row.id, state, message)
+    elif row.kind == JobKind.EVALUATION:
+        finetunings.touch(session, row.request["finetuning_id"])
+
+
+def reopen(session: Session, row: JobRow, key: str) -> None:
+    """Put a locked job that is over back into the queue. What it began lies on the host where it
+    ran, so it waits for the device there."""
+    row.state = StudyState.QUEUED
+    row.message, row.active_key = "", key
+    row.deaths, row.cancel_requested = 0, False
+    row.finished_at = row.elsewhere_at = None
+    repository.add_event(session, row, "queued", {"message": "Resumed."})
+    if row.kind == JobKind.FINETUNING:
+        finetunings.follow_job(session, row.id, StudyState.QUEUED, "")
 
 
 def _after_death(session: Session, row: JobRow, what: str) -> None:
@@ -341,6 +356,11 @@ def _after_death(session: Session, row: JobRow, what: str) -> None:
         )
     else:
         close(session, row, StudyState.INTERRUPTED, f"{what} The next runner resumes it.")
+
+
+def _is_bound(row: JobRow) -> bool:
+    """Whether it can run on one host only, that with the folder of what it evaluates."""
+    return row.kind == JobKind.EVALUATION
 
 
 def _still_runs(session: Session, runner_id: str) -> bool:

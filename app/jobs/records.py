@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from app.finetunings.evaluation_request import EvaluationRequest
 from app.finetunings.request import FineTuningPost
 from app.knowledge.request import AblationRequest
 from app.tuning.request import StudyRequest
@@ -19,6 +20,8 @@ class JobKind(StrEnum):
     STUDY = "study"
     ABLATION = "ablation"
     FINETUNING = "finetuning"
+    EVALUATION = "evaluation"
+    """Of the model of a fine-tuning that the service ran."""
     ASSIST = "assist"
     """One more device works on a study. It is listed nowhere: people see it with the study."""
 
@@ -36,7 +39,7 @@ class Job:
     state: StudyState
     asked: dict[str, Any]
     """The request as it is stored: ``request`` of a study, ``ablation`` of an ablation,
-    ``finetuning`` of a fine-tuning."""
+    ``finetuning`` of a fine-tuning, ``evaluation`` of an evaluation."""
     workload: str
     """A registered name: a runner that has it can run the job. Of a fine-tuning: see
     ``FineTuningPost.workload``."""
@@ -69,6 +72,10 @@ class Job:
     """``host``, ``device`` and ``name`` of the device, while it runs."""
     assists: str | None = None
     """Of an ``assist``: the job that it helps with."""
+    resume_on: str | None = None
+    """The device it ran on before: nobody else takes it until ``elsewhere_at``."""
+    elsewhere_at: datetime | None = None
+    """``None``: never, as its folder is on that device's host."""
 
     @property
     def is_shared(self) -> bool:
@@ -93,6 +100,11 @@ class Job:
     def finetuning(self) -> FineTuningPost:
         """What a fine-tuning was asked."""
         return FineTuningPost.trusted(self.asked)
+
+    @property
+    def evaluation(self) -> EvaluationRequest:
+        """What an evaluation was asked."""
+        return EvaluationRequest.trusted(self.asked)
 
 
 @dataclass(frozen=True)

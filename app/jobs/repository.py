@@ -60,8 +60,10 @@ def add(
     request: Request,
     kind: JobKind = JobKind.STUDY,
     devices_at_once: int = 1,
+    resume_on: str | None = None,
 ) -> JobRow:
-    """Queue a job. Raises ``IntegrityError`` when the same request is active already."""
+    """Queue a job; with ``resume_on``, for this device and no other. Raises ``IntegrityError`` when
+    the same request is active already."""
     row = fresh(
         id=job_id,
         kind=kind,
@@ -70,6 +72,7 @@ def add(
         workload=request.workload,
         device=request.device_name,
         devices_at_once=devices_at_once,
+        resume_on=resume_on,
     )
     session.add(row)
     session.flush()
@@ -123,6 +126,13 @@ def last_progress(session: Session, job_id: str) -> int:
     return int(data["step"]) if data else 0
 
 
+def newest_data(session: Session, job_id: str, kinds: Collection[str]) -> dict[str, Any] | None:
+    """The data of the newest event of these kinds; ``None`` without any."""
+    row = JobEventRow
+    statement = select(row.data).where(row.job_id == job_id, row.kind.in_(list(kinds)))
+    return session.execute(statement.order_by(row.id.desc()).limit(1)).scalar()
+
+
 def find(session: Session, reference: str) -> Job | None:
     """The job of a study with this id; else the newest one that this study answers."""
     newest = select(func.max(JobRow.id)).where(JobRow.study_id == reference)
@@ -140,6 +150,14 @@ def get(session: Session, job_id: str, kind: JobKind | None = None) -> Job | Non
 def page(session: Session, kind: JobKind, **wanted: Any) -> list[Job]:
     """Jobs of a kind, newest first; see ``app.database.paging.page``."""
     return [record(row) for row in paging.page(session, JobRow, kind=kind, **wanted)]
+
+
+def evaluations_of(session: Session, finetuning_id: str, limit: int | None) -> list[Job]:
+    """The evaluations of a fine-tuning, newest first."""
+    of = JobRow.request["finetuning_id"].as_string()
+    statement = select(JobRow).where(JobRow.kind == JobKind.EVALUATION, of == finetuning_id)
+    rows = session.execute(statement.order_by(JobRow.id.desc()).limit(limit))
+    return [record(row) for row in rows.scalars()]
 
 
 def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:

@@ -1,5 +1,6 @@
 """Running what a job asks for, reported as its events: a study as ``tonnage tune`` runs it, an
-ablation as ``tonnage knowledge measure`` does, or a fine-tuning as ``tonnage finetune run`` does.
+ablation as ``tonnage knowledge measure`` does, a fine-tuning as ``tonnage finetune run`` does, or
+its evaluation as ``tonnage finetune evaluate`` does.
 """
 
 from __future__ import annotations
@@ -229,6 +230,49 @@ def run_finetuning(
     for stop in stops:
         stop.pass_on()
     return StudyState.FAILED, outcome.reason, ended
+
+
+def run_evaluation(
+    settings: Settings, database: Database, job: Job, device: str, report: Report
+) -> Ending:
+    """Evaluate what a fine-tuning trained, or what is left of it after an earlier attempt.
+
+    Raises what ``FineTuning.evaluate`` raises; every process it started has ended then.
+    """
+    from app.finetunings import registered
+    from app.finetunings import service as finetunings
+    from app.finetunings.evaluating import store_evaluation
+    from app.finetunings.evaluation_request import BASE
+    from app.finetunings.tasks import task_of
+    from app.jobs.training_report import EvaluationReport
+    from app.machine.target import open_single
+    from finetuning.run import FineTuning
+
+    request = job.evaluation
+    settings = _with_patience(settings)
+    report.running(os.getpid())
+    tuned = finetunings.get(database, request.finetuning_id)
+    finetunings.changed(database, tuned.id)
+    named = [task_of(settings, name, request.options.get(name, {})) for name in request.tasks]
+    baseline = request.baseline
+    if baseline not in (None, BASE):
+        baseline = registered.model_of(settings, str(baseline))
+    budget = _memory(settings, None)
+    target = open_single(settings, settings.finetuning.python, device, budget, "An evaluation")
+    with target.prober, target.lease(settings, report.waiting):
+        run = FineTuning.resume(
+            tuned.output, device=target.facts.device, python=target.prober.python
+        ).with_events(EvaluationReport(report, lambda: finetunings.changed(database, tuned.id)))
+        found = run.evaluate(
+            [task.place or task.name for task in named],
+            options={task.place or task.name: request.options.get(task.name, {}) for task in named},
+            names={task.place: task.name for task in named if task.place},
+            baseline=baseline,
+            limit=request.limit,
+        )
+    report.check()
+    store_evaluation(database, tuned.id, run, found)
+    return StudyState.FINISHED, "", {"finetuning_id": tuned.id, "tasks": sorted(found["run"])}
 
 
 def progress_of(database: Database, job_id: str) -> int:

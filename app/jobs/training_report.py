@@ -1,4 +1,5 @@
-"""What a fine-tuning tells as events of its job: phases, notes, and now and then how far it is.
+"""What a fine-tuning and its evaluation tell as events of their jobs: phases, notes, and now and
+then how far it is.
 
 Everything that it logs is in its own events; see ``app.finetunings``.
 """
@@ -16,6 +17,7 @@ from probes.errors import MeasurementError
 
 EVERY_S = 10.0
 """Training says at most this often how far it is."""
+EVALUATION_EVERY_S = 2.0
 TOLD = ("step", "of", "loss", "eval_loss", "left_s")
 PHASES = tuple(state.value for state in RUNNING)
 
@@ -70,3 +72,40 @@ class TrainingReport:
             tell()
         except MeasurementError as error:
             log.warning("The run goes on, but an event of its job is not stored: %s", error)
+
+
+class EvaluationReport:
+    """Takes the events of ``FineTuning.evaluate``, and calls ``changed`` with each that is stored.
+
+    An item counts as progress if this attempt has made its row, so that an evaluation that dies at
+    the same item every time comes to its end.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        changed: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._report = report
+        self._changed = changed
+        self._clock = clock
+        self._begun: dict[tuple[str, str], int] = {}
+        self._told_at_s = float("-inf")
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        if event.get("phase") != "evaluate" or not event.get("of"):
+            return
+        task = str(event.get("model", "")), str(event.get("task", ""))
+        done = int(event["step"])
+        first = self._begun.setdefault(task, done)
+        is_due = self._clock() >= self._told_at_s + EVALUATION_EVERY_S
+        if done > first and (is_due or done >= event["of"]):
+            self._told_at_s = self._clock()
+            data = {"model": task[0], "task": task[1], "step": done, "of": int(event["of"])}
+            try:
+                self._report.tell("progress", data)
+                self._changed()
+            except MeasurementError as error:
+                log.warning("The evaluation goes on, but its progress is not stored: %s", error)

@@ -34,6 +34,11 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
             "devices of a group must belong to one host."
         )
     leases = {lease for offer in meant for lease in offer.leases}
+    if job.resume_on is not None and job.elsewhere_at is None and job.resume_on not in leases:
+        return (
+            "What it continues is on the host where it ran, and no runner offers that device now. "
+            "Start one there with: tonnage runner"
+        )
     if not leases:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})
         return f"No runner has a device {job.asked['device']}; there are: {', '.join(there)}."
@@ -49,6 +54,8 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
 
 
 def _named(job: Job) -> str:
+    if job.kind is JobKind.EVALUATION:
+        return f"the model {job.evaluation.model}"
     if job.kind is not JobKind.FINETUNING:
         return f"workload {job.workload}"
     asked = job.finetuning

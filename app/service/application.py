@@ -23,6 +23,7 @@ from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
 from app.database.opening import POOL_SIZE
 from app.devices.routes import router as devices
+from app.finetuning_jobs.evaluation_routes import router as evaluations
 from app.finetuning_jobs.routes import router as finetuning_jobs
 from app.finetunings.routes import router as finetunings
 from app.fleet.routes import router as fleet
@@ -63,8 +64,9 @@ ROUTERS = (  # looked through in this order
     checks,
     fleet_answers,
     runs,
-    finetunings,
     finetuning_jobs,
+    finetunings,
+    evaluations,
     knowledge,
     ablations,
     predictions,

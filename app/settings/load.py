@@ -125,11 +125,11 @@ def _anchor_finetuning(table: Any, folder: Path) -> None:
     def absolute(path: str) -> str:
         return str(folder / Path(path).expanduser())
 
-    for key in ("models", "data"):
+    for key in ("models", "data", "tasks"):
         given = table.get(key)
         entries: dict[str, Any] = given if isinstance(given, dict) else {}
         for name, path in entries.items():
-            if isinstance(path, str) and (key == "data" or Path(absolute(path)).exists()):
+            if isinstance(path, str) and (key != "models" or Path(absolute(path)).exists()):
                 entries[name] = absolute(path)
     output, python = table.get("output"), table.get("python")
     if isinstance(output, str):

@@ -56,6 +56,10 @@ Option = Annotated[Any, AfterValidator(_scalar)]
 """One option of a dimension, as ``probes.space.Choice`` takes it."""
 
 
+BUILT_IN_TASKS = ("language", "snake", "lm_eval")
+TASK_PLACE = re.compile(r".+(\.py:[A-Za-z_]\w*|\.ya?ml)")
+
+
 class Section(BaseModel):
     """A table. Pydantic builds one validator for all of them, with the first ``Settings``."""
 
@@ -252,6 +256,15 @@ def _registered(entries: dict[str, str]) -> dict[str, str]:
     return entries
 
 
+def _placed_tasks(entries: dict[str, str]) -> dict[str, str]:
+    for name, place in entries.items():
+        if name in BUILT_IN_TASKS:
+            raise ValueError(f"{name} is a task of Tonnage; choose another name")
+        if not TASK_PLACE.fullmatch(place):
+            raise ValueError(f"{name}: give path/to/file.py:Class or path/to/task.yaml")
+    return entries
+
+
 class FineTuningJobSettings(Section):
     """What the service may fine-tune. A request names models and data by these names, never by a
     path. See finetuning.md."""
@@ -262,6 +275,12 @@ class FineTuningJobSettings(Section):
     data: Annotated[dict[str, str], AfterValidator(_registered)] = Field(default_factory=dict)
     """By name: the path or pattern of a source of rows, as in `--data NAME=PATTERN`. A relative one
     is resolved from the folder of the configuration file."""
+    tasks: Annotated[dict[str, str], AfterValidator(_registered), AfterValidator(_placed_tasks)] = (
+        Field(default_factory=dict)
+    )
+    """By name: a task of your own to evaluate with, `path/to/file.py:Class`, or the YAML file of a
+    task of lm-evaluation-harness. A relative path is resolved from the folder of the configuration
+    file. `language` and `snake` are always there."""
     output: Path | None = Field(
         None, json_schema_extra={"shown_default": "`finetunings` in `data_dir`"}
     )

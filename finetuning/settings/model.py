@@ -7,7 +7,8 @@ from here; nothing else sets an optimizer, a scheduler or a precision.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from finetuning.settings import fields as field_rules
@@ -233,6 +234,14 @@ class FineTuningSettings(_Checked):
         """A copy with dotted names changed, as ``--set`` does: ``{"lora.r": 32}``."""
         copy: FineTuningSettings = field_rules.changed(self, changes)
         return copy
+
+    def located(self) -> FineTuningSettings:
+        """The same with an absolute path of the model, where its name is a folder as seen from the
+        current one: what is recorded then holds in every folder."""
+        folder = Path(self.model.name).expanduser()
+        if not folder.is_dir():
+            return self
+        return replace(self, model=replace(self.model, name=str(folder.absolute())))
 
     def to_plain(self) -> dict[str, Any]:
         """Nested plain values, for JSON and YAML."""

@@ -23,20 +23,24 @@ TASKS: dict[str, str] = {
 
 
 def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
-    """A registered task, or the class of ``path/to/file.py:Class``, made with these options.
+    """A registered task, the class of ``path/to/file.py:Class``, or the task of lm-evaluation-
+    harness in ``path/to/task.yaml``, made with these options.
 
     A registered name may be written with hyphens (``lm-eval``).
 
     Raises ``InputError`` where there is no such task, where it does not have the interface, or for
     an option that it does not know.
     """
+    given = dict(options or {})
+    if spec.endswith((".yaml", ".yml")):
+        given, spec = {**given, "yaml": spec}, "lm_eval"
     known = spec.replace("-", "_")
     if known in TASKS:
         place, _, name = TASKS[known].partition(":")
         made = getattr(importlib.import_module(place), name)
     else:
         made = _own(spec)
-    task = _construct(made, spec, dict(options or {}))
+    task = _construct(made, spec, given)
     if not isinstance(task, Task):
         raise InputError(
             f"{spec} is not a task: it needs name, metrics, items() and "

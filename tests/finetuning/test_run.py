@@ -19,6 +19,7 @@ import pytest
 from finetuning import FineTuning, presets
 from finetuning.fit import Attempt, Fit
 from finetuning.run_folder import RunFolder, RunState, write_json
+from finetuning.settings.files import write_settings
 from finetuning.training.arguments import Batches
 from finetuning.training.export import Form
 from probes.errors import InputError
@@ -210,6 +211,35 @@ def _wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
+
+
+def test_relative_paths_hold_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "small").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = presets["quick_lora"].settings("models/small")
+    run = FineTuning(settings=settings, data={"a": "logs/a_*"}, output="out")
+    monkeypatch.chdir("elsewhere")
+    run._begin()
+    resumed = FineTuning.resume(tmp_path / "out")
+    assert resumed.settings.model.name == str(tmp_path / "models" / "small")
+    assert resumed.data == {"a": [str(tmp_path / "logs" / "a_*")]}
+    assert resumed.output == tmp_path / "out"
+    resumed.check_folder()
+
+
+def test_a_relative_path_of_an_older_record_is_understood_where_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = presets["quick_lora"].settings("small")
+    write_settings(settings, tmp_path / "out" / "finetuning.yaml")
+    FineTuning.resume("out").check_folder()
+    FineTuning(settings=settings, data={}, output="out").check_folder()
 
 
 def test_a_budget_that_is_too_small_says_what_it_lacks(

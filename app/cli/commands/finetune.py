@@ -155,8 +155,9 @@ def evaluate(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help="language (perplexity, BLEU, ROUGE-L, exact match, speed), snake, lm-eval, or "
-            "path/to/file.py:Class. Repeatable. Default: language.",
+            help="language (perplexity, BLEU, ROUGE-L, exact match, speed), snake, "
+            "path/to/task.yaml (of lm-evaluation-harness) or path/to/file.py:Class. "
+            "Repeatable. Default: language.",
             metavar="NAME",
         ),
     ] = None,

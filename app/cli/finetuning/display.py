@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from app.cli.progress import ProgressDisplay
@@ -92,7 +93,8 @@ def outcome_lines(outcome: Outcome) -> list[str]:
         return [f"{outcome.state.value.capitalize()}: {outcome.reason}"]
     if "step" not in facts:
         return [outcome.reason]
-    lines = [f"Trained {facts['step']} steps. The model is in {outcome.folder / 'model'}."]
+    folder = _from_here(outcome.folder)
+    lines = [f"Trained {facts['step']} steps. The model is in {folder / 'model'}."]
     if facts.get("eval_loss") is not None:
         lines.append(f"Best eval_loss: {facts['eval_loss']:.4g}")
     lines += [
@@ -104,5 +106,11 @@ def outcome_lines(outcome: Outcome) -> list[str]:
         if (measured := facts.get(name)) and (predicted := facts.get(f"predicted_{name}"))
         if (error := error_of(predicted, measured)) is not None
     ]
-    lines.append(f"Evaluate it: tonnage finetune evaluate {outcome.folder}")
+    lines.append(f"Evaluate it: tonnage finetune evaluate {folder}")
     return lines
+
+
+def _from_here(folder: Path) -> Path:
+    """As it would be typed: relative where it lies in the current folder."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

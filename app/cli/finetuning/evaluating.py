@@ -24,7 +24,7 @@ def evaluate_run(
     """Evaluate in the interpreter that trained. Returns the summaries of the run and of the
     baseline, by task. Raises ``InputError``."""
     from app.finetunings import service
-    from finetuning.evaluation.rows import read_rows
+    from app.finetunings.evaluating import store_evaluation
     from finetuning.run import FineTuning
 
     store = open_database(open_settings(), database)
@@ -36,11 +36,7 @@ def evaluate_run(
         )
     row = service.of_folder(store, str(run.folder.path.resolve()), run.settings.to_plain())
     if row is not None:
-        folders = {"run": run.folder.evaluation, "baseline": run.folder.baseline.evaluation}
-        for of, folder in folders.items():
-            for task, summary in found[of].items():
-                rows = read_rows(folder / task / "rows.jsonl")
-                service.add_rows(store, row.id, task, rows, summary, baseline=of == "baseline")
+        store_evaluation(store, row.id, run, found)
     return found
 
 

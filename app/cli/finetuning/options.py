@@ -55,17 +55,11 @@ def settings_from(
             raise InputError("Give either --preset or --settings, not both.")
         settings = read_settings(file)
         if model is not None:
-            changes = {**changes, "model.name": _absolute_model(model)}
-        return settings.changed(changes) if changes else settings
+            changes = {**changes, "model.name": model}
+        return (settings.changed(changes) if changes else settings).located()
     if model is None:
         raise InputError("Give the model to train: --model PATH.")
-    return preset(preset_name or DEFAULT_PRESET).settings(_absolute_model(model), changes)
-
-
-def _absolute_model(model: str) -> str:
-    """A folder's path made absolute, so that a run can be resumed from anywhere."""
-    folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.exists() else model
+    return preset(preset_name or DEFAULT_PRESET).settings(model, changes).located()
 
 
 def _listed(name: str, value: Any) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
 from app.client import Client
 from app.finetuning_jobs import service as jobs
 from app.finetunings import service as finetunings
+from app.jobs import runner_repository
+from app.tuning.owner import this_place, this_process
+from finetuning.settings.presets import PRESETS
 from tests.app import factories
 from tests.app.finetuning_jobs.conftest import ASKED
 from tests.app.serving import problem
@@ -94,8 +99,25 @@ def test_one_of_the_command_line_has_no_job(service, database):
     run = factories.finetuning(database)
     finetunings.finish(database, run.id, "done", {})
     problem(service.get(f"{START}/{run.id}/job"), 404, "not-found")
-    problem(service.post(f"{START}/{run.id}/cancel"), 404, "not-found")
+    for action, body in [("cancel", None), ("resume", None), ("evaluations", {})]:
+        refused = problem(service.post(f"{START}/{run.id}/{action}", json=body), 404, "not-found")
+        assert "tonnage finetune" in refused["detail"]
     assert service.delete(f"{START}/{run.id}").status_code == 204
+
+
+def test_what_may_be_named_is_listed_with_the_hosts_that_have_it(service, database, offered):
+    own = replace(offered.finetuning, models=("small", "large"), tasks=("chess",))
+    with database.write() as session:
+        there = replace(offered, finetuning=own)
+        runner_repository.add(session, "run_1", this_process(), this_place(), there)
+    found = service.get(f"{START}/registered").json()
+    host = this_process().host
+    assert found["models"] == [{"name": name, "hosts": [host]} for name in ("large", "small")]
+    assert [each["name"] for each in found["data"]] == ["astar", "bfs"]
+    assert [each["name"] for each in found["tasks"]] == ["language", "snake", "chess"]
+    assert "games" in found["tasks"][1]["options"]
+    assert [each["name"] for each in found["presets"]] == list(PRESETS)
+    assert "/srv" not in str(found)
 
 
 def test_the_client_starts_reads_cancels_and_waits(service, database, settings):
@@ -106,6 +128,9 @@ def test_the_client_starts_reads_cancels_and_waits(service, database, settings):
         assert client.finetuning_job(made.id).request["data"] == ["bfs", "astar"]
         assert client.cancel_finetuning(made.id).state == "stopped"
         assert client.wait_for_finetuning(made.id).state == "stopped"
+        assert client.resume_finetuning(made.id).state == "queued"
+        assert client.cancel_finetuning(made.id).state == "stopped"
+        assert [each.name for each in client.finetuning_names().models] == ["small"]
         client.delete_finetuning(made.id)
         assert list(client.finetunings()) == []
         with pytest.raises(jobs.NotFound):

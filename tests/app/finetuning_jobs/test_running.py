@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.errors import Conflict
 from app.finetuning_jobs import service as jobs
 from app.finetunings import running
 from app.finetunings import service as finetunings
@@ -52,6 +53,8 @@ class TestOffers:
         assert Offers.from_dict(offered.to_dict()) == offered
         older = {"workloads": {}, "devices": []}
         assert Offers.from_dict(older).finetuning is None
+        own = {"python": "", "models": ["small"], "data": ["bfs"]}
+        assert Offers.from_dict({**older, "finetuning": own}).finetuning.tasks == ()
 
     @pytest.mark.parametrize(
         ("models", "data"), [((), ("bfs",)), (("other",), ("bfs",)), (("small",), ("astar",))]
@@ -139,6 +142,39 @@ class TestRunning:
         assert (row.state, row.step) == ("stopped", 2)
         assert "resume" in row.reason
         assert jobs.get(database, job_id).job.state == "cancelled"
+
+    def test_one_that_was_stopped_is_resumed_where_its_checkpoint_is(
+        self, database, settings, offered, script
+    ):
+        job_id = submit(database, settings)
+        claim(database, offered)
+        script(kill_at(2))
+        with pytest.raises(_Killed):
+            run_claimed(settings, database, job_id)
+        with database.write() as session:
+            queue.end(session, job_id, "run_1", StudyState.CANCELLED)
+        for _ in range(2):
+            assert jobs.resume(database, job_id).state == "queued"
+        assert finetunings.get(database, job_id).state == "queued"
+        elsewhere = [replace(each, lease="another") for each in offered.devices]
+        assert claim(database, replace(offered, devices=elsewhere), "run_2") is None
+        with database.write() as session:
+            queue.bury(session, "run_1")
+        assert "tonnage runner" in jobs.get(database, job_id).waits_for
+        trained = []
+        script(trained.append)
+        assert claim(database, offered, "run_3") == job_id
+        assert run_claimed(settings, database, job_id, "run_3") == process.EXIT_DONE
+        assert (finetunings.get(database, job_id).state, trained) == ("done", [3, 4])
+        with pytest.raises(Conflict, match="done"):
+            jobs.resume(database, job_id)
+
+    def test_one_that_is_asked_for_again_is_not_resumed_beside_it(self, database, settings):
+        first = submit(database, settings)
+        jobs.cancel(database, first)
+        second = submit(database, settings)
+        with pytest.raises(Conflict, match=second):
+            jobs.resume(database, first)
 
     def test_the_next_runner_resumes_what_a_killed_one_began(
         self, database, settings, offered, script

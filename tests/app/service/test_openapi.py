@@ -83,7 +83,10 @@ PARTS = {
     "ScopeIn",
     "FingerprintIn",
     "HereIn",
+    "NamedOut",
+    "PresetOut",
     "PriorOut",
+    "TaskOut",
 }
 """Shown as a part of the example of what they belong to."""
 
