@@ -20,6 +20,8 @@ class Bounds:
     """A batch larger than the data set would repeat samples."""
     is_size_counted: bool = False
     """Whether ``dataset_size`` was not stated, but told by what a command counts up to."""
+    size_source: str = ""
+    """What tells a ``dataset_size`` that was not stated, in one sentence."""
     longest_step_s: float | None = None
     """Mean step time that must not be exceeded: the time edge."""
     resolution: float = DEFAULT_RESOLUTION
@@ -59,7 +61,8 @@ class Bounds:
     def ceiling_reason(self) -> str:
         """Why nothing above the ceiling was tried."""
         if self.limit == self.dataset_size and self.is_size_counted:
-            return f"By its own count, an epoch has about {self.dataset_size} samples."
+            counted = f"By its own count, an epoch has about {self.dataset_size} samples."
+            return self.size_source or counted
         if self.limit == self.dataset_size:
             whose = f" for each of {self.ranks} ranks" if self.ranks > 1 else ""
             return f"The data set has {self.dataset_size} samples{whose}."

@@ -364,7 +364,10 @@ class MaxBatchSearch:
         self.measurements.append(measurement)
         samples, known = measurement.epoch_samples, self.bounds.dataset_size
         if samples is not None and (known is None or samples < known):
-            self.bounds = replace(self.bounds, dataset_size=samples, is_size_counted=True)
+            source = measurement.epoch_samples_from
+            self.bounds = replace(
+                self.bounds, dataset_size=samples, is_size_counted=True, size_source=source
+            )
 
     # -- the answer ------------------------------------------------------------------------
 

@@ -193,7 +193,8 @@ class RankResult:
 
 
 EPOCH_SAMPLES = "epoch_samples"
-"""Key in ``Measurement.environment``."""
+EPOCH_SAMPLES_FROM = "epoch_samples_from"
+"""Keys in ``Measurement.environment``."""
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,11 @@ class Measurement:
     def epoch_samples(self) -> int | None:
         """Samples per epoch at the least, where the output of a command tells."""
         return self.environment.get(EPOCH_SAMPLES)
+
+    @property
+    def epoch_samples_from(self) -> str:
+        """What tells ``epoch_samples``, in one sentence; empty where nothing does."""
+        return str(self.environment.get(EPOCH_SAMPLES_FROM, ""))
 
     @property
     def effective_batch_size(self) -> int:

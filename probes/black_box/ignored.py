@@ -6,7 +6,7 @@ A command may ignore the batch size; where samples are fewer than it says, its b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from probes.errors import InputError
 from probes.formatting import size_text
@@ -30,37 +30,76 @@ def same_as_smaller(
 ) -> Measurement:
     """The measurement, with a note where a batch of another size took the same memory and time.
 
-    Raises ``InputError`` where the sizes are so far apart that the command must be ignoring them,
-    or its data set be smaller than they are.
+    Raises ``InputError`` where the sizes are so far apart that the command must be ignoring them.
     """
     for other in others:
         small, large = sorted((measurement, other), key=lambda m: m.batch_size)
         ratio = large.batch_size / small.batch_size
-        if ratio < GROWN_RATIO or not _is_same(small, large):
+        if ratio < SUSPICIOUS_RATIO or not _is_same(small, large):
             continue
-        assert small.step_time is not None and large.step_time is not None
-        words = (
-            f"batches of {small.batch_size} and {large.batch_size} took the same memory "
-            f"({size_text(small.peak_bytes or 0)} and {size_text(large.peak_bytes or 0)}) and time "
-            f"({small.step_time.mean_s:.3g} and {large.step_time.mean_s:.3g} s per step)"
-        )
-        less = next((m for m in others if _should_have_grown(m, small, large)), None)
-        if less is not None:
-            raise InputError(
-                f"The data set seems to have no more than {small.batch_size} samples: {words}, and "
-                f"one of {less.batch_size} took less.\nCommand: {shown}\nSay how many it has, so "
-                "that no larger batch is tried: --option dataset_size=N, or dataset_size in "
-                "tonnage.toml."
-            )
+        words = _same_words(small, large)
         if ratio >= CERTAIN_RATIO:
             raise InputError(
                 f"The command does not use {{batch_size}}: {words}.\nCommand: {shown}\nDoes the "
                 "program read this option, or does a configuration file win over it?"
             )
-        if ratio >= SUSPICIOUS_RATIO:
-            note = f"{words}: does the command use {{batch_size}}?"
-            return replace(measurement, notes=[*measurement.notes, note])
+        note = f"{words}: does the command use {{batch_size}}?"
+        return replace(measurement, notes=[*measurement.notes, note])
     return measurement
+
+
+@dataclass(frozen=True)
+class AllSamples:
+    """Batches beyond a size take no more memory, because there are no more samples."""
+
+    low: int
+    """A batch of this size takes less."""
+    high: int
+    """A batch of this size takes as much as larger ones."""
+    likely: int
+    """Where memory would stop to grow, by its growth up to ``low``; ``high`` where that is
+    unknown."""
+    words: str
+
+
+def all_samples(measurement: Measurement, others: Sequence[Measurement]) -> AllSamples | None:
+    """What this measurement and those of other sizes tell about the number of samples: memory grew
+    with smaller batches, and does not any more. ``None`` where they tell nothing."""
+    for other in others:
+        small, large = sorted((measurement, other), key=lambda m: m.batch_size)
+        if large.batch_size < GROWN_RATIO * small.batch_size or not _is_same(small, large):
+            continue
+        less = [m for m in others if _should_have_grown(m, small, large)]
+        if not less:
+            continue
+        below = sorted(less, key=lambda m: m.batch_size)
+        low, high = below[-1], small
+        words = f"{_same_words(small, large)}, and one of {low.batch_size} took less"
+        return AllSamples(low.batch_size, high.batch_size, _end_of_growth(below, small), words)
+    return None
+
+
+def _end_of_growth(below: Sequence[Measurement], flat: Measurement) -> int:
+    """The batch at which a line through the last two smaller ones comes to the memory that larger
+    ones take."""
+    if len(below) < 2:
+        return flat.batch_size
+    first, last = below[-2:]
+    grown = (last.peak_bytes or 0) - (first.peak_bytes or 0)
+    if grown < SAME_BYTES:
+        return flat.batch_size
+    per_sample = grown / (last.batch_size - first.batch_size)
+    more = ((flat.peak_bytes or 0) - (last.peak_bytes or 0)) / per_sample
+    return min(flat.batch_size, last.batch_size + max(1, round(more)))
+
+
+def _same_words(small: Measurement, large: Measurement) -> str:
+    assert small.step_time is not None and large.step_time is not None
+    return (
+        f"batches of {small.batch_size} and {large.batch_size} took the same memory "
+        f"({size_text(small.peak_bytes or 0)} and {size_text(large.peak_bytes or 0)}) and time "
+        f"({small.step_time.mean_s:.3g} and {large.step_time.mean_s:.3g} s per step)"
+    )
 
 
 def _is_same(small: Measurement, large: Measurement) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from probes.black_box.command import command_of
+from probes.black_box.data_size import DataSize, counted_size, seen_size
+from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
-from probes.black_box.epoch_size import epoch_size
 from probes.black_box.footprint import Footprint
-from probes.black_box.ignored import same_as_smaller
+from probes.black_box.ignored import all_samples, same_as_smaller
 from probes.black_box.judge import judge, not_known
 from probes.black_box.observed import Observed
 from probes.black_box.pace import Pace
@@ -22,7 +23,7 @@ from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
 from probes.job import ProbeJob
 from probes.late_failure import in_evaluation
-from probes.measurement import EPOCH_SAMPLES, Measurement
+from probes.measurement import EPOCH_SAMPLES, EPOCH_SAMPLES_FROM, Measurement
 from probes.timeouts import Progress, Timeouts
 
 PATIENCE_WHERE_FAILED = 4
@@ -53,8 +54,8 @@ class CommandProber:
         self._passed: dict[str, list[Measurement]] = {}
         self._evaluation_failed: dict[str, Measurement] = {}
         """The evaluation that failed last, of each config."""
-        self._epochs: dict[str, dict[int, int]] = {}
-        """Steps of an epoch by batch size, of each config, where the output counts up to them."""
+        self._epochs: dict[str, dict[int, EpochSteps]] = {}
+        """Steps of an epoch by batch size, of each config, where the output tells them."""
 
     def probe(
         self,
@@ -86,8 +87,10 @@ class CommandProber:
             self._stepped.add(command.template)
             if learned := run.reader.learned:
                 self._learned[command.template] = learned
-        if run.reader.epoch_steps and job.effective_batch_size is None:
-            self._epochs.setdefault(config, {})[job.batch_size] = run.reader.epoch_steps
+        epochs = self._epochs.setdefault(config, {})
+        if run.reader.epoch is not None and job.effective_batch_size is None:
+            epochs[job.batch_size] = run.reader.epoch
+        size = counted_size(epochs, run.reader.lengths)  # of one rank
         if in_evaluation([measurement]):
             self._evaluation_failed[config] = measurement
         elif failed is not None:
@@ -95,9 +98,12 @@ class CommandProber:
         if measurement.passed:
             self._paces[command.template] = run.pace.slowest(pace)
             smaller = self._passed.setdefault(config, [])
-            measurement = same_as_smaller(measurement, smaller, seen.shown)
+            found = all_samples(measurement, smaller)
+            if size is None and found is not None:
+                size = seen_size(found, epochs, run.reader.lengths)
+            if size is None:
+                measurement = same_as_smaller(measurement, smaller, seen.shown)
             smaller.append(measurement)
-        size = epoch_size(self._epochs.get(config, {}))  # of one rank
         return replace(
             watch.beside(measurement),
             wall_s=time.monotonic() - began_s,
@@ -109,7 +115,7 @@ class CommandProber:
                 "allocator": allocator_settings(seen.environ),
                 "command": seen.shown,
                 **_steps_from(seen),
-                **({} if size is None else {EPOCH_SAMPLES: size.low * job.data_parallel}),
+                **_samples_of_all_ranks(size, job),
             },
         )
 
@@ -123,6 +129,12 @@ class CommandProber:
                 self._footprints[key] = self._footprint(alone)
             found.append(self._footprints[key])
         return found
+
+
+def _samples_of_all_ranks(size: DataSize | None, job: ProbeJob) -> dict[str, int | str]:
+    if size is None:
+        return {}
+    return {EPOCH_SAMPLES: size.samples * job.data_parallel, EPOCH_SAMPLES_FROM: size.source}
 
 
 def _steps_from(seen: Observed) -> dict[str, str]:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.landmarks import Landmarks
+from probes.black_box.discovery.lengths import PrintedLengths
 from probes.black_box.discovery.text import LineSplitter
 from probes.black_box.ranks.lines import RankLines, UnnumberedSteps
 from probes.black_box.steps import OutputSteps, Seen
@@ -55,16 +57,18 @@ class StepReader:
         self._splitters: dict[str, LineSplitter] = {}
         self._rank_lines = RankLines() if ranks > 1 else None
         self._unnumbered = UnnumberedSteps(ranks)
-        self._finder = StepFinder(batch_size, dataset_size, earlier)
+        self._epoch_steps = -(-dataset_size // (batch_size * ranks)) if dataset_size else None
+        self._finder = StepFinder(batch_size, dataset_size, earlier, self._epoch_steps)
         self._batch_size = batch_size
         self._is_known = earlier is not None
         self._first_line_s: float | None = None
         self._is_told = False
         self.landmarks = Landmarks()
         """Evaluations and ends of epochs in the output."""
-        self._epoch_steps = -(-dataset_size // (batch_size * ranks)) if dataset_size else None
         self._last_number: int | None = None
         self._ahead: int | None = None
+        self.lengths = PrintedLengths()
+        """Lengths of data sets that were printed before the first step."""
         self.last_output_s: float | None = None
         """When output last arrived, on the monotonic clock."""
 
@@ -122,6 +126,15 @@ class StepReader:
             known = self._finder.steps_in_all
         return min((n for n in (known, self._epoch_steps) if n is not None), default=None)
 
+    @property
+    def epoch(self) -> EpochSteps | None:
+        """The steps of an epoch as the output tells them: by what the counter counts up to, or by
+        how far it came before it started again."""
+        if self._pattern:
+            steps = self.epoch_steps
+            return None if steps is None else EpochSteps(steps, steps)
+        return self._finder.epoch
+
     def read(self, pieces: Iterable[Piece]) -> list[Seen]:
         """The steps that these pieces tell of. Those before the last revision are left out."""
         found: list[Seen] = []
@@ -132,6 +145,8 @@ class StepReader:
             for line in splitter.lines(piece.data):
                 if self._rank_lines is not None and not self._rank_lines.counts(line):
                     continue
+                if self._finder.choice is None and self._last_number is None:
+                    self.lengths.read(line)
                 before = self._finder.revision
                 read = self._read_by_pattern if self._pattern else self._read_by_finder
                 steps = read(line, piece.at_s)

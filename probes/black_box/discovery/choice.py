@@ -42,6 +42,8 @@ class CounterChoice:
     """A regular expression for ``--step``, with the groups ``step`` (or ``samples``) and
     ``loss``."""
     is_bar: bool = False
+    steps_per_epoch: int = 1
+    """How many steps a line per epoch stands for, where the size of the data set is known."""
     rival: str = ""
     """What else it could be, and how to say so; empty where there is no doubt."""
 
@@ -60,10 +62,13 @@ class CounterChoice:
     @property
     def description(self) -> str:
         """One sentence for people."""
-        if self.kind is Kind.EPOCH:
+        if self.kind is Kind.EPOCH and self.steps_per_epoch > 1:
+            rhythm = f"one line per epoch of {self.steps_per_epoch:,} steps"
+        elif self.kind is Kind.EPOCH:
             rhythm = (
-                "one line per epoch, which counts as one step (if an epoch has several, let the "
-                "program print a line after each)"
+                "one line per epoch, which counts as one step (if an epoch has several, say how "
+                "many samples it has: --option dataset_size=N; or let the program print a line "
+                "after each step)"
             )
         elif self.samples_per_step > 1:
             rhythm = f"which count samples, {self.samples_per_step:,} per step"

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from dataclasses import dataclass
 
 RECENT = 6
+
+
+@dataclass(frozen=True)
+class EpochSteps:
+    """Steps of an epoch, bounds included: lines that come every so many steps tell no more."""
+
+    least: int
+    most: int
 
 
 class CounterGrowth:
@@ -25,6 +34,8 @@ class CounterGrowth:
         self.progress = 0
         """How far it has come since the first line, restarts included."""
         self._deltas: Tally[int] = Tally()
+        self._longest = 0
+        """The largest number from which it has started again."""
 
     def add(self, value: int) -> int:
         """How far the number has moved with this line; 0 for a repetition."""
@@ -46,6 +57,7 @@ class CounterGrowth:
             return 0  # another rank's line about the step before
         elif self._is_restart(value):
             self.restarts += 1
+            self._longest = max(self._longest, self.last)
             delta = (self.total - self.last + value) if self.total else self.stride
         else:
             self.breaks += 1
@@ -59,6 +71,15 @@ class CounterGrowth:
     def stride(self) -> int:
         """By how much it usually grows from one line to the next."""
         return max(self._deltas, key=lambda d: (self._deltas[d], d)) if self._deltas else 1
+
+    @property
+    def epoch(self) -> EpochSteps | None:
+        """How far it counts before it starts again, as far as that was seen."""
+        if not self.restarts:
+            return None
+        starts_at_0 = self.first == 0 or self.first == self.stride - 1 > 0
+        least = self._longest + starts_at_0
+        return EpochSteps(least, least + self.stride - 1)
 
     @property
     def _is_complete(self) -> bool:

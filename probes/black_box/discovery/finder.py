@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.choice import CounterChoice, choice_of, step_number
+from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
@@ -68,6 +69,7 @@ class StepFinder:
         dataset_size: samples per epoch, where known; it tells samples from batches.
         earlier: what an earlier run of the same program took for the steps. It is taken again as
             soon as it moves; the usual rules apply once it has let others pass for long.
+        epoch_steps: steps of an epoch, where known, for output with a line per epoch.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class StepFinder:
         batch_size: int | None = None,
         dataset_size: int | None = None,
         earlier: EarlierRun | None = None,
+        epoch_steps: int | None = None,
     ) -> None:
         self._earlier = earlier
+        self._epoch_steps = epoch_steps
         self.batch_size = batch_size
         self.dataset_size = dataset_size
         self.choice: CounterChoice | None = None
@@ -290,7 +294,10 @@ class StepFinder:
     def _choose(self, track: Track) -> list[FoundStep]:
         self._chosen = track
         counts_samples = self._knows_samples(track)
-        self._decide(choice_of(track, self.batch_size, self.dataset_size, counts_samples))
+        choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
+        if track.kind is Kind.EPOCH:
+            choice = replace(choice, steps_per_epoch=self._epoch_steps or 1)
+        self._decide(choice)
         for other in self._tracks.values():
             if other is not None and other is not track:
                 other.rival_progress = track.growth.progress - other.growth.progress
@@ -312,6 +319,7 @@ class StepFinder:
             self.choice = replace(self.choice, stride=max(1, track.growth.stride // per))
         self._loss.step()
         number = step_number(track.growth, per, seen.restarts, seen.value, seen.progress)
+        number *= self.choice.steps_per_epoch
         return FoundStep(seen.at_s, number, seen.loss)
 
     @property
@@ -331,6 +339,17 @@ class StepFinder:
         if track is None or choice is None or not track.slot.total or track.kind is Kind.EPOCH:
             return None
         return -(-track.slot.total // choice.samples_per_step)
+
+    @property
+    def epoch(self) -> EpochSteps | None:
+        """The steps of an epoch, as far as the chosen number tells: by what it counts up to, or by
+        how far it has come when it started again."""
+        track, choice, in_all = self._chosen, self.choice, self.steps_in_all
+        if in_all is not None:
+            return EpochSteps(in_all, in_all)
+        if track is None or choice is None or track.kind is Kind.EPOCH:
+            return None
+        return track.growth.epoch if choice.samples_per_step == 1 else None
 
     @property
     def steps_ahead(self) -> int | None:

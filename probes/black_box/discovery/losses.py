@@ -15,6 +15,12 @@ _LOSS = re.compile(
     (?P<value>{VALUE})(?![\w/]|:\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_LOSS_OF = re.compile(
+    rf"""\b(?P<name>[a-z_]*loss)[ ](?:in|at|for|after)[ ][^:=]{{1,40}}?
+    [ ]?[:=][ ](?P<value>{VALUE})(?![\w/%]|:\d)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A loss that says of which step it is before its value: ``loss at step 12: 0.43``."""
 _BEFORE = re.compile(r"(?:\b(?P<word>[A-Za-z]+) )?(?P<name>[\w/.-]*)$")
 _NAN_GRADIENT = re.compile(r"grad(?:ient)?[ _]?norm\W{0,6}nan\b", re.IGNORECASE)
 """transformers prints 0 for a loss that is NaN (``logging_nan_inf_filter``), but not for its
@@ -34,10 +40,11 @@ def loss_in(text: str) -> tuple[str, float] | None:
     if not any(mark in lower for mark in _MARKS):
         return None
     best: tuple[str, float] | None = None
-    for match in _LOSS.finditer(text):
+    for match in [*_LOSS.finditer(text), *_LOSS_OF.finditer(text)]:
         start = match.start()
         before = _BEFORE.search(text[max(0, start - 40) : start])
-        name = (before["name"] if before else "") + text[start : match.end("after")]
+        end = match.end("after" if "after" in match.groupdict() else "name")
+        name = (before["name"] if before else "") + text[start:end]
         words = words_of(f"{(before and before['word']) or ''} {name}")
         if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
             continue

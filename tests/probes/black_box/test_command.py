@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
-from probes.black_box.ignored import same_as_smaller
+from probes.black_box.ignored import all_samples, same_as_smaller
 from probes.black_box.sources import describe
 from probes.errors import InputError
 from probes.job import BRACKET_PLAN, ProbeJob
@@ -174,9 +174,17 @@ def test_a_batch_that_changes_nothing_is_noted_and_then_an_error() -> None:
 
 def test_memory_that_grew_and_does_not_any_more_means_that_there_are_no_more_samples() -> None:
     known = [measured(8, 20.0, 0.1), measured(256, 50.0, 0.1)]
-    with pytest.raises(InputError, match=r"no more than 256 samples.*one of 8 took less"):
-        same_as_smaller(measured(1024, 50.0, 0.1), known, "train 1024")
-    assert same_as_smaller(measured(512, 50.0, 0.1), known, "train").notes == []
+    found = all_samples(measured(1024, 50.0, 0.1), known)
+    assert found is not None
+    assert (found.low, found.high, found.likely) == (8, 256, 256)
+    assert all_samples(measured(512, 50.0, 0.1), known) is None
+
+
+def test_growth_up_to_there_tells_where_the_samples_end() -> None:
+    known = [measured(8, 20.0, 0.1), measured(72, 36.0, 0.1), measured(1024, 50.0, 0.1)]
+    found = all_samples(measured(8192, 50.0, 0.1), known)
+    assert found is not None
+    assert (found.low, found.high, found.likely) == (72, 1024, 128)
 
 
 @pytest.mark.parametrize(("peak_mib", "step_s"), [(56.0, 0.1), (50.0, 0.3)])

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.black_box.epoch_size import epoch_size
+from probes.black_box.discovery.counter import EpochSteps
+from probes.black_box.epoch_size import EpochSize, epoch_size
+
+
+def size_of(totals: dict[int, int]) -> EpochSize | None:
+    return epoch_size({batch: EpochSteps(steps, steps) for batch, steps in totals.items()})
 
 
 @given(
@@ -22,7 +27,7 @@ def test_the_size_is_within_the_bounds(
 ) -> None:
     rounded = math.floor if is_dropped else math.ceil
     totals = {b: rounded(samples / b) for b in (small, small * factor)}
-    size = epoch_size(totals)
+    size = size_of(totals)
     if size is not None:
         assert size.low <= samples <= size.high
     elif totals[small] >= 4:
@@ -30,7 +35,7 @@ def test_the_size_is_within_the_bounds(
 
 
 def test_two_counters_tell_it_within_a_batch() -> None:
-    size = epoch_size({8: 500, 72: 56})
+    size = size_of({8: 500, 72: 56})
     assert size is not None
     assert (size.low, size.high) == (3993, 4007)
 
@@ -46,4 +51,4 @@ def test_two_counters_tell_it_within_a_batch() -> None:
     ],
 )
 def test_else_it_is_not_known(totals: dict[int, int]) -> None:
-    assert epoch_size(totals) is None
+    assert size_of(totals) is None

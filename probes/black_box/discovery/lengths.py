@@ -1,0 +1,63 @@
+"""Lengths of data sets that a program prints before it trains: ``Num examples = 4,000``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from probes.black_box.discovery.vocabulary import is_evaluation, words_of
+
+MOST_KEPT = 32
+_NUMBER = r"(?P<{0}>\d{{1,3}}(?:,\d{{3}})+|\d{{1,12}})(?![\d.,:/%-]*\d|\w)"
+_WHAT = (
+    r"(?:data[ _-]?points?|samples?|examples?|instances?|images?|sentences?|sequences?|records?"
+    r"|rows?|graphs?|molecules?|documents?|reviews?|pairs?|triples?|users?|interactions?|windows?)"
+)
+_SET = r"(?:data[ _-]?sets?|set|split|data|loader|corpus|size|len(?:gth)?)"
+_AFTER_WORDS = re.compile(
+    rf"(?:(?<![A-Za-z]){_WHAT}|\btrain(?:ing)?(?:[ _-]?{_SET})*|\b{_SET})"
+    rf"(?:[ _-](?:size|len(?:gth)?|count))*[\"')\]]*\s*(?:[:=]|is|has|of)?\s*{_NUMBER.format('a')}",
+    re.IGNORECASE,
+)
+_BEFORE_WORDS = re.compile(
+    rf"(?<![\w.,:/-]){_NUMBER.format('b')}\s+(?:[a-z-]+\s+)?{_WHAT}\b", re.IGNORECASE
+)
+_HAS_WORDS = re.compile(rf"{_WHAT}|{_SET}|train", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PrintedLength:
+    """A number that may be the samples of an epoch, and the line that told it."""
+
+    samples: int
+    line: str
+    is_training: bool
+    """The line speaks of training."""
+
+
+class PrintedLengths:
+    """Give it the lines that are printed before the first step."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, PrintedLength] = {}
+
+    def read(self, raw: str) -> None:
+        if len(raw) > 300 or len(self._found) >= MOST_KEPT or not _HAS_WORDS.search(raw):
+            return
+        words = words_of(raw)
+        is_training = any(word.startswith("train") for word in words)
+        if is_evaluation(words) and not is_training:
+            return
+        for pattern, name in ((_AFTER_WORDS, "a"), (_BEFORE_WORDS, "b")):
+            for match in pattern.finditer(raw):
+                samples = int(match[name].replace(",", ""))
+                if samples > 1:
+                    found = PrintedLength(samples, " ".join(raw.split()), is_training)
+                    self._found.setdefault(samples, found)
+
+    def within(self, low: int, high: int) -> PrintedLength | None:
+        """The one length between these two, inclusive; of several the only one about training."""
+        fitting = [found for samples, found in self._found.items() if low <= samples <= high]
+        if len(fitting) > 1:
+            fitting = [found for found in fitting if found.is_training]
+        return fitting[0] if len(fitting) == 1 else None
