@@ -36,6 +36,10 @@ class NotAllowed(InputError):
     """Only the operator of the service may decide this."""
 
 
+class NotAccepted(InputError):
+    """No host accepts code that users send."""
+
+
 class NotInstalled(InputError):
     """This needs a package that is not installed here."""
 

@@ -19,6 +19,11 @@ WORST_CASE_STEPS = 2
 again each time that mixed batches may have fragmented the memory."""
 
 
+BUNDLE_HASH = "bundle"
+"""What the source hash of a workload begins with that came in a bundle: it is over the whole
+bundle, and cannot be compared with one over the modules of a workload."""
+
+
 @dataclass(frozen=True)
 class WorkloadRef:
     """How to find a workload, in the interpreter that will run it.
@@ -31,11 +36,21 @@ class WorkloadRef:
     options: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     """What it is registered as, where that is not its ``spec``."""
+    bundle: str = ""
+    """SHA-256 of the bundle that it came in (a working directory of another host); empty for a
+    workload of this host."""
+    home: str = ""
+    """Where the bundle is unpacked: the working directory, from which ``spec`` is found."""
 
     @property
     def label(self) -> str:
         """What its results are kept under."""
         return self.name or self.spec
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the worker, which needs no label."""
+        data: dict[str, Any] = {"spec": self.spec, "options": self.options}
+        return {**data, "bundle": self.bundle, "home": self.home} if self.bundle else data
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,7 @@ class Prober:
         """Space, dataset size and source hash of a workload. Raises ``InputError``."""
         if commands.is_command(workload):
             return describe_command(workload)
-        job = {"kind": "describe", "workload": {"spec": workload.spec, "options": workload.options}}
-        reply = self._ask(job)
+        reply = self._ask({"kind": "describe", "workload": workload.to_dict()})
         self._libraries, self._prepared = reply["libraries"], None
         result: dict[str, Any] = reply["workload"]
         return result
@@ -90,8 +89,8 @@ class Prober:
         """Parameters and capacity of each config, without training any."""
         if commands.is_command(workload):
             return [ModelSize(None, None, "not built: it is a command's") for _ in configs]
-        named = {"spec": workload.spec, "options": workload.options}
-        reply = self._ask({"kind": "sizes", "workload": named, "configs": list(configs)})
+        asked = {"workload": workload.to_dict(), "configs": list(configs)}
+        reply = self._ask({"kind": "sizes", **asked})
         return [ModelSize(**size) for size in reply["sizes"]]
 
     def call(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from app.cli.bundling import SentWorkload, bundled
 from app.cli.context import open_database, open_settings
 from app.cli.measuring import MeasuringOptions
 from app.cli.output import print_json, stderr, stdout
@@ -24,7 +25,9 @@ from probes.formatting import parse_size
 from probes.space import parse_assignments
 
 if TYPE_CHECKING:
+    from app.bundles.packing import Bundle
     from app.database import Database
+    from app.settings import Settings
 
 POLL_S = 0.5
 URLS = ("http://", "https://")
@@ -44,6 +47,9 @@ class Outcome:
 
 class Studies(Protocol):
     """Where studies are started and followed."""
+
+    def send(self, bundle: Bundle) -> None:
+        """Store a working directory where every host can read it."""
 
     def start(self, request: StudyRequest) -> str:
         """Queue it; returns its id, or that of the same one that is active already."""
@@ -66,30 +72,41 @@ def tune_on_fleet(
 
     Exits with 1 where nothing fits, and with 3 where nothing could be measured.
     """
-    question = {**_question(shared), **search}
+    settings = open_settings()
+    sent = bundled(settings, str(shared.workload)) if shared.workload else None
+    question = {**_question(shared), **search, **(sent.fields if sent is not None else {})}
     requests = [StudyRequest.checked({**question, "budget": budget}) for budget in budgets]
-    outcomes = []
-    studies: Studies
     if fleet.startswith(URLS):
         from app.client import Client
 
         with Client(fleet, api_key) as client:
-            studies = ServiceStudies(client)
-            outcomes = [_followed(studies, request) for request in requests]
+            outcomes = _run(ServiceStudies(client), requests, sent)
     else:
-        studies = FleetStudies(_database_of_fleet(shared, fleet))
-        outcomes = [_followed(studies, request) for request in requests]
+        database = _database_of_fleet(settings, shared, fleet)
+        outcomes = _run(FleetStudies(settings, database), requests, sent)
     _tell(outcomes, budgets, json_=shared.json_)
 
 
-def _database_of_fleet(shared: MeasuringOptions, fleet: str) -> Database:
+def _run(
+    studies: Studies, requests: Sequence[StudyRequest], sent: SentWorkload | None
+) -> list[Outcome]:
+    """One after the other, as each reuses what the one before it measured."""
+    if sent is not None:
+        console = stderr()
+        for line in (f"Sending {sent.folder} as bundle {sent.bundle.shown}.", *sent.left_out):
+            console.print(line, markup=False)
+        studies.send(sent.bundle)
+    return [_followed(studies, request) for request in requests]
+
+
+def _database_of_fleet(settings: Settings, shared: MeasuringOptions, fleet: str) -> Database:
     """The database, if a fleet uses it. Raises ``InputError``: a study would wait for ever."""
     from app.fleet.address import AUTO, with_port
     from app.fleet.service import look
 
     if fleet != AUTO:
         with_port(fleet)
-    database = open_database(open_settings(), shared.database)
+    database = open_database(settings, shared.database)
     if not look(database).there:
         raise InputError(
             f"No node of a fleet is known in {database.shown_url}. Use the database that tonnage "
@@ -111,11 +128,14 @@ def _question(shared: MeasuringOptions) -> dict[str, Any]:
     }
     if wrong := [name for name, value in given.items() if value is not None]:
         raise InputError(
-            f"{wrong[0]} does not go with --fleet: each node runs the workloads that its own "
-            "tonnage.toml registers, in the interpreter that is registered with them."
+            f"{wrong[0]} does not go with --fleet: each node uses the interpreter and settings of "
+            "its own tonnage.toml."
         )
     if shared.workload is None:
-        raise InputError("Give the name of a workload that the nodes have registered.")
+        raise InputError(
+            "Give the name of a workload that the nodes have registered, or your own as "
+            "path/to/file.py:Class."
+        )
     sizes = [parse_size(size) for size in (shared.memory_budget or "").split(",") if size]
     if len(sizes) > 1:
         raise InputError("--memory-budget: a study of the fleet takes one size.")
@@ -187,6 +207,10 @@ class ServiceStudies:
     def __init__(self, client: Any) -> None:
         self._client = client
 
+    def send(self, bundle: Bundle) -> None:
+        if not self._client.has_bundle(bundle.id):
+            self._client.send_bundle(bundle.id, bundle.archive)
+
     def start(self, request: StudyRequest) -> str:
         asked = request.model_dump(mode="json", exclude_defaults=True)
         workload = asked.pop("workload")
@@ -209,8 +233,15 @@ class ServiceStudies:
 class FleetStudies:
     """In the database that the fleet uses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
         self._database = database
+
+    def send(self, bundle: Bundle) -> None:
+        from app.bundles import service
+
+        if not service.is_stored(self._database, bundle.id):
+            service.store(self._database, self._settings.bundles, bundle.id, bundle.archive)
 
     def start(self, request: StudyRequest) -> str:
         from app.studies import service

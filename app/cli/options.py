@@ -185,7 +185,9 @@ Server = Annotated[
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        help="An API key of the service, of scope run.", envvar=KEY_VARIABLE, metavar="KEY"
+        help="An API key of the service, of scope run; of scope code to send a workload.",
+        envvar=KEY_VARIABLE,
+        metavar="KEY",
     ),
 ]
 

@@ -9,15 +9,18 @@ with Client("http://127.0.0.1:8765") as tonnage:
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from app.bundles.schemas import BundleOut
 from app.checks.schemas import CheckOut
 from app.client import events as streams
+from app.client.errors import NotFoundError
 from app.client.events import StudyEvent
 from app.client.finetunings import FineTuningCalls
 from app.client.knowledge import KnowledgeCalls
-from app.client.transport import ATTEMPTS, Transport
+from app.client.transport import ATTEMPTS, Content, Transport
 from app.devices.schemas import DeviceGroupOut, DeviceIn, DeviceOut, FingerprintIn
 from app.fleet_answers.schemas import FleetAnswerOut
 from app.measurements.schemas import (
@@ -75,6 +78,22 @@ class Client(FineTuningCalls, KnowledgeCalls):
         ``StudyRequest``: ``budget``, ``device``, ``devices``, ``pinned``, ``trials``, …"""
         body = {"workload": workload, **question}
         return self._send("/v1/studies", StudyOut, body, idempotency_key)
+
+    def has_bundle(self, bundle_id: str) -> bool:
+        """Whether a working directory need not be sent again."""
+        try:
+            self._read(f"/v1/bundles/{bundle_id}", BundleOut)
+        except NotFoundError:
+            return False
+        return True
+
+    def send_bundle(self, bundle_id: str, archive: bytes) -> BundleOut:
+        """Send a working directory, for studies of code of your own (``bundle=bundle_id``). The
+        archive is a tar file, and its SHA-256 is the id. Needs a key of scope ``code``."""
+        content = Content("application/octet-stream", zlib.compress(archive, 6))
+        path = f"/v1/bundles/{bundle_id}"
+        found = self._transport.json("PUT", path, content=content)
+        return BundleOut.model_validate(found)
 
     def study(self, study_id: str) -> StudyOut:
         return self._read(f"/v1/studies/{study_id}", StudyOut)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -15,7 +16,17 @@ from app.client.errors import foreign, problem_from, unreachable
 ATTEMPTS = 4
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
+CONTENT_TIMEOUT_S = 600.0
+"""For large bodies."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Content:
+    """A body that is not JSON."""
+
+    media_type: str
+    data: bytes
 
 
 class Transport:
@@ -50,10 +61,12 @@ class Transport:
         body: Any = None,
         idempotency_key: str | None = None,
         repeatable: bool = False,
+        content: Content | None = None,
     ) -> Any:
         """The body of the answer; ``None`` when it has none. ``repeatable`` says of a POST without
-        a key that doing it twice changes nothing. Raises ``ProblemError``."""
-        answer = self._send(method, path, query, body, idempotency_key, repeatable)
+        a key that doing it twice changes nothing. ``content`` is a body that is not JSON. Raises
+        ``ProblemError``."""
+        answer = self._send(method, path, query, body, idempotency_key, repeatable, content)
         try:
             return answer.json() if answer.content else None
         except ValueError:
@@ -83,15 +96,20 @@ class Transport:
         body: Any,
         idempotency_key: str | None,
         repeatable: bool = False,
+        content: Content | None = None,
     ) -> httpx.Response:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        sent: dict[str, Any] = {"json": body}
+        if content is not None:
+            headers["Content-Type"] = content.media_type
+            sent = {"content": content.data, "timeout": CONTENT_TIMEOUT_S}
         params = {name: value for name, value in (query or {}).items() if value is not None}
         repeatable = repeatable or method != "POST" or idempotency_key is not None
         for attempt in range(self._attempts):
             last = attempt == self._attempts - 1 or not repeatable
             wait_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * (0.5 + random.random() / 2)
             try:
-                answer = self._http.request(method, path, params=params, json=body, headers=headers)
+                answer = self._http.request(method, path, params=params, headers=headers, **sent)
             except httpx.TransportError as error:
                 if last:
                     raise unreachable(self.base_url, _words(error)) from error

@@ -61,6 +61,8 @@ class NodeOptions:
     memory_budget_bytes: int | None = None
     folder: Path | None = None
     """For the engine's sockets and logs."""
+    accept_bundles: bool = False
+    """Whether code that users send may run here."""
     dashboard: bool = False
 
 
@@ -133,6 +135,8 @@ def environment(options: NodeOptions, engine: Mapping[str, str]) -> dict[str, st
     }
     if options.memory_budget_bytes is not None:
         found["TONNAGE_RUNNER__MEMORY_BUDGET_BYTES"] = str(options.memory_budget_bytes)
+    if options.accept_bundles:
+        found["TONNAGE_BUNDLES__ACCEPT"] = "true"
     return found
 
 

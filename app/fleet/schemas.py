@@ -63,7 +63,7 @@ class FleetDeviceOut(BaseModel):
             class_key=offer.class_key,
             job=job.id if job else None,
             job_kind=job.kind if job else None,
-            workload=job.workload if job else None,
+            workload=job.trains if job else None,
         )
 
 

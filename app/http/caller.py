@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["read", "run", "admin"]
+Scope = Literal["read", "run", "code", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """Each allows what the one before it does: ``read`` everything that is stored, ``run`` to start and
-cancel studies and to send measurements, ``admin`` to delete."""
+cancel studies and to send measurements, ``code`` to run code of one's own (bundles), ``admin`` to
+delete."""
 
 
 def allows(held: Scope, needed: Scope) -> bool:
@@ -22,6 +23,12 @@ class Caller:
     id: str
     """Id of the API key; ``open`` where none is needed."""
     scope: Scope
+
+    @property
+    def may_send_code(self) -> bool:
+        """Only with a key: on a service without keys, any program of any user of the machine could
+        otherwise run code as the user of the service."""
+        return self.id != OPEN.id and allows(self.scope, "code")
 
 
 OPEN = Caller("open", "admin")

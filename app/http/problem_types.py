@@ -48,7 +48,9 @@ SCOPE_MISSING = ProblemType(
     403,
     "The scope of this key is too small",
     "The key is valid, but its scope does not cover the request: `read` reads, `run` also starts "
-    "and cancels studies and sends measurements, `admin` also deletes.",
+    "and cancels studies and sends measurements, `code` also runs code that the caller sends "
+    "(bundles), `admin` also deletes. Code is accepted with a key only, never from a service "
+    "without keys.",
     "Use a key with the scope named in detail.",
 )
 WORKLOAD_NOT_REGISTERED = ProblemType(
@@ -69,6 +71,14 @@ OPTION_NOT_ALLOWED = ProblemType(
     "that the workload reads.",
     "Leave the option out, or have the operator allow it with request_options, or set it with "
     "options, in tonnage.toml on the host.",
+)
+CODE_NOT_ACCEPTED = ProblemType(
+    "code-not-accepted",
+    403,
+    "No host accepts code that is sent",
+    "The request names a bundle, and neither the service's host nor any known runner has accept = "
+    "true in [bundles] of its tonnage.toml.",
+    "Have the operator of a host allow it, or name a registered workload.",
 )
 FOREIGN_ORIGIN = ProblemType(
     "foreign-origin",
@@ -148,6 +158,15 @@ QUESTION_REFUSED = ProblemType(
     "money while no price is configured, or epochs of a workload without a known dataset size. "
     "Nothing was stored.",
     "Correct what detail names, or have the operator set the value that it names in tonnage.toml.",
+)
+BUNDLE_REFUSED = ProblemType(
+    "bundle-refused",
+    409,
+    "What was sent is not the bundle",
+    "The body of PUT /v1/bundles/{id} is not compressed with zlib, is no tar file of regular files "
+    "with relative paths, is larger than the limits in [bundles] of the service's tonnage.toml, or "
+    "has another SHA-256 than the id. Nothing was stored.",
+    "Correct what detail names. app.client.Client and tonnage tune --fleet make valid bundles.",
 )
 BODY_TOO_LARGE = ProblemType(
     "body-too-large",

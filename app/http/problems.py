@@ -22,6 +22,7 @@ from starlette.types import Scope
 from app.errors import (
     Conflict,
     IdempotencyConflict,
+    NotAccepted,
     NotAllowed,
     NotFound,
     NothingComparable,
@@ -152,6 +153,7 @@ def problem_of(error: Exception) -> HttpProblem:
 _RULES: tuple[tuple[type[Exception], ProblemType], ...] = (
     (NotRegistered, types.WORKLOAD_NOT_REGISTERED),
     (NotAllowed, types.OPTION_NOT_ALLOWED),
+    (NotAccepted, types.CODE_NOT_ACCEPTED),
     (NotInstalled, types.NOT_INSTALLED),
     (NothingComparable, types.NO_RECOMMENDATION),
     (NotFound, types.NOT_FOUND),

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from starlette.types import Scope as AsgiScope
 
 from app.http import problem_types as types
-from app.http.caller import Caller, Scope, allows
+from app.http.caller import OPEN, Caller, Scope, allows
 from app.http.problems import HttpProblem
 
 CALLER = "tonnage.caller"
@@ -31,6 +31,23 @@ class Needs:
         return caller
 
 
+async def _code_sender(request: Request) -> Caller:
+    caller = caller_of(request.scope)
+    require_code(caller)
+    return caller
+
+
+def require_code(caller: Caller) -> None:
+    """Raises ``HttpProblem`` for a caller who may not run code of their own."""
+    if not caller.may_send_code:
+        has = "has no key" if caller.id == OPEN.id else f"{caller.id} has {caller.scope}"
+        raise HttpProblem(
+            types.SCOPE_MISSING,
+            f"Sending code needs a key with the scope code; the caller {has}. Make one on the "
+            "service's host: tonnage keys create --scope code",
+        )
+
+
 def caller_of(scope: AsgiScope) -> Caller:
     """The sender of a request that ``app.service.gate`` has let in."""
     caller: Caller = scope[CALLER]
@@ -39,4 +56,5 @@ def caller_of(scope: AsgiScope) -> Caller:
 
 Reader = Annotated[Caller, Depends(Needs("read"))]
 Runner = Annotated[Caller, Depends(Needs("run"))]
+CodeSender = Annotated[Caller, Depends(_code_sender)]
 Admin = Annotated[Caller, Depends(Needs("admin"))]

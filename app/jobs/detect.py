@@ -47,13 +47,16 @@ class Detector:
         to offer."""
         workloads = {name: entry.python or "" for name, entry in registered(self._settings).items()}
         finetuning = finetuning_offer(self._settings)
+        own = self._settings.bundles
+        bundles = (own.python or "") if own.accept else None
         pythons = {*workloads.values(), *([finetuning.python] if finetuning is not None else [])}
+        pythons |= set() if bundles is None else {bundles}
         for python in sorted(pythons - set(self._seen) - set(self._problems)):
             try:
                 self._seen[python] = _seen_by(self._settings, python)
             except TonnageError as error:
                 names = ", ".join(name for name, p in workloads.items() if p == python)
-                names = names or "fine-tuning"
+                names = names or ("bundles" if python == bundles else "fine-tuning")
                 self._problems[python] = f"{names}: {error}"
                 log.warning("Not offered here: %s", self._problems[python])
         found = [offer for python in self._seen for offer in self._seen[python]]
@@ -69,7 +72,8 @@ class Detector:
         if finetuning is not None and finetuning.python not in usable:
             finetuning = None
         usable_here = {n: p for n, p in workloads.items() if p in usable}
-        return Offers(usable_here, tuple(devices), finetuning)
+        bundles = bundles if bundles in usable else None
+        return Offers(usable_here, tuple(devices), finetuning, bundles)
 
     def changed(self) -> Offers | None:
         """What there is now, if the configuration is another one than at the last look; a broken

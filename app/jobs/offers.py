@@ -12,6 +12,7 @@ from app.jobs.records import Job, JobKind
 from app.jobs.repository import Runnable
 from app.machine.asked_devices import group_meant, names_group
 from app.machine.device_groups import DeviceGroup, groups_of
+from app.tuning.request import BUNDLED
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class Offers:
     """Best first, for each interpreter."""
     finetuning: FineTuningOffer | None = None
     """``None`` where nothing is registered."""
+    bundles: str | None = None
+    """The interpreter that trains code from bundles (see ``DeviceOffer.python``); ``None`` where
+    this host accepts none."""
 
     @property
     def leases(self) -> set[str]:
@@ -98,7 +102,7 @@ class Offers:
         """What can be run now, while the devices in ``taken`` are in use. ``groups`` are the names
         of several devices that jobs wait for."""
         found = []
-        runs = self._runs
+        runs = self.runs
         for python in sorted(set(runs.values())):
             offers = self._seen_by(python)
             free = [offer for offer in offers if offer.lease not in taken]
@@ -126,7 +130,7 @@ class Offers:
 
     def has(self, job: Job) -> bool:
         """Whether everything that the job names is registered here."""
-        return job.workload in self._runs and not self.missing_data(job)
+        return job.workload in self.runs and not self.missing_data(job)
 
     def missing_data(self, job: Job) -> list[str]:
         """Names of the data of a fine-tuning that are not registered here."""
@@ -137,7 +141,7 @@ class Offers:
 
     def meant(self, workload: str, device: str | None) -> list[DeviceOffer]:
         """The devices that a request may mean, best first."""
-        python = self._runs.get(workload, "")
+        python = self.runs.get(workload, "")
         offers = self._seen_by(python)
         if device is None:
             return offers[:1]
@@ -158,6 +162,7 @@ class Offers:
             "workloads": dict(self.workloads),
             "devices": [asdict(offer) for offer in self.devices],
             "finetuning": None if self.finetuning is None else asdict(self.finetuning),
+            "bundles": self.bundles,
         }
 
     @classmethod
@@ -167,14 +172,17 @@ class Offers:
             data["workloads"],
             tuple(DeviceOffer(**each) for each in data["devices"]),
             None if finetuning is None else FineTuningOffer(**finetuning),
+            data.get("bundles"),
         )
 
     @property
-    def _runs(self) -> dict[str, str]:
+    def runs(self) -> dict[str, str]:
         """What ``Job.workload`` may be, to the interpreter that runs it."""
         offer = self.finetuning
         models = () if offer is None else offer.models
-        return {**self.workloads, **{f"{OFFERED}{name}": offer.python for name in models if offer}}
+        trained = {f"{OFFERED}{name}": offer.python for name in models if offer}
+        sent = {} if self.bundles is None else {BUNDLED: self.bundles}
+        return {**self.workloads, **trained, **sent}
 
     def _group(self, python: str, name: str) -> GroupOffer | None:
         """The devices of a group as one; ``None`` where they are not all offered."""

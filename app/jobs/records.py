@@ -10,7 +10,7 @@ from typing import Any
 from app.finetunings.evaluation_request import EvaluationRequest
 from app.finetunings.request import FineTuningPost
 from app.knowledge.request import AblationRequest
-from app.tuning.request import StudyRequest
+from app.tuning.request import BUNDLED, StudyRequest
 from app.tuning.state import StudyState
 
 
@@ -42,7 +42,7 @@ class Job:
     ``finetuning`` of a fine-tuning, ``evaluation`` of an evaluation."""
     workload: str
     """A registered name: a runner that has it can run the job. Of a fine-tuning: see
-    ``FineTuningPost.workload``."""
+    ``FineTuningPost.workload``; of a study of code from a bundle: ``BUNDLED``."""
     device: str | None
     """What the request asks for, in lower case; ``None`` for the best one of the host."""
     message: str
@@ -81,6 +81,11 @@ class Job:
     def is_shared(self) -> bool:
         """Whether several devices may work on it at once."""
         return self.devices_at_once != 1
+
+    @property
+    def trains(self) -> str:
+        """What it trains, for people."""
+        return self.request.workload if self.workload == BUNDLED else self.workload
 
     @property
     def is_over(self) -> bool:

@@ -17,6 +17,7 @@ from app.database.records import record_of
 from app.jobs.group_lease import JOINED, holds
 from app.jobs.records import Job, JobEvent, JobKind
 from app.machine.asked_devices import names_group
+from app.tuning.request import StudyRequest
 from app.tuning.state import WAITING, StudyState
 
 IS_WAITING = JobRow.state.in_([literal_column(f"'{state}'") for state in WAITING])
@@ -69,7 +70,7 @@ def add(
         kind=kind,
         request=request.to_dict(),
         active_key=request.key,
-        workload=request.workload,
+        workload=request.needs if isinstance(request, StudyRequest) else request.workload,
         device=request.device_name,
         devices_at_once=devices_at_once,
         resume_on=resume_on,

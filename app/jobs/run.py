@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from app.database import Database
 from app.database.models.knowledge import EvidenceRow
+from app.errors import NotAccepted
 from app.jobs import repository
 from app.jobs.events import Report
 from app.jobs.queue import LeaseLost
 from app.jobs.records import Job
+from app.jobs.waiting import HOW_TO_ACCEPT
 from app.settings import Settings
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest
 from app.tuning.service import StudyIsRunning
 from app.tuning.state import StudyState
 from app.workloads import registry
+from probes.job import WorkloadRef
 
 if TYPE_CHECKING:
     from app.finetunings.running import StopSignals
@@ -58,15 +61,16 @@ def run_study(
     if join:
         report.running(os.getpid())
     settings = _patient(settings, request)
-    entry = registry.find(settings, request.workload)
-    target = open_target(
-        settings, entry.python, device, _memory(settings, request.memory_budget_bytes)
-    )
-    with target.prober:
+    with contextlib.ExitStack() as used:
+        workload, python = used.enter_context(_workload(settings, database, request))
+        target = open_target(
+            settings, python, device, _memory(settings, request.memory_budget_bytes)
+        )
+        used.enter_context(target.prober)
         headroom = settings.headroom if request.headroom is None else request.headroom
         bench = MeasuringSession.open(
             settings,
-            entry.asked(request.options),
+            workload,
             target,
             headroom,
             effective_batch_size=request.effective_batch_size,
@@ -89,6 +93,33 @@ def run_study(
             except StudyIsRunning as other:
                 report.waiting(str(other))
                 wait_for_owner(database, other.study_id)
+
+
+@contextlib.contextmanager
+def _workload(
+    settings: Settings, database: Database, request: StudyRequest
+) -> Iterator[tuple[WorkloadRef, str | None]]:
+    """What a study trains, and the interpreter for it: a registered workload, or code from a
+    bundle, which stays unpacked as long as the context is open."""
+    if request.bundle is None:
+        entry = registry.find(settings, request.workload)
+        yield entry.asked(request.options), entry.python
+        return
+    from app.bundles.unpacking import unpacked
+
+    if not settings.bundles.accept:
+        raise NotAccepted(f"This host accepts no code that is sent. {HOW_TO_ACCEPT}")
+    with unpacked(database, settings.bundles, request.bundle) as folder:
+        yield (
+            WorkloadRef(
+                request.entry,
+                request.options,
+                request.workload,
+                bundle=request.bundle,
+                home=str(folder),
+            ),
+            settings.bundles.python,
+        )
 
 
 def _assisted_study(database: Database, job: Job) -> str:

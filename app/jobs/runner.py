@@ -296,7 +296,7 @@ class Runner:
             taken.append(job)
             self._busy_at_s = now_s
             asked = job.assists or job.id
-            log.info("Job %s (%s) starts on %s.", job.id, job.workload, offer.device)
+            log.info("Job %s (%s) starts on %s.", job.id, job.trains, offer.device)
             try:
                 process = self._executor.start(job, self.id, offer)
             except OSError as error:  # no memory, too many processes

@@ -9,6 +9,13 @@ from app.jobs import repository, runner_repository
 from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
 from app.machine.asked_devices import names_group, words_of
+from app.tuning.request import BUNDLED
+
+NOBODY_ACCEPTS = "No host that runs studies accepts code that is sent (bundles)."
+HOW_TO_ACCEPT = (
+    "The operator of a host can allow it: accept = true in [bundles] of its tonnage.toml, or "
+    "tonnage fleet join --accept-bundles"
+)
 
 
 def waits_for(database: Database, job: Job) -> str:
@@ -25,6 +32,8 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
         return "No runner is running. Start one with: tonnage runner"
     able = [runner for runner in runners if runner.offers.has(job)]
     if not able:
+        if job.workload == BUNDLED:
+            return f"{NOBODY_ACCEPTS} {HOW_TO_ACCEPT}"
         return f"No runner has {_named(job)} registered."
     meant = [o for runner in able for o in runner.offers.meant(job.workload, job.device)]
     if not meant and names_group(job.device):

@@ -23,7 +23,8 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
 
     Deletes jobs that are over, with their events; studies without a recommendation; measurements
     that no remaining study used; checks; fleet answers; fine-tunings that ended without a model,
-    with their events and rows; evidence of a claim that was measured again. A recommendation stays
+    with their events and rows; evidence of a claim that was measured again; bundles that no job
+    needs. A recommendation stays
     however old it is, together with its study and every measurement that the study used.
     """
     return {kind: _delete_all(database, kind, before) for kind in repository.OLD}

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.bundles import repository as bundles
+from app.database.models.bundles import BundleRow
 from app.database.models.finetuning import FineTuningRow
 from app.database.models.fleet import FleetAnswerRow
 from app.database.models.knowledge import EvidenceRow
@@ -76,6 +78,7 @@ OLD: dict[str, tuple[type[Any], Callable[[datetime], Select[Any]]]] = {
     "fleet_answers": (FleetAnswerRow, old_fleet_answers),
     "finetunings": (FineTuningRow, old_finetunings),
     "evidence": (EvidenceRow, old_evidence),
+    "bundles": (BundleRow, bundles.old),
 }
 """By kind: its table, and the ids of its rows that may be deleted. In the order in which they are
 deleted: a study goes before the measurements that only it used."""

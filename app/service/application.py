@@ -18,6 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse
 
 from app.ablations.routes import router as ablations
+from app.bundles.routes import router as bundles
 from app.checks.routes import router as checks
 from app.dashboard.errors import error_page
 from app.dashboard.routes import DASHBOARD
@@ -57,6 +58,7 @@ ROUTERS = (  # looked through in this order
     recommendations,
     measurements,
     studies,
+    bundles,
     devices,
     device_groups,
     fleet,
@@ -122,7 +124,7 @@ def _middleware(service: Service) -> list[Middleware]:
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
         expose_headers=["ETag", "Location", "Retry-After", REQUEST_ID],
     )
@@ -133,5 +135,10 @@ def _middleware(service: Service) -> list[Middleware]:
         Middleware(
             GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=COMPRESSION_LEVEL
         ),
-        Middleware(Intake, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
+        Middleware(
+            Intake,
+            max_bytes=settings.max_body_bytes,
+            timeout_s=settings.body_timeout_s,
+            bundle_bytes=service.settings.bundles.max_bytes,
+        ),
     ]

@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from app.settings import defaults
 from app.settings.model import (
     BudgetSettings,
+    BundleSettings,
     CommandSettings,
     FineTuningJobSettings,
     FleetDeviceSettings,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[finetuning]": FineTuningJobSettings,
     "[fleet]": FleetSettings,
     "[fleet.devices.NAME]": FleetDeviceSettings,
+    "[bundles]": BundleSettings,
     "[budgets.NAME]": BudgetSettings,
     "[workloads.NAME]": WorkloadSettings,
     "[[workloads.NAME.tiers]]": TierSpaces,

@@ -107,6 +107,9 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
             for path in paths
         ]
     _anchor_finetuning(data.get("finetuning"), folder)
+    bundles = data.get("bundles")
+    if isinstance(bundles, dict):
+        _anchor_workload(bundles, folder)
     for name in ("workloads", "commands"):
         table = data.get(name)
         for entry in table.values() if isinstance(table, dict) else ():

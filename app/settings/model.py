@@ -290,6 +290,27 @@ class FineTuningJobSettings(Section):
     """The Python interpreter that trains."""
 
 
+class BundleSettings(Section):
+    """Bundles: working directories that users send along with a study, so that their code runs on a
+    host where it is not registered. See fleet.md."""
+
+    accept: bool = False
+    """Whether this host runs code from bundles. Whoever may write to the database, or has an API
+    key of scope `code`, can then run any program here as the user of the runner."""
+    python: str | None = Field(None, json_schema_extra={"shown_default": "as `--python`"})
+    """The Python interpreter that trains workloads from bundles on this host."""
+    max_bytes: Whole = Field(64 * 2**20, ge=1024)
+    """Largest bundle, in bytes of its files before compression."""
+    max_files: Whole = Field(10_000, ge=1)
+    """Maximum number of files in a bundle."""
+    data_folder_bytes: Whole = Field(16 * 2**20, ge=0)
+    """A folder that holds more than this and no Python file is taken for data, and is not sent
+    unless `.tonnageignore` says so."""
+    keep_days: Number = Field(30.0, gt=0)
+    """Days after its last use for which a bundle is kept in the database, and unpacked on a
+    host."""
+
+
 class ParameterCap(Section):
     """The largest model that is useful for a dataset of this size."""
 
@@ -423,6 +444,7 @@ class Settings(Section):
         default_factory=lambda: FineTuningJobSettings.model_validate({})
     )
     fleet: FleetSettings = Field(default_factory=lambda: FleetSettings.model_validate({}))
+    bundles: BundleSettings = Field(default_factory=lambda: BundleSettings.model_validate({}))
     budgets: dict[str, BudgetSettings] = Field(default_factory=_default_budgets)
     workloads: dict[str, WorkloadSettings] = Field(default_factory=_default_workloads)
     commands: dict[str, CommandSettings] = Field(default_factory=dict)
@@ -432,7 +454,7 @@ class Settings(Section):
     def _place_database(cls, data: Any) -> Any:
         """By default ``database_url`` is a file in ``data_dir``, and every table is there."""
         if isinstance(data, dict):
-            tables = ("probe", "service", "runner", "knowledge", "finetuning", "fleet")
+            tables = ("probe", "service", "runner", "knowledge", "finetuning", "fleet", "bundles")
             data = {**{name: {} for name in tables}, **data}
             folder = Path(str(data.get("data_dir") or user_data_dir(APPLICATION))).expanduser()
             data = {**data, "data_dir": folder}

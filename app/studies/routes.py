@@ -18,7 +18,7 @@ from app.http.paging import Page, page_of
 from app.http.problems import NothingMore
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
-from app.http.security import Admin, Reader, Runner
+from app.http.security import Admin, Reader, Runner, require_code
 from app.log_context import bind
 from app.studies import service as jobs
 from app.studies import view
@@ -53,7 +53,11 @@ def list_studies(
     status_code=202,
     response_model=StudyOut,
     responses=problems(
-        types.WORKLOAD_NOT_REGISTERED, types.OPTION_NOT_ALLOWED, types.IDEMPOTENCY_CONFLICT
+        types.WORKLOAD_NOT_REGISTERED,
+        types.OPTION_NOT_ALLOWED,
+        types.CODE_NOT_ACCEPTED,
+        types.NOT_FOUND,
+        types.IDEMPOTENCY_CONFLICT,
     ),
 )
 def start_study(
@@ -63,7 +67,10 @@ def start_study(
     key: IdempotencyKey = None,
 ) -> Response:
     """The study is queued, and a runner process takes it; `Location` is its address. While the same
-    question is queued or running, the answer is the study that asks it."""
+    question is queued or running, the answer is the study that asks it. A study of code that was
+    sent (`bundle`) needs a key of scope `code`."""
+    if body.bundle is not None:
+        require_code(caller)
     job = jobs.submit(
         service.database,
         body,

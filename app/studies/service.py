@@ -6,13 +6,17 @@ from collections.abc import Collection
 
 from sqlalchemy.orm import Session
 
+from app.bundles import archive
+from app.bundles import service as bundles
 from app.database import Database
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotAccepted, NotFound
 from app.jobs import asking, queue, repository, runner_repository
 from app.jobs.records import Job, JobKind
+from app.jobs.waiting import HOW_TO_ACCEPT, NOBODY_ACCEPTS
 from app.machine import parallel
 from app.machine.asked_devices import names_group
 from app.settings import Settings, load_settings
+from app.settings.model import NAME
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest
@@ -37,28 +41,45 @@ def submit(
     An ``idempotency_key`` stands for the first job it was given with, for as long as that is kept.
     ``settings`` say what is registered (default: those in force).
 
-    Raises ``NotRegistered`` for anything but the name of a registered workload, ``InputError`` for
-    a request that makes no sense, and ``IdempotencyConflict`` when the key was given with another.
+    Raises ``NotRegistered`` for anything but the name of a registered workload or code from a
+    bundle, ``NotAccepted`` for that where no host accepts it, ``NotFound`` for a bundle that is not
+    stored, ``InputError`` for a request that makes no sense, and ``IdempotencyConflict`` when the
+    key was given with another. Whether the caller may send code is for the caller to know.
     """
     with database.read() as session:
         known = asking.known(session, JobKind.STUDY, request, idempotency_key)
         runners = runner_repository.listing(session)
     if known is None:
         offered = {name for runner in runners for name in runner.offers.workloads}
-        check(settings or load_settings(), request, offered)
+        accepted = any(runner.offers.bundles is not None for runner in runners)
+        check(settings or load_settings(), request, offered, accepted=accepted)
+        if request.bundle is not None:
+            with database.write() as session:
+                bundles.require(session, request.bundle)
     return asking.submit(database, JobKind.STUDY, request, idempotency_key)
 
 
-def check(settings: Settings, request: StudyRequest, offered: Collection[str] = ()) -> None:
+def check(
+    settings: Settings,
+    request: StudyRequest,
+    offered: Collection[str] = (),
+    *,
+    accepted: bool = False,
+) -> None:
     """Everything that can be checked without a device. Raises ``NotRegistered`` or ``InputError``
     for a request that no runner could run.
 
     ``offered`` are the workloads of the known runners. The options of a workload that one of them
-    has registered and this host has not are checked by that runner.
+    has registered and this host has not are checked by that runner. ``accepted``: whether one of
+    them accepts bundles.
     """
     known = registry.registered(settings)
-    if request.workload in known or request.workload not in offered:
+    if request.bundle is not None:
+        _check_bundle(request, accepted=accepted or settings.bundles.accept)
+    elif request.workload in known or request.workload not in offered:
         registry.find(settings, request.workload).asked(request.options)
+    if request.bundle is None and request.bundle_entry is not None:
+        raise InputError("bundle_entry: it says where a workload is in a bundle. Name the bundle.")
     budget_named(request.budget, settings.budget_table())
     StudyRequest.checked(request.to_dict())
     for name in request.levers:
@@ -73,6 +94,17 @@ def check(settings: Settings, request: StudyRequest, offered: Collection[str] = 
         parallel.check(request.pinned, None)
         parallel.check(request.levers, None)
     effective_batch.check(request.effective_batch_size, [*request.pinned, *request.levers])
+
+
+def _check_bundle(request: StudyRequest, *, accepted: bool) -> None:
+    if not accepted:
+        raise NotAccepted(f"{NOBODY_ACCEPTS} {HOW_TO_ACCEPT}")
+    if NAME.fullmatch(request.entry):
+        raise InputError(
+            f"{request.entry!r} does not say where the workload is in the bundle. Give "
+            "path/to/file.py:Class or package.module:Class."
+        )
+    archive.checked(request.entry)
 
 
 def cancel(database: Database, study_id: str) -> Job:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, func, select, union_all
+from sqlalchemy import ColumnElement, and_, func, or_, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from app.clock import utc_now
@@ -18,6 +18,7 @@ from app.database.models.serving import JobRow
 from app.database.paging import newest_first
 from app.jobs.records import JobKind
 from app.tuning.repository import StudyRecord, record
+from app.tuning.request import BUNDLED
 from app.tuning.state import StudyState
 
 
@@ -35,10 +36,14 @@ def ids(
     wanted = {
         job.kind: JobKind.STUDY,
         job.state: state,
-        job.workload: workload,
         job.request["budget"].as_string(): budget,
     }
-    jobs = newest_first(select(job.id), job.id, wanted, before=before, limit=limit)
+    asked = select(job.id)
+    if workload is not None:
+        label = job.request["workload"].as_string()
+        sent = and_(job.workload == BUNDLED, label == workload)
+        asked = asked.where(or_(job.workload == workload, sent))
+    jobs = newest_first(asked, job.id, wanted, before=before, limit=limit)
     wanted = {study.state: state, WorkloadRow.reference: workload, study.budget: budget}
     studies = select(study.id).join(WorkloadRow).where(_has_no_job())
     studies = newest_first(studies, study.id, wanted, before=before, limit=limit)

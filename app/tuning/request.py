@@ -32,6 +32,9 @@ from optimizer.records import short_hash
 from probes.errors import InputError
 from probes.group import MOST_RANKS
 
+BUNDLED = "bundle:"
+"""What a runner must offer to run a study of code from a bundle. No registered name has a colon."""
+
 EXAMPLE: JsonDict = {
     "workload": "transformer",
     "budget": "prototyping",
@@ -41,11 +44,19 @@ EXAMPLE: JsonDict = {
 }
 
 
+ENTRY_ALONE: JsonDict = {
+    "required": ["bundle_entry"],
+    "properties": {"bundle_entry": {"type": "string"}, "bundle": {"type": "null"}},
+}
+
+
 class StudyRequest(RequestBody):
     """A question: which configuration fits this budget on this device? The fields mean what the
     options of `tonnage tune` mean."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(
+        frozen=True, json_schema_extra={"examples": [EXAMPLE], "not": ENTRY_ALONE}
+    )
 
     workload: Annotated[
         str,
@@ -53,10 +64,30 @@ class StudyRequest(RequestBody):
             min_length=1,
             max_length=255,
             description="A name that `GET /v1/workloads/registered` lists. A path or a module is "
-            "refused: code that a request names is never imported.",
+            "refused: code that a request names is never imported. With `bundle`: any name, under "
+            "which the results are kept.",
             examples=["transformer"],
         ),
     ]
+    bundle: Annotated[
+        str | None,
+        Field(
+            pattern="^[0-9a-f]{64}$",
+            description="Train code that was sent before: the id of a bundle (`PUT "
+            "/v1/bundles/{id}`). Needs a key of scope `code`.",
+        ),
+    ] = None
+    bundle_entry: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[^/\\:~\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*$",
+            description="Where the workload is in the bundle: `path/to/file.py:Class` or "
+            "`package.module:Class`. Default: `workload`.",
+            examples=["train.py:Net"],
+        ),
+    ] = None
     budget: Annotated[Short, Field(examples=["prototyping"])] = "prototyping"
     device: WantedDevice = None
     devices: Annotated[
@@ -157,10 +188,21 @@ class StudyRequest(RequestBody):
         return 0 if self.devices_at_once == "all" else self.devices_at_once
 
     @property
+    def needs(self) -> str:
+        """What a runner must have registered, or offer."""
+        return self.workload if self.bundle is None else BUNDLED
+
+    @property
+    def entry(self) -> str:
+        """Of code from a bundle: where the workload is in it."""
+        return self.bundle_entry or self.workload
+
+    @property
     def key(self) -> str:
         """Equal for two requests that ask the same, however many devices are to answer it."""
         asked = self.to_dict()
         del asked["devices_at_once"]
-        if asked["devices"] is None:
-            del asked["devices"]  # the key that earlier releases gave the same request
+        for name in ("devices", "bundle", "bundle_entry"):
+            if asked[name] is None:
+                del asked[name]  # the key that earlier releases gave the same request
         return short_hash(asked)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from probes.devices.fingerprint import Fingerprint
 from probes.formatting import size_text
+from probes.job import BUNDLE_HASH
 
 if TYPE_CHECKING:
     from optimizer.records import Recommendation
@@ -99,7 +100,7 @@ def compare(workload: str, then: Conditions, now: Conditions) -> Validity:
         before, after = size_text(then.limit_bytes or 0), size_text(now.limit_bytes or 0)
         found.append(Difference(Aspect.MEMORY, f"memory for training {before} -> {after}"))
     if None not in (then.source_hash, now.source_hash) and then.source_hash != now.source_hash:
-        words = f"the source or the options of {workload} have changed"
+        words = _source_words(workload, then.source_hash, now.source_hash)
         found.append(Difference(Aspect.SOURCE, words))
     if None not in (then.time_scale, now.time_scale) and then.time_scale != now.time_scale:
         words = f"times of the budget scaled by {then.time_scale:g} -> {now.time_scale:g}"
@@ -110,6 +111,18 @@ def compare(workload: str, then: Conditions, now: Conditions) -> Validity:
 def absent(words: str) -> Validity:
     """The device or the workload is not here: a whole sentence says which."""
     return Validity([Difference(Aspect.ABSENT, words)])
+
+
+def _source_words(workload: str, then: str | None, now: str | None) -> str:
+    """A hash over a bundle cannot be compared with one over the modules of a workload."""
+    sent = [(each or "").startswith(BUNDLE_HASH) for each in (then, now)]
+    if sent[0] != sent[1]:
+        how = "sent to another host as a bundle" if sent[0] else "run from its own folder"
+        return (
+            f"{workload} was {how} when it was measured, so whether its source is the same now "
+            "cannot be told"
+        )
+    return f"the source or the options of {workload} have changed"
 
 
 def _device_changes(then: Conditions, now: Conditions) -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any
 from probes import levers
 from probes.beside import import_beside, is_beside
 from probes.errors import InputError
-from probes.job import WorkloadRef
+from probes.job import BUNDLE_HASH, WorkloadRef
 from probes.space import as_space, dimension_to_dict, unknown_name
 from probes.workloads import BUILT_IN
 from probes.workloads.interface import REQUIRED, check_interface
@@ -55,7 +55,8 @@ class LoadedWorkload:
     reference: str
     source_hash: str
     files: tuple[str, ...] = ()
-    """What the hash was taken over, and the files that options and the workload name."""
+    """What the hash was taken over, and the files that options and the workload name; empty for a
+    workload from a bundle, which does not change."""
     module: str = ""
     """Where it is defined."""
 
@@ -67,6 +68,9 @@ def load_workload(ref: WorkloadRef) -> LoadedWorkload:
     Raises ``InputError`` when the reference, what it names or an option is wrong. Exceptions of the
     user's own code (an import that fails, a constructor that raises) pass through unchanged.
     """
+    if ref.bundle:
+        os.chdir(ref.home)
+        sys.dont_write_bytecode = True  # the folder stays as it was sent
     source = _find(ref.spec)
     workload = source.thing
     if inspect.isclass(workload) or inspect.isfunction(workload):
@@ -79,6 +83,9 @@ def load_workload(ref: WorkloadRef) -> LoadedWorkload:
     check_interface(workload, ref.spec)
     read = getattr(workload, "data_files", ())
     named = [str(v) for v in ref.options.values() if isinstance(v, str) and Path(v).is_file()]
+    if ref.bundle:
+        hashed = _bundle_hash(source, ref, [*read, *named])
+        return LoadedWorkload(workload, ref.spec, hashed, (), source.module.__name__)
     own = _own_files(source)
     files = (*map(str, own), *map(str, read), *named)
     hashed = _source_hash(source, own, ref.options, read)
@@ -129,6 +136,17 @@ def _source_hash(
     read = sorted(_file_facts(Path(file)) for file in data_files)
     digest.update(json.dumps([facts, read], sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
+
+
+def _bundle_hash(source: WorkloadSource, ref: WorkloadRef, read: Sequence[str | Path]) -> str:
+    """The same on every host where the bundle is unpacked: over the bundle, which stands for all of
+    its files, the options, and the files among ``read`` that lie elsewhere."""
+    home = Path(ref.home).resolve()
+    outside = {file for file in (Path(file).resolve() for file in read) if not _below(file, home)}
+    elsewhere = sorted(map(_file_facts, outside))
+    facts = [ref.bundle, ref.spec, source.name, sorted(ref.options.items()), elsewhere]
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return BUNDLE_HASH + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _file_facts(file: Path) -> list[Any]:

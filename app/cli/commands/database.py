@@ -67,8 +67,8 @@ def prune(
     """Delete old results that nothing needs.
 
     These are ended jobs, studies without a recommendation, measurements that no remaining study
-    uses, checks and fleet answers. Recommendations are kept, with their studies and measurements.
-    An SQLite file is compacted afterwards.
+    uses, checks, fleet answers, and bundles that no job has used since. Recommendations are kept,
+    with their studies and measurements. An SQLite file is compacted afterwards.
 
     Example: tonnage db prune --older-than 90d --dry-run
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +66,14 @@ def join(
         ),
     ] = "",
     memory_budget: options.MemoryBudget = None,
+    accept_bundles: Annotated[
+        bool,
+        typer.Option(
+            "--accept-bundles",
+            help="Run code that users send with tonnage tune FILE:CLASS --fleet, as the user who "
+            "runs this command. The same as accept = true in [bundles] of tonnage.toml.",
+        ),
+    ] = False,
     dashboard: Annotated[
         bool,
         typer.Option(
@@ -101,6 +110,7 @@ def join(
     asked = _asked(settings, address, head, token_file, interface, port)
     budget = parse_size(memory_budget) if memory_budget else None
     node, devices = _described(settings, asked, labels, budget, dashboard, folder)
+    node = replace(node, accept_bundles=accept_bundles)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())

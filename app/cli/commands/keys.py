@@ -28,7 +28,7 @@ def create(
         str,
         typer.Option(
             help="read (everything stored), run (also start and cancel studies, send "
-            "measurements) or admin (also delete)."
+            "measurements), code (also run code of your own: bundles) or admin (also delete)."
         ),
     ] = "read",
     name: Annotated[str, typer.Option(help="What or whom the key is for.")] = "",

@@ -13,6 +13,7 @@ from sqlalchemy import MetaData
 def all_tables() -> MetaData:
     """The whole schema: what the migrations lead to."""
     from app.database.models import (  # noqa: F401  (importing adds)
+        bundles,
         finetuning,
         fleet,
         knowledge,

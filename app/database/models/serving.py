@@ -50,7 +50,7 @@ class ApiKeyRow(Base):
     id: Mapped[TextKey]
     name: Mapped[str]
     scope: Mapped[str] = mapped_column(String(16))
-    """``read``, ``run`` or ``admin``."""
+    """``read``, ``run``, ``code`` or ``admin``."""
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]

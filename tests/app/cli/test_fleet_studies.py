@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from app.cli import run
+from app.cli.bundling import bundled
+from app.database.models.bundles import BundleRow
 from app.database.models.serving import JobRow
 from app.jobs import queue
+from app.settings import load_settings
 from app.studies import service as jobs
 from app.tuning import service as studies
 from tests.app import factories
 from tests.app.fleet.scripted import ScriptedFleet
+from tests.app.jobs.conftest import offers
 from tests.app.jobs.test_runner import FakeProcess
 from tests.app.one_kind import kind  # noqa: F401
 
@@ -34,6 +39,7 @@ def fleet(database, monkeypatch) -> ScriptedFleet:
                 made.ending(process)
 
     monkeypatch.setattr("app.cli.fleet_studies.time.sleep", wait)
+    made.wait = lambda: made.rounds(runner)
     return made
 
 
@@ -104,3 +110,47 @@ def test_it_says_what_a_study_waits_for(fleet, database, database_url, capsys, m
     assert run([*asked, "--database", database_url]) == 3
     assert "rack=9" in capsys.readouterr().err
     assert told == [1]
+
+
+class TestAWorkloadOfOnesOwn:
+    @pytest.fixture
+    def here(self, fleet, tmp_path, monkeypatch):
+        """A working directory, and a node that accepts bundles."""
+        fleet.add("two", offers=replace(offers(host="two"), bundles=""))
+        fleet.wait()
+        folder = tmp_path / "project"
+        (folder / "src").mkdir(parents=True)
+        (folder / "src" / "train.py").write_text("class Net: ...")
+        (folder / "notes.txt").write_text("of mine")
+        monkeypatch.chdir(folder)
+        return folder
+
+    def test_its_directory_is_sent_and_its_results_have_the_name_it_has_here(
+        self, fleet, here, database, database_url, capsys
+    ):
+        fleet.ending = recommends(database)
+        asked = ["tune", "src/train.py:Net", "--fleet", "auto", "--budget", "smoke_test"]
+        assert run([*asked, "--database", database_url]) == 0
+        with database.read() as session:
+            (row,) = session.query(JobRow).all()
+            (bundle,) = session.query(BundleRow).all()
+        assert row.request["workload"] == f"{here}/src/train.py:Net"
+        assert row.request["bundle_entry"] == "src/train.py:Net"
+        assert (row.request["bundle"], bundle.files) == (bundle.id, 2)
+        assert f"Sending {here} as bundle {bundle.id[:12]}" in capsys.readouterr().err
+
+    def test_a_file_elsewhere_is_sent_with_its_own_folder(self, here, monkeypatch, tmp_path):
+        other = tmp_path / "elsewhere"
+        other.mkdir()
+        monkeypatch.chdir(other)
+        sent = bundled(load_settings(), str(here / "src" / "train.py"))
+        assert sent is not None
+        assert (sent.folder, sent.entry) == (here / "src", "train.py")
+
+    def test_what_is_not_there_is_an_error_before_anything_is_sent(self, here, database_url):
+        for workload in ("src/tran.py:Net", "pkg.train:Net"):
+            asked = ["tune", workload, "--fleet", "auto", "--database", database_url]
+            assert run(asked) == 2
+
+    def test_a_registered_name_is_looked_up_by_each_node(self):
+        assert bundled(load_settings(), "transformer") is None

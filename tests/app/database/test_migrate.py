@@ -15,6 +15,8 @@ from sqlalchemy import inspect, text
 from starlette.responses import Response
 
 import migrations
+from app.bundles import archive
+from app.bundles import service as bundles
 from app.checks import service as checks
 from app.database import migrate, open_database
 from app.database.models import all_tables
@@ -99,6 +101,8 @@ def fill(database) -> None:
     keys.create(database, "read")
     request = idempotency.Request("caller", "POST /x", "key", "hash")
     idempotency.once(database, request, lambda session: Response("{}", 201))
+    packed = archive.pack([archive.Content("train.py", b"class Net: ...")])
+    bundles.store(database, load_settings().bundles, archive.name_of(packed), packed)
 
 
 def test_up_from_nothing_gives_every_table(empty):

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from app.bundles import service as bundles
+from app.bundles.packing import pack_folder
 from app.database import open_database
 from app.jobs import events
 from app.recommendations import service as recommendations
+from app.settings import load_settings
 from app.studies import service
 from tests.app import contents
 from tests.app.cli.conftest import QUICK, TONNAGE, marked_processes
@@ -29,6 +32,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "TONNAGE_DATA_DIR": str(tmp_path / "data"),
         "TONNAGE_PROBE__LEASE_DIR": str(tmp_path / "leases"),
         "TONNAGE_TEST_MARK": str(tmp_path),
+        "TONNAGE_BUNDLES__ACCEPT": "true",
     }
 
 
@@ -51,6 +55,34 @@ def start_runner(environment, tmp_path):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+
+
+def sent(database, tmp_path: Path) -> dict[str, object]:
+    """A study of code that only a bundle has: a workload that imports and reads what lies with
+    it, and asks where it runs."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "size.txt").write_text("64")
+    (folder / "layers.py").write_text("class Net(__import__('torch').nn.Linear): ...")
+    (folder / "train.py").write_text(TRAIN)
+    bundle = pack_folder(folder, load_settings().bundles)
+    bundles.store(database, load_settings().bundles, bundle.id, bundle.archive)
+    asked = {"workload": "/home/me/train.py", "bundle": bundle.id, "bundle_entry": "train.py"}
+    return {**asked, "pinned": {}}
+
+
+TRAIN = """
+import torch
+from layers import Net
+
+class Training:
+    def __init__(self): self.width = int(open("size.txt").read())
+    def space(self): return {"depth": [1, 2]}
+    def model(self, config): return Net(self.width, self.width)
+    def batches(self, config, batch_size):
+        while True: yield torch.randn(batch_size, self.width)
+    def loss(self, model, batch): return model(batch).square().mean()
+"""
 
 
 def probed(database, job) -> list[str]:
@@ -86,8 +118,10 @@ def test_killed_taken_over_finished_and_another_cancelled(tmp_path, start_runner
     assert recommendation is not None
     assert recommendation.config["width"] == 32
 
-    other = service.submit(database, request(**{**ASKED, "pinned": {"width": 64}}))
+    other = service.submit(database, request(**{**ASKED, **sent(database, tmp_path)}))
     until(lambda: kinds(database, other)[-1] == "probe")
+    (measured,) = [e for e in contents.workloads(database) if e.reference == "/home/me/train.py"]
+    assert measured.source_hash.startswith("bundle")
     service.cancel(database, other.id)
     until(lambda: state(database, other) == "cancelled")
     until(lambda: len(marked_processes(str(tmp_path))) == 1)  # the runner itself

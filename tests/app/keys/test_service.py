@@ -55,7 +55,8 @@ def test_revoking_what_does_not_exist(database):
 def test_a_scope_allows_what_the_smaller_ones_do():
     table = {held: [allows(held, needed) for needed in SCOPES] for held in SCOPES}
     assert table == {
-        "read": [True, False, False],
-        "run": [True, True, False],
-        "admin": [True, True, True],
+        "read": [True, False, False, False],
+        "run": [True, True, False, False],
+        "code": [True, True, True, False],
+        "admin": [True, True, True, True],
     }

@@ -32,7 +32,16 @@ from tests.app import contents, factories
 from tests.app.jobs.conftest import request
 from tests.app.retention.conftest import unfinished_study
 
-KINDS = ("jobs", "studies", "measurements", "checks", "fleet_answers", "finetunings", "evidence")
+KINDS = (
+    "jobs",
+    "studies",
+    "measurements",
+    "checks",
+    "fleet_answers",
+    "finetunings",
+    "evidence",
+    "bundles",
+)
 NOTHING = dict.fromkeys(KINDS, 0)
 LONG_AGO = timedelta(days=400)
 

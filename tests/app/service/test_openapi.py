@@ -40,6 +40,7 @@ def test_every_resource_is_there(document):
         "fleet",
         "workloads",
         "studies",
+        "bundles",
         "measurements",
         "recommendations",
         "checks",

@@ -85,3 +85,11 @@ def test_what_a_client_reports():
     device = DeviceNow("cuda:0", "cuda", "H200", AFTER.key, AFTER.to_dict())
     assert words(conditions_of(device, "abc")) == ["driver 550.54 -> 560.28"]
     assert words(conditions_of(None, None)) == []
+
+
+def test_a_bundle_is_not_compared_with_a_folder_and_that_is_said():
+    of_bundle = Conditions(source_hash="bundle0a1b2c3d4e5f6071")
+    (told,) = words(of_bundle)
+    assert "cannot be told" in told
+    (other,) = words(Conditions(source_hash="bundle99"), then=of_bundle)
+    assert "have changed" in other
