@@ -65,8 +65,14 @@ def run(arguments: Sequence[str]) -> None:
 def measure(
     work: WorkFile, chosen: Sequence[Case], device: str, limits: AblationLimits, number: int
 ) -> None:
-    """Every case without a record of this round; those that share probes together."""
-    left = [case for case in chosen if work.of(case.identity, number) is None]
+    """Every case without a record of this round but with one of the round before; those that share
+    probes together."""
+    left = [
+        case
+        for case in chosen
+        if work.of(case.identity, number) is None
+        and (number == 1 or work.of(case.identity, number - 1) is not None)
+    ]
     if not left:
         return
     with Prober(sys.executable) as prober:
