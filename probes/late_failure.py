@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.curve import Curve
-from probes.job import BRACKET_PLAN, WORST_CASE_STEPS
+from probes.job import BRACKET_PLAN, CONFIRM_PLAN, WORST_CASE_STEPS
 from probes.max_batch_result import MEMORY_VERDICTS, memory_curve
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 
 LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
+ENOUGH_STEPS = CONFIRM_PLAN.warmup_steps + CONFIRM_PLAN.measure_steps
 WIDER = 4
 """Each further late failure near the edge multiplies the distance downwards by this."""
 
@@ -28,7 +29,18 @@ def is_late(failed: Measurement) -> bool:
     """Whether a bracket would have passed where this run failed."""
     if failed.passed:
         return False
+    if failed.phase == "data" and failed.purpose is Purpose.CONFIRM:
+        return True  # a bracket needs fewer steps
     return failed.steps > LONGEST_BRACKET or failed.verdict is Verdict.LEAK
+
+
+def with_enough_steps(failed: Measurement) -> int:
+    """The batch of which a training has enough steps for a confirmation, where one of this batch
+    ended by itself too early; 0 for other failures. Half as many samples per step make twice as
+    many steps."""
+    if failed.passed or failed.phase != "data" or failed.purpose is not Purpose.CONFIRM:
+        return 0
+    return int(failed.batch_size * failed.steps / ENOUGH_STEPS)
 
 
 def is_strange(failed: Measurement) -> bool:

@@ -31,6 +31,7 @@ from probes.late_failure import (
     is_strange,
     lasting_edge,
     why_at_any_size,
+    with_enough_steps,
 )
 from probes.max_batch_result import (
     Failing,
@@ -161,6 +162,12 @@ class MaxBatchSearch:
         nothing about what passes, and only confirmations count."""
         return any(is_late(m) for m in self._failing())
 
+    def _enough(self, hi: int) -> int:
+        """The batch of which the training is long enough for a confirmation, where that of ``hi``
+        was too short; otherwise 0."""
+        found = (with_enough_steps(m) for m in self._failing() if m.batch_size == hi)
+        return self.bounds.useful(max(found, default=0))
+
     def _confirmed(self, batch_size: int) -> bool:
         return any(
             m.batch_size == batch_size and m.purpose is Purpose.CONFIRM and self._passes(m)
@@ -225,7 +232,7 @@ class MaxBatchSearch:
             return None
         if lo == 0 and not self._fails_late():
             return self._ask(max(1, hi // 8), Purpose.BRACKET)
-        if hi - lo <= self._step(lo):
+        if hi - lo <= self._step(lo) or 0 < self._enough(hi) <= lo:
             return None if self._confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
         if any(m.batch_size == hi for m in in_evaluation(self._failing())):
             return self._below_evaluation(lo, hi)
@@ -309,6 +316,9 @@ class MaxBatchSearch:
     def _below_late_failure(self, lo: int, hi: int) -> Ask:
         """Confirm where the curve of what has been confirmed says so. Where it says more than the
         failures allow: a little below a failure near the edge, further each time; else halve."""
+        enough = self._enough(hi)
+        if lo < enough < hi:
+            return self._ask(enough, Purpose.CONFIRM)
         near = [
             m
             for m in self._failing()

@@ -54,7 +54,8 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
         )
     if is_failed:
         return _failed(job, command, seen)
-    if seen.why in ("ended", "alone") and not watch.has_enough:
+    is_short = seen.why in ("ended", "alone") and not watch.has_enough
+    if is_short and not _is_whole_training(seen):
         if never:
             raise InputError(_no_step("It ended with status 0", command, seen))
         return _measurement(job, seen, _too_short(job, seen), phase="data")
@@ -62,9 +63,23 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
         return _measurement(job, seen, found)
     judgements = [_judged(job, seen, rank) for rank in seen.ranks]
     measurement = _of_ranks(job, seen, judgements)
+    if measurement.passed and is_short:
+        note = (
+            f"the script ended by itself after {attempted} steps, its training done; how memory "
+            "develops in a longer one was not seen"
+        )
+        measurement = replace(measurement, notes=[*measurement.notes, note])
     if measurement.passed and (note := _unseen(job, seen)):
         measurement = replace(measurement, notes=[*measurement.notes, note])
     return measurement
+
+
+def _is_whole_training(seen: Observed) -> bool:
+    """Whether every rank trained to its own end, in fewer steps than the plan wants and yet in
+    enough of them."""
+    if seen.why != "ended" or seen.returncode != 0:
+        return False
+    return all(rank.watch.accept_whole_training() for rank in seen.ranks)
 
 
 def _judged(job: ProbeJob, seen: Observed, rank: RankSeen) -> Judgement:

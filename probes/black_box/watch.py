@@ -82,6 +82,18 @@ class StepWatch:
         """Whether what has been measured is as much as the plan wants at least."""
         return self.is_warm and self.evidence.measured >= self.plan.measure_steps
 
+    def accept_whole_training(self) -> bool:
+        """The command trained to its own end. Whether that is enough for a confirmation although it
+        had fewer steps than the plan wants: half of the measured ones. No step of that training can
+        fail any more."""
+        evidence, plan = self.evidence, self.plan
+        least = self.least_steps - plan.measure_steps // 2
+        if plan.purpose is not Purpose.CONFIRM or evidence.attempted < least:
+            return False
+        if evidence.measured < plan.measure_steps or not self.is_warm:
+            evidence.warmup_steps, self.is_warm = plan.warmup_steps, True
+        return True
+
     def begin(self, first_steps: int = 1) -> None:
         """The first sign: ``first_steps`` steps have ended, and nobody knows when they began."""
         self.evidence.attempted += first_steps

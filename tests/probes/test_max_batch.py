@@ -100,6 +100,23 @@ def test_the_data_set_binds_whose_size_a_run_tells() -> None:
     assert answer.lowest_failing is None
 
 
+def test_a_training_that_ends_too_early_at_large_batches_is_confirmed_where_it_is_long_enough() -> (
+    None
+):
+    """Ten epochs of 1200 samples: batches of more than 428 have fewer than 28 steps or so."""
+    device = ScriptedDevice(memory=lambda b: 100 * MIB + b * 1024)
+
+    def ends_early(ask: Ask) -> Measurement:
+        steps, found = 10 * math.ceil(1200 / ask.batch_size), device(ask)
+        if ask.purpose is not Purpose.CONFIRM or steps >= 28:
+            return found
+        return replace(found, verdict=Verdict.CRASH, phase="data", steps=steps)
+
+    answer = run_search(MaxBatchSearch(Bounds(dataset_size=1200)), ends_early)
+    assert (answer.max_batch, answer.binding) == (428, "data")
+    assert answer.probes <= 6
+
+
 def test_the_cap_binds_when_memory_does_not_grow() -> None:
     answer = search(ScriptedDevice(memory=lambda b: 100 * MIB), cap=4096)
     assert (answer.max_batch, answer.binding) == (4096, "cap")

@@ -212,6 +212,12 @@ def test_one_that_ends_early_says_that_the_data_set_is_too_small() -> None:
     assert "after 5 steps" in m.reason and "shorter" in m.reason and "{steps}" in m.hint
 
 
+def test_a_training_that_ends_by_itself_with_nearly_enough_steps_has_passed() -> None:
+    m = probe("--steps 22", plan=CONFIRM)
+    assert (m.verdict, m.steps) == (Verdict.STABLE, 22)
+    assert any("ended by itself after 22 steps" in note for note in m.notes)
+
+
 def test_one_that_takes_the_steps_it_is_told_to_is_enough() -> None:
     assert probe("--steps {steps}", plan=CONFIRM).passed
 

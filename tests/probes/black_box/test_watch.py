@@ -118,6 +118,20 @@ def test_too_few_steps_are_not_enough(steps: int) -> None:
     assert not watch.has_enough
 
 
+@pytest.mark.parametrize(("steps", "is_accepted"), [(22, True), (14, False)])
+def test_a_whole_training_is_accepted_from_half_of_the_measured_steps_on(
+    steps: int, is_accepted: bool
+) -> None:
+    watch = StepWatch(CONFIRM_PLAN, CAP)
+    watch.begin()
+    for i in range(steps - 1):
+        watch.add(Passed(1, 0.1 if i % 2 else 0.3, 0.2 * i), MIB, MIB)
+    assert not watch.has_enough
+    assert watch.accept_whole_training() is is_accepted
+    if is_accepted:
+        assert judge(watch, 1) is Verdict.STABLE
+
+
 # -- the first evaluation ----------------------------------------------------------------------
 
 
