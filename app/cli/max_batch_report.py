@@ -15,7 +15,7 @@ from app.cli.ranks import (
 )
 from probes.energy.words import energy_rows
 from probes.formatting import size_text
-from probes.max_batch_result import MaxBatch
+from probes.max_batch_result import MEMORY_VERDICTS, MaxBatch
 from probes.measurement import Measurement, Verdict
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ def show(
     console = stdout()
     run = answer.highest_passing
     if run is None or answer.max_batch is None:
-        console.print(f"[bold red]Nothing fits[/bold red] for {config_text(config)}.")
+        failing = answer.lowest_failing
+        is_memory = failing is None or failing.verdict in MEMORY_VERDICTS | {Verdict.LEAK}
+        words = "Nothing fits" if is_memory else "No batch trains"
+        console.print(f"[bold red]{words}[/bold red] for {config_text(config)}.")
         console.print(answer.reason, markup=False)
         _show_failure(answer.lowest_failing)
         return

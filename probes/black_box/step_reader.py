@@ -170,7 +170,7 @@ class StepReader:
 
     def _read_by_pattern(self, line: str, at_s: float) -> list[Seen]:
         if self._by_pattern is None:
-            self._by_pattern = OutputSteps(self._pattern, self._batch_size)
+            self._by_pattern = OutputSteps(self._pattern, self._batch_size, self._epoch_steps)
         steps = self._by_pattern.read(f"{line}\n".encode(), at_s)
         if not steps:
             self.landmarks.line(line)

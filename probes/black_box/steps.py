@@ -64,13 +64,15 @@ class OutputSteps:
     """Finds steps in one stream. A progress bar's carriage return ends a line too.
 
     A group named ``step`` (or the only group there is) is the step's number, one named ``samples``
-    the number of samples so far, one named ``loss`` the loss.
+    the number of samples so far, one named ``epoch`` the epoch's number, one named ``loss`` the
+    loss.
     """
 
-    def __init__(self, pattern: str, batch_size: int = 1) -> None:
+    def __init__(self, pattern: str, batch_size: int = 1, epoch_steps: int | None = None) -> None:
         self._pattern = as_pattern(pattern)
         self._samples_per_step = max(1, batch_size)
-        named = [name for name in ("step", "samples") if name in self._pattern.groupindex]
+        self._steps_per_epoch = epoch_steps or 1
+        named = [name for name in ("step", "samples", "epoch") if name in self._pattern.groupindex]
         self._number: str | int | None = named[0] if named else None
         if self._number is None and self._pattern.groups == 1 and not self._pattern.groupindex:
             self._number = 1
@@ -94,7 +96,7 @@ class OutputSteps:
         return found
 
     def _ahead_of(self, match: re.Match[str], number: int | None) -> int | None:
-        if number is None or self._number is None:
+        if number is None or self._number is None or self._number == "epoch":
             return None
         total = _TOTAL.match(match.string, match.end(self._number))
         return max(0, self._steps(int(total[1])) - number) if total else None
@@ -107,6 +109,8 @@ class OutputSteps:
         text = match[self._number] if self._number is not None else None
         if text is None or not text.isdecimal() or len(text) >= 16:
             return None
+        if self._number == "epoch":
+            return int(text) * self._steps_per_epoch
         return self._steps(int(text))
 
     def _loss_in(self, match: re.Match[str]) -> float | None:

@@ -39,7 +39,7 @@ class CounterChoice:
     samples_per_step: int
     """What the number is divided by: the batch size where it counts samples, otherwise 1."""
     pattern: str
-    """A regular expression for ``--step``, with the groups ``step`` (or ``samples``) and
+    """A regular expression for ``--step``, with the groups ``step`` (or ``samples``, ``epoch``) and
     ``loss``."""
     is_bar: bool = False
     steps_per_epoch: int = 1
@@ -174,7 +174,7 @@ def pattern_of(track: Track, per: int) -> str:
         at = unit.end() if unit else match.end()
     parts.append(_literal(cut[at:]))
     pattern = "".join(parts)
-    group = "samples" if per > 1 else "step"
+    group = "samples" if per > 1 else "epoch" if track.kind is Kind.EPOCH else "step"
     pattern = (r"^\s*" if anchored else "") + pattern.removeprefix(r"\s*")
     pattern += rf"(?P<{group}>\d+)"
     if track.slot.total:
@@ -182,7 +182,9 @@ def pattern_of(track: Track, per: int) -> str:
     name = re.escape(track.slot.name)
     if name and not re.search(name, track.lead) and re.search(rf"\d\s*{name}", track.example):
         pattern += rf"\s*{name}"
-    if track.kind is Kind.BARE and track.is_table:
+    if track.is_alone:
+        pattern += r"\s*$"
+    elif track.kind is Kind.BARE and track.is_table:
         pattern += r"(?:[^\w.]+[-+]?[.\d]\S*)+\s*$"
     if track.loss_name:
         pattern += rf"(?:.*?\b{re.escape(track.loss_name)}\W{{0,6}}(?P<loss>[-+.\w]+))?"

@@ -8,6 +8,7 @@ from collections import Counter
 from probes.black_box.discovery.choice import CounterChoice, shortened
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import NUMBER, OutputLine
+from probes.black_box.discovery.vocabulary import Kind
 
 MOST_KEPT = 50
 SHOWN = 5
@@ -85,10 +86,16 @@ def _advice(likely: CounterChoice | None, are_epochs_fractions: bool) -> str:
             f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
         )
     if likely is not None:
-        return (
+        words = (
             f"The likeliest are lines like `{shortened(likely.example)}`. If they "
             f"count steps, add --step '{likely.pattern}'."
         )
+        if likely.kind is Kind.BARE and "(?P<step>" in likely.pattern:
+            words += (
+                " If they count epochs, write (?P<epoch> instead of (?P<step>, and say how many "
+                "samples an epoch has: --option dataset_size=N."
+            )
+        return words
     return (
         'Print a line after each optimizer step, print("tonnage step", flush=True), '
         r"or say how the script's own lines look: --step 'iter (?P<step>\d+)'."

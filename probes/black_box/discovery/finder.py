@@ -10,6 +10,7 @@ from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
+from probes.black_box.discovery.lengths import steps_beside_epoch, steps_per_epoch_in
 from probes.black_box.discovery.losses import LastLoss, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
@@ -81,6 +82,8 @@ class StepFinder:
     ) -> None:
         self._earlier = earlier
         self._epoch_steps = epoch_steps
+        self._printed_steps: int | None = None
+        """Steps of an epoch, where the output says how many."""
         self.batch_size = batch_size
         self.dataset_size = dataset_size
         self.choice: CounterChoice | None = None
@@ -145,7 +148,9 @@ class StepFinder:
         if self._chosen is None:
             self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
             self._examples.keep(line, raw)
-            self._are_epochs_fractions |= "poch" in raw and bool(FRACTION_OF_EPOCH.search(raw))
+            if "poch" in raw:
+                self._are_epochs_fractions |= bool(FRACTION_OF_EPOCH.search(raw))
+                self._printed_steps = steps_per_epoch_in(raw) or self._printed_steps
         self._note_section(line)
         found = line.loss or loss_in(line.text)
         moved = self._follow(line, raw, found)
@@ -160,7 +165,7 @@ class StepFinder:
                 steps = [self._step(track, sighting)]
         for track in moved:
             if self._replaces(track):
-                steps = self._choose(track)
+                steps = self._choose(track, raw)
         if self._chosen is None and found is not None and not self._is_evaluating:
             return self._read_uncounted(line, raw, at_s, found[1])
         return steps
@@ -291,12 +296,14 @@ class StepFinder:
             abs(moved - track.growth.progress) <= slack and moved > 0
         )
 
-    def _choose(self, track: Track) -> list[FoundStep]:
+    def _choose(self, track: Track, raw: str) -> list[FoundStep]:
         self._chosen = track
         counts_samples = self._knows_samples(track)
         choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
         if track.kind is Kind.EPOCH:
-            choice = replace(choice, steps_per_epoch=self._epoch_steps or 1)
+            beside = steps_beside_epoch((track.example, raw))
+            steps = self._epoch_steps or self._printed_steps or beside or 1
+            choice = replace(choice, steps_per_epoch=steps)
         self._decide(choice)
         for other in self._tracks.values():
             if other is not None and other is not track:
@@ -347,8 +354,11 @@ class StepFinder:
         track, choice, in_all = self._chosen, self.choice, self.steps_in_all
         if in_all is not None:
             return EpochSteps(in_all, in_all)
-        if track is None or choice is None or track.kind is Kind.EPOCH:
+        if track is None or choice is None:
             return None
+        if track.kind is Kind.EPOCH:
+            steps = choice.steps_per_epoch
+            return EpochSteps(steps, steps) if steps > 1 and not self._epoch_steps else None
         return track.growth.epoch if choice.samples_per_step == 1 else None
 
     @property
@@ -402,6 +412,7 @@ class StepFinder:
         for fitting in (
             [t for t in tracks if t.growth.ups and (t.has_loss or t.kind is not Kind.BARE)],
             [t for t in tracks if t.has_loss],  # one line so far
+            [t for t in tracks if t.growth.ups > 1 and t.growth.is_even],  # a number and no words
         ):
             if fitting:
                 return max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from probes.black_box.discovery.vocabulary import is_evaluation, words_of
@@ -23,6 +24,28 @@ _BEFORE_WORDS = re.compile(
     rf"(?<![\w.,:/-]){_NUMBER.format('b')}\s+(?:[a-z-]+\s+)?{_WHAT}\b", re.IGNORECASE
 )
 _HAS_WORDS = re.compile(rf"{_WHAT}|{_SET}|train", re.IGNORECASE)
+
+
+_STEPS = r"(?:(?:mini-?)?batches|steps|iterations|iters|updates)"
+_PER_EPOCH = re.compile(
+    rf"(?P<a>\d{{1,9}})\s+(?:[a-z]+\s+)?{_STEPS}\s*(?:/|per|in (?:an|each|one)|each)\s*epoch"
+    rf"|{_STEPS}[ _]?(?:/|per|in)[ _]?(?:an |each )?epoch\W{{1,4}}(?P<b>\d{{1,9}})(?![.\d])",
+    re.IGNORECASE,
+)
+_ON_EPOCH_LINE = re.compile(rf"\b{_STEPS}\s*[:=]\s*(?P<a>\d{{1,9}})(?![.\d/])", re.IGNORECASE)
+
+
+def steps_per_epoch_in(text: str) -> int | None:
+    """The steps of an epoch, where a line says so: ``63 steps per epoch``."""
+    match = _PER_EPOCH.search(text)
+    return int(match["a"] or match["b"]) or None if match else None
+
+
+def steps_beside_epoch(lines: Iterable[str]) -> int | None:
+    """The steps of an epoch, where each of these lines about an epoch gives the same number of
+    them: ``Epoch 3 | Batchsize: 32 | Steps: 63``."""
+    found = {int(match["a"]) if (match := _ON_EPOCH_LINE.search(line)) else 0 for line in lines}
+    return (found.pop() or None) if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,11 @@ class Track:
         return found
 
     @property
+    def is_alone(self) -> bool:
+        """Whether its lines hold nothing but the number."""
+        return self.example.strip().isdecimal()
+
+    @property
     def is_table(self) -> bool:
         """Whether its lines hold nothing but numbers."""
         return self.holds_values and not re.search("[A-Za-z]", self.lead)

@@ -25,7 +25,8 @@ _KINDS = {
     Kind.ITERATION: "iter iters iteration iterations itr it its",
     Kind.BATCH: "batch batches minibatch minibatches ba batchidx",
     Kind.SAMPLE: "sample samples example examples image images img imgs sequence sequences seqs "
-    "record records rows sentences",
+    "record records rows sentence sentences instance instances utterance utterances docs documents "
+    "graphs molecules",
     Kind.EPOCH: "epoch epochs ep eps pass round rounds generation tick episode episodes",
 }
 KIND_OF_WORD = {word: kind for kind, words in _KINDS.items() for word in words.split()}

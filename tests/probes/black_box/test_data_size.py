@@ -92,3 +92,28 @@ def test_a_line_per_epoch_counts_its_steps_where_the_size_of_the_data_is_known()
         [10] * (len(steps) - 2)
     )
     assert finder.choice is not None and "epoch of 10 steps" in finder.choice.description
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("Train on 8000 samples, validate on 2000, 32 steps per epoch", "Epoch {}/9"),
+        ("Batches per epoch: 32", "Epoch {}/9"),
+        ("", "[GPU0] Epoch {} | Batchsize: 250 | Steps: 32"),
+    ],
+)
+def test_a_line_per_epoch_counts_its_steps_where_the_output_says_how_many(
+    before: str, line: str
+) -> None:
+    finder = StepFinder(250)
+    for text in (before, *(f"{line.format(e)}" for e in range(1, 7))):
+        finder.read(text, 0.0)
+    assert finder.epoch == EpochSteps(32, 32)
+
+
+@pytest.mark.parametrize("steps", ["32", "{}"])
+def test_a_number_of_steps_that_grows_is_not_that_of_an_epoch(steps: str) -> None:
+    finder = StepFinder(250)
+    for e in range(1, 7):
+        finder.read(f"Epoch {e}, loss 0.5, Steps: {steps.format(100 * e)}", 0.0)
+    assert finder.epoch == (EpochSteps(32, 32) if steps == "32" else None)

@@ -302,3 +302,29 @@ def test_a_gradient_that_overflows_or_vanishes_leaves_the_loss_as_it_is(line: st
     found = loss_in(line)
     assert found is not None
     assert math.isfinite(found[1])
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("loss in epoch 1 iteration 19: 1.3957", 1.3957),
+        ("2025-03-14 10:00:12,000 INFO     Training average loss at step 100: 0.9017", 0.9017),
+        ("Loss after iteration 1000: nan", math.nan),
+    ],
+)
+def test_a_loss_may_say_of_which_step_it_is_before_its_value(line: str, value: float) -> None:
+    found = loss_in(line)
+    assert found is not None
+    assert found[1] == pytest.approx(value, nan_ok=True)
+
+
+def test_the_loss_of_an_evaluation_in_this_form_is_none() -> None:
+    assert loss_in("Valid loss at step 100: 0.3") is None
+
+
+def test_a_number_without_words_that_grows_is_offered_and_never_taken() -> None:
+    lines = [text for i in range(1, 9) for text in (f"{i}", f"{12 + 0.1 * i}", "Hits @10: 0.01")]
+    finder = read(lines).finder
+    assert finder.choice is None
+    assert r"^\s*(?P<step>\d+)\s*$" in finder.explanation()
+    assert "(?P<epoch>" in finder.explanation()

@@ -148,3 +148,10 @@ def test_what_tensorboard_itself_has_written() -> None:
     )
     used, events = parse_events(file)
     assert used == len(file) and [step for _, step in events] == [0, 1, 200]
+
+
+def test_a_group_named_epoch_counts_the_steps_of_an_epoch() -> None:
+    steps = OutputSteps(r"^(?P<epoch>\d+)$", 8, 25)
+    seen = steps.read(b"1\n12.27\n2\n", 0.0)
+    assert [s.number for s in seen] == [25, 50]
+    assert steps.steps_ahead is None
