@@ -7,8 +7,8 @@ several budgets are several classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from probes.errors import InputError
 
@@ -41,6 +41,9 @@ class LocalClass:
         return {each.lower() for each in (self.class_key, self.name, *self.devices, *kinds)}
 
 
+Class = TypeVar("Class", bound=LocalClass)
+
+
 def classes_here(
     settings: Settings, python: str | None, wanted: str, memory_budget: str | None
 ) -> list[LocalClass]:
@@ -69,7 +72,7 @@ def classes_here(
     return emulated(named(whole, wanted), memory_budget)
 
 
-def named(classes: Sequence[LocalClass], wanted: str) -> list[LocalClass]:
+def named(classes: Sequence[Class], wanted: str) -> list[Class]:
     """Those that the option means. Raises ``InputError`` where it means none."""
     name = wanted.strip().lower()
     meant = [each for each in classes if name == ALL or name in each.answers_to]
@@ -81,15 +84,11 @@ def named(classes: Sequence[LocalClass], wanted: str) -> list[LocalClass]:
     return meant
 
 
-def emulated(classes: Sequence[LocalClass], memory_budget: str | None) -> list[LocalClass]:
+def emulated(classes: Sequence[Class], memory_budget: str | None) -> list[Class]:
     """Each class once for every memory budget."""
     sizes = [size.strip() for size in (memory_budget or "").split(",") if size.strip()]
     if not sizes:
         return list(classes)
     if len(set(sizes)) < len(sizes):
         raise InputError(f"--memory-budget {memory_budget}: each size is a class; give it once.")
-    return [
-        LocalClass(each.class_key, each.name, each.devices, size)
-        for each in classes
-        for size in sizes
-    ]
+    return [replace(each, memory_budget=size) for each in classes for size in sizes]

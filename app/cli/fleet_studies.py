@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -18,6 +18,7 @@ from app.cli.context import open_database, open_settings
 from app.cli.measuring import MeasuringOptions
 from app.cli.output import print_json, stderr, stdout
 from app.cli.recommendation import show
+from app.errors import NotFound
 from app.tuning.request import StudyRequest
 from optimizer.records import Recommendation
 from probes.errors import InputError
@@ -27,6 +28,8 @@ from probes.space import parse_assignments
 if TYPE_CHECKING:
     from app.bundles.packing import Bundle
     from app.database import Database
+    from app.fleet.schemas import FleetOut
+    from app.fleet_answers.question import FleetQuestion
     from app.settings import Settings
 
 POLL_S = 0.5
@@ -44,6 +47,13 @@ class Outcome:
     message: str
     recommendation: Recommendation | None
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The recommendation, or why there is none."""
+        if self.recommendation is not None:
+            return self.recommendation.to_dict()
+        return {"recommendation": None, "state": self.state, "reasons": [self.message]}
+
 
 class Studies(Protocol):
     """Where studies are started and followed."""
@@ -60,6 +70,13 @@ class Studies(Protocol):
     def outcome(self, study_id: str) -> Outcome:
         """What has become of it."""
 
+    def fleet(self) -> FleetOut:
+        """The hosts and their devices."""
+
+    def choose(self, question: FleetQuestion) -> dict[str, Any]:
+        """The fleet answer, as ``tonnage choose`` prints it. Raises ``NotFound`` where nothing was
+        measured, as ``InputError``."""
+
 
 def tune_on_fleet(
     shared: MeasuringOptions,
@@ -67,36 +84,47 @@ def tune_on_fleet(
     api_key: str | None,
     budgets: Sequence[str],
     search: Mapping[str, Any],
+    devices_class: str | None = None,
 ) -> None:
-    """Start a study for each budget, follow each to its end, and print the recommendations.
+    """Start a study for each budget, follow each to its end, and print the recommendations; with
+    ``devices_class`` on each of these classes, and the fleet answer too.
 
     Exits with 1 where nothing fits, and with 3 where nothing could be measured.
     """
     settings = open_settings()
     sent = bundled(settings, str(shared.workload)) if shared.workload else None
-    question = {**_question(shared), **search, **(sent.fields if sent is not None else {})}
+    asked = shared if devices_class is None else replace(shared, memory_budget=None)
+    question = {**_question(asked), **search, **(sent.fields if sent is not None else {})}
     requests = [StudyRequest.checked({**question, "budget": budget}) for budget in budgets]
+
+    def run(studies: Studies) -> None:
+        if devices_class is None:
+            _send(studies, sent)
+            outcomes = [_followed(studies, request) for request in requests]
+            _tell(outcomes, budgets, json_=shared.json_)
+            return
+        from app.cli.fleet_classes import tune_fleet_classes, wanted_classes
+
+        classes = wanted_classes(studies.fleet(), shared, devices_class)
+        _send(studies, sent)
+        tune_fleet_classes(studies, classes, requests, json_=shared.json_)
+
     if fleet.startswith(URLS):
         from app.client import Client
 
         with Client(fleet, api_key) as client:
-            outcomes = _run(ServiceStudies(client), requests, sent)
+            run(ServiceStudies(client))
     else:
-        database = _database_of_fleet(settings, shared, fleet)
-        outcomes = _run(FleetStudies(settings, database), requests, sent)
-    _tell(outcomes, budgets, json_=shared.json_)
+        run(FleetStudies(settings, _database_of_fleet(settings, shared, fleet)))
 
 
-def _run(
-    studies: Studies, requests: Sequence[StudyRequest], sent: SentWorkload | None
-) -> list[Outcome]:
-    """One after the other, as each reuses what the one before it measured."""
-    if sent is not None:
-        console = stderr()
-        for line in (f"Sending {sent.folder} as bundle {sent.bundle.shown}.", *sent.left_out):
-            console.print(line, markup=False)
-        studies.send(sent.bundle)
-    return [_followed(studies, request) for request in requests]
+def _send(studies: Studies, sent: SentWorkload | None) -> None:
+    if sent is None:
+        return
+    console = stderr()
+    for line in (f"Sending {sent.folder} as bundle {sent.bundle.shown}.", *sent.left_out):
+        console.print(line, markup=False)
+    studies.send(sent.bundle)
 
 
 def _database_of_fleet(settings: Settings, shared: MeasuringOptions, fleet: str) -> Database:
@@ -158,8 +186,14 @@ def _names(devices: str | None) -> list[str] | None:
 
 def _followed(studies: Studies, request: StudyRequest) -> Outcome:
     study_id = studies.start(request)
+    text = f"Study {study_id} is queued. It goes on if this command ends."
+    stderr().print(text, markup=False)
+    return follow(studies, study_id)
+
+
+def follow(studies: Studies, study_id: str) -> Outcome:
+    """Tell what happens to a study until it is over."""
     console = stderr()
-    console.print(f"Study {study_id} is queued. It goes on if this command ends.", markup=False)
     for kind, data in studies.events(study_id):
         if line := _line(kind, data):
             console.print(line, markup=False)
@@ -182,14 +216,15 @@ def _line(kind: str, data: Mapping[str, Any]) -> str:
 
 def _tell(outcomes: Sequence[Outcome], budgets: Sequence[str], *, json_: bool) -> None:
     if json_:
-        documents = [
-            each.recommendation.to_dict()
-            if each.recommendation is not None
-            else {"recommendation": None, "state": each.state, "reasons": [each.message]}
-            for each in outcomes
-        ]
+        documents = [each.document for each in outcomes]
         print_json({"recommendations": documents} if len(documents) > 1 else documents[0])
-    for budget, each in zip(budgets, outcomes, strict=True):
+    show_outcomes(outcomes, budgets, json_=json_)
+
+
+def show_outcomes(outcomes: Sequence[Outcome], names: Sequence[str], *, json_: bool) -> None:
+    """Print each recommendation, or why there is none (``names`` says for what); with ``json_``
+    only the latter. Exits where one is missing."""
+    for budget, each in zip(names, outcomes, strict=True):
         if each.recommendation is None:
             console = stderr() if json_ else stdout()
             console.print(f"[bold red]No recommendation[/bold red] for {budget}.")
@@ -228,6 +263,20 @@ class ServiceStudies:
             told = self._client.recommendation(found.recommendation_id)
             recommendation = Recommendation.from_dict(told.model_dump())
         return Outcome(str(found.state), found.message, recommendation)
+
+    def fleet(self) -> FleetOut:
+        found: FleetOut = self._client.fleet()
+        return found
+
+    def choose(self, question: FleetQuestion) -> dict[str, Any]:
+        from app.client import NotFoundError
+
+        asked = question.to_dict()
+        try:
+            told = self._client.ask_fleet(asked.pop("workload"), **asked)
+        except NotFoundError as error:
+            raise NotFound(error.detail) from None
+        return {**told.question, **told.model_dump(mode="json", exclude={"question"})}
 
 
 class FleetStudies:
@@ -277,3 +326,14 @@ class FleetStudies:
         answered_by = job.study_id or study_id
         found = recommendations.of_study(self._database, answered_by) if job.study_id else None
         return Outcome(str(job.state), job.message, found)
+
+    def fleet(self) -> FleetOut:
+        from app.fleet.schemas import FleetOut
+        from app.fleet.service import look
+
+        return FleetOut.of(look(self._database))
+
+    def choose(self, question: FleetQuestion) -> dict[str, Any]:
+        from app.fleet_answers import service
+
+        return service.document_of(service.ask(self._database, self._settings, question))

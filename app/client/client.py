@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.bundles.schemas import BundleOut
 from app.checks.schemas import CheckOut
@@ -36,6 +36,9 @@ from app.workloads.schemas import RegisteredOut, WorkloadOut
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import InputError
 from probes.measurement import Measurement
+
+if TYPE_CHECKING:
+    from app.fleet.schemas import FleetOut
 
 
 class Client(FineTuningCalls, KnowledgeCalls):
@@ -225,6 +228,12 @@ class Client(FineTuningCalls, KnowledgeCalls):
         self, *, kind: str | None = None, class_key: str | None = None
     ) -> Iterator[DeviceOut]:
         return self._pages("/v1/devices", DeviceOut, {"kind": kind, "class_key": class_key})
+
+    def fleet(self) -> FleetOut:
+        """The hosts that run studies together; without any, ``advice`` says how to get some."""
+        from app.fleet.schemas import FleetOut  # loads much that nothing else here needs
+
+        return self._read("/v1/fleet", FleetOut)
 
     def device_groups(self) -> list[DeviceGroupOut]:
         """Devices that can train together, as runners offer them now."""

@@ -28,6 +28,14 @@ EXAMPLE: JsonDict = {
     "fastest": "450b72b0901e34b5",
     "least_energy": None,
     "currency": "EUR",
+    "training": {
+        "samples": 2_000_000,
+        "steps": None,
+        "epochs": 40,
+        "cycle_batches": 450,
+        "dataset_size": 50_000,
+    },
+    "carbon_source": None,
     "deadline_at": "2026-01-02T18:00:00Z",
     "classes": [
         {
@@ -139,6 +147,11 @@ class FleetAnswerOut(BaseModel):
     least_energy: str | None
     currency: str
     deadline_at: datetime | None
+    training: dict[str, Any] = Field(
+        description="How much is trained: `samples` or optimizer `steps`, and what they follow "
+        "from."
+    )
+    carbon_source: str | None = Field(description="Where the carbon intensity comes from.")
     classes: list[dict[str, Any]] = Field(
         description="One row per device class. `basis` is `measured`, `prior` (transferred from "
         "other classes, see `source`) or `unknown` (see `because`). Times are in seconds and "

@@ -94,9 +94,9 @@ def tune(
     devices_class: Annotated[
         str | None,
         typer.Option(
-            help="Run one study for each class of devices here and compare the classes: all, or "
-            "the class key, name or kind of one. Each size in --memory-budget, such as "
-            "2GiB,1GiB, then emulates a class of its own.",
+            help="Run one study for each class of devices here, or with --fleet in the fleet, and "
+            "compare the classes: all, or the class key, name or kind of one. Each size in "
+            "--memory-budget, such as 2GiB,1GiB, then emulates a class of its own.",
             metavar="all|CLASS",
         ),
     ] = None,
@@ -132,10 +132,10 @@ def tune(
     if fleet is not None:
         from app.cli.fleet_studies import tune_on_fleet
 
-        if join or devices_class is not None:
-            raise InputError("--fleet chooses the devices: leave out --join and --devices-class.")
+        if join:
+            raise InputError("--fleet chooses the devices: leave out --join.")
         search["accept_disturbed"] = accept_disturbed
-        tune_on_fleet(shared, fleet, api_key, budgets, search)
+        tune_on_fleet(shared, fleet, api_key, budgets, search, devices_class)
         return
     if devices_class is not None:
         from app.cli.fleet_tuning import tune_classes

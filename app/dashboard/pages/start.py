@@ -164,6 +164,7 @@ def _request(form: Form) -> StudyRequest:
         "memory_budget_bytes": parse_size(form["memory"]) if form["memory"] else None,
         "trials": _whole("Maximum number of configs", form["trials"]),
         "objective": form["objective"] or None,
+        "devices_at_once": _at_once(form["devices_at_once"]),
         "fresh": form["fresh"] == "on",
     }
     minutes = form["minutes"]
@@ -179,6 +180,14 @@ def _devices(text: str) -> int | list[str] | None:
     if text.isdigit():
         return _whole("Several devices", text)
     return [name.strip() for name in text.split(",")]
+
+
+def _at_once(text: str) -> int | str:
+    """How many devices share the search."""
+    if text.lower() == "all":
+        return "all"
+    found = _whole("Devices that share the search", text)
+    return 1 if found is None else found
 
 
 def _whole(name: str, text: str) -> int | None:

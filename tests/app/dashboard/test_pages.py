@@ -390,9 +390,25 @@ class TestStart:
         assert jobs.get(database, study_id).request.devices == devices
         assert service_pages.get(f"/studies/{study_id}").status_code == 200
 
+    @pytest.mark.parametrize(("typed", "wanted"), [("3", 3), ("All", "all"), ("", 1)])
+    def test_a_form_lets_several_devices_share_the_search(
+        self, service_pages, database, typed, wanted
+    ):
+        form = {
+            "csrf_token": token_in(service_pages.get("/start").text),
+            "workload": "transformer",
+            "devices_at_once": typed,
+        }
+        answer = service_pages.post("/start", data=form)
+        assert answer.status_code == 303
+        job = jobs.get(database, answer.headers["location"].rpartition("/")[2])
+        assert job.request.devices_at_once == wanted
+
     @pytest.mark.parametrize(
         ("field", "value", "says"),
         [
+            ("devices_at_once", "several", "is not a whole number"),
+            ("devices_at_once", "0", "devices_at_once"),
             ("memory", "lots", "is not a size"),
             ("trials", "many", "is not a whole number"),
             ("workload", "../evil.py:X", "not the name of a workload"),
