@@ -11,7 +11,7 @@ import typer
 
 from app.cli.device_classes import LocalClass, emulated, named
 from app.cli.fleet_answer import show as show_fleet_answer
-from app.cli.fleet_studies import Outcome, Studies, follow, show_outcomes
+from app.cli.following import Outcome, Studies, follow, show_outcomes
 from app.cli.measuring import MeasuringOptions
 from app.cli.output import print_json, stderr
 from app.errors import NotFound
