@@ -14,6 +14,7 @@ from probes.black_box import template
 from probes.black_box.command import Command
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
+from probes.black_box.leftovers import Leftovers
 from probes.black_box.logs import StepLog, open_log
 from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.pace import Pace, allowed_silence_s, allowed_start_s
@@ -128,7 +129,7 @@ class CommandRun:
             values = self.command.values(self.job, run_dir, self.python, config_dir)
             if self.command.config:
                 Path(values["config"]).write_text(self.command.config_text(values))
-            place = self.placement
+            place, leftovers = self.placement, Leftovers(self.command.folder)
             environ = place.environ(self.command.environment(values))
             seen = Observed(self.command.shown(values), environ, self._ranks_seen())
             with GuardedProcess(
@@ -161,7 +162,7 @@ class CommandRun:
             seen.ranks_found, seen.lost = self.finder.found, self.finder.lost
             remarks = filter(None, (self.finder.remark, self.reader.rank_remark))
             place.notes.extend(remarks)
-        seen.notes = [*place.notes, *tree.notes]
+        seen.notes = [*place.notes, *tree.notes, *filter(None, [leftovers.note()])]
         return seen
 
     def _ranks_seen(self) -> list[RankSeen]:
