@@ -30,6 +30,8 @@ SEEN_WITHIN_S = 0.2
 """Memory is seen within this time after a line has arrived."""
 LINE_WITHIN_S = 0.05
 """A line arrives within this time after its step has ended."""
+MANY_BRACKETS = 3
+"""A line that tells of this many times the steps of a bracket is a bracket by itself."""
 UNKNOWN_STEPS = 100
 UNKNOWN_SHARE = 0.25
 """Where nothing tells when an evaluation comes, a confirmation goes on for this many steps, and for
@@ -131,13 +133,24 @@ class StepWatch:
                 evidence.end_warm_up()
                 self.is_warm, self._warm_s = True, passed.at_s
                 self.window = MeasuredWindow(passed.at_s, passed.at_s, 0, LINE_WITHIN_S)
-            return False
+            return self._is_whole_bracket(passed)
         self._extend_window(passed)
         if self._may_wait_until_s is not None:
             return self.has_evaluated or not self._waits(passed.at_s, steps_ahead)
         return self._is_done(passed.at_s, peak_bytes) and not (
             self._waits(passed.at_s, steps_ahead) and not self._leaks(peak_bytes)
         )
+
+    def _is_whole_bracket(self, passed: Passed) -> bool:
+        """Whether one line told of more steps than a bracket wants, its warm-up included. Nobody
+        waits for another such line then: the warm-up is a small part of their mean."""
+        plan, evidence = self.plan, self.evidence
+        if plan.purpose is not Purpose.BRACKET or not self.is_warm:
+            return False
+        if passed.count < MANY_BRACKETS * (plan.warmup_steps + plan.max_measure_steps):
+            return False
+        evidence.warmup_steps, self.window = plan.warmup_steps - 1, None
+        return True
 
     def _extend_window(self, passed: Passed) -> None:
         """An evaluation takes energy that no step took: the window ends before the first one."""

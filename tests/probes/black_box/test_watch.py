@@ -48,6 +48,14 @@ def test_a_bracket_takes_a_few_steps() -> None:
     assert watch.has_enough
 
 
+@pytest.mark.parametrize(("stride", "steps"), [(100, 101), (10, 21)])
+def test_a_line_that_tells_of_many_steps_is_a_bracket_by_itself(stride: int, steps: int) -> None:
+    watch = StepWatch(BRACKET_PLAN, CAP)
+    assert run(watch, lambda i: 100, stride=stride) == steps
+    assert watch.has_enough
+    assert watch.evidence.step_time(0.05, "cpu") is not None
+
+
 def test_a_steady_confirmation_ends_after_its_least_steps() -> None:
     watch = StepWatch(PLAN, CAP)
     assert run(watch, lambda i: 100) <= watch.least_steps + 9
