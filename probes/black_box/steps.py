@@ -19,6 +19,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LINE_END = re.compile(rb"[\r\n]+")
 _TOTAL = re.compile(r"\s*(?:/|of\b)\s*(\d{1,15})\b")
 LONGEST_LINE = 65_536
+LARGEST_EPOCH = 1e9
 PROGRESS_BAR = r"%\|.*\| *(?P<step>\d+)/\d+ \["
 """As tqdm draws them. Not among what is recognised unasked: there are bars for loading, too."""
 
@@ -107,10 +108,13 @@ class OutputSteps:
 
     def _number_in(self, match: re.Match[str]) -> int | None:
         text = match[self._number] if self._number is not None else None
+        if self._number == "epoch":
+            value = as_loss(text)
+            if value is None or not 0 <= value < LARGEST_EPOCH:
+                return None
+            return round(value * self._steps_per_epoch)
         if text is None or not text.isdecimal() or len(text) >= 16:
             return None
-        if self._number == "epoch":
-            return int(text) * self._steps_per_epoch
         return self._steps(int(text))
 
     def _loss_in(self, match: re.Match[str]) -> float | None:

@@ -53,6 +53,12 @@ class CounterChoice:
         return cls(example, Kind.STEP, 1, 1, pattern)
 
     @classmethod
+    def of_fractions(cls, example: str, stride: int, in_all: int) -> CounterChoice:
+        """For lines that tell how much of an epoch of ``in_all`` steps has passed."""
+        pattern = uncounted.FRACTION_PATTERN
+        return cls(example, Kind.OTHER, stride, 1, pattern, steps_per_epoch=in_all)
+
+    @classmethod
     def of_loss_lines(cls, example: str, *, is_in_doubt: bool = False) -> CounterChoice:
         """For lines with a loss and without a counter. ``is_in_doubt``: a number grows beside it,
         and nothing says what it counts."""
@@ -69,6 +75,11 @@ class CounterChoice:
                 "one line per epoch, which counts as one step (if an epoch has several, say how "
                 "many samples it has: --option dataset_size=N; or let the program print a line "
                 "after each step)"
+            )
+        elif self.kind is Kind.OTHER:
+            rhythm = (
+                f"which tell fractions of an epoch of {self.steps_per_epoch:,} steps, one line "
+                f"every {self.stride:,} steps"
             )
         elif self.samples_per_step > 1:
             rhythm = f"which count samples, {self.samples_per_step:,} per step"

@@ -81,7 +81,8 @@ def _advice(likely: CounterChoice | None, are_epochs_fractions: bool) -> str:
     if likely is not None and are_epochs_fractions and "epoch" in likely.example.lower():
         return (
             f"Lines like `{shortened(likely.example)}` tell a fraction of an epoch "
-            "and no step. Let the program print the step's number or its progress bar "
+            "and no step. Say how many samples an epoch has (--option dataset_size=N), let the "
+            "program print the step's number or its progress bar "
             "(transformers: --disable_tqdm False), or let it print such a line after each "
             f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
         )

@@ -10,13 +10,18 @@ from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
-from probes.black_box.discovery.lengths import steps_beside_epoch, steps_per_epoch_in
+from probes.black_box.discovery.lengths import (
+    PrintedTraining,
+    steps_beside_epoch,
+    steps_per_epoch_in,
+)
 from probes.black_box.discovery.losses import LastLoss, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
 from probes.black_box.discovery.uncounted import (
     LINES_NEEDED,
     LINES_NEEDED_IN_DOUBT,
+    EpochFractions,
     UncountedLines,
     UnnamedNumbers,
 )
@@ -84,6 +89,8 @@ class StepFinder:
         self._epoch_steps = epoch_steps
         self._printed_steps: int | None = None
         """Steps of an epoch, where the output says how many."""
+        self._printed = PrintedTraining()
+        self._fractions = EpochFractions()
         self.batch_size = batch_size
         self.dataset_size = dataset_size
         self.choice: CounterChoice | None = None
@@ -151,6 +158,7 @@ class StepFinder:
             if "poch" in raw:
                 self._are_epochs_fractions |= bool(FRACTION_OF_EPOCH.search(raw))
                 self._printed_steps = steps_per_epoch_in(raw) or self._printed_steps
+            self._printed.read(raw)
         self._note_section(line)
         found = line.loss or loss_in(line.text)
         moved = self._follow(line, raw, found)
@@ -167,6 +175,8 @@ class StepFinder:
             if self._replaces(track):
                 steps = self._choose(track, raw)
         if self._chosen is None and found is not None and not self._is_evaluating:
+            if self._are_epochs_fractions and (in_all := self._steps_of_an_epoch):
+                return self._read_fraction(raw, at_s, found[1], in_all)
             return self._read_uncounted(line, raw, at_s, found[1])
         return steps
 
@@ -180,6 +190,18 @@ class StepFinder:
             self._decide(CounterChoice.of_lines(raw.strip(), "tonnage step"))
         found = loss_in(raw)
         return [FoundStep(at_s, None, found[1] if found else None)]
+
+    @property
+    def _steps_of_an_epoch(self) -> int | None:
+        return self._epoch_steps or self._printed_steps or self._printed.epoch_steps
+
+    def _read_fraction(self, raw: str, at_s: float, loss: float, in_all: int) -> list[FoundStep]:
+        was_free = not self._fractions.is_taken
+        found = self._fractions.add(raw, at_s, loss, in_all)
+        if found and was_free:
+            stride = self._fractions.stride
+            self._decide(CounterChoice.of_fractions(raw.strip(), stride, in_all))
+        return [FoundStep(time_s, number, value) for time_s, number, value in found]
 
     def _read_uncounted(
         self, line: OutputLine, raw: str, at_s: float, loss: float
@@ -302,7 +324,7 @@ class StepFinder:
         choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
         if track.kind is Kind.EPOCH:
             beside = steps_beside_epoch((track.example, raw))
-            steps = self._epoch_steps or self._printed_steps or beside or 1
+            steps = self._steps_of_an_epoch or beside or 1
             choice = replace(choice, steps_per_epoch=steps)
         self._decide(choice)
         for other in self._tracks.values():

@@ -32,6 +32,8 @@ _PER_EPOCH = re.compile(
     rf"|{_STEPS}[ _]?(?:/|per|in)[ _]?(?:an |each )?epoch\W{{1,4}}(?P<b>\d{{1,9}})(?![.\d])",
     re.IGNORECASE,
 )
+_NUM_EXAMPLES = re.compile(r"\bNum examples\s*=\s*(\d[\d,]*)", re.IGNORECASE)
+_TRAIN_BATCH = re.compile(r"\bTotal train batch size\b[^=]*=\s*(\d[\d,]*)", re.IGNORECASE)
 _ON_EPOCH_LINE = re.compile(rf"\b{_STEPS}\s*[:=]\s*(?P<a>\d{{1,9}})(?![.\d/])", re.IGNORECASE)
 
 
@@ -39,6 +41,29 @@ def steps_per_epoch_in(text: str) -> int | None:
     """The steps of an epoch, where a line says so: ``63 steps per epoch``."""
     match = _PER_EPOCH.search(text)
     return int(match["a"] or match["b"]) or None if match else None
+
+
+class PrintedTraining:
+    """The header that transformers and its examples print: samples, and samples per step."""
+
+    def __init__(self) -> None:
+        self._samples: int | None = None
+        self._per_step: int | None = None
+
+    def read(self, raw: str) -> None:
+        if "=" not in raw:
+            return
+        if match := _NUM_EXAMPLES.search(raw):
+            self._samples = int(match[1].replace(",", ""))
+        elif match := _TRAIN_BATCH.search(raw):
+            self._per_step = int(match[1].replace(",", ""))
+
+    @property
+    def epoch_steps(self) -> int | None:
+        """The steps of an epoch; ``None`` unless both were printed."""
+        if not self._samples or not self._per_step:
+            return None
+        return -(-self._samples // self._per_step)
 
 
 def steps_beside_epoch(lines: Iterable[str]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from probes.black_box.discovery.counter import CounterGrowth
@@ -12,10 +13,17 @@ from probes.black_box.discovery.text import BAR
 LINES_NEEDED = 6
 LINES_NEEDED_IN_DOUBT = 20
 """Where a number grows beside the loss and nothing says what it counts, such as tokens."""
+FRACTIONS_NEEDED = 3
 MOST_SHAPES = 50
 MOVES_NEEDED = 3
 """Equal moves after which a number grows."""
 MOST_NUMBERS = 400
+
+
+EPOCH_VALUE = re.compile(r"\bepoch[\"']?\s*[:=]\s*[\"']?(\d+(?:\.\d+)?)(?![\d/])", re.IGNORECASE)
+FRACTION_PATTERN = (
+    r"\bloss\W{0,6}(?P<loss>[-+.\w]+).*\bepoch[\"']?\s*[:=]\s*[\"']?(?P<epoch>\d+(?:\.\d+)?)"
+)
 
 
 class UncountedLines:
@@ -64,6 +72,37 @@ class UncountedLines:
     @property
     def _is_full(self) -> bool:
         return len(self._times) >= MOST_SHAPES
+
+
+class EpochFractions:
+    """Follows lines with a loss that tell how much of an epoch has passed: ``'epoch': 0.25``. With
+    the steps of an epoch known, they tell steps."""
+
+    def __init__(self) -> None:
+        self.is_taken = False
+        self._waiting: list[tuple[float, int, float]] = []
+
+    def add(
+        self, raw: str, at_s: float, loss: float, epoch_steps: int
+    ) -> list[tuple[float, int, float]]:
+        """Times (s), numbers and losses of the steps that this line tells of; with the line that
+        decides also those before it."""
+        match = EPOCH_VALUE.search(raw)
+        if match is None:
+            return []
+        step = (at_s, round(float(match[1]) * epoch_steps), loss)
+        if self.is_taken:
+            return [step]
+        if self._waiting and step[1] <= self._waiting[-1][1]:
+            self._waiting.clear()
+        self._waiting.append(step)
+        self.is_taken = len(self._waiting) >= FRACTIONS_NEEDED
+        return self._waiting if self.is_taken else []
+
+    @property
+    def stride(self) -> int:
+        """Steps from one line to the next, by the lines that decided."""
+        return (self._waiting[-1][1] - self._waiting[0][1]) // (len(self._waiting) - 1)
 
 
 class UnnamedNumbers:

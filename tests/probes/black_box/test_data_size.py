@@ -9,6 +9,8 @@ from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.lengths import PrintedLengths
 from probes.black_box.ignored import AllSamples
+from probes.black_box.steps import OutputSteps
+from tests.probes.black_box import corpus
 
 
 def printed(*lines: str) -> PrintedLengths:
@@ -117,3 +119,25 @@ def test_a_number_of_steps_that_grows_is_not_that_of_an_epoch(steps: str) -> Non
     for e in range(1, 7):
         finder.read(f"Epoch {e}, loss 0.5, Steps: {steps.format(100 * e)}", 0.0)
     assert finder.epoch == (EpochSteps(32, 32) if steps == "32" else None)
+
+
+@pytest.mark.parametrize("name", ["transformers5_no_bar", "transformers_no_bar"])
+@pytest.mark.parametrize("is_printed", [False, True])
+def test_fractions_of_an_epoch_tell_steps_where_its_steps_are_known(
+    name: str, is_printed: bool
+) -> None:
+    entry = next(entry for entry in corpus.entries() if entry.name == name)
+    per_epoch = {"transformers5_no_bar": 500, "transformers_no_bar": 115}[name]
+    finder = StepFinder(8, epoch_steps=None if is_printed else per_epoch)
+    if is_printed:
+        samples = f"{8 * per_epoch - 3:,}"
+        finder.read(f"  Num examples = {samples}", 0.0)
+        finder.read("  Total train batch size (w. parallel & accumulation) = 8", 0.0)
+    found = [(n, s) for n, text in enumerate(entry.lines, 1) for s in finder.read(text, float(n))]
+    truth = dict(entry.truth["steps"])
+    assert len({step.at_s for _, step in found}) == len(truth)
+    for _, step in found:
+        assert step.number == pytest.approx(truth[round(step.at_s)], abs=1)
+    assert finder.choice is not None and f"{per_epoch} steps" in finder.choice.description
+    seen = OutputSteps(finder.choice.pattern, 8, per_epoch).read(entry.data + b"\n", 0.0)
+    assert len(seen) == len(truth)
