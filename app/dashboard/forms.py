@@ -47,6 +47,12 @@ async def _form(request: Request) -> Form:
     return form
 
 
+def chosen(form: Form, group: str) -> list[str]:
+    """The ticked ones of the boxes that are called ``GROUP.NAME``: their names."""
+    before = f"{group}."
+    return [name.removeprefix(before) for name in form if name.startswith(before) and form[name]]
+
+
 FormDep = Annotated[Form, Depends(_form)]
 
 

@@ -73,6 +73,16 @@ def get(database: Database, finetuning_id: str) -> FineTuningProgress:
     return FineTuningProgress(job, waits_for(database, job), str(said[-1]) if said else "")
 
 
+def is_going_on(database: Database, finetuning_id: str) -> bool:
+    """Whether something may still happen to it by itself: it waits, runs, or was interrupted and
+    will be resumed, or an evaluation of it waits or runs. Raises ``NotFound``."""
+    state = FineTuningState(stored.get(database, finetuning_id).state)
+    with database.read() as session:
+        jobs = [_find(session, finetuning_id)]
+        jobs += repository.evaluations_of(session, finetuning_id, None)
+    return not state.is_terminal or any(job is not None and not job.is_over for job in jobs)
+
+
 def resume(database: Database, finetuning_id: str) -> Job:
     """Queue one that was stopped, was interrupted too often or has failed: it continues from its
     last checkpoint, on the device where it ran. One that waits or runs is left alone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,3 +81,27 @@ def check_options(task: KnownTask, options: Mapping[str, Any]) -> None:
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise InputError(f"options of {task.name}, {given}: {error}.") from None
+
+
+def task_options(
+    tasks: Sequence[str], options: Mapping[str, Any], label: str
+) -> dict[str, dict[str, Any]]:
+    """Options by task: ``games=20`` where there is one task, ``snake.games=20`` where several.
+
+    ``label`` is what an error calls them. Raises ``InputError`` for an option that names no task of
+    several.
+    """
+    sorted_out: dict[str, dict[str, Any]] = {}
+    for name, value in options.items():
+        task, separator, option = name.rpartition(".")
+        if not separator and len(tasks) == 1:
+            task = tasks[0]
+        if task not in tasks:
+            raise InputError(
+                f"{label} {name}: there are several tasks; write TASK.{option or name}=VALUE with "
+                f"one of {', '.join(tasks)}."
+                if not separator
+                else f"{label} {name}: {task} is not among the tasks ({', '.join(tasks)})."
+            )
+        sorted_out.setdefault(task, {})[option or name] = value
+    return sorted_out

@@ -48,7 +48,7 @@ class FleetDeviceOut(BaseModel):
     fingerprint: str = Field(description="Key of its fingerprint.")
     class_key: str = Field(description="The same for devices of this make and size.")
     job: str | None = Field(description="Id of the job that runs on it.")
-    job_kind: str | None = Field(description="`study`, `ablation` or `finetuning`.")
+    job_kind: str | None = Field(description="`study`, `ablation`, `finetuning` or `evaluation`.")
     workload: str | None = Field(description="What the job trains.")
 
     @classmethod

@@ -6,7 +6,8 @@ Bodies are read strictly: text that looks like a number is not accepted as a num
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,9 +16,11 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    ValidationError,
     model_validator,
 )
 
+from probes.errors import InputError
 from probes.formatting import is_non_finite
 from probes.group import MOST_RANKS
 
@@ -114,6 +117,17 @@ class RequestBody(BaseModel):
     """What a client sends. Unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> Self:
+        """A request within every bound. Raises ``InputError`` that names the first field that is
+        not."""
+        try:
+            return cls.model_validate(given, strict=False)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{where}: {first['msg']}.") from None
 
     @model_validator(mode="before")
     @classmethod

@@ -12,9 +12,8 @@ from app.database import Database
 from app.http.runtime import Service
 from app.jobs import repository as jobs
 from app.jobs import runner_repository
-from app.jobs.asking import PREFIXES
 from app.jobs.offers import DeviceOffer
-from app.jobs.records import JobKind
+from app.jobs.records import Job, JobKind
 from app.jobs.runner_repository import RunnerRecord
 from app.machine.device_groups import DeviceGroup
 from app.tuning.owner import this_place
@@ -53,6 +52,8 @@ class LiveDevice:
     """The study that runs on it."""
     ablation_id: str = ""
     """The ablation that runs on it."""
+    finetuning_id: str = ""
+    """The fine-tuning that trains or is evaluated on it."""
     seen_at: datetime | None = None
     """The last sign of life of the runner that offers it, by the runner's own clock."""
 
@@ -87,11 +88,13 @@ class LiveDevices:
         with database.read() as session:
             runners = runner_repository.listing(session)
             leases = {offer.lease for runner in runners for offer in runner.offers.devices}
-            running = jobs.by_lease(session, leases)
+            held = jobs.by_lease(session, leases)
+            known = jobs.by_ids(session, set(held.values()))
+            running = {lease: known[job_id] for lease, job_id in held.items() if job_id in known}
         local = {each.device: each for each in [*self._accelerators(), self._cpu()]}
         others = []
         for runner, offer in ((r, offer) for r in runners for offer in r.offers.devices):
-            ids, device = _ids(running.get(offer.lease, "")), local.get(offer.device)
+            ids, device = _ids(running.get(offer.lease)), local.get(offer.device)
             if runner.place != this_place() or device is None:
                 others.append(_elsewhere(runner, offer, ids))
                 continue
@@ -160,12 +163,13 @@ class LiveDevices:
         return "" if holder is None else str(holder)
 
 
-def _ids(job_id: str) -> dict[str, Any]:
+def _ids(job: Job | None) -> dict[str, Any]:
     """The field of ``LiveDevice`` that a running job belongs into."""
-    if not job_id:
+    if job is None:
         return {}
-    is_ablation = job_id.startswith(f"{PREFIXES[JobKind.ABLATION]}_")
-    return {"ablation_id" if is_ablation else "study_id": job_id}
+    if job.kind is JobKind.EVALUATION:
+        return {"finetuning_id": job.evaluation.finetuning_id}
+    return {f"{job.kind}_id": job.id}
 
 
 def _elsewhere(runner: RunnerRecord, offer: DeviceOffer, ids: dict[str, Any]) -> LiveDevice:

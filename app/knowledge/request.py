@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import Config, FirstError, MemoryBudget, RequestBody, Short, WantedDevice
 from optimizer.records import short_hash
-from probes.errors import InputError
 
 EXAMPLE: JsonDict = {"page": "Heuristic:Gradient_Checkpointing", "device": "cuda:0"}
 MOST_CLAIMS = 50
@@ -59,17 +58,6 @@ class AblationPost(RequestBody):
     pinned: Annotated[
         Config, Field(description="Values of the config that both sides of a comparison have.")
     ] = Field(default_factory=dict)
-
-    @classmethod
-    def checked(cls, given: Mapping[str, Any]) -> Self:
-        """A request within every bound. Raises ``InputError`` that names the first field that is
-        not."""
-        try:
-            return cls.model_validate(given, strict=False)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{where}: {first['msg']}.") from None
 
 
 class AblationRequest(AblationPost):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import (
@@ -29,7 +29,6 @@ from app.machine.asked_devices import name_of
 from optimizer.budgets import Objective
 from optimizer.proposals import Sampler
 from optimizer.records import short_hash
-from probes.errors import InputError
 from probes.group import MOST_RANKS
 
 BUNDLED = "bundle:"
@@ -154,17 +153,6 @@ class StudyRequest(RequestBody):
     fresh: Annotated[
         bool, Field(description="Measure everything again: reuse no stored measurement.")
     ] = False
-
-    @classmethod
-    def checked(cls, given: Mapping[str, Any]) -> StudyRequest:
-        """A request within every bound. Raises ``InputError`` that names the first field that is
-        not."""
-        try:
-            return cls.model_validate(given, strict=False)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{where}: {first['msg']}.") from None
 
     @classmethod
     def trusted(cls, given: Mapping[str, Any]) -> StudyRequest:

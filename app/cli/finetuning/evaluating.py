@@ -9,7 +9,6 @@ from typing import Any
 from app.cli.context import open_database, open_settings
 from app.cli.finetuning.display import FineTuningDisplay
 from app.cli.output import stdout
-from probes.errors import InputError
 from probes.space import parse_assignments
 
 
@@ -25,11 +24,12 @@ def evaluate_run(
     baseline, by task. Raises ``InputError``."""
     from app.finetunings import service
     from app.finetunings.evaluating import store_evaluation
+    from app.finetunings.tasks import task_options
     from finetuning.run import FineTuning
 
     store = open_database(open_settings(), database)
     run = FineTuning.resume(run_folder)
-    options = task_options(tasks, parse_assignments(list(assignments), "--option"))
+    options = task_options(tasks, parse_assignments(list(assignments), "--option"), "--option")
     with FineTuningDisplay() as display:
         found = run.with_events(display.event).evaluate(
             tasks, options=options, baseline=baseline, limit=limit
@@ -38,27 +38,6 @@ def evaluate_run(
     if row is not None:
         store_evaluation(store, row.id, run, found)
     return found
-
-
-def task_options(tasks: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options by task: ``games=20`` where there is one task, ``snake.games=20`` where several.
-
-    Raises ``InputError`` for an option that names no task of several.
-    """
-    sorted_out: dict[str, dict[str, Any]] = {}
-    for name, value in options.items():
-        task, separator, option = name.rpartition(".")
-        if not separator and len(tasks) == 1:
-            task = tasks[0]
-        if task not in tasks:
-            raise InputError(
-                f"--option {name}: there are several tasks; write TASK.{option or name}=VALUE with "
-                f"one of {', '.join(tasks)}."
-                if not separator
-                else f"--option {name}: {task} is not among the tasks ({', '.join(tasks)})."
-            )
-        sorted_out.setdefault(task, {})[option or name] = value
-    return sorted_out
 
 
 def show_evaluation(found: Mapping[str, Any]) -> None:

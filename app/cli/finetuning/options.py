@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from finetuning.settings.assignments import parse_changes
 from finetuning.settings.files import read_settings
 from finetuning.settings.model import FineTuningSettings
 from finetuning.settings.presets import DEFAULT_PRESET, PRESETS, preset
 from probes.errors import InputError
-from probes.space import parse_assignments
 
 Model = Annotated[
     str | None,
@@ -48,8 +48,7 @@ def settings_from(
     model: str | None, preset_name: str | None, file: Path | None, assignments: Sequence[str] | None
 ) -> FineTuningSettings:
     """The settings that options ask for. Raises ``InputError``."""
-    changes: dict[str, Any] = parse_assignments(list(assignments or []), "--set")
-    changes = {name: _listed(name, value) for name, value in changes.items()}
+    changes = parse_changes(assignments or [], "--set")
     if file is not None:
         if preset_name is not None:
             raise InputError("Give either --preset or --settings, not both.")
@@ -60,10 +59,3 @@ def settings_from(
     if model is None:
         raise InputError("Give the model to train: --model PATH.")
     return preset(preset_name or DEFAULT_PRESET).settings(model, changes).located()
-
-
-def _listed(name: str, value: Any) -> Any:
-    """``--set lora.target_modules=q_proj,v_proj`` is a list."""
-    if name.rpartition(".")[2] in ("target_modules", "report_to") and isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value

@@ -14,20 +14,27 @@ from starlette.responses import RedirectResponse, Response
 
 from app.dashboard.charts.differences import difference_figures
 from app.dashboard.charts.fine_tuning import training_figures
-from app.dashboard.forms import FormDep
+from app.dashboard.forms import Form, FormDep, chosen
 from app.dashboard.listing import PER_PAGE, FilterField, Listing, given, options
 from app.dashboard.page import Filter, page
 from app.dashboard.views.fine_tuning import evaluations_of
 from app.errors import Conflict, NotFound, NotInstalled
+from app.finetuning_jobs import evaluations
 from app.finetuning_jobs import service as jobs
+from app.finetuning_jobs.evaluation_routes import EvaluationId
+from app.finetuning_jobs.names import names_of
 from app.finetunings import service as finetunings
 from app.finetunings.comparison import Comparisons
+from app.finetunings.evaluation_request import EvaluationPost
 from app.finetunings.routes import FineTuningId
-from app.finetunings.state import FineTuningState
+from app.finetunings.state import UNFINISHED, FineTuningState
+from app.finetunings.tasks import task_options
 from app.http.fields import LARGEST, Id
 from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
+from probes.errors import InputError
+from probes.space import parse_assignments
 
 MOST_OFTEN_S = 1.0
 """A page is notified of changes at most this often."""
@@ -116,7 +123,7 @@ async def changes(
     seen = max(after, last_event_id)
     while True:
         found = await run_in_threadpool(finetunings.get, service.database, finetuning_id)
-        is_over = FineTuningState(found.state).is_terminal
+        is_over = not await run_in_threadpool(jobs.is_going_on, service.database, finetuning_id)
         if found.changes > seen or is_over:
             seen = found.changes
             kind = "over" if is_over else "changed"
@@ -134,6 +141,64 @@ def cancel(
     return RedirectResponse(f"/finetunings/{finetuning_id}", 303)
 
 
+@router.post("/finetunings/{finetuning_id}/resume")
+def resume(
+    service: ServiceDep, caller: Runner, finetuning_id: FineTuningId, form: FormDep
+) -> Response:
+    jobs.resume(service.database, finetuning_id)
+    service.work_arrived()
+    return RedirectResponse(f"/finetunings/{finetuning_id}", 303)
+
+
+@router.post("/finetunings/{finetuning_id}/evaluate")
+def evaluate(
+    request: Request,
+    service: ServiceDep,
+    caller: Runner,
+    finetuning_id: FineTuningId,
+    form: FormDep,
+) -> Response:
+    try:
+        asked = _evaluation(form)
+        evaluations.submit(service.database, service.settings, finetuning_id, asked)
+    except (NotFound, Conflict):
+        raise
+    except InputError as error:
+        context = _context(service, finetuning_id, form, problem=str(error))
+        return page(request, "finetuning.html", context, status=422)
+    service.work_arrived()
+    return RedirectResponse(f"/finetunings/{finetuning_id}", 303)
+
+
+@router.post("/finetunings/{finetuning_id}/evaluations/{evaluation_id}/cancel")
+def cancel_evaluation(
+    service: ServiceDep,
+    caller: Runner,
+    finetuning_id: FineTuningId,
+    evaluation_id: EvaluationId,
+    form: FormDep,
+) -> Response:
+    evaluations.cancel(service.database, finetuning_id, evaluation_id)
+    return RedirectResponse(f"/finetunings/{finetuning_id}", 303)
+
+
+def _evaluation(form: Form) -> EvaluationPost:
+    """The evaluation that the form requests. Raises ``InputError``."""
+    tasks = chosen(form, "task")
+    if not tasks:
+        raise InputError("Choose at least one task.")
+    label = "Options of tasks:"
+    options = parse_assignments(form["options"].split(), label)
+    return EvaluationPost.checked(
+        {
+            "tasks": tasks,
+            "options": task_options(tasks, options, label),
+            "baseline": form["baseline"] or None,
+            "limit": form["limit"] or None,
+        }
+    )
+
+
 def _job(service: Service, finetuning_id: str) -> jobs.FineTuningProgress | None:
     """``None`` for a fine-tuning of the command line."""
     try:
@@ -142,16 +207,32 @@ def _job(service: Service, finetuning_id: str) -> jobs.FineTuningProgress | None
         return None
 
 
-def _context(service: Service, finetuning_id: str) -> dict[str, Any]:
+def _context(
+    service: Service, finetuning_id: str, form: Form | None = None, *, problem: str = ""
+) -> dict[str, Any]:
     found = finetunings.get(service.database, finetuning_id)
     queued = _job(service, finetuning_id)
     events = finetunings.events(service.database, finetuning_id)
+    state = FineTuningState(found.state)
+    asked = evaluations.listing(service.database, finetuning_id)
+    names = names_of(service.database, service.settings)
     return {
         "run": found,
         "waits": queued.waits_for if queued is not None else "",
         "may_stop": queued is not None and not queued.job.is_over,
         "is_stopping": queued is not None and queued.job.cancel_requested,
-        "is_active": not FineTuningState(found.state).is_terminal,
+        "may_resume": queued is not None and queued.job.is_over and state in UNFINISHED,
+        "may_evaluate": queued is not None and state is FineTuningState.DONE,
+        "is_of_service": queued is not None,
+        "is_unfinished": state in UNFINISHED,
+        "is_active": not state.is_terminal,
+        "is_watched": jobs.is_going_on(service.database, finetuning_id),
+        "asked_evaluations": asked,
+        "tasks": names.tasks,
+        "models": names.models,
+        "form": form or Form(),
+        "chosen_tasks": chosen(form, "task") if form is not None else ["language"],
+        "problem": problem,
         "last": events[-1] if events else None,
         "figures": training_figures(found, events),
         "evaluations": evaluations_of(found),

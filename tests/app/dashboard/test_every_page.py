@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,20 @@ from app.dashboard.routes import DASHBOARD
 from app.dashboard.views.recommendation import view
 from app.database import Database, open_database
 from app.devices import repository as devices
-from app.finetunings import service as finetunings
+from app.finetuning_jobs import evaluations
+from app.finetuning_jobs import service as finetuning_jobs
+from app.finetunings.evaluation_request import EvaluationPost
+from app.finetunings.request import FineTuningPost
 from app.fleet import repository as nodes
 from app.fleet.nodes import NodeState, SeenNode
 from app.fleet_answers import service as fleet_answers
 from app.fleet_answers.question import FleetQuestion
 from app.http.runtime import Service
 from app.jobs import runner_repository as runners
+from app.jobs.detect import finetuning_offer
 from app.knowledge import service as knowledge
 from app.knowledge.request import AblationPost
-from app.settings import load_settings
+from app.settings import Settings, load_settings
 from app.studies import service as jobs
 from app.tuning import service as studies
 from app.tuning.owner import this_place, this_process
@@ -43,6 +48,7 @@ from tests.app.dashboard.browser import AXE, WIDTHS, chromium, too_wide, violati
 from tests.app.dashboard.results import store
 from tests.app.dashboard.test_finetuning_pages import trained
 from tests.app.factories import finetuning
+from tests.app.finetuning_jobs.conftest import ASKED, done
 from tests.app.finetunings.test_routes import evaluate
 from tests.app.jobs.conftest import offers
 from tests.app.serving import running, serving
@@ -57,6 +63,7 @@ DEVICE = {
     "environment": {"MALLOC_ARENA_MAX": "1"},
     "state": {"temperature_c": 41.0, "memory_used_bytes": {"missing": "not read"}},
 }
+REGISTERED = {"models": {"small": "/models/small"}, "data": {"bfs": "/a", "astar": "/b"}}
 NO_PAGES = {
     "/assets/{rest:path}",
     "/studies/{study_id}/changes",
@@ -95,14 +102,19 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
         prices = load_settings(environ={}, overrides={"fleet": {"devices": {"*": {"watts": 90.0}}}})
         question = FleetQuestion(WORKLOAD, cycles=2, deadline_s=3600.0, budget="smoke_test")
         fleet_answer = fleet_answers.ask(database, prices, question)
+        registered = load_settings(environ={}, overrides={"finetuning": REGISTERED})
+        stopped_id = finetuning_jobs.submit(database, registered, FineTuningPost(**ASKED)).id
+        finetuning_jobs.cancel(database, stopped_id)
+        evaluated_id = being_evaluated(database, registered, folder)
         tuned = trained(database)
-        evaluate(database, finetuning(database, output="/runs/b"), 2.0)
+        other_run = finetuning(database, output="/runs/b")
+        evaluate(database, other_run, 2.0)
         join_fleet(database)
         knowledge.record(database, factories.evidence(page=HEURISTIC))
         asked = AblationPost.checked({"page": HEURISTIC, "claims": ["activation-memory"]})
         (ablation,) = ablations.submit(database, load_settings(environ={}), asked)
-        runs = "&".join(f"run={run.id}" for run in finetunings.page(database, limit=2))
-        with running(offline(database)) as url:
+        runs = f"run={tuned.id}&run={other_run.id}"
+        with running(offline(database, registered)) as url:
             compared = f"{url}/finetunings/compare?{runs}"
             study_id = made.study["id"]
             yield {
@@ -128,6 +140,9 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
                 "/devices/{key}": f"{url}/devices/{KEY}",
                 "/finetunings": f"{url}/finetunings",
                 "/finetunings/{finetuning_id}": f"{url}/finetunings/{tuned.id}",
+                "/finetunings/{finetuning_id} that was stopped": f"{url}/finetunings/{stopped_id}",
+                "/finetunings/{finetuning_id} evaluated": f"{url}/finetunings/{evaluated_id}",
+                "/finetunings/start": f"{url}/finetunings/start?model=small&data.bfs=on",
                 "/finetunings/compare": compared,
                 "/knowledge": f"{url}/knowledge?q=memory",
                 "/knowledge/claims": f"{url}/knowledge/claims",
@@ -141,7 +156,8 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
 @pytest.fixture(scope="module")
 def nothing(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]]:
     """Page to its address, where nothing is stored; and those that an error makes."""
-    paths = [link.path for link in NAVIGATION] + ["/fleet", "/workloads/visnet", "/studies/st_none"]
+    others = ["/fleet", "/finetunings/start", "/workloads/visnet", "/studies/st_none"]
+    paths = [link.path for link in NAVIGATION] + others
     with (
         stored_in(tmp_path_factory.mktemp("nothing"), migrated_file) as database,
         running(offline(database)) as url,
@@ -158,12 +174,24 @@ def stored_in(folder: Path, migrated_file: Path) -> Iterator[Database]:
     database.close()
 
 
-def offline(database: Database) -> Service:
+def offline(database: Database, settings: Settings | None = None) -> Service:
     """A service whose workloads are described without a worker."""
     describer = Describer(lambda settings, name: Described(SPACE, 1000))
-    return Service(
-        database, load_settings(environ={}), needs_keys=False, parts={Describer: describer}
-    )
+    settings = settings or load_settings(environ={})
+    return Service(database, settings, needs_keys=False, parts={Describer: describer})
+
+
+def being_evaluated(database: Database, settings: Settings, folder: Path) -> str:
+    """The id of a fine-tuning of the service that is done, with evaluations that wait and that were
+    cancelled."""
+    settings = settings.model_copy(update={"data_dir": folder})
+    made = done(database, settings, replace(offers("cpu"), finetuning=finetuning_offer(settings)))
+    for tasks in (["language"], ["language", "snake"]):
+        asked = EvaluationPost(tasks=tasks, baseline="base", limit=5)
+        job = evaluations.submit(database, settings, made, asked)
+        if tasks == ["language"]:
+            evaluations.cancel(database, made, job.id)
+    return made
 
 
 def half_done(database: Database) -> str:
@@ -225,7 +253,8 @@ def test_every_page_is_for_everybody_in_both_themes(browser, request, which):
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             said += too_wide(page)
-        found += [f"{name}: {each}" for each in violations(page)]
+        found += [f"{name}: {each}" for each in violations(page)]  # which opens what is closed
+        found += [f"{name}, all of it open: {each}" for each in too_wide(page)]
         found += [f"{name}: {each}" for each in said if "status of 404" not in each]
     page.close()
     assert not found, "\n".join(found)

@@ -9,21 +9,15 @@ import pytest
 
 from app.client import Client
 from app.finetuning_jobs import evaluations
-from app.finetuning_jobs import service as jobs
 from app.finetunings import service as finetunings
 from app.finetunings.evaluation_request import EvaluationPost
-from app.finetunings.request import FineTuningPost
 from app.jobs import process, queue, repository, runner_repository
 from app.machine import target as targets
 from app.settings import load_settings
-from app.tuning.owner import this_place, this_process
-from app.tuning.state import StudyState
 from finetuning.evaluation.rows import EvaluationRow, write_rows
 from finetuning.run import FineTuning
-from finetuning.settings.files import write_settings
-from finetuning.settings.presets import preset
 from probes.errors import InputError
-from tests.app.finetuning_jobs.conftest import ASKED
+from tests.app.finetuning_jobs.conftest import ASKED, done
 from tests.app.jobs.conftest import run_claimed
 from tests.app.serving import problem
 
@@ -31,21 +25,7 @@ from tests.app.serving import problem
 @pytest.fixture
 def tuned(database, settings, offered) -> str:
     """The id of a fine-tuning that a runner has done."""
-    job_id = jobs.submit(database, settings, FineTuningPost(**ASKED)).id
-    folder = settings.finetuning_output / job_id
-    folder.mkdir(parents=True)
-    wanted = preset("quick_lora").settings("/srv/models/small")
-    write_settings(wanted, folder / "finetuning.yaml")
-    with database.write() as session:
-        runner_repository.add(session, "run_1", this_process(), this_place(), offered)
-    claim(database)
-    plain = wanted.to_plain()
-    about = {"output": str(folder), "settings": plain, "device": "cpu", "fingerprint": "f" * 16}
-    finetunings.begin(database, finetuning_id=job_id, **about)
-    finetunings.finish(database, job_id, "done", {"step": 4})
-    with database.write() as session:
-        queue.end(session, job_id, "run_1", StudyState.FINISHED)
-    return job_id
+    return done(database, settings, offered)
 
 
 def claim(database) -> str | None:

@@ -82,6 +82,13 @@ def test_rows_and_summary_are_written(run: Path) -> None:
     assert summary["figures"]["length"]["value"] == 6
 
 
+def test_the_rows_of_a_task_can_have_another_name_than_its_own(run: Path) -> None:
+    spec = f"{__file__}:Length"
+    found = evaluate(run, [spec], names={spec: "mine"}, load=lambda *_: Echo())  # type: ignore[arg-type, return-value]
+    assert list(found.run) == ["mine"]
+    assert {row.task for row in read_rows(run / "evaluation" / "mine" / "rows.jsonl")} == {"mine"}
+
+
 def test_a_second_evaluation_evaluates_nothing(run: Path) -> None:
     evaluated(run, Echo())
     again = Echo()

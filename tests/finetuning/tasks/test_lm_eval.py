@@ -84,7 +84,7 @@ def model() -> Any:
 def test_a_yaml_task_gives_one_row_per_document(
     folder: Path, model: Any, file: str, metric: str
 ) -> None:
-    task = load_task("lm_eval", {"yaml": str(folder / file), "chunk": 3})
+    task = load_task(str(folder / file), {"chunk": 3})
     items = task.items()
     rows = list(task.evaluate(model, items))
     assert [row.item for row in rows] == [item.name for item in items]

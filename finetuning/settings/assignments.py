@@ -1,0 +1,25 @@
+"""Changes of settings as a person types them: ``training.epochs=1 lora.r=32``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from probes.space import parse_assignments
+
+LISTS = ("target_modules", "report_to")
+"""Settings that are lists, typed with commas."""
+
+
+def parse_changes(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """Dotted name to value, for ``FineTuningSettings.changed``. ``option`` is what an error calls
+    them. Raises ``InputError`` for one that is not NAME=VALUE."""
+    changes = parse_assignments(list(pairs), option)
+    return {name: _listed(name, value) for name, value in changes.items()}
+
+
+def _listed(name: str, value: Any) -> Any:
+    """``lora.target_modules=q_proj,v_proj`` is a list."""
+    if name.rpartition(".")[2] in LISTS and isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
