@@ -8,8 +8,10 @@ import pytest
 from app.finetuning_jobs import evaluations
 from app.finetuning_jobs import service as jobs
 from app.finetunings import service as finetunings
+from app.finetunings.evaluation_request import EvaluationPost
 from app.finetunings.request import FineTuningPost
 from app.http.runtime import Service
+from app.jobs import queue, runner_repository
 from app.settings import load_settings
 from tests.app import factories
 from tests.app.dashboard.conftest import HTML, Elements, locked, log_in, token_in  # noqa: F401
@@ -136,3 +138,12 @@ def test_one_of_the_command_line_says_where_it_is_continued_and_evaluated(pages,
     finetunings.finish(database, run.id, "done")
     page = pages.get(f"/finetunings/{run.id}").text
     assert (buttons(page), "tonnage finetune evaluate" in page) == (set(), True)
+
+
+def test_a_device_says_which_fine_tuning_is_evaluated_on_it(pages, database, settings, offered):
+    made = done(database, settings, offered)
+    assert f"/finetunings/{made}" not in pages.get("/devices/now").text
+    evaluations.submit(database, settings, made, EvaluationPost())
+    with database.write() as session:
+        assert queue.claim(session, runner_repository.locked(session, "run_1")) is not None
+    assert f"/finetunings/{made}" in pages.get("/devices/now").text
