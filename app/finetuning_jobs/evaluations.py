@@ -52,7 +52,6 @@ def submit(
     not done; ``NotRegistered``, ``NotAllowed`` and ``InputError`` for a task, an option or
     a baseline that a request may not name; ``IdempotencyConflict`` for a key of another request.
     """
-    _check(database, settings, asked)
     with database.read() as session:
         tuned = repository.get(session, finetuning_id, JobKind.FINETUNING)
         row = finetunings.get(session, finetuning_id)
@@ -64,6 +63,7 @@ def submit(
             raise Conflict(
                 f"Fine-tuning {finetuning_id} is {row.state}. It can be evaluated when it is done."
             )
+    _check(database, settings, asked)
     wanted = EvaluationRequest(
         **asked.model_dump(),
         finetuning_id=finetuning_id,
