@@ -17,6 +17,7 @@ from app.cli.output import print_json, stderr
 from app.errors import NotFound
 from app.fleet.nodes import NodeState
 from app.fleet_answers.question import FleetQuestion
+from app.jobs.waiting import HOW_TO_ACCEPT, NOBODY_ACCEPTS
 from app.tuning.request import StudyRequest
 from probes.errors import InputError
 from probes.formatting import parse_size
@@ -43,14 +44,19 @@ class FleetClass(LocalClass):
         return StudyRequest.checked(given)
 
 
-def wanted_classes(fleet: FleetOut, shared: MeasuringOptions, wanted: str) -> list[FleetClass]:
-    """The classes that the options mean, the largest devices first. Raises ``InputError`` where
-    there are none."""
+def wanted_classes(
+    fleet: FleetOut, shared: MeasuringOptions, wanted: str, *, is_sent: bool = False
+) -> list[FleetClass]:
+    """The classes that the options mean, the largest devices first; where the workload is sent, of
+    the nodes that accept that. Raises ``InputError`` where there are none."""
     if shared.device or shared.devices:
         raise InputError("--devices-class chooses the devices: leave out --device(s).")
     seen: dict[str, list[tuple[str, FleetDeviceOut]]] = {}
-    for node in fleet.nodes:
-        for device in node.devices if node.state is NodeState.READY else ():
+    ready = [node for node in fleet.nodes if node.state is NodeState.READY]
+    if is_sent and ready and not any(node.accepts_bundles for node in ready):
+        raise InputError(f"{NOBODY_ACCEPTS} {HOW_TO_ACCEPT}")
+    for node in ready:
+        for device in node.devices if node.accepts_bundles or not is_sent else ():
             seen.setdefault(device.class_key, []).append((node.name, device))
     if not seen:
         raise InputError(f"The fleet has no device that is ready. {fleet.advice}".rstrip())

@@ -61,7 +61,8 @@ def tune_on_fleet(
             return
         from app.cli.fleet_classes import tune_fleet_classes, wanted_classes
 
-        classes = wanted_classes(studies.fleet(), shared, devices_class)
+        is_sent = sent is not None
+        classes = wanted_classes(studies.fleet(), shared, devices_class, is_sent=is_sent)
         _send(studies, sent)
         tune_fleet_classes(studies, classes, requests, json_=shared.json_)
 

@@ -32,6 +32,7 @@ EXAMPLE_NODE: JsonDict = {
     "labels": {"tonnage/device": "cuda", "tonnage/memory-gib": "141"},
     "versions": {"tonnage": "0.1.0", "python": "3.11.7", "ray": "2.60.0", "torch": "2.13.0"},
     "differs": [],
+    "accepts_bundles": False,
     "devices": [EXAMPLE_DEVICE],
     "joined_at": "2026-01-02T03:04:05Z",
     "seen_at": "2026-01-02T03:04:05Z",
@@ -82,6 +83,9 @@ class FleetNodeOut(BaseModel):
     labels: dict[str, str]
     versions: dict[str, str]
     differs: list[str] = Field(description="Versions that most nodes have otherwise.")
+    accepts_bundles: bool = Field(
+        False, description="Whether it runs code that users send (`PUT /v1/bundles/{id}`)."
+    )
     devices: list[FleetDeviceOut]
     joined_at: datetime
     seen_at: datetime
@@ -100,6 +104,7 @@ class FleetNodeOut(BaseModel):
             labels={name: str(value) for name, value in node.labels.items()},
             versions={name: str(value) for name, value in node.versions.items()},
             differs=list(found.differs),
+            accepts_bundles=found.accepts_bundles,
             devices=[FleetDeviceOut.of(each) for each in found.devices],
             joined_at=node.joined_at,
             seen_at=node.seen_at,

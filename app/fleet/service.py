@@ -47,6 +47,8 @@ class NodeView:
     devices: Sequence[FleetDevice] = field(default_factory=tuple)
     differs: Sequence[str] = field(default_factory=tuple)
     """Versions that most nodes have otherwise."""
+    accepts_bundles: bool = False
+    """Whether it runs code that users send."""
 
     @property
     def running(self) -> list[Job]:
@@ -101,13 +103,14 @@ def look(database: Database) -> Fleet:
     views = []
     for node in stored:
         runner = runners.get(node.runner_id or "")
-        found = []
+        found, accepts = [], False
         if runner is not None:
+            accepts = runner.offers.bundles is not None
             found = [
                 FleetDevice(offer, _job_on(offer, held, running, runner.id))
                 for offer in runner.offers.devices
             ]
-        views.append(NodeView(node, found, differences(node, usual)))
+        views.append(NodeView(node, found, differences(node, usual), accepts))
     seen_at = max((node.seen_at for node in stored), default=None)
     return Fleet(views, seen_at, waiting)
 

@@ -105,6 +105,11 @@ def _check_bundle(request: StudyRequest, *, accepted: bool) -> None:
             "path/to/file.py:Class or package.module:Class."
         )
     archive.checked(request.entry)
+    if NAME.fullmatch(request.workload):
+        raise InputError(
+            f"workload: {request.workload!r} could be a registered name, whose results those of a "
+            "bundle would be taken for. Name it as a path or module, such as train.py:Net."
+        )
 
 
 def cancel(database: Database, study_id: str) -> Job:

@@ -9,6 +9,8 @@ import pytest
 
 from app.bundles import archive
 from app.bundles.archive import Content
+from app.bundles.packing import Bundle
+from app.cli.fleet_studies import ServiceStudies
 from app.client import Client
 from app.client.errors import ProblemError
 from app.http.runtime import Service
@@ -55,6 +57,7 @@ def test_with_the_scope_code_it_is_sent_and_studied(url, with_key):
         assert (sent.id, sent.files, sent.size_bytes) == (ID, 1, len(PACKED))
         assert client.has_bundle(ID)
         assert client.send_bundle(ID, PACKED).created_at == sent.created_at
+        ServiceStudies(client).send(Bundle(ID, PACKED, 1, 12))  # known: not sent again
         study = client.start_study("train.py:Net", bundle=ID, budget="smoke_test")
         assert (study.state, study.workload) == ("queued", "train.py:Net")
 

@@ -146,6 +146,12 @@ def test_only_a_runner_that_accepts_bundles_takes_it(database):
     assert claimed[0].id == job.id
 
 
+def test_its_results_are_never_taken_for_those_of_a_registered_workload(database):
+    accepting(database)
+    with pytest.raises(InputError, match="registered name"):
+        submit(database, store(database), workload="transformer")
+
+
 @pytest.mark.parametrize("entry", ["../train.py:Net", "a/../../x.py:Net", "transformer"])
 def test_a_workload_that_is_not_in_the_bundle_is_refused(database, entry):
     accepting(database)

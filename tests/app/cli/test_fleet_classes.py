@@ -71,6 +71,15 @@ def test_each_memory_budget_is_a_class_here_too():
     ]
 
 
+def test_code_that_is_sent_is_searched_on_nodes_that_accept_it():
+    nodes = [each.model_copy(update={"accepts_bundles": each.name == "n2"}) for each in FLEET.nodes]
+    mixed = FLEET.model_copy(update={"nodes": nodes})
+    found = wanted_classes(mixed, MeasuringOptions(), "all", is_sent=True)
+    assert [(each.class_key, each.nodes) for each in found] == [("h200", ("n2",)), ("a10", ("n2",))]
+    with pytest.raises(InputError, match="--accept-bundles"):
+        wanted_classes(FLEET, MeasuringOptions(), "all", is_sent=True)
+
+
 def test_what_is_not_there_is_refused():
     with pytest.raises(InputError, match="h200"):
         wanted_classes(FLEET, MeasuringOptions(), "l4")

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -85,6 +86,9 @@ class TestEnvironment:
         assert found["RAY_worker_niceness"] == "0"
         assert found["RAY_AUTH_MODE"] == "token"
         assert found["TONNAGE_RUNNER__MEMORY_BUDGET_BYTES"] == str(2**30)
+        assert "TONNAGE_BUNDLES__ACCEPT" not in found
+        accepting = environment(replace(options, accept_bundles=True), {})
+        assert load_settings(environ=accepting).bundles.accept
         period, failures = (
             int(found[f"RAY_health_check_{name}"]) for name in ("period_ms", "failure_threshold")
         )
