@@ -11,6 +11,8 @@ from probes.errors import InputError
 
 MOST_RANKS = 64
 """More ranks than this on one machine are a typing mistake."""
+MOST_HOSTS = 256
+"""More hosts than this in one group are one too."""
 
 LIBRARIES = {"cuda": "nccl", "xpu": "xccl", "cpu": "gloo", "mps": "gloo"}
 """What the ranks of a kind of device talk through (torch's backend names)."""
@@ -28,16 +30,34 @@ class Group:
     """Memory budget of each rank in bytes, where they differ; ``None`` for a device's own size."""
     threads: int | None = None
     """Threads of each rank on the CPU; ``None`` for an equal share of the cores."""
+    nodes: tuple[str, ...] = ()
+    """The hosts, by name, over which the ranks are spread evenly and in order. Empty: this host."""
 
     def __post_init__(self) -> None:
         for values in (self.batch_sizes, self.limits):
             if values is not None and len(values) != self.size:
                 raise InputError(f"{len(values)} values for {self.size} ranks: give one for each.")
+        if self.size % self.hosts:
+            raise InputError(f"{self.size} ranks cannot be spread evenly over {self.hosts} nodes.")
 
     @property
     def size(self) -> int:
         """Number of ranks."""
         return len(self.devices)
+
+    @property
+    def hosts(self) -> int:
+        """Number of hosts."""
+        return max(1, len(self.nodes))
+
+    @property
+    def per_host(self) -> int:
+        """Number of ranks on each host."""
+        return self.size // self.hosts
+
+    def node_of(self, rank: int) -> str:
+        """The name of the host of a rank; empty for this host."""
+        return self.nodes[rank // self.per_host] if self.nodes else ""
 
     @property
     def kind(self) -> str:
@@ -50,13 +70,15 @@ class Group:
 
     @property
     def label(self) -> str:
-        """What results are kept under: ``cuda:0-3``, ``cuda:0,2``, ``cpu:0-1``."""
-        numbers = [_number(device) for device in self.devices]
+        """What results are kept under: ``cuda:0-3``, ``cuda:0,2``, ``cpu:0-1``; ``cuda:0-3@2`` for
+        these devices of each of two hosts."""
+        count, spread = self.per_host, f"@{self.hosts}" if self.hosts > 1 else ""
+        numbers = [_number(device) for device in self.devices[:count]]
         if self.kind == "cpu":
-            numbers = list(range(self.size))
-        if self.size > 1 and numbers == list(range(numbers[0], numbers[0] + self.size)):
-            return f"{self.kind}:{numbers[0]}-{numbers[-1]}"
-        return f"{self.kind}:{','.join(map(str, numbers))}"
+            numbers = list(range(count))
+        if count > 1 and numbers == list(range(numbers[0], numbers[0] + count)):
+            return f"{self.kind}:{numbers[0]}-{numbers[-1]}{spread}"
+        return f"{self.kind}:{','.join(map(str, numbers))}{spread}"
 
     def data_parallel(self, config: Mapping[str, Any]) -> int:
         """Number of ranks, or of teams of ranks that share layers, that draw different batches."""
@@ -68,6 +90,7 @@ class Group:
             "batch_sizes": list(self.batch_sizes) if self.batch_sizes else None,
             "limits": list(self.limits) if self.limits else None,
             "threads": self.threads,
+            "nodes": list(self.nodes),
         }
 
     @classmethod
@@ -77,26 +100,35 @@ class Group:
             return None if values is None else tuple(values)
 
         return cls(
-            tuple(data["devices"]), known("batch_sizes"), known("limits"), data.get("threads")
+            tuple(data["devices"]),
+            known("batch_sizes"),
+            known("limits"),
+            data.get("threads"),
+            tuple(data.get("nodes", ())),
         )
 
 
 def is_group(device: str) -> bool:
-    """Whether a device's name is a label of several: ``cuda:0-1``, ``cuda:0,2``."""
-    return bool(re.fullmatch(r"[a-z]+:\d+(-\d+|(,\d+)+)", device.strip().lower()))
+    """Whether a device's name is a label of several: ``cuda:0-1``, ``cuda:0,2``, ``cuda:0@2``."""
+    pattern = r"[a-z]+:\d+((-\d+|(,\d+)+)(@\d+)?|@\d+)"
+    return bool(re.fullmatch(pattern, device.strip().lower()))
 
 
 def group_of(label: str) -> Group:
     """The group that a label names, with the devices in the order of their ranks. The name of a
-    single device is a group of one. A label carries neither batch sizes nor memory budgets.
+    single device is a group of one. A label carries neither batch sizes nor memory budgets, and of
+    several hosts it says only how many they are: they are numbered.
 
     Raises ``InputError`` for text that names no device.
     """
-    name = label.strip().lower()
+    name, _, spread = label.strip().lower().partition("@")
     kind = name.partition(":")[0]
-    if kind not in LIBRARIES or not re.fullmatch(r"[a-z]+(:\d+(-\d+|(,\d+)*))?", name):
+    hosts = int(spread) if spread.isdigit() and len(spread) < 5 else 1
+    known = kind in LIBRARIES and re.fullmatch(r"[a-z]+(:\d+(-\d+|(,\d+)*))?", name)
+    if not known or (spread and not 1 < hosts <= MOST_HOSTS):
         raise InputError(f"{label!r} names no device and no group, such as cuda:0 or cuda:0-3.")
-    return Group(tuple(_named(name)))
+    nodes = tuple(map(str, range(hosts))) if hosts > 1 else ()
+    return Group(tuple(_named(name)) * hosts, nodes=nodes)
 
 
 def parse_group(text: str, offered: Sequence[str], device: str | None = None) -> Group:
@@ -107,6 +139,11 @@ def parse_group(text: str, offered: Sequence[str], device: str | None = None) ->
     to its kind. The CPU counts as several devices, as its ranks share it. Raises ``InputError``.
     """
     asked = text.strip().lower()
+    if "@" in asked:
+        raise InputError(
+            f"{text} names devices of several hosts: measure on them with --devices NUMBER --nodes "
+            f"{asked.partition('@')[2]}."
+        )
     if asked.isdigit() or asked == "all":
         kind = (device or offered[0]).partition(":")[0].strip().lower()
         here = [name for name in offered if name.partition(":")[0] == kind]

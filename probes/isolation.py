@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from probes.devices import host
 from probes.devices.environment import process_environment
 from probes.devices.host import cgroup_oom_kills
 from probes.errors import MeasurementError
@@ -45,6 +46,8 @@ class WorkerReply:
     """The last sign of life of a rank that waits (see ``probes.ranks.pulse``), and when it came."""
     answered_s: float = 0.0
     """When the result or the end came, by the monotonic clock."""
+    lost: str = ""
+    """Why the host that it ran on is gone; empty for one on this host, or one that is there."""
     timed_out: str = ""
     """What it was doing when it was ended for taking too long, in words; else empty."""
     last_progress: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +59,7 @@ class WorkerReply:
     @property
     def never_began(self) -> bool:
         """Whether the worker was gone before it said anything about this job."""
-        return self.result is None and not self.last_progress and not self.timed_out
+        return not (self.result or self.last_progress or self.timed_out or self.lost)
 
 
 class Call:
@@ -134,6 +137,10 @@ class Worker:
         if not self._closed:
             self._process.poll()
         return self._process.running
+
+    def state_of(self, pid: int) -> str | None:
+        """The kernel's letter for the state of a process that answers a job."""
+        return host.process_state(pid)
 
     def request(
         self,

@@ -26,6 +26,7 @@ from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
+from probes.energy.watch import ProbeWatch
 from probes.errors import InputError, MeasurementError
 from probes.group import Group
 from probes.isolation import Worker, WorkerReply
@@ -33,13 +34,20 @@ from probes.job import ProbeJob, WorkloadRef
 from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
-from probes.ranks.gang import Gang, RankEnd
+from probes.ranks.gang import AnyWorker, Gang, RankEnd
+from probes.ranks.network import Network
+from probes.ranks.remote.hosts import Hosts
 from probes.ranks.signs import peer_error
 from probes.ranks.verdict import Ended, of_gang
 from probes.timeouts import ExpectedStep, Progress, Timeouts, hint
 
 ATTEMPTS = 2
 """For a question about devices or workloads, where the worker was killed over it."""
+LOST_HINT = (
+    "tonnage fleet status says which nodes are there. Give the same command again: it goes on with "
+    "what was measured."
+)
+NO_ENERGY = "the sensors of the nodes of a gang are not read together"
 
 
 class Prober:
@@ -54,8 +62,10 @@ class Prober:
         python: str = sys.executable,
         timeouts: Timeouts | None = None,
         meters: Meters | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
-        """``meters`` are those of this host, unless others are given."""
+        """``meters`` are those of this host, unless others are given. ``hosts`` are those of a
+        group that names nodes; whatever trains nothing runs on this one."""
         self.python = python
         self.timeouts = timeouts or Timeouts()
         self._meters = meters or Meters()
@@ -64,6 +74,7 @@ class Prober:
         self._libraries: dict[str, Any] = {}
         self._prepared: Worker | None = None
         self._gang: Gang | None = None
+        self._hosts = hosts
         self._commands = CommandProber(python, self.timeouts, self._footprint, self._meters)
 
     def __enter__(self) -> Prober:
@@ -165,22 +176,53 @@ class Prober:
         """One measurement by one worker per rank, all at once."""
         started_at = datetime.now(timezone.utc)
         began_s = time.monotonic()
-        if self._gang is None or not self._gang.serves(group):
-            self._end_gang()
-            self._gang = Gang(self.python, group)
-        watch = self._meters.watch(telemetry)
+        gang = self._gang_for(group)
+        # The sensors of this host know nothing of the ranks on others.
+        watch = self._meters.watch(telemetry) if gang.is_here else ProbeWatch(telemetry, None)
         try:
-            ends = self._gang.run(job, self.timeouts, watch, on_progress, self._prepare)
+            ends = gang.run(job, self.timeouts, watch, on_progress, self._prepare)
         except BaseException:
             self._end_gang()
             raise
         finally:
             watch.end()
         measurement = of_gang(job, [_ended(rank, end) for rank, end in enumerate(ends)])
+        if not gang.is_here:
+            measurement = self._over_nodes(measurement, group, ends)
         return replace(
             watch.beside(measurement),
             wall_s=time.monotonic() - began_s,
             started_at=started_at.isoformat(timespec="seconds"),
+        )
+
+    def measure_network(self, group: Group) -> Network:
+        """How fast the ranks of a group on several hosts exchange data. Raises
+        ``MeasurementError``."""
+        try:
+            return self._gang_for(group).measure_network(self.timeouts)
+        except BaseException:
+            self._end_gang()
+            raise
+
+    def _gang_for(self, group: Group) -> Gang:
+        if self._gang is None or not self._gang.serves(group):
+            self._end_gang()
+            self._gang = Gang(self.python, group, self._hosts if group.nodes else None)
+        return self._gang
+
+    def _over_nodes(
+        self, measurement: Measurement, group: Group, ends: Sequence[RankEnd]
+    ) -> Measurement:
+        """A measurement with what is to be said where its ranks were on other hosts."""
+        network = self._hosts.network if self._hosts is not None else None
+        notes = [network.words] if network is not None and group.hosts > 1 else []
+        lost = list(dict.fromkeys(end.reply.lost for end in ends if end.reply.lost))
+        return replace(
+            measurement,
+            notes=[*notes, *measurement.notes],
+            tainted=[*lost, *measurement.tainted],
+            energy_unavailable=NO_ENERGY,
+            host_energy_unavailable=NO_ENERGY,
         )
 
     def _end_gang(self) -> None:
@@ -224,7 +266,7 @@ class Prober:
     def _preparation(self) -> dict[str, Any]:
         return {"kind": "prepare", "libraries": self._libraries}
 
-    def _prepare(self, worker: Worker) -> bool:
+    def _prepare(self, worker: AnyWorker) -> bool:
         """Let a worker of a gang import what the workload will import; whether it can go on."""
         if not self._libraries:
             return True
@@ -311,6 +353,8 @@ def _measurement(job: ProbeJob, reply: WorkerReply) -> Measurement:
         accumulation=job.accumulation,
         phase=str(progress.get("phase", "start")),
     )
+    if reply.lost:
+        return replace(base, reason=reply.lost, hint=LOST_HINT)
     if reply.timed_out:
         return replace(
             base,
@@ -341,6 +385,7 @@ def _ended(rank: int, end: RankEnd) -> Ended:
     return Ended(
         rank=rank,
         device=end.job.device,
+        node=end.job.group.node_of(rank) if end.job.group is not None else "",
         measurement=measurement,
         at_s=reply.answered_s,
         peer_error=found.get("peer_error", "") if reply.result else _died_of_a_peer(reply),

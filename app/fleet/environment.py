@@ -16,6 +16,8 @@ FOLDER_VARIABLE = "TONNAGE_FLEET_FOLDER"
 """Where the node was started: where ``tonnage.toml`` is looked for."""
 BEFORE_VARIABLE = "TONNAGE_FLEET_BEFORE"
 """What the host had of the variables that the engine sets, as JSON."""
+SECRET_VARIABLE = "TONNAGE_GANG_SECRET"
+"""What the parent of a gang and the process on a node know; see ``app.fleet.rank_host``."""
 ADJUSTMENT = Path("/proc/self/oom_score_adj")
 """How readily the kernel kills this process when memory is short."""
 

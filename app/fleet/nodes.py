@@ -48,6 +48,8 @@ class SeenNode:
     host: str
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    gpus: int = 0
+    """As the engine counts them."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,9 @@ class LocalExecutor(Executor):
             end(process)
 
 
-def start_process(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def start_process(
+    command: Sequence[str], environment: dict[str, str], pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     """Start a job's process in a session of its own, so that a Ctrl-C at the terminal is the
     runner's to deal with. The pipe to its standard input tells it when we have ended."""
     return subprocess.Popen(
@@ -129,6 +131,7 @@ def start_process(command: Sequence[str], environment: dict[str, str]) -> subpro
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=environment,
+        pass_fds=pass_fds,
         start_new_session=True,
     )
 

@@ -42,7 +42,11 @@ def one_of(group: Group) -> Group:
     """The first rank of a group as a group of its own with as many threads, to be compared with
     it."""
     threads = group_environment(group).get("OMP_NUM_THREADS")
-    return Group(group.devices[:1], threads=int(threads) if threads is not None else None)
+    return Group(
+        group.devices[:1],
+        threads=int(threads) if threads is not None else None,
+        nodes=group.nodes[:1],
+    )
 
 
 def group_facts(group: Group, members: Sequence[DeviceFacts]) -> DeviceFacts:
@@ -54,16 +58,17 @@ def group_facts(group: Group, members: Sequence[DeviceFacts]) -> DeviceFacts:
     total, least_free = min(each.total_bytes for each in members), _least(free)
     environment = dict(first.environment)
     name = f"{group.size} × {names[0]}" if len(names) == 1 else " + ".join(names)
+    spread = f", on {group.hosts} nodes" if group.hosts > 1 else ""
     if group.kind == "cpu":
         name = f"{plural(group.size, 'rank')} on {names[0]}"
-        total //= group.size
-        least_free = None if least_free is None else least_free // group.size
+        total //= group.per_host
+        least_free = None if least_free is None else least_free // group.per_host
         threads = group_environment(group).get("OMP_NUM_THREADS")
         environment["threads"] = int(threads) if threads is not None else environment.get("threads")
     return replace(
         first,
         device=group.label,
-        name=name,
+        name=f"{name}{spread}",
         total_bytes=total,
         free_bytes=least_free,
         identity={},
@@ -112,18 +117,21 @@ def with_budgets(
     """
     totals = [each.total_bytes for each in members]
     if not budgets:  # a worker would take all of the CPU's memory to be its own
-        return group, totals[0] // group.size if group.kind == "cpu" else None
+        return group, min(totals) // group.per_host if group.kind == "cpu" else None
     if len(budgets) not in (1, group.size):
         raise InputError(
             f"--memory-budget: {len(budgets)} sizes for {plural(group.size, 'rank')}: give one for "
             "all ranks, or one for each."
         )
     wanted = list(budgets) * (group.size // len(budgets))
-    if group.kind == "cpu" and sum(wanted) > totals[0]:
-        raise InputError(
-            f"--memory-budget: {group.size} ranks would take {size_text(sum(wanted))} together; "
-            f"they share the {size_text(totals[0])} of this machine."
-        )
+    for first in range(0, group.size, group.per_host) if group.kind == "cpu" else ():
+        together = sum(wanted[first : first + group.per_host])
+        if together > totals[first]:
+            machine = group.node_of(first) or "this machine"
+            raise InputError(
+                f"--memory-budget: {group.per_host} ranks would take {size_text(together)} "
+                f"together; they share the {size_text(totals[first])} of {machine}."
+            )
     for device, budget, total in zip(group.devices, wanted, totals, strict=True):
         if budget > total:
             raise InputError(

@@ -235,4 +235,5 @@ class MeasuringSession:
             self.on_progress({"phase": phase})
 
     def _probe(self, job: ProbeJob) -> Measurement:
-        return self.target.prober.probe(job, self.target.telemetry, self.on_progress)
+        measured = self.target.prober.probe(job, self.target.telemetry, self.on_progress)
+        return self.target.checked(measured)

@@ -23,7 +23,9 @@ from probes.errors import InputError
 from probes.formatting import size_text
 from probes.group import Group, group_of, is_group
 from probes.job import WorkloadRef
+from probes.measurement import Measurement
 from probes.prober import Prober, resolve_python
+from probes.ranks.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,15 @@ class Target:
     @property
     def limit_bytes(self) -> int:
         return self.memory_budget_bytes or self.facts.total_bytes
+
+    @property
+    def network(self) -> Network | None:
+        """How fast the ranks of several hosts exchange data; ``None`` on a single host."""
+        return None
+
+    def checked(self, measurement: Measurement) -> Measurement:
+        """The measurement, if it says something about the config."""
+        return measurement
 
     @contextmanager
     def lease(self, settings: Settings, on_wait: OnWait | None = None) -> Iterator[None]:

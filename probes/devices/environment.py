@@ -88,9 +88,10 @@ def ranks_environment(
 
 
 def group_environment(group: Group) -> dict[str, str]:
-    """``ranks_environment`` for a group on this machine."""
-    cores = group.threads * group.size if group.threads else host.usable_cores()
-    return ranks_environment(group.kind, group.size, cores)
+    """``ranks_environment`` for the ranks of a group that are on this machine."""
+    here = group.per_host
+    cores = group.threads * here if group.threads else host.usable_cores()
+    return ranks_environment(group.kind, here, cores)
 
 
 def process_environment(added: Mapping[str, str]) -> dict[str, str]:

@@ -95,14 +95,21 @@ def build_fingerprint(facts: DeviceFacts, telemetry: Telemetry | None = None) ->
 
 
 def group_fingerprint(
-    members: Sequence[Fingerprint], *, total_bytes: int, library: str, link: Any
+    members: Sequence[Fingerprint],
+    *,
+    total_bytes: int,
+    library: str,
+    link: Any,
+    hosts: int = 1,
 ) -> Fingerprint:
     """Of devices that train as one, in the order of their ranks.
 
     What the members have in common is kept as it is; where they differ there is a list, one value
     for each rank. ``total_bytes`` is the memory of the smallest member, ``library`` what the ranks
-    talk through, ``link`` the slowest way between two of them.
+    talk through, ``link`` the slowest way between two of them, ``hosts`` the number of machines
+    that they are on.
     """
+    spread = {"hosts": hosts} if hosts > 1 else {}
     identity = _in_common([each.identity for each in members])
     environment = _in_common([each.environment for each in members])
     version = environment.get(library, missing(f"torch does not tell the version of {library}"))
@@ -115,12 +122,14 @@ def group_fingerprint(
             "link": plain(link),
             "library": library,
             "library_version": version,
+            **spread,
         },
         device_class={
             **_in_common([each.device_class for each in members]),
             "total_bytes": total_bytes,
             "ranks": len(members),
             "link": plain(link),
+            **spread,
         },
         environment=environment,
         state=_in_common([each.state for each in members]),

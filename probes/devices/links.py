@@ -12,6 +12,8 @@ from probes.devices.reading import Maybe, Missing
 
 HOST_MEMORY = "host_memory"
 """The ranks of a CPU."""
+NETWORK = "network"
+"""Ranks on several hosts."""
 NOT_TOLD = Missing("nothing tells how devices of this kind are linked")
 
 SLOWEST_LAST = (NVLINK, PCIE, SYSTEM)
@@ -21,6 +23,7 @@ WORDS = {
     PCIE: "PCIe",
     SYSTEM: "PCIe across CPU sockets",
     HOST_MEMORY: "the host's memory",
+    NETWORK: "the network",
 }
 """A kind of link as people read it."""
 

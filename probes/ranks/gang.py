@@ -3,6 +3,7 @@
 Each rank is the isolated process of a single probe and answers over its own pipe. So the referee
 hears of a failing rank even while the others wait for it in a collective, and ends those.
 Nothing that decides lies in a process that trains: no rank's death takes the verdict with it.
+On several hosts it is the same: a process on each passes on what the workers there say.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from probes.devices import host
-from probes.devices.environment import group_environment, worker_environment
 from probes.energy.watch import ProbeWatch
+from probes.errors import MeasurementError
 from probes.group import Group
 from probes.isolation import Call, Worker, WorkerReply
 from probes.job import ProbeJob
+from probes.ranks.environment import environment_of
+from probes.ranks.network import Network
+from probes.ranks.remote.hosts import Hosts
+from probes.ranks.remote.parent import RemoteWorker
 from probes.timeouts import ExpectedStep, Progress, Timeouts
 
 POLL_S = 0.05
@@ -47,10 +53,13 @@ class RankEnd:
     error: BaseException | None = None
 
 
+AnyWorker: TypeAlias = Worker | RemoteWorker
+
+
 @dataclass
 class _Rank:
-    job: ProbeJob
-    worker: Worker
+    job: dict[str, Any]
+    worker: AnyWorker
     call: Call = field(default_factory=lambda: Call(poll_s=POLL_S))
     thread: threading.Thread | None = None
     error: BaseException | None = None
@@ -67,6 +76,8 @@ class _Rank:
         """Whether this end means that the others cannot go on."""
         reply = self.call.reply
         if reply.result is not None:
+            if "network" in reply.result:
+                return False
             measurement = reply.result.get("measurement")
             return measurement is None or measurement["verdict"] != "stable"
         return self.is_over
@@ -79,18 +90,32 @@ class _Rank:
 
 
 class Gang:
-    """The workers of a group, kept from one probe to the next. ``close`` it in the end."""
+    """The workers of a group, kept from one probe to the next. ``close`` it in the end.
 
-    def __init__(self, python: str, group: Group) -> None:
+    ``hosts`` are those of a group that names nodes. Raises ``HostLost`` where one of them is gone.
+    """
+
+    def __init__(self, python: str, group: Group, hosts: Hosts | None = None) -> None:
         self.python = python
         self.group = group
-        self._workers: list[Worker | None] = [None] * group.size
-        self._meeting = _Meeting()
+        self._hosts = hosts
+        self._workers: list[AnyWorker | None] = [None] * group.size
+        self._meeting = _Meeting() if hosts is None else None
         self._count = 0
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its ranks were started by this process, on this host."""
+        return self._hosts is None
+
     def serves(self, group: Group) -> bool:
-        """Whether its workers are those of the group: the same devices and threads."""
-        return (self.group.devices, self.group.threads) == (group.devices, group.threads)
+        """Whether its workers are those of the group: the same devices, threads and nodes."""
+        ours = self.group
+        return (ours.devices, ours.threads, ours.nodes) == (
+            group.devices,
+            group.threads,
+            group.nodes,
+        )
 
     def run(
         self,
@@ -98,7 +123,7 @@ class Gang:
         timeouts: Timeouts,
         watch: ProbeWatch,
         on_progress: Progress | None = None,
-        prepare: Callable[[Worker], bool] = lambda worker: True,
+        prepare: Callable[[AnyWorker], bool] = lambda worker: True,
     ) -> list[RankEnd]:
         """How each rank ended, in their order. All have ended when this returns.
 
@@ -106,17 +131,51 @@ class Gang:
         still be used; otherwise another takes its place, unprepared.
         """
         assert job.group is not None
-        self._count += 1
-        workers = self._started(prepare)
-        ranks = [_Rank(self._job_of(job, rank), worker) for rank, worker in enumerate(workers)]
+        workers, meeting = self._started(prepare), self._next_meeting()
+        jobs = [self._job_of(job, rank, meeting) for rank in range(job.group.size)]
+        ranks = [_Rank(j.to_dict(), worker) for j, worker in zip(jobs, workers, strict=True)]
         watch.begin(*(worker.pid for worker in workers))
-        heard = watch.listener(on_progress)
+        self._run(ranks, timeouts, watch.listener(on_progress), job.expected_step)
+        return [
+            RankEnd(own, rank.call.reply, rank.stopped)
+            for own, rank in zip(jobs, ranks, strict=True)
+        ]
+
+    def measure_network(self, timeouts: Timeouts) -> Network:
+        """How fast the ranks exchange data: a timed all-reduce through the library that will train.
+
+        Raises ``MeasurementError`` that names the rank and the node where it fails.
+        """
+        group = self.group
+        workers = self._started(lambda worker: True)  # they import torch while the store does
+        job = {"kind": "network", "group": group.to_dict(), "meeting": self._next_meeting()}
+        ranks = [_Rank({**job, "rank": rank}, worker) for rank, worker in enumerate(workers)]
+        self._run(ranks, timeouts, None, None)
+        for number, rank in enumerate(ranks):
+            reply = rank.call.reply
+            if not rank.call.is_off and "network" not in (reply.result or {}):
+                node = group.node_of(number)
+                raise MeasurementError(
+                    f"The network between the nodes could not be measured: rank {number} on {node} "
+                    f"{_complaint(reply)}"
+                )
+        told = (ranks[0].call.reply.result or {})["network"]
+        return Network.of(hosts=group.hosts, ranks=group.size, library=group.library, **told)
+
+    def _run(
+        self,
+        ranks: list[_Rank],
+        timeouts: Timeouts,
+        heard: Progress | None,
+        expected: ExpectedStep | None,
+    ) -> None:
+        """Let the ranks do their jobs. All have ended when this returns."""
         try:
             for number, rank in enumerate(ranks):
                 listener = heard if number == 0 else None
                 rank.thread = threading.Thread(
                     target=_request,
-                    args=(rank, timeouts, listener, job.expected_step),
+                    args=(rank, timeouts, listener, expected),
                     name=f"rank {number}",
                     daemon=True,
                 )
@@ -131,7 +190,6 @@ class Gang:
             self._drop_used_up(ranks)
         if error := next((rank.error for rank in ranks if rank.error), None):
             raise error
-        return [RankEnd(rank.job, rank.call.reply, rank.stopped) for rank in ranks]
 
     def close(self) -> None:
         """End all workers. Safe to call twice."""
@@ -139,9 +197,10 @@ class Gang:
             if worker is not None:
                 worker.close()
                 self._workers[number] = None
-        self._meeting.close()
+        if self._meeting is not None:
+            self._meeting.close()
 
-    def _started(self, prepare: Callable[[Worker], bool]) -> list[Worker]:
+    def _started(self, prepare: Callable[[AnyWorker], bool]) -> list[AnyWorker]:
         """All workers; those that are missing start at once, side by side."""
         missing = [
             rank for rank, worker in enumerate(self._workers) if worker is None or not worker.alive
@@ -154,15 +213,28 @@ class Gang:
                 self._start(rank)
         return [worker for worker in self._workers if worker is not None]
 
-    def _start(self, rank: int) -> Worker:
+    def _start(self, rank: int) -> AnyWorker:
         before = self._workers[rank]
         if before is not None:
             before.close()
-        worker = Worker(self.python, environment_of(self.group, rank), self._meeting.fds)
+        worker: AnyWorker
+        if self._hosts is not None:
+            worker = self._hosts.worker(self.group, rank)
+        else:
+            fds = self._meeting.fds if self._meeting is not None else ()
+            worker = Worker(self.python, environment_of(self.group, rank), fds)
         self._workers[rank] = worker
         return worker
 
-    def _job_of(self, job: ProbeJob, rank: int) -> ProbeJob:
+    def _next_meeting(self) -> str:
+        """Where the ranks of the next run meet; see ``ProbeJob.meeting``."""
+        if self._hosts is not None:
+            return self._hosts.next_meeting()
+        assert self._meeting is not None
+        self._count += 1
+        return f"{self._meeting.path}#{self._count}"
+
+    def _job_of(self, job: ProbeJob, rank: int, meeting: str) -> ProbeJob:
         assert job.group is not None
         group = job.group
         return replace(
@@ -171,7 +243,7 @@ class Gang:
             device=group.devices[rank],
             batch_size=group.batch_sizes[rank] if group.batch_sizes else job.batch_size,
             limit_bytes=group.limits[rank] if group.limits else _limit_bytes(job, group),
-            meeting=f"{self._meeting.path}#{self._count}",
+            meeting=meeting,
         )
 
     def _referee(self, ranks: list[_Rank]) -> None:
@@ -198,7 +270,7 @@ class Gang:
 def _limit_bytes(job: ProbeJob, group: Group) -> int | None:
     """The memory budget of a rank: its device's own size, and on the CPU a fair share of it."""
     if job.limit_bytes is None and group.kind == "cpu":
-        return host.memory_total_bytes() // group.size
+        return host.memory_total_bytes() // group.per_host
     return job.limit_bytes
 
 
@@ -206,7 +278,7 @@ def _request(
     rank: _Rank, timeouts: Timeouts, on_progress: Progress | None, expected: ExpectedStep | None
 ) -> None:
     try:
-        rank.worker.request(rank.job.to_dict(), timeouts, on_progress, expected, rank.call)
+        rank.worker.request(rank.job, timeouts, on_progress, expected, rank.call)
     except BaseException as error:  # for the caller's thread
         rank.error = error
 
@@ -214,26 +286,24 @@ def _request(
 def _is_stopped(rank: _Rank, now_s: float) -> bool:
     """Whether the rank's process is stopped, and has been for a while."""
     pid = rank.call.reply.last_progress.get("pid")
-    if rank.is_over or not pid or host.process_state(int(pid)) != "T":
+    if rank.is_over or not pid or rank.worker.state_of(int(pid)) != "T":
         rank.stopped_s = 0.0
         return False
     rank.stopped_s = rank.stopped_s or now_s
     return now_s - rank.stopped_s > STOPPED_S
 
 
-def environment_of(group: Group, rank: int) -> dict[str, str]:
-    """What a rank's environment has beside the user's own: as under torchrun, and a fair share of
-    the cores where all ranks are on the CPU."""
-    added = worker_environment(group.kind)
-    added.update(group_environment(group))
-    added.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(group.size),
-        LOCAL_WORLD_SIZE=str(group.size),
-        GROUP_RANK="0",
-    )
-    return added
+def _complaint(reply: WorkerReply) -> str:
+    """How a rank failed that was only to talk to the others."""
+    result = reply.result or {}
+    if "exception" in result:
+        return f"failed: {result['exception']['message']}"
+    if "error" in result:
+        return f"failed: {result['error']}"
+    if reply.lost:
+        return f"is gone. {reply.lost}"
+    how = reply.timed_out or f"ended with status {reply.returncode}"
+    return f"{how}. {reply.stderr_tail.strip()[-500:]}".strip()
 
 
 class _Meeting:

@@ -21,6 +21,9 @@ from probes.group import Group
 
 PATIENCE = timedelta(hours=12)
 """Longer than any probe: the parent decides when a rank is late, not the library."""
+REACH = timedelta(seconds=30)
+"""How long a rank tries to reach the store of a gang on several hosts."""
+TCP = "tcp://"
 
 LOOPBACK = "lo"
 
@@ -108,11 +111,25 @@ def preload(group: Group) -> None:
 def join(group: Group, rank: int, tensor_parallel: int, meeting: str, device: torch.device) -> Team:
     """Meet the other ranks. Blocks until all are there; the parent ends a rank that waits in vain.
 
-    ``meeting`` is a file that all ranks can open, and a name for this run, with ``#`` between.
+    ``meeting`` is a file that all ranks can open, or ``tcp://host:port`` of a store where they are
+    on several hosts; and a name for this run, with ``#`` between. Raises ``MeasurementError`` where
+    it cannot be reached.
     """
     import torch.distributed as dist
 
     path, _, name = meeting.partition("#")
+    stores: Any = dist  # it has them, without saying so
+    store = stores.PrefixStore(name, _far_store(path) if path.startswith(TCP) else _file(path))
+    own: dict[str, Any] = {"device_id": device} if group.kind in ("cuda", "xpu") else {}
+    dist.init_process_group(
+        group.library, store=store, rank=rank, world_size=group.size, timeout=PATIENCE, **own
+    )
+    return Team(group, rank, tensor_parallel, device)
+
+
+def _file(path: str) -> Any:
+    import torch.distributed as dist
+
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:  # torch would try again for ever
@@ -121,13 +138,26 @@ def join(group: Group, rank: int, tensor_parallel: int, meeting: str, device: to
             "the same process."
         ) from None
     _talk_on_this_machine()
-    stores: Any = dist  # it has them, without saying so
-    store = stores.PrefixStore(name, stores.FileStore(path, -1))
-    own: dict[str, Any] = {"device_id": device} if group.kind in ("cuda", "xpu") else {}
-    dist.init_process_group(
-        group.library, store=store, rank=rank, world_size=group.size, timeout=PATIENCE, **own
-    )
-    return Team(group, rank, tensor_parallel, device)
+    stores: Any = dist
+    return stores.FileStore(path, -1)
+
+
+def _far_store(address: str) -> Any:
+    import torch.distributed as dist
+
+    host, _, port = address.removeprefix(TCP).rpartition(":")
+    stores: Any = dist
+    try:
+        store = stores.TCPStore(
+            host, int(port), is_master=False, timeout=REACH, wait_for_workers=False
+        )
+    except RuntimeError as error:  # torch's network errors are of this kind
+        raise MeasurementError(
+            f"This rank cannot reach the others' meeting place at {host}:{port}: "
+            f"{str(error).splitlines()[0]} Does a firewall let the nodes' ports through?"
+        ) from None
+    store.set_timeout(PATIENCE)
+    return store
 
 
 def _talk_on_this_machine() -> None:

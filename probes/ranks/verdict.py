@@ -51,6 +51,8 @@ class Ended:
     measurement: Measurement
     at_s: float
     """When it ended, by one clock for all ranks."""
+    node: str = ""
+    """Name of its host; empty where all are on this one."""
     peer_error: str = ""
     """``gone`` or ``mismatch``: it only says that another rank is gone, or did something else."""
     non_finite_step: int | None = None
@@ -208,7 +210,11 @@ def _with(found: Ended, verdict: Verdict, reason: str, hint: str) -> Ended:
 
 
 def _rank(each: Ended, ranks: Sequence[Ended]) -> str:
-    return f"Rank {each.rank} of {len(ranks)}"
+    return f"Rank {each.rank} of {len(ranks)}{_on(each)}"
+
+
+def _on(each: Ended) -> str:
+    return f" on {each.node}" if each.node else ""
 
 
 def _waits(each: Ended) -> bool:
@@ -228,7 +234,7 @@ def _call(each: Ended) -> str:
 def _place(each: Ended) -> str:
     """Where a rank was, to stand within a sentence."""
     call = f" in {_call(each)}()" if _call(each) else ""
-    return f"rank {each.rank} waited{call}{_where(each)}"
+    return f"rank {each.rank}{_on(each)} waited{call}{_where(each)}"
 
 
 def _where(each: Ended) -> str:
@@ -265,7 +271,8 @@ def _passed_reason(ranks: Sequence[Ended], fullest: Ended) -> str:
     many = plural(len(ranks), "rank")
     peak, within = size_text(m.peak_bytes or 0), size_text(m.cap_bytes or 0)
     return (
-        f"{m.steps} steps on {many}, each within its cap; rank {fullest.rank} is the fullest, with "
+        f"{m.steps} steps on {many}, each within its cap; rank {fullest.rank}{_on(fullest)} is the "
+        f"fullest, with "
         f"{peak} of {within}."
     )
 
@@ -282,7 +289,7 @@ def _result(each: Ended, limiting: Ended) -> RankResult:
         verdict = None
     return RankResult(
         rank=each.rank,
-        device=each.device,
+        device=f"{each.node}/{each.device}" if each.node else each.device,
         batch_size=m.batch_size,
         verdict=verdict,
         reason=reason,

@@ -243,7 +243,7 @@ class _Run:
         self.enter("join")
         self.outside_before = backend.outside_bytes()
         if group.kind == "cpu":
-            backend.sharers = group.size
+            backend.sharers = group.per_host
         Pulse(self.channel.send, self.whereabouts).start()
         degree = job.config.get("tensor_parallel", 1)
         joined = team.join(group, job.rank, degree, job.meeting, backend.torch_device)

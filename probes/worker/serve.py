@@ -84,6 +84,10 @@ def _answer(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             from probes.beside import function_beside
 
             return {"value": function_beside(job["function"])(job["arguments"], channel)}
+        if job["kind"] == "network":
+            from probes.worker.network import measure_network
+
+            return {"network": measure_network(job)}
         if job["kind"] == "devices":
             from probes.worker.facts import describe_devices
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from app.fleet.environment import cleaned, settle_in
+from app.fleet.environment import SECRET_VARIABLE, cleaned, settle_in
 from app.jobs.detect import state_of_file
 from app.jobs.executor import JOB_COMMAND, end, start_process
 from app.jobs.process import DATABASE_VARIABLE
@@ -24,6 +24,8 @@ from app.jobs.process import DATABASE_VARIABLE
 POLL_S = 0.05
 DESCRIBE_S = 300.0
 """An interpreter may take minutes to import torch from a slow disk."""
+HOST_S = 60.0
+"""How long the process that hosts ranks may take to listen."""
 
 
 class Agent:
@@ -82,6 +84,25 @@ class Agent:
         )
         self._processes[key] = process
         return process.pid
+
+    async def host_ranks(self, interface: str, secret: str) -> int:
+        """Start the process that runs ranks here for a gang whose parent knows the secret; returns
+        the port on which it listens. Raises ``RuntimeError`` where it does not start."""
+        told, tells = os.pipe()
+        try:
+            process = start_process(
+                [sys.executable, "-P", "-m", "app.fleet.rank_host", interface, str(tells)],
+                {**cleaned(os.environ), SECRET_VARIABLE: secret},
+                pass_fds=(tells,),
+            )
+        finally:
+            os.close(tells)
+        self._processes[f"ranks {process.pid}"] = process
+        with os.fdopen(told) as opened:
+            said = await asyncio.wait_for(asyncio.to_thread(opened.readline), HOST_S)
+        if not said.strip().isdigit():
+            raise RuntimeError(f"its process ended with status {process.wait()}; see tonnage.log")
+        return int(said)
 
     async def wait(self, key: str) -> int:
         """The exit status of a job's process, when it has ended."""

@@ -113,6 +113,7 @@ def living_nodes(ray: ModuleType) -> list[SeenNode]:
             host=each["NodeManagerHostname"],
             address=each["NodeManagerAddress"],
             labels=dict(each.get("Labels") or {}),
+            gpus=int((each.get("Resources") or {}).get("GPU", 0)),
         )
         for each in ray.nodes()
         if each["Alive"]

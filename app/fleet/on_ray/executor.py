@@ -90,7 +90,7 @@ class RayExecutor(NodeExecutor):
         try:
             found = self._ray.get(looked, timeout=CALL_S)
         except self._ray.exceptions.RayError as error:
-            log.warning("Node %s could not look again: %s", self.node, _last_line(error))
+            log.warning("Node %s could not look again: %s", self.node, last_line(error))
             return None
         if found is None:
             return None
@@ -211,7 +211,7 @@ class RayOpening:
             described = self._ray.get(self._described, timeout=CALL_S)
         except self._ray.exceptions.RayError as error:
             self.close()
-            raise NodeLost(f"It did not say what it offers: {_last_line(error)}") from None
+            raise NodeLost(f"It did not say what it offers: {last_line(error)}") from None
         found = Description.from_dict(described)
         return RayExecutor(self._ray, self._actor, self._node, found, self._database)
 
@@ -229,5 +229,5 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _last_line(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
     return next(reversed(str(error).strip().splitlines()), type(error).__name__)
