@@ -44,6 +44,8 @@ def show_dry_run(
 
 def _group(shared: MeasuringOptions) -> Group | None:
     """The devices that would train as one; none of them is looked at. Raises ``InputError``."""
+    if shared.nodes is not None:
+        raise InputError("--nodes does not go with a command: its ranks are on one machine.")
     if shared.devices is not None:
         return group_as_written(shared.devices, shared.device)
     device = shared.device

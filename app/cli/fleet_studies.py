@@ -116,6 +116,11 @@ def _question(shared: MeasuringOptions) -> dict[str, Any]:
             f"{wrong[0]} does not go with --fleet: each node uses the interpreter and settings of "
             "its own tonnage.toml."
         )
+    if shared.nodes is not None:
+        raise InputError(
+            "--nodes does not go with --fleet: a study in the fleet's queue runs on the devices of "
+            "one node. Leave out --fleet, and this command directs the study over several nodes."
+        )
     if shared.workload is None:
         raise InputError(
             "Give the name of a workload that the nodes have registered, or your own as "

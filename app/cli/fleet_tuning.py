@@ -34,8 +34,10 @@ def tune_classes(
     on which nothing can be measured does not keep the others from being searched.
 
     Exits with 1 where a study found nothing, and with 3 where a class could not be measured."""
-    if shared.device or shared.devices or join:
-        raise InputError("--devices-class chooses the devices: leave out --device(s) and --join.")
+    if shared.device or shared.devices or shared.nodes or join:
+        raise InputError(
+            "--devices-class chooses the devices: leave out --device(s), --nodes and --join."
+        )
     settings = open_settings(lease_wait_s=shared.wait, accept_disturbed=accept_disturbed)
     _, own_python, _ = shared.find(settings)
     classes = classes_here(settings, shared.python or own_python, wanted, shared.memory_budget)

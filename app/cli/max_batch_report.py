@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from app.machine.scaling import ScalingAnswer
     from probes.prior import Prior
+    from probes.ranks.network import Network
     from probes.ranks.uneven import Uneven
 
 TAIL_CHARACTERS = 3000
@@ -37,6 +38,7 @@ def document(
     wall_s: float,
     scaling: ScalingAnswer,
     uneven: Uneven | None,
+    network: Network | None = None,
 ) -> dict[str, Any]:
     """The document that ``max-batch --json`` prints."""
     run = answer.highest_passing or answer.lowest_failing
@@ -66,6 +68,7 @@ def document(
         **ranks_document(run, device),
         **scaling.to_dict(),
         "uneven": uneven_document(uneven),
+        "network": None if network is None else network.to_dict(),
         "wall_s": round(wall_s, 3),
     }
 

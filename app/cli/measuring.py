@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli import options
-from app.cli.context import find_workload, open_database, open_settings
+from app.cli.context import find_workload, fleet_address, open_database, open_settings
 from probes.errors import InputError
 from probes.formatting import parse_size
 from probes.job import WorkloadRef
@@ -36,6 +36,7 @@ class MeasuringOptions:
     option: options.Option = None
     device: options.Device = None
     devices: options.Devices = None
+    nodes: options.Nodes = None
     memory_budget: options.RankBudget = None
     headroom: options.Headroom = None
     effective_batch_size: options.EffectiveBatchSize = None
@@ -76,12 +77,8 @@ class MeasuringOptions:
         settings = open_settings(lease_wait_s=self.wait, accept_disturbed=accept_disturbed)
         budgets = [parse_size(size) for size in (self.memory_budget or "").split(",") if size]
 
-        from app.machine.target import open_target
-
         workload, own_python, pinned = self.find(settings)
-        target = open_target(
-            settings, self.python or own_python, self.device, budgets, self.devices
-        )
+        target = self._target(settings, workload, self.python or own_python, budgets)
         return ResolvedOptions(
             settings=settings,
             workload=workload,
@@ -91,6 +88,23 @@ class MeasuringOptions:
             effective_batch_size=self.effective_batch_size,
             database=open_database(settings, self.database),
         )
+
+    def _target(
+        self, settings: Settings, workload: WorkloadRef, python: str | None, budgets: list[int]
+    ) -> Target:
+        """The device or the devices, here or on nodes of the fleet. Raises ``InputError``."""
+        if self.nodes is None:
+            from app.machine.target import open_target
+
+            return open_target(settings, python, self.device, budgets, self.devices)
+
+        from app.fleet.gangs import asked_gang, open_gang
+
+        asked = asked_gang(self.devices, self.nodes, self.device)
+        fleet = fleet_address(settings, "auto", None)
+        assert fleet is not None
+        # Each node has an interpreter of its own for a registered workload.
+        return open_gang(settings, fleet, workload, self.python, asked, budgets, own_python=python)
 
 
 @dataclass(frozen=True)

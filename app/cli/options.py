@@ -64,6 +64,14 @@ Devices = Annotated[
         metavar="N|all|NAMES",
     ),
 ]
+Nodes = Annotated[
+    str | None,
+    typer.Option(
+        help="Spread the devices over this many nodes of the fleet that this host has joined, or "
+        "auto: over as few as have them. Example: --devices 8 --nodes 2.",
+        metavar="N|auto",
+    ),
+]
 MemoryBudget = Annotated[
     str | None,
     typer.Option(

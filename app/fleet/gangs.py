@@ -118,6 +118,8 @@ class GangTarget(Target):
     hosts: Hosts = field(kw_only=True)
     seen: tuple[SeenHost, ...] = field(kw_only=True)
     """What each node told."""
+    engine: object = field(default=None, kw_only=True)
+    """What the processes on the nodes end with."""
 
     @property
     def network(self) -> Network | None:
@@ -178,16 +180,23 @@ def open_gang(
     python: str | None,
     asked: AskedGang,
     budgets: Sequence[int],
+    *,
+    own_python: str | None = None,
 ) -> GangTarget:
-    """The gang on nodes of the fleet that this host has joined. Raises ``InputError`` for nodes
-    that are not there or cannot train this workload together, and ``FleetUnavailable``."""
+    """The gang on nodes of the fleet that this host has joined.
+
+    ``python`` is the interpreter that was asked for, on every node; ``own_python`` the one that
+    this host has for the workload. Raises ``InputError`` for nodes that are not there or cannot
+    train this workload together, and ``FleetUnavailable``.
+    """
     if is_command(workload):
         raise InputError("--nodes does not go with a command: its ranks are on one machine.")
     from app.fleet.on_ray.rank_hosts import RankHosts
 
     engine = RankHosts(fleet)
     nodes = choose_nodes(engine.nodes, engine.own_id, asked)
-    return gang_on(settings, nodes, engine.start, workload, python, asked, budgets)
+    gang = gang_on(settings, nodes, engine.start, workload, python, asked, budgets)
+    return replace(gang, prober=_prober(settings, own_python or python, gang.hosts), engine=engine)
 
 
 def gang_on(
@@ -233,9 +242,8 @@ def _target(
     budgets = list(budgets) or ([min(joined_with)] if joined_with else [])
     group, least = groups.with_budgets(group, members, budgets)
     facts = groups.group_facts(group, members)
-    prober = Prober(resolve_python(python), timeouts(settings), hosts=hosts)
     return GangTarget(
-        prober,
+        _prober(settings, python, hosts),
         facts,
         HostsTelemetry(hosts.members, members),
         _fingerprint(group, seen, facts.total_bytes),
@@ -247,6 +255,10 @@ def _target(
         hosts=hosts,
         seen=tuple(seen),
     )
+
+
+def _prober(settings: Settings, python: str | None, hosts: Hosts) -> Prober:
+    return Prober(resolve_python(python), timeouts(settings), hosts=hosts)
 
 
 def _look(

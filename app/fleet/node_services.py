@@ -1,4 +1,4 @@
-"""What a node of the fleet has for a gang, told by the process there that hosts the gang's ranks."""
+"""What a node of the fleet has for a gang, as the process there that hosts its ranks tells it."""
 
 from __future__ import annotations
 

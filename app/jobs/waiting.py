@@ -40,7 +40,8 @@ def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
         there = sorted({offer.device for runner in able for offer in runner.offers.devices})
         return (
             f"No runner has {words_of(str(job.device))}; there are: {', '.join(there)}. The "
-            "devices of a group must belong to one host."
+            "devices of a group in the queue must belong to one host. On a node of a fleet, the "
+            "command line can spread them over several: tonnage tune --devices N --nodes auto."
         )
     leases = {lease for offer in meant for lease in offer.leases}
     if job.resume_on is not None and job.elsewhere_at is None and job.resume_on not in leases:

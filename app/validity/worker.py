@@ -90,7 +90,7 @@ def _current(view: _View, device: str) -> Fingerprint | None:
     """The fingerprint of a device, or of a group whose members are all here."""
     if device not in view.fingerprints and is_group(device):
         group = group_of(device)
-        if all(each in view.facts for each in group.devices):
+        if group.hosts == 1 and all(each in view.facts for each in group.devices):
             members = [view.facts[each] for each in group.devices]
             view.fingerprints[device] = fingerprint_of_group(group, members)
     return view.fingerprints.get(device)

@@ -89,9 +89,11 @@ def max_batch(
             uneven = measure_uneven(bench, config, bounds, answer, keep_uneven)
     wall_s = time.monotonic() - began_s
     if shared.json_:
-        device_name = asked.target.facts.device
+        device, network = asked.target.facts.device, asked.target.network
         label = asked.workload.label
-        print_json(document(answer, prior, label, device_name, config, wall_s, scaling, uneven))
+        print_json(
+            document(answer, prior, label, device, config, wall_s, scaling, uneven, network)
+        )
     else:
         show(answer, config, wall_s, scaling, uneven)
     raise typer.Exit(exit_code(answer))

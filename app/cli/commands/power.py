@@ -9,6 +9,7 @@ import typer
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json, stdout
+from probes.errors import InputError
 
 if TYPE_CHECKING:
     from optimizer.ablation.judge import Change
@@ -50,6 +51,8 @@ def power(
     if shared.dry_run:
         show_dry_run(shared, batch_size=batch_size)
         return
+    if shared.nodes is not None:
+        raise InputError("--nodes: power limits are measured on a device of this host.")
     asked = shared.resolve()
 
     from app.cli.progress import ProgressDisplay

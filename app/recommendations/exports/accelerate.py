@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
-from app.recommendations.exports.ranks import Ranks, Sharding
+from app.recommendations.exports.ranks import FIRST_HOST, Ranks, Sharding
 from app.recommendations.exports.sheet import Sheet
 from optimizer.records import Recommendation
 
@@ -53,6 +53,13 @@ def _parallel_keys(sheet: Sheet, ranks: Ranks, precision: str) -> dict[str, Any]
         "distributed_type": _SEVERAL.get(sheet.kind, "MULTI_GPU"),
         "num_processes": ranks.size,
     }
+    if ranks.group.hosts > 1:
+        keys["num_machines"] = ranks.group.hosts
+        address, _, port = FIRST_HOST.rpartition(":")
+        keys["main_process_ip"], keys["main_process_port"] = address, int(port)
+        sheet.cannot(
+            f"{address} and machine_rank: give the address of one host, and each host its number."
+        )
     if ranks.selection:
         keys["gpu_ids"] = ",".join(map(str, ranks.numbers))
         sheet.selection = {}

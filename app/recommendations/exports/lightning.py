@@ -58,8 +58,8 @@ def to_lightning(recommendation: Recommendation) -> Export:
 def _parallel_arguments(sheet: Sheet, ranks: Ranks) -> dict[str, Any]:
     """How several devices train as one. Lightning starts the ranks itself."""
     arguments: dict[str, Any] = {
-        "devices": ranks.numbers if ranks.selection else ranks.size,
-        "num_nodes": 1,
+        "devices": ranks.numbers if ranks.selection else ranks.group.per_host,
+        "num_nodes": ranks.group.hosts,
     }
     sheet.selection = {}
     if ranks.parallel == "ddp":

@@ -21,6 +21,8 @@ DDP_ARGUMENTS = {
 
 FSDP_LEVERS = ("fsdp_reshard", "fsdp_dtype", "fsdp_offload")
 
+FIRST_HOST = "FIRST_HOST:29500"
+"""Stands for the address of one of several hosts, which nobody knows before they are there."""
 _SELECTED_BY = {"cuda": "CUDA_VISIBLE_DEVICES", "xpu": "ZE_AFFINITY_MASK"}
 
 
@@ -96,15 +98,17 @@ class Ranks:
 
     @property
     def numbers(self) -> list[int]:
-        """Of the devices, in the order of the ranks; the CPU has none, so its ranks count."""
+        """Of the devices of a host, in the order of the ranks; the CPU has none, so its ranks
+        count."""
+        here = self.group.devices[: self.group.per_host]
         if self.group.kind == "cpu":
-            return list(range(self.size))
-        return [int(device.partition(":")[2] or 0) for device in self.group.devices]
+            return list(range(len(here)))
+        return [int(device.partition(":")[2] or 0) for device in here]
 
     @property
     def are_the_first(self) -> bool:
         """Whether a launcher that is only told the number of ranks takes just these devices."""
-        return self.numbers == list(range(self.size))
+        return self.numbers == list(range(self.group.per_host))
 
     @property
     def selection(self) -> dict[str, str]:
@@ -117,7 +121,12 @@ class Ranks:
 
     @property
     def torchrun(self) -> str:
-        """Arguments of ``torchrun``."""
+        """Arguments of ``torchrun``. On several hosts it is started on each of them."""
+        if self.group.hosts > 1:
+            return (
+                f"--nnodes {self.group.hosts} --nproc-per-node {self.group.per_host} "
+                f"--rdzv-backend c10d --rdzv-endpoint {FIRST_HOST}"
+            )
         return f"--nproc-per-node {self.size} --standalone"
 
     @property

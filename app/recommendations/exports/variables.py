@@ -63,7 +63,9 @@ def _of_ranks(ranks: Ranks, settings: Mapping[str, Any]) -> dict[str, str]:
         for name, value in group.items()
         if settings.get(name) != value  # a lever is among the settings
     }
-    return found | {"PET_NPROC_PER_NODE": str(ranks.size)} | ranks.selection
+    hosts = {"PET_NNODES": str(ranks.group.hosts)} if ranks.group.hosts > 1 else {}
+    started = {"PET_NPROC_PER_NODE": str(ranks.group.per_host), **hosts}
+    return found | started | ranks.selection
 
 
 def _variable(name: str) -> str:

@@ -22,7 +22,7 @@ from probes.energy.power_limit import give_back_left_over
 from probes.errors import MeasurementError
 from probes.processes.launch import GuardedProcess, StartError
 
-STORE = Path(__file__).with_name("store.py")
+STORE = Path(__file__).with_name("store_boot.py")
 STORE_START_S = 120.0
 """An interpreter may take minutes to import torch from a slow disk."""
 SOCKET_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
