@@ -66,7 +66,7 @@ class NodeServices(Services):
         spec = self.spec or workload.spec
         described = workload_here(spec, workload.options, python, longest, refresh=False)
         known = [DeviceFacts(**each) for each in found["devices"]]
-        here = [each for each in known if each.kind == kind]
+        here = [each for each in known if each.device.partition(":")[0] == kind]
         here = here[:1] * ranks if kind == "cpu" else here[:ranks]
         if len(here) < ranks:
             raise InputError(

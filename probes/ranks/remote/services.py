@@ -138,17 +138,14 @@ class Services:
 
 
 def interface_name(address: str) -> str:
-    """The network interface of this host that has the address, or whose network it belongs to, as
-    any of 127.0.0.0/8 does to the loopback. Empty where there is none."""
-    wanted = ipaddress.ip_address(address)
-    near = ""
+    """The network interface of this host that has the address; the loopback for any of 127.0.0.0/8.
+    Empty where there is none."""
+    loopback = ipaddress.ip_address(address).is_loopback
     for name, addresses in psutil.net_if_addrs().items():
         for each in addresses:
             if each.family not in (socket.AF_INET, socket.AF_INET6):
                 continue
-            if each.address.partition("%")[0] == address:
+            bare = each.address.partition("%")[0]
+            if bare == address or (loopback and ipaddress.ip_address(bare).is_loopback):
                 return name
-            if each.netmask and each.family == socket.AF_INET and wanted.version == 4:
-                network = ipaddress.ip_network(f"{each.address}/{each.netmask}", strict=False)
-                near = near or (name if wanted in network else "")
-    return near
+    return ""

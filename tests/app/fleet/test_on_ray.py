@@ -25,10 +25,15 @@ from app.fleet import service as fleets
 from app.fleet.address import FleetAddress, make_token
 from app.fleet.doctor import examine, is_well
 from app.fleet.fleet import FleetRunner
+from app.fleet.gangs import GangTarget, asked_gang, choose_nodes, gang_on
 from app.fleet.nodes import Drain
 from app.jobs.executor import Executor
-from app.settings import RunnerSettings
+from app.settings import RunnerSettings, load_settings
 from app.studies import service
+from probes.formatting import MIB
+from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
+from probes.measurement import Verdict
+from probes.ranks.remote.wire import HostLost
 from tests.app.jobs.conftest import ROOT, kinds, request, says, state, until
 from tests.app.jobs.executor_library import URL, ExecutorLibrary, begin_on
 from tests.app.jobs.test_processes import is_gone, pid_of
@@ -43,6 +48,7 @@ ADDRESS = "127.0.0.2"
 """Of this host, but not the one that Ray replaces by an address of the network."""
 NAMES = ("alpha", "beta", "gamma")
 RACKS = {"alpha": "1", "beta": "2", "gamma": "2"}
+FAULTY = ROOT / "tests" / "probes" / "ranks" / "faulty.py"
 SETTINGS = RunnerSettings(heartbeat_s=0.5, cancel_grace_s=3)
 TONNAGE = [sys.executable, "-P", "-c", "from app.cli import main; main()"]
 
@@ -68,6 +74,7 @@ class Cluster:
                 env={
                     **os.environ,
                     "TONNAGE_DATA_DIR": str(self.folder),
+                    "TONNAGE_PROBE__LEASE_DIR": str(self.folder / f"leases-{name}"),
                     "OMP_NUM_THREADS": "3",
                     "FLEET_TEST_FOLDER": str(self.folder),
                 },
@@ -300,6 +307,50 @@ class TestFleet:
         assert {each.what for each in findings} >= {*NAMES, "ray", "runner", "database"}
 
 
+@pytest.fixture(scope="module")
+def gang(ray, cluster, warm) -> Iterator[GangTarget]:
+    """A rank on each of two nodes, which pretend to be two hosts: everything is real but that."""
+    from app.fleet.on_ray.rank_hosts import RankHosts
+
+    settings = load_settings(overrides={"data_dir": str(cluster.folder)})
+    engine = RankHosts(cluster.address, ray=ray)
+    asked = asked_gang("2", "2", "cpu")
+    of_rack_2 = [each for each in engine.nodes if each.labels["rack"] == "2"]
+    nodes = choose_nodes(of_rack_2, engine.own_id, asked)
+    workload = WorkloadRef(f"{FAULTY}:Healthy")
+    made = gang_on(settings, nodes, engine.start, workload, warm.python, asked, [512 * MIB])
+    with made.lease(settings):
+        yield made
+    made.close()
+
+
+def gang_job(gang: GangTarget, name: str) -> ProbeJob:
+    workload = WorkloadRef(f"{FAULTY}:{name}")
+    config = {"layers": 2, "parallel": "ddp"}
+    given = {"limit_bytes": gang.memory_budget_bytes, "group": gang.group}
+    return ProbeJob(workload, config, 8, gang.facts.device, BRACKET_PLAN, **given)
+
+
+class TestGang:
+    """Ranks on the nodes ``beta`` and ``gamma``."""
+
+    def test_it_trains_as_one_and_says_how_fast_the_network_is(self, gang):
+        measurement = gang.prober.probe(gang_job(gang, "Healthy"), gang.telemetry)
+        assert measurement.passed, measurement.reason
+        assert [each.device for each in measurement.ranks] == ["beta/cpu", "gamma/cpu"]
+        assert gang.network.hosts == 2
+        assert gang.network.words in measurement.notes
+        assert gang.fingerprint.identity["hosts"] == 2
+        assert gang.fingerprint.environment["network_gib_per_s"] > 0
+        assert gang.of_one_rank().group.nodes == ("beta",)
+
+    def test_memory_that_is_short_on_the_second_node_is_that_ranks_verdict(self, gang):
+        measurement = gang.prober.probe(gang_job(gang, "HungryInForward"), gang.telemetry)
+        assert (measurement.verdict, measurement.limiting_rank) == (Verdict.OOM, 1)
+        assert "Rank 1 of 2 on gamma" in measurement.reason
+        assert gang.checked(measurement) is measurement
+
+
 class TestLosing:
     """Each takes something away: they come last, in this order."""
 
@@ -318,11 +369,26 @@ class TestLosing:
         assert kinds(database, measured).count("measured") == 1  # read back, not measured again
         until(lambda: name in ready(database), fleet.step)
 
-    def test_a_node_is_killed_and_another_of_its_class_goes_on(self, fleet, database, cluster):
+    def test_a_node_is_killed_and_another_of_its_class_goes_on(
+        self, fleet, database, cluster, gang
+    ):
         measured = service.submit(database, request("hang", device="rack=2", trials=34))
         until(lambda: says(database, measured, "hanging"), fleet.step)
         pid, first = pid_of(database, measured), node_of(database, measured)
-        os.kill(cluster.raylet(first), signal.SIGKILL)
+        ranks = [psutil.Process(each) for each in ranks_of_gang(cluster, first)]
+
+        def kill(said: dict[str, object]) -> None:
+            if said.get("phase") == "train":
+                os.kill(cluster.raylet(first), signal.SIGKILL)
+
+        # A gang loses the node too, in the middle of a step: that is its verdict, and is not kept.
+        lost = gang.prober.probe(gang_job(gang, "Hangs"), gang.telemetry, kill)
+        rank = ["beta", "gamma"].index(first)
+        assert (lost.verdict, lost.limiting_rank) == (Verdict.CRASH, rank)
+        assert f"Rank {rank} of 2 on {first}" in lost.reason
+        with pytest.raises(HostLost, match=f"on {first}"):
+            gang.checked(lost)
+        assert psutil.wait_procs(ranks, timeout=30)[1] == []
         finish_instead(database, measured)
         until(lambda: service.get(database, measured.id).is_over, fleet.step)
         assert is_gone(pid)
@@ -342,6 +408,13 @@ class TestLosing:
         assert cluster.joined[last].returncode == 0
         until(lambda: all(is_gone(each.pid) for each in below), fleet.step)
         until(lambda: ready(database) == {"alpha"}, fleet.step)
+
+
+def ranks_of_gang(cluster: Cluster, name: str) -> list[int]:
+    """What hosts a gang's ranks on a node, with everything below it."""
+    below = psutil.Process(cluster.joined[name].pid).children(recursive=True)
+    found = next(each for each in below if "app.fleet.rank_host" in each.cmdline())
+    return [found.pid, *(each.pid for each in found.children(recursive=True))]
 
 
 def finish_instead(database: Database, job) -> None:
