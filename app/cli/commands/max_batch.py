@@ -91,9 +91,7 @@ def max_batch(
     if shared.json_:
         device, network = asked.target.facts.device, asked.target.network
         label = asked.workload.label
-        print_json(
-            document(answer, prior, label, device, config, wall_s, scaling, uneven, network)
-        )
+        print_json(document(answer, prior, label, device, config, wall_s, scaling, uneven, network))
     else:
         show(answer, config, wall_s, scaling, uneven)
     raise typer.Exit(exit_code(answer))

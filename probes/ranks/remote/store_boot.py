@@ -1,7 +1,7 @@
 """Hosts the store where the ranks of a gang on several hosts meet. In the user's interpreter.
 
-``python store_boot.py HOST PORT LISTENING_FD``, run by path. It outlives every rank: the process that
-started it ends it. It gets a socket that listens already, because torch would listen on every
+``python store_boot.py HOST PORT LISTENING_FD``, run by path. It outlives every rank: the process
+that started it ends it. It gets a socket that listens already, because torch would listen on every
 interface of the host.
 """
 
