@@ -279,16 +279,17 @@ def _look(
 
     with ThreadPoolExecutor(len(hosts.members)) as pool:
         seen = list(pool.map(look, hosts.members))
-    first, places = hosts.members[0].name, dict[tuple[str, str], str]()
+    first, owners = hosts.members[0].name, dict[str, str]()
     for each, found in zip(hosts.members, seen, strict=True):
         if problem := _difference(found, seen[0]):
             raise InputError(f"Nodes {first} and {each.name} cannot train together: {problem}")
-        other = places.setdefault(found.place, each.name)
-        if other != each.name:
-            raise InputError(
-                f"Nodes {other} and {each.name} are one host, whose devices are the same. Use "
-                "--devices without --nodes."
-            )
+        for facts, lease in zip(found.members, found.leases, strict=True):
+            owner = owners.setdefault(lease, each.name)
+            if owner != each.name and not lease.startswith(" "):
+                raise InputError(
+                    f"Nodes {owner} and {each.name} are on one host and share its {facts.device}. "
+                    "Use --devices without --nodes."
+                )
     return seen
 
 

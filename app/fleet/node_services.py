@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from app.machine.local_facts import devices_here, timeouts, workload_here
+from app.machine.local_facts import boot_id, devices_here, timeouts, workload_here
 from app.settings import Settings
 from app.workloads.registry import registered
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint, build_fingerprint
-from probes.devices.host import hashed_machine_id
+from probes.devices.lease import lease_key
 from probes.devices.links import link_between
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError
@@ -27,8 +27,8 @@ class SeenHost:
 
     tonnage: str
     """Version."""
-    place: tuple[str, str]
-    """The machine, and the folder of its leases: equal for two nodes that are one host."""
+    leases: tuple[str, ...]
+    """Of each device, with the boot of its machine: equal where two nodes mean the same device."""
     torch: str
     members: tuple[DeviceFacts, ...]
     """The devices of its ranks."""
@@ -75,7 +75,9 @@ class NodeServices(Services):
         self.members = here
         return SeenHost(
             tonnage=version("tonnage"),
-            place=(hashed_machine_id() or "", str(self._settings.probe.lease_dir)),
+            leases=tuple(
+                f"{boot_id()} {self._settings.probe.lease_dir} {lease_key(each)}" for each in here
+            ),
             torch=str(found["interpreter"].get("torch")),
             members=tuple(here),
             fingerprints=tuple(build_fingerprint(each, Telemetry(each)) for each in here),

@@ -152,7 +152,7 @@ def is_name_of_one_here(device: str | None) -> bool:
 
 def devices_key(python: str | None) -> dict[str, Any]:
     return {
-        "boot": _boot_id(),
+        "boot": boot_id(),
         "python": python,
         "own": sys.executable,
         "cores": host.usable_cores(),
@@ -293,7 +293,8 @@ def _group_here(group: Group, members: list[dict[str, Any]]) -> DeviceNow:
     )
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Of this boot of the kernel; empty where it does not tell. Containers of a host share it."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:

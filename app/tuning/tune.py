@@ -282,6 +282,8 @@ def _run(
             accept_disturbed=bench.settings.probe.accept_disturbed,
         )
         with bench.target.lease(bench.settings, waiting):
+            if bench.target.network is not None:  # which has been measured only now
+                devices.register_target(database, bench.target)
             outcome = study.run()
             recommendation = outcome.recommendation
             if bench.group is not None and recommendation is not None:
