@@ -105,7 +105,7 @@ def show(
         return
     console.print(
         f"Maximum stable batch: [bold]{run_batch_text(run)}[/bold], "
-        f"limited by {limit_text(answer.binding)}."
+        f"limited by {_crash_text(answer) or limit_text(answer.binding)}."
     )
     rows = [("config", config_text(config)), ("peak memory", _peak_words(run))]
     if answer.phases:
@@ -131,6 +131,14 @@ def show(
     if answer.curve:
         console.print()
         console.print(_curve_table(answer, run))
+
+
+def _crash_text(answer: MaxBatch) -> str:
+    """That a larger batch crashed, for none of the reasons that are known; empty otherwise."""
+    failing = answer.lowest_failing
+    if answer.binding != "shape" or failing is None or failing.verdict is not Verdict.CRASH:
+        return ""
+    return f"a crash of batch {failing.batch_size}, which may have nothing to do with its size"
 
 
 def _show_failure(failing: Measurement | None) -> None:

@@ -248,7 +248,20 @@ def _no_step(how: str, command: Command, seen: Observed) -> str:
     return (
         f"{how}, and no step was recognised in {where}.\nCommand: {seen.shown}\n"
         f"{last_lines(seen.stdout_tail, seen.stderr_tail)}\n"
-        f"{seen.not_understood or advice(seen.stdout_tail + seen.stderr_tail)}"
+        f"{seen.not_understood or _no_step_hint(command, seen)}"
+    )
+
+
+def _no_step_hint(command: Command, seen: Observed) -> str:
+    """What to do about a command without a step whose output was not explained yet. One that has
+    said nothing may still be loading."""
+    printed = seen.stdout_tail + seen.stderr_tail
+    hint = advice(printed)
+    if seen.why != "timeout" or printed.strip() or command.log:
+        return hint
+    return (
+        "If it was still loading (libraries, data, a busy machine), raise "
+        f"probe.startup_timeout_s. If it was training: {hint[0].lower()}{hint[1:]}"
     )
 
 

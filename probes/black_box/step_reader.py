@@ -12,7 +12,7 @@ from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.landmarks import Landmarks
 from probes.black_box.discovery.lengths import PrintedLengths
 from probes.black_box.discovery.text import LineSplitter
-from probes.black_box.ranks.lines import RankLines, UnnumberedSteps
+from probes.black_box.ranks.lines import RankLines, UnnumberedSteps, separate
 from probes.black_box.steps import OutputSteps, Seen
 
 UNDERSTOOD_WITHIN_S = 15.0
@@ -142,9 +142,7 @@ class StepReader:
             if self._first_line_s is None:
                 self._first_line_s = piece.at_s
             splitter = self._splitters.setdefault(piece.stream, LineSplitter())
-            for line in splitter.lines(piece.data):
-                if self._rank_lines is not None and not self._rank_lines.counts(line):
-                    continue
+            for line in self._lines(splitter, piece):
                 if self._finder.choice is None and self._last_number is None:
                     self.lengths.read(line)
                 before = self._finder.revision
@@ -155,6 +153,13 @@ class StepReader:
                     self._unnumbered.restart()
                 found += self._unnumbered.of_one(steps)
         return found
+
+    def _lines(self, splitter: LineSplitter, piece: Piece) -> list[str]:
+        """The lines that end in this piece, those left out that another rank prints as well."""
+        lines, ranks = splitter.lines(piece.data), self._rank_lines
+        if ranks is None:
+            return lines
+        return [part for line in lines for part in separate(line) if ranks.counts(part)]
 
     def _read_by_finder(self, line: str, at_s: float) -> list[Seen]:
         finder, restarts, revision = self._finder, self._finder.restarts, self._finder.revision

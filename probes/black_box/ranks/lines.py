@@ -17,6 +17,7 @@ _RANK = re.compile(
     r"|\[rank[ _:=]?(\d+)\]",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"\[(rank|default|gpu|cuda|worker)[ _:=]?\d{1,4}\]", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[-+]?\d+)?|\b(?:nan|inf)\b", re.IGNORECASE)
 LOOKED_AT = 200
 """Characters of a line in which its rank stands."""
@@ -25,6 +26,17 @@ LEAST_LINES = 6
 """Lines that are looked at before it is decided whether one rank prints them or all do."""
 CLEARLY_LONGER = 3
 """From one step to the next it takes this multiple of the time between the lines of two ranks."""
+
+
+def separate(line: str) -> list[str]:
+    """The lines of several ranks that arrived as one: an unbuffered program writes the end of a
+    line by itself, so that ``[RANK0] Iter 5[RANK1] Iter 5`` may stand before both ends."""
+    first = _MARK.match(line.lstrip())
+    if first is None:
+        return [line]
+    word = first[1].lower()
+    starts = [match.start() for match in _MARK.finditer(line) if match[1].lower() == word]
+    return [line[start:end] for start, end in zip(starts, [*starts[1:], len(line)], strict=True)]
 
 
 class RankLines:

@@ -11,12 +11,13 @@ from probes.black_box.judge import judge
 from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.watch import StepWatch
 from probes.devices.base import MemoryCap
+from probes.errors import MeasurementError
 from probes.job import BRACKET_PLAN, ProbeJob
 from probes.measurement import Measurement, Verdict
 
 
-def late(folder: Path, **seen: object) -> Measurement:
-    """A run that was ended for being late, of a command that has made steps before."""
+def late(folder: Path, *, has_stepped: bool = True, **seen: object) -> Measurement:
+    """A run that was ended for being late, of a command that has made steps before or not."""
     (folder / "train.py").write_text("")
     workload = reference("train.py", {"command": f"python {folder}/train.py -b {{batch_size}}"})
     job = ProbeJob(workload, {}, 190, "cpu", BRACKET_PLAN, 2**29, 0.05)
@@ -26,7 +27,7 @@ def late(folder: Path, **seen: object) -> Measurement:
     observed = Observed("python train.py -b 190", {}, ranks, why="timeout", late="late")
     for name, value in seen.items():
         setattr(observed, name, value)
-    return judge(job, command_of(workload), observed, has_stepped=True)
+    return judge(job, command_of(workload), observed, has_stepped=has_stepped)
 
 
 @pytest.mark.parametrize("was_printing", [False, True])
@@ -50,3 +51,11 @@ def test_a_command_that_still_prints_is_never_told_to_raise_a_time_out(tmp_path:
     assert "It still printed" in hint
     assert "it 1" in hint
     assert "timeout_s" not in hint
+
+
+def test_a_command_that_has_printed_nothing_may_still_have_been_loading(tmp_path: Path) -> None:
+    with pytest.raises(MeasurementError, match=r"(?s)nothing at all.*startup_timeout_s.*print a"):
+        late(tmp_path, has_stepped=False)
+    with pytest.raises(MeasurementError) as raised:
+        late(tmp_path, has_stepped=False, stdout_tail="loading 12 files")
+    assert "timeout_s" not in str(raised.value)

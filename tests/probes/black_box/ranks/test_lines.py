@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from probes.black_box.ranks.lines import RankLines, UnnumberedSteps
+from probes.black_box.ranks.lines import RankLines, UnnumberedSteps, separate
 from probes.black_box.step_reader import StepReader
 from probes.black_box.steps import Seen, StepClock
 
@@ -94,3 +94,12 @@ def test_ranks_share_the_samples_of_an_epoch() -> None:
 def test_samples_of_one_rank_are_counted_up_to_those_of_all() -> None:
     lines = [(0.1 * n, f"Train Epoch: 1 [{16 * n}/640 (0%)] Loss: 0.5") for n in range(1, 8)]
     assert steps_in([line for line in lines for _ in range(2)]) == 13  # 1 + 6 × 2
+
+
+def test_lines_of_two_ranks_that_arrive_as_one_are_separated() -> None:
+    together = "[RANK0] Epoch 1 | Iter 0 | Loss 4.07[RANK1] Epoch 1 | Iter 0 | Loss 4.08"
+    assert separate(together) == [
+        "[RANK0] Epoch 1 | Iter 0 | Loss 4.07",
+        "[RANK1] Epoch 1 | Iter 0 | Loss 4.08",
+    ]
+    assert separate("Epoch [rank 1] of [rank 2]") == ["Epoch [rank 1] of [rank 2]"]
