@@ -67,9 +67,10 @@ def too_wide(page: Any) -> list[str]:
 
 
 class Server:
-    """``tonnage serve`` on a port that it keeps, with a data folder of its own."""
+    """``tonnage serve`` on a port that it keeps, with a data folder of its own. Its workers run in
+    ``environment``, a virtual environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Path) -> None:
         self.folder = folder
         with contextlib.closing(listen("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -84,6 +85,7 @@ class Server:
             "TONNAGE_PROBE__LEASE_DIR": str(folder / "leases"),
             "TONNAGE_SERVICE__EVENT_POLL_S": "0.1",
             "TONNAGE_TEST_MARK": str(folder),
+            "VIRTUAL_ENV": str(environment),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -22,8 +22,8 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def server(browser, tmp_path_factory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("dashboard"))
+def server(browser, warm, tmp_path_factory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("dashboard"), warm.folder)
     made.start()
     yield made
     made.end()

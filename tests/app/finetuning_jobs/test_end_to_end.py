@@ -18,6 +18,7 @@ from finetuning.models.small import make_small_model
 from tests.app.conftest import KINDS
 from tests.app.jobs.conftest import offers, run_claimed
 from tests.finetuning.conftest import rows, write_rows
+from tests.warm import WarmEnvironment
 
 CHANGES = {
     "training.max_length": 96,
@@ -29,7 +30,9 @@ CHANGES = {
 
 
 @pytest.fixture
-def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_trainer: WarmEnvironment
+) -> Path:
     """A folder with a small model, rows, and a ``tonnage.toml`` that registers them."""
     texts = [row["prompt"] + row["completion"] for row in rows(50, 0)]
     make_small_model(tmp_path / "model", texts, layers=1, hidden_size=32, positions=256)
@@ -41,6 +44,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '[finetuning]\nmodels = { small = "model" }\ndata = { numbers = "rows.jsonl" }\n'
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("VIRTUAL_ENV", str(warm_trainer.folder))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

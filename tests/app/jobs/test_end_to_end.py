@@ -20,12 +20,13 @@ from app.studies import service
 from tests.app import contents
 from tests.app.cli.conftest import QUICK, TONNAGE, marked_processes
 from tests.app.jobs.conftest import kinds, request, state, until
+from tests.warm import WarmEnvironment
 
 ASKED = {"pinned": {"width": 32}, "trials": 2, "memory_budget_bytes": 2**30, "device": "cpu"}
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, warm: WarmEnvironment) -> dict[str, str]:
     return {
         **os.environ,
         **QUICK,
@@ -33,6 +34,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "TONNAGE_PROBE__LEASE_DIR": str(tmp_path / "leases"),
         "TONNAGE_TEST_MARK": str(tmp_path),
         "TONNAGE_BUNDLES__ACCEPT": "true",
+        "VIRTUAL_ENV": str(warm.folder),
     }
 
 

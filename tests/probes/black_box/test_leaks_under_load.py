@@ -31,9 +31,9 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _busy() -> Iterator[None]:
-    """Twice as many busy processes as there are cores."""
+    """A busy process for every core."""
     spin = [sys.executable, "-c", "while True: pass"]
-    others = [subprocess.Popen(spin) for _ in range(2 * (os.cpu_count() or 1))]
+    others = [subprocess.Popen(spin) for _ in range(os.cpu_count() or 1)]
     yield
     for other in others:
         other.kill()
