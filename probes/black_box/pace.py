@@ -34,13 +34,22 @@ class Pace:
         )
 
 
-def allowed_start_s(times: Timeouts, expected: ExpectedStep | None, pace: Pace | None) -> float:
-    """The limit for the time until the first step is seen."""
+def allowed_start_s(
+    times: Timeouts,
+    expected: ExpectedStep | None,
+    pace: Pace | None,
+    *,
+    is_printing: bool = False,
+) -> float:
+    """The limit for the time until the first step is seen. One that ``is_printing`` gets the usual
+    limit at the least: it has not hung."""
     usual_s = times.startup_s + times.step_s
     if expected is None or pace is None:
         return usual_s
     step_s = times.expected_step_s(expected, pace.steps_per_sign)
     patient_s = min(usual_s, START_PATIENCE * pace.first_sign_s + step_s)
+    if is_printing:
+        patient_s = usual_s
     return max(patient_s, pace.first_sign_s + _sign_s(expected, pace))
 
 

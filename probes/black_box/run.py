@@ -322,15 +322,15 @@ class CommandRun:
         silent_s = now_s - max(stepped_s, self.reader.last_output_s or 0.0)
         why = f", {expected.words()}" if expected is not None else ""
         if self.clock.first is None:
-            known = expected if silent_s > PRINTS_WITHIN_S else None
-            allowed_s = allowed_start_s(times, known, self.usual)
+            is_printing = silent_s <= PRINTS_WITHIN_S
+            allowed_s = allowed_start_s(times, expected, self.usual, is_printing=is_printing)
             late = now_s - began_s > allowed_s
             return f"without a step for {allowed_s:.3g} s{why}" if late else ""
         allowed_s = allowed_silence_s(times, expected, self.usual, gap_s)
         step = self.watches.evidence.attempted + 1
         if silent_s > allowed_s:
             return f"silent for {allowed_s:.3g} s in step {step}{why}"
-        if now_s - stepped_s > PRINTING_PATIENCE * times.allowed_step_s(gap_s):
+        if now_s - stepped_s > max(allowed_s, PRINTING_PATIENCE * times.allowed_step_s(gap_s)):
             return f"printing for {now_s - stepped_s:.0f} s without a step after step {step - 1}"
         if now_s - began_s > times.probe_s:
             return f"still running after {times.probe_s:.0f} s"

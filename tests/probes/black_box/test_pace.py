@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from probes.black_box.pace import Pace, allowed_silence_s, allowed_start_s
+from probes.black_box.run import CommandRun
 from probes.timeouts import ExpectedStep, Timeouts
 
 TIMES = Timeouts()
@@ -42,6 +45,29 @@ def test_a_line_that_should_take_longer_than_the_time_outs_is_waited_for_as_well
     rare = Pace(first_sign_s=8.0, steps_per_sign=500)
     assert allowed_start_s(TIMES, slow, rare) > 2 * 500 * 0.49 > 240
     assert allowed_silence_s(TIMES, slow, rare, gap_s=0.0) > 2 * 500 * 0.49
+
+
+def test_one_that_has_just_printed_is_never_waited_for_less() -> None:
+    slow = ExpectedStep(step_s=3.1, first_s=3.1, measured_s=0.098, measured_at=8)
+    rare = Pace(first_sign_s=60.0, steps_per_sign=500)
+    for pace in (rare, Pace(first_sign_s=4.0)):
+        printing = allowed_start_s(TIMES, slow, pace, is_printing=True)
+        assert printing >= max(240, allowed_start_s(TIMES, slow, pace))
+
+
+def test_a_rare_line_is_waited_for_after_the_first_one_too() -> None:
+    slow = ExpectedStep(step_s=3.1, first_s=3.1, measured_s=0.098, measured_at=8)
+    run = SimpleNamespace(
+        timeouts=TIMES,
+        job=SimpleNamespace(expected_step=slow),
+        usual=Pace(first_sign_s=60.0, steps_per_sign=500),
+        reader=SimpleNamespace(last_output_s=100.0),
+        clock=SimpleNamespace(first=object()),
+        watches=SimpleNamespace(evidence=SimpleNamespace(attempted=1)),
+        _gap_s=0.0,
+    )
+    assert CommandRun._late(run, 100.0 + 500 * 3.1, 0.0, 100.0) == ""  # type: ignore[arg-type]
+    assert CommandRun._late(run, 10_000.0, 0.0, 100.0) != ""  # type: ignore[arg-type]
 
 
 def test_the_slowest_of_two_runs_counts_in_each_respect() -> None:
