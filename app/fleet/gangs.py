@@ -98,8 +98,11 @@ def choose_nodes(nodes: Sequence[SeenNode], own_id: str, asked: AskedGang) -> li
         if asked.ranks % count == 0 and len(able) >= count:
             return able[:count]
     there = ", ".join(f"{name_of(each)} ({_devices(each, kind)})" for each in alike)
-    if kind == "cpu":
-        there = ", ".join(map(name_of, alike))
+    if len(alike) < (asked.nodes or 1) or kind == "cpu":
+        raise InputError(
+            f"--nodes {asked.nodes}: {len(alike)} nodes have {kind} devices of one class: "
+            f"{', '.join(map(name_of, alike))}."
+        )
     raise InputError(
         f"--devices {asked.ranks}: the nodes with {kind} devices of one class do not have that "
         f"many, divided evenly: {there}."

@@ -50,6 +50,11 @@ def test_a_cpu_takes_any_number_of_ranks() -> None:
     assert [each.id for each in choose_nodes(cpus, "c", AskedGang(6, None, None))] == ["c"]
 
 
+def test_more_nodes_than_there_are_is_refused() -> None:
+    with pytest.raises(InputError, match="3 nodes have cuda devices of one class: a, b, c"):
+        names(8, nodes=4)
+
+
 def test_a_kind_that_no_node_has_is_refused() -> None:
     with pytest.raises(InputError, match="tonnage/device=xpu"):
         names(2, kind="xpu")

@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from app.recommendations.exports.export import FORMATS, Export, export
+from app.recommendations.exports.ranks import Ranks
+from probes.group import group_of
 from probes.ranks import shards
+from probes.ranks.shards import Shards
 from tests.app import factories
 from tests.app.recommendations.test_frameworks import FRAMEWORKS, HYDRA_VALUES
 
@@ -609,3 +612,10 @@ def test_axolotl_gets_its_keys_of_fsdp_and_ddp() -> None:
 def test_llama_factory_starts_as_many_ranks() -> None:
     assert "FORCE_TORCHRUN=1 NPROC_PER_NODE=4" in said("llama-factory", DDP)
     assert "--to accelerate" in said("llama-factory", FSDP)
+
+
+def test_ranks_on_several_hosts_are_started_on_each() -> None:
+    ranks = Ranks(group_of("cuda:0-1@2"), "ddp", 1, (8,) * 4, 1, Shards())
+    assert ranks.torchrun.startswith("--nnodes 2 --nproc-per-node 2 --rdzv-backend c10d")
+    assert (ranks.size, ranks.numbers, ranks.selection) == (4, [0, 1], {})
+    assert ranks.global_batch_size == 32
