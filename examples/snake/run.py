@@ -49,10 +49,10 @@ ALL_WEIGHTS: dict[str, Any] = {
     "data.eval_share": 0.02,
     "data.test_share": 0.1,
 }
-MIXED = {**ALL_WEIGHTS, "training.max_steps": 1600}
+MIXED = {**ALL_WEIGHTS, "training.max_steps": 1100}
 FULL = {
     **ALL_WEIGHTS,
-    "training.max_steps": 400,
+    "training.max_steps": 300,
     "training.learning_rate": 1e-3,
     "data.test_share": 0.2,  # a test over games needs more than a handful of them
 }
