@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +9,7 @@ from pydantic.config import JsonDict
 
 from app.http.fields import WorkloadText
 from app.http.paging import NamedPageQuery
+from app.jobs.schemas import JobTimes
 from app.tuning.state import StudyState
 from optimizer.ablation import ClaimVerdict
 
@@ -40,7 +40,7 @@ ANSWER: JsonDict = {
 }
 
 
-class AblationOut(BaseModel):
+class AblationOut(JobTimes):
     """A job that measures claims of a page on one workload."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
@@ -52,12 +52,6 @@ class AblationOut(BaseModel):
     workload: str
     device: str | None = Field(description="As asked for; null for the best one of a host.")
     message: str = Field(description="Why it failed, or what it came to.")
-    cancel_requested: bool
-    wall_s: float = Field(description="Time spent running, in all attempts that have ended.")
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
 
     @classmethod
     def of(cls, job: Job) -> AblationOut:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +9,7 @@ from pydantic.config import JsonDict
 
 from app.finetunings.evaluation_request import EXAMPLE as EXAMPLE_EVALUATION
 from app.finetunings.request import EXAMPLE as EXAMPLE_REQUEST
+from app.jobs.schemas import JobTimes
 from app.tuning.state import StudyState
 from finetuning.settings.presets import PRESETS
 
@@ -51,7 +51,7 @@ EVALUATION: JsonDict = {
 }
 
 
-class FineTuningJobOut(BaseModel):
+class FineTuningJobOut(JobTimes):
     """Where a fine-tuning that was asked for over HTTP stands in the queue."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
@@ -64,12 +64,6 @@ class FineTuningJobOut(BaseModel):
     doing: str = Field(description="What it did last.")
     request: dict[str, Any] = Field(description="What was asked for.")
     device: str | None = Field(description="As asked for; null for the best one of a host.")
-    cancel_requested: bool
-    wall_s: float = Field(description="Time spent running, in all attempts that have ended.")
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
 
     @classmethod
     def of(cls, found: FineTuningProgress) -> FineTuningJobOut:
@@ -83,7 +77,7 @@ class FineTuningJobOut(BaseModel):
         return cls.model_validate({**rest, **own})
 
 
-class EvaluationOut(BaseModel):
+class EvaluationOut(JobTimes):
     """An evaluation that was asked for over HTTP. Its figures and rows are those of the
     fine-tuning."""
 
@@ -101,12 +95,6 @@ class EvaluationOut(BaseModel):
     options: dict[str, Any]
     baseline: str | None
     limit: int | None
-    cancel_requested: bool
-    wall_s: float = Field(description="Time spent running, in all attempts that have ended.")
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
 
     @classmethod
     def of(cls, found: EvaluationProgress) -> EvaluationOut:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.finetunings.request import OFFERED, Registered, Value
 from app.http.fields import WIDEST, Few, FirstError, Positive, RequestBody, plain
+from app.machine.asked_devices import name_of
 from optimizer.records import short_hash
 
 EXAMPLE: JsonDict = {
@@ -67,15 +67,6 @@ class EvaluationRequest(EvaluationPost):
     device: str | None
     """As the fine-tuning asked for it."""
 
-    @classmethod
-    def trusted(cls, given: Mapping[str, Any]) -> EvaluationRequest:
-        """A stored request: its bounds are not checked, and unknown fields are left out."""
-        known = {name: value for name, value in given.items() if name in cls.model_fields}
-        return cls.model_construct(**known)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
     @property
     def workload(self) -> str:
         """See ``FineTuningPost.workload``."""
@@ -84,7 +75,7 @@ class EvaluationRequest(EvaluationPost):
     @property
     def device_name(self) -> str | None:
         """The device as names are compared."""
-        return self.device.strip().lower() if self.device is not None else None
+        return name_of(self.device, None)
 
     @property
     def key(self) -> str:

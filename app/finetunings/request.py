@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -18,6 +17,7 @@ from app.http.fields import (
     WantedDevice,
     plain,
 )
+from app.machine.asked_devices import name_of
 from finetuning.settings.presets import DEFAULT_PRESET, PRESETS
 from optimizer.records import short_hash
 
@@ -97,15 +97,6 @@ class FineTuningPost(RequestBody):
         MemoryBudget | None, Field(description="Memory that training may use. Default: all of it.")
     ] = None
 
-    @classmethod
-    def trusted(cls, given: Mapping[str, Any]) -> FineTuningPost:
-        """A stored request: its bounds are not checked, and unknown fields are left out."""
-        known = {name: value for name, value in given.items() if name in cls.model_fields}
-        return cls.model_construct(**known)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
     @property
     def workload(self) -> str:
         """What a runner must offer; that it has the data too is checked when it takes the job."""
@@ -114,7 +105,7 @@ class FineTuningPost(RequestBody):
     @property
     def device_name(self) -> str | None:
         """The device as names are compared."""
-        return self.device.strip().lower() if self.device is not None else None
+        return name_of(self.device, None)
 
     @property
     def key(self) -> str:

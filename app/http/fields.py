@@ -129,6 +129,17 @@ class RequestBody(BaseModel):
             where = ".".join(str(part) for part in first["loc"])
             raise InputError(f"{where}: {first['msg']}.") from None
 
+    @classmethod
+    def trusted(cls, given: Mapping[str, Any]) -> Self:
+        """A stored request or one of the local user: the bounds, which are for requests over HTTP,
+        are not checked, and unknown fields are left out."""
+        known = {name: value for name, value in given.items() if name in cls.model_fields}
+        return cls.model_construct(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is stored; ``trusted`` reads it back."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
     @model_validator(mode="before")
     @classmethod
     def _few(cls, value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import Config, FirstError, MemoryBudget, RequestBody, Short, WantedDevice
+from app.machine.asked_devices import name_of
 from optimizer.records import short_hash
 
 EXAMPLE: JsonDict = {"page": "Heuristic:Gradient_Checkpointing", "device": "cuda:0"}
@@ -65,19 +65,10 @@ class AblationRequest(AblationPost):
 
     workload: str
 
-    @classmethod
-    def trusted(cls, given: Mapping[str, Any]) -> AblationRequest:
-        """A stored request: its bounds are not checked, and unknown fields are left out."""
-        known = {name: value for name, value in given.items() if name in cls.model_fields}
-        return cls.model_construct(**known)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
     @property
     def device_name(self) -> str | None:
         """The device as names are compared."""
-        return self.device.strip().lower() if self.device is not None else None
+        return name_of(self.device, None)
 
     @property
     def key(self) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
@@ -153,16 +152,6 @@ class StudyRequest(RequestBody):
     fresh: Annotated[
         bool, Field(description="Measure everything again: reuse no stored measurement.")
     ] = False
-
-    @classmethod
-    def trusted(cls, given: Mapping[str, Any]) -> StudyRequest:
-        """A stored request or one of the local user: the bounds, which are for requests over HTTP,
-        are not checked, and unknown fields are left out."""
-        known = {name: value for name, value in given.items() if name in cls.model_fields}
-        return cls.model_construct(**known)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
 
     @property
     def device_name(self) -> str | None:
