@@ -32,6 +32,9 @@ LINE_WITHIN_S = 0.05
 """A line arrives within this time after its step has ended."""
 MANY_BRACKETS = 3
 """A line that tells of this many times the steps of a bracket is a bracket by itself."""
+FEW_STEPS = 3
+"""Where fewer steps than this lie between two evaluations or ends of epochs, the last batch of an
+epoch, which may be a small one, is too many of them."""
 UNKNOWN_STEPS = 100
 UNKNOWN_SHARE = 0.25
 """Where nothing tells when an evaluation comes, a confirmation goes on for this many steps, and for
@@ -54,7 +57,10 @@ class StepWatch:
         self._warm_s = 0.0
         self._next_look = self._window
         self._plain_s: list[float] = []
-        """Durations of steps without an evaluation among them."""
+        """Durations of steps without an evaluation among them, one for each line."""
+        self._plain_steps = 0
+        self._interruptions = 0
+        """Evaluations, and ends of epochs."""
         self.has_evaluated = False
         """An evaluation or the end of an epoch was seen between two steps."""
         self._may_wait_until_s: float | None = None
@@ -161,12 +167,16 @@ class StepWatch:
             self.window = replace(self.window, to_s=passed.at_s, steps=steps)
 
     def _step_s(self, passed: Passed) -> float:
-        """The duration of one of these steps, without the evaluation among them."""
+        """The duration of one of these steps, without the evaluation among them; with it where
+        there are too few others to tell."""
         if not passed.evaluated:
             self._plain_s.append(passed.each_s)
-        elif self._plain_s:
-            return min(passed.each_s, statistics.median(self._plain_s))
-        return passed.each_s
+            self._plain_steps += passed.count
+            return passed.each_s
+        self._interruptions += 1
+        if self._plain_steps < FEW_STEPS * self._interruptions:
+            return passed.each_s
+        return min(passed.each_s, statistics.median(self._plain_s))
 
     def _see_phase(self, passed: Passed, peak_bytes: int) -> None:
         """The high-water mark is kept from the start: it belongs to the phase that raised it. With

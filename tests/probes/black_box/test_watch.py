@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -226,3 +227,14 @@ def test_memory_that_the_first_evaluation_takes_is_no_creep() -> None:
         peak = (500 if step < 60 else 900) * MIB
         watch.add(Passed(1, 0.1, 0.1 * step, None, step == 60), 100 * MIB, peak, 58 - step)
     assert judge(watch, 900) is Verdict.STABLE
+
+
+def test_in_epochs_of_two_steps_the_small_last_batch_is_not_taken_for_every_step() -> None:
+    watch, now_s = StepWatch(CONFIRM_PLAN, CAP), 0.0
+    watch.begin()
+    for step in range(40):
+        is_last = step % 2 == 0
+        each_s = 0.005 if is_last else 0.6
+        now_s += each_s
+        watch.add(Passed(1, each_s, now_s, None, evaluated=not is_last), 100 * MIB, 500 * MIB)
+    assert 0.25 < statistics.fmean(watch.evidence.step_s) < 0.35
