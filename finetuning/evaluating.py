@@ -73,8 +73,8 @@ def evaluate(
     (of lm-evaluation-harness), or a task. ``options``: keyword arguments of tasks, by the name they
     are given as; ``names`` likewise: under which name the rows are kept, if not the task's own.
     ``baseline``: ``base`` for the model that the run began with, or a model's folder or name; its
-    rows go to ``baseline/evaluation`` inside the run's folder. ``limit``: only so many items of
-    each task. ``batch_size``: rows that are computed at once (default 16). ``load`` makes the
+    rows go to ``baseline/evaluation`` inside the run's folder. ``limit``: at most this many items
+    of each task. ``batch_size``: rows that are computed at once (default 16). ``load`` makes the
     model; by default what the run saved.
 
     Rows are appended to ``evaluation/TASK/rows.jsonl`` as they are made. Called again, also after a

@@ -1,8 +1,8 @@
 """Unpacking a bundle on the host that runs its code: once, into the user's cache folder, read-only.
 
 A bundle is unpacked beside its final place and then renamed, so that what is there is complete;
-several processes may do so at once. Whoever uses the folder holds a shared lock on it, so that
-nobody deletes it meanwhile, and old ones are deleted when another bundle is unpacked.
+several processes may do so at once. A process that uses the folder holds a shared lock on it, so
+that nobody deletes it meanwhile. Old folders are deleted when another bundle is unpacked.
 """
 
 from __future__ import annotations

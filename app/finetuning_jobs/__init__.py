@@ -1,5 +1,5 @@
 """Fine-tunings that the service was asked for: jobs that train registered models
 on registered data.
 
-What is stored of a fine-tuning, whoever started it, is in ``app.finetunings``.
+What is stored of a fine-tuning, also of one from the command line, is in ``app.finetunings``.
 """

@@ -112,7 +112,7 @@ def cancel(database: Database, finetuning_id: str) -> Job:
 
 
 def delete(database: Database, finetuning_id: str) -> None:
-    """Delete what is stored of a fine-tuning, whoever started it, and its jobs. Its folder stays.
+    """Delete what is stored of a fine-tuning, and its jobs. Its folder stays.
 
     Raises ``NotFound``, and ``Conflict`` while it or an evaluation of it waits or runs.
     """

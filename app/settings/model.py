@@ -295,8 +295,8 @@ class BundleSettings(Section):
     host where it is not registered. See fleet.md."""
 
     accept: bool = False
-    """Whether this host runs code from bundles. Whoever may write to the database, or has an API
-    key of scope `code`, can then run any program here as the user of the runner."""
+    """Whether this host runs code from bundles. Anybody who may write to the database, or has an
+    API key of scope `code`, can then run any program here as the user of the runner."""
     python: str | None = Field(None, json_schema_extra={"shown_default": "as `--python`"})
     """The Python interpreter that trains workloads from bundles on this host."""
     max_bytes: Whole = Field(64 * 2**20, ge=1024)

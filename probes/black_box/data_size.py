@@ -32,7 +32,7 @@ class DataSize:
 
 def counted_size(epochs: Mapping[int, EpochSteps], lengths: PrintedLengths) -> DataSize | None:
     """From the steps of an epoch by batch size. One batch size is enough where a printed length
-    gives exactly so many steps."""
+    gives exactly that number of steps."""
     size = epoch_size(epochs)
     if size is not None:
         printed = lengths.within(size.low, size.high)

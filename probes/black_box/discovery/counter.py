@@ -10,7 +10,7 @@ RECENT = 6
 
 @dataclass(frozen=True)
 class EpochSteps:
-    """Steps of an epoch, bounds included: lines that come every so many steps tell no more."""
+    """Steps of an epoch, bounds included: lines that come every few steps tell no more."""
 
     least: int
     most: int

@@ -13,7 +13,7 @@ from multiprocessing.connection import Client, Connection, answer_challenge, del
 from probes.errors import MeasurementError
 
 BEAT_S = 1.0
-"""Whoever works on an answer says so this often."""
+"""The side that works on an answer says so this often."""
 LOST_S = 15.0
 """A side that has been silent for this long is lost: its host is, or is stopped."""
 REACH_S = 10.0
