@@ -25,6 +25,15 @@ FAR_APART = 8
 """Failures at batches this far apart, as a ratio, do not depend on the batch."""
 
 
+def says_brackets_pass(failed: Measurement, passing: Sequence[Measurement]) -> bool:
+    """Whether a bracket passes where this run failed: by what it failed of, or because one of this
+    batch or a larger one did pass."""
+    return is_late(failed) or (
+        failed.purpose is Purpose.CONFIRM
+        and any(m.purpose is Purpose.BRACKET and m.batch_size >= failed.batch_size for m in passing)
+    )
+
+
 def is_late(failed: Measurement) -> bool:
     """Whether a bracket would have passed where this run failed."""
     if failed.passed:
@@ -86,17 +95,36 @@ def is_size_in_doubt(
 def lasting_edge(passing: Sequence[Measurement], lo: int, cap_bytes: int, ceiling: int) -> float:
     """The batch at which a long run reaches the cap; infinite where it does not, or is unknown.
 
-    The curve of the short probes, which know more batches, raised by what the confirmation at
-    ``lo`` took more than they say.
+    The curve of what was confirmed at two batches or more; before, that of the short probes, which
+    know more batches, raised by what the confirmation at ``lo`` took more than they say.
     """
     short = memory_curve([m for m in passing if m.purpose is Purpose.BRACKET])
     lasting = memory_curve([m for m in passing if m.purpose is Purpose.CONFIRM])
-    if short is None or lasting is None:
-        both = lasting or short
-        return float("inf") if both is None else both.reaches(cap_bytes, ceiling)
+    if short is None or lasting is None or len(lasting.knots) > 1:
+        known = lasting or short
+        return float("inf") if known is None else known.reaches(cap_bytes, ceiling)
     expected = short.value(lo)
     raised = max(1.0, lasting.value(lo) / expected) if expected > 0 else 1.0
     return short.reaches(cap_bytes / raised, ceiling)
+
+
+def most_by_the_peak(failed: Measurement, passing: Sequence[Measurement]) -> float:
+    """The most that can fit, by the peak that a run reached before it was ended: a line through it
+    and what is held at batch 0, or through it and the largest batch that was confirmed. Infinite
+    where the peak does not say: an allocation failed below the cap."""
+    peak, cap_bytes = failed.peak_bytes or 0, failed.cap_bytes or 0
+    if not 0 < cap_bytes < peak:
+        return float("inf")
+    held = min((m.static_bytes for m in passing if m.static_bytes), default=0)
+    confirmed = {
+        m.batch_size: m.peak_bytes
+        for m in passing
+        if m.purpose is Purpose.CONFIRM and m.peak_bytes and m.batch_size < failed.batch_size
+    }
+    batch, taken = max(confirmed.items(), default=(0, held))
+    if taken >= cap_bytes:
+        return float("inf")
+    return batch + (cap_bytes - taken) / (peak - taken) * (failed.batch_size - batch)
 
 
 def in_evaluation(failing: Sequence[Measurement]) -> list[Measurement]:

@@ -30,6 +30,8 @@ from probes.late_failure import (
     is_size_in_doubt,
     is_strange,
     lasting_edge,
+    most_by_the_peak,
+    says_brackets_pass,
     why_at_any_size,
     with_enough_steps,
 )
@@ -160,7 +162,8 @@ class MaxBatchSearch:
     def _fails_late(self) -> bool:
         """Whether a confirmation failed where a bracket would have passed: a few steps then say
         nothing about what passes, and only confirmations count."""
-        return any(is_late(m) for m in self._failing())
+        passing = self._passing()
+        return any(says_brackets_pass(m, passing) for m in self._failing())
 
     def _enough(self, hi: int) -> int:
         """The batch of which the training is long enough for a confirmation, where that of ``hi``
@@ -319,26 +322,62 @@ class MaxBatchSearch:
         enough = self._enough(hi)
         if lo < enough < hi:
             return self._ask(enough, Purpose.CONFIRM)
+        memory, passing = self._memory(), self._passing()
         near = [
             m
             for m in self._failing()
-            if is_late(m) and m.batch_size < FAR * hi and is_near_the_cap(m, self._memory())
+            if says_brackets_pass(m, passing)
+            if m.batch_size < FAR * hi and is_near_the_cap(m, memory)
         ]
-        surprises = sum(m.purpose is Purpose.CONFIRM and m.batch_size < lo for m in self._passing())
+        surprises = sum(m.purpose is Purpose.CONFIRM and m.batch_size < lo for m in passing)
         cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
         if lo > 0 and surprises < 2 and cap_bytes is not None:
-            edge = lasting_edge(self._passing(), lo, cap_bytes, self.bounds.ceiling)
+            edge = lasting_edge(passing, lo, cap_bytes, self.bounds.ceiling)
             target = self._below(edge)
-            if lo < target < hi:
+            if target < lo + self._step(lo):
+                target = self._above(lo)
+            if target < hi:
                 return self._ask(target, Purpose.CONFIRM)
+        if near and (by_the_peak := self._by_the_peak(lo, hi)):
+            return self._ask(by_the_peak, Purpose.CONFIRM)
         back = hi - self._step(hi) * WIDER ** (len(near) - 1) if near else 0
-        if back <= (lo + hi) // 2:
+        if near and lo == 0:
+            back = max(back, hi // 2)
+        if back < (lo + hi) // 2:
             return self._halve(max(lo, 1), hi)
         return self._ask(back, Purpose.CONFIRM)
+
+    def _by_the_peak(self, lo: int, hi: int) -> int:
+        """The batch to confirm by the peaks of the runs that failed late; 0 where they do not say.
+        They were ended at their peaks, and a line may be too steep: each further failure that was
+        found so doubles the least distance from it."""
+        passing = self._passing()
+        late = [
+            m
+            for m in self._failing()
+            if m.batch_size < FAR * hi and (m.purpose is Purpose.CONFIRM or is_late(m))
+        ]
+        edges = [edge for m in late if math.isfinite(edge := most_by_the_peak(m, passing))]
+        if not edges:
+            return 0
+        least = self._step(hi) * 2 ** (len(edges) - 1)
+        target = self.bounds.useful(min(self._below(min(edges)), hi - least))
+        if lo > 0 and target < lo + self._step(lo):
+            target = self._above(lo)
+        return target if lo < target < hi else 0
+
+    def _above(self, lo: int) -> int:
+        """What should fail, where the edge is predicted at what is confirmed: further up each time
+        that it passed."""
+        confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
+        surprises = sum(0.75 * lo <= m.batch_size < lo for m in confirmed)
+        return lo + self._step(lo) * 2**surprises
 
     def _below_evaluation(self, lo: int, hi: int) -> Ask:
         """An evaluation needs more than training, and nothing that was measured of training says
         at which batch. So halve; a confirmation that passes tells how much the evaluation takes."""
+        if by_the_peak := self._by_the_peak(lo, hi):
+            return self._ask(by_the_peak, Purpose.CONFIRM)
         if lo == 0:
             share = FAR_APART if fails_alike(self._failing()) else 2
             return self._ask(max(1, hi // share), Purpose.CONFIRM)
@@ -348,9 +387,7 @@ class MaxBatchSearch:
             return self._below_late_failure(lo, hi)
         target = self._below(min(edge, float(hi)))
         if target <= lo:
-            confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
-            surprises = sum(0.75 * lo <= m.batch_size < lo for m in confirmed)
-            target = lo + self._step(lo) * 2**surprises
+            target = self._above(lo)
         if target < hi - self._step(lo):
             return self._ask(target, Purpose.CONFIRM)
         return self._halve(lo, hi)

@@ -256,6 +256,8 @@ class Evaluating:
 
     evaluation: Callable[[int], float]
     device: ScriptedDevice = field(default_factory=ScriptedDevice)
+    shows_peak: bool = False
+    """Whether a run that fails is ended at its peak, as a command is, and not by an allocation."""
 
     def __call__(self, ask: Ask) -> Measurement:
         run, peak = self.device(ask), int(self.evaluation(ask.batch_size))
@@ -269,8 +271,8 @@ class Evaluating:
         return replace(
             run,
             verdict=Verdict.OOM,
-            peak_bytes=self.device.cap_bytes,
-            requested_bytes=peak // 4,
+            peak_bytes=peak if self.shows_peak else self.device.cap_bytes,
+            requested_bytes=None if self.shows_peak else peak // 4,
             step_time=None,
             phase="evaluate",
         )
@@ -286,6 +288,51 @@ def test_an_evaluation_that_needs_more_than_training_decides(
     assert answer.max_batch is not None and 0.97 * edge <= answer.max_batch <= edge
     assert answer.binding == "memory" and answer.phases["evaluate"].peak_bytes > 950 * MIB
     assert len(confirmations(evaluating.device)) <= 5 and answer.probes <= 10
+
+
+@pytest.mark.parametrize(("mib_per_sample", "edge"), [(10.3, 87), (12, 75), (16, 56), (40, 22)])
+def test_the_peak_of_an_evaluation_that_failed_tells_where_to_go(
+    mib_per_sample: float, edge: int
+) -> None:
+    evaluating = Evaluating(lambda b: (100 + mib_per_sample * b) * MIB, shows_peak=True)
+    answer = run_search(MaxBatchSearch(Bounds()), evaluating)
+    assert answer.max_batch is not None and 0.97 * edge <= answer.max_batch <= edge
+    assert len(confirmations(evaluating.device)) <= 4 and answer.probes <= 8
+
+
+@pytest.mark.parametrize("more", [1.1, 1.25, 2.0])
+def test_the_peak_of_a_long_run_that_failed_tells_where_to_go(more: float) -> None:
+    """Long runs need more memory above what the model takes, and are ended at their peaks."""
+    device = ScriptedDevice()
+
+    def creeping(ask: Ask) -> Measurement:
+        run = device(ask)
+        if ask.purpose is Purpose.BRACKET or run.peak_bytes is None or not run.passed:
+            return run
+        peak = int(device.static_bytes + more * (run.peak_bytes - device.static_bytes))
+        if peak <= device.cap_bytes:
+            return replace(run, peak_bytes=peak)
+        return replace(run, verdict=Verdict.OOM, peak_bytes=peak, step_time=None)
+
+    answer = run_search(MaxBatchSearch(Bounds()), creeping)
+    edge = 90 / more
+    assert answer.max_batch is not None and 0.95 * edge <= answer.max_batch <= edge
+    assert len(confirmations(device)) <= 4 and answer.probes <= 8
+
+
+def test_a_confirmation_that_fails_where_a_bracket_passed_ends_the_brackets() -> None:
+    """However few steps it failed after."""
+
+    def faults(batch: int, purpose: Purpose) -> Verdict | None:
+        return Verdict.OOM if purpose is Purpose.CONFIRM and batch > 70 else None
+
+    device = ScriptedDevice(faults=faults)
+    answer = run_search(MaxBatchSearch(Bounds()), lambda ask: _at_once(device(ask)))
+    assert answer.max_batch is not None and 68 <= answer.max_batch <= 70
+    failed = [n for n, (b, p) in enumerate(device.asked) if p == "confirm" and b > 70]
+    passed = [b for b, p in device.asked if p == "bracket" and b <= 90]
+    last = next(n for n in failed if device.asked[n][0] <= max(passed))
+    assert all(purpose == "confirm" for _, purpose in device.asked[last:])
 
 
 def test_an_evaluation_on_a_batch_of_its_own_that_fits_at_no_batch_ends_the_search() -> None:

@@ -242,6 +242,18 @@ def test_a_growth_too_small_to_matter_is_a_note_that_says_when_it_would() -> Non
     assert "8.0 KiB per step" in note and "220,000 steps" in note
 
 
+def test_pages_that_an_allocator_gives_back_late_are_a_note_with_the_step_it_would_end_at() -> None:
+    slow = Script(leak(2 * KIB), low=1800 * MIB, work=50 * MIB, look_s=0.02, step_s=0.2).run()
+    assert slow.verdict is Verdict.STABLE
+    (note,) = slow.notes
+    assert "cannot tell" in note and "2 KiB per step" in note and "near step 255" in note
+
+
+def test_of_a_leak_as_slow_more_steps_make_a_leak() -> None:
+    quick = Script(leak(6 * KIB), low=1800 * MIB, work=50 * MIB, look_s=0.02, step_s=0.02).run()
+    assert quick.verdict is Verdict.LEAK and quick.steps > 170
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
