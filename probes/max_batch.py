@@ -360,7 +360,7 @@ class MaxBatchSearch:
         edges = [edge for m in late if math.isfinite(edge := most_by_the_peak(m, passing))]
         if not edges:
             return 0
-        least = self._step(hi) * 2 ** (len(edges) - 1)
+        least = self._step(hi) << (len(edges) - 1)
         target = self.bounds.useful(min(self._below(min(edges)), hi - least))
         if lo > 0 and target < lo + self._step(lo):
             target = self._above(lo)
@@ -371,7 +371,7 @@ class MaxBatchSearch:
         that it passed."""
         confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
         surprises = sum(0.75 * lo <= m.batch_size < lo for m in confirmed)
-        return lo + self._step(lo) * 2**surprises
+        return lo + (self._step(lo) << surprises)
 
     def _below_evaluation(self, lo: int, hi: int) -> Ask:
         """An evaluation needs more than training, and nothing that was measured of training says
