@@ -11,6 +11,10 @@ from app.jobs.runner_repository import RunnerRecord
 from app.machine.asked_devices import names_group, words_of
 from app.tuning.request import BUNDLED
 
+NO_RUNNER = (
+    "No runner is running yet. tonnage serve starts one within seconds, unless "
+    "runner.with_service is off. To start one yourself: tonnage runner"
+)
 NOBODY_ACCEPTS = "No host that runs studies accepts code that is sent (bundles)."
 HOW_TO_ACCEPT = (
     "The operator of a host can allow it: accept = true in [bundles] of its tonnage.toml, or "
@@ -29,7 +33,7 @@ def waits_for(database: Database, job: Job) -> str:
 
 def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:
     if not runners:
-        return "No runner is running. Start one with: tonnage runner"
+        return NO_RUNNER
     able = [runner for runner in runners if runner.offers.has(job)]
     if not able:
         if job.workload == BUNDLED:
