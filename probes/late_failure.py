@@ -29,7 +29,8 @@ def says_brackets_pass(failed: Measurement, passing: Sequence[Measurement]) -> b
     """Whether a bracket passes where this run failed: by what it failed of, or because one of this
     batch or a larger one did pass."""
     return is_late(failed) or (
-        failed.purpose is Purpose.CONFIRM
+        not failed.passed
+        and failed.purpose is Purpose.CONFIRM
         and any(m.purpose is Purpose.BRACKET and m.batch_size >= failed.batch_size for m in passing)
     )
 

@@ -375,7 +375,8 @@ class MaxBatchSearch:
 
     def _below_evaluation(self, lo: int, hi: int) -> Ask:
         """An evaluation needs more than training, and nothing that was measured of training says
-        at which batch. So halve; a confirmation that passes tells how much the evaluation takes."""
+        at which batch. Its peak does where the run was ended at it, and so does that of a
+        confirmation that passed; otherwise halve."""
         if by_the_peak := self._by_the_peak(lo, hi):
             return self._ask(by_the_peak, Purpose.CONFIRM)
         if lo == 0:
