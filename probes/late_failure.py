@@ -109,23 +109,19 @@ def lasting_edge(passing: Sequence[Measurement], lo: int, cap_bytes: int, ceilin
     return short.reaches(cap_bytes / raised, ceiling)
 
 
-def most_by_the_peak(failed: Measurement, passing: Sequence[Measurement]) -> float:
-    """The most that can fit, by the peak that a run reached before it was ended: a line through it
-    and what is held at batch 0, or through it and the largest batch that was confirmed. Infinite
-    where the peak does not say: an allocation failed below the cap."""
+def edge_by_the_peak(failed: Measurement, passing: Sequence[Measurement], held_bytes: int) -> float:
+    """The batch at the cap on a line from the largest batch below that passed, or from what is held
+    at batch 0, to the peak at which a run was ended. Infinite where its peak does not say: an
+    allocation failed below the cap."""
     peak, cap_bytes = failed.peak_bytes or 0, failed.cap_bytes or 0
     if not 0 < cap_bytes < peak:
         return float("inf")
-    held = min((m.static_bytes for m in passing if m.static_bytes), default=0)
-    confirmed = {
-        m.batch_size: m.peak_bytes
-        for m in passing
-        if m.purpose is Purpose.CONFIRM and m.peak_bytes and m.batch_size < failed.batch_size
-    }
-    batch, taken = max(confirmed.items(), default=(0, held))
-    if taken >= cap_bytes:
+    taken = {m.batch_size: m.peak_bytes for m in passing if m.peak_bytes}
+    below = [(b, y) for b, y in taken.items() if b < failed.batch_size and y <= cap_bytes]
+    batch, bytes_ = max(below, default=(0, held_bytes))
+    if bytes_ >= cap_bytes:
         return float("inf")
-    return batch + (cap_bytes - taken) / (peak - taken) * (failed.batch_size - batch)
+    return batch + (cap_bytes - bytes_) / (peak - bytes_) * (failed.batch_size - batch)
 
 
 def in_evaluation(failing: Sequence[Measurement]) -> list[Measurement]:
@@ -133,19 +129,20 @@ def in_evaluation(failing: Sequence[Measurement]) -> list[Measurement]:
     return [m for m in failing if m.phase == "evaluate" and is_late(m)]
 
 
-def fails_alike(failing: Sequence[Measurement]) -> bool:
-    """Whether evaluations failed in the same way at different batches: the size of the allocation
-    that failed tells."""
-    failed = in_evaluation(failing)
-    requested = {m.requested_bytes for m in failed}
-    return len(failed) > 1 and len(requested) == 1 and None not in requested
+def asks_alike(failing: Sequence[Measurement]) -> bool:
+    """Whether runs failed on allocations of one size at different batches: it may have nothing to
+    do with the batch, as that of an evaluation. Runs that were ended at their peaks do not say."""
+    refused = [m for m in failing if m.requested_bytes is not None]
+    return (
+        len({m.batch_size for m in refused}) > 1 and len({m.requested_bytes for m in refused}) == 1
+    )
 
 
 def is_of_any_size(failing: Sequence[Measurement]) -> bool:
     """Whether evaluations failed in the same way at batches far apart: then their own batch does
     not depend on the one that is searched."""
     batches = [m.batch_size for m in in_evaluation(failing)]
-    return fails_alike(failing) and max(batches) >= FAR_APART * min(batches)
+    return asks_alike(in_evaluation(failing)) and max(batches) >= FAR_APART * min(batches)
 
 
 def why_at_any_size(failing: Sequence[Measurement]) -> str:

@@ -21,8 +21,9 @@ from probes.expected_step import expected_step
 from probes.late_failure import (
     FAR_APART,
     WIDER,
+    asks_alike,
+    edge_by_the_peak,
     evaluation_edge,
-    fails_alike,
     in_evaluation,
     is_late,
     is_near_the_cap,
@@ -30,7 +31,6 @@ from probes.late_failure import (
     is_size_in_doubt,
     is_strange,
     lasting_edge,
-    most_by_the_peak,
     says_brackets_pass,
     why_at_any_size,
     with_enough_steps,
@@ -197,9 +197,16 @@ class MaxBatchSearch:
         cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
         if memory is not None and cap_bytes is not None:
             edge = min(edge, memory.reaches(cap_bytes, ceiling))
+            passing = self._passing()
+            held_bytes = self._held_bytes()
+            ended = (edge_by_the_peak(m, passing, held_bytes) for m in self._failing())
+            edge = min(edge, *ended, math.inf)
         if step_time is not None and self.bounds.step_edge_s is not None:
             edge = min(edge, step_time.reaches(self.bounds.step_edge_s, ceiling))
         return edge
+
+    def _held_bytes(self) -> int:
+        return min((m.static_bytes for m in self._passing() if m.static_bytes), default=0)
 
     def _useful(self, batch_size: int) -> int:
         """A batch worth trying for this one: below it, but not one that is known to pass."""
@@ -342,26 +349,27 @@ class MaxBatchSearch:
             return self._ask(by_the_peak, Purpose.CONFIRM)
         back = hi - self._step(hi) * WIDER ** (len(near) - 1) if near else 0
         if near and lo == 0:
-            back = max(back, hi // 2)
-        if back < (lo + hi) // 2:
+            alike = asks_alike([m for m in self._failing() if is_late(m)])
+            back = hi // FAR_APART if alike else max(back, hi // 2)
+        if back < 1 or (lo > 0 and back < (lo + hi) // 2):
             return self._halve(max(lo, 1), hi)
         return self._ask(back, Purpose.CONFIRM)
 
     def _by_the_peak(self, lo: int, hi: int) -> int:
-        """The batch to confirm by the peaks of the runs that failed late; 0 where they do not say.
-        They were ended at their peaks, and a line may be too steep: each further failure that was
+        """The batch to confirm by the peak of the lowest run that failed late; 0 where it does not
+        say. It was ended at its peak, and the line may be too steep: each further failure that was
         found so doubles the least distance from it."""
-        passing = self._passing()
-        late = [
-            m
+        confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
+        edges = {
+            m.batch_size: edge
             for m in self._failing()
             if m.batch_size < FAR * hi and (m.purpose is Purpose.CONFIRM or is_late(m))
-        ]
-        edges = [edge for m in late if math.isfinite(edge := most_by_the_peak(m, passing))]
-        if not edges:
+            if math.isfinite(edge := edge_by_the_peak(m, confirmed, self._held_bytes()))
+        }
+        if hi not in edges:
             return 0
         least = self._step(hi) << (len(edges) - 1)
-        target = self.bounds.useful(min(self._below(min(edges)), hi - least))
+        target = self.bounds.useful(min(self._below(edges[hi]), hi - least))
         if lo > 0 and target < lo + self._step(lo):
             target = self._above(lo)
         return target if lo < target < hi else 0
@@ -380,7 +388,7 @@ class MaxBatchSearch:
         if by_the_peak := self._by_the_peak(lo, hi):
             return self._ask(by_the_peak, Purpose.CONFIRM)
         if lo == 0:
-            share = FAR_APART if fails_alike(self._failing()) else 2
+            share = FAR_APART if asks_alike(in_evaluation(self._failing())) else 2
             return self._ask(max(1, hi // share), Purpose.CONFIRM)
         cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), 0)
         edge = evaluation_edge(self._passing(), cap_bytes)

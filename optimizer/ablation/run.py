@@ -14,7 +14,7 @@ from optimizer.ablation.batch import CannotCompareError, Looks, maximum_batch, w
 from optimizer.ablation.bench import AblationEvent, Bench, Report
 from optimizer.ablation.evidence import ClaimVerdict, Ending, Evidence
 from optimizer.ablation.judge import Change, claim_text, judge, reason
-from optimizer.ablation.limits import PAIR_PLAN, AblationLimits
+from optimizer.ablation.limits import LOOK_PLAN, PAIR_PLAN, AblationLimits
 from optimizer.ablation.pairs import BEFORE_FIRST, Pairs, orders
 from optimizer.ablation.question import Arm, At, Quantity, Question, arms
 from optimizer.ablation.readings import RESOLUTION, ending_of, read
@@ -207,10 +207,13 @@ class _Experiment:
     def _one_pair(
         self, both: tuple[Arm, Arm], batches: tuple[int, int], order: int
     ) -> tuple[Measurement, Measurement]:
-        """Both sides, one after the other; returned as before, after."""
+        """Both sides, one after the other; returned as before, after. Of memory a few steps tell
+        all that many do."""
+        is_about_memory = all(question.quantity.is_memory for question in self._open())
+        plan = LOOK_PLAN if is_about_memory else PAIR_PLAN
         sides = list(zip(both, batches))
         sequence = sides if order == BEFORE_FIRST else sides[::-1]
-        ran = [self.bench.probe(arm, batch_size, PAIR_PLAN) for arm, batch_size in sequence]
+        ran = [self.bench.probe(arm, batch_size, plan) for arm, batch_size in sequence]
         self.runs += ran
         before, after = ran if order == BEFORE_FIRST else ran[::-1]
         return before, after

@@ -343,6 +343,29 @@ def test_an_evaluation_on_a_batch_of_its_own_that_fits_at_no_batch_ends_the_sear
     assert "own batch size" in answer.reason
 
 
+@pytest.mark.parametrize("phase", ["evaluate", "train"])
+def test_an_evaluation_that_fits_at_no_batch_is_found_out_also_where_one_peak_was_seen(
+    phase: str,
+) -> None:
+    """The first failure shows its peak, the others a refused allocation, in whichever phase."""
+    device = ScriptedDevice()
+    seen: list[int] = []
+
+    def probe(ask: Ask) -> Measurement:
+        run = device(ask)
+        if ask.purpose is Purpose.BRACKET:
+            return run
+        seen.append(ask.batch_size)
+        failed = replace(run, verdict=Verdict.OOM, step_time=None, phase=phase)
+        if len(seen) == 1:
+            return replace(failed, peak_bytes=int(1.1 * device.cap_bytes))
+        return replace(failed, peak_bytes=int(0.9 * device.cap_bytes), requested_bytes=18 * MIB)
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert answer.max_batch is None and answer.binding == "memory"
+    assert len(seen) <= 7
+
+
 def test_an_evaluation_on_a_batch_of_its_own_that_fits_changes_nothing() -> None:
     evaluating = Evaluating(lambda b: 600 * MIB)
     answer = run_search(MaxBatchSearch(Bounds()), evaluating)

@@ -44,6 +44,7 @@ class ScriptedBench:
     tokens: Mapping[str, float] = field(default_factory=dict)
     """Tokens per sample, by side."""
     probed: list[tuple[str, int]] = field(default_factory=list)
+    plans: list[StepPlan] = field(default_factory=list)
 
     place = property(lambda self: Place(self.kind, self.kind, "f" * 16, "0.0", "2.0"))
     bounds = property(lambda self: Bounds())
@@ -57,6 +58,7 @@ class ScriptedBench:
 
     def probe(self, arm: Arm, batch_size: int, plan: StepPlan) -> Measurement:
         self.probed.append((arm.name, batch_size))
+        self.plans.append(plan)
         on = arm.config.get("lever", False)
         activations = batch_size * self.bytes_per_sample * (1 - self.saving * on)
         peak = int(self.held_bytes + activations)

@@ -126,6 +126,14 @@ class TestTheRuns:
         assert {e.verdict for e in found} == {ClaimVerdict.CONFIRMED}
         assert len(bench.probed) == 2 + 2 * 4
 
+    def test_of_memory_few_steps_are_run_and_of_time_many(self) -> None:
+        steps = {}
+        for quantity in (Quantity.PEAK_MEMORY, Quantity.STEP_TIME):
+            bench = ScriptedBench()
+            run([question(quantity, low=-0.1, high=0.1)], bench)
+            steps[quantity] = bench.plans[-1].max_measure_steps
+        assert steps[Quantity.PEAK_MEMORY] < 10 < steps[Quantity.STEP_TIME]
+
     def test_sides_alternate_in_blocks_that_are_their_own_reverse(self) -> None:
         bench = ScriptedBench(**NOISY)
         answer(bench, question(low=0.2, high=0.3), seed=5)
