@@ -357,8 +357,8 @@ class MaxBatchSearch:
 
     def _by_the_peak(self, lo: int, hi: int) -> int:
         """The batch to confirm by the peak of the lowest run that failed late; 0 where it does not
-        say. It was ended at its peak, and the line may be too steep: each further failure that was
-        found so doubles the least distance from it."""
+        say. It was ended at its peak, and the line may be too steep: until something is confirmed,
+        each further failure that was found so doubles the least distance from it."""
         confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
         edges = {
             m.batch_size: edge
@@ -368,7 +368,7 @@ class MaxBatchSearch:
         }
         if hi not in edges:
             return 0
-        least = self._step(hi) << (len(edges) - 1)
+        least = self._step(hi) << (0 if lo else len(edges) - 1)
         target = self.bounds.useful(min(self._below(edges[hi]), hi - least))
         if lo > 0 and target < lo + self._step(lo):
             target = self._above(lo)
