@@ -200,7 +200,7 @@ class MaxBatchSearch:
             passing = self._passing()
             held_bytes = self._held_bytes()
             ended = (edge_by_the_peak(m, passing, held_bytes) for m in self._failing())
-            edge = min(edge, *ended, math.inf)
+            edge = min([edge, *ended])
         if step_time is not None and self.bounds.step_edge_s is not None:
             edge = min(edge, step_time.reaches(self.bounds.step_edge_s, ceiling))
         return edge
