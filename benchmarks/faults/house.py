@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 TONNAGE = [sys.executable, "-c", "from app.cli import main; main()"]
 MARK = "FAULTS_MARK"
 PATIENCE_S = 60.0
+STARTED_AFTER_S = 8.0
 RUNNERS = 2
 
 QUICK = {
@@ -154,7 +155,13 @@ class House:
 
     def stop(self) -> dict[str, int | None]:
         """As an operator does: SIGTERM. The exit status of each; ``None`` for one that had to be
-        killed."""
+        killed. One that was started a moment ago is left to come to its signal handlers first."""
+        began_s = [
+            psutil.Process(process.pid).create_time()
+            for process in self.running.values()
+            if process.poll() is None
+        ]
+        time.sleep(max(0.0, max(began_s, default=0.0) + STARTED_AFTER_S - time.time()))
         for process in self.running.values():
             process.send_signal(signal.SIGTERM)
         statuses: dict[str, int | None] = {}
