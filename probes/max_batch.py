@@ -11,7 +11,7 @@ decide where to look.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from probes.bounds import DEFAULT_CAP, Bounds
@@ -194,19 +194,26 @@ class MaxBatchSearch:
         """Predicted largest batch that passes; infinite when the ceiling seems to."""
         ceiling, edge = self.bounds.ceiling, math.inf
         memory, step_time = self._memory(), self._time()
-        cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
-        if memory is not None and cap_bytes is not None:
-            edge = min(edge, memory.reaches(cap_bytes, ceiling))
-            passing = self._passing()
-            held_bytes = self._held_bytes()
-            ended = (edge_by_the_peak(m, passing, held_bytes) for m in self._failing())
-            edge = min([edge, *ended])
+        if memory is not None and self._cap_bytes:
+            passing, held_bytes = self._passing(), self._held_bytes
+            ended = [edge_by_the_peak(m, passing, held_bytes) for m in self._failing()]
+            edge = min([memory.reaches(self._cap_bytes, ceiling), *ended])
         if step_time is not None and self.bounds.step_edge_s is not None:
             edge = min(edge, step_time.reaches(self.bounds.step_edge_s, ceiling))
         return edge
 
+    @property
+    def _cap_bytes(self) -> int:
+        """The cap of the latest run that had one; 0 where none had."""
+        return next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), 0)
+
+    @property
     def _held_bytes(self) -> int:
+        """The least that was held between steps; 0 where that is unknown."""
         return min((m.static_bytes for m in self._passing() if m.static_bytes), default=0)
+
+    def _confirmations(self) -> list[Measurement]:
+        return [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
 
     def _useful(self, batch_size: int) -> int:
         """A batch worth trying for this one: below it, but not one that is known to pass."""
@@ -292,9 +299,7 @@ class MaxBatchSearch:
     def _at_the_edge(self, lo: int, hi: int, target: int) -> Ask:
         """First what should fail, then, with the failure close above, the confirmation."""
         if target <= lo:
-            # The curve says no more, and yet ``lo`` passed: feel upwards, in growing steps.
-            surprises = sum(0.75 * lo <= b < lo for b in measured_peaks(self.measurements))
-            above = lo + self._step(lo) * 2**surprises
+            above = self._above(lo, measured_peaks(self.measurements))
             return self._ask(above, Purpose.BRACKET) if above < hi else self._halve(lo, hi)
         above = target + self._step(target)
         if above < hi:
@@ -336,13 +341,12 @@ class MaxBatchSearch:
             if says_brackets_pass(m, passing)
             if m.batch_size < FAR * hi and is_near_the_cap(m, memory)
         ]
-        surprises = sum(m.purpose is Purpose.CONFIRM and m.batch_size < lo for m in passing)
-        cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), None)
-        if lo > 0 and surprises < 2 and cap_bytes is not None:
-            edge = lasting_edge(passing, lo, cap_bytes, self.bounds.ceiling)
+        surprises = sum(m.batch_size < lo for m in self._confirmations())
+        if lo > 0 and surprises < 2 and self._cap_bytes:
+            edge = lasting_edge(passing, lo, self._cap_bytes, self.bounds.ceiling)
             target = self._below(edge)
             if target < lo + self._step(lo):
-                target = self._above(lo)
+                target = self._above_confirmed(lo)
             if target < hi:
                 return self._ask(target, Purpose.CONFIRM)
         if near and (by_the_peak := self._by_the_peak(lo, hi)):
@@ -359,27 +363,29 @@ class MaxBatchSearch:
         """The batch to confirm by the peak of the lowest run that failed late; 0 where it does not
         say. It was ended at its peak, and the line may be too steep: until something is confirmed,
         each further failure that was found so doubles the least distance from it."""
-        confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
+        confirmed = self._confirmations()
         edges = {
             m.batch_size: edge
             for m in self._failing()
             if m.batch_size < FAR * hi and (m.purpose is Purpose.CONFIRM or is_late(m))
-            if math.isfinite(edge := edge_by_the_peak(m, confirmed, self._held_bytes()))
+            if math.isfinite(edge := edge_by_the_peak(m, confirmed, self._held_bytes))
         }
         if hi not in edges:
             return 0
         least = self._step(hi) << (0 if lo else len(edges) - 1)
         target = self.bounds.useful(min(self._below(edges[hi]), hi - least))
         if lo > 0 and target < lo + self._step(lo):
-            target = self._above(lo)
+            target = self._above_confirmed(lo)
         return target if lo < target < hi else 0
 
-    def _above(self, lo: int) -> int:
-        """What should fail, where the edge is predicted at what is confirmed: further up each time
-        that it passed."""
-        confirmed = [m for m in self._passing() if m.purpose is Purpose.CONFIRM]
-        surprises = sum(0.75 * lo <= m.batch_size < lo for m in confirmed)
+    def _above(self, lo: int, tried: Iterable[int]) -> int:
+        """What should fail, where the curve says no more than ``lo`` and yet that passed: in steps
+        that grow with each batch just below that was tried and passed too."""
+        surprises = sum(0.75 * lo <= batch < lo for batch in tried)
         return lo + (self._step(lo) << surprises)
+
+    def _above_confirmed(self, lo: int) -> int:
+        return self._above(lo, [m.batch_size for m in self._confirmations()])
 
     def _below_evaluation(self, lo: int, hi: int) -> Ask:
         """An evaluation needs more than training, and nothing that was measured of training says
@@ -390,13 +396,12 @@ class MaxBatchSearch:
         if lo == 0:
             share = FAR_APART if asks_alike(in_evaluation(self._failing())) else 2
             return self._ask(max(1, hi // share), Purpose.CONFIRM)
-        cap_bytes = next((m.cap_bytes for m in reversed(self.measurements) if m.cap_bytes), 0)
-        edge = evaluation_edge(self._passing(), cap_bytes)
+        edge = evaluation_edge(self._passing(), self._cap_bytes)
         if math.isinf(edge):  # at what is confirmed, training took more
             return self._below_late_failure(lo, hi)
         target = self._below(min(edge, float(hi)))
         if target <= lo:
-            target = self._above(lo)
+            target = self._above_confirmed(lo)
         if target < hi - self._step(lo):
             return self._ask(target, Purpose.CONFIRM)
         return self._halve(lo, hi)
