@@ -12,7 +12,7 @@ from app.machine.asked_devices import names_group, words_of
 from app.tuning.request import BUNDLED
 
 NO_RUNNER = (
-    "No runner is running yet. tonnage serve starts one within seconds, unless "
+    "No runner is running yet. A running service starts one within seconds, unless "
     "runner.with_service is off. To start one yourself: tonnage runner"
 )
 NOBODY_ACCEPTS = "No host that runs studies accepts code that is sent (bundles)."
