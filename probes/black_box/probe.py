@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from probes.black_box.command import command_of
+from probes.black_box.command import Command, command_of
 from probes.black_box.data_size import DataSize, counted_size, seen_size
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
+from probes.black_box.evidence import denied_leak, is_small_leak
 from probes.black_box.footprint import Footprint
 from probes.black_box.ignored import all_samples, same_as_smaller
 from probes.black_box.judge import judge, not_known
@@ -29,6 +30,7 @@ from probes.timeouts import Progress, Timeouts
 PATIENCE_WHERE_FAILED = 4
 """Where another batch failed in an evaluation, a run waits this multiple of the usual time for
 one."""
+SECOND_RUN = "Memory grew a little. A second run of this batch shows whether that is a leak."
 
 
 class CommandProber:
@@ -75,18 +77,12 @@ class CommandProber:
         if failed is not None:
             patient = replace(job.plan, evaluation_s=PATIENCE_WHERE_FAILED * job.plan.evaluation_s)
             job = replace(job, plan=patient)
-        earlier = self._learned.get(command.template)
-        pace = self._paces.get(command.template)
-        run = CommandRun(
-            job, command, self.python, self.timeouts, footprints, on_progress, earlier, pace
-        )
-        watch = self._meters.watch(telemetry)
-        seen = run.observe(watch)
-        measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
-        if measurement.steps:
-            self._stepped.add(command.template)
-            if learned := run.reader.learned:
-                self._learned[command.template] = learned
+        run, seen, measurement = self._run(job, command, footprints, telemetry, on_progress)
+        if is_small_leak(measurement):
+            if on_progress is not None:
+                on_progress({"phase": "start", "note": SECOND_RUN, "about": SECOND_RUN})
+            run, seen, second = self._run(job, command, footprints, telemetry, on_progress)
+            measurement = denied_leak(measurement, second)
         epochs = self._epochs.setdefault(config, {})
         if run.reader.epoch is not None and job.effective_batch_size is None:
             epochs[job.batch_size] = run.reader.epoch
@@ -96,7 +92,6 @@ class CommandProber:
         elif failed is not None:
             measurement = not_known(measurement, failed, has_evaluated=run.has_evaluated)
         if measurement.passed:
-            self._paces[command.template] = run.pace.slowest(pace)
             smaller = self._passed.setdefault(config, [])
             found = all_samples(measurement, smaller)
             if size is None and found is not None:
@@ -105,7 +100,7 @@ class CommandProber:
                 measurement = same_as_smaller(measurement, smaller, seen.shown)
             smaller.append(measurement)
         return replace(
-            watch.beside(measurement),
+            measurement,
             wall_s=time.monotonic() - began_s,
             started_at=started_at.isoformat(timespec="seconds"),
             environment={
@@ -118,6 +113,32 @@ class CommandProber:
                 **_samples_of_all_ranks(size, job),
             },
         )
+
+    def _run(
+        self,
+        job: ProbeJob,
+        command: Command,
+        footprints: Sequence[Footprint],
+        telemetry: Telemetry | None,
+        on_progress: Progress | None,
+    ) -> tuple[CommandRun, Observed, Measurement]:
+        """One run of the command, what was seen of it, and what that means. Later runs know what
+        this one learned about the command's output and pace."""
+        earlier = self._learned.get(command.template)
+        pace = self._paces.get(command.template)
+        run = CommandRun(
+            job, command, self.python, self.timeouts, footprints, on_progress, earlier, pace
+        )
+        watch = self._meters.watch(telemetry)
+        seen = run.observe(watch)
+        measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
+        if measurement.steps:
+            self._stepped.add(command.template)
+            if learned := run.reader.learned:
+                self._learned[command.template] = learned
+        if measurement.passed:
+            self._paces[command.template] = run.pace.slowest(pace)
+        return run, seen, watch.beside(measurement)
 
     def _of_devices(self, job: ProbeJob) -> list[Footprint]:
         """What a process takes on each of the job's devices."""

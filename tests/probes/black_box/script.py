@@ -18,6 +18,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--mode", default="healthy")
     parser.add_argument("--sample-mib", type=float, default=1.0)
+    parser.add_argument("--leak-kib", type=int, default=1024)
+    parser.add_argument("--leaks-once", default="", help="a file: from the second run on, no leak")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--log", default="")
     parser.add_argument("--note", default="")
@@ -36,13 +38,16 @@ def main() -> None:
         for new_session in (False, True):
             other = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=new_session)
             print("started", other.pid)
+    if asked.leaks_once:
+        asked.mode = "healthy" if Path(asked.leaks_once).exists() else "leaks"
+        Path(asked.leaks_once).touch()
     kept = []
     hangs_at = {"hangs": 5, "hangs-above-16": 1 if batch > 16 else 0}.get(asked.mode)
     for step in range(1, asked.steps + 1):
         began_s = time.perf_counter()
         data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
         if asked.mode == "leaks":
-            kept.append(mmap.mmap(-1, MIB))
+            kept.append(mmap.mmap(-1, int(asked.leak_kib * 1024)))
         if step == hangs_at:
             time.sleep(600)
         while time.perf_counter() - began_s < 0.002 + 0.0001 * batch:

@@ -18,7 +18,7 @@ import pytest
 from probes.black_box import ignored, run, step_reader
 from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
-from probes.black_box.probe import CommandProber
+from probes.black_box.probe import SECOND_RUN, CommandProber
 from probes.errors import InputError, MeasurementError
 from probes.expected_step import expected_step
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan
@@ -28,6 +28,7 @@ from probes.timeouts import Timeouts
 SCRIPT = Path(__file__).with_name("script.py")
 MIB = 2**20
 CONFIRM = replace(CONFIRM_PLAN, measure_budget_s=0.2, half_width=0.5, max_measure_steps=40)
+SLOW_LEAK = replace(CONFIRM, measure_budget_s=5.0, max_measure_steps=150)
 PATIENT = Timeouts(startup_s=20.0, step_s=20.0, probe_s=60.0)
 
 pytestmark = pytest.mark.skipif(
@@ -99,6 +100,22 @@ def test_a_leak_says_how_much_per_step() -> None:
     assert m.growth is not None
     assert m.growth.low > 0
     assert MIB / 3 < m.growth.bytes_per_step < 3 * MIB
+
+
+def test_a_small_leak_is_one_that_a_second_run_shows_too() -> None:
+    told: list[str] = []
+    small = job("--mode leaks --leak-kib 40", plan=SLOW_LEAK, batch_size=20, limit_mib=512)
+    m = prober().probe(small, on_progress=lambda said: told.append(str(said.get("about", ""))))
+    assert m.verdict is Verdict.LEAK, (m.reason, m.notes)
+    assert told.count(SECOND_RUN) == 1
+
+
+def test_a_growth_of_one_run_only_is_a_note(tmp_path: Path) -> None:
+    once = f"--leaks-once {tmp_path / 'ran'} --leak-kib 40"
+    m = probe(once, plan=SLOW_LEAK, batch_size=20, limit_mib=512)
+    assert m.verdict is Verdict.STABLE, m.reason
+    assert m.growth is not None and m.growth.bytes_per_step < 4096
+    assert any("KiB per step" in note and "second run" in note for note in m.notes), m.notes
 
 
 def test_a_crash_is_quoted() -> None:
