@@ -19,7 +19,7 @@ from finetuning.settings.model import FineTuningSettings
 from finetuning.training.arguments import Batches
 from probes.effective_batch import accumulation
 from probes.formatting import size_text
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from finetuning.settings.model import FineTuningSettings
-from probes.bounds import Bounds
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.bounds import Bounds
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement
 from probes.prober import Prober
 from probes.timeouts import ExpectedStep, Progress

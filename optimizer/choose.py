@@ -15,7 +15,7 @@ from optimizer.disturbed import confirmation
 from optimizer.formatting import config_text, limit_text, rate
 from optimizer.records import Trial
 from probes.formatting import duration_text, plural, size_text
-from probes.max_batch_result import short_by_bytes
+from probes.max_batch.result import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
 
 ALTERNATIVES = 3

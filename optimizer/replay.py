@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from probes.curve import fit
 from probes.max_batch import Ask, MaxBatchSearch, run_search
-from probes.max_batch_result import measured_peaks, memory_curve, step_points
+from probes.max_batch.result import measured_peaks, memory_curve, step_points
 from probes.measurement import Measurement, Verdict
 
 

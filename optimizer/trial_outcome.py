@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optimizer.budgets import Budget
 from optimizer.records import Trial, TrialState
-from probes.max_batch_result import MaxBatch, short_by_bytes
+from probes.max_batch.result import MaxBatch, short_by_bytes
 from probes.measurement import Config, Measurement, Verdict
 
 UNMEASURED = {Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED}

@@ -15,7 +15,7 @@ from app.cli.ranks import (
 )
 from probes.energy.words import energy_rows
 from probes.formatting import size_text
-from probes.max_batch_result import MEMORY_VERDICTS, MaxBatch
+from probes.max_batch.result import MEMORY_VERDICTS, MaxBatch
 from probes.measurement import Measurement, Verdict
 
 if TYPE_CHECKING:

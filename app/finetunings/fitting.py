@@ -12,7 +12,7 @@ from finetuning.measuring import bounds, config
 from finetuning.settings.model import FineTuningSettings
 from optimizer.records import predictions
 from probes.max_batch import Ask, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Purpose
 
 

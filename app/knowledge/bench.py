@@ -12,8 +12,8 @@ from app.machine.target import Target
 from app.settings import Settings
 from optimizer.ablation import Arm, Place
 from optimizer.records import short_hash
-from probes.bounds import Bounds
 from probes.job import StepPlan, WorkloadRef
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Measurement
 from probes.prior import Prior
 from probes.space import Space

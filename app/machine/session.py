@@ -13,11 +13,11 @@ from app.settings import Settings
 from optimizer.records import Scope
 from probes import levers
 from probes.black_box.command import is_command
-from probes.bounds import Bounds
 from probes.doubt import doubts, is_better
 from probes.group import Group
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Config, Measurement, Purpose
 from probes.model_size import ModelSize
 from probes.prior import Prior

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from app.machine.session import MeasuringSession
-from probes.bounds import Bounds
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.bounds import Bounds
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Config, Measurement, Purpose
 from probes.ranks.uneven import Uneven, UnevenSearch
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from optimizer.ablation import Arm, Place
 from probes import levers
-from probes.bounds import Bounds
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
 from probes.devices.telemetry import Telemetry
 from probes.job import BRACKET_PLAN, ProbeJob, StepPlan, WorkloadRef
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Measurement
 from probes.prior import Prior
 from probes.prober import Prober

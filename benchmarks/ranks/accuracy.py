@@ -21,7 +21,7 @@ from benchmarks.ranks.cases import CASES, Case
 from benchmarks.ranks.records import Record, WorkFile
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, StepPlan
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Purpose
 from probes.prober import Prober
 

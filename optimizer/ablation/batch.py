@@ -10,7 +10,7 @@ from optimizer.ablation.limits import LOOK_PLAN, SEARCH_PLANS
 from optimizer.ablation.question import Arm
 from optimizer.ablation.readings import ending_of
 from probes.max_batch import Ask, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import NEAR_CAP, Measurement
 
 START = 8

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from optimizer.ablation.question import Arm
-from probes.bounds import Bounds
 from probes.job import StepPlan
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Measurement
 from probes.prior import Prior
 from probes.space import Space

@@ -20,7 +20,7 @@ from optimizer.ablation.question import Arm, At, Quantity, Question, arms
 from optimizer.ablation.readings import RESOLUTION, ending_of, read
 from probes.errors import InputError, TonnageError
 from probes.formatting import plural
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement
 
 BATCHES_THAT_END = ("memory", "shape")

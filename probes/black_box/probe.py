@@ -23,7 +23,7 @@ from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
 from probes.job import ProbeJob
-from probes.late_failure import in_evaluation
+from probes.max_batch.late_failure import in_evaluation
 from probes.measurement import EPOCH_SAMPLES, EPOCH_SAMPLES_FROM, Measurement
 from probes.timeouts import Progress, Timeouts
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from probes.curve import fit
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Verdict
 
 WORTH = 1.1

@@ -10,10 +10,10 @@ import pytest
 from finetuning.fit import Fit, fit
 from finetuning.settings.model import FineTuningSettings
 from finetuning.settings.presets import preset
-from probes.bounds import Bounds
 from probes.job import BRACKET_PLAN
 from probes.max_batch import Ask, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.bounds import Bounds
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
 
 MIB = 2**20

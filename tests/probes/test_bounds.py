@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.bounds import Bounds
+from probes.max_batch.bounds import Bounds
 
 
 def test_ranks_share_the_data_set_and_the_samples_of_a_step() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from probes.effective_batch import accumulation, next_useful, useful
 from probes.max_batch import MAX_PROBES, Ask, Bounds, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.max_batch import MAX_PROBES, Ask, Bounds, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import EPOCH_SAMPLES, Measurement, Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 

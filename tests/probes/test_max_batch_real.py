@@ -11,7 +11,7 @@ import pytest
 
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prober import Prober
 from probes.timeouts import ExpectedStep, Timeouts

@@ -11,7 +11,7 @@ from app.cli.dry_run import show_dry_run
 from app.cli.max_batch_report import document, show
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Verdict
 
 

@@ -15,7 +15,7 @@ from app.dashboard.charts.sweep import (
     rests_words,
 )
 from app.dashboard.charts.units import Unit, memory_unit
-from probes.max_batch_result import memory_curve
+from probes.max_batch.result import memory_curve
 from probes.measurement import Measurement
 
 FAR = 6.0

@@ -16,7 +16,7 @@ from app.dashboard.charts.sweep import (
 )
 from app.dashboard.charts.units import Unit, time_unit
 from probes.curve import fit
-from probes.max_batch_result import measured_peaks, step_points
+from probes.max_batch.result import measured_peaks, step_points
 from probes.measurement import Measurement
 
 FAR = 3.0

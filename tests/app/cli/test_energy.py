@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.cli.max_batch_report import document
 from app.cli.recommendation import show
 from app.machine.scaling import ScalingAnswer
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement
 from probes.prior import Prior
 from tests.app import factories

@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.cli.max_batch_report import document
 from app.cli.ranks import rank_table, run_batch_text, scaling_rows, together_rows
 from app.machine.scaling import Scaling, ScalingAnswer
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement
 from probes.prior import Prior
 from tests.app import factories

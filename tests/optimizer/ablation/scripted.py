@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optimizer.ablation import Arm, At, Place, Quantity, Question
-from probes.bounds import Bounds
 from probes.job import StepPlan
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Measurement, StepTime, Verdict
 from probes.prior import Prior
 from probes.space import Choice, Space

@@ -19,8 +19,8 @@ from optimizer.ablation import (
     Question,
     run,
 )
-from probes.bounds import Bounds
 from probes.errors import InputError, MeasurementError
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Measurement, Verdict
 from tests.optimizer.ablation.scripted import MIB, ScriptedBench, question
 

@@ -29,18 +29,7 @@ def main() -> None:
     batch = {"ignores": 4, "few-samples": min(32, asked.batch_size)}.get(
         asked.mode, asked.batch_size
     )
-    if asked.mode == "crashes":
-        raise ValueError("labels are missing")
-    if asked.mode == "killed":
-        os.kill(os.getpid(), 9)
-    if asked.mode == "starts-others":
-        sleep = "import time; time.sleep(600)"
-        for new_session in (False, True):
-            other = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=new_session)
-            print("started", other.pid)
-    if asked.leaks_once:
-        asked.mode = "healthy" if Path(asked.leaks_once).exists() else "leaks"
-        Path(asked.leaks_once).touch()
+    begin(asked)
     kept = []
     hangs_at = {"hangs": 5, "hangs-above-16": 1 if batch > 16 else 0}.get(asked.mode)
     for step in range(1, asked.steps + 1):
@@ -64,6 +53,22 @@ def main() -> None:
             if asked.evaluates_every and step % asked.evaluates_every == 1:
                 print(f"step {step}: train loss 1.0, val loss 1.1")
             print(asked.line % {"step": step, "loss": loss, "note": asked.note})
+
+
+def begin(asked: argparse.Namespace) -> None:
+    """What goes wrong, or is started, before the first step."""
+    if asked.mode == "crashes":
+        raise ValueError("labels are missing")
+    if asked.mode == "killed":
+        os.kill(os.getpid(), 9)
+    if asked.mode == "starts-others":
+        sleep = "import time; time.sleep(600)"
+        for new_session in (False, True):
+            other = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=new_session)
+            print("started", other.pid)
+    if asked.leaks_once:
+        asked.mode = "healthy" if Path(asked.leaks_once).exists() else "leaks"
+        Path(asked.leaks_once).touch()
 
 
 if __name__ == "__main__":

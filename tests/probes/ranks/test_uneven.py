@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.max_batch_result import MaxBatch
+from probes.max_batch.result import MaxBatch
 from probes.measurement import Measurement, Purpose, RankResult, StepTime, Verdict
 from probes.ranks.uneven import UnevenSearch
 

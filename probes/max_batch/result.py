@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from probes.bounds import Bounds
 from probes.curve import Curve, fit
 from probes.formatting import size_text
+from probes.max_batch.bounds import Bounds
 from probes.measurement import Measurement, Purpose, Verdict
 from probes.prior import Prior
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from probes.curve import Curve
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, WORST_CASE_STEPS
-from probes.max_batch_result import MEMORY_VERDICTS, memory_curve
+from probes.max_batch.result import MEMORY_VERDICTS, memory_curve
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 
 LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
