@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from probes.black_box.discovery.candidates import Candidates
 from probes.black_box.discovery.choice import CounterChoice, choice_of, step_number
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
@@ -16,17 +17,15 @@ from probes.black_box.discovery.lengths import (
     steps_per_epoch_in,
 )
 from probes.black_box.discovery.losses import LastLoss, loss_in
-from probes.black_box.discovery.shape import LineReader, OutputLine, Slot
-from probes.black_box.discovery.track import LOOKED_AT, Sighting, Track, track_of
+from probes.black_box.discovery.shape import LineReader, OutputLine
+from probes.black_box.discovery.track import Sighting, Track
 from probes.black_box.discovery.uncounted import (
     LINES_NEEDED,
     LINES_NEEDED_IN_DOUBT,
     EpochFractions,
     UncountedLines,
-    UnnamedNumbers,
 )
 from probes.black_box.discovery.vocabulary import (
-    FRACTION_OF_EPOCH,
     Kind,
     is_evaluation,
     is_training,
@@ -36,8 +35,6 @@ from probes.black_box.discovery.vocabulary import (
 CLEARLY_BETTER = 8
 """By how much a candidate must fit better than the choice to replace it."""
 CLOSE = 4
-MOST_TRACKS = 400
-"""Candidates that are followed at the same time."""
 REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
 LOSSES_LET_PASS = 200
@@ -47,9 +44,6 @@ LONGEST_HEADING = 60
 
 _DIGIT = re.compile(r"\d")
 _MARKER = re.compile(r"\btonnage step\b", re.IGNORECASE)
-_ANNOUNCED = re.compile(
-    r"\b(?:running|start(?:ing|ed)?|begin(?:ning)?|commenc\w+)\b.{0,30}\btrain", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -97,17 +91,10 @@ class StepFinder:
         self.revision = 0
         self.lines = 0
         self._reader = LineReader()
-        self._tracks: dict[tuple[str, str, int | None], Track | None] = {}
-        self._chosen: Track | None = None
-        self._unnamed = UnnamedNumbers()
-        self._are_epochs_fractions = False
-        """Epochs are written as 0.25, so that a whole one is no more than a fourth of them."""
+        self._candidates = Candidates()
         self._uncounted = UncountedLines()
         self._known = KnownLines()
-        self._is_alive = False
-        """Whether the last line held a candidate."""
         self._is_marked = False
-        self._is_announced = False
         self._is_evaluating = False
         self._loss = LastLoss()
         self._examples = Examples()
@@ -132,10 +119,14 @@ class StepFinder:
                 same = before == (chosen.growth.lines, self._loss.lines)
                 if not same and chosen.growth.lines > before[0]:
                     self._known.learn(skeleton, raw, chosen.growth.last)
-                elif same and not self._is_alive:
+                elif same and not self._candidates.is_alive:
                     self._known.learn(skeleton, raw, None)
             return steps
         return self._read_known(chosen, raw, value, at_s)
+
+    @property
+    def _chosen(self) -> Track | None:
+        return self._candidates.chosen
 
     @property
     def _is_settled(self) -> bool:
@@ -153,15 +144,21 @@ class StepFinder:
     def _read_fully(self, raw: str, at_s: float) -> list[FoundStep]:
         line = self._reader.read(raw)
         if self._chosen is None:
-            self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
+            self._candidates.hear(raw)
             self._examples.keep(line, raw)
             if "poch" in raw:
-                self._are_epochs_fractions |= bool(FRACTION_OF_EPOCH.search(raw))
                 self._printed_steps = steps_per_epoch_in(raw) or self._printed_steps
             self._printed.read(raw)
         self._note_section(line)
         found = line.loss or loss_in(line.text)
-        moved = self._follow(line, raw, found)
+        moved = self._candidates.follow(
+            line,
+            raw,
+            found,
+            losses=self._loss.lines,
+            uncounted=self._uncounted.count,
+            is_evaluating=self._is_evaluating,
+        )
         if any(track is self._chosen for track in moved):
             self._is_evaluating = False
         if found is not None and (moved or line.is_row or not self._is_evaluating):
@@ -175,7 +172,7 @@ class StepFinder:
             if self._replaces(track):
                 steps = self._choose(track, raw)
         if self._chosen is None and found is not None and not self._is_evaluating:
-            if self._are_epochs_fractions and (in_all := self._steps_of_an_epoch):
+            if self._candidates.are_epochs_fractions and (in_all := self._steps_of_an_epoch):
                 return self._read_fraction(raw, at_s, found[1], in_all)
             return self._read_uncounted(line, raw, at_s, found[1])
         return steps
@@ -186,7 +183,7 @@ class StepFinder:
             return []
         if not self._is_marked:
             self._is_marked = True
-            self._chosen = None
+            self._candidates.chosen = None
             self._decide(CounterChoice.of_lines(raw.strip(), "tonnage step"))
         found = loss_in(raw)
         return [FoundStep(at_s, None, found[1] if found else None)]
@@ -206,17 +203,14 @@ class StepFinder:
     def _read_uncounted(
         self, line: OutputLine, raw: str, at_s: float, loss: float
     ) -> list[FoundStep]:
-        tracks = [track.growth for track in self._tracks.values() if track is not None]
-        elsewhere = self._unnamed.grow(besides={slot.prefix for slot in line.slots})
-        grows = any(g.ups and g.is_monotone for g in tracks) or elsewhere
-        is_in_doubt = self._unnamed.grow()
+        is_in_doubt = self._candidates.unnamed.grow()
         may_come = self._earlier is not None and self._loss.lines < LOSSES_LET_PASS
         was_free = self._uncounted.shape is None
         found = self._uncounted.add(
             line,
             at_s,
             loss,
-            is_free=not grows and not may_come,
+            is_free=not may_come and not self._candidates.any_grows(line),
             lines_needed=LINES_NEEDED_IN_DOUBT if is_in_doubt else LINES_NEEDED,
         )
         if found and was_free:
@@ -234,57 +228,6 @@ class StepFinder:
         elif is_evaluation(words):
             self._is_evaluating = True
 
-    def _follow(self, line: OutputLine, raw: str, found: tuple[str, float] | None) -> list[Track]:
-        """The candidates whose numbers have moved with this line."""
-        moved: list[Track] = []
-        self._is_alive = False
-        evaluated = line.is_row and self._is_evaluating
-        for slot in line.slots:
-            key = (f"{line.rank} evaluation" if evaluated else line.rank, slot.prefix, slot.total)
-            if key not in self._tracks:
-                self._make_room()
-                self._tracks[key] = None if evaluated else self._new_track(slot, line, raw)
-            track = self._tracks[key]
-            if track is None:
-                if self._chosen is None:
-                    self._unnamed.add(key, slot)
-                continue
-            self._is_alive = True
-            if found is None and track.is_about_evaluation(line, slot):
-                continue
-            growth = track.growth
-            restarts, is_first = growth.restarts, growth.lines == 0
-            delta = growth.add(slot.value)
-            if growth.lines <= LOOKED_AT:
-                track.look(line, slot, found)
-                if slot.is_bar:
-                    track.example = raw.strip()
-            if found is None and 0 <= track.seen_loss_line < self._loss.lines and delta > 0:
-                track.losses_beside += growth.restarts == restarts
-            track.seen_loss_line = self._loss.lines
-            if delta or (is_first and not (slot.is_bar and not slot.value)):
-                moved.append(track)
-        return moved
-
-    def _new_track(self, slot: Slot, line: OutputLine, raw: str) -> Track | None:
-        track = track_of(slot, line, raw, is_announced=self._is_announced)
-        if track is not None:
-            chosen = self._chosen
-            track.rival_progress = chosen.growth.progress if chosen else self._uncounted.count
-        return track
-
-    def _make_room(self) -> None:
-        if len(self._tracks) < MOST_TRACKS:
-            return
-        for least in (3, 1_000_000_000):
-            self._tracks = {
-                key: track
-                for key, track in self._tracks.items()
-                if track is not None and (track is self._chosen or track.growth.lines >= least)
-            }
-            if len(self._tracks) < MOST_TRACKS // 2:
-                return
-
     # -- the choice ------------------------------------------------------------------------
 
     def _replaces(self, track: Track) -> bool:
@@ -299,7 +242,7 @@ class StepFinder:
                 return False
         if not track.is_ready(self.batch_size):
             return False
-        if track.kind is Kind.EPOCH and self._are_epochs_fractions:
+        if track.kind is Kind.EPOCH and self._candidates.are_epochs_fractions:
             return False
         if chosen is None:
             return not self._uncounted.counts_like(track.growth.progress, track.rival_progress)
@@ -319,7 +262,7 @@ class StepFinder:
         )
 
     def _choose(self, track: Track, raw: str) -> list[FoundStep]:
-        self._chosen = track
+        self._candidates.choose(track)
         counts_samples = self._knows_samples(track)
         choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
         if track.kind is Kind.EPOCH:
@@ -327,9 +270,6 @@ class StepFinder:
             steps = self._steps_of_an_epoch or beside or 1
             choice = replace(choice, steps_per_epoch=steps)
         self._decide(choice)
-        for other in self._tracks.values():
-            if other is not None and other is not track:
-                other.rival_progress = track.growth.progress - other.growth.progress
         return [self._step(track, sighting) for sighting in track.recent]
 
     def _knows_samples(self, track: Track) -> bool | None:
@@ -405,40 +345,22 @@ class StepFinder:
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no
         step was found."""
-        track = self._likeliest_track()
+        track = self._candidates.likeliest()
         is_near = track is not None and track.is_near
         return self._examples.explanation(
             self.lines,
             self.likeliest(),
             is_near=is_near,
-            are_epochs_fractions=self._are_epochs_fractions,
+            are_epochs_fractions=self._candidates.are_epochs_fractions,
         )
 
     def likeliest(self) -> CounterChoice | None:
         """The best candidate so far, whether or not enough was seen of it."""
-        track = self._likeliest_track()
+        track = self._candidates.likeliest()
         if track is not None:
             return choice_of(track, self.batch_size, self.dataset_size)
         example = self._examples.with_loss()
         return CounterChoice.of_loss_lines(example) if example else None
-
-    def _likeliest_track(self) -> Track | None:
-        tracks = [
-            track
-            for track in self._tracks.values()
-            if track
-            and track.growth.is_monotone
-            and not track.is_fraction_of_epoch
-            and not (track.kind is Kind.EPOCH and self._are_epochs_fractions)
-        ]
-        for fitting in (
-            [t for t in tracks if t.growth.ups and (t.has_loss or t.kind is not Kind.BARE)],
-            [t for t in tracks if t.has_loss],  # one line so far
-            [t for t in tracks if t.growth.ups > 1 and t.growth.is_even],  # a number and no words
-        ):
-            if fitting:
-                return max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))
-        return None
 
 
 def _is_step_of(track: Track, chosen: Track) -> bool:

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from probes.black_box.discovery.finder import MOST_TRACKS, StepFinder
+from probes.black_box.discovery.candidates import MOST_TRACKS
+from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import LineSplitter, without_details
 from probes.black_box.discovery.vocabulary import Kind
@@ -174,7 +175,7 @@ def test_memory_stays_bounded_on_output_of_ever_new_shapes() -> None:
     finder = StepFinder()
     for i in range(3000):
         finder.read(f"{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{i} value x{'y' * (i % 50)} {i}", i)
-    assert len(finder._tracks) <= MOST_TRACKS
+    assert len(finder._candidates) <= MOST_TRACKS
     assert len(finder._examples) <= 50
 
 

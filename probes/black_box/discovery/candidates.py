@@ -1,0 +1,143 @@
+"""The numbers in the output that may count steps, followed from line to line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from probes.black_box.discovery.shape import OutputLine, Slot
+from probes.black_box.discovery.track import LOOKED_AT, Track, track_of
+from probes.black_box.discovery.uncounted import UnnamedNumbers
+from probes.black_box.discovery.vocabulary import FRACTION_OF_EPOCH, Kind
+
+MOST_TRACKS = 400
+"""Candidates that are followed at the same time."""
+
+_ANNOUNCED = re.compile(
+    r"\b(?:running|start(?:ing|ed)?|begin(?:ning)?|commenc\w+)\b.{0,30}\btrain", re.IGNORECASE
+)
+
+Key = tuple[str, str, int | None]
+"""Rank, text before the number, and what it counts up to."""
+
+
+class Candidates:
+    """Give it each line; it returns the candidates whose numbers have moved."""
+
+    def __init__(self) -> None:
+        self.chosen: Track | None = None
+        """The one that counts the steps."""
+        self.unnamed = UnnamedNumbers()
+        self.are_epochs_fractions = False
+        """Epochs are written as 0.25, so that a whole one is no more than a fourth of them."""
+        self.is_alive = False
+        """Whether the last line held a candidate."""
+        self._tracks: dict[Key, Track | None] = {}
+        self._is_announced = False
+
+    def __iter__(self) -> Iterator[Track]:
+        return (track for track in self._tracks.values() if track is not None)
+
+    def __len__(self) -> int:
+        """Numbers that are kept in mind, those of no interest included."""
+        return len(self._tracks)
+
+    def hear(self, raw: str) -> None:
+        """What a line says of those to come, before one is chosen."""
+        self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
+        if "poch" in raw:
+            self.are_epochs_fractions |= bool(FRACTION_OF_EPOCH.search(raw))
+
+    def follow(
+        self,
+        line: OutputLine,
+        raw: str,
+        loss: tuple[str, float] | None,
+        *,
+        losses: int,
+        uncounted: int,
+        is_evaluating: bool,
+    ) -> list[Track]:
+        """The candidates whose numbers have moved with this line, which has this ``loss``.
+
+        Args:
+            losses: losses that were seen before.
+            uncounted: steps that were told by lines without a number.
+        """
+        moved: list[Track] = []
+        self.is_alive = False
+        evaluated = line.is_row and is_evaluating
+        for slot in line.slots:
+            key = (f"{line.rank} evaluation" if evaluated else line.rank, slot.prefix, slot.total)
+            if key not in self._tracks:
+                self._make_room()
+                self._tracks[key] = None if evaluated else self._new(slot, line, raw, uncounted)
+            track = self._tracks[key]
+            if track is None:
+                if self.chosen is None:
+                    self.unnamed.add(key, slot)
+                continue
+            self.is_alive = True
+            if loss is None and track.is_about_evaluation(line, slot):
+                continue
+            growth = track.growth
+            restarts, is_first = growth.restarts, growth.lines == 0
+            delta = growth.add(slot.value)
+            if growth.lines <= LOOKED_AT:
+                track.look(line, slot, loss)
+                if slot.is_bar:
+                    track.example = raw.strip()
+            if loss is None and 0 <= track.seen_loss_line < losses and delta > 0:
+                track.losses_beside += growth.restarts == restarts
+            track.seen_loss_line = losses
+            if delta or (is_first and not (slot.is_bar and not slot.value)):
+                moved.append(track)
+        return moved
+
+    def choose(self, track: Track) -> None:
+        self.chosen = track
+        for other in self:
+            if other is not track:
+                other.rival_progress = track.growth.progress - other.growth.progress
+
+    def any_grows(self, line: OutputLine) -> bool:
+        """Whether a number beside those of this line may count the steps."""
+        return any(t.growth.ups and t.growth.is_monotone for t in self) or self.unnamed.grow(
+            besides={slot.prefix for slot in line.slots}
+        )
+
+    def likeliest(self) -> Track | None:
+        """The best one so far, whether or not enough was seen of it."""
+        tracks = [
+            track
+            for track in self
+            if track.growth.is_monotone
+            and not track.is_fraction_of_epoch
+            and not (track.kind is Kind.EPOCH and self.are_epochs_fractions)
+        ]
+        for fitting in (
+            [t for t in tracks if t.growth.ups and (t.has_loss or t.kind is not Kind.BARE)],
+            [t for t in tracks if t.has_loss],  # one line so far
+            [t for t in tracks if t.growth.ups > 1 and t.growth.is_even],  # a number and no words
+        ):
+            if fitting:
+                return max(fitting, key=lambda t: (not t.is_bare_bar, t.score, t.growth.ups))
+        return None
+
+    def _new(self, slot: Slot, line: OutputLine, raw: str, uncounted: int) -> Track | None:
+        track = track_of(slot, line, raw, is_announced=self._is_announced)
+        if track is not None:
+            track.rival_progress = self.chosen.growth.progress if self.chosen else uncounted
+        return track
+
+    def _make_room(self) -> None:
+        if len(self._tracks) < MOST_TRACKS:
+            return
+        for least in (3, 1_000_000_000):
+            self._tracks = {
+                key: track
+                for key, track in self._tracks.items()
+                if track is not None and (track is self.chosen or track.growth.lines >= least)
+            }
+            if len(self._tracks) < MOST_TRACKS // 2:
+                return
