@@ -8,5 +8,5 @@ Run them with ``tonnage db upgrade`` or ``app.database.migrate``. To write one, 
 read every line of the result, and raise ``HEAD`` below.
 """
 
-HEAD = "0018"
+HEAD = "0019"
 """The newest revision: known without loading Alembic, so that opening a database is quick."""

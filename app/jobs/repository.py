@@ -23,6 +23,8 @@ from app.tuning.state import WAITING, StudyState
 IS_WAITING = JobRow.state.in_([literal_column(f"'{state}'") for state in WAITING])
 """Written out: databases use the index of waiting jobs only where they see the states when they
 plan the statement."""
+OLDEST_FIRST = (JobRow.created_at, JobRow.id)
+"""Ids alone do not sort jobs of different kinds: each begins with its kind."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def counts(session: Session) -> dict[str, int]:
 
 def waiting(session: Session, limit: int = 1000) -> list[Job]:
     """Jobs that a runner may take, oldest first."""
-    rows = session.execute(select(JobRow).where(IS_WAITING).order_by(JobRow.id).limit(limit))
+    rows = session.execute(select(JobRow).where(IS_WAITING).order_by(*OLDEST_FIRST).limit(limit))
     return [record(row) for row in rows.scalars()]
 
 
@@ -248,7 +250,7 @@ def next_waiting(
             JobRow.id.not_in(list(skip)),
             or_(*(_can_run(each, utc_now()) for each in wanted)),
         )
-        .order_by(JobRow.id)
+        .order_by(*OLDEST_FIRST)
         .limit(1)
     )
     if lock:

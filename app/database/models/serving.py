@@ -109,7 +109,7 @@ class JobRow(Base):
         Index(None, "state", "id"),
         Index(None, "kind", "id"),
         # Few jobs of many: without it a look for work reads every job that was ever finished.
-        Index(WAITING_INDEX, "id", sqlite_where=WAITS, postgresql_where=WAITS),
+        Index(WAITING_INDEX, "created_at", "id", sqlite_where=WAITS, postgresql_where=WAITS),
     )
 
     id: Mapped[TextKey]

@@ -20,9 +20,10 @@ from app.studies import service as studies
 from app.studies import view
 from app.tuning.owner import this_place, this_process
 from app.tuning.request import StudyRequest
+from app.tuning.state import StudyState
 from optimizer.ablation import AblationEvent
 from tests.app.factories import evidence
-from tests.app.jobs.conftest import offers, run_claimed
+from tests.app.jobs.conftest import offers, request, run_claimed
 from tests.app.serving import problem
 
 NAME = "Heuristic:Gradient_Checkpointing"
@@ -66,6 +67,25 @@ class TestAsking:
         assert (again["id"], again["state"]) == (first, "cancelled")
         device = {"page": NAME, "device": "cuda:0"}
         problem(service.post(START, json=device, headers=key), 409, "idempotency-conflict")
+
+    def test_it_waits_behind_the_study_that_was_asked_for_before_it(self, database, settings):
+        """Its id begins with ``abl``, and that of a study with ``st``."""
+        asked = [studies.submit(database, request()).id]
+        asked += [job.id for job in submit(database, settings)]
+        asked.append(studies.submit(database, request(workload="visnet")).id)
+        with database.read() as session:
+            assert [job.id for job in repository.waiting(session)] == asked
+        taken = []
+        with database.write() as session:
+            runner_repository.add(session, "run_1", this_process(), this_place(), offers("cpu"))
+            runner = runner_repository.locked(session, "run_1")
+        for _ in asked:
+            with database.write() as session:
+                claimed = queue.claim(session, runner)
+                assert claimed is not None
+                taken.append(claimed[0].id)
+                queue.end(session, taken[-1], "run_1", StudyState.FINISHED)
+        assert taken == asked
 
     @pytest.mark.parametrize(
         ("asked", "status", "slug"),
