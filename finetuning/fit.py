@@ -19,8 +19,8 @@ from finetuning.settings.model import FineTuningSettings
 from finetuning.training.arguments import Batches
 from probes.effective_batch import accumulation
 from probes.formatting import size_text
-from probes.max_batch.result import MaxBatch
-from probes.measurement import Measurement
+from probes.max_batch.result import MEMORY_VERDICTS, MaxBatch
+from probes.measurement import Measurement, Verdict
 
 
 class Measurer(Protocol):
@@ -98,6 +98,8 @@ class Fit:
     step_s: dict[str, float] = field(default_factory=dict)
     """``mean``, ``low`` and ``high`` of an optimizer step, in seconds."""
     binding: str | None = None
+    """What limits the micro-batch. Where there is none: ``memory``, or none where something else
+    failed, which no lever can help."""
     limit_bytes: int | None = None
     attempts: tuple[Attempt, ...] = ()
     probes: int = 0
@@ -105,6 +107,8 @@ class Fit:
     @property
     def sentences(self) -> list[str]:
         """What was found, for a person."""
+        if self.batches is None and self.binding is None:
+            return [f"Training cannot run with these settings. {self.attempts[0].reason}"]
         if self.batches is None:
             tried = "; ".join(
                 f"{' + '.join(one.changed) or 'as asked'}: {one.reason}" for one in self.attempts
@@ -199,6 +203,8 @@ def fit(
         attempts.append(Attempt(changed, found.max_batch, found.reason))
         passed = found.highest_passing
         if found.max_batch is None or passed is None:
+            if not changed and not _is_short_of_memory(found):
+                return Fit(settings, None, attempts=tuple(attempts), probes=probes)
             continue
         effective = settings.training.effective_batch_size
         ratio, more = _time_ratio(settings, tried, measurer) if changed else (None, 0)
@@ -217,7 +223,13 @@ def fit(
             attempts=tuple(attempts),
             probes=probes + more,
         )
-    return Fit(settings, None, attempts=tuple(attempts), probes=probes)
+    return Fit(settings, None, binding="memory", attempts=tuple(attempts), probes=probes)
+
+
+def _is_short_of_memory(found: MaxBatch) -> bool:
+    """Whether making the training smaller may help."""
+    failed = found.lowest_failing
+    return failed is not None and failed.verdict in MEMORY_VERDICTS | {Verdict.LEAK}
 
 
 def _candidates(

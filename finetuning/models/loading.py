@@ -48,11 +48,7 @@ def load(settings: FineTuningSettings, device: str) -> LoadedModel:
         model = AutoModelForCausalLM.from_pretrained(name, **wanted)
     except (OSError, ValueError) as error:
         raise InputError(f"model.name={name!r} cannot be loaded: {first_words(error)}.") from error
-    if settings.training.max_length > positions(model):
-        raise InputError(
-            f"training.max_length={settings.training.max_length}: {name} has "
-            f"{positions(model)} positions. Give that or less."
-        )
+    check_length(settings, model.config)
     if set_padding(tokenizer, model.get_input_embeddings().weight.shape[0]):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -93,13 +89,38 @@ def _every_linear(model: Any) -> Any:
     return [name for name in linear_names(model) if name not in ("out_proj", "conv1d")]
 
 
-def positions(model: Any) -> int:
-    """The longest sequence the architecture can take, in tokens."""
-    config = model.config.get_text_config()
+def check_length(settings: FineTuningSettings, config: Any = None) -> None:
+    """Raise ``InputError`` where the rows may be longer than the model can take.
+
+    Args:
+        config: the model's, where it is loaded; it is read otherwise.
+    """
+    if config is None:
+        config = _read_config(settings.model.name)
+    asked, most = settings.training.max_length, positions(config)
+    if asked > most:
+        raise InputError(
+            f"training.max_length={asked}: {settings.model.name} takes {most} tokens at most. Use "
+            f"--set training.max_length={most}, or less."
+        )
+
+
+def positions(config: Any) -> int:
+    """The longest sequence that a model with this config can take, in tokens."""
+    config = config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
         if isinstance(value := getattr(config, name, None), int):
             return value
     return 1 << 30
+
+
+def _read_config(name: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model.name={name!r} cannot be loaded: {first_words(error)}.") from error
 
 
 def check_folder(name: str) -> None:

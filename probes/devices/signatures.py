@@ -117,6 +117,9 @@ SIGNATURES: tuple[Signature, ...] = (
           _LIBRARY, ambiguous=True),
     _rule(r"(Cannot allocate memory|not enough memory|ENOMEM)", OOM,
           "the operating system refused memory", _SMALLER, in_stderr=True),
+    _rule(r"can't start new thread", OOM,
+          "a thread could not be started", "There was no memory for its stack, unless the limit of "
+          "threads (ulimit -u) is reached. " + _SMALLER),
     # --- shape: a kernel's limit, whatever the memory
     _rule(r"canUse32BitIndexMath|int32_t index|32-bit index", SHAPE,
           "a kernel indexes with 32 bits and the tensor has more elements", _SPLIT),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -126,6 +126,23 @@ def test_where_nothing_fits_every_attempt_keeps_its_reason() -> None:
     assert len(found.attempts) == 4
     assert all(one.reason for one in found.attempts)
     assert "qlora" in found.sentences[0]
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 4])
+def test_what_fails_for_another_reason_than_memory_pulls_no_lever(batch_size: str | int) -> None:
+    class Broken(ScriptedMeasurer):
+        def measure(self, settings: FineTuningSettings, ask: Ask) -> Measurement:
+            run = super().measure(settings, ask)
+            reason = "ValueError: labels are missing"
+            return replace(run, verdict=Verdict.CRASH, reason=reason, step_time=None)
+
+    measurer = Broken(10_000)
+    found = fit(settings(**{"training.batch_size": batch_size}), measurer)
+    assert found.batches is None and len(found.attempts) == 1
+    assert len(measurer.asked) <= 2
+    assert "labels are missing" in " ".join(found.sentences)
+    assert not any("smaller model" in sentence for sentence in found.sentences)
+    assert Fit.from_dict(found.to_dict()) == found
 
 
 def test_settings_that_must_not_change_are_only_fitted_by_the_micro_batch() -> None:

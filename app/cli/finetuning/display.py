@@ -34,7 +34,7 @@ class FineTuningDisplay(ProgressDisplay):
             self.line(f"Data: {rows} rows" + (" (prepared before)." if event["reused"] else "."))
             for note in event.get("notes", []):
                 self.line(f"  {note}")
-        elif phase == "fitted":
+        elif phase == "fitted" and event["fits"]:  # otherwise the end says why
             for sentence in event["sentences"]:
                 self.line(sentence)
         elif phase == "fit":

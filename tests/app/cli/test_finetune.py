@@ -94,6 +94,14 @@ class TestWrongInput:
         assert status == 2
         assert "./no/model" in err
 
+    def test_rows_longer_than_the_model_takes_are_refused_before_anything_is_measured(
+        self, finetune: Finetune, folder: Path
+    ) -> None:
+        status, _, err = finetune(*asked("too-long", "max_length=512"))
+        assert status == 2
+        assert "max_length=512" in err and "max_length=256" in err
+        assert not (folder / "too-long" / "fit.json").exists()
+
     def test_data_that_is_not_there_is_named(self, finetune: Finetune) -> None:
         wanted = asked("missing2")
         wanted[wanted.index("numbers=rows.jsonl")] = "numbers=no/rows_*.jsonl"
