@@ -98,8 +98,10 @@ class Fit:
     step_s: dict[str, float] = field(default_factory=dict)
     """``mean``, ``low`` and ``high`` of an optimizer step, in seconds."""
     binding: str | None = None
-    """What limits the micro-batch. Where there is none: ``memory``, or none where something else
-    failed, which no lever can help."""
+    """What limits the micro-batch."""
+    failed: dict[str, str] | None = None
+    """``verdict``, ``reason`` and ``hint`` of a failure that has nothing to do with memory, so that
+    no lever helps."""
     limit_bytes: int | None = None
     attempts: tuple[Attempt, ...] = ()
     probes: int = 0
@@ -107,8 +109,9 @@ class Fit:
     @property
     def sentences(self) -> list[str]:
         """What was found, for a person."""
-        if self.batches is None and self.binding is None:
-            return [f"Training cannot run with these settings. {self.attempts[0].reason}"]
+        if self.failed is not None:
+            why = f"{self.failed['reason']} {self.failed['hint']}".strip()
+            return [f"Training cannot run with these settings: {why}"]
         if self.batches is None:
             tried = "; ".join(
                 f"{' + '.join(one.changed) or 'as asked'}: {one.reason}" for one in self.attempts
@@ -153,6 +156,7 @@ class Fit:
             "limit_bytes": self.limit_bytes,
             "step_s": self.step_s,
             "binding": self.binding,
+            "failed": self.failed,
             "attempts": [asdict(one) for one in self.attempts],
             "probes": self.probes,
             "sentences": self.sentences,
@@ -173,6 +177,7 @@ class Fit:
             peak_bytes=plain["peak_bytes"],
             step_s=dict(plain["step_s"]),
             binding=plain["binding"],
+            failed=plain.get("failed"),
             limit_bytes=plain["limit_bytes"],
             attempts=tuple(
                 Attempt(tuple(one["changed"]), one["micro_batch"], one["reason"])
@@ -203,8 +208,10 @@ def fit(
         attempts.append(Attempt(changed, found.max_batch, found.reason))
         passed = found.highest_passing
         if found.max_batch is None or passed is None:
-            if not changed and not _is_short_of_memory(found):
-                return Fit(settings, None, attempts=tuple(attempts), probes=probes)
+            failed = found.lowest_failing
+            if not changed and failed is not None and not _is_short_of_memory(failed):
+                why = {"verdict": str(failed.verdict), "reason": failed.reason, "hint": failed.hint}
+                return Fit(settings, None, failed=why, attempts=tuple(attempts), probes=probes)
             continue
         effective = settings.training.effective_batch_size
         ratio, more = _time_ratio(settings, tried, measurer) if changed else (None, 0)
@@ -223,13 +230,12 @@ def fit(
             attempts=tuple(attempts),
             probes=probes + more,
         )
-    return Fit(settings, None, binding="memory", attempts=tuple(attempts), probes=probes)
+    return Fit(settings, None, attempts=tuple(attempts), probes=probes)
 
 
-def _is_short_of_memory(found: MaxBatch) -> bool:
+def _is_short_of_memory(failed: Measurement) -> bool:
     """Whether making the training smaller may help."""
-    failed = found.lowest_failing
-    return failed is not None and failed.verdict in MEMORY_VERDICTS | {Verdict.LEAK}
+    return failed.verdict in MEMORY_VERDICTS | {Verdict.LEAK}
 
 
 def _candidates(
@@ -253,12 +259,13 @@ def _largest(settings: FineTuningSettings, measurer: Measurer) -> MaxBatch:
         return measurer.find(settings)
     measurement = measurer.confirm(settings, asked)
     passed = measurement.passed
+    advice = " Set it to auto." if _is_short_of_memory(measurement) else ""
     return MaxBatch(
         max_batch=asked if passed else None,
         binding="asked" if passed else None,
         reason=f"training.batch_size={asked} was asked for."
         if passed
-        else f"training.batch_size={asked}: {measurement.reason} Set it to auto.",
+        else f"training.batch_size={asked}: {measurement.reason}{advice}",
         highest_passing=measurement if passed else None,
         lowest_failing=None if passed else measurement,
         measurements=[measurement],

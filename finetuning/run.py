@@ -45,6 +45,8 @@ class Outcome:
     """What the training job reported; see ``finetuning.training.job.train``."""
     as_asked: bool = False
     """Whether everything that was asked for is done: training, or the part named by ``until``."""
+    fit: Mapping[str, Any] | None = None
+    """``Fit.to_dict``, where nothing more than a fit was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +129,12 @@ class FineTuning:
             if self.until == "prepared":
                 return self._paused("The data is prepared.")
             fitted = self.fit(rows)
+            said = " ".join(fitted.sentences)
             if fitted.batches is None:
-                return self._end(RunState.FAILED, " ".join(fitted.sentences))
+                failed = {"failed": fitted.failed} if fitted.failed else None
+                return self._end(RunState.FAILED, said, failed)
             if self.until == "fitted":
-                return self._paused(" ".join(fitted.sentences), fitted.to_dict())
+                return replace(self._paused(said), fit=fitted.to_dict())
             return self.train(fitted)
         except KeyboardInterrupt:
             self._end(RunState.STOPPED, "It was interrupted; resume continues it.")
@@ -291,9 +295,9 @@ class FineTuning:
         self._tell({"phase": state.value, "reason": reason})
         return Outcome(state, self.folder.path, reason, facts)
 
-    def _paused(self, reason: str, facts: Mapping[str, Any] | None = None) -> Outcome:
+    def _paused(self, reason: str) -> Outcome:
         words = f"{reason} Continue with: tonnage finetune resume {self.folder.path}"
-        return replace(self._end(RunState.STOPPED, words, facts), as_asked=True)
+        return replace(self._end(RunState.STOPPED, words), as_asked=True)
 
     def _tell(self, event: Event) -> None:
         self.on_event(event)

@@ -276,6 +276,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "output": str(outcome.folder),
         "reason": outcome.reason,
         **(outcome.facts or {}),
+        **({} if outcome.fit is None else {"fit": dict(outcome.fit)}),
     }
 
 

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from app.cli import run
+from app.cli.context import open_database, open_settings
+from app.database.models.finetuning import FineTuningRow
+from app.finetunings import service
 from finetuning.models.small import make_small_model
 from finetuning.settings.presets import PRESETS
 from tests.finetuning.conftest import rows, write_rows
@@ -62,6 +65,15 @@ def asked(output: str, *more: str) -> list[str]:
     changes = [word for setting in (*SETTINGS, *more) for word in ("--set", setting)]
     usual = ["--model", "model", "--data", "numbers=rows.jsonl", "--preset", "quick_lora"]
     return ["run", *usual, *changes, "--output", output, "--device", "cpu"]
+
+
+def stored(output: str, url: str | None = None) -> FineTuningRow:
+    """The row of the run in this folder, in the database of a single test where no other is
+    named."""
+    database = open_database(open_settings(), url)
+    (row,) = [r for r in service.page(database, limit=20) if r.output.endswith(f"/{output}")]
+    database.close()
+    return row
 
 
 class TestWrongInput:
@@ -157,14 +169,10 @@ class TestARun:
         assert "resume" in err
 
     def test_it_is_stored_with_its_grade(self, folder: Path) -> None:
-        from app.cli.context import open_database, open_settings
-        from app.finetunings import service
-
-        database = open_database(open_settings(), f"sqlite:///{folder}/data/tonnage.db")
-        (row,) = [r for r in service.page(database, limit=10) if r.output.endswith("/out")]
+        row = stored("out", f"sqlite:///{folder}/data/tonnage.db")
         assert row.state == "done"
         assert row.predicted_peak_bytes and row.measured_peak_bytes
-        assert len(service.events(database, row.id)) > 0
+        assert row.step == 4
 
     def test_it_is_evaluated_beside_its_base_model(self, evaluated: tuple[int, str]) -> None:
         status, out = evaluated
@@ -204,6 +212,18 @@ def test_stopping_after_a_part_that_was_asked_for_is_no_interruption(
     assert "finetune resume" in out
     assert (folder / "prepared" / "data" / "train.jsonl").is_file()
     assert not (folder / "prepared" / "model").exists()
+
+
+def test_a_fit_alone_says_what_it_found_and_stores_no_training(
+    finetune: Finetune, folder: Path
+) -> None:
+    status, out, err = finetune(*asked("fitted"), "--fit-only", "--json")
+    assert status == 0, err
+    document = json.loads(out)
+    assert document["state"] == "stopped" and document["fit"]["batches"]["micro_batch"] == 4
+    assert not (folder / "fitted" / "model").exists()
+    row = stored("fitted")
+    assert row.predicted_peak_bytes and not row.measured_peak_bytes
 
 
 def test_settings_that_cannot_fit_are_status_1(finetune: Finetune) -> None:
