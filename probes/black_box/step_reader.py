@@ -65,6 +65,9 @@ class StepReader:
         self._is_told = False
         self.landmarks = Landmarks()
         """Evaluations and ends of epochs in the output."""
+        self._restarts = 0
+        """How often the counter had begun again with the last step: a bar shows 0 before it shows
+        another step."""
         self._last_number: int | None = None
         self._ahead: int | None = None
         self.lengths = PrintedLengths()
@@ -162,14 +165,16 @@ class StepReader:
         return [part for line in lines for part in separate(line) if ranks.counts(part)]
 
     def _read_by_finder(self, line: str, at_s: float) -> list[Seen]:
-        finder, restarts, revision = self._finder, self._finder.restarts, self._finder.revision
+        finder, revision = self._finder, self._finder.revision
         steps = [Seen(step.at_s, step.number, step.loss) for step in finder.read(line, at_s)]
         if finder.revision != revision:
             self.landmarks.restart()
-            restarts = finder.restarts
+            self._restarts = finder.restarts
         if not steps:
             self.landmarks.line(line)
-        elif self.landmarks.step(line, starts_again=finder.restarts > restarts):
+            return []
+        starts_again, self._restarts = finder.restarts > self._restarts, finder.restarts
+        if self.landmarks.step(line, starts_again=starts_again):
             steps[-1] = replace(steps[-1], evaluated=True)
         return steps
 

@@ -95,7 +95,11 @@ class Candidates:
         return moved
 
     def choose(self, track: Track) -> None:
-        self.chosen = track
+        """Count with this one from now on. Where it is taken again, what was counted with meanwhile
+        was an evaluation between two epochs, and is not taken any more."""
+        if self.chosen is not None and track.was_chosen:
+            self.chosen.is_dismissed = True
+        self.chosen, track.was_chosen = track, True
         for other in self:
             if other is not track:
                 other.rival_progress = track.growth.progress - other.growth.progress
@@ -105,6 +109,18 @@ class Candidates:
         return any(t.growth.ups and t.growth.is_monotone for t in self) or self.unnamed.grow(
             besides={slot.prefix for slot in line.slots}
         )
+
+    def steps_beside(self, epochs: Track) -> int | None:
+        """The steps of an epoch, where the line of each epoch has a number of steps that stays, and
+        what it counts up to: ``epoch 3 / 500, step 0 / 250``."""
+        totals = {
+            track.slot.total
+            for track in self
+            if track.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH)
+            and track.slot.total
+            and track.growth.stays == epochs.growth.ups
+        }
+        return totals.pop() if len(totals) == 1 else None
 
     def likeliest(self) -> Track | None:
         """The best one so far, whether or not enough was seen of it."""

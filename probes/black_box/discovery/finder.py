@@ -12,8 +12,8 @@ from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
 from probes.black_box.discovery.lengths import (
+    EpochLines,
     PrintedTraining,
-    steps_beside_epoch,
     steps_per_epoch_in,
 )
 from probes.black_box.discovery.losses import LastLoss, loss_in
@@ -84,6 +84,7 @@ class StepFinder:
         self._printed_steps: int | None = None
         """Steps of an epoch, where the output says how many."""
         self._printed = PrintedTraining()
+        self._epoch_lines = EpochLines()
         self._fractions = EpochFractions()
         self.batch_size = batch_size
         self.dataset_size = dataset_size
@@ -148,6 +149,7 @@ class StepFinder:
             self._examples.keep(line, raw)
             if "poch" in raw:
                 self._printed_steps = steps_per_epoch_in(raw) or self._printed_steps
+                self._epoch_lines.read(raw)
             self._printed.read(raw)
         self._note_section(line)
         found = line.loss or loss_in(line.text)
@@ -190,7 +192,12 @@ class StepFinder:
 
     @property
     def _steps_of_an_epoch(self) -> int | None:
-        return self._epoch_steps or self._printed_steps or self._printed.epoch_steps
+        return (
+            self._epoch_steps
+            or self._printed_steps
+            or self._printed.epoch_steps
+            or self._epoch_lines.epoch_steps
+        )
 
     def _read_fraction(self, raw: str, at_s: float, loss: float, in_all: int) -> list[FoundStep]:
         was_free = not self._fractions.is_taken
@@ -251,7 +258,7 @@ class StepFinder:
         if track.score >= chosen.score + CLEARLY_BETTER or _is_step_of(track, chosen):
             return not self._agrees(track, chosen)
         took_over = chosen.is_complete and not (chosen.has_loss or chosen.losses_beside)
-        return took_over and track.score >= chosen.score - CLOSE
+        return took_over and not track.is_dismissed and track.score >= chosen.score - CLOSE
 
     def _agrees(self, track: Track, chosen: Track) -> bool:
         """Whether both count the same: then the one that is printed more often is as good."""
@@ -266,8 +273,7 @@ class StepFinder:
         counts_samples = self._knows_samples(track)
         choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
         if track.kind is Kind.EPOCH:
-            beside = steps_beside_epoch((track.example, raw))
-            steps = self._steps_of_an_epoch or beside or 1
+            steps = self._steps_of_an_epoch or self._candidates.steps_beside(track) or 1
             choice = replace(choice, steps_per_epoch=steps)
         self._decide(choice)
         return [self._step(track, sighting) for sighting in track.recent]

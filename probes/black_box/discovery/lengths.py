@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from probes.black_box.discovery.vocabulary import is_evaluation, words_of
@@ -66,11 +65,23 @@ class PrintedTraining:
         return -(-self._samples // self._per_step)
 
 
-def steps_beside_epoch(lines: Iterable[str]) -> int | None:
-    """The steps of an epoch, where each of these lines about an epoch gives the same number of
-    them: ``Epoch 3 | Batchsize: 32 | Steps: 63``."""
-    found = {int(match["a"]) if (match := _ON_EPOCH_LINE.search(line)) else 0 for line in lines}
-    return (found.pop() or None) if len(found) == 1 else None
+class EpochLines:
+    """Lines about an epoch that say how many steps it had: ``Epoch 3 | Steps: 63``. Between them
+    may stand others about epochs, which say nothing of steps."""
+
+    def __init__(self) -> None:
+        self._told: list[int] = []
+
+    def read(self, raw: str) -> None:
+        if match := _ON_EPOCH_LINE.search(raw):
+            self._told.append(int(match["a"]))
+
+    @property
+    def epoch_steps(self) -> int | None:
+        """``None`` unless two epochs or more had the same number: it may count on from one to the
+        next."""
+        told = set(self._told)
+        return (told.pop() or None) if len(told) == 1 and len(self._told) > 1 else None
 
 
 @dataclass(frozen=True)

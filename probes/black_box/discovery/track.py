@@ -56,6 +56,8 @@ many moments: a table of results is printed at once."""
 _DECIMAL = re.compile(r"\s+-?\d+\.\d")
 _SLOW_PER_S = 100.0
 """A bar without any words that moves faster than this is not taken for training."""
+_MODULE = re.compile(r"^\s*\(\d+\): [A-Z]\w*(?:\(|$| containing)")
+"""A line of a model that is printed: ``(0): Linear(in_features=2, …)``."""
 _RATE = re.compile(r"([\d.]+)\s?(s/)?(?:it)?(?:/s)?[\],]")
 
 
@@ -109,6 +111,9 @@ class Track:
     seen_loss_line: int = -1
     rival_progress: int = 0
     """Where the choice of that time stood when this number was first seen."""
+    was_chosen: bool = False
+    is_dismissed: bool = False
+    """It moved between two epochs of the one that counts."""
     _tail: str | None = None
 
     def is_about_evaluation(self, line: OutputLine, slot: Slot) -> bool:
@@ -250,6 +255,8 @@ def track_of(slot: Slot, line: OutputLine, raw: str, *, is_announced: bool) -> T
     in_braces = line.text.lstrip().startswith("{")
     unit = slot.unit.lower()
     if unit in TIME_UNITS or unit in SIZE_UNITS:
+        return None
+    if _MODULE.search(line.text):
         return None
     lead_words = words_of(lead if not in_braces else slot.name)
     train_named = is_training(lead_words)

@@ -102,13 +102,15 @@ def test_a_line_per_epoch_counts_its_steps_where_the_size_of_the_data_is_known()
         ("Train on 8000 samples, validate on 2000, 32 steps per epoch", "Epoch {}/9"),
         ("Batches per epoch: 32", "Epoch {}/9"),
         ("", "[GPU0] Epoch {} | Batchsize: 250 | Steps: 32"),
+        ("", "Epoch: {0} cost time: 0.9\nEpoch: {0}, Steps: 32 | Train Loss: 0.41 Vali Loss: 0.5"),
+        ("", "epoch {} / 500, step 0 / 32; loss 0.4510"),
     ],
 )
 def test_a_line_per_epoch_counts_its_steps_where_the_output_says_how_many(
     before: str, line: str
 ) -> None:
     finder = StepFinder(250)
-    for text in (before, *(f"{line.format(e)}" for e in range(1, 7))):
+    for text in (before, *(part for e in range(1, 7) for part in line.format(e).splitlines())):
         finder.read(text, 0.0)
     assert finder.epoch == EpochSteps(32, 32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,7 +12,21 @@ from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import LineSplitter, without_details
 from probes.black_box.discovery.vocabulary import Kind
+from probes.black_box.step_reader import StepReader
 from tests.probes.black_box.corpus import read
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Output, as it arrives."""
+
+    text: str
+    at_s: float
+    stream: str = "stdout"
+
+    @property
+    def data(self) -> bytes:
+        return self.text.encode()
 
 
 def numbers(lines: list[str], batch_size: int | None = None) -> list[int | None]:
@@ -329,3 +344,41 @@ def test_a_number_without_words_that_grows_is_offered_and_never_taken() -> None:
     assert finder.choice is None
     assert r"^\s*(?P<step>\d+)\s*$" in finder.explanation()
     assert "(?P<epoch>" in finder.explanation()
+
+
+def bar(step: int, total: int, rate: float = 9.5) -> str:
+    done = 10 * step // total
+    return f"{10 * done:3d}%|{'#' * done:10s}| {step}/{total} [{rate}it/s]"
+
+
+def test_a_bar_of_training_is_kept_where_another_one_evaluates_between_epochs() -> None:
+    lines = ["Start training..."]
+    for _ in range(6):
+        lines += [bar(i, 20) for i in range(21)] + [bar(i, 8, 40.0) for i in range(9)]
+    reading = read(lines)
+    assert reading.finder.choice is not None and "/20 " in reading.finder.choice.example
+    assert reading.finder.revision <= 3, "the bars take turns"
+    assert reading.steps[-1].number == 6 * 20
+
+
+def test_a_bar_that_begins_again_ends_an_epoch() -> None:
+    """It shows 0 before it shows a step."""
+    reader, evaluated = StepReader("", 8, None), []
+    lines = ["Start training..."] + [bar(i, 24) for _ in range(4) for i in range(25)]
+    for at_s, line in enumerate(lines):
+        evaluated += [s.number for s in reader.read([Piece(f"{line}\n", at_s)]) if s.evaluated]
+    assert evaluated == [25, 49, 73]
+
+
+def test_the_bar_that_trains_is_found_after_others_that_have_loaded() -> None:
+    loading = [bar(i, 30, 20.0) for i in range(31)] * 2
+    lines = ["Start training...", *loading, *(bar(i, 200) for i in range(100))]
+    choice = read(lines).finder.choice
+    assert choice is not None and "/200" in choice.example
+
+
+def test_the_layers_of_a_printed_model_are_no_steps() -> None:
+    lines = [f"  ({i}): Linear(in_features=8, out_features=8, bias=True)" for i in range(9)]
+    lines += [f"({i}): Parameter containing: [torch.float32 of size 64]" for i in range(9)]
+    reading = read(lines)
+    assert reading.finder.choice is None and reading.finder.likeliest() is None
