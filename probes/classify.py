@@ -128,7 +128,7 @@ def classify_exception(
     return Classified(
         Verdict.CRASH,
         f"{name}: {text}" if text else name,
-        "The workload raised this itself: run one batch of it on the CPU to see where.",
+        "The error comes from the workload's own code; tonnage probe prints the traceback.",
     )
 
 
@@ -280,6 +280,8 @@ def _from_signal(signal: int, last_words: str, near_cap: bool) -> Classified:
 
 
 def _missing_module(message: str) -> Classified:
+    if match := _NOT_IN_MODULE.search(message):
+        return _missing_name(match["name"], match["module"], is_circular=bool(match["partly"]))
     match = re.search(r"No module named '([^']+)'", message)
     if match is None:
         return Classified(
@@ -295,6 +297,27 @@ def _missing_module(message: str) -> Classified:
         f"Install it there: pip install {module.partition('.')[0]} (the package may be named "
         "differently), or point --python at the interpreter you train with.",
     )
+
+
+def _missing_name(name: str, module: str, *, is_circular: bool) -> Classified:
+    if is_circular:
+        return Classified(
+            Verdict.CRASH,
+            f"{module!r} was asked for {name!r} before it was loaded: it and another module import "
+            "each other",
+            "Move one of the two imports into the function that needs it.",
+        )
+    return Classified(
+        Verdict.UNSUPPORTED,
+        f"the module {module!r} of the training environment has no {name!r}",
+        f"Correct the name, or install the version of {module.partition('.')[0]} that has it.",
+    )
+
+
+_NOT_IN_MODULE = re.compile(
+    r"cannot import name '(?P<name>[^']+)' from (?P<partly>partially initialized module )?"
+    r"'(?P<module>[^']+)'"
+)
 
 
 def _last_line(text: str) -> str:

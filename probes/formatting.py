@@ -99,6 +99,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def sentences(*parts: str) -> str:
+    """The parts that are not empty in one line, each with a full stop."""
+    said = [part.strip() for part in parts if part.strip()]
+    return " ".join(part if part[-1] in ".!?:…" else f"{part}." for part in said)
+
+
 def is_non_finite(value: Any) -> bool:
     """Whether a value is NaN or an infinity, which JSON does not have."""
     return isinstance(value, float) and not math.isfinite(value)

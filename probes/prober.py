@@ -28,6 +28,7 @@ from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
 from probes.energy.watch import ProbeWatch
 from probes.errors import InputError, MeasurementError
+from probes.formatting import sentences
 from probes.group import Group
 from probes.isolation import Worker, WorkerReply
 from probes.job import ProbeJob, WorkloadRef
@@ -325,9 +326,8 @@ def _result(reply: WorkerReply) -> dict[str, Any] | None:
         facts = result["exception"]
         classified = classify_exception(facts["types"], facts["message"])
         wrong = InputError if classified.verdict is Verdict.CRASH else MeasurementError
-        raise wrong(
-            f"{classified.reason} {classified.hint}".rstrip() + "\n" + facts["traceback"].rstrip()
-        )
+        hint = "" if wrong is InputError else classified.hint  # the traceback says where
+        raise wrong(f"{sentences(classified.reason, hint)}\n{facts['traceback'].rstrip()}")
     return result
 
 

@@ -173,7 +173,7 @@ def _phase_words(answer: MaxBatch) -> str:
     """The peak of each phase, and the largest batch that it would allow by itself."""
     words = []
     for name, phase in answer.phases.items():
-        alone = "no limit" if phase.ceiling is None else f"limit about {phase.ceiling}"
+        alone = "no limit" if phase.ceiling is None else f"about batch {phase.ceiling} at most"
         words.append(f"{name} {size_text(phase.peak_bytes)} ({alone})")
     return ", ".join(words)
 
@@ -182,7 +182,10 @@ def _evidence_words(run: Measurement) -> str:
     words = f"{run.steps} steps in a fresh process"
     if run.growth is not None:
         low, high = run.growth.low / 1024, run.growth.high / 1024
-        words += f"; memory between steps changed by {low:.3g} to {high:.3g} KiB per step"
+        if low or high:
+            words += f"; memory between steps changed by {low:.3g} to {high:.3g} KiB per step"
+        else:
+            words += "; memory between steps stayed the same"
     return words
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from probes.errors import InputError
 from probes.formatting import finite
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 
 
 def stdout() -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _console(sys.stdout)
 
 
 def stderr() -> Console:
+    return _console(sys.stderr)
+
+
+def _console(file: TextIO) -> Console:
+    """Without emoji: ``train.py:X:`` is a workload's name, and no sign."""
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(file=file, highlight=False, emoji=False, soft_wrap=not file.isatty())
 
 
 def print_json(document: Any) -> None:

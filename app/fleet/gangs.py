@@ -29,6 +29,7 @@ from probes.devices.fingerprint import Fingerprint, group_fingerprint
 from probes.devices.lease import OnWait
 from probes.devices.links import NETWORK
 from probes.errors import InputError, TonnageError
+from probes.formatting import sentences
 from probes.group import LIBRARIES, MOST_RANKS, Group
 from probes.job import WorkloadRef
 from probes.measurement import Measurement
@@ -148,7 +149,7 @@ class GangTarget(Target):
         """A node that went away says nothing about the config. Raises ``HostLost`` with the rank
         and the node."""
         if any(each.lost for each in self.hosts.members):
-            raise HostLost(f"{measurement.reason} {measurement.hint}")
+            raise HostLost(sentences(measurement.reason, measurement.hint))
         return measurement
 
     def of_one_rank(self) -> Target:

@@ -39,6 +39,13 @@ RESERVED = {
 """Placeholders that are not dimensions, and what they stand for."""
 MAY_BE_DIMENSIONS = {"accumulation", "ranks"}
 """Those that a space may have values for; these are then used instead."""
+SHELL_WORDS = {"cd", "export", "source", ".", "if", "for", "while", "set", "unset", "ulimit"}
+"""Of the shell's own, which are no programs."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_OF_THE_SHELL = re.compile(
+    r"(?<!\S)(?:\d?>>?|&>|<|\|\|?|&&|;)(?!\S)|(?<!\S)(?:\d?>>?|&>)&?[\w./]\S*"
+)
+"""A pipe, a redirection or a second command."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +106,30 @@ class Command:
             template.check_shell_quoting(self.template)
         else:
             template.split(self.template)
+            self._check_needs_no_shell()
         if not self.log:
             as_pattern(self.step_pattern)
         self._check_placeholders()
         self._check_files()
+
+    def _check_needs_no_shell(self) -> None:
+        if found := _OF_THE_SHELL.search(_QUOTED.sub("''", self.template)):
+            raise InputError(
+                f"{found[0]!r} is for a shell, and the command runs without one: {self.template}\n"
+                "Add --option shell=true. Tonnage reads the steps in what is printed, so do not "
+                "send all of it to a file, or name that file by --option log=FILE."
+            )
 
     def _check_placeholders(self) -> None:
         named = self.names
         if self.config:
             self._check_config()
         if "batch_size" not in named:
+            if meant := [name for name in named if name not in {*self._reserved, *self.space}]:
+                raise InputError(
+                    f"The command has no placeholder {{batch_size}}: {self.template}\n"
+                    f"Is {{{meant[0]}}} the batch size? Write {{batch_size}} instead."
+                )
             raise InputError(
                 f"The command has no placeholder {{batch_size}}: {self.template}\nWrite it where "
                 "the batch size goes, for example --batch-size {batch_size}. If it is in a "
@@ -347,6 +368,15 @@ def _no_program(program: str, folder: Path) -> str:
             f"{where} Without a shell a variable cannot be set like this: begin the command with "
             "`env`, or use [commands.NAME.env] in tonnage.toml."
         )
+    if program in SHELL_WORDS:
+        return (
+            f"{where} It is a word of the shell: add --option shell=true, and the command is run "
+            "by /bin/sh."
+        )
+    if (script := folder / program).is_file():
+        if script.suffix == ".py":
+            return f"{script} is not run by itself: write python {program}."
+        return f"{script} is not executable: chmod +x makes it so."
     beside = Path(sys.executable).with_name(program)
     if "/" not in program and os.access(beside, os.X_OK):
         return f"{where} Tonnage's own environment has {beside}: write this path to use it."

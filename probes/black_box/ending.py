@@ -28,6 +28,11 @@ _TERMINAL = (
     "Give it one, --command \"script -qec 'stty cols 120; python train.py …' /dev/null\", or "
     "remove what asks."
 )
+_NO_INPUT = re.compile(r"\bEOF when reading a line")
+_INPUT = (
+    "The command asks for input, and gets none here. Give the answer by an option of the script, "
+    'or add --option shell=true and pipe it in: --command "echo yes | python train.py …".'
+)
 SHOWN_TAIL = 2000
 
 
@@ -82,6 +87,8 @@ def classify_raised(name: str, message: str, *, batch_size: int, near_cap: bool)
 
 def _by_itself(said: str) -> str:
     """What to do about a command that fails of its own: by itself it may have what it lacks."""
+    if _NO_INPUT.search(said):
+        return _INPUT
     return _TERMINAL if _NO_TERMINAL.search(said) else _BY_ITSELF
 
 

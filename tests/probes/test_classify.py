@@ -58,6 +58,23 @@ def test_a_missing_module_is_named_with_the_command_that_installs_it() -> None:
     assert "'foo.bar'" in found.reason
 
 
+def test_a_name_that_a_module_lacks_is_named_with_the_module() -> None:
+    message = "cannot import name 'NoSuchModel' from 'transformers' (/venv/transformers.py)"
+    found = classify_exception(["ImportError"], message)
+    assert found.verdict is Verdict.UNSUPPORTED
+    assert "'NoSuchModel'" in found.reason and "transformers" in found.hint
+
+
+def test_modules_that_import_each_other_are_no_matter_of_versions() -> None:
+    message = (
+        "cannot import name 'B' from partially initialized module 'cyc' (most likely due to a "
+        "circular import) (/work/cyc.py)"
+    )
+    found = classify_exception(["ImportError"], message)
+    assert found.verdict is Verdict.CRASH
+    assert "each other" in found.reason and "install" not in found.hint
+
+
 def test_an_unclear_failure_near_the_cap_is_memory() -> None:
     found = classify_exception(RUNTIME_ERROR, "could not create a primitive", near_cap=True)
 

@@ -114,8 +114,9 @@ def show(m: Measurement) -> None:
         console.print()
         console.print(rank_table(m.ranks))
     if m.verdict in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNSUPPORTED):
+        whose = "command" if "command" in m.environment else "worker"
         for name, tail in (("stderr", m.stderr_tail), ("stdout", m.stdout_tail)):
             if tail.strip():
                 console.print(
-                    f"\nlast {name} of the worker:\n{tail.rstrip()[-3000:]}", markup=False
+                    f"\nlast {name} of the {whose}:\n{tail.rstrip()[-3000:]}", markup=False
                 )

@@ -51,10 +51,9 @@ def claims_of(library: Library, command: MeasureCommand) -> list[Claim]:
         pages = [find_page(library, command.name)]
     found = chosen([claim for page in pages for claim in page.claims], command.claims)
     if not found:
-        what = "No page" if command.name == ALL else pages[0].full_name
+        what = "No page makes a" if command.name == ALL else f"{pages[0].full_name} makes no"
         raise InputError(
-            f"{what} makes a claim that can be measured. docs/knowledge.md shows how a page states "
-            "one."
+            f"{what} claim that can be measured. docs/knowledge.md shows how a page states one."
         )
     return found
 

@@ -94,7 +94,7 @@ class TestCheck:
             (["new", "poem", "Name"], "heuristic"),
             (["new", "heuristic", "A[b]"], "use A_b"),
             (["env", "Gradient_Checkpointing"], "not an environment page"),
-            (["measure", "QLoRA_Finetuning"], "claim that can be measured"),
+            (["measure", "QLoRA_Finetuning"], "makes no claim that can be measured"),
             (["measure", "Gradient_Checkpointing", "--claim", "x"], "activation-memory"),
             (["measure", "Gradient_Checkpointing", "--option", "a=1"], "--workload"),
             (["measure", "Gradient_Checkpointing", "--workload", "transformr"], "transformer"),

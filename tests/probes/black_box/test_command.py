@@ -66,6 +66,28 @@ def test_what_cannot_be_run(project: Path, command: str, message: str) -> None:
         check(project, command)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cd /tmp && python train.py {batch_size}",
+        "python train.py {batch_size} > log.txt",
+        "python train.py {batch_size} 2>&1 | tee log.txt",
+        "ulimit {batch_size}",
+    ],
+)
+def test_what_needs_a_shell_says_how_to_get_one(project: Path, command: str) -> None:
+    with pytest.raises(InputError, match="--option shell=true"):
+        check(project, command)
+    check(project, "python train.py {batch_size} --sep '|' --less '>' --url x?a&b=c")
+
+
+def test_a_script_is_run_by_python_and_another_name_may_be_the_batch_size(project: Path) -> None:
+    with pytest.raises(InputError, match=r"python train\.py"):
+        check(project, "train.py {batch_size}")
+    with pytest.raises(InputError, match=r"\{bs\} the batch size\?"):
+        check(project, "python train.py --batch-size {bs}")
+
+
 def test_unknown_options_and_folders(project: Path) -> None:
     with pytest.raises(InputError, match=r"no option 'pattern'.*step"):
         check(project, pattern="x")

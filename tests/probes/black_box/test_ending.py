@@ -128,3 +128,8 @@ def test_a_traceback_tells_whether_an_evaluation_failed(
 
 def test_an_output_without_a_traceback_does_not_tell() -> None:
     assert is_in_evaluation("evaluating\nKilled\n") is None
+
+
+def test_a_command_that_asks_for_input_is_told_so() -> None:
+    found = ending(1, f"{TRACE}EOFError: EOF when reading a line\n")
+    assert "asks for input" in found.hint and "by itself" not in found.hint
