@@ -8,7 +8,7 @@ from typing import Any
 
 from finetuning.data.prepare import prepare
 from finetuning.data.sources import Source
-from finetuning.models.loading import check_folder, check_length
+from finetuning.models.loading import check_config, check_folder
 from finetuning.models.tokenizers import load_tokenizer
 from finetuning.run_folder import RunFolder
 from finetuning.settings.files import read_settings
@@ -20,15 +20,15 @@ def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the data of the run in ``arguments["output"]`` from ``arguments["sources"]`` (name to
     patterns). Returns the number of rows per split and per source, and what the card says.
 
-    Raises ``InputError`` for a model without tokenizer or with too few positions, and for sources
-    that cannot be used.
+    Raises ``InputError`` for a model that has no tokenizer, is no causal language model or cannot
+    take rows as long as asked for, and for sources that cannot be used.
     """
     channel.progress("preparing")
     check_installed(sys.executable)
     folder = RunFolder(Path(arguments["output"]))
     settings = read_settings(folder.settings)
     check_folder(settings.model.name)
-    check_length(settings)
+    check_config(settings)
     sources = [Source(name, tuple(patterns)) for name, patterns in arguments["sources"].items()]
     summary = prepare(
         sources,

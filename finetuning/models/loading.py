@@ -42,20 +42,21 @@ def load(settings: FineTuningSettings, device: str) -> LoadedModel:
     if settings.model.attention != AUTO:
         wanted["attn_implementation"] = settings.model.attention
     if settings.strategy == "qlora":
-        wanted["quantization_config"] = quantized.quantization_config(settings, device)
+        kept = read_past_adapters(_read_config(name))
+        wanted["quantization_config"] = quantized.quantization_config(settings, device, kept)
         wanted["device_map"] = {"": device}
     try:
         model = AutoModelForCausalLM.from_pretrained(name, **wanted)
     except (OSError, ValueError) as error:
         raise InputError(f"model.name={name!r} cannot be loaded: {first_words(error)}.") from error
-    check_length(settings, model.config)
+    check_config(settings, model.config)
     if set_padding(tokenizer, model.get_input_embeddings().weight.shape[0]):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.use_cache = False
     adapter = None
     if settings.strategy != "full":
-        check_targets(model, settings.lora.target_modules)
+        check_targets(model, _targets(settings))
         adapter = lora_config(settings, model)
     if settings.strategy == "qlora":
         model = quantized.prepare(model, settings)
@@ -73,7 +74,7 @@ def lora_config(settings: FineTuningSettings, model: Any) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.target_modules) or _every_linear(model),
+        target_modules=list(_targets(settings)) or _every_linear(model),
         bias=lora.bias,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
@@ -81,28 +82,65 @@ def lora_config(settings: FineTuningSettings, model: Any) -> Any:
     )
 
 
+def _targets(settings: FineTuningSettings) -> tuple[str, ...]:
+    """Names of the layers to adapt; empty for every linear one."""
+    named = settings.lora.target_modules
+    return () if named == (ALL_LINEAR,) else named
+
+
 def _every_linear(model: Any) -> Any:
     """What adapters go around unless names are given: every linear layer but the output head, and
-    in Mamba not those whose weights its kernels read past the layer."""
-    if "mamba" not in model.config.model_type:
+    those whose weights are read past the layer."""
+    kept = read_past_adapters(model.config)
+    if not kept:
         return ALL_LINEAR
-    return [name for name in linear_names(model) if name not in ("out_proj", "conv1d")]
+    return [name for name in linear_names(model) if name not in kept]
 
 
-def check_length(settings: FineTuningSettings, config: Any = None) -> None:
-    """Raise ``InputError`` where the rows may be longer than the model can take.
+def read_past_adapters(config: Any) -> tuple[str, ...]:
+    """Names of the layers whose weights the architecture reads itself instead of calling the layer.
+    An adapter around one would never train, and its weights cannot be kept in 4 bits: those of
+    Mamba's blocks that its scan needs."""
+    state_space = any(name in config.model_type for name in ("mamba", "jamba", "zamba", "bamba"))
+    return ("out_proj", "conv1d", "dt_proj") if state_space else ()
+
+
+def check_config(settings: FineTuningSettings, config: Any = None) -> None:
+    """Raise ``InputError`` for a model that is no causal language model, and where the rows may be
+    longer than it can take.
 
     Args:
         config: the model's, where it is loaded; it is read otherwise.
     """
     if config is None:
         config = _read_config(settings.model.name)
+    _check_is_causal(settings.model.name, config)
     asked, most = settings.training.max_length, positions(config)
     if asked > most:
         raise InputError(
             f"training.max_length={asked}: {settings.model.name} takes {most} tokens at most. Use "
             f"--set training.max_length={most}, or less."
         )
+
+
+def _check_is_causal(name: str, config: Any) -> None:
+    from transformers.models.auto import modeling_auto as auto
+
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        what = "is an encoder with a decoder"
+    elif kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if kind not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_decoder:
+            return
+        what = "is an encoder, whose attention sees the tokens that it is to predict"
+    elif getattr(config, "auto_map", None):
+        return  # code of its own
+    else:
+        what = "has no causal language model in transformers"
+    raise InputError(
+        f"model.name={name!r}: {kind} {what}. Fine-tuning trains causal language models, such as "
+        "Llama, Qwen or GPT-2."
+    )
 
 
 def positions(config: Any) -> int:

@@ -16,20 +16,25 @@ from probes.workloads.extras import is_installed
 NEEDS = "strategy=qlora needs bitsandbytes: python -m pip install bitsandbytes"
 
 
-def quantization_config(settings: FineTuningSettings, device: str) -> Any:
-    """What ``from_pretrained`` takes. Raises ``UnsupportedError`` where this device cannot."""
+def quantization_config(
+    settings: FineTuningSettings, device: str, kept: tuple[str, ...] = ()
+) -> Any:
+    """What ``from_pretrained`` takes. Layers whose names are in ``kept`` stay as they are. Raises
+    ``UnsupportedError`` where this device cannot."""
     if not is_installed("bitsandbytes"):
         raise UnsupportedError(NEEDS)
     from transformers import BitsAndBytesConfig
 
     wanted = settings.quantization
+    skipped = [*kept, "lm_head"] if kept else None
     if wanted.bits == 8:
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
     import torch
 
     check_four_bits(torch.device(device))
     return BitsAndBytesConfig(
         load_in_4bit=True,
+        llm_int8_skip_modules=skipped,
         bnb_4bit_quant_type=wanted.quant_type,
         bnb_4bit_use_double_quant=wanted.double_quant,
         bnb_4bit_compute_dtype=compute_dtype(settings, device),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from finetuning.models.loading import check_config
 from finetuning.models.small import make_tokenizer
 from finetuning.settings.presets import preset
 from finetuning.training.arguments import Batches
@@ -55,11 +56,44 @@ def test_a_step_of_adapters_and_of_all_weights(
 ) -> None:
     folder = model_of(architecture, tmp_path / "model")
     for name in ("quick_lora", "full_small"):
-        changes = {"max_steps": 1, "max_length": 64, "lora.dropout": 0.0}
+        changes = {"max_steps": 2, "max_length": 64, "lora.dropout": 0.0}
         settings = preset(name).settings(str(folder), changes)
         trainer = build_trainer(settings, data, tmp_path / name, Batches(2, 1), "cpu")
         assert 0 < trainer.train().training_loss < 20
         assert trainer.processing_class.pad_token_id != trainer.processing_class.eos_token_id
+        adapters = [p for n, p in trainer.model.named_parameters() if "lora_B" in n]
+        assert bool(adapters) == (name == "quick_lora")
+        assert all(p.abs().sum() > 0 for p in adapters), "an adapter that never trains"
+
+
+def test_mamba_trains_with_base_weights_in_4_bits(data: Path, tmp_path: Path) -> None:
+    folder = model_of("mamba", tmp_path / "model")
+    changes = {"max_steps": 1, "max_length": 64, "lora.dropout": 0.0}
+    settings = preset("memory_efficient_qlora").settings(str(folder), changes)
+    trainer = build_trainer(settings, data, tmp_path / "out", Batches(2, 1), "cpu")
+    assert 0 < trainer.train().training_loss < 20
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words"), [("bert", "encoder"), ("t5", "decoder"), ("vit", "causal")]
+)
+def test_what_is_no_causal_language_model_is_refused(
+    architecture: str, words: str, tmp_path: Path
+) -> None:
+    from transformers import AutoConfig
+
+    AutoConfig.for_model(architecture).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=words):
+        check_config(preset("quick_lora").settings(str(tmp_path), {}))
+
+
+def test_every_linear_layer_may_be_asked_for_by_name(data: Path, tmp_path: Path) -> None:
+    folder = model_of("gpt_neox", tmp_path / "model")
+    changes = {"max_length": 64, "lora.target_modules": ["all-linear"]}
+    settings = preset("quick_lora").settings(str(folder), changes)
+    trainer = build_trainer(settings, data, tmp_path / "out", Batches(2, 1), "cpu")
+    adapted = {n.partition(".lora_")[0] for n, _ in trainer.model.named_parameters() if "lora" in n}
+    assert len(adapted) >= 4
 
 
 def test_adapters_with_dropout_around_experts_are_refused_with_the_setting_to_change(
