@@ -63,7 +63,11 @@ class _Report:
     ) -> None:
         self.library, self.findings, self.now = library, findings, now
         known = before.pages if before else {}
-        self.created = [p for name, p in library.pages.items() if name not in known]
+        self.created = [
+            page
+            for name, page in library.pages.items()
+            if name not in known or known[name].path != page.path  # or takes the place of that one
+        ]
         self.environments = [p for p in self.created if p.type is PageType.ENVIRONMENT]
         self.heuristics = [p for p in self.created if p.type is PageType.HEURISTIC]
         graph = Graph(library)

@@ -22,7 +22,7 @@ from finetuning.run import FineTuning, OpenMeasurer, Outcome
 from finetuning.run_folder import RunState, read_json
 from probes.devices.lease import OnWait
 from probes.errors import InputError
-from probes.formatting import size_text
+from probes.formatting import plural, size_text
 from probes.measurement import Measurement
 from probes.timeouts import Progress
 
@@ -192,4 +192,4 @@ def _opener(
 def measured_text(measurement: Measurement) -> str:
     """``4 rows: stable, peak 1.2 GiB``"""
     peak = f", peak {size_text(measurement.peak_bytes)}" if measurement.peak_bytes else ""
-    return f"{measurement.batch_size} rows: {measurement.verdict.value}{peak}"
+    return f"{plural(measurement.batch_size, 'row')}: {measurement.verdict.value}{peak}"

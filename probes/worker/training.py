@@ -192,8 +192,8 @@ class Training:
             batch = next(self.batches)
         except StopIteration:
             raise DataEndedError(
-                f"batches(config, batch_size={self.batch_size}) ended after {self.fetched} "
-                "batches; it must be endless. Loop over your data with `while True:`."
+                f"batches(config, batch_size={self.batch_size}) ended: it gave "
+                f"{self.fetched:,}, and it must be endless. Loop over your data with `while True:`."
             ) from None
         self.fetched += 1
         return batch

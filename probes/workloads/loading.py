@@ -5,6 +5,7 @@ Runs in the worker, in the user's interpreter. Standard library only, Python 3.1
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -14,7 +15,7 @@ import os
 import sys
 import sysconfig
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -222,8 +223,22 @@ def _import_file(path: Path) -> ModuleType:
         raise InputError(f"{path} cannot be imported as a Python module.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    with _no_exit(path.name):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _no_exit(name: str) -> Iterator[None]:
+    """Raise ``InputError`` where a module ends the interpreter that imports it."""
+    try:
+        yield
+    except SystemExit as error:
+        code = "" if error.code is None else repr(error.code)
+        raise InputError(
+            f"{name} calls sys.exit({code}) when it is imported. Put what it runs below "
+            'if __name__ == "__main__":'
+        ) from error
 
 
 def _import_module(place: str, spec: str) -> ModuleType:
@@ -240,7 +255,8 @@ def _import_module(place: str, spec: str) -> ModuleType:
             f"There is no module {top!r} in {Path.cwd()} or in {sys.executable}. For a file, write "
             "its path with .py: path/to/file.py:Class."
         )
-    return importlib.import_module(place)
+    with _no_exit(place):
+        return importlib.import_module(place)
 
 
 def _named(module: ModuleType, name: str, spec: str) -> WorkloadSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,12 +41,15 @@ def recommend(
     store = open_database(settings, database)
 
     from app.cli.recommendation import show
-    from app.recommendations.service import listing
+    from app.recommendations.service import choices, listing
     from app.runs.service import grades
     from app.validity.worker import validities
+    from optimizer.budgets import budget_named
 
     spec = absolute_spec(workload) if workload else None
     stored = listing(store, workload=spec, budget=budget, device=device)
+    if budget is not None and not stored:
+        budget_named(budget, settings.budget_table())
     latest = newest(stored)
     checked = list(zip(latest, validities(settings, store, latest, python), strict=True))
     valid = [(item, validity) for item, validity in checked if validity.is_valid]
@@ -61,7 +65,8 @@ def recommend(
             for reason in validity.reasons:
                 console.print(f"  NOT VALID: {reason}", markup=False)
         if not shown:
-            console.print(nothing(workload, budget, len(checked)), markup=False)
+            others = [name for name in choices(store).workloads if name != spec]
+            console.print(nothing(workload, budget, len(checked), others), markup=False)
     raise typer.Exit(0 if valid else 1)
 
 
@@ -99,10 +104,11 @@ def graded_words(grades: Grades | None) -> str:
     return f"  Trained with:   {words}"
 
 
-def nothing(workload: str | None, budget: str | None, stale: int) -> str:
+def nothing(workload: str | None, budget: str | None, stale: int, others: Sequence[str]) -> str:
     if stale:
         return (
             f"{stale} stored, but none is still valid. Show the reasons with --all, or tune again."
         )
     command = f"tonnage tune {workload or 'WORKLOAD'} --budget {budget or 'prototyping'}"
-    return f"Nothing is stored yet. Measure it with: {command}"
+    known = f" There are recommendations of {', '.join(others)}." if workload and others else ""
+    return f"Nothing is stored yet. Measure it with: {command}.{known}"

@@ -56,7 +56,7 @@ def _line(answer: Answer) -> str:
     status = WORDS.get(answer.status.value, "unknown")
     is_said = "optional" in answer.requirement.text.lower()
     optional = " (optional)" if answer.requirement.optional and not is_said else ""
-    line = f"  {status:<8} {answer.requirement.text}{optional}: {answer.reason}"
+    line = f"  {status:<8} {answer.requirement.text.rstrip('.')}{optional}: {answer.reason}"
     return f"{line}\n           {answer.install}" if answer.install else line
 
 
