@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from probes.black_box.discovery.track import Track
 
+EPOCHS_LET_PASS = 3
+"""Epochs after which those of a later run count as steps, where the output does not tell theirs as
+it did before."""
 MOVES_LET_PASS = 20
 """Another number is taken when it has moved this often before the known one did: the program prints
 something else than before."""
@@ -21,15 +24,25 @@ class EarlierRun:
     is_bar: bool
     counts_samples: bool | None
     """``None`` where the earlier run could not tell samples from steps."""
+    knew_epoch_steps: bool = field(default=False, compare=False)
+    """Whether it counted epochs, and the output told their steps."""
 
     @classmethod
-    def of(cls, track: Track, counts_samples: bool | None) -> EarlierRun:
+    def of(
+        cls, track: Track, counts_samples: bool | None, *, knew_epoch_steps: bool = False
+    ) -> EarlierRun:
         slot = track.slot
-        return cls(slot.prefix, slot.total is not None, slot.is_bar, counts_samples)
+        has_total = slot.total is not None
+        return cls(slot.prefix, has_total, slot.is_bar, counts_samples, knew_epoch_steps)
 
     def is_same(self, track: Track) -> bool:
         """Whether this is that number. Its total may differ: it depends on the batch size."""
         return EarlierRun.of(track, self.counts_samples) == self
+
+    def tells_steps(self, epochs: Track, steps: int | None) -> bool:
+        """Whether to count with these epochs: it is known that they have ``steps``, as it was in
+        the earlier run, or that is not told any more. Else an epoch would count as one step."""
+        return not self.knew_epoch_steps or bool(steps) or epochs.growth.ups >= EPOCHS_LET_PASS
 
     def may_still_come(self, other: Track) -> bool:
         """Whether to wait for it although another number moves."""

@@ -244,7 +244,8 @@ class StepFinder:
             return False
         if chosen is None and self._earlier is not None:
             if self._earlier.is_same(track):
-                return track.growth.ups > 0 and track.growth.is_monotone
+                moves = track.growth.ups > 0 and track.growth.is_monotone
+                return moves and self._earlier.tells_steps(track, self._steps_in(track))
             if self._earlier.may_still_come(track):
                 return False
         if not track.is_ready(self.batch_size):
@@ -273,10 +274,13 @@ class StepFinder:
         counts_samples = self._knows_samples(track)
         choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
         if track.kind is Kind.EPOCH:
-            steps = self._steps_of_an_epoch or self._candidates.steps_beside(track) or 1
-            choice = replace(choice, steps_per_epoch=steps)
+            choice = replace(choice, steps_per_epoch=self._steps_in(track) or 1)
         self._decide(choice)
         return [self._step(track, sighting) for sighting in track.recent]
+
+    def _steps_in(self, epochs: Track) -> int | None:
+        """The steps of each of these epochs, where the output tells them."""
+        return self._steps_of_an_epoch or self._candidates.steps_beside(epochs)
 
     def _knows_samples(self, track: Track) -> bool | None:
         return None if self._earlier is None else self._earlier.counts_samples_in(track)
@@ -346,7 +350,7 @@ class StepFinder:
         counts_samples = self._knows_samples(track)
         if counts_samples is None and not choice.rival and self.batch_size not in (None, 1):
             counts_samples = choice.samples_per_step > 1
-        return EarlierRun.of(track, counts_samples)
+        return EarlierRun.of(track, counts_samples, knew_epoch_steps=choice.steps_per_epoch > 1)
 
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no

@@ -115,6 +115,20 @@ def test_a_line_per_epoch_counts_its_steps_where_the_output_says_how_many(
     assert finder.epoch == EpochSteps(32, 32)
 
 
+def test_a_second_run_counts_the_steps_of_an_epoch_and_not_the_epochs() -> None:
+    """Although it knows which number to look for before the output has told them."""
+    line = "Epoch: {0} cost time: 0.9\nEpoch: {0}, Steps: {1} | Train Loss: 0.41"
+    earlier, counted = None, {}
+    for steps in (32, 64):
+        finder = StepFinder(250, earlier=earlier)
+        for e in range(1, 7):
+            for text in line.format(e, steps).splitlines():
+                for step in finder.read(text, float(e)):
+                    counted[steps] = step.number
+        earlier = finder.learned
+    assert counted == {32: 6 * 32, 64: 6 * 64}
+
+
 @pytest.mark.parametrize("steps", ["32", "{}"])
 def test_a_number_of_steps_that_grows_is_not_that_of_an_epoch(steps: str) -> None:
     finder = StepFinder(250)
