@@ -107,11 +107,12 @@ def show(name: Name, database: options.Database = None, json_: options.Json = Fa
     Example: tonnage knowledge show Gradient_Checkpointing
     """
     from app.cli.knowledge import pages
+    from app.cli.knowledge.authoring import library_here
     from app.knowledge import service
-    from app.knowledge.library import find_page, library_of
+    from app.knowledge.library import find_page
 
     settings = open_settings()
-    library = library_of(settings)
+    library = library_here(settings)
     page = find_page(library, name)
     rows = service.newest(open_database(settings, database), page=page.full_name)
     if json_:
@@ -131,9 +132,9 @@ def search(
     Example: tonnage knowledge search activation memory
     """
     from app.cli.knowledge import pages
-    from app.knowledge.library import library_of
+    from app.cli.knowledge.authoring import library_here
 
-    library = library_of(open_settings())
+    library = library_here(open_settings())
     found = library.search(" ".join(words), limit)
     if json_:
         print_json(pages.matches_document(library, found))
@@ -164,10 +165,11 @@ def graph(
     if form not in GRAPH_FORMATS:
         raise InputError(f"--format {form}: choose one of {', '.join(GRAPH_FORMATS)}.")
 
-    from app.knowledge.library import find_page, library_of
+    from app.cli.knowledge.authoring import library_here
+    from app.knowledge.library import find_page
     from knowledge.graph import Graph
 
-    library = library_of(open_settings())
+    library = library_here(open_settings())
     found = Graph(library)
     if name is not None:
         found = found.neighbourhood(find_page(library, name).full_name, depth)
@@ -225,12 +227,13 @@ def env(
     Example: tonnage knowledge env PyTorch --python .venv/bin/python
     """
     from app.cli.knowledge import environment as report
+    from app.cli.knowledge.authoring import library_here
     from app.knowledge.environment import environment_here, judged
-    from app.knowledge.library import find_page, library_of
+    from app.knowledge.library import find_page
     from knowledge.model import PageType
 
     settings = open_settings()
-    library = library_of(settings)
+    library = library_here(settings)
     pages = library.of_type(PageType.ENVIRONMENT) if name is None else [find_page(library, name)]
     for page in pages:
         if page.type is not PageType.ENVIRONMENT:
@@ -279,7 +282,7 @@ def measure(
     Example: tonnage knowledge measure Gradient_Checkpointing --workload train.py:MyWorkload
     """
     from app.cli.knowledge import measuring
-    from app.knowledge.library import library_of
+    from app.cli.knowledge.authoring import library_here
 
     settings = open_settings(lease_wait_s=wait)
     command = measuring.MeasureCommand(
@@ -293,7 +296,7 @@ def measure(
         python=python,
     )
     store = open_database(settings, database)
-    rows = measuring.measure(settings, store, library_of(settings), command)
+    rows = measuring.measure(settings, store, library_here(settings), command)
     if json_:
         print_json(measuring.document(rows))
     else:

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from app.cli.output import write_file
 from app.knowledge.library import explained
 from probes.errors import InputError
@@ -26,6 +28,21 @@ class Checked:
 
     text: str
     has_errors: bool
+
+
+def library_here(settings: Settings) -> Library:
+    """The pages of the configured folders and the built-in ones, with a note on stderr for each
+    folder that is not there."""
+    from app.knowledge.library import library_of
+
+    _note_missing(settings)
+    return library_of(settings)
+
+
+def _note_missing(settings: Settings) -> None:
+    for path in settings.knowledge.paths:
+        if not path.is_dir():
+            typer.echo(f"Note: knowledge.paths names {path}, which is not a folder.", err=True)
 
 
 def library_with(settings: Settings, paths: Sequence[Path]) -> Library:
@@ -114,6 +131,7 @@ def report(settings: Settings, folder: Path | None, title: str | None) -> str:
     from knowledge.library import load
     from knowledge.reports import enrichment
 
+    _note_missing(settings)
     library = library_with(settings, [folder] if folder else [])
     has_own = folder is not None or bool(settings.knowledge.paths)
     return enrichment(library, before=load() if has_own else None, title=title)
