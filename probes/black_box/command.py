@@ -373,13 +373,13 @@ def _no_program(program: str, folder: Path) -> str:
             f"{where} It is a word of the shell: add --option shell=true, and the command is run "
             "by /bin/sh."
         )
+    beside = Path(sys.executable).with_name(program)
+    if "/" not in program and os.access(beside, os.X_OK):
+        return f"{where} Tonnage's own environment has {beside}: write this path to use it."
     if (script := folder / program).is_file():
         if script.suffix == ".py":
             return f"{script} is not run by itself: write python {program}."
         return f"{script} is not executable: chmod +x makes it so."
-    beside = Path(sys.executable).with_name(program)
-    if "/" not in program and os.access(beside, os.X_OK):
-        return f"{where} Tonnage's own environment has {beside}: write this path to use it."
     return f"{where} " + (
         how_to_install(program)
         or "Correct the command; {python} stands for the interpreter of --python."

@@ -14,7 +14,7 @@ from app.finetuning_jobs import service as jobs
 from app.finetunings import service as finetunings
 from app.finetunings.request import FineTuningPost
 from app.http.runtime import Service
-from app.jobs import queue, runner_repository
+from app.jobs import queue, repository, runner_repository
 from app.jobs.detect import finetuning_offer
 from app.jobs.offers import Offers
 from app.settings import Settings, load_settings
@@ -63,7 +63,9 @@ def done(database: Database, settings: Settings, offered: Offers) -> str:
     write_settings(wanted, folder / "finetuning.yaml")
     with database.write() as session:
         runner_repository.add(session, "run_1", this_process(), this_place(), offered)
-        assert queue.claim(session, runner_repository.locked(session, "run_1")) is not None
+        before = [job.id for job in repository.waiting(session) if job.id != job_id]
+        runner = runner_repository.locked(session, "run_1")
+        assert queue.claim(session, runner, skip=before) is not None
     about = {"output": str(folder), "settings": wanted.to_plain(), "device": "cpu"}
     finetunings.begin(database, finetuning_id=job_id, fingerprint="f" * 16, **about)
     finetunings.finish(database, job_id, "done", {"step": 4})

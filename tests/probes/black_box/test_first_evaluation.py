@@ -66,7 +66,7 @@ def test_an_epoch_that_is_too_long_is_a_note_and_no_doubt_about_the_batch() -> N
 
 
 def test_an_evaluation_that_takes_long_ends_the_run_with_a_note() -> None:
-    m = confirm(8, "--samples 320 --evaluation-s 300", evaluation_s=1.0)
+    m = confirm(8, "--samples 800 --evaluation-s 300", evaluation_s=1.0)
     assert m.verdict is Verdict.STABLE, m.reason
     assert any("took too long" in note for note in m.notes)
 
