@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from finetuning.settings.model import FineTuningSettings
 from finetuning.training.arguments import Batches
 from probes.effective_batch import accumulation
-from probes.formatting import size_text
+from probes.formatting import sentences, size_text
 from probes.max_batch.result import MEMORY_VERDICTS, MaxBatch
 from probes.measurement import Measurement, Verdict
 
@@ -110,7 +110,7 @@ class Fit:
     def sentences(self) -> list[str]:
         """What was found, for a person."""
         if self.failed is not None:
-            why = f"{self.failed['reason']} {self.failed['hint']}".strip()
+            why = sentences(self.failed["reason"], self.failed["hint"])
             return [f"Training cannot run with these settings: {why}"]
         if self.batches is None:
             tried = "; ".join(

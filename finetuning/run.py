@@ -22,6 +22,7 @@ from finetuning.settings.model import FineTuningSettings
 from finetuning.training.export import Form
 from probes.devices.environment import worker_environment
 from probes.errors import InputError, MeasurementError
+from probes.formatting import sentences
 from probes.isolation import Worker
 from probes.prober import Prober
 from probes.timeouts import Timeouts
@@ -203,7 +204,7 @@ class FineTuning:
         facts["predicted_step_s"] = fitted.step_s.get("mean")
         if "failed" in facts:
             failed = facts["failed"]
-            return self._end(RunState.FAILED, f"{failed['reason']} {failed['hint']}".strip(), facts)
+            return self._end(RunState.FAILED, sentences(failed["reason"], failed["hint"]), facts)
         if facts["stopped"]:
             words = f"Stopped after step {facts['step']}; resume continues it."
             return self._end(RunState.STOPPED, words, facts)

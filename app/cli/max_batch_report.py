@@ -173,7 +173,7 @@ def _phase_words(answer: MaxBatch) -> str:
     """The peak of each phase, and the largest batch that it would allow by itself."""
     words = []
     for name, phase in answer.phases.items():
-        alone = "no limit" if phase.ceiling is None else f"about batch {phase.ceiling} at most"
+        alone = "no limit" if phase.ceiling is None else f"up to about batch {phase.ceiling}"
         words.append(f"{name} {size_text(phase.peak_bytes)} ({alone})")
     return ", ".join(words)
 

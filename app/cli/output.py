@@ -24,7 +24,7 @@ def stderr() -> Console:
 
 
 def _console(file: TextIO) -> Console:
-    """Without emoji: ``train.py:X:`` is a workload's name, and no sign."""
+    """Without emoji: in ``train.py:X: …``, ``:X:`` is part of a workload's name."""
     from rich.console import Console
 
     return Console(file=file, highlight=False, emoji=False, soft_wrap=not file.isatty())

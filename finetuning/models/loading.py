@@ -128,11 +128,13 @@ def _check_is_causal(name: str, config: Any) -> None:
 
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
-        what = "is an encoder with a decoder"
+        what = "is an encoder-decoder model"
     elif kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        if kind not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_decoder:
+        if kind not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(
+            config, "is_decoder", False
+        ):
             return
-        what = "is an encoder, whose attention sees the tokens that it is to predict"
+        what = "is an encoder: its attention sees the tokens that it should predict"
     elif getattr(config, "auto_map", None):
         return  # code of its own
     else:

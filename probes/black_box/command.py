@@ -40,7 +40,7 @@ RESERVED = {
 MAY_BE_DIMENSIONS = {"accumulation", "ranks"}
 """Those that a space may have values for; these are then used instead."""
 SHELL_WORDS = {"cd", "export", "source", ".", "if", "for", "while", "set", "unset", "ulimit"}
-"""Of the shell's own, which are no programs."""
+"""Built-ins and keywords of the shell, which are no programs."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _OF_THE_SHELL = re.compile(
     r"(?<!\S)(?:\d?>>?|&>|<|\|\|?|&&|;)(?!\S)|(?<!\S)(?:\d?>>?|&>)&?[\w./]\S*"
@@ -115,7 +115,7 @@ class Command:
     def _check_needs_no_shell(self) -> None:
         if found := _OF_THE_SHELL.search(_QUOTED.sub("''", self.template)):
             raise InputError(
-                f"{found[0]!r} is for a shell, and the command runs without one: {self.template}\n"
+                f"{found[0]!r} needs a shell, and the command is run without one: {self.template}\n"
                 "Add --option shell=true. Tonnage reads the steps in what is printed, so do not "
                 "send all of it to a file, or name that file by --option log=FILE."
             )
@@ -370,15 +370,15 @@ def _no_program(program: str, folder: Path) -> str:
         )
     if program in SHELL_WORDS:
         return (
-            f"{where} It is a word of the shell: add --option shell=true, and the command is run "
-            "by /bin/sh."
+            f"{where} It is a shell built-in: add --option shell=true, and /bin/sh runs the "
+            "command."
         )
     beside = Path(sys.executable).with_name(program)
     if "/" not in program and os.access(beside, os.X_OK):
         return f"{where} Tonnage's own environment has {beside}: write this path to use it."
     if (script := folder / program).is_file():
         if script.suffix == ".py":
-            return f"{script} is not run by itself: write python {program}."
+            return f"{script} is a Python file: write python {program}."
         return f"{script} is not executable: chmod +x makes it so."
     return f"{where} " + (
         how_to_install(program)

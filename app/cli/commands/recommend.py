@@ -110,5 +110,8 @@ def nothing(workload: str | None, budget: str | None, stale: int, others: Sequen
             f"{stale} stored, but none is still valid. Show the reasons with --all, or tune again."
         )
     command = f"tonnage tune {workload or 'WORKLOAD'} --budget {budget or 'prototyping'}"
-    known = f" There are recommendations of {', '.join(others)}." if workload and others else ""
-    return f"Nothing is stored yet. Measure it with: {command}.{known}"
+    if workload and others:
+        what = f"Nothing is stored of {workload} yet, but there is of {', '.join(others)}."
+    else:
+        what = "Nothing is stored yet."
+    return f"{what} Measure it with: {command}"
