@@ -26,6 +26,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOUR_RULES = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+OF_ONE_PAGE = {"resultTypes": ["violations"], "iframes": False, "preload": False}
 WIDTHS = (1920, 1280, 390)
 PATIENCE_S = 240.0
 
@@ -44,14 +45,15 @@ def chromium() -> Iterator[object]:
 
 def violations(page: Any) -> list[str]:
     """Of WCAG 2.2 AA, as far as a program can tell, with everything opened that can be: every rule
-    in the light, and in the dark those that a colour can break."""
+    in the light, and in the dark those that a colour can break.
+    What stands in a frame has an address of its own to be looked at."""
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     if not page.evaluate("Boolean(window.axe)"):
         page.evaluate(AXE.read_text())
     found = []
     for theme, rules in (("light", TAGS), ("dark", COLOUR_RULES)):
         page.emulate_media(color_scheme=theme)
-        wanted = json.dumps({"runOnly": rules, "resultTypes": ["violations"]})
+        wanted = json.dumps({"runOnly": rules, **OF_ONE_PAGE})
         for each in page.evaluate(f"axe.run({wanted})")["violations"]:
             where = [node["target"] for node in each["nodes"]][:3]
             found.append(f"{theme}: {each['id']}: {each['help']}: {where}")

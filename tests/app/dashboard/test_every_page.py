@@ -68,8 +68,6 @@ NO_PAGES = {
     "/assets/{rest:path}",
     "/studies/{study_id}/changes",
     "/finetunings/{finetuning_id}/changes",
-    "/knowledge/pages/{name}/diagram",  # in frames of pages
-    "/knowledge/pages/{name}/neighbourhood",
 }
 PARTS_OF_PAGES = {
     "/now",
@@ -148,6 +146,9 @@ def everything(tmp_path_factory, migrated_file: Path) -> Iterator[dict[str, str]
                 "/knowledge/claims": f"{url}/knowledge/claims",
                 "/knowledge/pages/{name}": f"{url}/knowledge/pages/{HEURISTIC}",
                 "/knowledge/pages/{name} with a diagram": f"{url}/knowledge/pages/{WORKFLOW}",
+                "/knowledge/pages/{name}/diagram": f"{url}/knowledge/pages/{WORKFLOW}/diagram",
+                "/knowledge/pages/{name}/neighbourhood": f"{url}/knowledge/pages/{HEURISTIC}"
+                "/neighbourhood",
                 "/knowledge/ablations/{ablation_id}": f"{url}/knowledge/ablations/{ablation.id}",
                 "report": (folder / "report.html").as_uri(),
             }
