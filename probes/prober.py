@@ -30,9 +30,10 @@ from probes.energy.watch import ProbeWatch
 from probes.errors import InputError, MeasurementError
 from probes.formatting import sentences
 from probes.group import Group
+from probes.ignored import without_size
 from probes.isolation import Worker, WorkerReply
 from probes.job import ProbeJob, WorkloadRef
-from probes.measurement import NEAR_CAP, Config, Measurement, Verdict
+from probes.measurement import NEAR_CAP, Config, Measurement, Trace, Verdict
 from probes.model_size import ModelSize
 from probes.prior import Prior
 from probes.ranks.gang import AnyWorker, Gang, RankEnd
@@ -76,6 +77,8 @@ class Prober:
         self._prepared: Worker | None = None
         self._gang: Gang | None = None
         self._hosts = hosts
+        self._passed: dict[str, list[tuple[Measurement, int]]] = {}
+        """What passed of each config of a workload, with the bytes of its worst-case batch."""
         self._commands = CommandProber(python, self.timeouts, self._footprint, self._meters)
 
     def __enter__(self) -> Prober:
@@ -160,12 +163,24 @@ class Prober:
         finally:
             watch.end()
         return replace(
-            watch.beside(_measurement(job, reply)),
+            watch.beside(self._checked(job, _measurement(job, reply), reply)),
             wall_s=reply.wall_s,
             started_at=started_at.isoformat(timespec="seconds"),
             stdout_tail=reply.stdout_tail,
             stderr_tail=reply.stderr_tail,
         )
+
+    def _checked(self, job: ProbeJob, measurement: Measurement, reply: WorkerReply) -> Measurement:
+        """The measurement, with a note where the workload seems to ignore the batch size. Raises
+        ``InputError`` where it certainly does."""
+        if not measurement.passed:
+            return measurement
+        held = int((reply.result or {}).get("measurement", {}).get("batch_bytes", 0))
+        config = f"{job.workload.to_dict()} {sorted(job.config.items(), key=str)}"
+        others = self._passed.setdefault(config, [])
+        checked = without_size(measurement, held, others)
+        others.append((replace(measurement, trace=Trace()), held))
+        return checked
 
     def _probe_together(
         self,

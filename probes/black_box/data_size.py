@@ -15,7 +15,7 @@ from probes.black_box.discovery.choice import shortened
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.lengths import PrintedLengths
 from probes.black_box.epoch_size import LEAST_STEPS, epoch_size
-from probes.black_box.ignored import AllSamples
+from probes.ignored import AllSamples
 
 SLACK = 0.1
 """A printed length may lie this far outside of what memory tells, relative."""

@@ -13,7 +13,6 @@ from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.evidence import denied_leak, is_small_leak
 from probes.black_box.footprint import Footprint
-from probes.black_box.ignored import all_samples, same_as_smaller
 from probes.black_box.judge import judge, not_known
 from probes.black_box.observed import Observed
 from probes.black_box.pace import Pace
@@ -22,6 +21,7 @@ from probes.black_box.run import CommandRun
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
+from probes.ignored import all_samples, same_as_smaller
 from probes.job import ProbeJob
 from probes.max_batch.late_failure import in_evaluation
 from probes.measurement import EPOCH_SAMPLES, EPOCH_SAMPLES_FROM, Measurement

@@ -29,7 +29,7 @@ from probes.job import ProbeJob
 from probes.levers.checkpointing import repeated_blocks
 from probes.max_batch import LARGEST_JUMP, PROBE_AT
 from probes.prior import Prior
-from probes.worker.training import Training
+from probes.worker.training import Training, batch_bytes
 from probes.workloads.loading import load_workload
 
 FIRST_BATCHES = (4, 16)
@@ -167,7 +167,7 @@ class _FakeTraining:
         with self.mode, tracker:
             training.step()
             training.optimizer.zero_grad(set_to_none=True)
-        return tracker.peak_bytes + _tensor_bytes(training.worst)
+        return tracker.peak_bytes + batch_bytes(training.worst)
 
     def exchange_bytes(self) -> int:
         """What a rank holds more, or less where that is negative, than a device that trains alone.
@@ -232,17 +232,3 @@ class _PeakTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _bytes_of(tensors: Iterable[torch.Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _tensor_bytes(batch: Any) -> int:
-    """Bytes of the tensors of a batch. They are real, and the tracker sees fake ones only."""
-    if callable(apply := getattr(batch, "apply", None)):  # batches of graphs
-        sizes: list[int] = []
-
-        def note(tensor: torch.Tensor) -> torch.Tensor:
-            sizes.append(tensor.nbytes)
-            return tensor
-
-        apply(note)
-        return sum(sizes)
-    return sum(leaf.nbytes for leaf in tree_leaves(batch) if isinstance(leaf, torch.Tensor))

@@ -38,7 +38,7 @@ from probes.worker.channel import Channel
 from probes.worker.evidence import Judgement, RunEvidence
 from probes.worker.lasting import is_over, next_end, should_last
 from probes.worker.outcome import outcome
-from probes.worker.training import DataEndedError, Training
+from probes.worker.training import DataEndedError, Training, batch_bytes
 from probes.workloads.loading import load_workload
 
 
@@ -81,6 +81,8 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     if failure is not None:
         measurement = replace(measurement, requested_bytes=failure.requested_bytes)
     found = measurement.to_dict()
+    if run.training is not None:
+        found["batch_bytes"] = batch_bytes(run.training.worst)
     if job.group is not None:
         found["of_rank"] = run.of_rank(from_a_peer)
     return found

@@ -226,6 +226,23 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return _map(batch, move)
 
 
+def batch_bytes(batch: Any) -> int:
+    """What the tensors of a batch take; 0 where it has none, or they are not to be found."""
+    found: list[int] = []
+
+    def count(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            found.append(leaf.nbytes)
+        elif isinstance(leaf, Mapping):  # what tokenisers return
+            _map(dict(leaf), count)
+        elif callable(apply := getattr(leaf, "apply", None)):  # batches of graphs
+            apply(count)
+        return leaf
+
+    _map(batch, count)
+    return sum(found)
+
+
 def to_channels_last(batch: Any) -> Any:
     """Store the images of a batch that way, wherever they are in it."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.errors import MeasurementError
+from probes.errors import InputError, MeasurementError
 from probes.isolation import WorkerReply
 from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.measurement import Measurement, Verdict
@@ -89,6 +89,12 @@ def test_a_question_whose_worker_was_killed_is_asked_once_more(monkeypatch) -> N
 def test_questions_do_not_spoil_the_worker_that_measures(prober: Prober) -> None:
     assert prober.describe(WorkloadRef(f"{FAULTY}:GlobalState"))["dataset_size"] is None
     assert prober.probe(job("Healthy")).verdict is Verdict.STABLE
+
+
+def test_a_workload_that_ignores_the_batch_size_is_found_out(prober: Prober) -> None:
+    assert prober.probe(job("SameBatches", 8)).passed
+    with pytest.raises(InputError, match="does not use batch_size"):
+        prober.probe(job("SameBatches", 256))
 
 
 def test_a_library_is_imported_once_for_all_probes_of_a_workload() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
-from probes.black_box.ignored import all_samples, same_as_smaller
+from probes.ignored import all_samples, same_as_smaller, without_size
 from probes.black_box.sources import describe
 from probes.errors import InputError
 from probes.job import BRACKET_PLAN, ProbeJob
@@ -192,6 +192,18 @@ def test_a_batch_that_changes_nothing_is_noted_and_then_an_error() -> None:
     )
     with pytest.raises(InputError, match=r"(?s)does not use \{batch_size\}.*Command: train 4096"):
         same_as_smaller(measured(4096, 50.5, 0.12), [small], "train 4096")
+
+
+def test_a_workload_whose_batches_stay_the_same_is_noted_and_where_they_are_small_an_error() -> None:
+    large, few, many = measured(1024, 50.5, 0.3), measured(8, 50.0, 0.1), measured(128, 50.0, 0.1)
+    (note,) = without_size(large, 4096, [(many, 4096)]).notes
+    assert "128" in note and "1024" in note and "dataset_size" in note
+    with pytest.raises(InputError, match="does not use batch_size: batches of 8 and 1024"):
+        without_size(large, 4096, [(few, 4096)])
+    assert without_size(large, 4096, [(few, 2048)]).notes == []  # the batches differ
+    assert without_size(large, 8, [(few, 8)]).notes == []  # the loss makes batches from a number
+    grown = measured(1024, 80.0, 0.3)
+    assert without_size(grown, 4096, [(few, 4096)]).notes == []
 
 
 def test_memory_that_grew_and_does_not_any_more_means_that_there_are_no_more_samples() -> None:

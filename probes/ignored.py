@@ -1,6 +1,7 @@
 """Does a larger batch reach the device at all? Told from what batches of other sizes take. Pure.
 
-A command may ignore the batch size; where samples are fewer than it says, its batches are smaller.
+A command or workload may ignore the batch size; where samples are fewer than it says, its batches
+are smaller.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ CERTAIN_RATIO = 256
 SUSPICIOUS_RATIO = 8
 GROWN_RATIO = 4
 """Where memory did grow with smaller batches, this multiple is certain too."""
+FEW_SAMPLES = 16
+"""No training data is as small as this."""
+LEAST_BATCH_BYTES = 1024
+"""Less may be what a batch is made from rather than the batch."""
 SAME_BYTES = 4 * 2**20
 """Address space of the same command differs by some 2 MiB from run to run."""
 CLEAR_BYTES = 4 * SAME_BYTES
@@ -44,6 +49,38 @@ def same_as_smaller(
                 "program read this option, or does a configuration file win over it?"
             )
         note = f"{words}: does the command use {{batch_size}}?"
+        return replace(measurement, notes=[*measurement.notes, note])
+    return measurement
+
+
+def without_size(
+    measurement: Measurement, batch_bytes: int, others: Sequence[tuple[Measurement, int]]
+) -> Measurement:
+    """The measurement of a workload, with a note where a batch of another size held tensors of the
+    same size, in bytes, and took the same memory. ``others`` are those of the config.
+
+    Raises ``InputError`` where one of the two is so small that no data ends there.
+    """
+    for other, other_bytes in others:
+        small, large = sorted((measurement, other), key=lambda m: m.batch_size)
+        if batch_bytes != other_bytes or large.batch_size < GROWN_RATIO * small.batch_size:
+            continue
+        if batch_bytes < LEAST_BATCH_BYTES or not _is_same_memory(small, large):
+            continue
+        words = (
+            f"batches of {small.batch_size} and {large.batch_size} held tensors of the same "
+            f"size ({size_text(batch_bytes)})"
+        )
+        if small.batch_size <= FEW_SAMPLES:
+            raise InputError(
+                f"The workload does not use batch_size: {words}, and a step took the same "
+                "memory. Let each batch that `batches(config, batch_size)` yields hold "
+                "batch_size samples."
+            )
+        note = (
+            f"{words}: does the workload use batch_size? If its data has fewer samples, give it a "
+            "`dataset_size`."
+        )
         return replace(measurement, notes=[*measurement.notes, note])
     return measurement
 
@@ -106,9 +143,13 @@ def _is_same(small: Measurement, large: Measurement) -> bool:
     if None in (small.peak_bytes, large.peak_bytes, small.step_time, large.step_time):
         return False
     assert small.step_time is not None and large.step_time is not None
-    grown = (large.peak_bytes or 0) - (small.peak_bytes or 0)
     least_s = max(small.step_time.mean_s, SHORTEST_STEP_S)
-    return grown < SAME_BYTES and large.step_time.mean_s < SAME_TIME * least_s
+    is_as_fast = large.step_time.mean_s < SAME_TIME * least_s
+    return is_as_fast and _is_same_memory(small, large)
+
+
+def _is_same_memory(small: Measurement, large: Measurement) -> bool:
+    return (large.peak_bytes or 0) - (small.peak_bytes or 0) < SAME_BYTES
 
 
 def _should_have_grown(less: Measurement, small: Measurement, large: Measurement) -> bool:
