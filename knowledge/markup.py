@@ -172,7 +172,8 @@ def _ascii_lower(text: str) -> str:
 def masked(text: str, found: Collection[Region], *, keep: Collection[RegionKind] = ()) -> str:
     """``text`` with the regions blank, those of the kinds in ``keep`` excepted.
 
-    Line breaks stay, so offsets and line numbers are those of ``text``.
+    Line breaks stay, so offsets and line numbers are those of ``text``. A byte order mark, with
+    which some editors begin a file, is blank too.
     """
     pieces: list[str] = []
     position = 0
@@ -183,7 +184,7 @@ def masked(text: str, found: Collection[Region], *, keep: Collection[RegionKind]
         pieces.append(re.sub(r"[^\n]", " ", text[region.start : region.end]))
         position = region.end
     pieces.append(text[position:])
-    return "".join(pieces)
+    return re.sub(r"\A\ufeff", " ", "".join(pieces))
 
 
 def without_comments(text: str, found: Collection[Region] | None = None) -> str:

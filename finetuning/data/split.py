@@ -128,9 +128,8 @@ def _refuse_empty(
     shares: Mapping[str, float],
     result: Split,
 ) -> None:
-    for name in SPLITS:
-        if result.count(name) or not shares.get(name, 1):
-            continue
+    empty = [name for name in SPLITS if not result.count(name) and shares.get(name, 1)]
+    for name in empty:
         if sum(result.groups[name].values()):
             raise InputError(
                 f"Every prompt of the {name} rows is held out elsewhere too: the sources repeat "
@@ -138,9 +137,11 @@ def _refuse_empty(
             )
         groups = {index.name: _groups(index, kept[index.name]) for index in indexes}
         listed = ", ".join(f"{one}: {plural(count, 'group')}" for one, count in groups.items())
+        shared = [one for one in empty if one in shares]
+        unset = " and ".join(f"data.{one}_share=0" for one in shared)
         raise InputError(
-            f"No source has enough groups for the {name} rows ({listed}). A group is never "
-            f"divided: give at least 3, or set data.{name}_share=0."
+            f"No source has enough groups for the {' and '.join(empty)} rows ({listed}). A group "
+            "is never divided: give at least 3" + (f", or set {unset}." if shared else ".")
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from finetuning.settings import fields as field_rules
 from finetuning.settings.fields import setting
@@ -33,13 +33,18 @@ LARGE_EFFECTIVE_BATCH = 128
 
 
 class _Checked:
+    section: ClassVar[str] = ""
+    """What stands before the name of a field where it is set: ``lora.``."""
+
     def __post_init__(self) -> None:
-        field_rules.check(self)
+        field_rules.check(self, self.section)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(_Checked):
     """Which model is trained, and how its weights are loaded."""
+
+    section = "model."
 
     name: str = setting(about="Path of a model's folder, or its name in the local cache of the hub")
     dtype: str = setting(
@@ -59,6 +64,8 @@ class ModelSettings(_Checked):
 class LoraSettings(_Checked):
     """Adapters, for the strategies ``lora`` and ``qlora``."""
 
+    section = "lora."
+
     r: int = setting(16, "Rank", low=1, high=256)
     alpha: int = setting(32, "Scale: updates are multiplied by alpha / r", low=1, high=512)
     dropout: float = setting(0.1, "Share of an adapter's inputs that is dropped", low=0, high=0.5)
@@ -74,6 +81,8 @@ class LoraSettings(_Checked):
 class QuantizationSettings(_Checked):
     """Frozen base weights in 4 or 8 bits, for the strategy ``qlora``."""
 
+    section = "quantization."
+
     bits: int = setting(4, "Bits per weight of the frozen base model", choices=(4, 8))
     quant_type: str = setting("nf4", "Kind of 4-bit numbers", choices=("nf4", "fp4"))
     double_quant: bool = setting(True, "Quantise the scales of 4-bit weights too")
@@ -85,13 +94,15 @@ class QuantizationSettings(_Checked):
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8) or isinstance(self.bits, bool):
-            raise InputError(f"bits={self.bits!r}: use 4 or 8.")
+            raise InputError(f"{self.section}bits={self.bits!r}: use 4 or 8.")
         super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(_Checked):
     """The optimization. Batch sizes are per device."""
+
+    section = "training."
 
     epochs: float = setting(3.0, "Passes over the training rows", above=0)
     max_steps: int = setting(
@@ -130,19 +141,25 @@ class TrainingSettings(_Checked):
         for name in ("batch_size", "eval_batch_size"):
             value = getattr(self, name)
             if isinstance(value, str) and value != AUTO:
-                raise InputError(f"{name}={value!r}: give a whole number of at least 1, or auto.")
+                raise InputError(
+                    f"{self.section}{name}={value!r}: give a whole number of at least 1, or auto."
+                )
         if self.max_steps == 0:
-            raise InputError("max_steps=0: give at least 1 step, or -1 for what the epochs have.")
+            raise InputError(
+                "training.max_steps=0: give at least 1 step, or -1 for what the epochs have."
+            )
         if self.batch_size != AUTO and int(self.batch_size) > self.effective_batch_size:
             raise InputError(
-                f"batch_size={self.batch_size} is more than effective_batch_size="
-                f"{self.effective_batch_size}. Raise the latter, or set batch_size=auto."
+                f"training.batch_size={self.batch_size} is more than "
+                f"training.effective_batch_size={self.effective_batch_size}. Raise the latter, or set batch_size=auto."
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportingSettings(_Checked):
     """When the run looks at itself, and what it keeps."""
+
+    section = "reporting."
 
     logging_steps: int = setting(50, "Log each this many", unit="steps", low=1)
     eval_steps: int = setting(250, "Evaluate each this many", unit="steps", low=1)
@@ -160,6 +177,8 @@ class ReportingSettings(_Checked):
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(_Checked):
     """Which rows are kept, and how they are divided."""
+
+    section = "data."
 
     max_samples_per_source: int | None = setting(
         None, "At most this many rows of each source; none: all", unit="rows", low=1

@@ -53,7 +53,7 @@ def _own(spec: str) -> Callable[..., Any]:
     place, separator, name = spec.rpartition(":")
     if not (separator and place.endswith(".py") and name):
         hint = "or give path/to/file.py:Class."
-        raise InputError(f"{unknown_name('task', spec, TASKS)[:-1]}, {hint}")
+        raise InputError(f"{unknown_name('task', spec, ['language', *TASKS])[:-1]}, {hint}")
     module = _import_file(Path(place))
     found = getattr(module, name, None)
     if found is None:

@@ -42,6 +42,10 @@ def test_a_broken_page_breaks_its_rule_and_no_other(broken: Broken) -> None:
         assert finding.severity is RULES[broken.rule].severity
 
 
+def test_a_byte_order_mark_hides_nothing() -> None:
+    assert check(pages.changed(pages.WORKFLOW_FILE, "\ufeff" + pages.WORKFLOW), now=NOW) == []
+
+
 def test_findings_name_the_line_of_the_fault() -> None:
     text = pages.WORKFLOW.replace("Step 2: Adapter", "Step 3: Adapter")
     (finding,) = check(pages.changed(pages.WORKFLOW_FILE, text), now=NOW)

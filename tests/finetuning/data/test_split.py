@@ -147,3 +147,10 @@ def test_sources_that_all_share_one_prompt_are_refused_with_the_reason(tmp_path)
     index = index_of(tmp_path, "a", [(str(i), "the same") for i in range(10)])
     with pytest.raises(InputError, match="held out elsewhere"):
         divided([index])
+
+
+def test_every_split_that_stays_empty_is_named_at_once(tmp_path):
+    index = index_of(tmp_path, "one", [("game", "a"), ("game", "b")])
+    with pytest.raises(InputError, match=r"data\.eval_share=0 and data\.test_share=0"):
+        divided([index])
+    assert divided([index], eval_share=0.0, test_share=0.0).count("train") == 2

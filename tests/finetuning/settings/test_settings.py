@@ -52,7 +52,7 @@ class TestRanges:
     ) -> None:
         with pytest.raises(InputError) as raised:
             of(**{name: value})
-        assert name.rpartition(".")[2] in str(raised.value)
+        assert name in str(raised.value)  # as it is written after --set
         said = value[0] if isinstance(value, list) else value
         assert str(said).lower() in str(raised.value).lower()
 

@@ -72,6 +72,11 @@ def test_an_unknown_task_is_refused(spec: str) -> None:
         load_task(spec)
 
 
+def test_the_known_tasks_are_all_that_can_be_given() -> None:
+    with pytest.raises(InputError, match="Known: language, snake, lm_eval"):
+        load_task("nope")
+
+
 def test_every_registered_name_is_the_name_of_its_task() -> None:
     assert list(TASKS) == ["snake", "lm_eval"]
     assert load_task("snake").name == "snake"
