@@ -151,7 +151,8 @@ class TrainingSettings(_Checked):
         if self.batch_size != AUTO and int(self.batch_size) > self.effective_batch_size:
             raise InputError(
                 f"training.batch_size={self.batch_size} is more than "
-                f"training.effective_batch_size={self.effective_batch_size}. Raise the latter, or set batch_size=auto."
+                f"training.effective_batch_size={self.effective_batch_size}. "
+                "Raise the latter, or set batch_size=auto."
             )
 
 
