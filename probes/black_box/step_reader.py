@@ -8,6 +8,7 @@ from typing import Protocol
 
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
+from probes.black_box.discovery.examples import of_unfinished
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.landmarks import Landmarks
 from probes.black_box.discovery.lengths import PrintedLengths
@@ -223,5 +224,8 @@ class StepReader:
         if now_s - self._first_line_s < UNDERSTOOD_WITHIN_S:
             return ""
         self._is_told = True
+        begun = next(filter(None, (each.unfinished for each in self._splitters.values())), "")
         text = self.explanation()
+        if begun and not self._pattern and not self._finder.lines:
+            text = of_unfinished(begun)
         return f"{text}\nTonnage keeps waiting for steps." if text else ""

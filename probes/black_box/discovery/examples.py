@@ -74,10 +74,19 @@ class Examples:
         if not kept:
             kept, title = self._last, "The last of them:"
         shown = "".join(f"\n  {shortened(text)}" for text in kept)
-        return f"{words}\n{title}{shown}\n{_advice(likely, are_epochs_fractions)}"
+        return f"{words}\n{title}{shown}\n{_advice(likely, are_epochs_fractions=are_epochs_fractions)}"
 
 
-def _advice(likely: CounterChoice | None, are_epochs_fractions: bool) -> str:
+def of_unfinished(text: str) -> str:
+    """The explanation for output in which no line has ended."""
+    advice = _advice(None, are_epochs_fractions=False)
+    return (
+        f"Only the beginning of a line was printed: `{shortened(text)}`. Steps are read from whole "
+        f"lines.\n{advice}"
+    )
+
+
+def _advice(likely: CounterChoice | None, *, are_epochs_fractions: bool) -> str:
     if likely is not None and are_epochs_fractions and "epoch" in likely.example.lower():
         return (
             f"Lines like `{shortened(likely.example)}` tell a fraction of an epoch "

@@ -48,6 +48,11 @@ class LineSplitter:
     def __init__(self) -> None:
         self._rest = b""
 
+    @property
+    def unfinished(self) -> str:
+        """What was printed of a line that has not ended."""
+        return plain(self._rest.decode(errors="replace")).strip()
+
     def lines(self, data: bytes) -> list[str]:
         """The lines that end in this piece of output, without colours; blank ones are left out."""
         *ended, self._rest = _LINE_END.split(self._rest + data)

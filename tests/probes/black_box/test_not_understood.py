@@ -76,3 +76,11 @@ def test_output_is_explained_after_15_s_unless_an_earlier_run_was_understood(
     assert reader.overdue(100 + UNDERSTOOD_WITHIN_S - 1) == ""
     assert bool(reader.overdue(100 + UNDERSTOOD_WITHIN_S + 1)) is not is_known
     assert reader.overdue(100 + UNDERSTOOD_WITHIN_S + 2) == ""
+
+
+def test_output_without_the_end_of_a_line_is_shown_too() -> None:
+    reader = StepReader("", 64, None)
+    for second in range(4):
+        reader.read([Printed(b".", 100.0 + second)])
+    text = reader.overdue(101 + UNDERSTOOD_WITHIN_S)
+    assert "`....`" in text and "--step" in text
