@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.shape import OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Track, track_of
 from probes.black_box.discovery.uncounted import UnnamedNumbers
@@ -121,6 +122,22 @@ class Candidates:
             and track.growth.stays == epochs.growth.ups
         }
         return totals.pop() if len(totals) == 1 else None
+
+    def samples_beside(self, epochs: Track, earlier: EarlierRun | None) -> int | None:
+        """The samples of an epoch, where the line of each epoch has a number that stays, and what
+        it counts up to, and an earlier run has seen it count samples: ``[0/18000 (0%)]``."""
+        if earlier is None or not earlier.counts_samples:
+            return None
+        for track in self:
+            if earlier.is_same(track) and track.growth.stays == epochs.growth.ups:
+                return track.slot.total
+        return None
+
+    @property
+    def totals(self) -> set[int]:
+        """What numbers other than the chosen one count up to."""
+        own = self.chosen.slot.total if self.chosen else None
+        return {total for _, _, total in self._tracks if total and total != own}
 
     def likeliest(self) -> Track | None:
         """The best one so far, whether or not enough was seen of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery import uncounted
@@ -100,11 +101,12 @@ def choice_of(
     batch_size: int | None,
     dataset_size: int | None,
     counts_samples: bool | None = None,
+    lengths: Collection[int] = (),
 ) -> CounterChoice:
     """The choice that a candidate stands for. ``counts_samples``: whether its number counts
-    samples, where that is known already."""
+    samples, where that is known already; ``lengths``: what other numbers count up to."""
     if counts_samples is None:
-        per, is_certain = samples_per_step(track, batch_size, dataset_size)
+        per, is_certain = samples_per_step(track, batch_size, dataset_size, lengths)
     else:
         per, is_certain = ((batch_size or 1) if counts_samples else 1), True
     pattern = pattern_of(track, per)
@@ -125,27 +127,33 @@ def choice_of(
 
 
 def samples_per_step(
-    track: Track, batch_size: int | None, dataset_size: int | None
+    track: Track,
+    batch_size: int | None,
+    dataset_size: int | None,
+    lengths: Collection[int] = (),
 ) -> tuple[int, bool]:
     """By what to divide the number so that it counts steps; whether that is certain.
 
     ``[640/60000]`` counts samples, ``[10/938]`` counts batches, and nothing beside the numbers
-    says so. Samples are told by their moves, which are multiples of the batch size.
+    says so; bars and a ``Batch`` before the numbers say little. Samples are told by their moves,
+    which are multiples of the batch size.
     """
     if not batch_size or batch_size == 1:
         return 1, True
     if track.kind is Kind.SAMPLE:
         return batch_size, True
-    total = track.slot.total
-    if track.kind is not Kind.FRACTION or track.slot.is_bar or not total:
+    total, growth = track.slot.total, track.growth
+    if not total or not growth.are_multiples_of(batch_size):
         return 1, True
-    growth = track.growth
-    if growth.stride % batch_size or (growth.first % batch_size):
+    if track.kind is not Kind.FRACTION and not track.slot.is_bar and not track.has_percent:
         return 1, True
     if dataset_size == total:
         return batch_size, True
-    if dataset_size and total in (dataset_size // batch_size, -(-dataset_size // batch_size)):
-        return 1, True
+    for length in filter(None, (dataset_size, *lengths)):
+        if total in (length // batch_size, -(-length // batch_size)):
+            return 1, True
+    if track.slot.is_bar or track.kind is not Kind.FRACTION:
+        return batch_size, False
     if not _is_round(growth.stride) or 0 < growth.first == batch_size < growth.stride:
         return batch_size, True
     return (batch_size if track.has_percent else 1), False

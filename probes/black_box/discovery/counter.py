@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class CounterGrowth:
         self.smallest = 0
         self.progress = 0
         """How far it has come since the first line, restarts included."""
+        self._divisor = 0
+        """What all values and moves are multiples of, the last ones of epochs aside."""
         self._deltas: Tally[int] = Tally()
         self._longest = 0
         """The largest number from which it has started again."""
@@ -40,6 +43,8 @@ class CounterGrowth:
     def add(self, value: int) -> int:
         """How far the number has moved with this line; 0 for a repetition."""
         self.lines += 1
+        if value != self.total:
+            self._divisor = math.gcd(self._divisor, value)
         if self.lines == 1:
             self.first = self.last = value
             return 0
@@ -72,6 +77,11 @@ class CounterGrowth:
         """By how much it usually grows from one line to the next."""
         return max(self._deltas, key=lambda d: (self._deltas[d], d)) if self._deltas else 1
 
+    def are_multiples_of(self, number: int) -> bool:
+        """Whether it has moved in multiples of this number, which is greater than 1, as one that
+        counts the samples of batches does."""
+        return number > 1 and self.ups > 0 and self._divisor > 0 and self._divisor % number == 0
+
     @property
     def epoch(self) -> EpochSteps | None:
         """How far it counts before it starts again, as far as that was seen."""
@@ -83,7 +93,10 @@ class CounterGrowth:
 
     @property
     def _is_complete(self) -> bool:
-        return bool(self.total) and self.last >= (self.total or 0) - 1
+        """Whether its next line begins again."""
+        most = self.total or 0
+        stride = self.stride if self.ups else 1
+        return bool(most) and self.last + stride >= most
 
     def _is_restart(self, value: int) -> bool:
         if self.total and self.last >= 0.9 * self.total and value <= 0.5 * self.total:

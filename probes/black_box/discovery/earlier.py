@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from probes.black_box.discovery.track import Track
+from probes.black_box.discovery.vocabulary import Kind
 
 EPOCHS_LET_PASS = 3
 """Epochs after which those of a later run count as steps, where the output does not tell theirs as
@@ -26,14 +27,29 @@ class EarlierRun:
     """``None`` where the earlier run could not tell samples from steps."""
     knew_epoch_steps: bool = field(default=False, compare=False)
     """Whether it counted epochs, and the output told their steps."""
+    batch_size: int | None = field(default=None, compare=False)
+    stride: int | None = field(default=None, compare=False)
+    """By how much it grew from line to line, where that was in multiples of the batch size."""
 
     @classmethod
     def of(
-        cls, track: Track, counts_samples: bool | None, *, knew_epoch_steps: bool = False
+        cls,
+        track: Track,
+        counts_samples: bool | None,
+        *,
+        knew_epoch_steps: bool = False,
+        batch_size: int | None = None,
     ) -> EarlierRun:
-        slot = track.slot
-        has_total = slot.total is not None
-        return cls(slot.prefix, has_total, slot.is_bar, counts_samples, knew_epoch_steps)
+        slot, growth = track.slot, track.growth
+        return cls(
+            slot.prefix,
+            slot.total is not None,
+            slot.is_bar,
+            counts_samples,
+            knew_epoch_steps,
+            batch_size,
+            growth.stride if growth.are_multiples_of(batch_size or 0) else None,
+        )
 
     def is_same(self, track: Track) -> bool:
         """Whether this is that number. Its total may differ: it depends on the batch size."""
@@ -48,6 +64,19 @@ class EarlierRun:
         """Whether to wait for it although another number moves."""
         return other.growth.ups < MOVES_LET_PASS
 
-    def counts_samples_in(self, track: Track) -> bool | None:
-        """Whether the number counts samples, as far as the earlier run knew."""
-        return self.counts_samples if self.is_same(track) else None
+    def counts_samples_in(self, track: Track, batch_size: int | None) -> bool | None:
+        """Whether the number counts samples, as far as this run and the earlier one tell: one that
+        does moves in multiples of the batch size in both."""
+        if not self.is_same(track):
+            return None
+        growth = track.growth
+        if self.counts_samples is False or not batch_size or batch_size == 1:
+            return self.counts_samples
+        if not growth.are_multiples_of(batch_size):
+            return self.counts_samples and track.kind is Kind.SAMPLE
+        if self.counts_samples or self.stride is None or self.batch_size in (None, batch_size):
+            return self.counts_samples
+        assert self.batch_size is not None
+        is_common = not (growth.stride % self.batch_size or self.stride % batch_size)
+        grew = growth.stride * self.batch_size == self.stride * batch_size
+        return True if grew or not is_common else None

@@ -74,7 +74,8 @@ class Examples:
         if not kept:
             kept, title = self._last, "The last of them:"
         shown = "".join(f"\n  {shortened(text)}" for text in kept)
-        return f"{words}\n{title}{shown}\n{_advice(likely, are_epochs_fractions=are_epochs_fractions)}"
+        advice = _advice(likely, are_epochs_fractions=are_epochs_fractions)
+        return f"{words}\n{title}{shown}\n{advice}"
 
 
 def of_unfinished(text: str) -> str:

@@ -169,7 +169,8 @@ class StepFinder:
         for track in moved:
             sighting = track.saw(at_s, self._loss.value)
             if track is self._chosen:
-                steps = [self._step(track, sighting)]
+                is_other = self._turns_out_otherwise(track)
+                steps = self._choose(track, raw) if is_other else [self._step(track, sighting)]
         for track in moved:
             if self._replaces(track):
                 steps = self._choose(track, raw)
@@ -271,19 +272,36 @@ class StepFinder:
 
     def _choose(self, track: Track, raw: str) -> list[FoundStep]:
         self._candidates.choose(track)
-        counts_samples = self._knows_samples(track)
-        choice = choice_of(track, self.batch_size, self.dataset_size, counts_samples)
+        choice = self._choice_of(track)
         if track.kind is Kind.EPOCH:
             choice = replace(choice, steps_per_epoch=self._steps_in(track) or 1)
         self._decide(choice)
         return [self._step(track, sighting) for sighting in track.recent]
 
+    def _choice_of(self, track: Track) -> CounterChoice:
+        counts_samples = self._knows_samples(track)
+        lengths = self._candidates.totals
+        return choice_of(track, self.batch_size, self.dataset_size, counts_samples, lengths)
+
+    def _turns_out_otherwise(self, chosen: Track) -> bool:
+        """Whether the chosen number, which seemed to count samples, has moved by less."""
+        if self.choice is None or self.choice.samples_per_step == 1:
+            return False
+        if chosen.growth.ups not in REFRESHED_AT:
+            return False
+        return self._choice_of(chosen).samples_per_step == 1
+
     def _steps_in(self, epochs: Track) -> int | None:
         """The steps of each of these epochs, where the output tells them."""
-        return self._steps_of_an_epoch or self._candidates.steps_beside(epochs)
+        beside = self._candidates.steps_beside(epochs)
+        samples = self._candidates.samples_beside(epochs, self._earlier)
+        if beside is None and samples and self.batch_size:
+            beside = -(-samples // self.batch_size)
+        return self._steps_of_an_epoch or beside
 
     def _knows_samples(self, track: Track) -> bool | None:
-        return None if self._earlier is None else self._earlier.counts_samples_in(track)
+        earlier = self._earlier
+        return None if earlier is None else earlier.counts_samples_in(track, self.batch_size)
 
     def _decide(self, choice: CounterChoice) -> None:
         self.choice = choice
@@ -347,10 +365,16 @@ class StepFinder:
         track, choice = self._chosen, self.choice
         if track is None or choice is None:
             return None
-        counts_samples = self._knows_samples(track)
-        if counts_samples is None and not choice.rival and self.batch_size not in (None, 1):
-            counts_samples = choice.samples_per_step > 1
-        return EarlierRun.of(track, counts_samples, knew_epoch_steps=choice.steps_per_epoch > 1)
+        counts_samples, batch_size = self._knows_samples(track), self.batch_size
+        if counts_samples is None and not choice.rival and batch_size not in (None, 1):
+            could = track.growth.are_multiples_of(batch_size or 0)
+            counts_samples = choice.samples_per_step > 1 or (None if could else False)
+        return EarlierRun.of(
+            track,
+            counts_samples,
+            knew_epoch_steps=choice.steps_per_epoch > 1,
+            batch_size=batch_size,
+        )
 
     def explanation(self) -> str:
         """What was seen, what would be taken as a step, and what to add; for output in which no
@@ -368,7 +392,7 @@ class StepFinder:
         """The best candidate so far, whether or not enough was seen of it."""
         track = self._candidates.likeliest()
         if track is not None:
-            return choice_of(track, self.batch_size, self.dataset_size)
+            return self._choice_of(track)
         example = self._examples.with_loss()
         return CounterChoice.of_loss_lines(example) if example else None
 

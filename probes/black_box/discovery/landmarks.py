@@ -12,7 +12,7 @@ LONGEST_HEADING = 60
 
 _EPOCH = re.compile(r"\bepochs?\b[\s:=#\[(\"']{0,4}(\d{1,6})(?![\d.]*\.\d)", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
-_EVALUATING = {"evaluating", "validating", "testing", "sampling"}
+_SAMPLING = "sampling"
 _RESULTS = {
     "accuracy", "acc", "f1", "bleu", "rouge", "wer", "cer", "auc", "miou", "map", "perplexity",
     "end", "ended", "finished", "completed", "complete", "done", "summary",
@@ -68,6 +68,6 @@ class Landmarks:
 
 def _is_result(text: str) -> bool:
     words = words_of(text)
-    if is_evaluation(words) or not _EVALUATING.isdisjoint(words):
+    if is_evaluation(words) or _SAMPLING in words:
         return bool(_DIGIT.search(text)) or len(text) <= LONGEST_HEADING
     return bool(_EPOCH.search(text)) and not _RESULTS.isdisjoint(words)

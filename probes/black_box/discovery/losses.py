@@ -48,7 +48,8 @@ def loss_in(text: str) -> tuple[str, float] | None:
         words = words_of(f"{(before and before['word']) or ''} {name}")
         if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
             continue
-        if not is_training(words) and is_evaluation(words_of(text[:start])):
+        lead = words_of(text[:start])
+        if not is_training(words) and (is_evaluation(lead) or lead[:1] == ["sampling"]):
             continue
         value = float(match["value"])
         if not math.isfinite(value):

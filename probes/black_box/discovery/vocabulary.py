@@ -44,7 +44,8 @@ _PROGRESS = {
 
 _EVALUATION = re.compile(
     r"^(?:val|valid|validate|validation|validations|eval|evals|evaluate|evaluation|test|tests"
-    r"|dev|cv|holdout|infer|inference|predict|prediction|predictions|sanity|fid|benchmark)\d*$"
+    r"|dev|cv|holdout|infer|inference|predict|prediction|predictions|sanity|fid|benchmark"
+    r"|evaluating|validating|testing|inferring|predicting)\d*$"
 )
 _PREPARATION = re.compile(
     r"^(?:download|downloaded|loaded|load|fetch|map|filter|tokenize|tokenized|cache|cached|shard"

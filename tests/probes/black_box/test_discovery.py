@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from probes.black_box.discovery.candidates import MOST_TRACKS
+from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import LineSplitter, without_details
@@ -382,3 +383,30 @@ def test_the_layers_of_a_printed_model_are_no_steps() -> None:
     lines += [f"({i}): Parameter containing: [torch.float32 of size 64]" for i in range(9)]
     reading = read(lines)
     assert reading.finder.choice is None and reading.finder.likeliest() is None
+
+
+def test_a_counter_whose_lines_are_repeated_begins_again_with_each_epoch() -> None:
+    growth = CounterGrowth(12)
+    for value in (0, 10, 10, 10, 10, 0, 10, 10, 10, 10, 0, 10):
+        growth.add(value)
+    assert growth.restarts == 2
+    assert growth.progress == 34
+    lines = [
+        f"Epoch: [{epoch}][{n}/12]\tTime 0.2\tLoss 2.0000"
+        for epoch in range(3)
+        for n in (0, 10)
+        for _ in range(2)  # ranks
+    ]
+    assert numbers(lines)[-1] == 34
+
+
+@pytest.mark.parametrize("words", ["Evaluating batch", "Testing step", "Sampling step"])
+def test_an_evaluation_before_training_is_not_training(words: str) -> None:
+    before = [f"{words} {n}/5000 loss 0.0003" for n in range(60)]
+    assert read(before, 8).finder.choice is None
+    likely = read(before, 8).finder.likeliest()
+    assert likely is None or words not in likely.example
+    lines = [*before, *(f"Training epoch 0 batch {n}/5000 loss 0.0003" for n in range(30))]
+    reading = read(lines, 8)
+    assert reading.finder.choice is not None
+    assert reading.finder.choice.example.startswith("Training")
