@@ -211,7 +211,8 @@ class Command:
             if name not in named:
                 raise InputError(
                     f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
-                    "What Tonnage does to a model of its own, it cannot do to a command."
+                    "Levers are applied to workloads only. Add a placeholder for what the script "
+                    "can do itself."
                 )
             dimension = self.space.get(name)
             listed = dimension.values() if isinstance(dimension, Choice) else []

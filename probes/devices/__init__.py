@@ -29,7 +29,7 @@ def backend_for(device: str) -> Backend:
     match = re.fullmatch(r"([a-z]+)(?::(\d+))?", device.strip().lower())
     if match is None or match.group(1) not in _BACKENDS:
         raise InputError(
-            f"{device!r} is no device: use cpu, cuda:0, mps or xpu:0 (AMD GPUs are cuda:0 too)"
+            f"{device!r} is not a device: use cpu, cuda:0, mps or xpu:0 (AMD GPUs are cuda:0 too)"
         )
     kind, index = match.group(1), int(match.group(2) or 0)
     backend = _backend_class(kind)

@@ -14,7 +14,7 @@ HOST_MEMORY = "host_memory"
 """The ranks of a CPU."""
 NETWORK = "network"
 """Ranks on several hosts."""
-NOT_TOLD = Missing("nothing tells how devices of this kind are linked")
+NOT_TOLD = Missing("nothing reports how devices of this kind are linked")
 
 SLOWEST_LAST = (NVLINK, PCIE, SYSTEM)
 

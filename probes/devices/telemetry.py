@@ -262,7 +262,7 @@ def foreign_memory(readings: list[Reading], own: set[int], name: str = "the devi
             most[pid] = max(used, most.get(pid, 0))
     others = _others(readings[0], own)
     taints = [
-        f"process {pid} took {size_text(most[pid] - used)} more of {name}"
+        f"process {pid} allocated another {size_text(most[pid] - used)} on {name}"
         for pid, used in others.items()
         if most[pid] - used > FOREIGN_GROWTH_BYTES
     ]

@@ -69,5 +69,5 @@ def find_nvidia(uuid_hash: object, nvml: Any = None) -> Maybe[EnergyCounter]:
 
 def _known(value: Maybe[float]) -> float:
     if isinstance(value, Missing):
-        raise SensorError(f"NVML no longer tells it: {value.reason}")
+        raise SensorError(f"NVML no longer reports it: {value.reason}")
     return value

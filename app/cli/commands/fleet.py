@@ -325,7 +325,8 @@ def drain(
     now: Annotated[
         bool,
         typer.Option(
-            "--now", help="Give back what runs there too: it goes on on another node at once."
+            "--now",
+            help="Also return what runs there to the queue; another node continues it at once.",
         ),
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Let the node take work again.")] = False,

@@ -43,7 +43,7 @@ def run(
         str | None, typer.Option(help="The id of the recommendation.", metavar="ID")
     ] = None,
     device: options.Device = None,
-    devices: options.Devices = None,
+    devices: options.RunDevices = None,
     option: options.Option = None,
     config: Annotated[
         Path | None,

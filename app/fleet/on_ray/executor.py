@@ -205,13 +205,13 @@ class RayOpening:
         if not ready:
             if self._clock() >= self._until_s:
                 self.close()
-                raise NodeLost(f"It did not say what it offers within {OPEN_S:.0f} s.")
+                raise NodeLost(f"It did not report its devices within {OPEN_S:.0f} s.")
             return None
         try:
             described = self._ray.get(self._described, timeout=CALL_S)
         except self._ray.exceptions.RayError as error:
             self.close()
-            raise NodeLost(f"It did not say what it offers: {last_line(error)}") from None
+            raise NodeLost(f"It did not report its devices: {last_line(error)}") from None
         found = Description.from_dict(described)
         return RayExecutor(self._ray, self._actor, self._node, found, self._database)
 

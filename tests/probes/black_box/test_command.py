@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
-from probes.ignored import all_samples, same_as_smaller, without_size
 from probes.black_box.sources import describe
 from probes.errors import InputError
+from probes.ignored import all_samples, same_as_smaller, without_size
 from probes.job import BRACKET_PLAN, ProbeJob
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
 from probes.space import Choice, Float, Int, as_dimension, parse_dimension
@@ -194,7 +194,9 @@ def test_a_batch_that_changes_nothing_is_noted_and_then_an_error() -> None:
         same_as_smaller(measured(4096, 50.5, 0.12), [small], "train 4096")
 
 
-def test_a_workload_whose_batches_stay_the_same_is_noted_and_where_they_are_small_an_error() -> None:
+def test_a_workload_whose_batches_stay_the_same_is_noted_and_where_they_are_small_an_error() -> (
+    None
+):
     large, few, many = measured(1024, 50.5, 0.3), measured(8, 50.0, 0.1), measured(128, 50.0, 0.1)
     (note,) = without_size(large, 4096, [(many, 4096)]).notes
     assert "128" in note and "1024" in note and "dataset_size" in note

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from probes.black_box.ignored import AllSamples
 
 from probes.black_box.data_size import counted_size, seen_size
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.finder import StepFinder
 from probes.black_box.discovery.lengths import PrintedLengths
-from probes.black_box.ignored import AllSamples
 from probes.black_box.steps import OutputSteps
 from tests.probes.black_box import corpus
 
