@@ -10,6 +10,7 @@ import re
 
 from probes.devices.base import Backend, DeviceFacts
 from probes.errors import InputError, MeasurementError
+from probes.formatting import first_line
 
 _BACKENDS = {
     "cuda": ("probes.devices.cuda", "CudaBackend"),
@@ -103,5 +104,5 @@ def _reason(backend: type[Backend]) -> str:
 def _words(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return "torch is not installed in this interpreter: pip install torch"
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    kind, text = type(error).__name__, first_line(str(error))
+    return f"{kind}: {text}" if text else kind
