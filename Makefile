@@ -47,7 +47,7 @@ $(DEMO_STAMP): requirements.demo.lock pyproject.toml
 	@$(INSTALL) --requirement requirements.demo.lock
 	$(package)
 
-demo: $(DEMO_STAMP) ## Search 16 models of real molecules, from start to export, in about four minutes
+demo: $(DEMO_STAMP) ## Search 16 models of real molecules, from start to export, in a few minutes
 	@$(BIN)/python -m app.demo
 
 snake: setup ## Fine-tune language models to play snake, evaluate them by playing, and compare

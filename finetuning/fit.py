@@ -127,7 +127,7 @@ class Fit:
         said[0] += (
             f" = {self.batches.effective}."
             if self.batches.effective == asked
-            else f" = {self.batches.effective} ({asked} were asked for; they do not divide)."
+            else f" = {self.batches.effective} ({asked} were asked for, which is not a multiple)."
         )
         if self.peak_bytes is not None:
             of = f" of {size_text(self.limit_bytes)}" if self.limit_bytes else ""

@@ -84,7 +84,7 @@ def _claim(toml: str, page: str, line: int) -> Claim:
     identifier = _string(fields, "id")
     if not _ID.match(identifier):
         raise _Broken(
-            f"{identifier!r} is no id of a claim.",
+            f"{identifier!r} is not a valid id of a claim.",
             "Use small letters, digits and hyphens, like peak-memory.",
         )
     low, high = _bound(fields, "low"), _bound(fields, "high")
@@ -173,4 +173,4 @@ def _choice(options: type[_Option], fields: dict[str, Any], name: str) -> _Optio
         return options(fields[name])
     except ValueError:
         known = ", ".join(option.value for option in options)
-        raise _Broken(f"{fields[name]!r} is no {name}.", f"Use one of {known}.") from None
+        raise _Broken(f"{name} cannot be {fields[name]!r}.", f"Use one of {known}.") from None

@@ -1,4 +1,4 @@
-"""Mending what is mechanical: dialect, section order, lists of steps, backlinks, indexes.
+"""Mechanical fixes: dialect, section order, lists of steps, backlinks, indexes.
 
 Nothing is written here but by :func:`apply`; no text of a person is lost or changed.
 """
@@ -33,11 +33,11 @@ class Change:
     """``None`` for a file that is not there yet."""
     after: str
     what: tuple[str, ...]
-    """What was mended, as sentences."""
+    """What was fixed, as sentences."""
 
 
 def fix(library: Library, *, folders: Collection[Path] | None = None) -> list[Change]:
-    """The changes that mend what is mechanical, sorted by path.
+    """What can be fixed mechanically, as changes sorted by path.
 
     Args:
         library: the pages.
@@ -49,7 +49,7 @@ def fix(library: Library, *, folders: Collection[Path] | None = None) -> list[Ch
     pages = dict(library.pages)
     for full_name, page in pages.items():
         if _may_change(page, chosen):
-            pages[full_name] = _mended_page(page, notes)
+            pages[full_name] = _fixed_page(page, notes)
     current = replace(library, pages=pages)
     current = _with_backlinks(current, chosen, notes)
     changes = [
@@ -97,13 +97,13 @@ def _reread(page: Page, text: str) -> Page:
     return parse(text, type=page.type, name=page.name, path=page.path)
 
 
-def _mended_page(page: Page, notes: dict[Path, list[str]]) -> Page:
-    for mend, note in (
+def _fixed_page(page: Page, notes: dict[Path, list[str]]) -> Page:
+    for rewrite, note in (
         (_in_written_dialect, "The dialect is the one that is written here."),
         (_in_order, "The sections are in order."),
         (_with_listed_steps, "Related Pages lists the steps."),
     ):
-        text = mend(page)
+        text = rewrite(page)
         if text != page.text and page.path is not None:
             page = _reread(page, text)
             notes.setdefault(page.path or Path(), []).append(note)

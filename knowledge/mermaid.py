@@ -186,7 +186,7 @@ class _Reader:
                 return
             if not self._link():
                 self._problem(
-                    f"{self.text[self.at : self.at + 30]!r} is no link.",
+                    f"{self.text[self.at : self.at + 30]!r} is not a link.",
                     "Connect two nodes like A --> B, or A -->|label| B.",
                 )
                 return
@@ -209,7 +209,9 @@ class _Reader:
         match = _ID.match(self.text, self.at)
         if match is None:
             rest = self.text[self.at : self.at + 30]
-            message = f"{rest!r} is no node." if rest else "The line ends with a link to nothing."
+            message = (
+                f"{rest!r} is not a node." if rest else "The line ends with a link to nothing."
+            )
             self._problem(message, "Write a node like A[Data Preparation].")
             return None
         name = match[0]

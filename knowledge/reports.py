@@ -244,7 +244,7 @@ class _Report:
             count = sum(finding.severity is severity for finding in self.findings)
             if count:
                 noun = _count(count, severity.value, f"{severity.value}s")
-                lines.append(f"{len(lines) + 1}. Mend the {noun} of `tonnage knowledge check`")
+                lines.append(f"{len(lines) + 1}. Fix the {noun} of `tonnage knowledge check`")
         return "\n".join(lines) or "None found."
 
     # --- verification ---

@@ -69,7 +69,7 @@ def page_name(name: str) -> str:
         better = canonical_name(FORBIDDEN_IN_NAMES.sub("_", canonical))
         raise PageError(f"{name!r} holds {' '.join(bad)}, which no page's name may; use {better}.")
     if not canonical or not canonical[0].isalnum() or not canonical.isprintable():
-        raise PageError(f"{name!r} is no name of a page; use letters, digits and underscores.")
+        raise PageError(f"{name!r} is not a valid page name; use letters, digits and underscores.")
     return canonical
 
 

@@ -33,11 +33,11 @@ def advice(
         return _memory(run, space, prior_of, heuristic_of)
     if binding == "time" and budget.longest_cycle_s is not None:
         return [
-            f"To lift it: fewer --cycle-batches, or a budget with a longer window than "
+            "To lift it, use fewer --cycle-batches, or a budget with a longer window than "
             f"{duration_text(budget.longest_cycle_s)}."
         ]
     if binding == "cap":
-        return ["To lift it: probe.max_batch in the configuration."]
+        return ["To lift it, raise probe.max_batch in the configuration."]
     return []
 
 
@@ -58,9 +58,9 @@ def _memory(
         if after < NOTEWORTHY * before:
             word = str(value).lower()
             line = (
-                f"To lift it: --set {lever}={word} should need about {size_text(after)} at "
-                f"this batch instead of {size_text(before)} (estimated; it is measured when you "
-                "try it)."
+                f"To lift it, try --set {lever}={word}: this batch should then need about "
+                f"{size_text(after)} instead of {size_text(before)} (an estimate; trying it "
+                "measures it)."
             )
             found.append(f"{line} {heuristic_of(lever, value)}".rstrip())
     return found

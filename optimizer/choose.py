@@ -289,9 +289,10 @@ def most_capable(
     if budget.target_s is None:
         return None, f"The budget {budget.name} has no time window."
     note = (
-        ""
-        if not unsettled
-        else (f"It was not settled whether {unsettled} more capable configs fit the window.")
+        f"Whether {plural(unsettled, 'more capable config')} {'fits' if unsettled == 1 else 'fit'} "
+        "the window was not determined."
+        if unsettled
+        else ""
     )
     if found is best:
         return None, " ".join(

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from probes.devices.signatures import SIGNATURES, Signature
-from probes.formatting import size_text
+from probes.devices.signatures import SIGNATURES, SMALLER, Signature
+from probes.formatting import first_line, size_text
 from probes.measurement import Verdict
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -38,8 +38,6 @@ _SIGNALS = {
 _SIGKILL = 9
 _MEMORY_SIGNALS = (6, 7, 11)
 """How native code ends when it goes on with an allocation that failed."""
-
-_SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,11 @@ def classify_exception(
             Verdict.OOM,
             "Python could not get memory from the operating system: "
             f"{first_line(message) or 'MemoryError'}",
-            _SMALLER,
+            SMALLER,
             requested_bytes(message),
         )
     if "OutOfMemoryError" in type_names:
-        return Classified(Verdict.OOM, first_line(message), _SMALLER, requested_bytes(message))
+        return Classified(Verdict.OOM, first_line(message), SMALLER, requested_bytes(message))
     if "ImportError" in type_names:
         return _missing_module(message)
     if "NotImplementedError" in type_names:
@@ -147,7 +145,7 @@ def classify_death(
             Verdict.OOM,
             "the kernel's out-of-memory killer ended the worker: the machine or container has no "
             "memory left",
-            f"{_SMALLER} Or give the container more memory, and data loaders fewer workers.",
+            f"{SMALLER} Or give the container more memory, and data loaders fewer workers.",
         )
     said = _from_stderr(stderr_tail, near_cap)
     if said is not None:
@@ -175,7 +173,7 @@ def silent_failure(stderr_tail: str) -> Classified | None:
         verdict,
         "the GPU dropped work without an exception (Metal: command buffer exited with error "
         "status): the results of this run are garbage",
-        _SMALLER,
+        SMALLER,
         ambiguous=verdict is Verdict.CRASH,
     )
 
@@ -188,15 +186,6 @@ def requested_bytes(message: str) -> int | None:
             unit = match.groupdict().get("unit") or ""
             return int(float(match.group("n")) * _UNITS[unit.lower()])
     return None
-
-
-def first_line(message: str, longest: int = 300) -> str:
-    """The first line that says something, cut to a readable length."""
-    for line in message.splitlines():
-        if line.strip():
-            text = line.strip()
-            return text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return ""
 
 
 def _message(error: BaseException) -> str:
@@ -259,7 +248,7 @@ def _from_signal(signal: int, last_words: str, near_cap: bool) -> Classified:
             Verdict.OOM,
             f"the worker died by {name} at the memory cap: a library did not check whether its "
             "allocation succeeded",
-            _SMALLER,
+            SMALLER,
             ambiguous=True,
         )
     if signal == _SIGKILL:

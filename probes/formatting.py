@@ -105,6 +105,15 @@ def sentences(*parts: str) -> str:
     return " ".join(part if part[-1] in ".!?:…" else f"{part}." for part in said)
 
 
+def first_line(said: BaseException | str, longest: int = 300) -> str:
+    """The first line that says something, cut to a readable length. Of an error without a text it
+    is the name of its type, of an empty text nothing."""
+    for line in str(said).splitlines():
+        if text := line.strip():
+            return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return type(said).__name__ if isinstance(said, BaseException) else ""
+
+
 def is_non_finite(value: Any) -> bool:
     """Whether a value is NaN or an infinity, which JSON does not have."""
     return isinstance(value, float) and not math.isfinite(value)

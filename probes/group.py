@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.errors import InputError
+from probes.formatting import plural
 
 MOST_RANKS = 64
 """More ranks than this on one machine are a typing mistake."""
@@ -180,7 +181,7 @@ def group_as_written(text: str, device: str | None = None) -> Group:
         names = _named(asked)
         if unknown := {name.partition(":")[0] for name in names} - set(LIBRARIES):
             raise InputError(
-                f"--devices {text}: {unknown.pop()} is no kind of device; known are "
+                f"--devices {text}: {unknown.pop()} is not a kind of device; known are "
                 f"{', '.join(LIBRARIES)}."
             )
         return Group(tuple(names))
@@ -191,11 +192,16 @@ def group_as_written(text: str, device: str | None = None) -> Group:
 
 
 def _first(here: Sequence[str], wanted: int, kind: str) -> Sequence[str]:
-    if not 1 <= wanted <= len(here):
-        most = f"this machine has {len(here)}" if kind != "cpu" else f"use 1 to {MOST_RANKS}"
-        elsewhere = "" if kind == "cpu" else " Add --device cpu to let ranks share the CPU."
-        raise InputError(f"--devices {wanted}: {most} of kind {kind}.{elsewhere}")
-    return here[:wanted]
+    if 1 <= wanted <= len(here):
+        return here[:wanted]
+    if kind == "cpu":
+        raise InputError(f"--devices {wanted}: use 1 to {MOST_RANKS} ranks on the CPU.")
+    if not 1 <= wanted <= MOST_RANKS:
+        raise InputError(f"--devices {wanted}: use 1 to {MOST_RANKS} devices.")
+    raise InputError(
+        f"--devices {wanted}: this machine has only {plural(len(here), f'{kind} device')}. Add "
+        "--device cpu to let ranks share the CPU."
+    )
 
 
 def _named(text: str) -> list[str]:
@@ -211,7 +217,9 @@ def _named(text: str) -> list[str]:
         kind = match[1] or kind
         low, high = int(match[2] or 0), int(match[3] or match[2] or 0)
         if not low <= high < low + MOST_RANKS:
-            raise InputError(f"--devices {text}: {part} is no range of up to {MOST_RANKS} devices.")
+            raise InputError(
+                f"--devices {text}: {part} is not a range of up to {MOST_RANKS} devices."
+            )
         alone = kind in ("cpu", "mps")
         names += [kind if alone else f"{kind}:{number}" for number in range(low, high + 1)]
     return names

@@ -118,15 +118,17 @@ class Energy:
 
     @property
     def per_step_j(self) -> float:
+        """Joules of one step, on average."""
         return self.energy_j / self.steps
 
     @property
     def per_sample_j(self) -> float:
+        """Joules of one sample, on average."""
         return self.energy_j / self.samples
 
     @property
     def power_w(self) -> float:
-        """Mean power over the window."""
+        """Mean power over the window, in watts."""
         return self.energy_j / self.window_s
 
     @property
@@ -308,6 +310,7 @@ class Measurement:
 
     @property
     def energy_per_sample_j(self) -> float | None:
+        """Joules of one sample; ``None`` where no sensor measured the energy."""
         return self.energy.per_sample_j if self.energy is not None else None
 
     @property

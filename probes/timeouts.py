@@ -98,6 +98,8 @@ class Patience:
         self.step_s: float | None = None
 
     def heard(self, message: Mapping[str, Any], now_s: float) -> None:
+        """Note a message of the worker, with its ``phase``, ``step`` and ``step_s``. ``now_s`` is
+        in seconds on the monotonic clock."""
         self.heard_s = now_s
         self.phase = str(message.get("phase", self.phase))
         self.step = int(message.get("step", self.step))
@@ -105,6 +107,7 @@ class Patience:
             self.step_s = float(message["step_s"])
 
     def allowed_s(self) -> float:
+        """Seconds that may pass until the next message in this phase."""
         if self.phase == "exit":
             return EXIT_S
         if self.phase in ("start", "import", "join", "build"):
@@ -115,6 +118,7 @@ class Patience:
         return self.timeouts.allowed_step_s(self.step_s, expected)
 
     def remaining_s(self, now_s: float) -> float:
+        """Seconds until the probe is stopped, unless a message comes; negative when it is late."""
         whole_s = self.timeouts.probe_s - (now_s - self.began_s)
         return min(self.allowed_s() - (now_s - self.heard_s), whole_s)
 

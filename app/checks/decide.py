@@ -102,7 +102,7 @@ def _other_ranks(plan: RunPlan, runs: Sequence[MeasuredRun]) -> str:
     seen = ", ".join(_devices_words(number) for number in others)
     return (
         f"nothing was measured for this config on {_devices_words(plan.ranks)}, only on {seen}: "
-        "memory and time are not the same there"
+        "those results do not apply here"
     )
 
 

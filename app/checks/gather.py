@@ -3,6 +3,7 @@ leaves out, the memory and the time that are available, and the measurements."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,9 @@ from probes.space import dimension_from_dict, smallest, unknown_name
 if TYPE_CHECKING:
     from optimizer.records import Recommendation
 
-LIFTS = "To lift it: "
-"""The beginning of a line of an explanation that says what would help."""
+LIFTS = re.compile(r"To lift it(?:: |, (?:try )?)")
+"""The beginning of a line of an explanation that says what would help. Earlier versions
+stored it with a colon."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ def _room(
 def _hints(base: Recommendation | None, plan: RunPlan) -> list[str]:
     if base is None or base.config != plan.config:
         return []
-    lines = [line for line in base.explanation if line.startswith(LIFTS)]
+    lines = [line[at.end() :] for line in base.explanation if (at := LIFTS.match(line))]
     # Without what pages said of the lever then: that is looked up again, see ``evaluate``.
-    own = [line.removeprefix(LIFTS).partition(". ")[0] for line in lines]
+    own = [line.partition(". ")[0] for line in lines]
     return [line.rstrip(".") for line in own]

@@ -19,6 +19,7 @@ class Memory:
 
 
 def memory_of(plan: RunPlan, room: Room, evidence: MemoryEvidence) -> Memory:
+    """Whether the batch of the plan fits into the room, by runs of the same config."""
     wanted = plan.batch_size
     here = evidence.passing.get(wanted)
     failed = evidence.at_or_below(wanted)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from probes.formatting import first_line
+
 FAILED_FOR_MEMORY = ("oom", "spill", "leak")
 FAILED_WHATEVER_THE_MEMORY = ("shape_limit", "unsupported")
 
@@ -117,8 +119,7 @@ class MeasuredRun:
     @property
     def why(self) -> str:
         """Its reason as one line, to put into a sentence."""
-        text = self.reason.strip()
-        return text.splitlines()[0].rstrip(".") if text else "no reason was given"
+        return first_line(self.reason).rstrip(".") or "no reason was given"
 
     def needed_more_than(self, cap_bytes: int) -> bool:
         """Whether it shows that this batch does not fit into this amount of memory."""

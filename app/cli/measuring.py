@@ -142,3 +142,5 @@ class ResolvedOptions:
 
 measuring = options.declared_in(MeasuringOptions)
 """Makes ``command(shared: MeasuringOptions, **own)`` a command with its own options and these."""
+measuring_alone = options.declared_in(MeasuringOptions, hidden=("devices", "nodes"))
+"""The same for a command that measures on a single device only."""

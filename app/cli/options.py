@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from copy import copy
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -16,7 +17,7 @@ from app.names import KEY_VARIABLE, SERVER_VARIABLE
 WorkloadOrCommand = Annotated[
     str | None,
     typer.Argument(
-        help="What to train: a registered name (visnet, causal-lm, transformer), "
+        help="What to train: a registered name (visnet, causal-lm, sft, convnet, transformer), "
         "path/to/file.py:Class or package.module:Class. Omit it with --command.",
         metavar="WORKLOAD",
     ),
@@ -61,6 +62,22 @@ Devices = Annotated[
     typer.Option(
         help="Train on several devices as one: how many, all, or which, such as cuda:0,cuda:1 or "
         "cuda:0-3. Ranks can share the CPU: --device cpu --devices 2.",
+        metavar="N|all|NAMES",
+    ),
+]
+PlannedDevices = Annotated[
+    str | None,
+    typer.Option(
+        help="Plan a run on several devices as one: how many, all, or which, such as cuda:0,cuda:1 "
+        "or cuda:0-3. Ranks can share the CPU: --device cpu --devices 2.",
+        metavar="N|all|NAMES",
+    ),
+]
+RunDevices = Annotated[
+    str | None,
+    typer.Option(
+        help="The devices that the run trains on as one: how many, all, or which, such as "
+        "cuda:0,cuda:1 or cuda:0-3. Ranks can share the CPU: --device cpu --devices 2.",
         metavar="N|all|NAMES",
     ),
 ]
@@ -193,6 +210,14 @@ Server = Annotated[
 ApiKey = Annotated[
     str | None,
     typer.Option(
+        help="An API key of the service, of scope run.",
+        envvar=KEY_VARIABLE,
+        metavar="KEY",
+    ),
+]
+CodeKey = Annotated[
+    str | None,
+    typer.Option(
         help="An API key of the service, of scope run; of scope code to send a workload.",
         envvar=KEY_VARIABLE,
         metavar="KEY",
@@ -200,11 +225,16 @@ ApiKey = Annotated[
 ]
 
 
-def declared_in(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def declared_in(
+    kind: type[Any], *, hidden: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make ``command(given, **own)`` a command with its own options and those of the dataclass
     ``kind``, of which ``given`` is an instance. Typer sees one flat list of options, its own first.
+
+    ``hidden``: options that the command refuses with a reason, so its help does not show them.
     """
     hints = get_type_hints(kind, include_extras=True)
+    hints.update({name: _hidden(hints[name]) for name in hidden})
     declared = [
         inspect.Parameter(
             each.name,
@@ -228,3 +258,11 @@ def declared_in(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[...
         return flat
 
     return decorate
+
+
+def _hidden(hint: Any) -> Any:
+    """An annotated option that the help does not show."""
+    of, info = get_args(hint)
+    info = copy(info)
+    info.hidden = True
+    return Annotated[of, info]

@@ -70,6 +70,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         self.close()
 
     def close(self) -> None:
+        """Close the connections."""
         self._transport.close()
 
     # Studies
@@ -99,6 +100,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return BundleOut.model_validate(found)
 
     def study(self, study_id: str) -> StudyOut:
+        """A study. Raises ``ProblemError`` if there is none of this id."""
         return self._read(f"/v1/studies/{study_id}", StudyOut)
 
     def studies(
@@ -109,6 +111,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return self._pages("/v1/studies", StudyOut, wanted)
 
     def trials(self, study_id: str) -> list[TrialOut]:
+        """The configs that a study has settled. Raises ``ProblemError`` for an unknown study."""
         return self._list(f"/v1/studies/{study_id}/trials", TrialOut)
 
     def events(self, study_id: str, after: int = 0) -> Iterator[StudyEvent]:
@@ -128,6 +131,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return StudyOut.model_validate(found)
 
     def delete_study(self, study_id: str) -> None:
+        """Delete a study that has ended. Raises ``ProblemError`` for any other."""
         self._transport.json("DELETE", f"/v1/studies/{study_id}")
 
     # Recommendations
@@ -148,6 +152,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return self._read("/v1/recommendations/lookup", LookupOut, query)
 
     def recommendation(self, recommendation_id: str) -> RecommendationOut:
+        """A recommendation. Raises ``ProblemError`` if there is none of this id."""
         return self._read(f"/v1/recommendations/{recommendation_id}", RecommendationOut)
 
     def recommendations(
@@ -193,6 +198,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return self._send("/v1/measurements", MeasurementStored, body, idempotency_key)
 
     def measurement(self, measurement_id: int) -> MeasurementDetail:
+        """A measurement in full. Raises ``ProblemError`` if there is none of this id."""
         return self._read(f"/v1/measurements/{measurement_id}", MeasurementDetail)
 
     def measurements(
@@ -222,11 +228,13 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return DeviceOut.model_validate(found)
 
     def device(self, key: str) -> DeviceOut:
+        """A device, by its fingerprint key. Raises ``ProblemError`` if there is none."""
         return self._read(f"/v1/devices/{key}", DeviceOut)
 
     def devices(
         self, *, kind: str | None = None, class_key: str | None = None
     ) -> Iterator[DeviceOut]:
+        """The devices that the service knows, of a kind or a class. Raises ``ProblemError``."""
         return self._pages("/v1/devices", DeviceOut, {"kind": kind, "class_key": class_key})
 
     def fleet(self) -> FleetOut:
@@ -253,6 +261,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return CheckOut.model_validate(self._transport.json("POST", "/v1/checks", body=plan))
 
     def check(self, check_id: str) -> CheckOut:
+        """A stored check. Raises ``ProblemError`` if there is none of this id."""
         return self._read(f"/v1/checks/{check_id}", CheckOut)
 
     def checks(
@@ -262,22 +271,25 @@ class Client(FineTuningCalls, KnowledgeCalls):
         verdict: str | None = None,
         fingerprint: str | None = None,
     ) -> Iterator[CheckOut]:
+        """The stored checks, newest first. Raises ``ProblemError``."""
         wanted = {"workload": workload, "verdict": verdict, "fingerprint": fingerprint}
         return self._pages("/v1/checks", CheckOut, wanted)
 
     def ask_fleet(self, workload: str, **question: Any) -> FleetAnswerOut:
-        """Which device class for a training? ``question`` are the other fields of
+        """Choose a device class for a training run. ``question`` are the other fields of
         ``FleetAnswerPost``: ``epochs``, ``deadline_s``, ``budget_money``, …"""
         body = {"workload": workload, **question}
         found = self._transport.json("POST", "/v1/fleet-answers", body=body)
         return FleetAnswerOut.model_validate(found)
 
     def fleet_answer(self, answer_id: str) -> FleetAnswerOut:
+        """A stored fleet answer. Raises ``ProblemError`` if there is none of this id."""
         return self._read(f"/v1/fleet-answers/{answer_id}", FleetAnswerOut)
 
     def fleet_answers(
         self, *, workload: str | None = None, verdict: str | None = None
     ) -> Iterator[FleetAnswerOut]:
+        """The stored fleet answers, newest first. Raises ``ProblemError``."""
         wanted = {"workload": workload, "verdict": verdict}
         return self._pages("/v1/fleet-answers", FleetAnswerOut, wanted)
 
@@ -290,6 +302,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return RunOut.model_validate(self._transport.json("POST", "/v1/runs", body=run))
 
     def run(self, run_id: str) -> RunOut:
+        """A training run. Raises ``ProblemError`` if there is none of this id."""
         return self._read(f"/v1/runs/{run_id}", RunOut)
 
     def runs(
@@ -312,5 +325,6 @@ class Client(FineTuningCalls, KnowledgeCalls):
     def prediction_errors(
         self, *, workload: str | None = None, quantity: str | None = None
     ) -> list[PredictionErrorsOut]:
+        """How far predictions were off, by workload and quantity. Raises ``ProblemError``."""
         wanted = {"workload": workload, "quantity": quantity}
         return self._list("/v1/predictions", PredictionErrorsOut, wanted)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.database.url import shown
 from probes.errors import InputError, MeasurementError, TonnageError
+from probes.formatting import first_line
 
 
 class DatabaseUnavailable(MeasurementError):
@@ -100,9 +101,9 @@ def in_words(url: URL, error: DBAPIError) -> TonnageError:
     known = _SQLITE if url.get_backend_name() == "sqlite" else _POSTGRESQL
     for sign, kind, text in known:
         if sign in said.lower():
-            return kind(f"Database {shown(url)}: {text} ({_first_line(said)})")
+            return kind(f"Database {shown(url)}: {text} ({_reason(said)})")
     kind = DatabaseUnavailable if error.connection_invalidated else MeasurementError
-    return kind(f"Database {shown(url)}: {_first_line(said)}")
+    return kind(f"Database {shown(url)}: {_reason(said)}")
 
 
 def is_unavailable(url: URL, error: BaseException | None) -> bool:
@@ -115,5 +116,5 @@ def is_unavailable(url: URL, error: BaseException | None) -> bool:
     return False
 
 
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else "no reason given"
+def _reason(said: str) -> str:
+    return first_line(said) or "no reason given"

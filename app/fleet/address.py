@@ -55,7 +55,7 @@ def with_port(address: str) -> str:
         host, port = bare, str(PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 65_536 or "/" in host:
         raise InputError(
-            f"{address!r} is no address of a fleet: give host:port, such as 10.0.0.5:6379"
+            f"{address!r} is not the address of a fleet: give host:port, such as 10.0.0.5:6379"
         )
     return f"{host}:{port}"
 

@@ -96,7 +96,7 @@ def _nodes(fleet: Fleet) -> Iterator[Finding]:
         if node.state is NodeState.UNUSABLE:
             yield Finding(Level.FAIL, node.name, node.reason)
         elif node.state is NodeState.JOINING:
-            why = node.reason or "It is being asked what it offers, which takes seconds."
+            why = node.reason or "It is reporting its devices; this takes a few seconds."
             yield Finding(Level.NOTE, node.name, why)
         elif node.state in (NodeState.DRAINING, NodeState.DRAINED):
             text = f"It is {node.state}. To use it again: tonnage fleet drain {node.name} --undo"

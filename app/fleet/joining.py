@@ -92,8 +92,8 @@ def parse_labels(text: str) -> dict[str, str]:
         name, equals, value = part.partition("=")
         if not equals or not LABEL.fullmatch(name) or not VALUE.fullmatch(value):
             raise InputError(
-                f"--labels: {part!r} is no label. Give name=value, with letters, digits and . - _ "
-                "only, such as rack=3"
+                f"--labels: {part!r} is not a label. Give name=value, with letters, digits and "
+                ". - _ only, such as rack=3"
             )
         found[name] = value
     return found

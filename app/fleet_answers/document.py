@@ -41,6 +41,8 @@ def document(
     probe: NextProbe | None,
     now: datetime,
 ) -> dict[str, Any]:
+    """The fleet answer as JSON: seconds (``_s``), bytes (``_bytes``), joules (``_j``), grams
+    (``_g``); money is in ``fleet.currency``."""
     limits = limits_of(asked)
     deadline_at = None
     if asked.deadline_s is not None:

@@ -36,12 +36,12 @@ class FleetQuestion:
     def __post_init__(self) -> None:
         given = [n for n in ("epochs", "samples", "cycles") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise InputError(f"Give only one of {' and '.join(given)}.")
+            raise InputError("Give only one of epochs, samples and cycles.")
         for name in (*given, "deadline_s"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 what = "The deadline" if name == "deadline_s" else name
-                raise InputError(f"{what} must lie above zero.")
+                raise InputError(f"{what} must be greater than zero.")
         if self.budget_money is not None and self.budget_money < 0:
             raise InputError("The sum of money must not be negative.")
 

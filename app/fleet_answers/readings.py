@@ -56,14 +56,17 @@ class Stale:
     def notes(self) -> list[str]:
         found = []
         if self.of_source:
-            runs = plural(self.of_source, "run")
-            found.append(f"{runs} of another source or other options of the workload not counted.")
+            found.append(f"{_left_out(self.of_source)}: the workload's source or options differ.")
         if self.of_software:
-            runs = plural(self.of_software, "run")
             found.append(
-                f"{runs} not counted: their devices have other software now. Tune again there."
+                f"{_left_out(self.of_software)}: their devices now have different software. Tune "
+                "again there."
             )
         return found
+
+
+def _left_out(runs: int) -> str:
+    return f"{plural(runs, 'run')} {'was' if runs == 1 else 'were'} not counted"
 
 
 def _replaced(devices: Sequence[DeviceRow]) -> set[str]:

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 Scope = Literal["read", "run", "code", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """Each allows what the one before it does: ``read`` everything that is stored, ``run`` to start and
-cancel studies and to send measurements, ``code`` to run code of one's own (bundles), ``admin`` to
-delete."""
+cancel jobs, ask for checks and answers and send results, ``code`` to run code of one's own
+(bundles), ``admin`` to delete and to drain fleet nodes. docs/service.md has the whole list."""
 
 
 def allows(held: Scope, needed: Scope) -> bool:

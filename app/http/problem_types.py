@@ -48,9 +48,9 @@ SCOPE_MISSING = ProblemType(
     403,
     "The scope of this key is too small",
     "The key is valid, but its scope does not cover the request: `read` reads, `run` also starts "
-    "and cancels studies and sends measurements, `code` also runs code that the caller sends "
-    "(bundles), `admin` also deletes. Code is accepted with a key only, never from a service "
-    "without keys.",
+    "and cancels jobs, asks for checks and answers and sends results, `code` also runs code that "
+    "the caller sends (bundles), `admin` also deletes and drains fleet nodes. Code is accepted "
+    "with a key only, never from a service without keys.",
     "Use a key with the scope named in detail.",
 )
 WORKLOAD_NOT_REGISTERED = ProblemType(
@@ -163,9 +163,9 @@ BUNDLE_REFUSED = ProblemType(
     "bundle-refused",
     409,
     "What was sent is not the bundle",
-    "The body of PUT /v1/bundles/{id} is not compressed with zlib, is no tar file of regular files "
-    "with relative paths, is larger than the limits in [bundles] of the service's tonnage.toml, or "
-    "has another SHA-256 than the id. Nothing was stored.",
+    "The body of PUT /v1/bundles/{id} is not compressed with zlib, is not a tar file of regular "
+    "files with relative paths, is larger than the limits in [bundles] of the service's "
+    "tonnage.toml, or has another SHA-256 than the id. Nothing was stored.",
     "Correct what detail names. app.client.Client and tonnage tune --fleet make valid bundles.",
 )
 BODY_TOO_LARGE = ProblemType(

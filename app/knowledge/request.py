@@ -44,7 +44,7 @@ class AblationPost(RequestBody):
             min_length=1,
             max_length=255,
             description="A name that `GET /v1/workloads/registered` lists. Default: the one that "
-            "each claim names.",
+            "the claim names, or else small built-in ones.",
             examples=["transformer"],
         ),
     ] = None

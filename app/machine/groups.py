@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.machine.budgets import check_budget
 from probes.devices.base import DeviceFacts
 from probes.devices.environment import group_environment
 from probes.devices.fingerprint import Fingerprint, build_fingerprint, group_fingerprint
@@ -133,11 +134,7 @@ def with_budgets(
                 f"together; they share the {size_text(totals[first])} of {machine}."
             )
     for device, budget, total in zip(group.devices, wanted, totals, strict=True):
-        if budget > total:
-            raise InputError(
-                f"--memory-budget {size_text(budget)} is more than {device} has "
-                f"({size_text(total)})."
-            )
+        check_budget(budget, device, total)
     if len(set(budgets)) > 1:
         group = replace(group, limits=tuple(budgets))
     return group, min(budgets)

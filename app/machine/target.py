@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.machine import groups
+from app.machine.budgets import check_budget
 from app.machine.local_facts import choose, probe_environment, remember_devices, timeouts
 from app.settings import Settings
 from optimizer.records import Scope
@@ -20,7 +21,6 @@ from probes.devices.lease import OnWait, lease
 from probes.devices.telemetry import Telemetry
 from probes.energy.power_limit import give_back_left_over
 from probes.errors import InputError
-from probes.formatting import size_text
 from probes.group import Group, group_of, is_group
 from probes.job import WorkloadRef
 from probes.measurement import Measurement
@@ -158,11 +158,8 @@ def open_target(
     if len(budgets) > 1:
         raise InputError("--memory-budget: several sizes are for several ranks: add --devices.")
     facts = DeviceFacts(**choose(found, device))
-    if budgets and budgets[0] > facts.total_bytes:
-        raise InputError(
-            f"--memory-budget {size_text(budgets[0])} is more than {facts.device} has "
-            f"({size_text(facts.total_bytes)})."
-        )
+    if budgets:
+        check_budget(budgets[0], facts.device, facts.total_bytes)
     telemetry = Telemetry(facts)
     return Target(
         prober,

@@ -66,6 +66,7 @@ def render() -> str:
     return templates.get_template(TEMPLATE).render(
         top_level=_fields(Settings),
         sections=SECTIONS,
+        budgets={name: BudgetSettings(**values) for name, values in defaults.BUDGETS.items()},
         defaults=defaults,
     )
 

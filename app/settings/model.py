@@ -377,10 +377,11 @@ class CommandSettings(Section):
     16, high = 1024, log = true }`. Add `cost_grows = false` to a table if a larger value may need
     less memory or time."""
     step: str | None = Field(
-        None, json_schema_extra={"shown_default": "`tonnage step`, or `step` and a number"}
+        None,
+        json_schema_extra={"shown_default": "steps are found in the output; with `log`: `step`"},
     )
-    """Regular expression for an output line that ends a step, with optional groups `step` and
-    `loss`. With `log`: the key of the step number in a JSON line."""
+    """Regular expression for an output line that ends a step, with optional groups `step`,
+    `samples`, `epoch` and `loss`. With `log`: the key of the step number in a JSON line."""
     log: str | None = None
     """Read steps from here instead of the output: a file of JSON lines (`.jsonl`, `.json`, `.log`,
     `.txt`) or a folder of TensorBoard event files, for example in `{run_dir}`."""
@@ -431,7 +432,7 @@ class Settings(Section):
     )
     """Database for results: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`."""
     cycle_batches: Whole = Field(CYCLE_BATCHES, ge=1)
-    """Batches in a cycle. Time budgets are for one cycle."""
+    """Optimizer steps in a cycle. Time budgets are for one cycle."""
     headroom: Number = Field(0.05, ge=0, le=0.5)
     """Fraction of the device's memory that is kept free."""
     probe: ProbeSettings = Field(default_factory=lambda: ProbeSettings.model_validate({}))

@@ -201,8 +201,8 @@ def finish(
         fence(session)
         if not _is_ours(session, study_id):
             raise MeasurementError(
-                f"Study {study_id} was taken over by another process, which ends it. What this one "
-                "measured is kept."
+                f"Study {study_id} is now run by another process, which will finish it. What this "
+                "process measured is kept."
             )
         if recommendation is not None:
             study = _get(session, study_id)

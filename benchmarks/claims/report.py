@@ -70,10 +70,10 @@ def _markdown(plain: dict[str, Any], found: Sequence[tuple[Case, Evidence]]) -> 
     lines = [
         "# Claims of the knowledge pages, measured",
         "",
-        f"{plain['measured']} of {plain['cases']} cases measured: {plain['claims_measured']} "
-        f"claims, {plain['claims_on_two_workloads']} of them on two workloads. "
+        f"{plain['answered']} of {plain['cases']} cases were tried: "
         + ", ".join(f"{count} {verdict}" for verdict, count in sorted(plain["verdicts"].items()))
-        + ".",
+        + f". {plain['measured']} of them gave a measurement, of {plain['claims_measured']} "
+        f"claims, {plain['claims_on_two_workloads']} of them on two workloads.",
     ]
     if plain["repeated"]:
         share = plain["overlapping"] / plain["repeated"]

@@ -16,6 +16,7 @@ from finetuning.evaluation.metrics import Direction, Metric
 from finetuning.evaluation.rows import EvaluationRow, read_rows
 from finetuning.run_folder import RunFolder
 from probes.errors import InputError
+from probes.formatting import first_line
 
 EVALUATE = "Evaluate it first: tonnage finetune evaluate"
 
@@ -122,7 +123,7 @@ def _settings(folder: Path) -> Mapping[str, Any] | None:
     try:
         plain = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read: {str(error).splitlines()[0]}.") from error
+        raise InputError(f"{file} cannot be read: {first_line(error)}.") from error
     if not isinstance(plain, dict):
         raise InputError(f"{file} holds no settings: a table of names and values is expected.")
     return plain

@@ -23,7 +23,7 @@ GROUP_NAMES = ("group", "group_id", "game_id", "conversation_id")
 USER_ROLES = frozenset({"user", "human", "prompter"})
 ASSISTANT_ROLES = frozenset({"assistant", "gpt", "chatgpt", "model", "bot"})
 
-MISSING, NOT_TEXT, NO_ANSWER = "field missing", "field is no text", "no answer of the assistant"
+MISSING, NOT_TEXT, NO_ANSWER = "field missing", "field is not text", "no answer of the assistant"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Columns:
             return f"{MISSING}: {self.messages}"
         turns = turns_of(value)
         if turns is None:
-            return f"{NOT_TEXT}: {self.messages} is no list of turns with role and text"
+            return f"{NOT_TEXT}: {self.messages} is not a list of turns with role and text"
         while turns and turns[-1][0] != "assistant":
             turns.pop()
         if not any(role == "user" for role, _ in turns[:-1]):

@@ -37,13 +37,13 @@ def read_games(paths: Sequence[Path], advance: Advance) -> Iterator[Item]:
         good = True
         yield from rows
     if first is not None and not good:
-        raise InputError(f"{first.place} is no game that can be replayed: {first.text}.")
+        raise InputError(f"{first.place} is not a game that can be replayed: {first.text}.")
 
 
 def _rows_of(path: Path, text: str, names: set[str]) -> Iterator[Item]:
     log = json.loads(text)
     if not isinstance(log, dict):
-        raise GameLogError("it is no table of names and values")
+        raise GameLogError("it is not a table of names and values")
     result = replay(read_game(log))
     group = _unique(f"{path.parent.name}/{path.stem}", names)
     for row in result.rows:

@@ -113,7 +113,7 @@ class Game:
             if move in SKIPPED_MOVES:
                 continue
             if move not in STEPS:
-                raise GameLogError(f"move {index} is {move!r}, which is no move")
+                raise GameLogError(f"move {index} is {move!r}, which is not a move")
             if state.apple is None:
                 raise GameLogError(f"move {index} follows the last apple that the log names")
             objection = state.objection(move)

@@ -57,8 +57,8 @@ def refuse_other_contents(folder: Path) -> None:
         if folder.is_dir() and not any(folder.iterdir()):
             return
         raise InputError(
-            f"{folder} holds something else than prepared data, which is not overwritten. Move it, "
-            "or choose another output folder."
+            f"{folder} contains files that are not prepared data; they are not overwritten. Move "
+            "them, or choose another output folder."
         )
 
 

@@ -97,7 +97,7 @@ def _divide(
     if any(shares.values()) and not any(held.values()):
         result.notes.append(
             f"The source {index.name} has {plural(len(order), 'group')}, too few to hold any out: "
-            "all of its rows train, and nothing tells how well it is learned."
+            "all of its rows are used for training, so how well it is learned cannot be measured."
         )
     begin = 0
     for name, count in ((TEST, held[TEST]), (EVAL, held[EVAL]), (TRAIN, len(order))):

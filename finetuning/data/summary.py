@@ -119,7 +119,7 @@ def read_summary(folder: Path) -> DataSummary:
         plain["tokens"] = TokenLengths(**plain["tokens"]) if plain["tokens"] else None
         summary: DataSummary = _made(DataSummary, plain)
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no {CARD}, so it is no prepared data.") from None
+        raise InputError(f"{folder} has no {CARD}, so it is not prepared data.") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
     return replace(summary, folder=folder, reused=True)

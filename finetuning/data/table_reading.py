@@ -23,7 +23,7 @@ Advance = Callable[[int], None]
 """Told how many bytes were read since the last call."""
 Record = tuple[str, Mapping[str, Any]]
 
-BROKEN_JSON, NO_TABLE = "broken JSON", "row is no table of names and values"
+BROKEN_JSON, NO_TABLE = "broken JSON", "row is not a table of names and values"
 BROKEN_CSV, FIELD_COUNT = "broken CSV", "wrong number of fields"
 PEEKED_ROWS = 100
 """Columns are looked for in this many rows, since a single one may leave some out."""

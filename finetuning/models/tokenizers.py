@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from probes.errors import InputError
+from probes.formatting import first_line
 
 PAD = "<|pad|>"
 _NAMED_LIKE_PADDING = ("pad", "reserved", "unused")
@@ -57,5 +58,4 @@ def _existing(tokenizer: Any) -> str | None:
 
 def first_words(error: BaseException) -> str:
     """The first line of an error, short enough for a sentence."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
+    return first_line(error, longest=200).rstrip(".")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from finetuning.settings.model import FineTuningSettings
 from probes.errors import InputError
+from probes.formatting import first_line
 
 
 def read_settings(path: Path) -> FineTuningSettings:
@@ -19,7 +20,7 @@ def read_settings(path: Path) -> FineTuningSettings:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
+        raise InputError(f"{path} is not YAML: {first_line(error)}.") from error
     if not isinstance(plain, Mapping):
         raise InputError(f"{path} holds no settings: a table of names and values is expected.")
     try:

@@ -87,7 +87,10 @@ def _judge_package(
         return Status.MISSING, f"{package.name} is not installed."
     version = version_of(found)
     if version is None:
-        return Status.UNKNOWN, f"{package.name} is {found}, which is no version of PEP 440."
+        return (
+            Status.UNKNOWN,
+            f"{package.name} is {found}, which is not a version as PEP 440 defines it.",
+        )
     status = _compare(package.specifier, version)
     if status is Status.MET:
         return status, f"{package.name} is {found}."

@@ -18,7 +18,7 @@ FORBIDDEN_IN_NAMES = re.compile(r"[#<>\[\]{}|+:/\-]")
 def _unreadable(view: View) -> Iterator[FileProblem]:
     for item in view.library.unreadable:
         yield FileProblem(
-            item.line, item.reason, "Mend the file, or move it out of the folder.", item.path
+            item.line, item.reason, "Fix the file, or move it out of the folder.", item.path
         )
 
 

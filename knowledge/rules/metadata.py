@@ -61,8 +61,8 @@ def _source_type(content: Content, view: View) -> Iterator[RuleProblem]:
         if source.type not in allowed:
             yield RuleProblem(
                 source.line,
-                f"{source.type or 'An empty text'} is no type of source of "
-                f"{content.page.type.with_article} page.",
+                f"{source.type or 'An empty text'} is not a type of source that "
+                f"{content.page.type.with_article} page may have.",
                 f"Use {', '.join(allowed)}.",
             )
 
@@ -119,7 +119,7 @@ def _domain(content: Content, view: View) -> Iterator[RuleProblem]:
             better = re.sub(r"\W+", "_", link.target).strip("_") or "Tag"
             yield RuleProblem(
                 content.lines.at(link.start),
-                f"{link.target!r} is no domain.",
+                f"{link.target!r} is not a domain.",
                 f"Write [[domain::{better}]]: letters, digits and underscores.",
             )
 
@@ -129,7 +129,7 @@ def _date_format(content: Content, view: View) -> Iterator[RuleProblem]:
         if link.kind == "last_updated" and parse_date(link.target) is None:
             yield RuleProblem(
                 content.lines.at(link.start),
-                f"{link.target!r} is no date of the form YYYY-MM-DD HH:MM GMT.",
+                f"{link.target!r} is not a date of the form YYYY-MM-DD HH:MM GMT.",
                 f"Write [[last_updated::{view.now:%Y-%m-%d %H:%M} GMT]].",
             )
 

@@ -53,7 +53,7 @@ class Rule:
     on_page: Callable[[Content, View], Iterable[RuleProblem]] | None = None
     on_library: Callable[[View], Iterable[FileProblem]] | None = None
     fixable: bool = False
-    """Whether ``--fix`` mends what it finds."""
+    """Whether ``--fix`` fixes what it finds."""
 
 
 @dataclass(frozen=True)

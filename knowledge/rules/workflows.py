@@ -128,14 +128,14 @@ def _diagram_steps(content: Content, view: View) -> Iterator[RuleProblem]:
         if key not in labels:
             yield RuleProblem(
                 diagram.line,
-                f"Step {step.number} ({step.name}) is no node of the diagram.",
+                f"Step {step.number} ({step.name}) is not a node of the diagram.",
                 f"Add a node with the label [{step.name}].",
             )
     for key, name in labels.items():
         if key not in names and name not in diagram.chart.decisions:
             yield RuleProblem(
                 diagram.line + diagram.chart.lines[name],
-                f"The node {diagram.chart.nodes[name]!r} is no step.",
+                f"The node {diagram.chart.nodes[name]!r} is not a step.",
                 f"Use the names of the steps ({', '.join(s.name for s in content.steps)}); a "
                 "question at which they branch is a node in braces.",
             )

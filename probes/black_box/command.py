@@ -20,7 +20,7 @@ from typing import Any
 from probes import levers
 from probes.black_box import config_file, template
 from probes.black_box.launchers import LaunchTarget, how_to_install, target_of
-from probes.black_box.steps import DEFAULT_STEP, as_pattern
+from probes.black_box.steps import as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
 from probes.space import Choice, Space, as_space, parse_dimension
@@ -81,10 +81,6 @@ class Command:
         return self.folder / Path(self.config).expanduser()
 
     @property
-    def step_pattern(self) -> str:
-        return self.step or DEFAULT_STEP
-
-    @property
     def folder(self) -> Path:
         return Path(self.cwd) if self.cwd else Path.cwd()
 
@@ -107,8 +103,8 @@ class Command:
         else:
             template.split(self.template)
             self._check_needs_no_shell()
-        if not self.log:
-            as_pattern(self.step_pattern)
+        if self.step and not self.log:
+            as_pattern(self.step)
         self._check_placeholders()
         self._check_files()
 
@@ -211,7 +207,8 @@ class Command:
             if name not in named:
                 raise InputError(
                     f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
-                    "What Tonnage does to a model of its own, it cannot do to a command."
+                    "Levers are applied to workloads only. Add a placeholder for what the script "
+                    "can do itself."
                 )
             dimension = self.space.get(name)
             listed = dimension.values() if isinstance(dimension, Choice) else []

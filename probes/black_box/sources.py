@@ -20,6 +20,9 @@ from probes.space import dimension_to_dict
 
 SOURCES = {".py", ".sh", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini"}
 MOST_SOURCES = 2000
+STEPS_FOUND = r"""tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)"""
+"""Stands for the steps of a command without a pattern of its own. Nothing is read by it: discovery
+finds the steps in the output. It does not change, because stored hashes contain it."""
 _DEEPEST = 4
 """Shell scripts that start each other are followed this far."""
 SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "venv"}
@@ -48,7 +51,7 @@ def source_hash(command: Command) -> str:
     digest = hashlib.sha256()
     facts = [
         command.template,
-        command.step_pattern,
+        command.step or STEPS_FOUND,
         command.log,
         sorted(command.env.items()),
         command.shell,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from probes.errors import InputError
 
-DEFAULT_STEP = r"""tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)"""
-"""``print("tonnage step", flush=True)``, or a line with ``step 12``, ``Step: 12/450``,
-``{"step": 12}``. Case does not matter."""
-
+PRINT_STEPS = (
+    'Print a line after each optimizer step, print("tonnage step", flush=True), or say how the '
+    r"script's own lines look: --step 'iter (?P<step>\d+)'."
+)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LINE_END = re.compile(rb"[\r\n]+")
 _TOTAL = re.compile(r"\s*(?:/|of\b)\s*(\d{1,15})\b")
@@ -55,10 +55,7 @@ def advice(printed: str) -> str:
             "There is a progress bar in it. If it counts optimizer steps, say so: --step "
             f"'{PROGRESS_BAR}'. Where there are several, begin with a word of the right one."
         )
-    return (
-        'Print a line after each optimizer step, print("tonnage step", flush=True), or say how its '
-        r"own lines look: --step 'iter (?P<step>\d+)'. A line per epoch tells of no steps."
-    )
+    return f"{PRINT_STEPS} A line per epoch does not show the steps."
 
 
 class OutputSteps:

@@ -10,6 +10,7 @@ import re
 
 from probes.devices.base import Backend, DeviceFacts
 from probes.errors import InputError, MeasurementError
+from probes.formatting import first_line
 
 _BACKENDS = {
     "cuda": ("probes.devices.cuda", "CudaBackend"),
@@ -29,7 +30,7 @@ def backend_for(device: str) -> Backend:
     match = re.fullmatch(r"([a-z]+)(?::(\d+))?", device.strip().lower())
     if match is None or match.group(1) not in _BACKENDS:
         raise InputError(
-            f"{device!r} is no device: use cpu, cuda:0, mps or xpu:0 (AMD GPUs are cuda:0 too)"
+            f"{device!r} is not a device: use cpu, cuda:0, mps or xpu:0 (AMD GPUs are cuda:0 too)"
         )
     kind, index = match.group(1), int(match.group(2) or 0)
     backend = _backend_class(kind)
@@ -103,5 +104,5 @@ def _reason(backend: type[Backend]) -> str:
 def _words(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return "torch is not installed in this interpreter: pip install torch"
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    kind, text = type(error).__name__, first_line(str(error))
+    return f"{kind}: {text}" if text else kind

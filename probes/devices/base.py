@@ -138,7 +138,8 @@ class Backend(ABC):
 
     @property
     @abstractmethod
-    def torch_device(self) -> torch.device: ...
+    def torch_device(self) -> torch.device:
+        """The device as torch names it."""
 
     @abstractmethod
     def facts(self) -> DeviceFacts:
@@ -181,9 +182,11 @@ class Backend(ABC):
         """Most memory in use since the last ``reset_phase_peak``, overhead included."""
 
     @abstractmethod
-    def reset_phase_peak(self) -> None: ...
+    def reset_phase_peak(self) -> None:
+        """Begin a new ``phase_peak_bytes`` from the memory in use now."""
 
     def counters(self) -> AllocatorCounters:
+        """Counts of the allocator so far; zero where it counts nothing."""
         return AllocatorCounters()
 
     def outside_bytes(self) -> int:

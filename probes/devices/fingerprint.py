@@ -112,7 +112,7 @@ def group_fingerprint(
     spread = {"hosts": hosts} if hosts > 1 else {}
     identity = _in_common([each.identity for each in members])
     environment = _in_common([each.environment for each in members])
-    version = environment.get(library, missing(f"torch does not tell the version of {library}"))
+    version = environment.get(library, missing(f"torch does not report the version of {library}"))
     if library == "gloo":  # a part of torch, without a version of its own
         version = identity.get("torch")
     return Fingerprint(

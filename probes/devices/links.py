@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from probes.devices.base import DeviceFacts
-from probes.devices.nvml import NVLINK, PCIE, SYSTEM, NvmlDevice
+from probes.devices.nvml import NO_UUID, NVLINK, PCIE, SYSTEM, NvmlDevice
 from probes.devices.reading import Maybe, Missing
 
 HOST_MEMORY = "host_memory"
 """The ranks of a CPU."""
 NETWORK = "network"
 """Ranks on several hosts."""
-NOT_TOLD = Missing("nothing tells how devices of this kind are linked")
+NOT_TOLD = Missing("nothing reports how devices of this kind are linked")
 
 SLOWEST_LAST = (NVLINK, PCIE, SYSTEM)
 
@@ -39,7 +39,7 @@ def link_between(members: Sequence[DeviceFacts], nvml: Any = None) -> Maybe[str]
     for facts in members:
         uuid = facts.identity.get("uuid")
         if not isinstance(uuid, str):
-            return Missing("torch did not report a device's UUID, so NVML cannot be matched to it")
+            return NO_UUID
         found[facts.device] = NvmlDevice.find(uuid, nvml)
     links = []
     for one, other in itertools.combinations(found.values(), 2):

@@ -110,7 +110,9 @@ class Machine:
         try:
             return read(self._psutil)
         except Exception as error:  # psutil raises what the system raises
-            return Missing(f"the system does not tell: {type(error).__name__} {error}".rstrip())
+            return Missing(
+                f"the system does not report it: {type(error).__name__} {error}".rstrip()
+            )
 
 
 def other_cores(before: Maybe[CpuUse], after: Maybe[CpuUse]) -> Maybe[float]:
@@ -121,6 +123,6 @@ def other_cores(before: Maybe[CpuUse], after: Maybe[CpuUse]) -> Maybe[float]:
         return after
     wall_s = after.at_s - before.at_s
     if wall_s < SHORTEST_CPU_WINDOW_S:
-        return Missing(f"the window of {wall_s:.2f} s is too short to tell")
+        return Missing(f"the window of {wall_s:.2f} s is too short to measure it")
     others_s = (after.all_s - before.all_s) - (after.own_s - before.own_s)
     return max(0.0, others_s / wall_s)

@@ -97,7 +97,7 @@ class MpsBackend(Backend):
             },
             device_class={
                 "name": name,
-                "cores": missing("macOS tells GPU cores only through system_profiler"),
+                "cores": missing("macOS reports GPU cores only through system_profiler"),
                 "total_bytes": total,
                 "integrated": True,
             },

@@ -27,6 +27,7 @@ HARMLESS_THROTTLING = frozenset({"software power cap"})
 
 NVLINK, PCIE, SYSTEM = "nvlink", "pcie", "system"
 """Kinds of link between two devices. ``system`` is PCIe from one CPU socket to another."""
+NO_UUID = Missing("torch did not report the device's UUID, so NVML cannot be matched to it")
 MOST_NVLINKS = 18
 """Links that a device can have; the driver has no call that tells the number."""
 

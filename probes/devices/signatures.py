@@ -15,7 +15,8 @@ from probes.measurement import Verdict
 OOM, SHAPE = Verdict.OOM, Verdict.SHAPE_LIMIT
 CRASH, UNSUPPORTED = Verdict.CRASH, Verdict.UNSUPPORTED
 
-_SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
+SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
+"""What to do where memory is short."""
 _LIBRARY = (
     "The device was full when a library wanted its workspace: keep more headroom or use a smaller "
     "batch."
@@ -66,18 +67,18 @@ def _rule(
 SIGNATURES: tuple[Signature, ...] = (
     # --- memory: torch's allocators
     _rule(r"(CUDA|HIP|XPU|NPU|MLU) out of memory", OOM,
-          "the device's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),
+          "the device's memory cap was exceeded", SMALLER, in_stderr=True, allocator=True),
     _rule(r"MPS backend out of memory", OOM,
-          "the GPU's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),
+          "the GPU's memory cap was exceeded", SMALLER, in_stderr=True, allocator=True),
     _rule(r"Invalid buffer size: [\d.]+ ?[KMGT]?i?B", OOM,
-          "Metal cannot make a buffer this large", _SMALLER),
+          "Metal cannot make a buffer this large", SMALLER),
     _rule(r"DefaultCPUAllocator: (can't allocate|not enough) memory", OOM,
-          "the CPU's memory cap was exceeded", _SMALLER, in_stderr=True, allocator=True),
+          "the CPU's memory cap was exceeded", SMALLER, in_stderr=True, allocator=True),
     # --- memory: outside torch's allocators
     _rule(r"(CUDA|HIP) (driver )?error: out of memory|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory",
-          OOM, "the driver had no device memory left", _SMALLER, in_stderr=True),
+          OOM, "the driver had no device memory left", SMALLER, in_stderr=True),
     _rule(r"Triton Error \[\w+\]: out of memory", OOM,
-          "a compiled kernel found no device memory left", _SMALLER),
+          "a compiled kernel found no device memory left", SMALLER),
     _rule(r"(CUBLAS|HIPBLAS|CUSOLVER|CUSPARSE|CUDNN|CUFFT|MIOPEN)_STATUS_ALLOC_?_?FAILED", OOM,
           "a GPU library could not allocate its workspace", _LIBRARY, in_stderr=True),
     _rule(r"(CUBLAS|CUDNN|MIOPEN)_STATUS_NOT_INITIALIZED|miopenStatusAllocFailed", OOM,
@@ -86,26 +87,26 @@ SIGNATURES: tuple[Signature, ...] = (
     _rule(r"Failed to CUDA (calloc|malloc)[\w ]* \d+ bytes", OOM,
           "NCCL could not allocate its buffers", _LIBRARY, in_stderr=True),
     _rule(r"!handles_\.at\(i\).*INTERNAL ASSERT FAILED", OOM,
-          "an expandable segment could not grow", _SMALLER),
+          "an expandable segment could not grow", SMALLER),
     _rule(r"CUDA driver error: device not ready", OOM,
-          "an expandable segment could not grow", _SMALLER, ambiguous=True),
+          "an expandable segment could not grow", SMALLER, ambiguous=True),
     _rule(r"NVML_SUCCESS == .*INTERNAL ASSERT FAILED", OOM,
-          "the allocator failed and could not even ask the driver why (seen on Jetson)", _SMALLER),
+          "the allocator failed and could not even ask the driver why (seen on Jetson)", SMALLER),
     _rule(r"UR_RESULT_ERROR_OUT_OF_(DEVICE|HOST)_MEMORY|backend failed with error: 39\b", OOM,
-          "the XPU driver had no memory left", _SMALLER, in_stderr=True),
+          "the XPU driver had no memory left", SMALLER, in_stderr=True),
     _rule(r"UR_RESULT_ERROR_OUT_OF_RESOURCES|(error: |returns: ?)40\b", OOM,
-          "the XPU driver was out of resources, mostly memory", _SMALLER,
+          "the XPU driver was out of resources, mostly memory", SMALLER,
           ambiguous=True, in_stderr=True),
     _rule(r"UR_RESULT_ERROR_DEVICE_LOST|backend failed with error: 20\b", OOM,
           "the XPU was lost, which is how it fails when its memory is overcommitted",
           "Keep well below the device's memory, and do not use this process again. If it happens "
           "at small batches too, restart the machine.", ambiguous=True, in_stderr=True),
     _rule(r"MODULE:PT_DEVMEM Allocation failed", OOM,
-          "the HPU's memory was exceeded", _SMALLER, in_stderr=True),
+          "the HPU's memory was exceeded", SMALLER, in_stderr=True),
     _rule(r"std::bad_alloc", OOM,
-          "a native library could not get memory", _SMALLER, in_stderr=True),
+          "a native library could not get memory", SMALLER, in_stderr=True),
     _rule(r"could not create a (primitive|memory)", OOM,
-          "oneDNN could not create an operation, which is how it fails without memory", _SMALLER,
+          "oneDNN could not create an operation, which is how it fails without memory", SMALLER,
           ambiguous=True),
     _rule(r"DataLoader worker .* (is )?killed by signal: Killed", OOM,
           "a data loader process was killed, usually for lack of host memory",
@@ -116,10 +117,10 @@ SIGNATURES: tuple[Signature, ...] = (
           "cuDNN found no way to run this operation, often because its workspace does not fit",
           _LIBRARY, ambiguous=True),
     _rule(r"(Cannot allocate memory|not enough memory|ENOMEM)", OOM,
-          "the operating system refused memory", _SMALLER, in_stderr=True),
+          "the operating system refused memory", SMALLER, in_stderr=True),
     _rule(r"can't start new thread", OOM,
           "a thread could not be started", "There was no memory for its stack, unless the limit of "
-          "threads (ulimit -u) is reached. " + _SMALLER),
+          "threads (ulimit -u) is reached. " + SMALLER),
     # --- shape: a kernel's limit, whatever the memory
     _rule(r"canUse32BitIndexMath|int32_t index|32-bit index", SHAPE,
           "a kernel indexes with 32 bits and the tensor has more elements", _SPLIT),

@@ -17,7 +17,7 @@ from typing import Any
 
 from probes.devices.base import DeviceFacts
 from probes.devices.machine import CpuUse, Machine, other_cores
-from probes.devices.nvml import HARMLESS_THROTTLING, NvmlDevice
+from probes.devices.nvml import HARMLESS_THROTTLING, NO_UUID, NvmlDevice
 from probes.devices.reading import NOT_READ, Maybe, Missing, Reading, plain
 from probes.formatting import size_text
 from probes.measurement import Measurement
@@ -262,7 +262,7 @@ def foreign_memory(readings: list[Reading], own: set[int], name: str = "the devi
             most[pid] = max(used, most.get(pid, 0))
     others = _others(readings[0], own)
     taints = [
-        f"process {pid} took {size_text(most[pid] - used)} more of {name}"
+        f"process {pid} allocated another {size_text(most[pid] - used)} on {name}"
         for pid, used in others.items()
         if most[pid] - used > FOREIGN_GROWTH_BYTES
     ]
@@ -292,7 +292,7 @@ def _find_device(facts: DeviceFacts, nvml: Any) -> Maybe[NvmlDevice]:
         return NOT_READ
     uuid = facts.identity.get("uuid")
     if not isinstance(uuid, str):
-        return Missing("torch did not report the device's UUID, so NVML cannot be matched to it")
+        return NO_UUID
     return NvmlDevice.find(uuid, nvml)
 
 

@@ -147,8 +147,8 @@ class EnergyMeter:
             return Missing("the counter did not move while the steps were measured")
         if found.half_width > WIDEST:
             return Missing(
-                f"the measured steps took {window.duration_s:.2g} s, in which this sensor tells "
-                f"the energy only within {found.half_width:.0%}"
+                f"the measured steps took {window.duration_s:.2g} s: in so short a time this "
+                f"sensor measures energy only to within ± {found.half_width * 100:.0f} %"
             )
         counter = sensors[0].counter
         assert not isinstance(counter, Missing)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from probes.devices.nvml import NvmlDevice
+from probes.devices.nvml import NO_UUID, NvmlDevice
 from probes.devices.reading import Maybe, Missing
 from probes.energy.counter import DEVICE, EnergyCounter, SensorError
 
@@ -57,7 +57,7 @@ def find_nvidia(uuid_hash: object, nvml: Any = None) -> Maybe[EnergyCounter]:
     """The best counter of the device with this UUID (see ``host.hash_uuid``), or why there is
     none."""
     if not isinstance(uuid_hash, str):
-        return Missing("torch did not report the device's UUID, so NVML cannot be matched to it")
+        return NO_UUID
     device = NvmlDevice.find(uuid_hash, nvml)
     if isinstance(device, Missing):
         return device
@@ -69,5 +69,5 @@ def find_nvidia(uuid_hash: object, nvml: Any = None) -> Maybe[EnergyCounter]:
 
 def _known(value: Maybe[float]) -> float:
     if isinstance(value, Missing):
-        raise SensorError(f"NVML no longer tells it: {value.reason}")
+        raise SensorError(f"NVML no longer reports it: {value.reason}")
     return value

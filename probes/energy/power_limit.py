@@ -19,7 +19,7 @@ from typing import Any
 
 from probes.devices.base import DeviceFacts
 from probes.devices.lease import default_folder
-from probes.devices.nvml import NvmlDevice
+from probes.devices.nvml import NO_UUID, NvmlDevice
 from probes.devices.reading import Maybe, Missing
 from probes.energy import power_record
 from probes.energy.power_record import NotRestoredError, PowerRecord
@@ -129,7 +129,7 @@ class PowerLimit:
         except ImportError:
             raise MeasurementError("nvidia-ml-py is not installed.") from None
         uuid = self._facts.identity.get("uuid")
-        found: Maybe[NvmlDevice] = Missing("torch did not report the device's UUID")
+        found: Maybe[NvmlDevice] = NO_UUID
         if isinstance(uuid, str):
             found = NvmlDevice.find(uuid, self._nvml)
         if isinstance(found, Missing):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from probes.classify import first_line
+from probes.formatting import first_line
 from probes.levers import UnsupportedError
 
 ENABLERS = {

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from probes.classify import first_line
 from probes.devices.base import Backend
+from probes.formatting import first_line
 from probes.levers import UnsupportedError
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -216,6 +216,8 @@ def why_nothing(failing: Failing | None) -> str:
 
 
 def why_not_more(binding: str | None, failing: Failing | None, bounds: Bounds) -> str:
+    """Why no larger batch is the answer: its limit, or the lowest batch that fails. Empty where
+    nothing failed and nothing limits."""
     if binding == "cap" or (binding == "data" and failing is None):
         return bounds.ceiling_reason
     if failing is None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from probes.classify import first_line
+from probes.formatting import first_line
 from probes.group import Group
 from probes.levers import UnsupportedError
 from probes.levers.checkpointing import repeated_blocks

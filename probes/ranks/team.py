@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from probes.errors import MeasurementError
+from probes.formatting import first_line
 from probes.group import Group
 
 PATIENCE = timedelta(hours=12)
@@ -154,7 +155,7 @@ def _far_store(address: str) -> Any:
     except RuntimeError as error:  # torch's network errors are of this kind
         raise MeasurementError(
             f"This rank cannot reach the others' meeting place at {host}:{port}: "
-            f"{str(error).splitlines()[0]} Does a firewall let the nodes' ports through?"
+            f"{first_line(error)} Does a firewall let the nodes' ports through?"
         ) from None
     store.set_timeout(PATIENCE)
     return store

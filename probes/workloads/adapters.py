@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from probes.classify import first_line
 from probes.errors import InputError
+from probes.formatting import first_line
 from probes.levers import UnsupportedError
 from probes.workloads.extras import is_installed
 from probes.workloads.language_model import EXTRA, LanguageModel

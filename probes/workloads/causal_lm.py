@@ -271,7 +271,7 @@ def _config_file(model: str) -> Path:
     path = path / "config.json" if path.is_dir() else path
     if not path.is_file():
         raise InputError(
-            f"model={model!r}: it is no family ({', '.join(FAMILIES)}) and there is no file "
+            f"model={model!r}: it is not a family ({', '.join(FAMILIES)}) and there is no file "
             f"{path.absolute()}. Nothing is downloaded: give the path of a config.json or of the "
             "folder it is in."
         )

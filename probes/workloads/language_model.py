@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probes.classify import first_line
 from probes.errors import InputError
+from probes.formatting import first_line
 from probes.levers import UnsupportedError
 from probes.workloads.chunked_loss import chunked_loss
 from probes.workloads.extras import Extra

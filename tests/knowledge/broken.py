@@ -143,7 +143,7 @@ BROKEN = [
     _broken("diagram-syntax", WORKFLOW, "graph TD", "grahp TD", "grahp"),
     _broken("diagram-syntax", WORKFLOW, "B[Adapter Training]", "B[Adapter Training", "not closed"),
     _broken("diagram-syntax", WORKFLOW, "--> B[Adapter Training]", "-->", "link to nothing"),
-    _broken("diagram-syntax", WORKFLOW, "] --> B", "] -> B", "is no link"),
+    _broken("diagram-syntax", WORKFLOW, "] --> B", "] -> B", "is not a link"),
     _broken("diagram-steps", WORKFLOW, "B[Adapter Training]", "B[Something Else]",
             "Something Else"),
     _broken("diagram-steps", WORKFLOW, " --> B[Adapter Training]", "", "Step 2"),

@@ -1,4 +1,4 @@
-"""``--fix`` mends what is mechanical, loses nothing, and has nothing left to do afterwards."""
+"""``--fix`` loses nothing, and has nothing left to do afterwards."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def test_flowcharts_are_read(
         ("sequenceDiagram\nA->>B: x", 0, "sequenceDiagram"),
         ("graph XY\nA", 0, "graph XY"),
         ("graph TD\nA --> ", 1, "link to nothing"),
-        ("graph TD\nA\nB -> C", 2, "no link"),
-        ("graph TD\n--> B", 1, "no node"),
+        ("graph TD\nA\nB -> C", 2, "not a link"),
+        ("graph TD\n--> B", 1, "not a node"),
         ("graph TD\nA[x --> B", 1, "not closed"),
         ('graph TD\nA["x] --> B', 1, "not closed"),
         ("graph TD\nA[x (y)] --> B", 1, "brackets"),
@@ -64,7 +64,7 @@ def test_flowcharts_are_read(
         ("graph TD\nclick A href 'https://a.org'", 1, "click"),
         ("graph TD\n%%{init: {}}%%\nA", 1, "settings"),
         ('graph TD\nA["<b>x</b>"]', 1, "HTML"),
-        ("graph TD\nA & --> B", 1, "no node"),
+        ("graph TD\nA & --> B", 1, "not a node"),
     ],
 )
 def test_what_mermaid_refuses_is_named(text: str, line: int, fact: str) -> None:

@@ -31,7 +31,7 @@ def test_a_lever_that_saves_memory_is_named_with_its_estimate() -> None:
     [line] = run_advice("memory")
     assert "--set gradient_checkpointing=true" in line
     assert "73.6 MiB" in line and "137 MiB" in line
-    assert "estimated" in line
+    assert "estimate" in line
 
 
 def test_what_is_known_of_a_lever_stands_behind_its_estimate() -> None:

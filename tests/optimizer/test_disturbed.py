@@ -25,7 +25,7 @@ NO_WINDOW = Budget("smoke_test", None, 0.0, trials=20, throughput_loss=0.0)
 WINDOW = Budget("prototyping", 30.0, 30.0, trials=20)
 SPACE: Space = {"layers": Choice([1, 2, 4])}
 LOAD = "other processes used 1.2 of 2 cores"
-TAKEN = "process 7 took 2.00 GiB more of the device"
+TAKEN = "process 7 allocated another 2.00 GiB on the device"
 
 
 def device(config: Config) -> ScriptedDevice:

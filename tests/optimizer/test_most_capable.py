@@ -89,7 +89,7 @@ def test_the_recommendation_is_the_same_without_it_and_costs_less() -> None:
     assert (found.config, found.batch_size) == (plain.config, plain.batch_size)
     assert without.calls == with_it.calls[: len(without.calls)] != with_it.calls
     assert plain.most_capable is None or plain.most_capable["evidence"]["highest_passing"]
-    assert "not settled" in plain.most_capable_note
+    assert "not determined" in plain.most_capable_note
 
 
 def test_it_takes_few_trials_beyond_those_of_the_budget() -> None:
@@ -104,7 +104,7 @@ def test_nothing_is_begun_for_it_after_the_time_limit(monkeypatch: pytest.Monkey
     monkeypatch.setattr(studies, "Stopping", clock)  # time is counted in probes
     found = run(MemoryStore(), fleet, limits=SearchLimits(timeout_s=probes))
     assert len(fleet.calls) == probes
-    assert "not settled" in found.most_capable_note
+    assert "not determined" in found.most_capable_note
 
 
 def test_a_run_that_was_killed_continues_and_ends_the_same() -> None:

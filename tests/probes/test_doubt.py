@@ -11,7 +11,10 @@ from probes.max_batch import Ask
 from probes.measurement import Measurement, Purpose, Verdict
 from tests.probes.scripted import ScriptedDevice
 
-LOAD, TAKEN = "other processes used 1.2 of 2 cores", "process 7 took 2.00 GiB more of the device"
+LOAD, TAKEN = (
+    "other processes used 1.2 of 2 cores",
+    "process 7 allocated another 2.00 GiB on the device",
+)
 
 
 def run(verdict: Verdict = Verdict.STABLE, step_s: float = 0.1) -> Measurement:

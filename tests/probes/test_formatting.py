@@ -7,7 +7,14 @@ import math
 import pytest
 
 from probes.errors import InputError
-from probes.formatting import duration_text, finite, parse_size, size_text, three_digits
+from probes.formatting import (
+    duration_text,
+    finite,
+    first_line,
+    parse_size,
+    size_text,
+    three_digits,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +78,10 @@ def test_numbers_that_json_does_not_have_become_none():
     document = {"a": math.nan, "b": [1.0, (math.inf, "x")]}
     assert finite(document) == {"a": None, "b": [1.0, [None, "x"]]}
     assert (finite(-math.inf), finite(2.5)) == (None, 2.5)
+
+
+def test_an_error_is_told_by_its_first_line_or_without_a_text_by_its_type() -> None:
+    assert first_line(ValueError("\n  no such file \nat line 3")) == "no such file"
+    assert first_line(ConnectionResetError()) == "ConnectionResetError"
+    assert first_line("") == ""
+    assert first_line("x" * 400) == "x" * 299 + "…"

@@ -63,7 +63,7 @@ class CheckCommand:
             "device that has results. Default: the best one here."
         ),
     ] = None
-    devices: options.Devices = None
+    devices: options.PlannedDevices = None
     memory_budget: options.MemoryBudget = None
     headroom: options.Headroom = None
     probe: Annotated[

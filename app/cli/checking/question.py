@@ -11,6 +11,7 @@ from app.cli.checking.command import CheckCommand
 from app.cli.context import absolute_spec
 from app.database import Database
 from app.errors import NotFound
+from app.machine.budgets import check_budget
 from app.machine.local_facts import (
     DeviceNow,
     device_here,
@@ -22,7 +23,7 @@ from app.recommendations import service as recommendations
 from app.settings import Settings
 from app.workloads.registry import entry_of
 from probes.errors import InputError, MeasurementError
-from probes.formatting import parse_size, size_text
+from probes.formatting import first_line, parse_size
 from probes.group import is_group
 from probes.space import parse_assignments
 
@@ -171,7 +172,7 @@ def _with_workload(
             refresh=command.refresh,
         )
     except MeasurementError as error:
-        note = f"could not compare the source of the workload: {str(error).splitlines()[0]}"
+        note = f"could not compare the source of the workload: {first_line(error)}"
         return replace(asked, notes=[*asked.notes, note])
     return replace(asked, workload_hash=described["source_hash"], space=described["space"])
 
@@ -185,9 +186,6 @@ def _with_device(
         return replace(asked, device=command.device)
     here = _here(command, settings, asked, workload)
     budget = asked.memory_budget_bytes
-    if budget is not None and here.total_bytes is not None and budget > here.total_bytes:
-        raise InputError(
-            f"--memory-budget {size_text(budget)} is more than {here.device} has "
-            f"({size_text(here.total_bytes)})."
-        )
+    if budget is not None and here.total_bytes is not None:
+        check_budget(budget, here.device, here.total_bytes)
     return replace(asked, here=here)

@@ -93,7 +93,7 @@ def choose(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Choose the device class for a training: in what time, for what money and energy.
+    """Choose a device class for a training run, by time, cost and energy.
 
     Compares every device class in the database by what was measured there. Nothing is measured
     now, unless --measure asks for it: a class that has not run the workload is shown as a prior,

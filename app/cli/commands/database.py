@@ -13,7 +13,7 @@ from app.cli.context import open_database, open_settings
 from app.cli.output import print_json, stderr
 from app.cli.values import parse_age
 from probes.errors import InputError
-from probes.formatting import size_text
+from probes.formatting import plural, size_text
 
 app = typer.Typer(
     help="Upgrade, back up, export, import and prune the database.",
@@ -67,8 +67,9 @@ def prune(
     """Delete old results that nothing needs.
 
     These are ended jobs, studies without a recommendation, measurements that no remaining study
-    uses, checks, fleet answers, and bundles that no job has used since. Recommendations are kept,
-    with their studies and measurements. An SQLite file is compacted afterwards.
+    uses, checks, fleet answers, fine-tunings that ended without a model, evidence of claims that
+    were measured again, and bundles that no job has used since. Recommendations are kept, with
+    their studies and measurements. An SQLite file is compacted afterwards.
 
     Example: tonnage db prune --older-than 90d --dry-run
     """
@@ -86,8 +87,7 @@ def prune(
         print_json({"dry_run": dry_run, "before": before.isoformat(), **found})
     else:
         verb = "Would delete" if dry_run else "Deleted"
-        counts = ", ".join(f"{count} {name}" for name, count in found.items())
-        typer.echo(f"{verb}, older than {older_than}: {counts}.")
+        typer.echo(f"{verb}, older than {older_than}: {_words(found)}.")
     if problem:
         stderr().print(problem, markup=False)
 
@@ -119,8 +119,9 @@ def export(
 ) -> None:
     """Write all results as JSON lines, for another database.
 
-    The file contains devices, workloads, studies, trials, measurements with their predictions, and
-    recommendations, but no jobs, runners or keys.
+    The file contains devices, workloads, studies, trials, measurements with their predictions,
+    recommendations, fine-tunings with their events and rows, and evidence; no jobs, runners or
+    keys.
 
     Example: tonnage db export results.jsonl
     """
@@ -142,7 +143,9 @@ def import_(
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:
-    """Add results exported from another database. Re-importing is safe: existing rows are skipped.
+    """Add results exported from another database.
+
+    Importing a file again adds nothing; a study that has progressed elsewhere is updated.
 
     Example: tonnage db import results.jsonl --database postgresql://tonnage@db.example/tonnage
     """
@@ -167,4 +170,21 @@ def import_(
 
 
 def _words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
+    return ", ".join(_counted(count, kind) for kind, count in counts.items()) or "nothing"
+
+
+def _counted(count: int, kind: str) -> str:
+    """``1 study``, ``2 fleet answers``, of a kind in the singular (export) or plural (prune)."""
+    noun = _NOUNS.get(kind, kind.replace("_", " ").removesuffix("s"))
+    if noun == "study":
+        return f"{count:,} {'study' if count == 1 else 'studies'}"
+    return plural(count, noun)
+
+
+_NOUNS = {
+    "studies": "study",
+    "finetuning": "fine-tuning",
+    "finetunings": "fine-tuning",
+    "finetuning_event": "fine-tuning event",
+    "evidence": "measured claim",
+}

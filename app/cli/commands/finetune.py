@@ -167,7 +167,11 @@ def evaluate(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="Also evaluate this model or run on the same items.", metavar="MODEL"),
+        typer.Option(
+            help="Also evaluate this model on the same items: base (the one that the run began "
+            "with), a folder, or a name.",
+            metavar="MODEL",
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many items.")] = None,
     database: options.Database = None,
@@ -188,7 +192,13 @@ def evaluate(
 
 @app.command("compare")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more evaluated runs.", metavar="RUN…")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Evaluated runs: two or more, or one that was evaluated with --baseline.",
+            metavar="RUN…",
+        ),
+    ],
     baseline: Annotated[
         Path | None, typer.Option(help="Compare every other run with this one only.")
     ] = None,

@@ -187,15 +187,13 @@ def _described(
     from dataclasses import replace
 
     from app.fleet.joining import labels_of, parse_labels
+    from app.machine.budgets import check_budget
     from app.machine.local_facts import devices_here, timeouts
 
     own = parse_labels(labels)
     devices = devices_here(None, timeouts(settings))["devices"]
-    if budget is not None and budget > devices[0]["total_bytes"]:
-        raise InputError(
-            f"--memory-budget {size_text(budget)} is more than {devices[0]['device']} has "
-            f"({size_text(devices[0]['total_bytes'])})."
-        )
+    if budget is not None:
+        check_budget(budget, devices[0]["device"], devices[0]["total_bytes"])
     described = replace(
         asked,
         labels={**labels_of(devices, budget), **own},
@@ -325,7 +323,8 @@ def drain(
     now: Annotated[
         bool,
         typer.Option(
-            "--now", help="Give back what runs there too: it goes on on another node at once."
+            "--now",
+            help="Also return what runs there to the queue; another node continues it at once.",
         ),
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Let the node take work again.")] = False,

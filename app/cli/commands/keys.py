@@ -27,8 +27,9 @@ def create(
     scope: Annotated[
         str,
         typer.Option(
-            help="read (everything stored), run (also start and cancel studies, send "
-            "measurements), code (also run code of your own: bundles) or admin (also delete)."
+            help="read (everything stored), run (also start and cancel jobs, ask for checks and "
+            "answers, send results), code (also run code of your own: bundles) or admin (also "
+            "delete, and drain fleet nodes)."
         ),
     ] = "read",
     name: Annotated[str, typer.Option(help="What or whom the key is for.")] = "",

@@ -46,8 +46,8 @@ def check(
         bool,
         typer.Option(
             "--fix",
-            help="First mend what is mechanical: section order, backlinks, lists of steps, "
-            "indexes. What was mended is said on stderr.",
+            help="First fix what can be fixed mechanically: section order, backlinks, lists of "
+            "steps, indexes. Fixes are listed on stderr.",
         ),
     ] = False,
     form: Annotated[
@@ -66,8 +66,8 @@ def check(
     if form not in CHECK_FORMATS:
         raise InputError(f"--format {form}: choose one of {', '.join(CHECK_FORMATS)}.")
     settings = open_settings()
-    for line in authoring.mend(settings, paths or []) if fix else ():
-        typer.echo(f"Mended: {line}", err=True)
+    for line in authoring.fix_pages(settings, paths or []) if fix else ():
+        typer.echo(f"Fixed: {line}", err=True)
     checked = authoring.check(settings, paths or [], Format(form))
     typer.echo(checked.text, nl=False)
     raise typer.Exit(1 if checked.has_errors else 0)
@@ -260,7 +260,8 @@ def measure(
         str | None,
         typer.Option(
             help="Measure on this workload: a registered name, path/to/file.py:Class or "
-            "package.module:Class. Default: the one that each claim names.",
+            "package.module:Class. Default: the one that the claim names, or else small built-in "
+            "ones.",
             metavar="WORKLOAD",
         ),
     ] = None,

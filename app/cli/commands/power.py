@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.dry_run import show_dry_run
-from app.cli.measuring import MeasuringOptions, measuring
+from app.cli.measuring import MeasuringOptions, measuring_alone
 from app.cli.output import print_json, stdout
 from probes.errors import InputError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optimizer.ablation.power import PowerSweep
 
 
-@measuring
+@measuring_alone
 def power(
     shared: MeasuringOptions,
     *,
@@ -44,7 +44,7 @@ def power(
     is set now, each in a fresh process. That one is set again at the end, also if this command
     fails or is killed.
 
-    Exit status 3 where the limit may not be changed, or no sensor tells the energy.
+    Exit status 3 if the limit cannot be changed or no sensor measures the energy.
 
     Example: tonnage power transformer --batch-size 64 --limits 350W,80%,min
     """

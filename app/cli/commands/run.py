@@ -15,6 +15,7 @@ import typer
 from app.cli import options
 from app.cli.context import absolute_spec, open_settings
 from probes.errors import InputError, MeasurementError, TonnageError
+from probes.formatting import first_line
 
 if TYPE_CHECKING:
     from app.cli.starting import RunQuestion, StartingPoint
@@ -43,7 +44,7 @@ def run(
         str | None, typer.Option(help="The id of the recommendation.", metavar="ID")
     ] = None,
     device: options.Device = None,
-    devices: options.Devices = None,
+    devices: options.RunDevices = None,
     option: options.Option = None,
     config: Annotated[
         Path | None,
@@ -177,8 +178,7 @@ def _look(
             source_hash = described["source_hash"]
     except MeasurementError as error:
         _say(
-            "Warning: could not verify that the recommendation is still valid: "
-            f"{_first_line(error)}"
+            f"Warning: could not verify that the recommendation is still valid: {first_line(error)}"
         )
     return label, here, source_hash
 
@@ -243,7 +243,7 @@ def _attempt(what: str, action: Callable[[], None]) -> None:
     try:
         action()
     except (TonnageError, ValueError) as error:
-        _say(f"Warning: the outcome could not be {what}: {_first_line(error)}")
+        _say(f"Warning: the outcome could not be {what}: {first_line(error)}")
 
 
 def _keep(database_url: str, facts: dict[str, Any]) -> None:
@@ -277,10 +277,6 @@ def _values(recommendation: Recommendation) -> str:
     if values["ranks"] == 1:
         del values["ranks"]
     return " ".join(f"{name}={as_text(value)}" for name, value in values.items())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def _say(line: str) -> None:

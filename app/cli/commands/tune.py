@@ -71,7 +71,7 @@ def tune(
     ] = Sampler.PREDICTIVE,
     cycle_batches: Annotated[
         int | None,
-        typer.Option(min=1, help="Batches per cycle. Default: the configured value (450)."),
+        typer.Option(min=1, help="Optimizer steps per cycle. Default: the configured value (450)."),
     ] = None,
     time_scale: Annotated[
         float,
@@ -101,7 +101,7 @@ def tune(
         ),
     ] = None,
     fleet: options.FleetOrService = None,
-    api_key: options.ApiKey = None,
+    api_key: options.CodeKey = None,
     accept_disturbed: options.AcceptDisturbed = None,
 ) -> None:
     """Find the configuration to train with on this device.

@@ -1,4 +1,4 @@
-"""Writing pages: check and mend them, begin new ones, list them, report on them."""
+"""Writing pages: check and fix them, begin new ones, list them, report on them."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def check(settings: Settings, paths: Sequence[Path], form: Format) -> Checked:
     return Checked(text, any(finding.severity is Severity.ERROR for finding in findings))
 
 
-def mend(settings: Settings, paths: Sequence[Path]) -> list[str]:
-    """Mend what is mechanical in ``paths``, or in the configured folders; what was done, in lines.
-    Raises ``InputError`` where a file cannot be written."""
+def fix_pages(settings: Settings, paths: Sequence[Path]) -> list[str]:
+    """Fix what can be fixed mechanically in ``paths``, or in the configured folders. Returns lines
+    that say what was done. Raises ``InputError`` where a file cannot be written."""
     from knowledge.fixing import apply, fix
 
     library = library_with(settings, paths)

@@ -98,7 +98,7 @@ def _question(form: Form) -> FleetQuestion:
     amount = _number(form, "amount", "How much to train")
     unit = form["unit"] or "epochs"
     if unit not in ("epochs", "samples", "cycles"):
-        raise InputError(f"{unit!r} is no unit of training: epochs, samples or cycles.")
+        raise InputError(f"{unit!r} is not a unit of training: epochs, samples or cycles.")
     deadline = form["deadline"]
     now = datetime.now().astimezone()
     return FleetQuestion(
@@ -132,4 +132,4 @@ def _preference(text: str) -> Prefer:
     try:
         return Prefer(text or Prefer.CHEAPEST)
     except ValueError:
-        raise InputError(f"{text!r} is no preference: {', '.join(Prefer)}.") from None
+        raise InputError(f"{text!r} is not a preference: {', '.join(Prefer)}.") from None

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.ablations import service as ablations
 from app.ablations.routes import AblationId
+from app.dashboard.device_choices import device_choices
 from app.dashboard.diagram import WITH_DIAGRAMS, diagram
 from app.dashboard.forms import FormDep
 from app.dashboard.listing import FilterField, given, options
@@ -24,7 +25,6 @@ from app.errors import NotFound
 from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
-from app.jobs.live_devices import LiveDevices
 from app.jobs.waiting import waits_for
 from app.knowledge import service as evidence
 from app.knowledge.library import find_page, library_of
@@ -34,7 +34,6 @@ from app.workloads.registry import registered
 from knowledge.graph import Graph
 from knowledge.model import PageType
 from probes.errors import InputError
-from probes.formatting import size_text
 
 SHOWN_ABLATIONS = 5
 LOOKED_AT = 200
@@ -174,17 +173,9 @@ def _page(
         ],
         "problem": problem,
         "workloads": sorted(registered(service.settings)) if found.claims else [],
-        "devices": _devices(service) if found.claims else {},
+        "devices": device_choices(service) if found.claims else {},
     }
     return page(request, "knowledge_page.html", context, status=status, headers=WITH_DIAGRAMS)
-
-
-def _devices(service: Service) -> dict[str, str]:
-    found = LiveDevices.of(service).look(service.database)
-    return {
-        each.device: f"{each.device}: {each.name}, {size_text(each.total_bytes or 0)}"
-        for each in reversed(found)
-    }
 
 
 def _ablation(service: Service, ablation_id: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.dashboard.device_choices import device_choices
 from app.dashboard.forms import Form, FormDep
 from app.dashboard.page import page
 from app.dashboard.views.space import SpaceRow, pinned_of, rows_of
@@ -24,7 +25,7 @@ from app.workloads.space import Described, Describer, space_rules
 from optimizer.budgets import Budget, Objective, budget_named
 from optimizer.spaces import space_for
 from probes.errors import InputError
-from probes.formatting import parse_size, size_text
+from probes.formatting import parse_size
 from probes.group import group_of, is_group
 from probes.space import Space
 
@@ -87,14 +88,10 @@ def _form(
 
 
 def _choices(service: Service) -> dict[str, Any]:
-    devices = LiveDevices.of(service).look(service.database)
     return {
         "workloads": sorted(registered(service.settings)),
         "budgets": service.settings.budget_table().values(),
-        "devices": {
-            each.device: f"{each.device}: {each.name}, {size_text(each.total_bytes or 0)}"
-            for each in reversed(devices)
-        },
+        "devices": device_choices(service),
         "objectives": list(Objective),
     }
 

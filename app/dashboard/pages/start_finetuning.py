@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.dashboard.device_choices import device_choices
 from app.dashboard.forms import Form, FormDep, chosen
 from app.dashboard.page import page
 from app.finetuning_jobs import service as jobs
@@ -14,11 +15,10 @@ from app.finetuning_jobs.names import names_of
 from app.finetunings.request import FineTuningPost
 from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
-from app.jobs.live_devices import LiveDevices
 from finetuning.settings.assignments import parse_changes
 from finetuning.settings.presets import DEFAULT_PRESET, PRESETS
 from probes.errors import InputError
-from probes.formatting import parse_size, size_text
+from probes.formatting import parse_size
 
 router = pages("run")
 
@@ -51,17 +51,9 @@ def _form(
         "chosen_data": chosen(form, "data"),
         "presets": PRESETS.values(),
         "preset": form["preset"] or DEFAULT_PRESET,
-        "devices": _devices(service),
+        "devices": device_choices(service),
     }
     return page(request, "start_finetuning.html", context, status=status)
-
-
-def _devices(service: Service) -> dict[str, str]:
-    found = LiveDevices.of(service).look(service.database)
-    return {
-        each.device: f"{each.device}: {each.name}, {size_text(each.total_bytes or 0)}"
-        for each in reversed(found)
-    }
 
 
 def _request(form: Form) -> FineTuningPost:

@@ -10,6 +10,7 @@ from typing import Any
 from app.fleet.address import FleetAddress
 from app.fleet.engine import FleetUnavailable
 from probes.errors import InputError
+from probes.formatting import first_line
 
 GIVE_UP_AFTER = "3"
 """Attempts, a second each. By default Ray tries for 20 s with a token that is wrong."""
@@ -108,8 +109,7 @@ def _explained(address: FleetAddress, error: BaseException) -> str:
             f"{where} has no node on this host, and a fleet is directed from one of its nodes. "
             f"Start one here with: tonnage fleet join {address.address}"
         )
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
-        f"{where} does not answer ({first}). Start it with: tonnage fleet join --head. If it runs: "
-        "is the address right, and does a firewall let its port through?"
+        f"{where} does not answer ({first_line(error)}). Start it with: tonnage fleet join --head. "
+        "If it runs: is the address right, and does a firewall let its port through?"
     )

@@ -20,6 +20,7 @@ from app.jobs.offers import DeviceOffer, Offers
 from app.jobs.records import Job
 from app.tuning.owner import Owner
 from probes.errors import MeasurementError
+from probes.formatting import first_line
 
 CALL_S = 10.0
 """How long the answer to a short call may take. A node that hangs longer is as good as lost."""
@@ -116,7 +117,7 @@ class RayExecutor(NodeExecutor):
             raise OSError(errno.ETIMEDOUT, f"its node did not answer for {CALL_S:.0f} s") from None
         except self._ray.exceptions.RayError as error:
             self._is_lost = True
-            raise OSError(errno.EHOSTDOWN, f"its node is lost: {_first_line(error)}") from None
+            raise OSError(errno.EHOSTDOWN, f"its node is lost: {first_line(error)}") from None
         process = RemoteProcess(self._ray, self._actor, key, pid)
         self._running = [each for each in self._running if not each.has_ended] + [process]
         return process
@@ -205,13 +206,13 @@ class RayOpening:
         if not ready:
             if self._clock() >= self._until_s:
                 self.close()
-                raise NodeLost(f"It did not say what it offers within {OPEN_S:.0f} s.")
+                raise NodeLost(f"It did not report its devices within {OPEN_S:.0f} s.")
             return None
         try:
             described = self._ray.get(self._described, timeout=CALL_S)
         except self._ray.exceptions.RayError as error:
             self.close()
-            raise NodeLost(f"It did not say what it offers: {last_line(error)}") from None
+            raise NodeLost(f"It did not report its devices: {last_line(error)}") from None
         found = Description.from_dict(described)
         return RayExecutor(self._ray, self._actor, self._node, found, self._database)
 
@@ -223,10 +224,6 @@ def kill(ray: ModuleType, actor: Any) -> None:
     """End an actor; it is not started again."""
     with contextlib.suppress(Exception):  # it may be gone, and so may the connection
         ray.kill(actor, no_restart=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def last_line(error: BaseException) -> str:

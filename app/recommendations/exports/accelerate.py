@@ -14,6 +14,7 @@ _SEVERAL = {"cpu": "MULTI_CPU", "xpu": "MULTI_XPU"}
 
 @export_format("accelerate", "config file of accelerate launch")
 def to_accelerate(recommendation: Recommendation) -> Export:
+    """The config file of ``accelerate launch``, as YAML."""
     sheet = Sheet(recommendation, "accelerate's config file")
     precision = sheet.take("precision")
     document: dict[str, Any] = {

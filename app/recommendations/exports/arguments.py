@@ -14,6 +14,7 @@ from optimizer.records import Recommendation
 
 @export_format("args", "command-line options, as argparse takes them")
 def to_args(recommendation: Recommendation) -> Export:
+    """Options for a command line: ``--batch-size 64 --layers 4``."""
     options: dict[str, str] = {}
     settings = named_values(recommendation, always_accumulation=False)
     for name, value in settings.items():

@@ -23,6 +23,7 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 @export_format("deepspeed", "DeepSpeed's JSON")
 def to_deepspeed(recommendation: Recommendation) -> Export:
+    """DeepSpeed's configuration, as JSON."""
     sheet = Sheet(recommendation, "DeepSpeed's JSON")
     document: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": recommendation.batch_size,

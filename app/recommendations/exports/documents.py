@@ -24,12 +24,14 @@ from probes.formatting import finite
 
 @export_format("json", "the whole document")
 def to_json(recommendation: Recommendation) -> Export:
+    """The whole recommendation, as JSON. Units are in the names of its fields."""
     document = finite(recommendation.to_dict() | _group(recommendation))
     return Export(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 @export_format("yaml", "config, batch size, environment")
 def to_yaml(recommendation: Recommendation) -> Export:
+    """What a training needs of the recommendation, as YAML."""
     import yaml
 
     body = yaml.safe_dump(_essence(recommendation), sort_keys=False, allow_unicode=True)
@@ -38,6 +40,7 @@ def to_yaml(recommendation: Recommendation) -> Export:
 
 @export_format("toml", "the same as TOML")
 def to_toml(recommendation: Recommendation) -> Export:
+    """What a training needs of the recommendation, as TOML."""
     import tomlkit
 
     left_out: list[str] = []

@@ -110,6 +110,7 @@ def _torchtune_ranks(sheet: Sheet) -> dict[str, Any]:
 
 @export_format("axolotl", "keys of an Axolotl config, YAML")
 def to_axolotl(recommendation: Recommendation) -> Export:
+    """A config for Axolotl, as YAML."""
     sheet = Sheet(recommendation, "an Axolotl config")
     precision = sheet.left.get("precision")
     document: dict[str, Any] = {
@@ -166,6 +167,7 @@ def _axolotl_ranks(sheet: Sheet, precision: str | None) -> dict[str, Any]:
 
 @export_format("llama-factory", "keys of a LLaMA-Factory config, YAML")
 def to_llama_factory(recommendation: Recommendation) -> Export:
+    """A config for LLaMA-Factory, as YAML."""
     sheet = Sheet(recommendation, "a LLaMA-Factory config")
     document: dict[str, Any] = {
         "per_device_train_batch_size": recommendation.batch_size,

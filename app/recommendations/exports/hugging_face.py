@@ -16,12 +16,14 @@ from optimizer.records import Recommendation
 
 @export_format("transformers", "TrainingArguments, YAML")
 def to_transformers(recommendation: Recommendation) -> Export:
+    """TrainingArguments, as YAML."""
     sheet = Sheet(recommendation, "TrainingArguments")
     return sheet.yaml(training_arguments(sheet))
 
 
 @export_format("transformers-json", "TrainingArguments, JSON")
 def to_transformers_json(recommendation: Recommendation) -> Export:
+    """TrainingArguments, as JSON."""
     sheet = Sheet(recommendation, "TrainingArguments")
     return sheet.json(training_arguments(sheet))
 

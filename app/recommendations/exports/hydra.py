@@ -25,6 +25,7 @@ _OTHER_TYPES = ("true", "false", "null", "nan", "inf")
 
 @export_format("hydra", "overrides for Hydra's command line")
 def to_hydra(recommendation: Recommendation) -> Export:
+    """Overrides for Hydra's command line: ``batch_size=64 layers=4``."""
     settings = named_values(recommendation, always_accumulation=False)
     overrides = [f"{_key(name)}={_value(value)}" for name, value in settings.items()]
     text = " ".join(shlex.quote(override) for override in overrides) + "\n"

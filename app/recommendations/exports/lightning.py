@@ -23,6 +23,7 @@ _ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "rocm": "gpu", "mps": "mps"}
 
 @export_format("lightning", "LightningCLI's YAML")
 def to_lightning(recommendation: Recommendation) -> Export:
+    """The ``trainer`` and ``data`` of LightningCLI, as YAML."""
     sheet = Sheet(recommendation, "Lightning's Trainer")
     trainer: dict[str, Any] = {
         "accumulate_grad_batches": recommendation.accumulation,

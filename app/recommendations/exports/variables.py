@@ -25,6 +25,7 @@ _BARE = frozenset("_@%+=:,./-")
 
 @export_format("env", "KEY=value lines for shells and containers")
 def to_env(recommendation: Recommendation) -> Export:
+    """Environment variables, one in each line."""
     from app.settings.environment import RECOMMENDATION_VARIABLE
 
     variables: dict[str, str] = {RECOMMENDATION_VARIABLE: recommendation.id}

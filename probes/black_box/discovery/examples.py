@@ -9,6 +9,7 @@ from probes.black_box.discovery.choice import CounterChoice, shortened
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import NUMBER, OutputLine
 from probes.black_box.discovery.vocabulary import Kind
+from probes.black_box.steps import PRINT_STEPS
 
 MOST_KEPT = 50
 SHOWN = 5
@@ -107,10 +108,7 @@ def _advice(likely: CounterChoice | None, *, are_epochs_fractions: bool) -> str:
                 "samples an epoch has: --option dataset_size=N."
             )
         return words
-    return (
-        'Print a line after each optimizer step, print("tonnage step", flush=True), '
-        r"or say how the script's own lines look: --step 'iter (?P<step>\d+)'."
-    )
+    return PRINT_STEPS
 
 
 def _count(lines: int) -> str:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 
 from probes.black_box.ending import classify_ending, classify_raised, exceptions_in
 from probes.black_box.ranks.report import RankEnding, endings_in, words_by_rank
-from probes.classify import Classified, classify_death, first_line
+from probes.classify import Classified, classify_death
+from probes.devices.signatures import SMALLER
+from probes.formatting import first_line
 from probes.measurement import Verdict
 from probes.ranks.signs import GONE, peer_error
 
@@ -26,7 +28,6 @@ LAUNCHERS = {
 }
 """Exceptions that only say that a process which was started has failed."""
 _BY_ITSELF = "Run the command by itself to see which rank ends first, and why."
-_SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def lost_rank(rank: int, waited_s: float, *, near_cap: bool, cgroup_oom_kills: i
                 f"{reason}; it was at the memory cap"
                 if near_cap
                 else f"{reason}; the kernel's out-of-memory killer was at work",
-                _SMALLER,
+                SMALLER,
                 ambiguous=not cgroup_oom_kills,
             ),
             rank,
@@ -178,7 +179,7 @@ def _silent_death(echoes: Sequence[_Raised], near_cap: Sequence[bool]) -> RankFa
                 Verdict.OOM,
                 f"its process ended at the memory cap, and the others lost the connection to it "
                 f"({words})",
-                _SMALLER,
+                SMALLER,
                 ambiguous=True,
             ),
             full[0],

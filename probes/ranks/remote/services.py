@@ -132,7 +132,9 @@ class Services:
     def method(self, name: str) -> Callable[..., Any]:
         """A method that the parent may call. Raises ``MeasurementError`` for another name."""
         if name not in self.OFFERED:
-            raise MeasurementError(f"This node knows no {name!r}: are all of one version?")
+            raise MeasurementError(
+                f"This node does not know {name!r}. Do all nodes run the same version of Tonnage?"
+            )
         found: Callable[..., Any] = getattr(self, name)
         return found
 

@@ -100,7 +100,10 @@ def stored(database):
         CONFIG,
         limit_bytes=2000 * MIB,
         valid={"fingerprint": NOW.key, "workload_hash": "abc123", "workload_options": {}},
-        explanation=["Train it.", "To lift it: --set precision=bf16 should need less."],
+        explanation=[
+            "Train it.",
+            "To lift it, try --set precision=bf16: this batch should then need less.",
+        ],
     )
     with database.write() as session:
         recommendations.save(session, made, study.id, SCOPE.key)

@@ -78,7 +78,7 @@ class TestCheck:
         ran = tonnage("knowledge", "check", "wiki", "--fix")
         assert "Gradient_Checkpointing.md" in ran.stderr
         assert "[[uses_heuristic::Principle:Adapter_Training]]" in broken.read_text()
-        assert ran.returncode == 1  # nobody can mend a section that was lost
+        assert ran.returncode == 1  # nobody can fix a section that was lost
 
     def test_the_pages_that_come_with_the_product_have_no_error(self, tonnage: Run):
         ran = tonnage("knowledge", "check")

@@ -120,7 +120,7 @@ class TestAddress:
 
     @pytest.mark.parametrize("asked", ["", "host:port", "host:0", "http://host/x", ":7000"])
     def test_what_is_no_address(self, asked):
-        with pytest.raises(InputError, match="no address"):
+        with pytest.raises(InputError, match="not the address of a fleet"):
             with_port(asked)
 
     def test_auto_is_the_fleet_that_this_host_has_joined(self, settings, tmp_path, monkeypatch):

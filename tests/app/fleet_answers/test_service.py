@@ -141,7 +141,7 @@ def test_runs_with_software_that_was_replaced_do_not_count(database, ids):
     devices.register(database, newer, kind="cuda", name=FAST)
     found = ask(database, epochs=36)
     assert row(found, ids[FAST])["basis"] != "measured"
-    assert any("other software" in note for note in found["notes"])
+    assert any("different software" in note for note in found["notes"])
 
 
 def test_less_memory_than_the_device_has_is_a_class_of_its_own(database, ids):

@@ -23,7 +23,10 @@ from probes.measurement import Measurement, Purpose, Verdict
 from probes.space import Choice, dimension_to_dict
 from tests.app import factories
 
-LOAD, TAKEN = "other processes used 1.2 of 2 cores", "process 7 took 2.00 GiB more of the device"
+LOAD, TAKEN = (
+    "other processes used 1.2 of 2 cores",
+    "process 7 allocated another 2.00 GiB on the device",
+)
 CONFIRM, BRACKET = Ask(8, Purpose.CONFIRM), Ask(8, Purpose.BRACKET)
 
 

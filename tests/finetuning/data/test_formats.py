@@ -104,7 +104,7 @@ def test_sharegpt_is_read_and_a_talk_without_an_answer_is_rejected(tmp_path):
     assert [(row.prompt, row.completion) for row in rows] == [("Hi\n", "Hello")]
     assert [one.reason for one in rejected] == [
         "no answer of the assistant",
-        "field is no text",
+        "field is not text",
         "field missing",
     ]
     assert "conversations" in taken[0]
@@ -156,7 +156,7 @@ def test_a_first_row_that_lacks_a_column_does_not_hide_it(tmp_path):
     rows = [{"prompt": "a"}, {"prompt": "b", "completion": "c"}, {"prompt": 1.5, "completion": []}]
     found, rejected, _ = read(write_lines(tmp_path / "a.jsonl", rows))
     assert len(found) == 1
-    assert [one.reason for one in rejected] == ["field missing", "field is no text"]
+    assert [one.reason for one in rejected] == ["field missing", "field is not text"]
 
 
 def test_broken_lines_among_good_ones_are_rejected_with_their_number(tmp_path):
@@ -166,7 +166,7 @@ def test_broken_lines_among_good_ones_are_rejected_with_their_number(tmp_path):
     assert len(rows) == 1
     assert [one.reason for one in rejected] == [
         "broken JSON",
-        "row is no table of names and values",
+        "row is not a table of names and values",
         "broken JSON",
     ]
     assert [one.place.rpartition(" ")[2] for one in rejected] == ["3", "4", "5"]

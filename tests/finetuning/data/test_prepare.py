@@ -71,7 +71,7 @@ def test_every_row_that_was_read_is_accounted_for(tmp_path):
     assert other.dropped == {
         "duplicate": 20,
         "field missing": 1,
-        "row is no table of names and values": 1,
+        "row is not a table of names and values": 1,
     }
 
 

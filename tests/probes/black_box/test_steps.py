@@ -11,7 +11,6 @@ import pytest
 
 from probes.black_box.logs import EventFiles, JsonLines, open_log, parse_events
 from probes.black_box.steps import (
-    DEFAULT_STEP,
     PROGRESS_BAR,
     OutputSteps,
     Seen,
@@ -20,6 +19,8 @@ from probes.black_box.steps import (
     advice,
 )
 from probes.errors import InputError
+
+LINE_WITH_STEP = r"""tonnage step|\bstep\b["']?\s*[:=#\[]?\s*(?P<step>\d+)"""
 
 
 @pytest.mark.parametrize(
@@ -33,15 +34,15 @@ from probes.errors import InputError
         ("[step 12]", 12),
     ],
 )
-def test_lines_that_need_no_pattern(line: str, number: int | None) -> None:
-    assert OutputSteps(DEFAULT_STEP).read(f"{line}\n".encode(), 1.0) == [Seen(1.0, number)]
+def test_lines_that_a_pattern_recognises(line: str, number: int | None) -> None:
+    assert OutputSteps(LINE_WITH_STEP).read(f"{line}\n".encode(), 1.0) == [Seen(1.0, number)]
 
 
 @pytest.mark.parametrize(
     "line", ["steps per epoch: 12", "Total optimization steps = 450", "stepping", "batch size 12"]
 )
 def test_lines_that_are_no_steps(line: str) -> None:
-    assert OutputSteps(DEFAULT_STEP).read(f"{line}\n".encode(), 1.0) == []
+    assert OutputSteps(LINE_WITH_STEP).read(f"{line}\n".encode(), 1.0) == []
 
 
 def test_a_line_may_arrive_in_pieces_and_a_progress_bar_ends_it_with_a_return() -> None:
@@ -53,7 +54,7 @@ def test_a_line_may_arrive_in_pieces_and_a_progress_bar_ends_it_with_a_return() 
 def test_a_bar_of_tqdm_is_read_by_the_pattern_that_the_error_gives() -> None:
     bar = "\rtrain:   3%|▎         | 12/450 [00:01<00:40, 10.9it/s, loss=0.3]\r"
     assert OutputSteps(PROGRESS_BAR).read(bar.encode(), 1.0) == [Seen(1.0, 12)]
-    assert OutputSteps(DEFAULT_STEP).read(bar.encode(), 1.0) == []
+    assert OutputSteps(LINE_WITH_STEP).read(bar.encode(), 1.0) == []
     assert f"--step '{PROGRESS_BAR}'" in advice(bar)
     assert "tonnage step" in advice("epoch 1: loss 0.3")
 

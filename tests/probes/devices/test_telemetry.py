@@ -287,13 +287,17 @@ def test_the_worker_seen_under_the_hosts_process_id_is_not_foreign() -> None:
 def test_a_neighbour_that_takes_more_memory_taints() -> None:
     readings = [reading({7: GIB}), reading({7: 3 * GIB, 4242: GIB})]
 
-    assert foreign_memory(readings, {4242}) == ["process 7 took 2.00 GiB more of the device"]
+    assert foreign_memory(readings, {4242}) == [
+        "process 7 allocated another 2.00 GiB on the device"
+    ]
 
 
 def test_a_neighbour_that_had_it_back_before_the_end_taints_too() -> None:
     readings = [reading({7: GIB}), reading({7: 3 * GIB, 4242: GIB}), reading({7: GIB, 4242: GIB})]
 
-    assert foreign_memory(readings, {4242}) == ["process 7 took 2.00 GiB more of the device"]
+    assert foreign_memory(readings, {4242}) == [
+        "process 7 allocated another 2.00 GiB on the device"
+    ]
 
 
 def test_a_neighbour_that_sits_still_is_noted_only() -> None:
@@ -334,7 +338,7 @@ def test_only_taints_that_took_memory_touch_memory() -> None:
     window = telemetry.end()
 
     assert len(window.taints) == 2
-    assert window.memory_taints == ["process 7 took 1.00 GiB more of the device"]
+    assert window.memory_taints == ["process 7 allocated another 1.00 GiB on the device"]
     assert window.to_dict()["memory_taints"] == window.memory_taints
 
 
