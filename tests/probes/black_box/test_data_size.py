@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from probes.black_box.ignored import AllSamples
 
 from probes.black_box.data_size import counted_size, seen_size
 from probes.black_box.discovery.counter import EpochSteps
