@@ -123,12 +123,12 @@ class Fit:
         micro, times = self.batches.micro_batch, self.batches.accumulation
         asked = self.settings.training.effective_batch_size
         rows = f"{micro} rows × {times} micro-batches" if times > 1 else f"{micro} rows"
-        said = [f"Each optimizer step takes {rows}"]
-        said[0] += (
-            f" = {self.batches.effective}."
-            if self.batches.effective == asked
-            else f" = {self.batches.effective} ({asked} were asked for, which is not a multiple)."
-        )
+        in_all = f" = {self.batches.effective}" if times > 1 else ""
+        other = f" ({asked} were asked for, which is not a multiple)"
+        said = [
+            f"Each optimizer step takes {rows}{in_all}"
+            f"{other if self.batches.effective != asked else ''}."
+        ]
         if self.peak_bytes is not None:
             of = f" of {size_text(self.limit_bytes)}" if self.limit_bytes else ""
             said.append(f"Peak memory: {size_text(self.peak_bytes)}{of}.")

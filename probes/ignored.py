@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from probes.errors import InputError
 from probes.formatting import size_text
-from probes.measurement import Measurement
+from probes.measurement import Measurement, Purpose
 
 CERTAIN_RATIO = 256
 """A batch this many times as large takes more memory or time, however small the samples are."""
@@ -99,12 +99,19 @@ class AllSamples:
     words: str
 
 
-def all_samples(measurement: Measurement, others: Sequence[Measurement]) -> AllSamples | None:
+def all_samples(
+    measurement: Measurement, others: Sequence[Measurement], failed: Sequence[Measurement] = ()
+) -> AllSamples | None:
     """What this measurement and those of other sizes tell about the number of samples: memory grew
-    with smaller batches, and does not any more. ``None`` where they tell nothing."""
+    with smaller batches, and does not any more. ``None`` where they tell nothing. ``failed``: runs
+    of the same command that did not pass, but may have taken more memory."""
     for other in others:
         small, large = sorted((measurement, other), key=lambda m: m.batch_size)
         if large.batch_size < GROWN_RATIO * small.batch_size or not _is_same(small, large):
+            continue
+        if small.purpose is Purpose.CONFIRM and large.purpose is Purpose.BRACKET:
+            continue  # a long run has met longer samples than a short one
+        if any(m.batch_size > small.batch_size and _is_larger(m, small) for m in failed):
             continue
         less = [m for m in others if _should_have_grown(m, small, large)]
         if not less:
@@ -134,8 +141,8 @@ def _same_words(small: Measurement, large: Measurement) -> str:
     assert small.step_time is not None and large.step_time is not None
     return (
         f"batches of {small.batch_size} and {large.batch_size} took the same memory "
-        f"({size_text(small.peak_bytes or 0)} and {size_text(large.peak_bytes or 0)}) and time "
-        f"({small.step_time.mean_s:.3g} and {large.step_time.mean_s:.3g} s per step)"
+        f"({size_text(small.peak_bytes or 0)} and {size_text(large.peak_bytes or 0)}) and similar "
+        f"time ({small.step_time.mean_s:.3g} and {large.step_time.mean_s:.3g} s per step)"
     )
 
 
@@ -146,6 +153,10 @@ def _is_same(small: Measurement, large: Measurement) -> bool:
     least_s = max(small.step_time.mean_s, SHORTEST_STEP_S)
     is_as_fast = large.step_time.mean_s < SAME_TIME * least_s
     return is_as_fast and _is_same_memory(small, large)
+
+
+def _is_larger(one: Measurement, other: Measurement) -> bool:
+    return (one.peak_bytes or 0) - (other.peak_bytes or 0) > CLEAR_BYTES
 
 
 def _is_same_memory(small: Measurement, large: Measurement) -> bool:

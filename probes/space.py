@@ -274,6 +274,10 @@ def parse_dimension(written: Any) -> Any:
             raise InputError(
                 f"{written!r} is not a range. Write 2..12, or 64..512..64 with a step."
             )
+        if numbers[0] > numbers[1]:
+            raise InputError(
+                f"{written!r} begins with the larger number. Write {numbers[1]}..{numbers[0]}."
+            )
         if any(isinstance(n, float) for n in numbers):
             if len(numbers) == 3:
                 raise InputError(f"{written!r}: only whole numbers have a step; list the values.")

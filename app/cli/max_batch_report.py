@@ -120,7 +120,7 @@ def show(
     rows.append(("confirmed by", _evidence_words(run)))
     if answer.reason:
         rows.append(("why not larger", answer.reason))
-    rows.append(("cost", f"{answer.probes} probes, {answer.samples} samples, {wall_s:.0f} s"))
+    rows.append(("cost", f"{plural(answer.probes, 'probe')}, {answer.samples} samples, {wall_s:.0f} s"))
     what = "time and memory" if run.memory_taints else "time only"
     rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
     rows += [("note", note) for note in run.notes]

@@ -108,7 +108,15 @@ class LightningWorkload(Adapter):
 
     def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
         batch = self._hook("on_after_batch_transfer")(batch, 0)
-        output = self._training_step(model)(batch, 0)
+        try:
+            output = self._training_step(model)(batch, 0)
+        except RuntimeError as error:
+            if "not attached to a `Trainer`" not in str(error):
+                raise
+            raise InputError(
+                "training_step asks for self.trainer, and a probe has none. Let it do without "
+                "(if self._trainer is not None: …), or write a workload: docs/workloads.md."
+            ) from error
         loss = output.get("loss") if isinstance(output, Mapping) else output
         if loss is None:
             raise InputError("training_step(batch, 0) returned no loss.")
@@ -117,7 +125,12 @@ class LightningWorkload(Adapter):
 
     def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         """The one of ``configure_optimizers``. Raises ``InputError`` for none, or several."""
-        configured = self.first().module.configure_optimizers()
+        module, trainer = self.first().module, _LengthOfTraining()
+        module.trainer = trainer  # schedulers ask it for their length
+        try:
+            configured = module.configure_optimizers()
+        finally:
+            module.trainer = None  # it would be logged to
         found = _optimizers(configured)
         if len(found) != 1:
             raise InputError(
@@ -164,6 +177,23 @@ class LightningWorkload(Adapter):
 
     def _is_data_module(self, data: Any) -> bool:
         return isinstance(data, tuple(p.LightningDataModule for p in self._packages))
+
+
+class _LengthOfTraining:
+    """Stands in for the ``Trainer`` while optimizers and schedulers are made: how long it trains,
+    which no probe depends on, and that it is alone."""
+
+    estimated_stepping_batches = max_steps = num_training_batches = 1000
+    max_epochs = accumulate_grad_batches = world_size = num_devices = num_nodes = 1
+    current_epoch = global_step = global_rank = local_rank = 0
+    is_global_zero, sanity_checking, training = True, False, True
+    logger = datamodule = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise InputError(
+            f"configure_optimizers asks for self.trainer.{name}, and a probe has no Trainer. Let "
+            "it do without, or write a workload: docs/workloads.md."
+        )
 
 
 def _installed() -> list[Any]:

@@ -13,6 +13,7 @@ from probes.black_box.ranks.failure import RankFailure, classify_ranks, lost_ran
 from probes.black_box.run import RANK_GRACE_S
 from probes.black_box.steps import advice
 from probes.errors import InputError, MeasurementError
+from probes.formatting import plural
 from probes.job import ProbeJob
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
 from probes.processes.launch import TAIL_BYTES
@@ -234,15 +235,15 @@ def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
     steps, least = seen.watch.evidence.attempted, seen.watch.least_steps
     return (
         Verdict.CRASH,
-        f"It ended by itself after {steps} steps; a {job.plan.purpose} probe needs {least} at "
-        f"least: the data set seems to be shorter than that many batches of {job.batch_size}.",
+        f"It ended by itself after {plural(steps, 'step')}; a {job.plan.purpose} probe needs "
+        f"{least} at least: the data set seems to be shorter than that many batches of {job.batch_size}.",
         "Let it train for longer (more epochs, a larger --max-steps: {steps} stands for what a "
         "probe takes at most), or give it more data; Tonnage ends it when it has seen enough.",
     )
 
 
 def _no_step(how: str, command: Command, seen: Observed) -> str:
-    where = f"the log {command.log}" if command.log else "its output"
+    where = f"the log {seen.log}" if command.log else "its output"
     if command.step and not command.log:
         where += f", by the pattern {command.step}"
     return (
@@ -255,13 +256,19 @@ def _no_step(how: str, command: Command, seen: Observed) -> str:
 def _no_step_hint(command: Command, seen: Observed) -> str:
     """What to do about a command without a step whose output was not explained yet. One that has
     said nothing may still be loading."""
+    if command.log:
+        return (
+            "No line was written there. Name the file that the program writes while it trains; "
+            "{run_dir} stands for a folder that each run gets."
+        )
     printed = seen.stdout_tail + seen.stderr_tail
     hint = advice(printed)
-    if seen.why != "timeout" or printed.strip() or command.log:
+    if seen.why != "timeout" or printed.strip():
         return hint
     return (
         "If it was still loading (libraries, data, a busy machine), raise "
-        f"probe.startup_timeout_s. If it was training: {hint[0].lower()}{hint[1:]}"
+        f"probe.startup_timeout_s. If it was training: {hint[0].lower()}{hint[1:]} If it writes "
+        "its steps to a file, name that: --option log=FILE."
     )
 
 

@@ -1,4 +1,5 @@
-"""Steps as a command's log files tell of them: JSON lines, or TensorBoard's event files.
+"""Steps as a command's log files tell of them: JSON lines, TensorBoard's event files, or lines of
+text that are read as the output is.
 
 Only what is written after the command was started counts. Standard library only.
 """
@@ -22,9 +23,13 @@ class StepLog(Protocol):
     def read(self) -> list[Seen]:
         """The steps that were logged since the last call."""
 
+    def text(self) -> bytes:
+        """Lines that were read since the last call and are no records of steps; empty as soon as a
+        record was one."""
+
 
 def open_log(path: Path, step: str) -> StepLog:
-    """The log at a path: JSON lines by the name of the file, else a folder of event files.
+    """The log at a path: lines by the name of the file, else a folder of event files.
 
     ``step`` is the key of the step's number in a JSON line.
     """
@@ -41,6 +46,12 @@ class JsonLines:
         self.key = key
         self._at = path.stat().st_size if path.is_file() else 0
         self._rest = b""
+        self._text: list[bytes] = []
+        self._has_steps = False
+
+    def text(self) -> bytes:
+        lines, self._text = self._text, []
+        return b"".join(line + b"\n" for line in lines) if not self._has_steps else b""
 
     def read(self) -> list[Seen]:
         try:
@@ -56,14 +67,23 @@ class JsonLines:
         now_s = time.monotonic()
         found = []
         for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            number = record.get(self.key) if isinstance(record, dict) else None
-            if isinstance(number, (int, float)) and not isinstance(number, bool):
-                found.append(Seen(now_s, int(number), as_loss(record.get("loss"))))
+            step = self._step_in(line, now_s)
+            if step is not None:
+                found.append(step)
+            elif not self._has_steps:
+                self._text.append(line)
+        self._has_steps = self._has_steps or bool(found)
         return found
+
+    def _step_in(self, line: bytes, at_s: float) -> Seen | None:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            return None
+        number = record.get(self.key) if isinstance(record, dict) else None
+        if not isinstance(number, (int, float)) or isinstance(number, bool):
+            return None
+        return Seen(at_s, int(number), as_loss(record.get("loss")))
 
 
 class EventFiles:
@@ -75,6 +95,9 @@ class EventFiles:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.rglob(f"{EVENT_FILES}*"))
+
+    def text(self) -> bytes:
+        return b""
 
     def read(self) -> list[Seen]:
         to_monotonic = time.monotonic() - time.time()

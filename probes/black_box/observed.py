@@ -28,6 +28,8 @@ class Observed:
     environ: dict[str, str]
     ranks: list[RankSeen]
     """One where the command trains on a single device."""
+    log: str = ""
+    """The log file or folder that was read, if any."""
     why: str = ""
     """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``,
     ``alone`` (a rank ended, and the others did not), ``ranks`` (their number is wrong)."""

@@ -54,6 +54,7 @@ class CommandProber:
         """What counted the steps in the output of each command."""
         self._paces: dict[str, Pace] = {}
         self._passed: dict[str, list[Measurement]] = {}
+        self._failed: dict[str, list[Measurement]] = {}
         self._evaluation_failed: dict[str, Measurement] = {}
         """The evaluation that failed last, of each config."""
         self._epochs: dict[str, dict[int, EpochSteps]] = {}
@@ -93,12 +94,14 @@ class CommandProber:
             measurement = not_known(measurement, failed, has_evaluated=run.has_evaluated)
         if measurement.passed:
             smaller = self._passed.setdefault(config, [])
-            found = all_samples(measurement, smaller)
+            found = all_samples(measurement, smaller, self._failed.get(config, ()))
             if size is None and found is not None:
                 size = seen_size(found, epochs, run.reader.lengths)
             if size is None:
                 measurement = same_as_smaller(measurement, smaller, seen.shown)
             smaller.append(measurement)
+        else:
+            self._failed.setdefault(config, []).append(measurement)
         return replace(
             measurement,
             wall_s=time.monotonic() - began_s,

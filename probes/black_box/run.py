@@ -31,6 +31,8 @@ from probes.job import ProbeJob
 from probes.processes.launch import GuardedProcess, Output, StartError
 from probes.timeouts import Progress, Timeouts
 
+LOG_STREAM = "log"
+"""Stands beside ``stdout`` and ``stderr`` for a log file of text."""
 POLL_BEFORE_STEPS_S = 0.02
 POLL_S = 0.05
 PRINTING_PATIENCE = 5.0
@@ -143,6 +145,7 @@ class CommandRun:
                 watch.begin(process.guardian_pid)
                 kills_before = host.cgroup_oom_kills()
                 try:
+                    seen.log = str(self._log_path(values) or "")
                     seen.why, seen.late = self._watch(process, tree, self._log(values))
                 finally:
                     watch.end(self.watches.first.window)
@@ -154,7 +157,7 @@ class CommandRun:
         seen.steps_per_sign = self.pace.slowest(self.usual).steps_per_sign
         seen.steps_ahead = self.reader.steps_ahead(self.watches.evidence.attempted)
         seen.is_evaluating = self._is_evaluating(seen.steps_ahead)
-        seen.not_understood = self.reader.explanation() if not self.command.log else ""
+        seen.not_understood = self.reader.explanation()
         seen.returncode = process.returncode
         for rank, usage in zip(seen.ranks, tree.usages, strict=True):
             rank.peak_bytes, rank.swap_bytes = usage.peak_bytes, usage.swap_bytes
@@ -186,10 +189,13 @@ class CommandRun:
     # -- before ----------------------------------------------------------------------------
 
     def _log(self, values: Mapping[str, Any]) -> StepLog | None:
+        path = self._log_path(values)
+        return open_log(path, self.command.step) if path is not None else None
+
+    def _log_path(self, values: Mapping[str, Any]) -> Path | None:
         if not self.command.log:
             return None
-        path = self.command.folder / template.fill(self.command.log, values)
-        return open_log(path, self.command.step)
+        return self.command.folder / template.fill(self.command.log, values)
 
     # -- while it runs ---------------------------------------------------------------------
 
@@ -216,6 +222,10 @@ class CommandRun:
                 seen = self._read(pieces, now_s, tree)
             else:
                 seen = self.reader.beside_log(pieces, log.read())
+                if (text := log.text()) and not seen:
+                    written = Output(LOG_STREAM, text, now_s)
+                    self.reader.heard([written])
+                    seen = self._read([written], now_s, tree)
             done = self._add(self._passed(seen, tree), tree.usages)
             if seen:
                 if not stepping:

@@ -169,7 +169,8 @@ class Failing:
 
     @property
     def is_for_every_batch(self) -> bool:
-        """Whether no other batch can end differently: a lever or the device was refused."""
+        """Whether no other batch can end differently, unless one has: a lever or the device was
+        refused."""
         m = self.measurement
         return m.verdict is Verdict.UNSUPPORTED and m.phase in ("start", "build")
 

@@ -103,7 +103,7 @@ class MaxBatchSearch:
         known = self._known
         if not self.measurements:
             return self._first()
-        if any(Failing(m).is_for_every_batch for m in known.failing):
+        if not known.passing and any(Failing(m).is_for_every_batch for m in known.failing):
             return None
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
@@ -239,7 +239,7 @@ class MaxBatchSearch:
         if best.batch_size >= bounds.ceiling:
             binding = bounds.ceiling_binding
         else:
-            binding = failing.binding if failing else "cap"
+            binding = (failing.binding or "shape") if failing else "cap"
         last = math.ceil(1.25 * best.batch_size)
         return MaxBatch(
             best.batch_size,

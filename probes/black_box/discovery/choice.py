@@ -143,6 +143,8 @@ def samples_per_step(
     if track.kind is Kind.SAMPLE:
         return batch_size, True
     total, growth = track.slot.total, track.growth
+    if track.kind is Kind.BARE and growth.are_multiples_of(batch_size):
+        return (1, True) if growth.stride != batch_size else (batch_size, False)
     if not total or not growth.are_multiples_of(batch_size):
         return 1, True
     if track.kind is not Kind.FRACTION and not track.slot.is_bar and not track.has_percent:

@@ -38,6 +38,9 @@ _FILES = re.compile(
     r"(?:[A-Za-z_][\w-]*/)*[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)+(?::\d+)?(?::[A-Za-z_]\w*)?"
     r"|\.{0,2}/(?<![\w\]/.)]/)(?<![\w\]/)]\./)[\w.@+-]+(?:/[\w.@=+-]*)+"
 )
+_METRIC = re.compile(r"\s*(?:=|:\s)\s*(?:[-+]?\d*\.\d|[-+]?(?:nan|inf)\b)", re.IGNORECASE)
+"""What follows the name of a metric, ``loss.train: 2.97``, and no file."""
+_SUFFIX = re.compile(r"\.(?:py|ipynb|c|cc|cpp|cu|h|json|jsonl|yaml|yml|txt|log|csv|pt|pth|bin)$")
 _URLS = re.compile(r"\b[a-z]+://\S+|\b0x[0-9a-f]+\b")
 _DOTTED = re.compile(r"\.[A-Za-z_]|/[\w.@+-]+/")
 
@@ -78,5 +81,11 @@ def without_details(text: str) -> str:
     if ":" in text or "-" in text or "m " in text or "ms" in text:
         text = _TIMES.sub(TIME, text)
     if _DOTTED.search(text):
-        text = _FILES.sub(FILE, text)
+        text = _FILES.sub(_file_or_metric, text)
     return text
+
+
+def _file_or_metric(match: re.Match[str]) -> str:
+    name = match[0]
+    is_metric = "/" not in name and ":" not in name and not _SUFFIX.search(name)
+    return name if is_metric and _METRIC.match(match.string, match.end()) else FILE

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot, rate_unit
 from probes.black_box.discovery.vocabulary import (
+    SAMPLE_RATES,
     SIZE_UNITS,
     STEP_RATES,
     TIME_UNITS,
@@ -265,7 +266,7 @@ def track_of(slot: Slot, line: OutputLine, raw: str, *, is_announced: bool) -> T
     if slot.is_bar:
         per = rate_unit(line.text[slot.end :])
         rate_kind = kind_of(per) if per else None
-        if rate_kind is Kind.SAMPLE:
+        if rate_kind is Kind.SAMPLE or per in SAMPLE_RATES:
             kind = Kind.SAMPLE
         elif per is not None and per not in STEP_RATES:
             return None

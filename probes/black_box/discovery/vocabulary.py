@@ -68,6 +68,7 @@ FRACTION_OF_EPOCH = re.compile(r"\bepochs?\W{0,6}\d*\.\d*[1-9]", re.IGNORECASE)
 
 TIME_UNITS = {"s", "ms", "us", "sec", "secs", "seconds", "min", "mins", "h", "hours", "d", "m"}
 SIZE_UNITS = {"b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "k", "g", "bytes", "mbs", "gbs"}
+SAMPLE_RATES = {"ex", "exs", "seq", "pair", "pairs", "sent", "sents", "clip", "clips", "ims"}
 STEP_RATES = {"", "it", "its", "step", "steps", "batch", "batches", "ba", "iter", "iters", "update"}
 
 

@@ -115,6 +115,36 @@ def test_what_the_space_says_wins_over_the_training_arguments() -> None:
     assert made.space()["precision"].options == ("fp32", "bf16")
 
 
+def test_a_scheduler_may_ask_lightnings_trainer_how_long_it_trains() -> None:
+    workload("with_lightning")
+    from with_lightning import Data, Module
+
+    class Cycle(Module):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.AdamW(self.parameters())
+            steps = self.trainer.estimated_stepping_batches
+            cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle}}
+
+    class Asks(Module):
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=self.trainer.callback_metrics["lr"])
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            return super().training_step(batch, index) * self.trainer.world_size
+
+    made = from_lightning(lambda config: (Cycle(8), Data()), {"width": [8]})
+    model = made.model({"width": 8})
+    assert isinstance(made.optimizer(model), torch.optim.AdamW)
+    assert made.loss(model, next(made.batches({"width": 8}, 2))).requires_grad
+    made = from_lightning(lambda config: (Asks(8), Data()), {"width": [8]})
+    model = made.model({"width": 8})
+    with pytest.raises(InputError, match="callback_metrics"):
+        made.optimizer(model)
+    with pytest.raises(InputError, match="training_step asks for self.trainer"):
+        made.loss(model, next(made.batches({"width": 8}, 2)))
+
+
 def test_lightnings_optimizer_is_found_in_what_it_returns() -> None:
     made = workload("with_lightning")
     optimizer = made.optimizer(made.model({"width": 8}))

@@ -47,7 +47,9 @@ def main() -> None:
             time.sleep(0.01)
         elif asked.log:
             with Path(asked.log).open("a") as log:
-                log.write(f'{{"step": {step}, "loss": {1 / step}}}\n')
+                record = f'{{"step": {step}, "loss": {1 / step}}}'
+                is_text = asked.log.endswith(".log")
+                log.write(f"12:00:01 step {step} loss {1 / step}\n" if is_text else f"{record}\n")
         else:
             loss = "nan" if asked.mode == "diverges" and step > 3 else f"{1 / step:.3f}"
             if asked.evaluates_every and step % asked.evaluates_every == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,17 @@ def test_a_batch_that_changes_nothing_is_noted_and_then_an_error() -> None:
     )
     with pytest.raises(InputError, match=r"(?s)does not use \{batch_size\}.*Command: train 4096"):
         same_as_smaller(measured(4096, 50.5, 0.12), [small], "train 4096")
+
+
+def test_longer_samples_in_a_long_run_are_not_the_end_of_the_data() -> None:
+    """Their memory at a batch of 14 is that of 66 after a few steps; 96 has taken more."""
+    known = [measured(8, 22.0, 0.08), measured(66, 86.9, 0.144)]
+    long = replace(measured(14, 86.6, 0.084), purpose=Purpose.CONFIRM)
+    assert all_samples(long, known) is None
+    failed = replace(measured(96, 148.0, 0.2), verdict=Verdict.OOM)
+    short = measured(14, 86.6, 0.084)
+    assert all_samples(short, known) is not None
+    assert all_samples(short, known, [failed]) is None
 
 
 def test_batches_of_a_workload_that_stay_the_same_are_noted_and_small_ones_an_error() -> None:

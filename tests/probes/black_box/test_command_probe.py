@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from probes.black_box import ignored, run, step_reader
+from probes import ignored
+from probes.black_box import run, step_reader
 from probes.black_box.command import reference
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import SECOND_RUN, CommandProber
@@ -268,6 +269,17 @@ def test_steps_from_a_log_in_the_folder_of_the_probe() -> None:
     m = probe("--log {run_dir}/log.jsonl", log="{run_dir}/log.jsonl")
     assert m.passed and m.first_loss is not None and m.last_loss is not None
     assert not list(Path("/tmp").glob("tonnage-run-*/log.jsonl"))
+
+
+def test_steps_from_a_log_of_text() -> None:
+    m = probe("--log {run_dir}/train.log", log="{run_dir}/train.log")
+    assert m.passed and m.last_loss is not None
+    assert "step 1 loss" in m.environment["steps_from"]
+
+
+def test_an_empty_log_is_named_as_it_was_read() -> None:
+    with pytest.raises(InputError, match=r"(?s)in the log /.*/other\.log\..*No line was written"):
+        probe("--steps 5 --log {run_dir}/train.log", log="{run_dir}/other.log")
 
 
 def test_a_hostile_value_stays_one_argument(tmp_path: Path) -> None:

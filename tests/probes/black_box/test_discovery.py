@@ -385,6 +385,14 @@ def test_the_layers_of_a_printed_model_are_no_steps() -> None:
     assert reading.finder.choice is None and reading.finder.likeliest() is None
 
 
+def test_a_loss_may_have_a_dot_in_its_name() -> None:
+    lines = [f"step {n} train.loss: {'nan' if n == 5 else 0.5}" for n in range(8)]
+    taken = read(lines).taken
+    assert [loss for _, _, loss in taken if loss is not None and not math.isnan(loss)] == [0.5] * 7
+    assert math.isnan(taken[5][2] or 0.0)
+    assert without_details("train.py: 0.5, saved model.layers to out/model.pt: 0.5").count("§") == 3
+
+
 def test_a_counter_whose_lines_are_repeated_begins_again_with_each_epoch() -> None:
     growth = CounterGrowth(12)
     for value in (0, 10, 10, 10, 10, 0, 10, 10, 10, 10, 0, 10):

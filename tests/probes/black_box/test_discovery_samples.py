@@ -41,6 +41,14 @@ def taken(reading: Reading) -> list[int | None]:
     return [number for _, number, _ in reading.taken]
 
 
+def bare(batch: int, samples: int) -> list[str]:
+    """labml's tracker: the samples so far, without a word."""
+    counts = range(batch, 40 * batch, batch)
+    return [
+        f"{n:8}:  Train:  {100 * n // samples:3d}%  121ms  loss.train: {1 / n:.4f}" for n in counts
+    ]
+
+
 @pytest.mark.parametrize("lines", [bar, batch_word])
 @pytest.mark.parametrize("batch", [8, 16, 64, 205])
 def test_samples_are_found_in_the_first_run(lines: Lines, batch: int) -> None:
@@ -51,7 +59,7 @@ def test_samples_are_found_in_the_first_run(lines: Lines, batch: int) -> None:
     assert choice is not None and "samples" in choice.pattern
 
 
-@pytest.mark.parametrize("lines", [bar, batch_word, step_word])
+@pytest.mark.parametrize("lines", [bar, batch_word, step_word, bare])
 def test_and_are_certain_in_a_second_run_with_another_batch(lines: Lines) -> None:
     first = read(lines(8, 200_000), 8).finder.learned
     reading = read(lines(134, 199_928), 134, earlier=first)

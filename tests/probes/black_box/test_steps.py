@@ -114,6 +114,17 @@ def test_json_lines_that_are_not_there_yet(tmp_path: Path) -> None:
     assert [s.number for s in log.read()] == [4]
 
 
+def test_lines_of_a_log_that_are_no_records_are_text_until_one_is(tmp_path: Path) -> None:
+    file = tmp_path / "train.log"
+    log = open_log(file, "")
+    file.write_text("12:01 step 1 loss 0.5\n12:01 step 2 lo")
+    assert log.read() == [] and log.text() == b"12:01 step 1 loss 0.5\n"
+    with file.open("a") as out:
+        out.write('ss 0.4\n{"step": 3}\nnoise\n')
+    assert [s.number for s in log.read()] == [3]
+    assert log.text() == b""
+
+
 def event(wall_s: float, step: int, summary: bytes = b"x") -> bytes:
     """A record as TensorBoard writes it (checksums left out: nobody reads them)."""
     number = bytes([0x10, step]) if step < 128 else bytes([0x10, step & 0x7F | 0x80, step >> 7])
