@@ -16,10 +16,16 @@ class PageError(KnowledgeError):
 
 
 class UnknownPageError(KnowledgeError):
-    """No page has this name; ``nearest`` are names that resemble it, the best first."""
+    """No page has this name, and ``nearest`` are names that resemble it, the best first; or several
+    pages have it (``is_ambiguous``), which are ``nearest``."""
 
-    def __init__(self, name: str, nearest: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, nearest: tuple[str, ...] = (), *, is_ambiguous: bool = False
+    ) -> None:
         hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-        super().__init__(f"There is no page named {name!r}.{hint}")
+        said = f"There is no page named {name!r}.{hint}"
+        if is_ambiguous:
+            said = f"Several pages are named {name!r}: {', '.join(nearest)}. Give one in full."
+        super().__init__(said)
         self.name = name
         self.nearest = nearest

@@ -64,7 +64,9 @@ class Library:
         ] or self._ending_with(wanted)
         if len(same) == 1:
             return self.pages[same[0]]
-        raise UnknownPageError(name, tuple(same[:5]) or self._nearest(wanted))
+        if same:
+            raise UnknownPageError(name, tuple(same[:5]), is_ambiguous=True)
+        raise UnknownPageError(name, self._nearest(wanted))
 
     def search(self, words: str, limit: int = 20) -> list[Match]:
         """The pages in which every one of the words occurs, the best first."""

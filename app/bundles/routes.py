@@ -30,7 +30,11 @@ BundleId = Annotated[
 ]
 
 
-@router.get("/{bundle_id}", summary="Read about a bundle", responses=problems(types.NOT_FOUND))
+@router.get(
+    "/{bundle_id}",
+    summary="Read about a bundle",
+    responses=problems(types.NOT_FOUND, types.SCOPE_MISSING),
+)
 def read_bundle(service: ServiceDep, caller: CodeSender, bundle_id: BundleId) -> BundleOut:
     """Whether it is stored, so that it need not be sent again."""
     return BundleOut.model_validate(bundles.get(service.database, bundle_id))
@@ -41,7 +45,7 @@ def read_bundle(service: ServiceDep, caller: CodeSender, bundle_id: BundleId) ->
     summary="Send a bundle",
     responses={
         201: {"model": BundleOut, "description": "It was not stored before."},
-        **problems(types.NOT_FOUND, types.BUNDLE_REFUSED),
+        **problems(types.NOT_FOUND, types.SCOPE_MISSING, types.BUNDLE_REFUSED),
     },
 )
 def send_bundle(

@@ -14,7 +14,7 @@ from app.cli.ranks import (
     uneven_document,
 )
 from probes.energy.words import energy_rows
-from probes.formatting import size_text
+from probes.formatting import plural, size_text
 from probes.max_batch.result import MEMORY_VERDICTS, MaxBatch
 from probes.measurement import Measurement, Verdict
 
@@ -120,7 +120,9 @@ def show(
     rows.append(("confirmed by", _evidence_words(run)))
     if answer.reason:
         rows.append(("why not larger", answer.reason))
-    rows.append(("cost", f"{plural(answer.probes, 'probe')}, {answer.samples} samples, {wall_s:.0f} s"))
+    rows.append(
+        ("cost", f"{plural(answer.probes, 'probe')}, {answer.samples} samples, {wall_s:.0f} s")
+    )
     what = "time and memory" if run.memory_taints else "time only"
     rows += [(f"disturbed ({what})", taint) for taint in run.tainted]
     rows += [("note", note) for note in run.notes]

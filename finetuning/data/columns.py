@@ -23,6 +23,7 @@ GROUP_NAMES = ("group", "group_id", "game_id", "conversation_id")
 USER_ROLES = frozenset({"user", "human", "prompter"})
 ASSISTANT_ROLES = frozenset({"assistant", "gpt", "chatgpt", "model", "bot"})
 
+NO_TURNS = "is not a list of turns with role and text"
 MISSING, NOT_TEXT, NO_ANSWER = "field missing", "field is not text", "no answer of the assistant"
 
 
@@ -86,8 +87,8 @@ class Columns:
         if value is None:
             return f"{MISSING}: {self.messages}"
         turns = turns_of(value)
-        if turns is None:
-            return f"{NOT_TEXT}: {self.messages} is not a list of turns with role and text"
+        if isinstance(turns, str):
+            return f"{NOT_TEXT}: {self.messages} {turns}"
         while turns and turns[-1][0] != "assistant":
             turns.pop()
         if not any(role == "user" for role, _ in turns[:-1]):
@@ -131,24 +132,36 @@ def find_columns(names: Collection[str], where: str) -> Columns:
     )
 
 
-def turns_of(value: Any) -> list[tuple[str, str]] | None:
-    """Turns as (role, text), with the roles system, user and assistant. None: it is no such list.
+def turns_of(value: Any) -> list[tuple[str, str]] | str:
+    """Turns as (role, text), with the roles system, user and assistant; or what keeps the value
+    from being such a list, as the end of a sentence.
 
-    Reads ``{"role", "content"}`` and ``{"from", "value"}``.
+    Reads ``{"role", "content"}`` and ``{"from", "value"}``; a content may be a list of parts.
     """
     if not isinstance(value, Sequence) or isinstance(value, str):
-        return None
+        return NO_TURNS
     turns = []
-    for turn in value:
+    for number, turn in enumerate(value, 1):
         if not isinstance(turn, Mapping):
-            return None
+            return NO_TURNS
         role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+        if isinstance(text, list):
+            text = _joined_parts(text)
+        if not isinstance(text, str) and turn.get("tool_calls"):
+            return f"has a turn (number {number}) that calls a tool and has no text"
         if not isinstance(role, str) or not isinstance(text, str):
-            return None
+            return f"has a turn (number {number}) without a role or a text"
         known = role.lower()
         known = "user" if known in USER_ROLES else known
         turns.append(("assistant" if known in ASSISTANT_ROLES else known, text))
     return turns
+
+
+def _joined_parts(parts: Sequence[Any]) -> str | None:
+    """The text of a content in parts, ``[{"type": "text", "text": "…"}]``; ``None`` where one of
+    them is something else, such as an image."""
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else None
 
 
 def joined(turns: Iterable[tuple[str, str]]) -> str:
@@ -164,7 +177,7 @@ def joined(turns: Iterable[tuple[str, str]]) -> str:
 def conversation_text(value: Sequence[Any]) -> Any:
     """The text of a list of turns (TRL's conversational columns); anything else as it is."""
     turns = turns_of(value)
-    return joined(turns) if turns else value
+    return joined(turns) if turns and not isinstance(turns, str) else value
 
 
 def _groups(names: Collection[str]) -> tuple[str, ...]:

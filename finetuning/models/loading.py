@@ -12,8 +12,10 @@ from typing import Any
 from finetuning.models import quantized
 from finetuning.models.device import weights_dtype
 from finetuning.models.tokenizers import first_words, load_tokenizer, set_padding
+from finetuning.settings.files import read_settings
 from finetuning.settings.model import AUTO, FineTuningSettings
 from probes.errors import InputError
+from probes.worker.channel import Channel
 from probes.workloads.adapters import ALL_LINEAR, check_targets, linear_names
 
 
@@ -121,6 +123,14 @@ def check_config(settings: FineTuningSettings, config: Any = None) -> None:
             f"training.max_length={asked}: {settings.model.name} takes {most} tokens at most. Use "
             f"--set training.max_length={most}, or less."
         )
+
+
+def check_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """In a worker: ``check_config`` for the settings file in ``arguments["settings"]``."""
+    settings = read_settings(Path(arguments["settings"]))
+    check_folder(settings.model.name)
+    check_config(settings)
+    return {}
 
 
 def _check_is_causal(name: str, config: Any) -> None:

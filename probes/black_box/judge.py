@@ -12,6 +12,7 @@ from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.ranks.failure import RankFailure, classify_ranks, lost_rank, raised_failure
 from probes.black_box.run import RANK_GRACE_S
 from probes.black_box.steps import advice
+from probes.devices.signatures import NO_DRIVER, NOT_BUILT_FOR_IT
 from probes.errors import InputError, MeasurementError
 from probes.formatting import plural
 from probes.job import ProbeJob
@@ -21,6 +22,10 @@ from probes.ranks.verdict import Ended, of_gang
 from probes.worker.evidence import Judgement
 from probes.worker.outcome import outcome
 
+ASKS_FOR_AN_ACCELERATOR = (
+    "The command asks for an accelerator, and is measured on the CPU: give it the option that lets "
+    "it train there."
+)
 RARE_STEPS = 10
 """Where lines come so rarely, a command may be late because it prints rarely."""
 
@@ -202,6 +207,8 @@ def _near_cap(seen: Observed) -> list[bool]:
 def _of_failure(job: ProbeJob, seen: Observed, failure: RankFailure) -> Measurement:
     classified, attempted = failure.classified, seen.watch.evidence.attempted
     where = "While training: " if attempted else "Before the first step: "
+    if job.device == "cpu" and any(a in classified.reason for a in (NO_DRIVER, NOT_BUILT_FOR_IT)):
+        classified = replace(classified, hint=ASKS_FOR_AN_ACCELERATOR)
     if seen.is_evaluating:
         where = f"After {attempted} steps, in an evaluation or at the end of an epoch: "
     judgement = (classified.verdict, where + classified.reason, classified.hint)
@@ -236,7 +243,8 @@ def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
     return (
         Verdict.CRASH,
         f"It ended by itself after {plural(steps, 'step')}; a {job.plan.purpose} probe needs "
-        f"{least} at least: the data set seems to be shorter than that many batches of {job.batch_size}.",
+        f"{least} at least: the data set seems to be shorter than that many batches of "
+        f"{job.batch_size}.",
         "Let it train for longer (more epochs, a larger --max-steps: {steps} stands for what a "
         "probe takes at most), or give it more data; Tonnage ends it when it has seen enough.",
     )

@@ -17,6 +17,8 @@ CRASH, UNSUPPORTED = Verdict.CRASH, Verdict.UNSUPPORTED
 
 SMALLER = "Use a smaller batch, or checkpointing, lower precision or accumulation."
 """What to do where memory is short."""
+NO_DRIVER = "the NVIDIA driver is missing or too old for this torch"
+NOT_BUILT_FOR_IT = "this torch was built without support for the device"
 _LIBRARY = (
     "The device was full when a library wanted its workspace: keep more headroom or use a smaller "
     "batch."
@@ -140,11 +142,11 @@ SIGNATURES: tuple[Signature, ...] = (
           "Install a torch build that lists the GPU's architecture (torch.cuda.get_arch_list())."),
     _rule(r"Found no NVIDIA driver|driver on your system is too old|"
           r"CUDA driver version is insufficient|system has unsupported display driver", UNSUPPORTED,
-          "the NVIDIA driver is missing or too old for this torch",
+          NO_DRIVER,
           "Update the driver, or install a torch built for an older CUDA."),
     _rule(r"Torch not compiled with (CUDA|XPU|MPS)|not linked with support for \w+ devices|"
           r"PyTorch is not linked with support", UNSUPPORTED,
-          "this torch was built without support for the device",
+          NOT_BUILT_FOR_IT,
           "Install the torch build for it, see https://pytorch.org/get-started/locally."),
     _rule(r"Failed to find C compiler|No C compiler|C\+\+ compile error|InvalidCxxCompiler|"
           r"No working C\+\+ compiler|^(InvalidCxxCompiler: )?Compiler: .* is not found|"

@@ -89,6 +89,7 @@ def test_a_bare_name_of_two_pages_is_not_guessed(folder: Path) -> None:
     pages.write(folder, {"principles/Gradient_Checkpointing.md": pages.PRINCIPLE})
     with pytest.raises(UnknownPageError) as caught:
         load(folder, builtin=False).find("Gradient_Checkpointing")
+    assert "Several pages" in str(caught.value)
     assert set(caught.value.nearest) == {
         "Heuristic:Gradient_Checkpointing",
         "Principle:Gradient_Checkpointing",

@@ -172,6 +172,19 @@ def test_a_lever_that_is_refused_costs_one_probe() -> None:
     assert answer.reason == "No batch can run: unsupported: scripted unsupported"
 
 
+def test_what_is_refused_above_a_size_is_a_limit_of_the_size() -> None:
+    """A command that raises before its first step looks as if the device refused it."""
+    refuses = ScriptedDevice(faults=lambda b, p: Verdict.UNSUPPORTED if b > 60 else None)
+
+    def probe(ask: Ask) -> Measurement:
+        measured = refuses(ask)
+        return measured if measured.passed else replace(measured, phase="start")
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert answer.max_batch is not None and 58 <= answer.max_batch <= 60
+    assert answer.binding == "shape"
+
+
 def test_what_is_unsupported_in_training_may_be_the_size() -> None:
     refuses = ScriptedDevice(faults=lambda b, p: Verdict.UNSUPPORTED)
     answer = run_search(MaxBatchSearch(Bounds()), lambda ask: replace(refuses(ask), phase="train"))

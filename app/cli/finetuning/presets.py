@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from app.cli.finetuning.options import settings_from
 from app.cli.output import stdout
 from finetuning.settings.presets import PRESETS
+from probes.errors import InputError
 from probes.formatting import size_text
 
 if TYPE_CHECKING:
     from app.machine.target import Target
     from app.settings import Settings
 
+REFUSED = "refused"
 ROWS = 8
 """Rows of the data that presets are tried with. They are longer than any model's window, so each is
 cut to the settings' full length."""
@@ -37,7 +39,8 @@ def measured(
     settings: Settings,
     target: Target,
 ) -> list[dict[str, Any]]:
-    """The same rows with ``fits``, ``peak_bytes`` and ``reason`` for one row of full length."""
+    """The same rows with ``fits``, ``peak_bytes`` and ``reason`` for one row of full length. Raises
+    ``InputError`` where the model takes none of the presets' settings."""
     from app.cli.progress import ProgressDisplay
     from finetuning.measuring import LocalMeasurer, workload
     from finetuning.settings.files import write_settings
@@ -57,6 +60,13 @@ def measured(
             reference = workload(file, folder, target.facts.device)
             progress.line(f"Trying {row['name']} ...")
             target.prober.describe(reference)
+            try:
+                asked = {"settings": str(file), "device": target.facts.device}
+                target.prober.call("finetuning.models.loading:check_job", asked)
+            except InputError as error:
+                refused = {"verdict": REFUSED, "peak_bytes": None, "reason": str(error)}
+                found.append({**row, "fits": False, **refused})
+                continue
             measurer = LocalMeasurer(
                 target.prober,
                 reference,
@@ -76,6 +86,8 @@ def measured(
                     "reason": measurement.reason,
                 }
             )
+    if all(row["verdict"] == REFUSED for row in found):
+        raise InputError(found[0]["reason"])
     return found
 
 
@@ -88,8 +100,8 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         console.print(f"  {sets}", markup=False)
         if "fits" in row:
             peak = f", peak {size_text(row['peak_bytes'])}" if row["peak_bytes"] else ""
-            words = "fits with one row" if row["fits"] else f"{row['verdict']}: {row['reason']}"
-            console.print(f"  {words}{peak}", markup=False)
+            why = f"{row['verdict']}: {row['reason'].rstrip('.')}"
+            console.print(f"  {'fits with one row' if row['fits'] else why}{peak}", markup=False)
 
 
 def _write_long_rows(folder: Path) -> None:

@@ -114,6 +114,14 @@ class TestWrongInput:
         assert "max_length=512" in err and "max_length=256" in err
         assert not (folder / "too-long" / "fit.json").exists()
 
+    def test_presets_that_the_model_cannot_take_are_refused_before_any_is_tried(
+        self, finetune: Finetune
+    ) -> None:
+        wanted = ("presets", "--model", "model", "--set", "training.max_length=512")
+        status, out, err = finetune(*wanted)
+        assert (status, out) == (2, "")
+        assert "max_length=512" in err and "max_length=256" in err
+
     def test_data_that_is_not_there_is_named(self, finetune: Finetune) -> None:
         wanted = asked("missing2")
         wanted[wanted.index("numbers=rows.jsonl")] = "numbers=no/rows_*.jsonl"

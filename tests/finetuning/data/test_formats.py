@@ -92,6 +92,24 @@ def test_messages_give_the_last_answer_and_the_turns_before_it(tmp_path):
     ]
 
 
+def test_a_content_may_be_parts_of_text_and_what_cannot_be_read_is_named(tmp_path):
+    def asked(*answer):
+        return {
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, *answer]
+        }
+
+    rows = [
+        asked({"role": "assistant", "content": [{"type": "text", "text": "Hel"}, "lo"]}),
+        asked({"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}),
+        asked({"role": "assistant", "content": [{"type": "image", "url": "a.png"}]}),
+    ]
+    rows, rejected, _ = read(write_lines(tmp_path / "chat.jsonl", rows))
+    assert [(row.prompt, row.completion) for row in rows] == [("Hi\n", "Hello")]
+    calls, image = (one.text for one in rejected)
+    assert "number 2" in calls and "calls a tool" in calls
+    assert "number 2" in image and "text" in image
+
+
 def test_sharegpt_is_read_and_a_talk_without_an_answer_is_rejected(tmp_path):
     rows = [
         {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},

@@ -141,7 +141,7 @@ def test_a_scheduler_may_ask_lightnings_trainer_how_long_it_trains() -> None:
     model = made.model({"width": 8})
     with pytest.raises(InputError, match="callback_metrics"):
         made.optimizer(model)
-    with pytest.raises(InputError, match="training_step asks for self.trainer"):
+    with pytest.raises(InputError, match=r"training_step asks for self\.trainer"):
         made.loss(model, next(made.batches({"width": 8}, 2)))
 
 

@@ -59,3 +59,14 @@ def test_a_command_that_has_printed_nothing_may_still_have_been_loading(tmp_path
     with pytest.raises(MeasurementError) as raised:
         late(tmp_path, has_stepped=False, stdout_tail="loading 12 files")
     assert "timeout_s" not in str(raised.value)
+
+
+def test_a_command_that_wants_cuda_is_not_told_to_install_another_torch(tmp_path: Path) -> None:
+    said = (
+        "Traceback (most recent call last):\n"
+        '  File "train.py", line 3, in <module>\n'
+        "AssertionError: Torch not compiled with CUDA enabled\n"
+    )
+    measurement = late(tmp_path, why="ended", returncode=1, stderr_tail=said)
+    assert measurement.verdict is Verdict.UNSUPPORTED
+    assert "CPU" in measurement.hint and "nstall" not in measurement.hint
