@@ -160,8 +160,9 @@ def turns_of(value: Any) -> list[tuple[str, str]] | str:
 def _joined_parts(parts: Sequence[Any]) -> str | None:
     """The text of a content in parts, ``[{"type": "text", "text": "…"}]``; ``None`` where one of
     them is something else, such as an image."""
-    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
-    return "".join(texts) if all(isinstance(text, str) for text in texts) else None
+    found = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    texts = [text for text in found if isinstance(text, str)]
+    return "".join(texts) if len(texts) == len(found) else None
 
 
 def joined(turns: Iterable[tuple[str, str]]) -> str:
