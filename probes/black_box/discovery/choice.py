@@ -181,7 +181,10 @@ def pattern_of(track: Track, per: int) -> str:
     """A regular expression that finds the number in the lines of this candidate."""
     if track.is_row:
         before = len(NUMBER.findall(track.lead))
-        return rf"^\s*(?:[-+.\d]\S*?[\s,;]+){{{before}}}(?P<step>\d+)(?:[\s,;]+[-+.\dnaife]+)+\s*$"
+        gap, cell = r"[\s,;|│┃]", r"[-+.\dnaifems%/]+"
+        return (
+            rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<step>\d+)(?:{gap}+{cell})+{gap}*$"
+        )
     lead = track.lead
     cut = _DETAILS.split(lead)[-1]
     if not re.search("[A-Za-z%]", cut):

@@ -33,6 +33,9 @@ _WORD_AFTER = re.compile(
 _RATE = re.compile(r"[\d.?]+\s?([A-Za-z]*)/(?:s|sec)\b|[\d.]+\s?s/([A-Za-z]+)")
 _HEADING = re.compile(r"[#\s|]*[A-Za-z_][\w/.]*(?:(?:\s*[,;|\t]\s*|\s+)[A-Za-z_][\w/.]*)+[\s|]*")
 _CSV = re.compile(r"\s*-?\d+(?:\s*[,;]\s*(?:-?[\d.]*(?:e[-+]?\d+)?|nan|inf))+\s*", re.IGNORECASE)
+_BORDERED = re.compile(r"\s*[|│┃](?P<cells>.*)[|│┃]\s*")
+_BORDER = re.compile(r"\s*[|│┃]\s*")
+_CELL = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?\s?(?:s|ms|m|h|%)?|nan|inf|n/a|-", re.IGNORECASE)
 MOST_NUMBERS = 60
 
 
@@ -88,6 +91,13 @@ class LineReader:
         if _CSV.fullmatch(text):
             return self._row(re.split(r"\s*[,;]\s*", text.strip()), text, rank)
         slots, is_row = self._slots(text)
+        if (bordered := _BORDERED.fullmatch(text)) is not None:
+            cells = _BORDER.split(bordered["cells"].strip())
+            if len(cells) > 1 and not slots and all(map(_UNIT.search, cells)):
+                self._heading = cells
+                return OutputLine(text, rank, slots)
+            if len(cells) == len(self._heading) and all(map(_CELL.fullmatch, cells)):
+                return self._row(cells, text, rank)
         if not slots and _HEADING.fullmatch(text):
             self._heading = re.findall(r"[A-Za-z_][\w/.]*", text)
         elif is_row and self._heading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -391,6 +392,23 @@ def test_a_loss_may_have_a_dot_in_its_name() -> None:
     assert [loss for _, _, loss in taken if loss is not None and not math.isnan(loss)] == [0.5] * 7
     assert math.isnan(taken[5][2] or 0.0)
     assert without_details("train.py: 0.5, saved model.layers to out/model.pt: 0.5").count("§") == 3
+
+
+@pytest.mark.parametrize("border", ["|", "│"])
+def test_a_table_with_borders_is_read_by_its_heading(border: str) -> None:
+    def row(*cells: object) -> str:
+        return f"{border} " + f" {border} ".join(map(str, cells)) + f" {border}"
+
+    heading = [row("epoch", "train loss", "val loss", "time"), row("---", "---", "---", "---")]
+    lines = [*heading, *(row(n, f"{1 / n:.4f}", "0.5010", "1.2s") for n in range(1, 9))]
+    reading = read(lines)
+    assert reading.finder.choice is not None
+    assert "one line per epoch" in reading.finder.choice.description
+    assert reading.taken[0][2] == 1.0
+    pattern = re.compile(reading.finder.choice.pattern)
+    assert all(pattern.search(line) for line in lines[2:])
+    steps = [row("step", "loss"), *(row(n, f"{1 / n:.4f}") for n in range(10, 90, 10))]
+    assert numbers(steps)[-1] == 80
 
 
 def test_a_counter_whose_lines_are_repeated_begins_again_with_each_epoch() -> None:
