@@ -1,7 +1,8 @@
 """What a search finds on two ranks, beside an exhaustive scan, and whether it lasts.
 
 Every answer is then trained with for ten times the steps of its confirmation, by another gang, with
-the whole budget. Whatever that ends in but ``stable`` is false safety.
+the whole budget. Where that has made all of its steps and memory was still rising, it is run for ten
+times as long again. Whatever the last run ends in but ``stable`` is false safety.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from benchmarks.ranks.records import Record, WorkFile
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, StepPlan
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch.result import MaxBatch
-from probes.measurement import Measurement, Purpose
+from probes.measurement import Measurement, Purpose, Verdict
 from probes.prober import Prober
 
 RANKS = 2
@@ -117,8 +118,9 @@ def search_once(asked: Asked) -> Record:
     if answer.max_batch is None or confirmed is None:
         return record
     steps = LONGER * confirmed.steps
-    with Prober(sys.executable) as prober:
-        longer = prober.probe(asked.job(answer.max_batch, lasting_plan(steps), headroom=0.0))
+    longer = last(asked, answer.max_batch, steps)
+    if longer.verdict is Verdict.OOM and longer.steps >= steps:  # predicted, and not met
+        longer = last(asked, answer.max_batch, LONGER * steps)
     return record | {
         "confirmed_steps": confirmed.steps,
         "longer_steps": longer.steps,
@@ -126,6 +128,12 @@ def search_once(asked: Asked) -> Record:
         "longer_reason": longer.reason.partition("\n")[0][:300],
         "tainted": [*confirmed.tainted, *longer.tainted],
     }
+
+
+def last(asked: Asked, batch_size: int, steps: int) -> Measurement:
+    """A run of so many steps with the whole budget, by a gang of its own."""
+    with Prober(sys.executable) as prober:
+        return prober.probe(asked.job(batch_size, lasting_plan(steps), headroom=0.0))
 
 
 def lasting_plan(steps: int) -> StepPlan:
