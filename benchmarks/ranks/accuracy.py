@@ -1,8 +1,8 @@
 """What a search finds on two ranks, beside an exhaustive scan, and whether it lasts.
 
 Every answer is then trained with for ten times the steps of its confirmation, by another gang, with
-the whole budget. Where that has made all of its steps and memory was still rising, it is run for ten
-times as long again. Whatever the last run ends in but ``stable`` is false safety.
+the whole budget. Where that has made all of its steps and memory was still rising, it is run again
+for ten times as many. Whatever the last run ends in but ``stable`` is false safety.
 """
 
 from __future__ import annotations

@@ -146,24 +146,27 @@ class StepReader:
             if self._first_line_s is None:
                 self._first_line_s = piece.at_s
             splitter = self._splitters.setdefault(piece.stream, LineSplitter())
-            for line in self._lines(splitter, piece):
+            for line, at_s in self._lines(splitter, piece):
                 if self._finder.choice is None and self._last_number is None:
                     self.lengths.read(line)
                 before = self._finder.revision
                 read = self._read_by_pattern if self._pattern else self._read_by_finder
-                steps = read(line, piece.at_s)
+                steps = read(line, at_s)
                 if self._finder.revision != before:
                     found = []
                     self._unnumbered.restart()
                 found += self._unnumbered.of_one(steps)
         return found
 
-    def _lines(self, splitter: LineSplitter, piece: Piece) -> list[str]:
-        """The lines that end in this piece, those left out that another rank prints as well."""
-        lines, ranks = splitter.lines(piece.data), self._rank_lines
+    def _lines(self, splitter: LineSplitter, piece: Piece) -> list[tuple[str, float]]:
+        """The lines that end in this piece and when they came, those left out that another rank
+        prints as well."""
+        lines, ranks = splitter.timed(piece.data, piece.at_s), self._rank_lines
         if ranks is None:
             return lines
-        return [part for line in lines for part in separate(line) if ranks.counts(part)]
+        return [
+            (part, at_s) for line, at_s in lines for part in separate(line) if ranks.counts(part)
+        ]
 
     def _read_by_finder(self, line: str, at_s: float) -> list[Seen]:
         finder, revision = self._finder, self._finder.revision

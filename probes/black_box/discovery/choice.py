@@ -182,9 +182,7 @@ def pattern_of(track: Track, per: int) -> str:
     if track.is_row:
         before = len(NUMBER.findall(track.lead))
         gap, cell = r"[\s,;|│┃]", r"[-+.\dnaifems%/]+"
-        return (
-            rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<step>\d+)(?:{gap}+{cell})+{gap}*$"
-        )
+        return rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<step>\d+)(?:{gap}+{cell})+{gap}*$"
     lead = track.lead
     cut = _DETAILS.split(lead)[-1]
     if not re.search("[A-Za-z%]", cut):

@@ -50,6 +50,7 @@ class LineSplitter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._rest_at_s = 0.0
 
     @property
     def unfinished(self) -> str:
@@ -58,10 +59,23 @@ class LineSplitter:
 
     def lines(self, data: bytes) -> list[str]:
         """The lines that end in this piece of output, without colours; blank ones are left out."""
-        *ended, self._rest = _LINE_END.split(self._rest + data)
+        return [text for text, _ in self.timed(data, 0.0)]
+
+    def timed(self, data: bytes, at_s: float) -> list[tuple[str, float]]:
+        """As ``lines``, each with when the last of it arrived: the carriage return after a bar
+        comes with the next one."""
+        begun, begun_at_s = self._rest, self._rest_at_s
+        *ended, self._rest = _LINE_END.split(begun + data)
+        if self._rest and data and data[-1:] not in b"\r\n":
+            self._rest_at_s = at_s
         self._rest = self._rest[-LONGEST_LINE:]
-        texts = [plain(line[:LONGEST_LINE].decode(errors="replace")) for line in ended]
-        return [text for text in texts if text and not text.isspace()]
+        is_whole = bool(begun) and data[:1] in (b"\r", b"\n")
+        found = []
+        for number, line in enumerate(ended):
+            text = plain(line[:LONGEST_LINE].decode(errors="replace"))
+            if text and not text.isspace():
+                found.append((text, begun_at_s if is_whole and not number else at_s))
+        return found
 
 
 def plain(text: str) -> str:

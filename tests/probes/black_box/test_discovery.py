@@ -436,3 +436,13 @@ def test_an_evaluation_before_training_is_not_training(words: str) -> None:
     reading = read(lines, 8)
     assert reading.finder.choice is not None
     assert reading.finder.choice.example.startswith("Training")
+
+
+def test_a_bar_has_the_time_at_which_it_was_drawn() -> None:
+    """Its end comes with the next one, which may be long after, or right before the last."""
+    splitter = LineSplitter()
+    assert splitter.timed(b"\r 50%| 10/20", 1.0) == []
+    assert splitter.timed(b"", 2.0) == []
+    assert splitter.timed(b"\r100%| 20/20", 5.0) == [(" 50%| 10/20", 1.0)]
+    assert splitter.timed(b"\nEpoch", 9.0) == [("100%| 20/20", 5.0)]
+    assert splitter.timed(b" 2\nloss 1\n", 10.0) == [("Epoch 2", 10.0), ("loss 1", 10.0)]
