@@ -74,9 +74,10 @@ class EarlierRun:
             return self.counts_samples
         if not growth.are_multiples_of(batch_size):
             return self.counts_samples and track.kind is Kind.SAMPLE
-        if self.counts_samples or self.stride is None or self.batch_size in (None, batch_size):
+        if self.stride is None or self.batch_size is None or self.batch_size == batch_size:
             return self.counts_samples
-        assert self.batch_size is not None
+        if growth.stride == self.stride and not self.is_bar:
+            return False  # lines come every so many steps, whatever the batch
         is_common = not (growth.stride % self.batch_size or self.stride % batch_size)
         grew = growth.stride * self.batch_size == self.stride * batch_size
-        return True if grew or not is_common else None
+        return True if self.counts_samples or grew or not is_common else None

@@ -92,6 +92,14 @@ def test_steps_that_are_printed_at_an_interval_stay_steps_in_a_second_run() -> N
         assert taken(again)[-1] == 1960
 
 
+def test_batches_that_are_printed_at_a_multiple_of_the_batch_size_are_found_to_be_batches() -> None:
+    def lines(total: int) -> list[str]:
+        return [f"Batch [{n}/{total} ({100 * n // total}%)] Loss: 0.5" for n in range(0, 2000, 40)]
+
+    first = read(lines(7500), 8).finder.learned
+    assert taken(read(lines(3000), 20, earlier=first))[-1] == 1960
+
+
 def test_an_epoch_that_prints_once_has_the_steps_that_its_samples_make() -> None:
     """As it does with a batch so large that no second line of an epoch is due."""
     first = read(
