@@ -30,10 +30,11 @@ from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import build_fingerprint
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError, TonnageError
+from probes.interpreter import resolve_python
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
 from probes.max_batch import Ask, Bounds, MaxBatchSearch, run_search
 from probes.measurement import Measurement, Purpose
-from probes.prober import Prober, resolve_python
+from probes.prober import Prober
 from probes.self_check import DEVICE_CHECKS
 
 GIB = 2**30

@@ -6,49 +6,38 @@ Runs in the parent; never imports torch.
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from probes.black_box import command as commands
 from probes.black_box.footprint import Footprint
 from probes.black_box.probe import CommandProber
 from probes.black_box.sources import describe as describe_command
-from probes.classify import classify_death, classify_exception, silent_failure
 from probes.devices.environment import worker_environment
 from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
 from probes.energy.watch import ProbeWatch
-from probes.errors import InputError, MeasurementError
-from probes.formatting import sentences
+from probes.errors import MeasurementError
 from probes.group import Group
 from probes.ignored import without_size
 from probes.isolation import Worker, WorkerReply
 from probes.job import ProbeJob, WorkloadRef
-from probes.measurement import NEAR_CAP, Config, Measurement, Trace, Verdict
+from probes.measurement import Config, Measurement, Trace
 from probes.model_size import ModelSize
 from probes.prior import Prior
 from probes.ranks.gang import AnyWorker, Gang, RankEnd
 from probes.ranks.network import Network
 from probes.ranks.remote.hosts import Hosts
-from probes.ranks.signs import peer_error
-from probes.ranks.verdict import Ended, of_gang
-from probes.timeouts import ExpectedStep, Progress, Timeouts, hint
+from probes.ranks.verdict import of_gang
+from probes.replies import ended_of, measurement_of, result_of, tail_of
+from probes.timeouts import ExpectedStep, Progress, Timeouts
 
 ATTEMPTS = 2
 """For a question about devices or workloads, where the worker was killed over it."""
-LOST_HINT = (
-    "tonnage fleet status says which nodes are there. Give the same command again: it goes on with "
-    "what was measured."
-)
 NO_ENERGY = "the sensors of the nodes of a gang are not read together"
 
 
@@ -119,10 +108,10 @@ class Prober:
         kind = str(arguments.get("device", "cpu")).partition(":")[0]
         job = {"kind": "call", "function": function, "arguments": arguments}
         reply = self._request(self._ready(worker_environment(kind)), job, on_progress)
-        result = _result(reply)
+        result = result_of(reply)
         if result is None:
             how = reply.timed_out or f"ended with status {reply.returncode}"
-            raise MeasurementError(f"The worker of {self.python} {how}.{_tail(reply)}")
+            raise MeasurementError(f"The worker of {self.python} {how}.{tail_of(reply)}")
         value: dict[str, Any] = result["value"]
         return value
 
@@ -163,7 +152,7 @@ class Prober:
         finally:
             watch.end()
         return replace(
-            watch.beside(self._checked(job, _measurement(job, reply), reply)),
+            watch.beside(self._checked(job, measurement_of(job, reply), reply)),
             wall_s=reply.wall_s,
             started_at=started_at.isoformat(timespec="seconds"),
             stdout_tail=reply.stdout_tail,
@@ -202,7 +191,7 @@ class Prober:
             raise
         finally:
             watch.end()
-        measurement = of_gang(job, [_ended(rank, end) for rank, end in enumerate(ends)])
+        measurement = of_gang(job, [ended_of(rank, end) for rank, end in enumerate(ends)])
         if not gang.is_here:
             measurement = self._over_nodes(measurement, group, ends)
         return replace(
@@ -317,146 +306,13 @@ class Prober:
         start = self._ready if job["kind"] == "sizes" else self._started
         for _ in range(ATTEMPTS):
             reply = self._request(start(environment), job)
-            result = _result(reply)
+            result = result_of(reply)
             if result is not None:
                 return result
             if reply.timed_out or (reply.returncode or 0) >= 0:
                 break  # killed, on the other hand, it may have been by mistake: nothing is measured
         if reply.timed_out:
-            raise MeasurementError(f"The worker was {reply.timed_out}.{_tail(reply)}")
+            raise MeasurementError(f"The worker was {reply.timed_out}.{tail_of(reply)}")
         raise MeasurementError(
-            f"The worker of {self.python} ended with status {reply.returncode}.{_tail(reply)}"
+            f"The worker of {self.python} ended with status {reply.returncode}.{tail_of(reply)}"
         )
-
-
-def _result(reply: WorkerReply) -> dict[str, Any] | None:
-    """The reply's result. Raises the error it carries, where it carries one."""
-    result = reply.result
-    if result is None:
-        return None
-    if "error" in result:
-        kind = InputError if result["exit_code"] == InputError.exit_code else MeasurementError
-        raise kind(result["error"])
-    if "exception" in result:
-        facts = result["exception"]
-        classified = classify_exception(facts["types"], facts["message"])
-        wrong = InputError if classified.verdict is Verdict.CRASH else MeasurementError
-        hint = "" if wrong is InputError else classified.hint  # the traceback says where
-        raise wrong(f"{sentences(classified.reason, hint)}\n{facts['traceback'].rstrip()}")
-    return result
-
-
-def _measurement(job: ProbeJob, reply: WorkerReply) -> Measurement:
-    result = _result(reply)
-    if result is not None:
-        return _unless_silent(Measurement.from_dict(result["measurement"]), reply.stderr_tail)
-    progress = reply.last_progress
-    base = Measurement(
-        workload=job.workload.label,
-        config=job.config,
-        batch_size=job.batch_size,
-        device=job.device,
-        purpose=job.plan.purpose,
-        verdict=Verdict.CRASH,
-        reason="",
-        limit_bytes=job.limit_bytes,
-        headroom=job.headroom,
-        cap_bytes=progress.get("cap_bytes"),
-        peak_bytes=progress.get("peak_bytes"),
-        steps=int(progress.get("step", 0)),
-        samples=int(progress.get("step", 0)) * job.batch_size * job.accumulation,
-        accumulation=job.accumulation,
-        phase=str(progress.get("phase", "start")),
-    )
-    if reply.lost:
-        return replace(base, reason=reply.lost, hint=LOST_HINT)
-    if reply.timed_out:
-        return replace(
-            base,
-            verdict=Verdict.TIMEOUT,
-            reason=f"It was {reply.timed_out}, and was ended.",
-            hint=f"{hint(job.expected_step)} If it waits for data or a lock, look at the output "
-            "above.",
-        )
-    near = bool(base.cap_bytes and (base.peak_bytes or 0) >= NEAR_CAP * base.cap_bytes)
-    death = classify_death(
-        reply.returncode if reply.returncode is not None else -1,
-        reply.stderr_tail,
-        near_cap=near,
-        cgroup_oom_kills=reply.cgroup_oom_kills,
-    )
-    return replace(base, verdict=death.verdict, reason=death.reason, hint=death.hint)
-
-
-def _ended(rank: int, end: RankEnd) -> Ended:
-    """How a rank ended, from what its worker said or did."""
-    reply = end.reply
-    found = (reply.result or {}).get("measurement", {}).get("of_rank", {})
-    measurement = replace(
-        _measurement(end.job, reply),
-        stdout_tail=reply.stdout_tail,
-        stderr_tail=reply.stderr_tail,
-    )
-    return Ended(
-        rank=rank,
-        device=end.job.device,
-        node=end.job.group.node_of(rank) if end.job.group is not None else "",
-        measurement=measurement,
-        at_s=reply.answered_s,
-        peer_error=found.get("peer_error", "") if reply.result else _died_of_a_peer(reply),
-        non_finite_step=found.get("non_finite_step"),
-        is_silent=bool(reply.timed_out),
-        is_stopped=end.stopped,
-        called_off=reply.called_off and reply.result is None,
-        pulse=reply.pulse or None,
-        reached_end=found.get("reached_end", False),
-        communication_bytes=found.get("communication_bytes", 0),
-        local_step_s=found.get("local_step_s"),
-    )
-
-
-def _died_of_a_peer(reply: WorkerReply) -> str:
-    """Gloo ends a process that receives what it did not ask for."""
-    return peer_error(reply.stderr_tail) if reply.returncode == -signal.SIGABRT else ""
-
-
-def _unless_silent(measurement: Measurement, stderr_tail: str) -> Measurement:
-    """Metal reports some failures on stderr only, while the run goes on with garbage."""
-    failure = silent_failure(stderr_tail) if measurement.passed else None
-    if failure is None or not measurement.device.startswith("mps"):
-        return measurement
-    return replace(measurement, verdict=failure.verdict, reason=failure.reason, hint=failure.hint)
-
-
-def _tail(reply: WorkerReply) -> str:
-    text = (reply.stderr_tail or reply.stdout_tail).strip()
-    return f" Its last output:\n{text[-2000:]}" if text else ""
-
-
-def resolve_python(asked: str | None) -> str:
-    """The interpreter that trains: what was asked for, else the active virtual environment if it
-    has torch, else our own. Raises ``InputError`` when there is no such interpreter.
-    """
-    if asked:
-        found = shutil.which(str(Path(asked).expanduser()))
-        if found is None:
-            raise InputError(f"--python {asked}: there is no such interpreter.")
-        return str(Path(found).absolute())  # not resolved: a link into a venv means the venv
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        prefix = os.environ.get(variable)
-        if not prefix or Path(prefix).resolve() == Path(sys.prefix).resolve():
-            continue
-        candidate = str(Path(prefix, "bin", "python"))
-        if os.access(candidate, os.X_OK) and has_torch(candidate):
-            return candidate
-    return sys.executable
-
-
-def has_torch(python: str) -> bool:
-    """Whether this interpreter can import torch, as far as can be told without doing so."""
-    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
-    try:
-        ran = subprocess.run([python, "-c", look], timeout=30, capture_output=True, check=False)
-        return ran.returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False

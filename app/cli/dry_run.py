@@ -28,7 +28,7 @@ def show_dry_run(
 ) -> None:
     """Print what ``probe`` (with its batch size), ``max-batch`` or ``tune`` (``every`` config)
     would run. Raises ``InputError``."""
-    from probes.prober import resolve_python
+    from probes.interpreter import resolve_python
 
     workload, own_python, pinned = shared.find(open_settings())
     show(

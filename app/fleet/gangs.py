@@ -31,9 +31,10 @@ from probes.devices.links import NETWORK
 from probes.errors import InputError, TonnageError
 from probes.formatting import sentences
 from probes.group import LIBRARIES, MOST_RANKS, Group
+from probes.interpreter import resolve_python
 from probes.job import WorkloadRef
 from probes.measurement import Measurement
-from probes.prober import Prober, resolve_python
+from probes.prober import Prober
 from probes.ranks.network import Network
 from probes.ranks.remote.hosts import Hosts
 from probes.ranks.remote.parent import Host

@@ -16,8 +16,8 @@ from probes.devices.lease import lease_key
 from probes.devices.links import link_between
 from probes.devices.telemetry import Telemetry
 from probes.errors import InputError
+from probes.interpreter import resolve_python
 from probes.job import WorkloadRef
-from probes.prober import resolve_python
 from probes.ranks.remote.services import Services
 
 

@@ -26,7 +26,7 @@ from knowledge.environments import (
 from knowledge.model import Page
 from probes.devices import host
 from probes.errors import MeasurementError
-from probes.prober import resolve_python
+from probes.interpreter import resolve_python
 
 
 @dataclass(frozen=True)

@@ -193,8 +193,9 @@ def workload_here(
     if found is not None:
         described: dict[str, Any] = found
         return described
+    from probes.interpreter import resolve_python
     from probes.job import WorkloadRef
-    from probes.prober import Prober, resolve_python
+    from probes.prober import Prober
 
     reference = WorkloadRef(spec, options)
     with Prober(resolve_python(python), timeouts) as prober:
@@ -236,7 +237,8 @@ def timeouts(settings: Settings) -> Timeouts:
 
 
 def _ask(python: str | None, timeouts: Timeouts) -> dict[str, Any]:
-    from probes.prober import Prober, resolve_python
+    from probes.interpreter import resolve_python
+    from probes.prober import Prober
 
     with Prober(resolve_python(python), timeouts) as prober:
         found = prober.devices()

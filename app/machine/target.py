@@ -22,9 +22,10 @@ from probes.devices.telemetry import Telemetry
 from probes.energy.power_limit import give_back_left_over
 from probes.errors import InputError
 from probes.group import Group, group_of, is_group
+from probes.interpreter import resolve_python
 from probes.job import WorkloadRef
 from probes.measurement import Measurement
-from probes.prober import Prober, resolve_python
+from probes.prober import Prober
 from probes.ranks.network import Network
 
 log = logging.getLogger(__name__)

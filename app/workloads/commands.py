@@ -12,8 +12,8 @@ from probes.black_box.command import command_of, interpreter_of, name_of, refere
 from probes.black_box.config_file import names_in
 from probes.black_box.template import placeholders
 from probes.errors import InputError
+from probes.interpreter import has_torch
 from probes.job import WorkloadRef
-from probes.prober import has_torch
 
 
 def options_of(configured: CommandSettings, folder: Path) -> dict[str, Any]:

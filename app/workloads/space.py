@@ -14,7 +14,8 @@ from app.workloads import registry
 from optimizer.records import short_hash
 from optimizer.spaces import SpaceRules, Tier
 from probes.errors import TonnageError
-from probes.prober import Prober, resolve_python
+from probes.interpreter import resolve_python
+from probes.prober import Prober
 from probes.space import Space, dimension_from_dict
 
 if TYPE_CHECKING:
