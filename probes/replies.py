@@ -39,7 +39,9 @@ def result_of(reply: WorkerReply) -> dict[str, Any] | None:
         classified = classify_exception(facts["types"], facts["message"])
         wrong = InputError if classified.verdict is Verdict.CRASH else MeasurementError
         hint = "" if wrong is InputError else classified.hint  # the traceback says where
-        raise wrong(f"{sentences(classified.reason, hint)}\n{facts['traceback'].rstrip()}")
+        said = sentences(classified.reason, hint)
+        is_ours = "ModuleNotFoundError" in facts["types"] and "'torch'" in facts["message"]
+        raise wrong(said if is_ours else f"{said}\n{facts['traceback'].rstrip()}")
     return result
 
 

@@ -30,6 +30,7 @@ def show_dry_run(
     would run. Raises ``InputError``."""
     from probes.interpreter import resolve_python
 
+    _ = shared.budgets  # a size that cannot be read is an error here too
     workload, own_python, pinned = shared.find(open_settings())
     show(
         workload,

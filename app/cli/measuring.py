@@ -72,11 +72,15 @@ class MeasuringOptions:
             raise InputError(f"--{name} needs --command; {self.workload!r} is a workload.")
         return reference, python, pinned
 
+    @property
+    def budgets(self) -> list[int]:
+        """Bytes of the memory budget, or of one per rank. Raises ``InputError``."""
+        return [parse_size(size) for size in (self.memory_budget or "").split(",") if size]
+
     def resolve(self, *, accept_disturbed: bool | None = None) -> ResolvedOptions:
         """Check everything that needs no device, then find the device. Raises ``InputError``."""
         settings = open_settings(lease_wait_s=self.wait, accept_disturbed=accept_disturbed)
-        budgets = [parse_size(size) for size in (self.memory_budget or "").split(",") if size]
-
+        budgets = self.budgets
         workload, own_python, pinned = self.find(settings)
         target = self._target(settings, workload, self.python or own_python, budgets)
         return ResolvedOptions(

@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
         (["tune", "visnet", "--step", "x"], "--step needs --command"),
         (["probe", "net", "--batch-size", "4", "--dry-run", "--set", "note=; id"], "note"),
         (["probe", "visnet", "--batch-size", "4", "--dry-run"], "--command"),
+        (["probe", "net", "--batch-size", "4", "--dry-run", "--memory-budget", "5XB"], "5XB"),
     ],
 )
 def test_what_cannot_be_right_is_said_before_a_device_is_looked_for(
