@@ -1,8 +1,8 @@
 """What a search finds on two ranks, beside an exhaustive scan, and whether it lasts.
 
 Every answer is then trained with for ten times the steps of its confirmation, by another gang, with
-the whole budget. Where that has made all of its steps and memory was still rising, it is run again
-for ten times as many. Whatever the last run ends in but ``stable`` is false safety.
+the whole budget. What fails there is false safety. Where it has made all of its steps and memory was
+still rising, so that it would fail later by its own account, it is run again for ten times as many.
 """
 
 from __future__ import annotations
@@ -237,6 +237,11 @@ def summary(work: WorkFile) -> dict[str, Any]:
             for name, r in records.items()
             if is_false_safe(r)
         },
+        "still_rising": {
+            name: f"after {r['longer_steps']} steps: {r['longer_reason']}"
+            for name, r in records.items()
+            if is_still_rising(r)
+        },
         "nothing_found": {
             name: r["reason"] for name, r in records.items() if r["max_batch"] is None
         },
@@ -244,7 +249,16 @@ def summary(work: WorkFile) -> dict[str, Any]:
 
 
 def is_false_safe(record: Record) -> bool:
-    return record["max_batch"] is not None and record["longer_verdict"] != "stable"
+    """Whether the answer failed in ten times the steps of its confirmation."""
+    answered = record["max_batch"] is not None
+    return answered and record["longer_verdict"] != "stable" and not is_still_rising(record)
+
+
+def is_still_rising(record: Record) -> bool:
+    """Whether the longer run made all of its steps, with memory that rose to its end."""
+    if record["max_batch"] is None or record["longer_verdict"] != "oom":
+        return False
+    return bool(record["longer_steps"] >= LONGER * record["confirmed_steps"])
 
 
 def _counts(records: list[Record]) -> dict[str, Any]:

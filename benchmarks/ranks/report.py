@@ -82,6 +82,10 @@ def _accuracy(found: Mapping[str, Any]) -> str:
         table(["search", "found", "true", "found/true", "batches scanned"], beside),
     ]
     text += [f"- {name}: {why}" for name, why in found["failed"].items()]
+    text += [
+        f"- {name}: lasted, but memory still rose {why}"
+        for name, why in found["still_rising"].items()
+    ]
     return "\n\n".join(text)
 
 

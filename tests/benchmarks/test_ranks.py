@@ -113,15 +113,17 @@ class TestAccuracy:
         work = WorkFile(tmp_path / "work.jsonl")
         for name, verdict in (("a", "stable"), ("b", "oom")):
             work.add("accuracy", name, searched(97, verdict))
+        work.add("accuracy", "d", {**searched(97, "oom"), "longer_steps": 300})
         work.add("accuracy", "c", searched(None, ""))
         work.add(
             "scan", "a", {"largest": 100, "lasts": True, "scanned": {"97": True}, "lasted": {}}
         )
         found = accuracy.summary(WorkFile(work.path))
         total = found["total"]
-        assert (total["searches"], total["recommended"], total["false_safe"]) == (3, 2, 1)
+        assert (total["searches"], total["recommended"], total["false_safe"]) == (4, 3, 1)
         assert found["lowest_found_over_true"] == 0.97
         assert list(found["failed"]) == ["b"]
+        assert list(found["still_rising"]) == ["d"]
 
     def test_every_search_is_another_one(self) -> None:
         import itertools
@@ -134,7 +136,7 @@ class TestAccuracy:
 def searched(batch: int | None, verdict: str) -> dict[str, Any]:
     return {
         "workload": "mlp", "way": "ddp", "max_batch": batch, "reason": "", "probes": 5,
-        "samples": 100, "search_s": 2.0, "confirmed_steps": 30, "longer_steps": 300,
+        "samples": 100, "search_s": 2.0, "confirmed_steps": 30, "longer_steps": 299,
         "longer_verdict": verdict, "longer_reason": "",
     }  # fmt: skip
 
