@@ -1,8 +1,8 @@
 """What a search finds on two ranks, beside an exhaustive scan, and whether it lasts.
 
 Every answer is then trained with for ten times the steps of its confirmation, by another gang, with
-the whole budget. What fails there is false safety. Where it has made all of its steps and memory was
-still rising, so that it would fail later by its own account, it is run again for ten times as many.
+the whole budget. What fails there is false safety. Where it has made all of its steps and memory
+still rose, so that it would fail later by its own account, it is run again for ten times as many.
 """
 
 from __future__ import annotations
