@@ -207,22 +207,16 @@ Server = Annotated[
         metavar="URL",
     ),
 ]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        help="An API key of the service, of scope run.",
-        envvar=KEY_VARIABLE,
-        metavar="KEY",
-    ),
-]
-CodeKey = Annotated[
-    str | None,
-    typer.Option(
-        help="An API key of the service, of scope run; of scope code to send a workload.",
-        envvar=KEY_VARIABLE,
-        metavar="KEY",
-    ),
-]
+
+
+def _key(scope: str) -> Any:
+    """The option of an API key of this scope."""
+    said = f"An API key of the service, of scope {scope}."
+    return typer.Option(help=said, envvar=KEY_VARIABLE, metavar="KEY")
+
+
+ApiKey = Annotated[str | None, _key("run")]
+CodeKey = Annotated[str | None, _key("run; of scope code to send a workload")]
 
 
 def declared_in(

@@ -100,7 +100,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return BundleOut.model_validate(found)
 
     def study(self, study_id: str) -> StudyOut:
-        """A study. Raises ``ProblemError`` if there is none of this id."""
+        """A study. Raises ``ProblemError`` if no study has this id."""
         return self._read(f"/v1/studies/{study_id}", StudyOut)
 
     def studies(
@@ -152,7 +152,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return self._read("/v1/recommendations/lookup", LookupOut, query)
 
     def recommendation(self, recommendation_id: str) -> RecommendationOut:
-        """A recommendation. Raises ``ProblemError`` if there is none of this id."""
+        """A recommendation. Raises ``ProblemError`` if no recommendation has this id."""
         return self._read(f"/v1/recommendations/{recommendation_id}", RecommendationOut)
 
     def recommendations(
@@ -198,7 +198,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return self._send("/v1/measurements", MeasurementStored, body, idempotency_key)
 
     def measurement(self, measurement_id: int) -> MeasurementDetail:
-        """A measurement in full. Raises ``ProblemError`` if there is none of this id."""
+        """A measurement in full. Raises ``ProblemError`` if no measurement has this id."""
         return self._read(f"/v1/measurements/{measurement_id}", MeasurementDetail)
 
     def measurements(
@@ -228,7 +228,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return DeviceOut.model_validate(found)
 
     def device(self, key: str) -> DeviceOut:
-        """A device, by its fingerprint key. Raises ``ProblemError`` if there is none."""
+        """A device, by its fingerprint key. Raises ``ProblemError`` if no device has this key."""
         return self._read(f"/v1/devices/{key}", DeviceOut)
 
     def devices(
@@ -261,7 +261,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return CheckOut.model_validate(self._transport.json("POST", "/v1/checks", body=plan))
 
     def check(self, check_id: str) -> CheckOut:
-        """A stored check. Raises ``ProblemError`` if there is none of this id."""
+        """A stored check. Raises ``ProblemError`` if no check has this id."""
         return self._read(f"/v1/checks/{check_id}", CheckOut)
 
     def checks(
@@ -283,7 +283,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return FleetAnswerOut.model_validate(found)
 
     def fleet_answer(self, answer_id: str) -> FleetAnswerOut:
-        """A stored fleet answer. Raises ``ProblemError`` if there is none of this id."""
+        """A stored fleet answer. Raises ``ProblemError`` if no answer has this id."""
         return self._read(f"/v1/fleet-answers/{answer_id}", FleetAnswerOut)
 
     def fleet_answers(
@@ -302,7 +302,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         return RunOut.model_validate(self._transport.json("POST", "/v1/runs", body=run))
 
     def run(self, run_id: str) -> RunOut:
-        """A training run. Raises ``ProblemError`` if there is none of this id."""
+        """A training run. Raises ``ProblemError`` if no run has this id."""
         return self._read(f"/v1/runs/{run_id}", RunOut)
 
     def runs(

@@ -114,8 +114,8 @@ class LightningWorkload(Adapter):
             if "not attached to a `Trainer`" not in str(error):
                 raise
             raise InputError(
-                "training_step asks for self.trainer, and a probe has none. Let it do without "
-                "(if self._trainer is not None: …), or write a workload: docs/workloads.md."
+                "training_step asks for self.trainer, and a probe has no Trainer. Let it do "
+                "without, or write a workload: docs/workloads.md."
             ) from error
         loss = output.get("loss") if isinstance(output, Mapping) else output
         if loss is None:
