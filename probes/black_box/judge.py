@@ -240,6 +240,14 @@ def _check_ranks(job: ProbeJob, seen: Observed) -> None:
 
 def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
     steps, least = seen.watch.evidence.attempted, seen.watch.least_steps
+    if steps == 0 and seen.steps_per_sign > 1:
+        return (
+            Verdict.CRASH,
+            f"It ended by itself before any step was seen: it prints one line every "
+            f"{seen.steps_per_sign} steps, and seems to make fewer with batches of "
+            f"{job.batch_size}.",
+            "Let it print more often (such as --log-interval 1), or give it more data.",
+        )
     return (
         Verdict.CRASH,
         f"It ended by itself after {plural(steps, 'step')}; a {job.plan.purpose} probe needs "

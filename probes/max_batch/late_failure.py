@@ -40,7 +40,7 @@ def is_late(failed: Measurement) -> bool:
     if failed.passed:
         return False
     if failed.phase == "data" and failed.purpose is Purpose.CONFIRM:
-        return True  # a bracket needs fewer steps
+        return failed.steps > 0  # a bracket needs fewer steps, but it needs some
     return failed.steps > LONGEST_BRACKET or failed.verdict is Verdict.LEAK
 
 
@@ -48,7 +48,7 @@ def with_enough_steps(failed: Measurement) -> int:
     """The batch of which a training has enough steps for a confirmation, where one of this batch
     ended by itself too early; 0 for other failures. Half as many samples per step make twice as
     many steps."""
-    if failed.passed or failed.phase != "data" or failed.purpose is not Purpose.CONFIRM:
+    if failed.phase != "data" or not is_late(failed):
         return 0
     return int(failed.batch_size * failed.steps / ENOUGH_STEPS)
 

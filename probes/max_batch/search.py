@@ -169,8 +169,11 @@ class MaxBatchSearch:
 
     def _contradicted(self, lo: int, hi: int) -> Ask:
         """The curve says more than a failure allows. Close below it the curve is still good, so
-        step back, each time twice as far; otherwise halve."""
+        step back, each time twice as far; otherwise halve. A training that is too short has
+        nothing to do with the curve."""
         known = self._known
+        if any(m.batch_size == hi and m.phase == "data" for m in known.failing):
+            return self._halve(lo, hi)
         contradictions = sum(m.batch_size < FAR * hi for m in known.failing)
         back = hi - known.step(hi) * 2 ** (contradictions - 1)
         if hi > FAR * lo or back <= (lo + hi) // 2:

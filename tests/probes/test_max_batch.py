@@ -117,6 +117,23 @@ def test_a_training_that_ends_too_early_at_large_batches_is_confirmed_where_it_i
     assert answer.probes <= 6
 
 
+def test_a_program_that_prints_rarely_is_searched_from_below_the_epochs_it_says_nothing_of() -> None:
+    """One line every ten steps, in epochs of 3000 samples: nothing is seen of 334 and more."""
+    device = ScriptedDevice(memory=lambda b: 100 * MIB + b * 1024)
+
+    def prints_rarely(ask: Ask) -> Measurement:
+        found = device(ask)
+        if math.ceil(3000 / ask.batch_size) >= 10:
+            return found
+        return replace(found, verdict=Verdict.CRASH, phase="data", steps=0)
+
+    answer = run_search(MaxBatchSearch(Bounds()), prints_rarely)
+    assert answer.binding == "data" and answer.max_batch is not None
+    assert 0.97 * 333 <= answer.max_batch <= 333
+    assert answer.probes <= 10
+    assert min(m.batch_size for m in answer.measurements[3:]) >= 256
+
+
 def test_the_cap_binds_when_memory_does_not_grow() -> None:
     answer = search(ScriptedDevice(memory=lambda b: 100 * MIB), cap=4096)
     assert (answer.max_batch, answer.binding) == (4096, "cap")
