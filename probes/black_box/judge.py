@@ -243,9 +243,9 @@ def _too_short(job: ProbeJob, seen: Observed) -> Judgement:
     if steps == 0 and seen.steps_per_sign > 1:
         return (
             Verdict.CRASH,
-            f"It ended by itself before any step was seen: it prints one line every "
-            f"{seen.steps_per_sign} steps, and seems to make fewer with batches of "
-            f"{job.batch_size}.",
+            "It ended by itself before any step was seen: its lines are up to "
+            f"{seen.steps_per_sign} steps apart, and with batches of {job.batch_size} it seems to "
+            "make fewer.",
             "Let it print more often (such as --log-interval 1), or give it more data.",
         )
     return (

@@ -117,7 +117,7 @@ def test_a_training_that_ends_too_early_at_large_batches_is_confirmed_where_it_i
     assert answer.probes <= 6
 
 
-def test_a_program_that_prints_rarely_is_searched_from_below_the_epochs_it_says_nothing_of() -> None:
+def test_a_program_that_prints_rarely_is_searched_just_below_the_epochs_it_hides() -> None:
     """One line every ten steps, in epochs of 3000 samples: nothing is seen of 334 and more."""
     device = ScriptedDevice(memory=lambda b: 100 * MIB + b * 1024)
 

@@ -11,11 +11,7 @@ from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
-from probes.black_box.discovery.lengths import (
-    EpochLines,
-    PrintedTraining,
-    steps_per_epoch_in,
-)
+from probes.black_box.discovery.lengths import PrintedEpochs
 from probes.black_box.discovery.losses import LastLoss, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine
 from probes.black_box.discovery.track import Sighting, Track
@@ -81,10 +77,7 @@ class StepFinder:
     ) -> None:
         self._earlier = earlier
         self._epoch_steps = epoch_steps
-        self._printed_steps: int | None = None
-        """Steps of an epoch, where the output says how many."""
-        self._printed = PrintedTraining()
-        self._epoch_lines = EpochLines()
+        self._printed = PrintedEpochs()
         self._fractions = EpochFractions()
         self.batch_size = batch_size
         self.dataset_size = dataset_size
@@ -147,9 +140,6 @@ class StepFinder:
         if self._chosen is None:
             self._candidates.hear(raw)
             self._examples.keep(line, raw)
-            if "poch" in raw:
-                self._printed_steps = steps_per_epoch_in(raw) or self._printed_steps
-                self._epoch_lines.read(raw)
             self._printed.read(raw)
         self._note_section(line)
         found = line.loss or loss_in(line.text)
@@ -193,12 +183,7 @@ class StepFinder:
 
     @property
     def _steps_of_an_epoch(self) -> int | None:
-        return (
-            self._epoch_steps
-            or self._printed_steps
-            or self._printed.epoch_steps
-            or self._epoch_lines.epoch_steps
-        )
+        return self._epoch_steps or self._printed.steps
 
     def _read_fraction(self, raw: str, at_s: float, loss: float, in_all: int) -> list[FoundStep]:
         was_free = not self._fractions.is_taken

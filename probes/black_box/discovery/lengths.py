@@ -1,4 +1,5 @@
-"""Lengths of data sets that a program prints before it trains: ``Num examples = 4,000``."""
+"""Lengths of data sets and epochs that a program prints before it trains: ``Num examples = 4,000``,
+``63 steps per epoch``."""
 
 from __future__ import annotations
 
@@ -36,52 +37,52 @@ _TRAIN_BATCH = re.compile(r"\bTotal train batch size\b[^=]*=\s*(\d[\d,]*)", re.I
 _ON_EPOCH_LINE = re.compile(rf"\b{_STEPS}\s*[:=]\s*(?P<a>\d{{1,9}})(?![.\d/])", re.IGNORECASE)
 
 
-def steps_per_epoch_in(text: str) -> int | None:
+def _steps_per_epoch_in(text: str) -> int | None:
     """The steps of an epoch, where a line says so: ``63 steps per epoch``."""
     match = _PER_EPOCH.search(text)
     return int(match["a"] or match["b"]) or None if match else None
 
 
-class PrintedTraining:
-    """The header that transformers and its examples print: samples, and samples per step."""
+class PrintedEpochs:
+    """The steps of an epoch, as far as the lines tell that come before the first step.
+
+    Three kinds do: ``63 steps per epoch``; the header of transformers and its examples, with the
+    samples and the samples per step; and lines about an epoch such as ``Epoch 3 | Steps: 63``.
+    """
 
     def __init__(self) -> None:
+        self._per_epoch: int | None = None
         self._samples: int | None = None
-        self._per_step: int | None = None
+        self._samples_per_step: int | None = None
+        self._on_epoch_lines: list[int] = []
 
     def read(self, raw: str) -> None:
+        if "poch" in raw:
+            self._per_epoch = _steps_per_epoch_in(raw) or self._per_epoch
+            if match := _ON_EPOCH_LINE.search(raw):
+                self._on_epoch_lines.append(int(match["a"]))
         if "=" not in raw:
             return
         if match := _NUM_EXAMPLES.search(raw):
             self._samples = int(match[1].replace(",", ""))
         elif match := _TRAIN_BATCH.search(raw):
-            self._per_step = int(match[1].replace(",", ""))
+            self._samples_per_step = int(match[1].replace(",", ""))
 
     @property
-    def epoch_steps(self) -> int | None:
-        """The steps of an epoch; ``None`` unless both were printed."""
-        if not self._samples or not self._per_step:
-            return None
-        return -(-self._samples // self._per_step)
-
-
-class EpochLines:
-    """Lines about an epoch that say how many steps it had: ``Epoch 3 | Steps: 63``. Between them
-    may stand others about epochs, which say nothing of steps."""
-
-    def __init__(self) -> None:
-        self._told: list[int] = []
-
-    def read(self, raw: str) -> None:
-        if match := _ON_EPOCH_LINE.search(raw):
-            self._told.append(int(match["a"]))
+    def steps(self) -> int | None:
+        """``None`` where it is not told."""
+        if self._per_epoch:
+            return self._per_epoch
+        if self._samples and self._samples_per_step:
+            return -(-self._samples // self._samples_per_step)
+        return self._told_twice
 
     @property
-    def epoch_steps(self) -> int | None:
-        """``None`` unless two epochs or more had the same number: it may count on from one to the
-        next."""
-        told = set(self._told)
-        return (told.pop() or None) if len(told) == 1 and len(self._told) > 1 else None
+    def _told_twice(self) -> int | None:
+        """The number on the lines about epochs, where two epochs or more had the same: it may
+        count on from one to the next."""
+        told = set(self._on_epoch_lines)
+        return (told.pop() or None) if len(told) == 1 and len(self._on_epoch_lines) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -70,3 +70,12 @@ def test_a_command_that_wants_cuda_is_not_told_to_install_another_torch(tmp_path
     measurement = late(tmp_path, why="ended", returncode=1, stderr_tail=said)
     assert measurement.verdict is Verdict.UNSUPPORTED
     assert "CPU" in measurement.hint and "nstall" not in measurement.hint
+
+
+def test_one_that_shows_no_step_is_not_called_a_short_data_set_where_it_prints_rarely(
+    tmp_path: Path,
+) -> None:
+    measurement = late(tmp_path, why="ended", late="", returncode=0, steps_per_sign=10)
+    assert (measurement.phase, measurement.steps) == ("data", 0)
+    assert "10 steps apart" in measurement.reason and "data set" not in measurement.reason
+    assert "more often" in measurement.hint
