@@ -171,6 +171,11 @@ class Known:
         margin = MARGIN * edge
         return self.bounds.useful(math.floor(edge - margin if margin >= 1 else edge + 1e-6))
 
+    def just_below(self, hi: int) -> int:
+        """The largest batch for which a failure at ``hi`` is close enough."""
+        batch = hi - self.step(hi)
+        return batch if batch + self.step(batch) >= hi else batch + 1
+
     def above(self, lo: int, tried: Iterable[int]) -> int:
         """What should fail, where the curve says no more than ``lo`` and yet that passed: in steps
         that grow with each batch just below that was tried and passed too."""

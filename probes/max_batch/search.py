@@ -162,6 +162,9 @@ class MaxBatchSearch:
             return self._ask(above, Purpose.BRACKET) if above < hi else self._halve(lo, hi)
         above = target + known.step(target)
         if above < hi:
+            close = known.just_below(hi)
+            if known.failing and close <= known.edge:  # what fails is nearly close enough
+                return self._ask(close, Purpose.CONFIRM)
             return self._ask(above, Purpose.BRACKET)
         if not known.failing:
             return self._ask(self.bounds.ceiling, Purpose.CONFIRM)
