@@ -134,6 +134,18 @@ def test_a_program_that_prints_rarely_is_searched_just_below_the_epochs_it_hides
     assert min(m.batch_size for m in answer.measurements[3:]) >= 256
 
 
+def test_a_failure_that_is_nearly_close_enough_is_not_probed_again_a_little_lower() -> None:
+    """Batch 418 was ended at a peak that puts the edge at 408: 406 is near enough to 418."""
+    device = ScriptedDevice(memory=lambda b: (31.5 + 0.1292 * b) * MIB, cap_bytes=845 * MIB // 10)
+    search = MaxBatchSearch(Bounds())
+    for batch_size in (8, 114, 259):
+        search.tell(device(Ask(batch_size, Purpose.BRACKET)))
+    failed = replace(device(Ask(418, Purpose.BRACKET)), peak_bytes=858 * MIB // 10)
+    search.tell(failed)
+    ask = search.ask()
+    assert ask is not None and (ask.batch_size, ask.purpose) == (406, Purpose.CONFIRM)
+
+
 def test_the_cap_binds_when_memory_does_not_grow() -> None:
     answer = search(ScriptedDevice(memory=lambda b: 100 * MIB), cap=4096)
     assert (answer.max_batch, answer.binding) == (4096, "cap")
