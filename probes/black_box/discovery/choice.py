@@ -181,7 +181,7 @@ def pattern_of(track: Track, per: int) -> str:
     """A regular expression that finds the number in the lines of this candidate."""
     if track.is_row:
         before = len(NUMBER.findall(track.lead))
-        gap, cell = r"[\s,;|│┃]", r"[-+.\dnaifems%/]+"
+        gap, cell = r"[\s,;|│┃]", r"[-+.:\dnaifemhs%/]+"
         return rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<step>\d+)(?:{gap}+{cell})+{gap}*$"
     lead = track.lead
     cut = _DETAILS.split(lead)[-1]

@@ -35,7 +35,10 @@ _HEADING = re.compile(r"[#\s|]*[A-Za-z_][\w/.]*(?:(?:\s*[,;|\t]\s*|\s+)[A-Za-z_]
 _CSV = re.compile(r"\s*-?\d+(?:\s*[,;]\s*(?:-?[\d.]*(?:e[-+]?\d+)?|nan|inf))+\s*", re.IGNORECASE)
 _BORDERED = re.compile(r"\s*[|│┃](?P<cells>.*)[|│┃]\s*")
 _BORDER = re.compile(r"\s*[|│┃]\s*")
-_CELL = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?\s?(?:s|ms|m|h|%)?|nan|inf|n/a|-", re.IGNORECASE)
+_CELL = re.compile(
+    rf"[-+]?[\d.]+(?:e[-+]?\d+)?\s?(?:s|ms|m|h|%)?|{TIME}|nan|inf|n/a|-", re.IGNORECASE
+)
+_COLUMN_GAP = re.compile(r"\s{2,}|\t")
 MOST_NUMBERS = 60
 
 
@@ -100,11 +103,18 @@ class LineReader:
                 return self._row(cells, text, rank)
         if not slots and _HEADING.fullmatch(text):
             self._heading = re.findall(r"[A-Za-z_][\w/.]*", text)
-        elif is_row and self._heading:
-            fields = text.split()
-            if len(fields) == len(self._heading):
+        elif self._heading and slots:
+            fields = self._columns(text)
+            if fields and (is_row or all(map(_CELL.fullmatch, fields))):
                 return self._row(fields, text, rank)
         return OutputLine(text, rank, slots)
+
+    def _columns(self, text: str) -> list[str]:
+        """The cells of a line below a heading; none where it has not as many as the heading."""
+        for fields in (text.split(), _COLUMN_GAP.split(text.strip())):
+            if len(fields) == len(self._heading):
+                return fields
+        return []
 
     def _row(self, fields: list[str], text: str, rank: str) -> OutputLine:
         """A row of a table, its cells named by the last heading of as many words."""

@@ -394,6 +394,16 @@ def test_a_loss_may_have_a_dot_in_its_name() -> None:
     assert without_details("train.py: 0.5, saved model.layers to out/model.pt: 0.5").count("§") == 3
 
 
+@pytest.mark.parametrize("time", ["00:05", "1.25s", "125 ms", "1m 5s"])
+def test_the_cells_of_a_table_without_borders_may_have_units(time: str) -> None:
+    lines = ["step    loss    time", *(f"{10 * n}    {1 / n:.4f}    {time}" for n in range(1, 9))]
+    reading = read(lines)
+    assert reading.finder.choice is not None
+    assert reading.taken[-1][1:] == (80, 1 / 8)
+    pattern = re.compile(reading.finder.choice.pattern)
+    assert all(pattern.search(line) for line in lines[1:])
+
+
 @pytest.mark.parametrize("border", ["|", "│"])
 def test_a_table_with_borders_is_read_by_its_heading(border: str) -> None:
     def row(*cells: object) -> str:
