@@ -11,7 +11,7 @@ from pathlib import Path
 from app.bundles import archive
 from app.bundles.archive import Content
 from app.bundles.ignore import IGNORE_FILE, IgnoreRules
-from app.settings.model import BundleSettings
+from app.settings.serving import BundleSettings
 from probes.errors import InputError
 from probes.formatting import size_text
 

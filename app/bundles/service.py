@@ -15,7 +15,7 @@ from app.database import Database
 from app.database.models.bundles import BundleRow
 from app.database.upsert import write_again
 from app.errors import Conflict, NotFound
-from app.settings.model import BundleSettings
+from app.settings.serving import BundleSettings
 
 ID = re.compile(r"[0-9a-f]{64}")
 

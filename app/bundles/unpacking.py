@@ -21,7 +21,7 @@ from app.bundles import archive, service
 from app.bundles.archive import Limits
 from app.database import Database
 from app.machine import disk_cache
-from app.settings.model import BundleSettings
+from app.settings.serving import BundleSettings
 from probes.errors import MeasurementError
 
 DAY_S = 24 * 3600.0

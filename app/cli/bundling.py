@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli.context import absolute_spec
-from app.settings.model import NAME
+from app.settings.fields import NAME
 from probes.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from app.settings import Settings
-from app.settings.model import FleetDeviceSettings
+from app.settings.fleet import FleetDeviceSettings
 from optimizer.fleet.cost import Prices
 
 GROUP_NAME = re.compile(r"^\d+ × ")

@@ -16,20 +16,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app.settings import defaults
-from app.settings.model import (
-    BudgetSettings,
+from app.settings.fleet import FleetDeviceSettings, FleetSettings
+from app.settings.model import BudgetSettings, KnowledgeSettings, ProbeSettings, Settings
+from app.settings.serving import (
     BundleSettings,
-    CommandSettings,
     FineTuningJobSettings,
-    FleetDeviceSettings,
-    FleetSettings,
-    KnowledgeSettings,
-    ParameterCap,
-    ProbeSettings,
     RunnerSettings,
-    Scaling,
     ServiceSettings,
-    Settings,
+)
+from app.settings.workloads import (
+    CommandSettings,
+    ParameterCap,
+    Scaling,
     TierSpaces,
     WorkloadSettings,
 )

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.names import KEY_VARIABLE, SERVER_VARIABLE, nearest
+from app.settings.fields import Option
 from app.settings.keys import is_compound, is_known, known_below, type_at
-from app.settings.model import Option
 from probes.errors import InputError
 
 PREFIX = "TONNAGE_"

@@ -16,7 +16,7 @@ from app.jobs.waiting import HOW_TO_ACCEPT, NOBODY_ACCEPTS
 from app.machine import parallel
 from app.machine.asked_devices import names_group
 from app.settings import Settings, load_settings
-from app.settings.model import NAME
+from app.settings.fields import NAME
 from app.tuning import repository as study_repository
 from app.tuning import service as studies
 from app.tuning.request import StudyRequest

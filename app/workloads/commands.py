@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from app.settings.model import CommandSettings
+from app.settings.workloads import CommandSettings
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
 from probes.black_box.config_file import names_in
 from probes.black_box.template import placeholders

@@ -17,7 +17,7 @@ from typing import Any
 from app.errors import NotAllowed, NotRegistered
 from app.names import nearest
 from app.settings import Settings
-from app.settings.model import NAME
+from app.settings.fields import NAME
 from probes.errors import InputError
 from probes.job import WorkloadRef
 from probes.workloads import BUILT_IN

@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import Conflict
 from app.fleet_answers.prices import Named, of_class
 from app.settings import Settings
-from app.settings.model import FleetDeviceSettings
+from app.settings.fleet import FleetDeviceSettings
 from probes.formatting import MIB
 
 LONGEST_NAME = 63

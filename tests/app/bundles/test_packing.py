@@ -9,7 +9,7 @@ import pytest
 
 from app.bundles import archive
 from app.bundles.packing import pack_folder
-from app.settings.model import BundleSettings
+from app.settings.serving import BundleSettings
 from probes.errors import InputError
 
 SETTINGS = BundleSettings(max_bytes=100_000, max_files=20, data_folder_bytes=10_000)

@@ -17,7 +17,7 @@ from app.jobs import queue, runner_repository
 from app.jobs.waiting import waits_for
 from app.retention.prune import plan, prune
 from app.settings import load_settings
-from app.settings.model import BundleSettings
+from app.settings.serving import BundleSettings
 from app.studies import service as studies
 from app.studies import view
 from app.tuning.owner import this_place, this_process

@@ -11,7 +11,7 @@ import pytest
 from app.bundles import archive, service
 from app.bundles.archive import Content
 from app.bundles.unpacking import UNFINISHED, forget_old, unpacked
-from app.settings.model import BundleSettings
+from app.settings.serving import BundleSettings
 from probes.errors import MeasurementError
 from tests.app.one_kind import kind  # noqa: F401
 
