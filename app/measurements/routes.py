@@ -20,10 +20,10 @@ from app.http.runtime import ServiceDep
 from app.http.security import Reader, Runner
 from app.measurements import predictions, repository
 from app.measurements import service as measurements
+from app.measurements.incoming import MeasurementPost
 from app.measurements.schemas import (
     MeasurementDetail,
     MeasurementOut,
-    MeasurementPost,
     MeasurementQuery,
     MeasurementStored,
     PredictionErrorsOut,

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from app.measurements import service as measurements
-from app.measurements.schemas import EnergyIn, GrowthIn, MeasurementIn, RankIn, StepTimeIn, TraceIn
+from app.measurements.incoming import EnergyIn, GrowthIn, MeasurementIn, RankIn, StepTimeIn, TraceIn
 from optimizer.records import Scope
 from probes.measurement import (
     Energy,
