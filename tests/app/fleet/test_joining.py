@@ -187,8 +187,8 @@ class TestImporting:
         import subprocess
 
         code = (
-            "import sys, app.cli.commands.fleet, app.cli.commands.serve, app.service.serve, "
-            "app.fleet.on_ray.connection, app.fleet.on_ray.cluster; "
+            "import sys, app.cli.commands.fleet, app.cli.fleet.joining, app.cli.commands.serve, "
+            "app.service.serve, app.fleet.on_ray.connection, app.fleet.on_ray.cluster; "
             "sys.exit('ray' in sys.modules)"
         )
         ended = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=False)

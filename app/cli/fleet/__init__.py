@@ -1,0 +1,1 @@
+"""What the commands of ``tonnage fleet`` do and print."""

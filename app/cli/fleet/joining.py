@@ -1,0 +1,155 @@
+"""``tonnage fleet join``: where to join, what the node offers, and being one until told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.cli.output import facts_table, print_json, stderr, stdout
+from app.fleet.address import (
+    PORT,
+    FleetAddress,
+    default_token_file,
+    find,
+    joined,
+    make_token,
+    own_address,
+)
+from app.fleet.joining import Node, NodeOptions, labels_of, parse_labels
+from app.fleet.on_ray.connection import environment, is_loopback
+from app.machine.budgets import check_budget
+from app.machine.local_facts import devices_here, timeouts
+from app.settings import Settings
+from probes.errors import InputError, MeasurementError
+from probes.formatting import size_text
+
+
+def asked_node(
+    settings: Settings,
+    address: str | None,
+    head: bool,
+    token_file: Path | None,
+    interface: str,
+    port: int | None,
+) -> NodeOptions:
+    """Where to join. Raises ``InputError``."""
+    if head == (address is not None):
+        raise InputError(
+            "Give the address of the fleet's head, or --head to begin a fleet on this host."
+        )
+    if not head:
+        assert address is not None
+        if port is not None:
+            raise InputError("--port is for --head: give the port as a part of the address.")
+        fleet = find(settings, address, token_file)
+        if fleet.token_file is None:
+            raise InputError(
+                "This host has no token of the fleet. Copy the file that tonnage fleet join --head "
+                "has named, and give it with --token-file."
+            )
+        if is_loopback(fleet.address):
+            raise InputError(
+                f"The fleet at {fleet.address} is the host that began it, alone. To let others "
+                "join, begin it with another --interface."
+            )
+        return NodeOptions(fleet, False, interface, {})
+    token = token_file or default_token_file(settings)
+    make_token(token)
+    own = interface or own_address()
+    return NodeOptions(FleetAddress(f"{own}:{port or PORT}", token.absolute()), True, own, {})
+
+
+def described(
+    settings: Settings,
+    asked: NodeOptions,
+    labels: str,
+    budget: int | None,
+    dashboard: bool,
+    folder: Path | None,
+) -> tuple[NodeOptions, list[dict[str, Any]]]:
+    """The node with the labels of its devices, and these."""
+    own = parse_labels(labels)
+    devices = devices_here(None, timeouts(settings))["devices"]
+    if budget is not None:
+        check_budget(budget, devices[0]["device"], devices[0]["total_bytes"])
+    node = replace(
+        asked,
+        labels={**labels_of(devices, budget), **own},
+        memory_budget_bytes=budget,
+        folder=folder,
+        dashboard=dashboard,
+    )
+    return node, devices
+
+
+def run_node(
+    settings: Settings, node: NodeOptions, devices: list[dict[str, Any]], json_: bool
+) -> None:
+    """Be a node of the fleet until SIGINT, SIGTERM or SIGHUP. Raises ``MeasurementError`` when the
+    node ends by itself."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    engine = environment(node.fleet.token_file, node.interface or node.fleet.address)
+    with Node(node, engine) as running:
+        running.wait_until_started(stop.is_set)
+        if not stop.is_set():
+            _tell(node, devices, json_)
+        with joined(settings, node.fleet):
+            while not stop.is_set() and running.is_running:
+                running.listen()
+        if not stop.is_set():
+            raise MeasurementError(
+                f"The node has ended by itself: the head may be gone. {running.complaint()}"
+            )
+    stderr().print("The node has left the fleet.")
+
+
+def _tell(node: NodeOptions, devices: list[dict[str, Any]], json_: bool) -> None:
+    """What this node offers, and what to do next."""
+    address, token = node.fleet.address, node.fleet.token_file
+    then = f"tonnage fleet join {address} --token-file {token.name if token else 'FILE'}"
+    if json_:
+        print_json(
+            {
+                "address": address,
+                "head": node.is_head,
+                "token_file": str(token) if token else None,
+                "devices": [
+                    {key: each[key] for key in ("device", "kind", "name", "total_bytes")}
+                    for each in devices
+                ],
+                "labels": dict(node.labels),
+                "memory_budget_bytes": node.memory_budget_bytes,
+                "next": [then, "tonnage serve --fleet auto"],
+            }
+        )
+        return
+    offered = [
+        f"{each['device']} ({each['name']}, "
+        f"{size_text(node.memory_budget_bytes or each['total_bytes'])})"
+        for each in devices
+    ]
+    rows = [
+        ("fleet", address),
+        ("devices", ", ".join(offered)),
+        ("labels", ", ".join(f"{name}={value}" for name, value in node.labels.items())),
+    ]
+    if node.is_head:
+        rows += [
+            ("token", f"{token} (copy it to the other hosts; keep it secret)"),
+            ("next", f"on each other host: {then}"),
+            ("", "here: tonnage serve --fleet auto"),
+        ]
+    else:
+        rows += [("next", "tonnage fleet status")]
+    stdout().print(facts_table([*rows, ("stop", "Ctrl-C")]))
+    if not node.interface.startswith("127."):
+        stderr().print(
+            "Ray listens on every network interface of this host, not only on the one that it "
+            "tells the others. Let a firewall keep out everybody but the hosts of the fleet.",
+            markup=False,
+        )
