@@ -14,7 +14,7 @@ from app.finetunings import repository as finetunings
 from app.finetunings import service as stored
 from app.finetunings.request import FineTuningPost
 from app.finetunings.state import FineTuningState
-from app.jobs import asking, queue, repository, runner_repository
+from app.jobs import asking, deaths, repository, runner_repository
 from app.jobs.offers import FineTuningOffer
 from app.jobs.records import Job, JobKind
 from app.jobs.waiting import waits_for
@@ -118,7 +118,7 @@ def delete(database: Database, finetuning_id: str) -> None:
     """
     stored.mark_interrupted(database)
     with database.write() as session:
-        queue.bury_dead_here(session)
+        deaths.bury_dead_here(session)
         row, job = finetunings.locked(session, finetuning_id), _find(session, finetuning_id)
         if row is None:
             raise NotFound(f"There is no fine-tuning {finetuning_id}.")

@@ -18,8 +18,8 @@ from app.fleet import repository as nodes
 from app.fleet.engine import Engine, FleetUnavailable, NodeLost
 from app.fleet.members import Member, unique_name, why_unusable
 from app.fleet.nodes import Drain, NodeState
-from app.jobs import demand, queue, repository, runner_repository
-from app.jobs.heartbeat import HeartbeatMonitor
+from app.jobs import deaths, demand, repository, runner_repository
+from app.jobs.deaths import HeartbeatMonitor
 from app.jobs.runner import POLL_S, STOP, Runner
 from app.settings import RunnerSettings
 from app.tuning.owner import this_place, this_process
@@ -285,9 +285,9 @@ class FleetRunner:
             for runner in runners:
                 runner.sign_on(session, runner.id in known)
             nodes.seen(session, list(self._members))
-            queue.bury_dead_here(session, but=[each.id for each in runners])
+            deaths.bury_dead_here(session, but=[each.id for each in runners])
             for runner_id in self._watch.silent(runner_repository.listing(session)):
-                queue.bury(session, runner_id)
+                deaths.bury(session, runner_id)
         self._beat_at_s = now_s
 
     def _reap(self) -> None:

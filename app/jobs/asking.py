@@ -7,10 +7,12 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.database.models.serving import JobRow
 from app.database.upsert import write_again
 from app.errors import Conflict, IdempotencyConflict, NotFound
+from app.finetunings import service as finetunings
 from app.ids import new_id
-from app.jobs import queue, repository
+from app.jobs import deaths, queue, repository
 from app.jobs.records import Job, JobKind
 from app.jobs.repository import Request
 from app.machine.asked_devices import names_group
@@ -76,7 +78,7 @@ def cancel(session: Session, job_id: str, kind: JobKind) -> Job:
     Its runner ends a running job within seconds; ``cancel_requested`` is set until then. Cancelling
     twice is allowed. Raises ``NotFound``, and ``Conflict`` for one that finished or failed.
     """
-    queue.bury_dead_here(session)
+    deaths.bury_dead_here(session)
     row = repository.locked(session, job_id)
     if row is None or row.kind != kind:
         raise NotFound(f"There is no {kind} {job_id}.")
@@ -97,7 +99,7 @@ def resume(session: Session, job_id: str, kind: JobKind, key: str) -> Job:
     Raises ``NotFound``; ``Conflict`` for one that has finished or is about to be cancelled, and
     where another job does the same now.
     """
-    queue.bury_dead_here(session)
+    deaths.bury_dead_here(session)
     row = repository.locked(session, job_id)
     if row is None or row.kind != kind:
         raise NotFound(f"There is no {kind} {job_id}.")
@@ -109,8 +111,20 @@ def resume(session: Session, job_id: str, kind: JobKind, key: str) -> Job:
         other = repository.active(session, key)
         if other is not None:
             raise Conflict(f"{kind.capitalize()} {other.id} does the same and is {other.state}.")
-        queue.reopen(session, row, key)
+        _reopen(session, row, key)
     return repository.record(row)
+
+
+def _reopen(session: Session, row: JobRow, key: str) -> None:
+    """Put a locked job that is over back into the queue. What it began lies on the host where it
+    ran, so it waits for the device there."""
+    row.state = StudyState.QUEUED
+    row.message, row.active_key = "", key
+    row.deaths, row.cancel_requested = 0, False
+    row.finished_at = row.elsewhere_at = None
+    repository.add_event(session, row, "queued", {"message": "Resumed."})
+    if row.kind == JobKind.FINETUNING:
+        finetunings.follow_job(session, row.id, StudyState.QUEUED, "")
 
 
 def _submit(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from app.database import Database
-from app.jobs import queue, repository, runner_repository
+from app.jobs import deaths, repository, runner_repository
 from app.jobs.process import DATABASE_VARIABLE
 from app.settings import Settings
 from app.tuning.state import ACTIVE
@@ -82,7 +82,7 @@ class Keeper:
         if not any(counts.get(state, 0) for state in ACTIVE):
             return False
         with self._database.write() as session:
-            queue.bury_dead_here(session)
+            deaths.bury_dead_here(session)
         with self._database.read() as session:
             waiting = repository.waiting(session)
             runners = runner_repository.listing(session)

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.ids import new_id
-from app.jobs import assisting, queue, repository, runner_repository
+from app.jobs import assisting, deaths, queue, repository, runner_repository
+from app.jobs.deaths import HeartbeatMonitor
 from app.jobs.demand import Wanted, groups_in
 from app.jobs.executor import Executor, Process
-from app.jobs.heartbeat import HeartbeatMonitor
 from app.jobs.offers import DeviceOffer
 from app.jobs.process import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_TERMINATED
 from app.jobs.records import Job, JobKind
@@ -150,9 +150,9 @@ class Runner:
         with self._database.write() as session:
             known = self._record is not None and runner_repository.beat(session, self.id)
             self.sign_on(session, known)
-            queue.bury_dead_here(session)
+            deaths.bury_dead_here(session)
             for runner_id in self._watch.silent(runner_repository.listing(session)):
-                queue.bury(session, runner_id)
+                deaths.bury(session, runner_id)
         self._beat_at_s = now_s
 
     def look_around(self) -> None:
@@ -229,7 +229,7 @@ class Runner:
                     self._close(session, each, StudyState.CANCELLED, text)
                 else:
                     how = how_it_ended(status)
-                    queue.died(session, each.job_id, self.id, how, attempt=each.attempt)
+                    deaths.died(session, each.job_id, self.id, how, attempt=each.attempt)
                     self._not_before[each.asked] = self._clock() + AGAIN_AFTER_S
         except queue.LeaseLost:
             return
@@ -304,7 +304,7 @@ class Runner:
                     return taken
                 with self._database.write() as session:
                     how = f"could not be started: {error.strerror or error}"
-                    queue.died(session, job.id, self.id, how, attempt=job.attempt)
+                    deaths.died(session, job.id, self.id, how, attempt=job.attempt)
                 self._not_before[asked] = now_s + AGAIN_AFTER_S
                 continue
             self._running.append(
@@ -377,7 +377,7 @@ class Runner:
     def bury(self, why: str) -> list[Job]:
         """Its node is gone: interrupt its jobs, so that others may take them at once."""
         with self._database.write() as session:
-            jobs = queue.bury(session, self.id, why, gone=True)
+            jobs = deaths.bury(session, self.id, why, gone=True)
         self._running.clear()
         return jobs
 

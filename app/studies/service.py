@@ -10,7 +10,7 @@ from app.bundles import archive
 from app.bundles import service as bundles
 from app.database import Database
 from app.errors import Conflict, NotAccepted, NotFound
-from app.jobs import asking, queue, repository, runner_repository
+from app.jobs import asking, deaths, repository, runner_repository
 from app.jobs.records import Job, JobKind
 from app.jobs.waiting import HOW_TO_ACCEPT, NOBODY_ACCEPTS
 from app.machine import parallel
@@ -130,7 +130,7 @@ def delete(database: Database, study_id: str) -> None:
     Raises ``NotFound``, and ``Conflict`` while a job waits or runs, or a process runs the study.
     """
     with database.write() as session:
-        queue.bury_dead_here(session)
+        deaths.bury_dead_here(session)
         rows = repository.concerning(session, study_id)
         study = study_repository.get(session, study_id)
         if not rows and study is None:

@@ -11,7 +11,7 @@ from app.client import Client
 from app.finetuning_jobs import evaluations
 from app.finetunings import service as finetunings
 from app.finetunings.evaluation_request import EvaluationPost
-from app.jobs import process, queue, repository, runner_repository
+from app.jobs import deaths, process, queue, repository, runner_repository
 from app.machine import target as targets
 from app.settings import load_settings
 from finetuning.evaluation.rows import EvaluationRow, write_rows
@@ -159,7 +159,7 @@ def test_an_evaluation_waits_for_the_host_of_the_model_however_long(
     job = evaluations.submit(database, settings, tuned, EvaluationPost())
     assert claim(database) == job.id
     with database.write() as session:
-        queue.bury(session, "run_1", gone=True)
+        deaths.bury(session, "run_1", gone=True)
         row = repository.locked(session, job.id)
         assert (row.state, row.resume_class, row.elsewhere_at) == ("interrupted", None, None)
 

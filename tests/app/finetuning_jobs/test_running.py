@@ -15,7 +15,7 @@ from app.finetuning_jobs import service as jobs
 from app.finetunings import running
 from app.finetunings import service as finetunings
 from app.finetunings.request import FineTuningPost
-from app.jobs import process, queue, repository, runner_repository
+from app.jobs import deaths, process, queue, repository, runner_repository
 from app.jobs.offers import Offers
 from app.jobs.records import JobKind
 from app.machine import target as targets
@@ -159,7 +159,7 @@ class TestRunning:
         elsewhere = [replace(each, lease="another") for each in offered.devices]
         assert claim(database, replace(offered, devices=elsewhere), "run_2") is None
         with database.write() as session:
-            queue.bury(session, "run_1")
+            deaths.bury(session, "run_1")
         assert "tonnage runner" in jobs.get(database, job_id).waits_for
         trained = []
         script(trained.append)
@@ -185,7 +185,7 @@ class TestRunning:
         with pytest.raises(_Killed):
             run_claimed(settings, database, job_id)
         with database.write() as session:
-            queue.bury(session, "run_1")
+            deaths.bury(session, "run_1")
         row = finetunings.get(database, job_id)
         assert (row.state, jobs.get(database, job_id).job.state) == ("interrupted", "interrupted")
         trained = []
@@ -200,16 +200,16 @@ class TestRunning:
     ):
         job_id = submit(database, settings)
         script(kill_at(1, keeps=False))
-        for attempt in range(queue.MAX_DEATHS + 1):
+        for attempt in range(deaths.MAX_DEATHS + 1):
             runner = f"run_{attempt}"
             if claim(database, offered, runner) is None:
                 break
             with pytest.raises(_Killed):
                 run_claimed(settings, database, job_id, runner)
             with database.write() as session:
-                queue.bury(session, runner)
+                deaths.bury(session, runner)
         found = jobs.get(database, job_id).job
-        assert (found.state, found.deaths) == ("failed", queue.MAX_DEATHS)
+        assert (found.state, found.deaths) == ("failed", deaths.MAX_DEATHS)
         assert finetunings.get(database, job_id).state == "failed"
 
     def test_a_runner_that_is_stopped_gives_it_back(self, database, settings, offered, script):

@@ -9,7 +9,7 @@ import pytest
 
 from app.database.models.searching import ClaimRow
 from app.database.models.serving import JobRow
-from app.jobs import queue, repository, runner_repository
+from app.jobs import deaths, queue, repository, runner_repository
 from app.jobs.events import Report
 from app.jobs.process import EXIT_DONE, EXIT_INTERRUPTED
 from app.jobs.records import JobKind
@@ -57,7 +57,7 @@ def assist(database, runner, **limits):
 
 def died(database, assist_job) -> None:
     with database.write() as session:
-        queue.died(session, assist_job.id, "run_1", "was killed by SIGKILL")
+        deaths.died(session, assist_job.id, "run_1", "was killed by SIGKILL")
 
 
 class TestJoining:
@@ -226,7 +226,7 @@ class TestLeaving:
                     )
                 )
         with database.write() as session:
-            assert queue.bury(session, "run_2") == []
+            assert deaths.bury(session, "run_2") == []
         with database.read() as session:
             assert [row.config["layers"] for row in session.query(ClaimRow)] == [79]
             assert repository.get(session, helper.id) is None or (
@@ -253,7 +253,7 @@ class TestFence:
     def test_its_owner_died_and_it_goes_on_until_another_takes_the_study(self, database, pair):
         job, _, report = pair
         with database.write() as session:
-            queue.died(session, job.id, "run_1", "was killed by SIGKILL")
+            deaths.died(session, job.id, "run_1", "was killed by SIGKILL")
         assert state(database, job) == "interrupted"
         self.store(database, job, report).add_measurement(0, factories.measurement(), [])
         assert len(contents.measurements(database)) == 1
@@ -289,7 +289,7 @@ class TestResuming:
         """A study of one device waits for that one; here every device of the class is as good."""
         job = begin(database, runner)
         with database.write() as session:
-            queue.died(session, job.id, "run_1", "was killed by SIGKILL")
+            deaths.died(session, job.id, "run_1", "was killed by SIGKILL")
         twin = add_runner(database, "run_2", offers("cuda:3", host="b"))
         with database.write() as session:
             claimed = queue.claim(session, twin)
@@ -299,7 +299,7 @@ class TestResuming:
     def test_a_study_of_one_device_waits_for_it(self, database, runner):
         job = begin(database, runner, devices_at_once=1)
         with database.write() as session:
-            queue.died(session, job.id, "run_1", "was killed by SIGKILL")
+            deaths.died(session, job.id, "run_1", "was killed by SIGKILL")
         twin = add_runner(database, "run_2", offers("cuda:3", host="b"))
         with database.write() as session:
             assert queue.claim(session, twin) is None

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from app.jobs import queue, runner_repository
+from app.jobs import deaths, queue, runner_repository
 from app.jobs.events import Report
 from app.jobs.process import run_job
 from app.jobs.runner import Runner
@@ -70,7 +70,7 @@ WRITES = {
     "its end": lambda session, job, old: queue.end(
         session, job, "run_1", StudyState.FINISHED, attempt=old
     ),
-    "its death": lambda session, job, old: queue.died(
+    "its death": lambda session, job, old: deaths.died(
         session, job, "run_1", "was killed", attempt=old
     ),
 }

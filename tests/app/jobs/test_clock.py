@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.jobs import events, runner_repository
-from app.jobs.heartbeat import HeartbeatMonitor
+from app.jobs.deaths import HeartbeatMonitor
 from app.studies import service, view
 from tests.app import contents, factories
 from tests.app.jobs.conftest import kinds, request, state
@@ -71,7 +71,7 @@ def test_a_running_study_keeps_its_runner_and_its_device(world, jump):
 def test_a_runner_of_another_host_is_not_taken_for_dead(world, jump, monkeypatch):
     world.runner().step()
     watch = HeartbeatMonitor(60, lambda: world.now_s)
-    monkeypatch.setattr("app.jobs.heartbeat.this_place", lambda: "another host")
+    monkeypatch.setattr("app.jobs.deaths.this_place", lambda: "another host")
     for step in range(3):
         with world.database.write() as session:
             found = runner_repository.listing(session)

@@ -10,8 +10,8 @@ import pytest
 
 from app.database.models.results import StudyRow
 from app.database.models.serving import JobRow
-from app.jobs import queue, runner_repository
-from app.jobs.heartbeat import HeartbeatMonitor
+from app.jobs import deaths, queue, runner_repository
+from app.jobs.deaths import HeartbeatMonitor
 from app.jobs.offers import Offers
 from app.studies import service
 from app.tuning import service as studies
@@ -168,7 +168,7 @@ def die(database, runner, job, times: int) -> None:
     for _ in range(times):
         assert claim(database, runner) is not None
         with database.write() as session:
-            queue.died(session, job.id, runner.id, "was killed by SIGKILL")
+            deaths.died(session, job.id, runner.id, "was killed by SIGKILL")
 
 
 class TestPoison:
@@ -191,7 +191,7 @@ class TestPoison:
             claim(database, runner)
             with database.write() as session:
                 queue.report(session, job.id, "run_1", "measured", {})
-                queue.died(session, job.id, "run_1", "was killed by SIGKILL")
+                deaths.died(session, job.id, "run_1", "was killed by SIGKILL")
         assert state(database, job) == "interrupted"
         assert service.get(database, job.id).deaths == 1
 
@@ -201,7 +201,7 @@ class TestPoison:
             runner = add_runner(database, f"run_{number}", offers("cpu"), owner=DEAD)
             assert claim(database, runner) is not None
             with database.write() as session:
-                queue.bury_dead_here(session)
+                deaths.bury_dead_here(session)
         assert state(database, job) == "failed"
         assert "Its runner (process" in service.get(database, job.id).message
 
@@ -222,7 +222,7 @@ class TestInheriting:
         heir = add_runner(database, "run_2", offers("cpu"))
         assert claim(database, heir) is None
         with database.write() as session:
-            (buried,) = queue.bury_dead_here(session)
+            (buried,) = deaths.bury_dead_here(session)
         assert (buried.id, buried.state) == (job.id, "interrupted")
         assert f"process {DEAD.pid}" in buried.message
         assert claim(database, heir) == (job.id, "cpu")
@@ -233,7 +233,7 @@ class TestInheriting:
         add_runner(database, "run_1", offers("cpu"))
         add_runner(database, "run_2", offers("cpu"), owner=DEAD, place="elsewhere")
         with database.write() as session:
-            assert queue.bury_dead_here(session) == []
+            assert deaths.bury_dead_here(session) == []
             assert len(runner_repository.listing(session)) == 2
 
     def test_what_was_to_be_cancelled_is_and_does_not_run_again(self, database):
@@ -242,7 +242,7 @@ class TestInheriting:
         claim(database, dead)
         service.cancel(database, job.id)
         with database.write() as session:
-            queue.bury(session, "run_1")
+            deaths.bury(session, "run_1")
         assert state(database, job) == "cancelled"
 
     def test_cancel_finds_a_dead_runner_by_itself(self, database):
@@ -257,8 +257,8 @@ class TestInheriting:
         claim(database, runner)
         with database.write() as session:
             assert runner_repository.beat(session, "run_1")
-            queue.bury(session, "run_1")
-            assert queue.bury(session, "run_1") == []
+            deaths.bury(session, "run_1")
+            assert deaths.bury(session, "run_1") == []
         with database.write() as session:
             assert not runner_repository.beat(session, "run_1")
         with pytest.raises(queue.LeaseLost):
@@ -277,7 +277,7 @@ class TestInheriting:
         with pytest.raises(studies.StudyIsRunning):
             studies.open_study(database, factories.spec())
         with database.write() as session:
-            queue.bury(session, "run_1")
+            deaths.bury(session, "run_1")
         assert studies.open_study(database, factories.spec())[1] == "resumed"
 
     def test_another_command_that_runs_the_study_is_not_touched(self, database):
@@ -288,7 +288,7 @@ class TestInheriting:
         study, _ = studies.open_study(database, factories.spec())
         with database.write() as session:
             queue.opened(session, job.id, "run_1", study.id, 78)
-            queue.bury(session, "run_1")
+            deaths.bury(session, "run_1")
         assert studies.get(database, study.id).owner == this_process()
 
     def test_it_is_gone_on_with_where_it_was_measured_and_elsewhere_only_later(self, database):
@@ -297,7 +297,7 @@ class TestInheriting:
         job = service.submit(database, request())
         claim(database, here)
         with database.write() as session:
-            queue.bury(session, "run_1")
+            deaths.bury(session, "run_1")
         assert claim(database, there) is None
         back = add_runner(database, "run_3", offers("cpu", host="a"))
         assert claim(database, back) == (job.id, "cpu")

@@ -11,7 +11,7 @@ import pytest
 
 from app.database.errors import DatabaseUnavailable
 from app.database.models.serving import JobRow
-from app.jobs import events, queue, runner_repository
+from app.jobs import deaths, events, queue, runner_repository
 from app.jobs import repository as jobs
 from app.jobs import runner as runners
 from app.jobs.process import EXIT_AGAIN, EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED
@@ -302,7 +302,7 @@ class TestLosingOut:
         runner.step()
         before = runner.id
         with world.database.write() as session:
-            queue.bury(session, before)
+            deaths.bury(session, before)
         runner.step()  # between two beats already: the job is not its own any more
         assert world.last.signals == [signal.SIGINT]
         world.now_s += SETTINGS.heartbeat_s
@@ -333,7 +333,7 @@ class TestLosingOut:
 
         world.last.end(-signal.SIGKILL)
         with monkeypatch.context() as patch:
-            patch.setattr(queue, "died", gone)
+            patch.setattr(deaths, "died", gone)
             for _ in range(3):
                 runner.step()
         assert (runner.is_running, state(world.database, job)) == ([job.id], "running")
