@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.finetuning_jobs import service as jobs
 from app.finetuning_jobs.names import names_of
 from app.finetuning_jobs.schemas import FineTuningJobOut, NamesOut
-from app.finetunings import service as finetunings
+from app.finetunings import reading
 from app.finetunings.request import FineTuningPost
 from app.finetunings.routes import FineTuningId
 from app.finetunings.schemas import FineTuningOut
@@ -110,7 +110,7 @@ def delete_finetuning(service: ServiceDep, caller: Admin, finetuning_id: FineTun
 
 def _shown(service: ServiceDep, finetuning_id: str) -> Response:
     """The fine-tuning as it is now, and where it is."""
-    found = FineTuningOut.model_validate(finetunings.get(service.database, finetuning_id))
+    found = FineTuningOut.model_validate(reading.get(service.database, finetuning_id))
     return Response(
         found.model_dump_json(),
         202,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import Conflict, NotFound, NotRegistered
-from app.finetunings import registered
+from app.finetunings import reading, registered
 from app.finetunings import repository as finetunings
 from app.finetunings import service as stored
 from app.finetunings.request import FineTuningPost
@@ -76,7 +76,7 @@ def get(database: Database, finetuning_id: str) -> FineTuningProgress:
 def is_going_on(database: Database, finetuning_id: str) -> bool:
     """Whether something may still happen to it by itself: it waits, runs, or was interrupted and
     will be resumed, or an evaluation of it waits or runs. Raises ``NotFound``."""
-    state = FineTuningState(stored.get(database, finetuning_id).state)
+    state = FineTuningState(reading.get(database, finetuning_id).state)
     with database.read() as session:
         jobs = [_find(session, finetuning_id)]
         jobs += repository.evaluations_of(session, finetuning_id, None)

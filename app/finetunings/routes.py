@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query
 
-from app.finetunings import service as finetunings
+from app.finetunings import reading
 from app.finetunings.comparison import Comparisons
 from app.finetunings.schemas import (
     ComparisonOut,
@@ -48,7 +48,7 @@ def list_finetunings(
 ) -> Page[FineTuningOut]:
     """Fine-tunings that wait, run or have ended, newest first; those of the command line are among
     them."""
-    found = finetunings.page(service.database, **query.wanted())
+    found = reading.page(service.database, **query.wanted())
     return page_of(found, query, FineTuningOut.model_validate)
 
 
@@ -76,7 +76,7 @@ def read_finetuning(
 ) -> FineTuningDetail:
     """One fine-tuning: its settings, what was fitted to the device, its data, and the summaries of
     its evaluations."""
-    return FineTuningDetail.model_validate(finetunings.get(service.database, finetuning_id))
+    return FineTuningDetail.model_validate(reading.get(service.database, finetuning_id))
 
 
 @router.get(
@@ -91,7 +91,7 @@ def list_events(
     """Loss, throughput and memory, in the order of the steps. While it trains, ask for those after
     the last step that you have."""
     after = -1 if query.after is None else query.after
-    found = finetunings.events(service.database, finetuning_id, after=after, limit=query.limit + 1)
+    found = reading.events(service.database, finetuning_id, after=after, limit=query.limit + 1)
     shown = found[: query.limit]
     return EventPage(
         items=[FineTuningEventOut.model_validate(each) for each in shown],
@@ -112,7 +112,7 @@ def list_rows(
     query: Annotated[RowQuery, Query()],
 ) -> RowPage:
     """What the model did on each item of a task: what every figure is computed from."""
-    found = finetunings.rows(
+    found = reading.rows(
         service.database,
         finetuning_id,
         task,

@@ -1,4 +1,4 @@
-"""Storing and finding fine-tunings, and grading what was predicted of them.
+"""Storing fine-tunings, and grading what was predicted of them. ``reading`` finds them.
 
 The process that runs one writes; every function commits before it returns. Each may be called again
 with the same arguments, which changes nothing, so that a run that was killed is stored again from
@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from app.clock import utc_now
 from app.database import Database
-from app.database.models.finetuning import EvaluationItemRow, FineTuningEventRow, FineTuningRow
+from app.database.models.finetuning import FineTuningEventRow, FineTuningRow
 from app.database.upsert import write_again
-from app.errors import NotFound, required
+from app.errors import required
 from app.finetunings import repository
 from app.finetunings.state import FineTuningState
 from app.finetunings.values import at, error_of, evaluation_row, plain, set_logged
@@ -41,9 +41,6 @@ OF_JOB = {
 """State of a fine-tuning that no process runs, by the state of its job."""
 
 
-# -- what the process that runs one tells ----------------------------------------------------
-
-
 def begin(
     database: Database,
     *,
@@ -63,12 +60,12 @@ def begin(
     job runs, which has a row already (``add_queued``).
     """
     owner = this_process()
-    run_key = _run_key(owner.host, output, settings)
+    run_key = run_key_of(owner.host, output, settings)
 
     def work(session: Session) -> FineTuningRow:
         newest = row = repository.newest_of(session, run_key)
         if finetuning_id is not None:
-            row = _required(repository.locked(session, finetuning_id), finetuning_id)
+            row = required_row(repository.locked(session, finetuning_id), finetuning_id)
             if row.run_key != run_key:
                 row.run_key = run_key
                 row.generation = 0 if newest is None else newest.generation + 1
@@ -277,69 +274,6 @@ def add_rows(
     return len(made)
 
 
-# -- what others ask -------------------------------------------------------------------------
-
-
-def get(database: Database, finetuning_id: str) -> FineTuningRow:
-    """Raises ``NotFound``."""
-    mark_interrupted(database)
-    with database.read() as session:
-        return _required(repository.get(session, finetuning_id), finetuning_id)
-
-
-def of_folder(database: Database, output: str, settings: Mapping[str, Any]) -> FineTuningRow | None:
-    """The run of a folder of this host, if it is stored; see ``begin``."""
-    with database.read() as session:
-        return repository.newest_of(session, _run_key(this_process().host, output, settings))
-
-
-def page(database: Database, **wanted: Any) -> list[FineTuningRow]:
-    """Newest first. ``wanted`` may have ``state``, ``model``, ``preset``, ``strategy``, ``device``,
-    ``before`` and ``limit``; see ``app.database.paging.page``."""
-    mark_interrupted(database)
-    with database.read() as session:
-        return repository.page(session, **wanted)
-
-
-def events(
-    database: Database, finetuning_id: str, *, after: int = -1, limit: int | None = None
-) -> list[FineTuningEventRow]:
-    """What was logged after a step, in order. Raises ``NotFound``."""
-    with database.read() as session:
-        _required(repository.get(session, finetuning_id), finetuning_id)
-        return repository.events(session, finetuning_id, after=after, limit=limit)
-
-
-def rows(
-    database: Database,
-    finetuning_id: str,
-    task: str,
-    *,
-    baseline: bool = False,
-    source: str | None = None,
-    after: int = 0,
-    limit: int | None = None,
-) -> list[EvaluationItemRow]:
-    """Evaluation rows of a task, in the order in which they were stored. Raises ``NotFound`` where
-    there is no such fine-tuning, or it was not evaluated on the task."""
-    with database.read() as session:
-        row = _required(repository.get(session, finetuning_id), finetuning_id)
-        found = repository.rows(
-            session,
-            finetuning_id,
-            task,
-            is_baseline=baseline,
-            source=source,
-            after=after,
-            limit=limit,
-        )
-        is_known = found or after or (BASELINE + task if baseline else task) in row.evaluations
-    if not is_known:
-        of = f"the baseline of {finetuning_id}" if baseline else finetuning_id
-        raise NotFound(f"There is no evaluation of {of} on the task {task!r}.")
-    return found
-
-
 def mark_interrupted(database: Database) -> None:
     """Note which fine-tunings of this host ended without saying so: their process is gone."""
     host = socket.gethostname()
@@ -356,20 +290,19 @@ def mark_interrupted(database: Database) -> None:
             _changed(row)
 
 
-# -- inside ----------------------------------------------------------------------------------
-
-
-def _run_key(host: str, output: str, settings: Mapping[str, Any]) -> str:
+def run_key_of(host: str, output: str, settings: Mapping[str, Any]) -> str:
+    """The same for a run and for what resumes it; see ``begin``."""
     return short_hash([host, output, plain(settings)])
 
 
 def _locked(session: Session, finetuning_id: str) -> FineTuningRow:
-    row = _required(repository.locked(session, finetuning_id), finetuning_id)
+    row = required_row(repository.locked(session, finetuning_id), finetuning_id)
     _changed(row)
     return row
 
 
-def _required(row: FineTuningRow | None, finetuning_id: str) -> FineTuningRow:
+def required_row(row: FineTuningRow | None, finetuning_id: str) -> FineTuningRow:
+    """Raises ``NotFound`` where there is none."""
     return required(row, f"fine-tuning {finetuning_id}")
 
 

@@ -203,8 +203,7 @@ def run_finetuning(
     A signal during training saves a checkpoint first; then it has the effect that it had before.
     Raises what ``run_stored`` raises; every process it started has ended then.
     """
-    from app.finetunings import registered
-    from app.finetunings import service as finetunings
+    from app.finetunings import reading, registered
     from app.finetunings.running import RunWatch, folder_of_job, measured_text, run_stored, stop_on
     from app.jobs.training_report import TrainingReport
     from app.machine.target import open_single
@@ -213,7 +212,7 @@ def run_finetuning(
     request = job.finetuning
     settings = _with_patience(settings)
     report.running(os.getpid())
-    begun_in = finetunings.get(database, job.id).output
+    begun_in = reading.get(database, job.id).output
     wanted = registered.settings_of(request, registered.model_of(settings, request.model))
     data = registered.data_of(settings, request.data)
     folder = folder_of_job(settings.finetuning_output, job.id, request.name, begun_in)
@@ -270,7 +269,7 @@ def run_evaluation(
 
     Raises what ``FineTuning.evaluate`` raises; every process it started has ended then.
     """
-    from app.finetunings import registered
+    from app.finetunings import reading, registered
     from app.finetunings import service as finetunings
     from app.finetunings.evaluating import store_evaluation
     from app.finetunings.evaluation_request import BASE
@@ -282,7 +281,7 @@ def run_evaluation(
     request = job.evaluation
     settings = _with_patience(settings)
     report.running(os.getpid())
-    tuned = finetunings.get(database, request.finetuning_id)
+    tuned = reading.get(database, request.finetuning_id)
     finetunings.changed(database, tuned.id)
     named = [task_of(settings, name, request.options.get(name, {})) for name in request.tasks]
     baseline = request.baseline

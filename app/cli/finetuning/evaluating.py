@@ -22,7 +22,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate in the interpreter that trained. Returns the summaries of the run and of the
     baseline, by task. Raises ``InputError``."""
-    from app.finetunings import service
+    from app.finetunings import reading
     from app.finetunings.evaluating import store_evaluation
     from app.finetunings.tasks import task_options
     from finetuning.run import FineTuning
@@ -34,7 +34,7 @@ def evaluate_run(
         found = run.with_events(display.event).evaluate(
             tasks, options=options, baseline=baseline, limit=limit
         )
-    row = service.of_folder(store, str(run.folder.path.resolve()), run.settings.to_plain())
+    row = reading.of_folder(store, str(run.folder.path.resolve()), run.settings.to_plain())
     if row is not None:
         store_evaluation(store, row.id, run, found)
     return found

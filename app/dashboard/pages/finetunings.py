@@ -23,7 +23,7 @@ from app.finetuning_jobs import evaluations
 from app.finetuning_jobs import service as jobs
 from app.finetuning_jobs.evaluation_routes import EvaluationId
 from app.finetuning_jobs.names import names_of
-from app.finetunings import service as finetunings
+from app.finetunings import reading
 from app.finetunings.comparison import Comparisons
 from app.finetunings.evaluation_request import EvaluationPost
 from app.finetunings.routes import FineTuningId
@@ -59,7 +59,7 @@ def listing(
     before: Annotated[Id | None, Query()] = None,
 ) -> Response:
     wanted = given(state=state, strategy=strategy, preset=preset, model=model, device=device)
-    found = finetunings.page(service.database, **wanted, before=before, limit=PER_PAGE + 1)
+    found = reading.page(service.database, **wanted, before=before, limit=PER_PAGE + 1)
     context = {
         "listing": Listing.of("/finetunings", found, wanted, before),
         "filters": [
@@ -89,7 +89,7 @@ def compare(
             )
     except (Conflict, NotFound, NotInstalled) as error:
         problem = str(error)
-    recent = finetunings.page(service.database, limit=OFFERED)
+    recent = reading.page(service.database, limit=OFFERED)
     context = {
         "offered": [each for each in recent if each.evaluations],
         "chosen": chosen,
@@ -122,7 +122,7 @@ async def changes(
     """Events that say that something changed; the page then fetches what it shows."""
     seen = max(after, last_event_id)
     while True:
-        found = await run_in_threadpool(finetunings.get, service.database, finetuning_id)
+        found = await run_in_threadpool(reading.get, service.database, finetuning_id)
         is_over = not await run_in_threadpool(jobs.is_going_on, service.database, finetuning_id)
         if found.changes > seen or is_over:
             seen = found.changes
@@ -210,9 +210,9 @@ def _job(service: Service, finetuning_id: str) -> jobs.FineTuningProgress | None
 def _context(
     service: Service, finetuning_id: str, form: Form | None = None, *, problem: str = ""
 ) -> dict[str, Any]:
-    found = finetunings.get(service.database, finetuning_id)
+    found = reading.get(service.database, finetuning_id)
     queued = _job(service, finetuning_id)
-    events = finetunings.events(service.database, finetuning_id)
+    events = reading.events(service.database, finetuning_id)
     state = FineTuningState(found.state)
     asked = evaluations.listing(service.database, finetuning_id)
     names = names_of(service.database, service.settings)

@@ -15,7 +15,7 @@ import pytest
 from app.cli import run
 from app.cli.context import open_database, open_settings
 from app.database.models.finetuning import FineTuningRow
-from app.finetunings import service
+from app.finetunings import reading
 from finetuning.models.small import make_small_model
 from finetuning.settings.presets import PRESETS
 from tests.finetuning.conftest import rows, write_rows
@@ -71,7 +71,7 @@ def stored(output: str, url: str | None = None) -> FineTuningRow:
     """The row of the run in this folder, in the database of a single test where no other is
     named."""
     database = open_database(open_settings(), url)
-    (row,) = [r for r in service.page(database, limit=20) if r.output.endswith(f"/{output}")]
+    (row,) = [r for r in reading.page(database, limit=20) if r.output.endswith(f"/{output}")]
     database.close()
     return row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.dashboard.charts.differences import difference_figures
 from app.dashboard.charts.fine_tuning import MOST_POINTS, loss_figure, training_figures
 from app.database.models.finetuning import FineTuningEventRow
-from app.finetunings import service
+from app.finetunings import reading, service
 from app.finetunings.comparison import Comparisons
 from tests.app.dashboard.conftest import Elements
 from tests.app.factories import SETTINGS, finetuning
@@ -58,7 +58,7 @@ def test_one_that_trains_shows_its_curves_and_listens_for_more(pages, database):
     assert FIT["sentences"][0] in page
     assert "Two rows were dropped." in page
     (live,) = [each for each in Elements(page).all("div") if each.get("id") == "finetuning"]
-    changes = service.get(database, run.id).changes
+    changes = reading.get(database, run.id).changes
     assert live["data-events"] == f"/finetunings/{run.id}/changes?after={changes}"
     assert chart_names(pages.get(f"/finetunings/{run.id}/live").text) == chart_names(page)
 
@@ -103,9 +103,9 @@ def test_what_cannot_be_compared_is_said_on_the_page(pages, database):
 
 def test_a_limit_far_above_the_peak_is_listed_and_not_drawn(database):
     run = trained(database)
-    run = service.get(database, run.id)
+    run = reading.get(database, run.id)
     run.limit_bytes = 100 * GIB
-    figures = training_figures(run, service.events(database, run.id))
+    figures = training_figures(run, reading.events(database, run.id))
     peak = figures[-1]
     assert [rule.name for rule in peak.rules] == ["predicted peak"]
     assert [rule.at for rule in peak.also] == [100.0]

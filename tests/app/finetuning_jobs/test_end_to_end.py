@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.finetuning_jobs import service as jobs
-from app.finetunings import service as finetunings
+from app.finetunings import reading
 from app.finetunings.request import FineTuningPost
 from app.jobs import process, queue, repository, runner_repository
 from app.jobs.detect import finetuning_offer
@@ -63,12 +63,12 @@ def test_a_registered_model_is_trained(database, configured):
         runner = runner_repository.locked(session, "run_1")
         assert queue.claim(session, runner) is not None
     status = run_claimed(settings, database, job_id)
-    row = finetunings.get(database, job_id)
+    row = reading.get(database, job_id)
     assert (status, row.state, row.reason) == (process.EXIT_DONE, "done", "")
     assert (row.step, row.micro_batch, row.accumulation) == (2, 4, 2)
     assert row.measured_peak_bytes > 0
     assert (configured / "data" / "finetunings" / "first" / "model").is_dir()
-    assert len(finetunings.events(database, job_id)) >= 2
+    assert len(reading.events(database, job_id)) >= 2
     with database.read() as session:
         kinds = [event.kind for event in repository.events(session, job_id, 0, 99)]
     assert {"phase", "note", "progress"} <= set(kinds)

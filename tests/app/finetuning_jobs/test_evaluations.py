@@ -9,7 +9,7 @@ import pytest
 
 from app.client import Client
 from app.finetuning_jobs import evaluations
-from app.finetunings import service as finetunings
+from app.finetunings import reading
 from app.finetunings.evaluation_request import EvaluationPost
 from app.jobs import deaths, process, queue, repository, runner_repository
 from app.machine import target as targets
@@ -80,7 +80,7 @@ def test_an_evaluation_runs_where_the_model_is_and_its_rows_are_those_of_the_fin
         service, tuned, tasks=["language", "snake"], options={"snake": snake}, baseline="base"
     )
     assert (made["state"], made["finetuning_id"]) == ("queued", tuned)
-    before = finetunings.get(database, tuned).changes
+    before = reading.get(database, tuned).changes
     assert claim(database) == made["id"]
     assert run_claimed(settings, database, made["id"]) == process.EXIT_DONE
     (call,) = asked_of_worker
@@ -92,7 +92,7 @@ def test_an_evaluation_runs_where_the_model_is_and_its_rows_are_those_of_the_fin
     assert (found["state"], sorted(found["evaluations"])) == ("done", ["language", "snake"])
     rows = service.get(f"/v1/finetunings/{tuned}/evaluations/snake/rows").json()["items"]
     assert [row["item"] for row in rows] == ["item-0", "item-1"]
-    assert finetunings.get(database, tuned).changes > before
+    assert reading.get(database, tuned).changes > before
     with database.read() as session:
         told = repository.events(session, made["id"], 0, 99)
     assert {event.kind for event in told} >= {"queued", "started", "progress", "finished"}
@@ -111,7 +111,7 @@ def test_a_registered_task_and_baseline_are_named_and_their_places_are_the_runne
     assert call["tasks"] == ["/srv/chess.py:Chess"]
     assert call["names"] == {"/srv/chess.py:Chess": "chess"}
     assert (call["baseline"], call["limit"]) == ("/srv/models/small", 5)
-    assert "chess" in finetunings.get(database, tuned).evaluations
+    assert "chess" in reading.get(database, tuned).evaluations
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_an_evaluation_that_fails_leaves_the_fine_tuning_done(
     run_claimed(settings, database, job.id)
     (found,) = evaluations.listing(database, tuned)
     assert (found.job.state, found.job.message) == ("failed", "The file of held-out rows is gone.")
-    assert finetunings.get(database, tuned).state == "done"
+    assert reading.get(database, tuned).state == "done"
 
 
 def test_the_client_evaluates(service, tuned):

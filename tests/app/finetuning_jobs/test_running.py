@@ -12,8 +12,7 @@ import pytest
 
 from app.errors import Conflict
 from app.finetuning_jobs import service as jobs
-from app.finetunings import running
-from app.finetunings import service as finetunings
+from app.finetunings import reading, running
 from app.finetunings.request import FineTuningPost
 from app.jobs import deaths, process, queue, repository, runner_repository
 from app.jobs.offers import Offers
@@ -115,11 +114,11 @@ class TestRunning:
         job_id = submit(database, settings, name="first")
         claim(database, offered)
         assert run_claimed(settings, database, job_id) == process.EXIT_DONE
-        row = finetunings.get(database, job_id)
+        row = reading.get(database, job_id)
         assert (row.state, row.step, row.model) == ("done", STEPS, "small")
         assert row.output == str(settings.finetuning_output / "first")
         assert row.settings["model"]["name"] == "/srv/models/small"
-        assert [event.loss for event in finetunings.events(database, job_id)] == [9, 8, 7, 6]
+        assert [event.loss for event in reading.events(database, job_id)] == [9, 8, 7, 6]
         found = jobs.get(database, job_id)
         assert (found.job.state, found.doing) == ("finished", "training")
         assert kinds(database, job_id) == ["queued", "started", "phase", "progress", "finished"]
@@ -138,7 +137,7 @@ class TestRunning:
             run_claimed(settings, database, job_id)
         with database.write() as session:  # as its runner does
             queue.end(session, job_id, "run_1", StudyState.CANCELLED)
-        row = finetunings.get(database, job_id)
+        row = reading.get(database, job_id)
         assert (row.state, row.step) == ("stopped", 2)
         assert "resume" in row.reason
         assert jobs.get(database, job_id).job.state == "cancelled"
@@ -155,7 +154,7 @@ class TestRunning:
             queue.end(session, job_id, "run_1", StudyState.CANCELLED)
         for _ in range(2):
             assert jobs.resume(database, job_id).state == "queued"
-        assert finetunings.get(database, job_id).state == "queued"
+        assert reading.get(database, job_id).state == "queued"
         elsewhere = [replace(each, lease="another") for each in offered.devices]
         assert claim(database, replace(offered, devices=elsewhere), "run_2") is None
         with database.write() as session:
@@ -165,7 +164,7 @@ class TestRunning:
         script(trained.append)
         assert claim(database, offered, "run_3") == job_id
         assert run_claimed(settings, database, job_id, "run_3") == process.EXIT_DONE
-        assert (finetunings.get(database, job_id).state, trained) == ("done", [3, 4])
+        assert (reading.get(database, job_id).state, trained) == ("done", [3, 4])
         with pytest.raises(Conflict, match="done"):
             jobs.resume(database, job_id)
 
@@ -186,13 +185,13 @@ class TestRunning:
             run_claimed(settings, database, job_id)
         with database.write() as session:
             deaths.bury(session, "run_1")
-        row = finetunings.get(database, job_id)
+        row = reading.get(database, job_id)
         assert (row.state, jobs.get(database, job_id).job.state) == ("interrupted", "interrupted")
         trained = []
         script(trained.append)
         assert claim(database, offered, "run_2") == job_id
         assert run_claimed(settings, database, job_id, "run_2") == process.EXIT_DONE
-        again = finetunings.get(database, job_id)
+        again = reading.get(database, job_id)
         assert (again.state, again.output, trained) == ("done", row.output, [4])
 
     def test_one_that_dies_at_the_same_step_every_time_fails(
@@ -210,7 +209,7 @@ class TestRunning:
                 deaths.bury(session, runner)
         found = jobs.get(database, job_id).job
         assert (found.state, found.deaths) == ("failed", deaths.MAX_DEATHS)
-        assert finetunings.get(database, job_id).state == "failed"
+        assert reading.get(database, job_id).state == "failed"
 
     def test_a_runner_that_is_stopped_gives_it_back(self, database, settings, offered, script):
         job_id = submit(database, settings)
@@ -220,7 +219,7 @@ class TestRunning:
             run_claimed(settings, database, job_id)
         with database.write() as session:
             queue.end(session, job_id, "run_1", StudyState.QUEUED)
-        assert finetunings.get(database, job_id).state == "queued"
+        assert reading.get(database, job_id).state == "queued"
 
     def test_a_name_that_is_in_use_is_refused(self, database, settings, offered, script):
         (settings.finetuning_output / "mine").mkdir(parents=True)
@@ -228,7 +227,7 @@ class TestRunning:
         claim(database, offered)
         script(lambda step: None)
         run_claimed(settings, database, job_id)
-        row = finetunings.get(database, job_id)
+        row = reading.get(database, job_id)
         assert (row.state, jobs.get(database, job_id).job.state) == ("failed", "failed")
         assert "mine" in row.reason
 
@@ -239,7 +238,7 @@ class TestRunning:
         claim(database, offered)
         own = settings.finetuning.model_copy(update={"models": {}})
         run_claimed(settings.model_copy(update={"finetuning": own}), database, job_id)
-        row = finetunings.get(database, job_id)
+        row = reading.get(database, job_id)
         assert (row.state, "small" in row.reason) == ("failed", True)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from app.database.models.finetuning import FineTuningRow
 from app.errors import NotFound
-from app.finetunings import service
+from app.finetunings import reading, service
 from app.finetunings.recorder import Recorder
 from probes.errors import MeasurementError
 from tests.app.factories import SETTINGS, evaluation_row, finetuning
@@ -27,15 +27,15 @@ FIT = {
 
 
 def steps(database, run) -> list[int]:
-    return [event.step for event in service.events(database, run.id)]
+    return [event.step for event in reading.events(database, run.id)]
 
 
 def items(database, run, **wanted) -> list[str]:
-    return [row.item for row in service.rows(database, run.id, "snake", **wanted)]
+    return [row.item for row in reading.rows(database, run.id, "snake", **wanted)]
 
 
 def test_begin_keeps_what_is_listed(database):
-    run = service.get(database, finetuning(database).id)
+    run = reading.get(database, finetuning(database).id)
     assert run.id.startswith("ftn_")
     assert (run.state, run.model, run.preset) == ("preparing", "models/small", "quick_lora")
     assert (run.strategy, run.device, run.output) == ("lora", "cpu", "/runs/a")
@@ -64,12 +64,12 @@ def test_states_are_entered_with_facts(database):
     run = finetuning(database)
     service.enter(database, run.id, "fitting", probes=3)
     service.enter(database, run.id, "stopped", "Ctrl-C.", step=7)
-    run = service.get(database, run.id)
+    run = reading.get(database, run.id)
     assert (run.state, run.reason, run.facts) == ("stopped", "Ctrl-C.", {"probes": 3, "step": 7})
     assert run.finished_at is not None
     assert run.owner_pid is None
     service.enter(database, run.id, "training")
-    assert service.get(database, run.id).finished_at is None
+    assert reading.get(database, run.id).finished_at is None
     with pytest.raises(ValueError, match="sleeping"):
         service.enter(database, run.id, "sleeping")
 
@@ -77,7 +77,7 @@ def test_states_are_entered_with_facts(database):
 def test_a_fit_says_what_is_predicted_and_what_trains(database):
     run = finetuning(database)
     service.fitted(database, run.id, FIT)
-    run = service.get(database, run.id)
+    run = reading.get(database, run.id)
     assert (run.micro_batch, run.accumulation, run.strategy) == (4, 4, "qlora")
     assert (run.predicted_peak_bytes, run.predicted_step_s) == (3 * 2**30, 0.5)
     assert run.limit_bytes == 8 * 2**30
@@ -89,7 +89,7 @@ def test_a_prediction_is_graded_when_the_run_ends(database):
     service.fitted(database, run.id, FIT)
     facts = {"peak_bytes": 2 * 2**30, "step_s": 1.0, "step": 20, "steps": 20, "eval_loss": 1.5}
     service.finish(database, run.id, "done", facts)
-    run = service.get(database, run.id)
+    run = reading.get(database, run.id)
     assert (run.measured_peak_bytes, run.measured_step_s) == (2 * 2**30, 1.0)
     assert (run.peak_error, run.step_error) == (0.5, -0.5)  # too high, too low
     assert (run.state, run.step, run.steps, run.eval_loss) == ("done", 20, 20, 1.5)
@@ -100,10 +100,10 @@ def test_the_highest_peak_of_all_attempts_counts_until_it_is_fitted_again(databa
     service.fitted(database, run.id, FIT)
     service.finish(database, run.id, "stopped", {"peak_bytes": 3 * 2**30, "step": 3})
     service.finish(database, run.id, "done", {"peak_bytes": 2**30, "step": 9})
-    assert service.get(database, run.id).measured_peak_bytes == 3 * 2**30
-    assert service.get(database, run.id).peak_error == 0.0
+    assert reading.get(database, run.id).measured_peak_bytes == 3 * 2**30
+    assert reading.get(database, run.id).peak_error == 0.0
     service.fitted(database, run.id, FIT)
-    assert service.get(database, run.id).measured_peak_bytes is None
+    assert reading.get(database, run.id).measured_peak_bytes is None
 
 
 def test_two_logs_of_one_step_are_one_event_and_a_repeated_one_changes_nothing(database):
@@ -111,17 +111,17 @@ def test_two_logs_of_one_step_are_one_event_and_a_repeated_one_changes_nothing(d
     for _ in range(2):
         service.add_event(database, run.id, {"step": 10, "of": 40, "loss": 2.5, "grad_norm": 0.1})
         service.add_event(database, run.id, {"step": 10, "eval_loss": 2.0, "peak_bytes": 2**33})
-    (event,) = service.events(database, run.id)
+    (event,) = reading.events(database, run.id)
     assert (event.loss, event.eval_loss, event.peak_bytes) == (2.5, 2.0, 2**33)
     assert event.document == {"grad_norm": 0.1}
-    run = service.get(database, run.id)
+    run = reading.get(database, run.id)
     assert (run.step, run.steps, run.eval_loss) == (10, 40, 2.0)
 
 
 def test_a_loss_that_is_no_number_is_kept_beside(database):
     run = finetuning(database)
     service.add_event(database, run.id, {"step": 1, "loss": float("nan")})
-    (event,) = service.events(database, run.id)
+    (event,) = reading.events(database, run.id)
     assert event.loss is None
     assert event.document["loss"] != event.document["loss"]
 
@@ -131,10 +131,10 @@ def test_events_after_a_checkpoint_are_replaced_on_resuming(database):
     service.add_events(database, run.id, [{"step": n, "loss": 1.0} for n in range(1, 6)])
     service.drop_events_after(database, run.id, 3)
     assert steps(database, run) == [1, 2, 3]
-    assert service.get(database, run.id).step == 3
+    assert reading.get(database, run.id).step == 3
     service.add_event(database, run.id, {"step": 4, "loss": 0.5})
-    assert [e.loss for e in service.events(database, run.id, after=3)] == [0.5]
-    assert [e.step for e in service.events(database, run.id, after=1, limit=2)] == [2, 3]
+    assert [e.loss for e in reading.events(database, run.id, after=3)] == [0.5]
+    assert [e.step for e in reading.events(database, run.id, after=1, limit=2)] == [2, 3]
 
 
 def test_an_item_is_stored_once(database):
@@ -142,7 +142,7 @@ def test_an_item_is_stored_once(database):
     games = [evaluation_row(n) for n in range(450)]  # more than one statement takes
     assert service.add_rows(database, run.id, "snake", games) == 450
     service.add_rows(database, run.id, "snake", [evaluation_row(7, score=3.0)])
-    stored = service.rows(database, run.id, "snake")
+    stored = reading.rows(database, run.id, "snake")
     assert len(stored) == 450
     assert {row.item: row.values for row in stored}["game-7"] == {"score": 3.0}
     assert (stored[0].item_group, stored[0].source, stored[0].details) == (
@@ -158,8 +158,8 @@ def test_a_finished_evaluation_replaces_the_rows_of_its_task(database):
     service.add_rows(database, run.id, "language", [evaluation_row(0)])
     service.add_rows(database, run.id, "snake", [evaluation_row(9)], {"n": 1})
     assert items(database, run) == ["game-9"]
-    assert len(service.rows(database, run.id, "language")) == 1
-    assert service.get(database, run.id).evaluations == {"snake": {"n": 1}}
+    assert len(reading.rows(database, run.id, "language")) == 1
+    assert reading.get(database, run.id).evaluations == {"snake": {"n": 1}}
 
 
 def test_the_baseline_has_rows_of_its_own(database):
@@ -168,15 +168,15 @@ def test_the_baseline_has_rows_of_its_own(database):
     service.add_rows(database, run.id, "snake", [evaluation_row(2)], {"n": 1}, baseline=True)
     assert items(database, run) == ["game-1"]
     assert items(database, run, baseline=True) == ["game-2"]
-    assert set(service.get(database, run.id).evaluations) == {"snake", "baseline:snake"}
+    assert set(reading.get(database, run.id).evaluations) == {"snake", "baseline:snake"}
 
 
 def test_rows_of_a_task_that_was_not_evaluated_are_not_found(database):
     run = finetuning(database)
     with pytest.raises(NotFound, match="'chess'"):
-        service.rows(database, run.id, "chess")
+        reading.rows(database, run.id, "chess")
     with pytest.raises(NotFound, match="ftn_no"):
-        service.get(database, "ftn_no")
+        reading.get(database, "ftn_no")
     with pytest.raises(NotFound, match="ftn_no"):
         service.enter(database, "ftn_no", "done")
 
@@ -187,7 +187,7 @@ def test_a_page_is_filtered(database):
     service.finish(database, full.id, "done")
 
     def found(**wanted) -> list[str]:
-        return [run.id for run in service.page(database, limit=10, **wanted)]
+        return [run.id for run in reading.page(database, limit=10, **wanted)]
 
     assert found() == [full.id, lora.id]
     assert found(state="done") == [full.id]
@@ -203,12 +203,12 @@ def test_a_run_whose_process_was_killed_is_interrupted_and_can_be_resumed(databa
     with database.write() as session:
         dead = update(FineTuningRow).where(FineTuningRow.id == run.id)
         session.execute(dead.values(owner_pid=gone.pid, owner_started_s=1.0))
-    assert service.get(database, run.id).state == "interrupted"
-    assert [each.id for each in service.page(database, state="interrupted", limit=9)] == [run.id]
-    assert service.get(database, other.id).state == "preparing"
+    assert reading.get(database, run.id).state == "interrupted"
+    assert [each.id for each in reading.page(database, state="interrupted", limit=9)] == [run.id]
+    assert reading.get(database, other.id).state == "preparing"
     assert finetuning(database).id == run.id
     service.enter(database, run.id, "training")
-    assert service.get(database, run.id).state == "training"
+    assert reading.get(database, run.id).state == "training"
 
 
 def test_a_recorder_stores_the_events_of_a_run(database):
@@ -225,13 +225,13 @@ def test_a_recorder_stores_the_events_of_a_run(database):
         {"phase": "train", "step": 4, "loss": 0.5},
     ):
         record(event)
-    found = service.get(database, run.id)
+    found = reading.get(database, run.id)
     assert (found.state, found.data, found.micro_batch) == ("training", {"rows": {"train": 8}}, 4)
     assert steps(database, run) == [2, 4]
     record.resumed_from(2)
     record.finish("done", {"step": 4})
     assert steps(database, run) == [2]
-    assert service.get(database, run.id).state == "done"
+    assert reading.get(database, run.id).state == "done"
 
 
 def test_what_could_not_be_stored_is_stored_when_the_run_ends(database, monkeypatch):
@@ -247,4 +247,4 @@ def test_what_could_not_be_stored_is_stored_when_the_run_ends(database, monkeypa
     assert record.missed
     record.finish("done", {"step": 1}, events=[{"step": 1, "loss": 1.0}], fit=FIT)
     assert steps(database, run) == [1]
-    assert service.get(database, run.id).micro_batch == 4
+    assert reading.get(database, run.id).micro_batch == 4

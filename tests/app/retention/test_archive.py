@@ -12,6 +12,7 @@ from app.database import open_database
 from app.database.models import all_tables
 from app.database.models.results import MeasurementRow, StudyRow
 from app.database.models.searching import PredictionRow, StudyMeasurementRow
+from app.finetunings import reading
 from app.finetunings import service as finetunings
 from app.knowledge import service as knowledge
 from app.measurements import service as measurements
@@ -129,10 +130,10 @@ class TestRoundTrip:
     def test_a_fine_tuning_that_is_running_arrives_as_interrupted(self, database, other):
         run = factories.finetuning(database)
         import_results(other, exported(database), "file")
-        assert finetunings.get(other, run.id).state == "interrupted"
+        assert reading.get(other, run.id).state == "interrupted"
         finetunings.finish(database, run.id, "done", {"step": 9})
         import_results(other, exported(database), "file")
-        assert (finetunings.get(other, run.id).state, finetunings.get(other, run.id).step) == (
+        assert (reading.get(other, run.id).state, reading.get(other, run.id).step) == (
             "done",
             9,
         )

@@ -18,6 +18,7 @@ from app.database.models.results import CheckRow, MeasurementRankRow, Measuremen
 from app.database.models.searching import PredictionRow
 from app.database.models.serving import JobEventRow, JobKeyRow, JobRow
 from app.database.url import sqlite_file
+from app.finetunings import reading
 from app.finetunings import service as finetunings
 from app.jobs import repository as jobs
 from app.knowledge import service as knowledge
@@ -164,7 +165,7 @@ def test_fine_tunings_without_a_model_go_with_their_events_and_rows(database):
     finetunings.finish(database, failed.id, "failed", reason="It ran out of memory.")
     age(database, FineTuningRow)
     assert prune(database, cutoff()) == NOTHING | {"finetunings": 1}
-    assert {run.id for run in finetunings.page(database, limit=9)} == {done.id, running.id}
+    assert {run.id for run in reading.page(database, limit=9)} == {done.id, running.id}
     with database.read() as session:
         assert session.query(FineTuningEventRow).count() == 1
         assert session.query(EvaluationItemRow).count() == 1
