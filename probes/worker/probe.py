@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import itertools
 import os
-import statistics
 import sys
 import time
 from dataclasses import replace
@@ -26,7 +25,6 @@ from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
 from probes.errors import TonnageError
 from probes.formatting import size_text
-from probes.group import Group
 from probes.job import WORST_CASE_STEPS, ProbeJob, StepPlan
 from probes.levers import UnsupportedError, compilation
 from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
@@ -38,6 +36,7 @@ from probes.worker.channel import Channel
 from probes.worker.evidence import Judgement, RunEvidence
 from probes.worker.lasting import is_over, next_end, should_last
 from probes.worker.outcome import outcome
+from probes.worker.rank import Rank
 from probes.worker.training import DataEndedError, Training, batch_bytes
 from probes.workloads.loading import load_workload
 
@@ -84,7 +83,9 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     if run.training is not None:
         found["batch_bytes"] = batch_bytes(run.training.worst)
     if job.group is not None:
-        found["of_rank"] = run.of_rank(from_a_peer)
+        found["of_rank"] = run.rank.told(
+            run.evidence, run.backend if run.cap else None, from_a_peer, run.reached_end
+        )
     return found
 
 
@@ -117,9 +118,6 @@ _PHASE_WORDS = {
     "compare": "training without exchanging gradients",
 }
 
-LOCAL_STEPS = 7
-"""Steps of every rank by itself, to tell what the exchange takes. The median counts."""
-
 
 class _Run:
     """One probe under way."""
@@ -135,13 +133,10 @@ class _Run:
         self.parameters: int | None = None
         self.notes: list[str] = []
         self.spilled_before = 0
-        self.team = team.Alone()
-        self.outside_before = 0
+        self.rank = Rank()
         self.peak_before: int | None = None
         """The peak when the measuring of memory ended, where something ran after it."""
         self.reached_end = False
-        self.local_step_s: list[float] = []
-        """Durations of steps without any exchange between ranks."""
 
     def enter(self, phase: str, step: int = 0, of: int = 0, **details: Any) -> None:
         self.phase = phase
@@ -177,24 +172,13 @@ class _Run:
 
     def until_verdict(self) -> Judgement:
         job, plan, evidence = self.job, self.job.plan, self.evidence
-        self.enter("import")
-        torch.manual_seed(job.seed)
-        if job.group is None:
-            workload = load_workload(job.workload).workload
-            backend = self.started(job)
-        else:  # a workload may ask for its rank as soon as it is imported, as under torchrun
-            parallel.check(job.config, job.group, job.accumulation)
-            team.preload(job.group)
-            backend = self.started(job)
-            self.join(job, job.group, backend)
-            self.enter("import")
-            workload = load_workload(job.workload).workload
+        workload, backend = self.loaded()
         cap = self.cap = backend.apply_cap(job.limit_bytes, job.headroom)
         self.notes.extend(cap.notes)
         self.spilled_before = backend.spilled_bytes()
 
         self.enter("build")
-        training = self.training = Training(workload, job, backend, team=self.team)
+        training = self.training = Training(workload, job, backend, team=self.rank.team)
         self.parameters = training.parameter_count()
         self.notes.extend(training.notes)
 
@@ -225,10 +209,29 @@ class _Run:
         )
         self.reached_end = True
         # Together, as a rank that leaves early would look like one that died.
-        is_well = not self.team.any(judgement[0] is not Verdict.STABLE)
-        if is_well and self.team.size > 1 and plan.purpose is Purpose.CONFIRM:
-            self.step_without_exchange(training, backend)
+        is_well = not self.rank.team.any(judgement[0] is not Verdict.STABLE)
+        if is_well and self.rank.team.size > 1 and plan.purpose is Purpose.CONFIRM:
+            self.compare(training, backend)
         return judgement
+
+    def loaded(self) -> tuple[Any, Backend]:
+        """The workload, and the device ready to train, with the other ranks where there are any."""
+        job = self.job
+        self.enter("import")
+        torch.manual_seed(job.seed)
+        if job.group is None:
+            workload = load_workload(job.workload).workload
+            return workload, self.started(job)
+        # A workload may ask for its rank as soon as it is imported, as under torchrun.
+        parallel.check(job.config, job.group, job.accumulation)
+        team.preload(job.group)
+        backend = self.started(job)
+        # Before the cap: what the library for it maps and starts is there in any training, and on
+        # a GPU is taken off the cap as the context is.
+        self.enter("join")
+        self.rank.join(job, job.group, backend, Pulse(self.channel.send, self.whereabouts))
+        self.enter("import")
+        return load_workload(job.workload).workload, backend
 
     def started(self, job: ProbeJob) -> Backend:
         """The device, ready to train."""
@@ -239,54 +242,18 @@ class _Run:
             compilation.preload()
         return backend
 
-    def join(self, job: ProbeJob, group: Group, backend: Backend) -> None:
-        """Meet the other ranks, before the cap: what the library for it maps and starts is there
-        in any training, and on a GPU is taken off the cap as the context is."""
-        self.enter("join")
-        self.outside_before = backend.outside_bytes()
-        if group.kind == "cpu":
-            backend.sharers = group.per_host
-        Pulse(self.channel.send, self.whereabouts).start()
-        degree = job.config.get("tensor_parallel", 1)
-        joined = team.join(group, job.rank, degree, job.meeting, backend.torch_device)
-        if parallel.needs_mesh(job.config):
-            joined.make_mesh()
-        self.team = joined
-
     def whereabouts(self) -> dict[str, Any]:
         """Where this run is, for the rank's signs of life."""
         at = self.training.at if self.training is not None else self.phase
         return {"phase": self.phase, "at": at, "step": self.evidence.attempted}
 
-    def step_without_exchange(self, training: Training, backend: Backend) -> None:
-        """The same steps with every rank by itself: what they take less is communication that
-        nothing hides. After everything about memory has been seen."""
+    def compare(self, training: Training, backend: Backend) -> None:
+        """Steps without any exchange between ranks, after everything about memory has been seen."""
         if not training.spread.measures_communication:
             return
         self.peak_before = backend.peak_bytes()
         self.enter("compare")
-        training.exchanges = False
-        for _ in range(LOCAL_STEPS):
-            self.team.wait()
-            begin = backend.mark()
-            training.step()
-            end = backend.mark()
-            backend.synchronize()
-            self.local_step_s.append(backend.elapsed_s(begin, end))
-        self.team.wait()
-
-    def of_rank(self, from_a_peer: str) -> dict[str, Any]:
-        """What the parent needs beside the measurement, to judge the gang."""
-        outside = self.backend.outside_bytes() if self.backend and self.cap else 0
-        finite = self.evidence.first_non_finite
-        return {
-            "peer_error": from_a_peer,
-            "non_finite_step": finite,
-            "reached_end": self.reached_end,
-            "communication_bytes": max(0, outside - self.outside_before),
-            "local_step_s": statistics.median(self.local_step_s) if self.local_step_s else None,
-            "data_parallel": self.team.data_parallel,
-        }
+        self.rank.step_without_exchange(training, backend)
 
     def steps(self, count: int, *, measured: bool = True) -> None:
         """Run ``count`` optimizer steps; the device is waited for once, at the end."""
@@ -349,7 +316,7 @@ class _Run:
     def warm_up(self, plan: StepPlan) -> None:
         step_s = self.evidence.step_s
         self.steps(max(0, plan.warmup_steps - len(step_s)))
-        while len(step_s) < plan.max_warmup_steps and self.team.any(not is_steady(step_s)):
+        while len(step_s) < plan.max_warmup_steps and self.rank.team.any(not is_steady(step_s)):
             self.steps(min(3, plan.max_warmup_steps - len(step_s)))
         self.evidence.end_warm_up()
 
@@ -365,7 +332,7 @@ class _Run:
             if evidence.non_finite():
                 return
             spent_s = time.monotonic() - began_s
-            if not self.team.any(self.wants_more(plan, cap, backend.peak_bytes(), spent_s)):
+            if not self.rank.team.any(self.wants_more(plan, cap, backend.peak_bytes(), spent_s)):
                 return
 
     def say_measured(self) -> None:
