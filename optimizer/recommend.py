@@ -47,7 +47,6 @@ def recommendation(
     """``runs`` are the measurements that count (see ``disturbed.standing``)."""
     best, run, budget = selected.best, selected.best.run, spec.budget
     failing = _lowest_failing(runs, run, budget.longest_step_s)
-    created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     most_capable, most_capable_note = choosing.most_capable(selected, budget, coverage.more_capable)
     return Recommendation(
         id=study_id.replace("st_", "rec_", 1),
@@ -73,44 +72,14 @@ def recommendation(
         alternatives=[
             choosing.alternative(c, best, budget.cycle_batches) for c in selected.alternatives
         ],
-        ruled_out=[
-            {"config": t.config, "state": t.state, "reason": t.reason}
-            for t in trials
-            if t.state != "feasible"
-        ]
-        + [
-            {"config": config, "state": "pruned", "reason": choosing.why_pruned(witness)}
-            for config, witness in coverage.pruned[:PRUNED_SHOWN]
-        ]
-        + [
-            {"config": c.run.config, "state": "disturbed", "reason": "; ".join(c.disturbed_by)}
-            for c in selected.left_out
-        ],
+        ruled_out=_ruled_out(trials, coverage, selected.left_out),
         evidence={
             "highest_passing": run.to_dict(),
             "lowest_failing": failing.to_dict() if failing else None,
         },
         environment=run.environment,
-        study={
-            "id": study_id,
-            "trials": len(trials),
-            "configs": coverage.configs,
-            "pruned": sum(t.state == "pruned" for t in trials) + len(coverage.pruned),
-            "probes": coverage.probes,
-            "probes_saved": coverage.probes_saved,
-            "timed_out": coverage.timed_out,
-            "prediction_error": prediction_errors(coverage.grades),
-            "wall_s": round(sum(t.wall_s for t in trials), 3),
-            "time_scale": spec.time_scale,
-            "budget": budget.to_dict(),
-        },
-        valid={
-            "fingerprint": spec.scope.fingerprint,
-            "workload_hash": spec.scope.workload_hash,
-            "workload_options": spec.options,
-            "effective_batch_size": spec.scope.effective_batch_size,
-            "created_at": created_at,
-        },
+        study=_study_facts(spec, study_id, trials, coverage),
+        valid=_validity(spec),
         front=[choosing.alternative(c, best, budget.cycle_batches) for c in selected.front],
         share_of_window=choosing.share_of_window(best.step_time, budget),
         share_of_memory=choosing.share_of_memory(run),
@@ -139,6 +108,56 @@ def prediction_errors(grades: Sequence[Grade]) -> dict[str, Any]:
     return {
         quantity: {"graded": len(found), "median": round(statistics.median(found), 4)}
         for quantity, found in errors.items()
+    }
+
+
+def _ruled_out(
+    trials: Sequence[Trial], coverage: Coverage, left_out: Sequence[choosing.Candidate]
+) -> list[dict[str, Any]]:
+    """Every config that cannot be recommended, and why."""
+    measured = [
+        {"config": t.config, "state": t.state, "reason": t.reason}
+        for t in trials
+        if t.state != "feasible"
+    ]
+    pruned = [
+        {"config": config, "state": "pruned", "reason": choosing.why_pruned(witness)}
+        for config, witness in coverage.pruned[:PRUNED_SHOWN]
+    ]
+    disturbed = [
+        {"config": c.run.config, "state": "disturbed", "reason": "; ".join(c.disturbed_by)}
+        for c in left_out
+    ]
+    return measured + pruned + disturbed
+
+
+def _study_facts(
+    spec: StudySpec, study_id: str, trials: Sequence[Trial], coverage: Coverage
+) -> dict[str, Any]:
+    """How much was searched, at what price."""
+    return {
+        "id": study_id,
+        "trials": len(trials),
+        "configs": coverage.configs,
+        "pruned": sum(t.state == "pruned" for t in trials) + len(coverage.pruned),
+        "probes": coverage.probes,
+        "probes_saved": coverage.probes_saved,
+        "timed_out": coverage.timed_out,
+        "prediction_error": prediction_errors(coverage.grades),
+        "wall_s": round(sum(t.wall_s for t in trials), 3),
+        "time_scale": spec.time_scale,
+        "budget": spec.budget.to_dict(),
+    }
+
+
+def _validity(spec: StudySpec) -> dict[str, Any]:
+    """The conditions under which it holds, and since when."""
+    return {
+        "fingerprint": spec.scope.fingerprint,
+        "workload_hash": spec.scope.workload_hash,
+        "workload_options": spec.options,
+        "effective_batch_size": spec.scope.effective_batch_size,
+        "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
 

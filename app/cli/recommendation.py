@@ -31,37 +31,8 @@ def show(recommendation: Recommendation) -> None:
             _paragraph(line, console.width if console.is_terminal else None), markup=False
         )
     console.print()
-    cycle, run = r.cycle_time_s, _gang_run(r)
-    console.print(
-        facts_table(
-            [
-                ("config", config_text(r.config)),
-                ("batch size", _batch(r)),
-                ("limited by", limit_text(r.binding)),
-                *(together_rows(run) if run is not None else []),
-                *scaling_rows(r.scaling, r.scaling_note),
-                (
-                    "cycle time",
-                    f"{duration_text(cycle['mean'])} for {r.cycle_batches} batches "
-                    f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})",
-                ),
-                ("throughput", rate(r.throughput_samples_per_s)),
-                *_energy(r),
-                ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
-                *_uses(r),
-                ("parameters", f"{r.parameters:,}" if r.parameters else "–"),
-                ("train with", _environment(r.environment)),
-                (
-                    "cost",
-                    f"{plural(r.study['trials'], 'config')}, {plural(r.study['probes'], 'probe')}, "
-                    f"{duration_text(r.study['wall_s'])}",
-                ),
-                *_predicted(r.study),
-                *_notes(r),
-                ("id", r.id),
-            ]
-        )
-    )
+    run = _gang_run(r)
+    console.print(facts_table(_facts(r, run)))
     if run is not None:
         console.print()
         console.print(rank_table(run.ranks))
@@ -74,17 +45,43 @@ def show(recommendation: Recommendation) -> None:
         for other in r.alternatives:
             console.print(f"    {other['trade']}", markup=False)
     if r.ruled_out:
-        console.print("\n  Rejected")
-        for out in r.ruled_out[:5]:
-            text = f"    {config_text(out['config'])} ({out['state']}): {out['reason']}"
-            console.print(text, markup=False)
-        if len(r.ruled_out) > 5:
-            console.print(f"    … and {len(r.ruled_out) - 5} more, see --json")
+        _show_rejected(r.ruled_out)
     console.print(
         f"\n  Show it again:  tonnage recommend --workload {r.workload} --budget {r.budget}"
         f"\n  Use it:         tonnage export {r.id} --to args",
         markup=False,
     )
+
+
+def _facts(r: Recommendation, run: Measurement | None) -> list[tuple[str, str]]:
+    """What is recommended, line by line. ``run`` is the confirmation run of several devices."""
+    cycle = r.cycle_time_s
+    return [
+        ("config", config_text(r.config)),
+        ("batch size", _batch(r)),
+        ("limited by", limit_text(r.binding)),
+        *(together_rows(run) if run is not None else []),
+        *scaling_rows(r.scaling, r.scaling_note),
+        (
+            "cycle time",
+            f"{duration_text(cycle['mean'])} for {r.cycle_batches} batches "
+            f"({duration_text(cycle['low'])} to {duration_text(cycle['high'])})",
+        ),
+        ("throughput", rate(r.throughput_samples_per_s)),
+        *_energy(r),
+        ("peak memory", f"{size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}"),
+        *_uses(r),
+        ("parameters", f"{r.parameters:,}" if r.parameters else "–"),
+        ("train with", _environment(r.environment)),
+        (
+            "cost",
+            f"{plural(r.study['trials'], 'config')}, {plural(r.study['probes'], 'probe')}, "
+            f"{duration_text(r.study['wall_s'])}",
+        ),
+        *_predicted(r.study),
+        *_notes(r),
+        ("id", r.id),
+    ]
 
 
 def _notes(r: Recommendation) -> list[tuple[str, str]]:
@@ -115,6 +112,16 @@ def _uses(r: Recommendation) -> list[tuple[str, str]]:
     """The shares of window and memory; earlier releases did not store them."""
     uses = uses_text(r.share_of_window, r.share_of_memory)
     return [("uses", uses)] if uses else []
+
+
+def _show_rejected(ruled_out: list[dict[str, Any]]) -> None:
+    console = stdout()
+    console.print("\n  Rejected")
+    for out in ruled_out[:5]:
+        text = f"    {config_text(out['config'])} ({out['state']}): {out['reason']}"
+        console.print(text, markup=False)
+    if len(ruled_out) > 5:
+        console.print(f"    … and {len(ruled_out) - 5} more, see --json")
 
 
 def _show_most_capable(model: dict[str, Any], cycle_batches: int) -> None:
