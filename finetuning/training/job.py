@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetuning.run_folder import RunFolder
 from finetuning.settings.files import read_settings
@@ -19,6 +19,11 @@ from probes.devices import backend_for
 from probes.errors import TonnageError
 from probes.worker.channel import Channel
 
+if TYPE_CHECKING:
+    from finetuning.settings.model import FineTuningSettings
+    from finetuning.training.callbacks import ProgressLog
+    from probes.devices.base import Backend, MemoryCap
+
 
 def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Train the run in ``arguments["output"]`` to its end, or on from its last checkpoint.
@@ -28,11 +33,9 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     fail of is ``failed``, with verdict, reason and hint.
     """
     channel.progress("import")
-    from finetuning.training.trainer import build_trainer, import_libraries
+    from finetuning.training.trainer import import_libraries
 
     import_libraries()
-    from transformers import EarlyStoppingCallback
-
     from finetuning.training.callbacks import LastStep, ProgressLog, StopOnRequest
 
     folder = RunFolder(Path(arguments["output"]))
@@ -55,29 +58,15 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     )
     stop = StopOnRequest(folder.stop)
     callbacks: list[Any] = [log, LastStep(), stop]
-    patience = settings.reporting.early_stopping_patience
     trainer = None
     try:
-        trainer = build_trainer(
-            settings,
-            folder.data,
-            folder.checkpoints,
-            batches,
-            device,
-            callbacks=callbacks,
-            host_memory=backend.host_memory,
-        )
-        if patience is not None and trainer.args.eval_strategy != "no":
-            trainer.add_callback(EarlyStoppingCallback(patience))
+        trainer = _trainer(settings, folder, batches, device, backend, callbacks)
         trainer.train(resume_from_checkpoint=str(earlier[0]) if earlier else None)
     except TonnageError:
         raise
     except Exception as error:
-        near_cap = backend.peak_bytes() >= 0.9 * cap.cap_bytes
-        backend.lift_cap()
-        found = classify(error, batch_size=batches.micro_batch, near_cap=near_cap or None)
         return {
-            "failed": {"verdict": found.verdict.value, "reason": found.reason, "hint": found.hint},
+            "failed": _failure(error, backend, cap, batches.micro_batch),
             "step": trainer.state.global_step if trainer is not None else 0,
             "peak_bytes": backend.peak_bytes(),
         }
@@ -85,9 +74,54 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     backend.lift_cap()
     if not stop.stopped:
         _save(trainer, folder)
+    return _outcome(trainer, log, stop.stopped, peak_bytes, earlier[1] if earlier else None)
+
+
+def _trainer(
+    settings: FineTuningSettings,
+    folder: RunFolder,
+    batches: Batches,
+    device: str,
+    backend: Backend,
+    callbacks: list[Any],
+) -> Any:
+    """The trainer of the run, which stops early where that is asked for."""
+    from transformers import EarlyStoppingCallback
+
+    from finetuning.training.trainer import build_trainer
+
+    trainer = build_trainer(
+        settings,
+        folder.data,
+        folder.checkpoints,
+        batches,
+        device,
+        callbacks=callbacks,
+        host_memory=backend.host_memory,
+    )
+    patience = settings.reporting.early_stopping_patience
+    if patience is not None and trainer.args.eval_strategy != "no":
+        trainer.add_callback(EarlyStoppingCallback(patience))
+    return trainer
+
+
+def _failure(
+    error: Exception, backend: Backend, cap: MemoryCap, micro_batch: int
+) -> dict[str, str]:
+    """What training failed of. Lifts the cap: to classify takes memory too."""
+    near_cap = backend.peak_bytes() >= 0.9 * cap.cap_bytes
+    backend.lift_cap()
+    found = classify(error, batch_size=micro_batch, near_cap=near_cap or None)
+    return {"verdict": found.verdict.value, "reason": found.reason, "hint": found.hint}
+
+
+def _outcome(
+    trainer: Any, log: ProgressLog, stopped: bool, peak_bytes: int, resumed_from: int | None
+) -> dict[str, Any]:
+    """How far training came, and what was measured of it."""
     state = trainer.state
     return {
-        "stopped": stop.stopped,
+        "stopped": stopped,
         "step": state.global_step,
         "steps": state.max_steps,
         "best_checkpoint": state.best_model_checkpoint,
@@ -95,7 +129,7 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
         "peak_bytes": peak_bytes,
         "step_s": statistics.fmean(log.settled_step_s) if log.settled_step_s else None,
         "measured_steps": len(log.settled_step_s),
-        "resumed_from_step": earlier[1] if earlier else None,
+        "resumed_from_step": resumed_from,
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
 
