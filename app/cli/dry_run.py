@@ -10,7 +10,7 @@ from app.cli.context import open_settings
 from app.cli.measuring import MeasuringOptions
 from app.cli.output import facts_table, print_json, stdout
 from optimizer.formatting import config_text
-from probes.black_box.command import command_of, is_command
+from probes.black_box.command import Command, command_of, is_command
 from probes.errors import InputError
 from probes.formatting import plural
 from probes.group import Group, group_as_written, group_of, is_group
@@ -88,21 +88,7 @@ def show(
             effective_batch_size=effective_batch_size,
             group=group,
         )
-        values = command.values(job, run_dir, python, config_dir)
-        documents.append(
-            {
-                "config": config,
-                "batch_size": batch,
-                "argv": command.argv(values),
-                "environment": command.environment(values),
-                "command": command.shown(values),
-                **(
-                    {"config_file": {"path": values["config"], "text": command.config_text(values)}}
-                    if command.config
-                    else {}
-                ),
-            }
-        )
+        documents.append(_document(command, job, command.values(job, run_dir, python, config_dir)))
     if json_:
         print_json(
             {
@@ -114,6 +100,20 @@ def show(
         )
         return
     _print(command.log, command.step, str(command.folder), documents)
+
+
+def _document(command: Command, job: ProbeJob, values: dict[str, Any]) -> dict[str, Any]:
+    """One command with its placeholders filled in by ``values``."""
+    document = {
+        "config": job.config,
+        "batch_size": job.batch_size,
+        "argv": command.argv(values),
+        "environment": command.environment(values),
+        "command": command.shown(values),
+    }
+    if command.config:
+        document["config_file"] = {"path": values["config"], "text": command.config_text(values)}
+    return document
 
 
 def configs_of(workload: WorkloadRef, pinned: dict[str, Any], *, every: bool) -> list[Config]:

@@ -250,25 +250,8 @@ def _run(
     *,
     joined: bool = False,
 ) -> StudyAnswer:
-    limits = SearchLimits(
-        spec.search["batch_cap"],
-        spec.search["resolution"],
-        slowest_sample=bench.slowest_sample,
-        timeout_s=request.timeout_s,
-        group=bench.group,
-    )
-    known = Known(
-        prior=bench.prior,
-        sizes_of=bench.model_sizes,
-        elsewhere=partial(measurements.prior_elsewhere, database, spec.scope),
-        favourites=favourites(database, spec, study_id),
-        heuristic_of=heuristic_of(
-            database,
-            bench.settings,
-            fingerprint=spec.scope.fingerprint,
-            workload=spec.scope.workload,
-        ),
-    )
+    limits = _limits(bench, spec, request)
+    known = _known(bench, database, spec, study_id)
     try:
         study = Study(
             spec,
@@ -308,6 +291,32 @@ def _run(
         )
     return StudyAnswer(
         study_id, recommendation, outcome.reasons, outcome.measured, spec.budget.name
+    )
+
+
+def _limits(bench: MeasuringSession, spec: StudySpec, request: StudyRequest) -> SearchLimits:
+    return SearchLimits(
+        spec.search["batch_cap"],
+        spec.search["resolution"],
+        slowest_sample=bench.slowest_sample,
+        timeout_s=request.timeout_s,
+        group=bench.group,
+    )
+
+
+def _known(bench: MeasuringSession, database: Database, spec: StudySpec, study_id: str) -> Known:
+    """What the search may begin with: results of other devices and budgets, and advice."""
+    return Known(
+        prior=bench.prior,
+        sizes_of=bench.model_sizes,
+        elsewhere=partial(measurements.prior_elsewhere, database, spec.scope),
+        favourites=favourites(database, spec, study_id),
+        heuristic_of=heuristic_of(
+            database,
+            bench.settings,
+            fingerprint=spec.scope.fingerprint,
+            workload=spec.scope.workload,
+        ),
     )
 
 
