@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import BAR, TIME, without_details
@@ -136,9 +137,10 @@ class LineReader:
         if "nan" in text or "inf" in text or "NaN" in text:
             text = _NOT_FINITE.sub(lambda match: "0" * len(match[0]), text)
         slots: list[Slot] = []
-        prefix, end, name, percent_name, count = "", 0, "", "", 0
+        prefix, end, name, percent_name = "", 0, "", ""
         has_words = bar_percent = False
-        for match in NUMBER.finditer(text):
+        numbers = [*islice(NUMBER.finditer(text), MOST_NUMBERS)]
+        for match in numbers:
             start = match.start()
             piece = text[end:start]
             compact = "".join(piece.split())
@@ -181,11 +183,8 @@ class LineReader:
                 )
                 percent_name, bar_percent = "", False
             prefix += "#"
-            count += 1
-            if count >= MOST_NUMBERS:
-                break
         tail = text[end:]
-        return slots, count > 1 and not has_words and not tail.strip()
+        return slots, len(numbers) > 1 and not has_words and not tail.strip()
 
 
 def _with_total(slot: Slot, digits: str, text: str, end: int) -> Slot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -456,3 +457,22 @@ def test_a_bar_has_the_time_at_which_it_was_drawn() -> None:
     assert splitter.timed(b"\r100%| 20/20", 5.0) == [(" 50%| 10/20", 1.0)]
     assert splitter.timed(b"\nEpoch", 9.0) == [("100%| 20/20", 5.0)]
     assert splitter.timed(b" 2\nloss 1\n", 10.0) == [("Epoch 2", 10.0), ("loss 1", 10.0)]
+
+
+@pytest.mark.parametrize("end", ["]}.", "x.", "€ 1 x."])
+@pytest.mark.parametrize("piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5"])
+def test_no_line_is_hard_to_read(piece: str, end: str) -> None:
+    """A list of token ids fits a careless expression in a number of ways that doubles with each."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("the line was not read within 20 s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(20)
+    try:
+        for head in ("{}: ", "Sample {} of the set: {{'ids': ["):
+            lines = [head.format(n) + piece * 60 + end for n in range(3)]
+            assert read(lines).finder.lines == 3
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
