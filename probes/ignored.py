@@ -24,6 +24,8 @@ LEAST_BATCH_BYTES = 1024
 """Less may be what a batch is made from rather than the batch."""
 SAME_BYTES = 4 * 2**20
 """Address space of the same command differs by some 2 MiB from run to run."""
+SCATTER_BYTES = SAME_BYTES // 2
+"""A growth below this may be one run's difference from another."""
 CLEAR_BYTES = 4 * SAME_BYTES
 SAME_TIME = 2.0
 SHORTEST_STEP_S = 1e-6
@@ -46,7 +48,8 @@ def same_as_smaller(
         if ratio >= CERTAIN_RATIO:
             raise InputError(
                 f"The command does not use {{batch_size}}: {words}.\nCommand: {shown}\nDoes the "
-                "program read this option, or does a configuration file win over it?"
+                "program read this option, or does a configuration file win over it? If its data "
+                f"has fewer than {large.batch_size} samples, say how many: --option dataset_size=N."
             )
         note = f"{words}: does the command use {{batch_size}}?"
         return replace(measurement, notes=[*measurement.notes, note])
@@ -167,5 +170,7 @@ def _should_have_grown(less: Measurement, small: Measurement, large: Measurement
     """Whether memory grew from a still smaller batch so fast that ``large`` would have shown it."""
     if less.batch_size >= small.batch_size or not less.peak_bytes or not small.peak_bytes:
         return False
-    grown = (small.peak_bytes - less.peak_bytes) / (small.batch_size - less.batch_size)
-    return grown * (large.batch_size - small.batch_size) > CLEAR_BYTES
+    grown = small.peak_bytes - less.peak_bytes
+    per_sample = grown / (small.batch_size - less.batch_size)
+    further = per_sample * (large.batch_size - small.batch_size)
+    return grown >= SCATTER_BYTES and further > CLEAR_BYTES

@@ -226,6 +226,16 @@ def test_memory_that_grew_and_does_not_any_more_means_that_there_are_no_more_sam
     assert all_samples(measured(512, 50.0, 0.1), known) is None
 
 
+def test_a_growth_within_the_scatter_does_not_make_data_end_of_a_program_that_has_one_batch() -> (
+    None
+):
+    known = [measured(8, 11.0, 0.003), measured(105, 12.0, 0.0025)]
+    large = measured(3360, 11.3, 0.003)
+    assert all_samples(large, known) is None
+    with pytest.raises(InputError, match=r"(?s)does not use \{batch_size\}.*dataset_size"):
+        same_as_smaller(large, known, "train")
+
+
 def test_growth_up_to_there_tells_where_the_samples_end() -> None:
     known = [measured(8, 20.0, 0.1), measured(72, 36.0, 0.1), measured(1024, 50.0, 0.1)]
     found = all_samples(measured(8192, 50.0, 0.1), known)
