@@ -232,7 +232,7 @@ class StepFinder:
             if self._earlier.is_same(track):
                 moves = track.growth.ups > 0 and track.growth.is_monotone
                 return moves and self._earlier.tells_steps(track, self._steps_in(track))
-            if self._earlier.may_still_come(track):
+            if not self._hides_steps(track) and self._earlier.may_still_come(track):
                 return False
         if not track.is_ready(self.batch_size):
             return False
@@ -246,6 +246,12 @@ class StepFinder:
             return not self._agrees(track, chosen)
         took_over = chosen.is_complete and not (chosen.has_loss or chosen.losses_beside)
         return took_over and not track.is_dismissed and track.score >= chosen.score - CLOSE
+
+    def _hides_steps(self, track: Track) -> bool:
+        """Whether these are epochs of too few steps for a second line of the known number, which is
+        at its start in each: ``Epoch: 3 [0/60000]``. It will not come."""
+        beside = self._candidates.samples_beside
+        return track.kind is Kind.EPOCH and beside(track, self._earlier) is not None
 
     def _agrees(self, track: Track, chosen: Track) -> bool:
         """Whether both count the same: then the one that is printed more often is as good."""
@@ -350,6 +356,8 @@ class StepFinder:
         track, choice = self._chosen, self.choice
         if track is None or choice is None:
             return None
+        if self._hides_steps(track):
+            return self._earlier
         counts_samples, batch_size = self._knows_samples(track), self.batch_size
         if counts_samples is None and not choice.rival and batch_size not in (None, 1):
             could = track.growth.are_multiples_of(batch_size or 0)

@@ -459,6 +459,31 @@ def test_a_bar_has_the_time_at_which_it_was_drawn() -> None:
     assert splitter.timed(b" 2\nloss 1\n", 10.0) == [("Epoch 2", 10.0), ("loss 1", 10.0)]
 
 
+def test_epochs_too_short_for_a_second_line_have_the_steps_that_the_samples_make() -> None:
+    """One line every ten steps, as in ``vae/main.py`` of pytorch/examples."""
+
+    def printed(batch_size: int, epochs: int) -> list[str]:
+        return [
+            line
+            for epoch in range(1, epochs + 1)
+            for line in (
+                *(
+                    f"Train Epoch: {epoch} [{n}/60000 ({n / 600:.0f}%)]\tLoss: {9e5 / (n + 1):.6f}"
+                    for n in range(0, 60_000, 10 * batch_size)
+                ),
+                f"====> Epoch: {epoch} Average loss: 166.1234",
+                f"====> Test set loss: {127 / epoch:.4f}",
+            )
+        ]
+
+    first = read(printed(64, 1), batch_size=64)
+    earlier = first.finder.learned
+    assert earlier is not None and earlier.counts_samples
+    short = read(printed(8192, 10), batch_size=8192, earlier=earlier)
+    assert [number for _, number, _ in short.taken][-1] == 80
+    assert short.finder.learned == earlier
+
+
 @pytest.mark.parametrize("end", ["]}.", "x.", "€ 1 x."])
 @pytest.mark.parametrize("piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5"])
 def test_no_line_is_hard_to_read(piece: str, end: str) -> None:
