@@ -35,6 +35,7 @@ class Candidates:
         """Whether the last line held a candidate."""
         self._tracks: dict[Key, Track | None] = {}
         self._is_announced = False
+        self._has_timesteps = False
 
     def __iter__(self) -> Iterator[Track]:
         return (track for track in self._tracks.values() if track is not None)
@@ -46,6 +47,7 @@ class Candidates:
     def hear(self, raw: str) -> None:
         """What a line says of those to come, before one is chosen."""
         self._is_announced = self._is_announced or bool(_ANNOUNCED.search(raw))
+        self._has_timesteps = self._has_timesteps or "timesteps" in raw
         if "poch" in raw:
             self.are_epochs_fractions |= bool(FRACTION_OF_EPOCH.search(raw))
 
@@ -132,6 +134,12 @@ class Candidates:
             if earlier.is_same(track) and track.growth.stays == epochs.growth.ups:
                 return track.slot.total
         return None
+
+    @property
+    def are_rollouts(self) -> bool:
+        """Whether iterations are printed beside the time steps of an environment: each collects a
+        rollout and trains on it for several optimizer steps."""
+        return self._has_timesteps and any(track.slot.name == "iterations" for track in self)
 
     @property
     def totals(self) -> set[int]:

@@ -23,6 +23,10 @@ _UNKNOWN = (
     "from one line to the next, a step takes less time than is said here."
 )
 
+OF_ROLLOUTS = (
+    "Training on rollouts makes several optimizer steps from one such number to the next, and they "
+    "are taken for one: the step time is that of a rollout and of the training on it."
+)
 
 RARE_STEPS = 100
 """From this many steps per line on, most of a probe is spent waiting for lines."""

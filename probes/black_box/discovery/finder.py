@@ -6,7 +6,12 @@ import re
 from dataclasses import dataclass, replace
 
 from probes.black_box.discovery.candidates import Candidates
-from probes.black_box.discovery.choice import CounterChoice, choice_of, step_number
+from probes.black_box.discovery.choice import (
+    OF_ROLLOUTS,
+    CounterChoice,
+    choice_of,
+    step_number,
+)
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
@@ -266,6 +271,8 @@ class StepFinder:
         choice = self._choice_of(track)
         if track.kind is Kind.EPOCH:
             choice = replace(choice, steps_per_epoch=self._steps_in(track) or 1)
+        elif self._candidates.are_rollouts:
+            choice = replace(choice, rival=OF_ROLLOUTS)
         self._decide(choice)
         return [self._step(track, sighting) for sighting in track.recent]
 

@@ -484,6 +484,23 @@ def test_epochs_too_short_for_a_second_line_have_the_steps_that_the_samples_make
     assert short.finder.learned == earlier
 
 
+def test_iterations_on_rollouts_are_said_to_hold_several_optimizer_steps() -> None:
+    lines = [
+        line
+        for n in range(1, 9)
+        for line in (
+            "| time/                   |              |",
+            f"|    iterations           | {n}            |",
+            f"|    total_timesteps      | {2048 * n}         |",
+            "| train/                  |              |",
+            f"|    loss                 | {3 / n:.3f}        |",
+        )
+    ]
+    choice = read(lines).finder.choice
+    assert choice is not None
+    assert "several optimizer steps" in choice.description
+
+
 @pytest.mark.parametrize("end", ["]}.", "x.", "€ 1 x."])
 @pytest.mark.parametrize("piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5"])
 def test_no_line_is_hard_to_read(piece: str, end: str) -> None:
