@@ -37,6 +37,7 @@ LIMITS = {
     "time": "cycle time",
     "data": "dataset size",
     "shape": "kernel shape",
+    "failure": "a failed run",
     "cap": "batch cap",
 }
 """What keeps a batch from being larger (``binding``), in words."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from probes.devices.signatures import SIGNATURES, SMALLER, Signature
+from probes.doubt import KILLED
 from probes.formatting import first_line, size_text
 from probes.measurement import Verdict
 
@@ -54,6 +55,8 @@ class Classified:
     ambiguous: bool = False
     """The text alone cannot tell size from support: re-run at batch 1 in a fresh process.
     Fails too: unsupported. Passes: it was the size, as this verdict says."""
+    disturbed: str = ""
+    """What may have ended the run from outside; empty where nothing did."""
 
 
 def classify(
@@ -258,6 +261,7 @@ def _from_signal(signal: int, last_words: str, near_cap: bool) -> Classified:
             f"to do it{last_words}",
             "Look for a scheduler, a container limit or a person that ends processes (dmesg -T, "
             "docker inspect, the job's log).",
+            disturbed=KILLED,
         )
     hints = {
         7: "Usually shared memory ran out: start the container with --shm-size=8g or --ipc=host, "

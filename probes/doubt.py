@@ -2,8 +2,8 @@
 
 Interference works one way only: it makes steps slower, and it takes memory away. So a run that
 passed has passed, whatever disturbed it, and only its time may be too long. A run that failed may
-have failed because of it: beyond the time edge, or out of memory that another process took. Every
-taint touches the time; those that touch memory too are ``Measurement.memory_taints``.
+have failed because of it: beyond the time edge, out of memory that another process took, or killed.
+Every taint touches the time; those that touch memory too are ``Measurement.memory_taints``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from probes.measurement import Measurement, Verdict
 
 STARVED = (Verdict.OOM, Verdict.SPILL)
+KILLED = "the run was killed from outside"
+"""The taint of a run that ended by SIGKILL, which was not the kernel's for lack of memory."""
 
 
 def is_too_slow(run: Measurement, longest_step_s: float | None) -> bool:
@@ -29,6 +31,8 @@ def doubts(
     """
     if run.verdict in STARVED:
         return run.memory_taints
+    if run.verdict is Verdict.CRASH:
+        return [taint for taint in run.tainted if taint == KILLED]
     if run.passed and (time_matters or is_too_slow(run, longest_step_s)):
         return run.tainted
     return []

@@ -86,7 +86,13 @@ def measurement_of(job: ProbeJob, reply: WorkerReply) -> Measurement:
         near_cap=near,
         cgroup_oom_kills=reply.cgroup_oom_kills,
     )
-    return replace(base, verdict=death.verdict, reason=death.reason, hint=death.hint)
+    return replace(
+        base,
+        verdict=death.verdict,
+        reason=death.reason,
+        hint=death.hint,
+        tainted=[death.disturbed] if death.disturbed else [],
+    )
 
 
 def ended_of(rank: int, end: RankEnd) -> Ended:

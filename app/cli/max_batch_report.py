@@ -105,7 +105,7 @@ def show(
         return
     console.print(
         f"Maximum stable batch: [bold]{run_batch_text(run)}[/bold], "
-        f"limited by {_crash_text(answer) or limit_text(answer.binding)}."
+        f"limited by {_failure_text(answer) or limit_text(answer.binding)}."
     )
     rows = [("config", config_text(config)), ("peak memory", _peak_words(run))]
     if answer.phases:
@@ -135,12 +135,12 @@ def show(
         console.print(_curve_table(answer, run))
 
 
-def _crash_text(answer: MaxBatch) -> str:
-    """That a larger batch crashed, for none of the reasons that are known; empty otherwise."""
+def _failure_text(answer: MaxBatch) -> str:
+    """That a larger batch failed, for none of the reasons that are known; empty otherwise."""
     failing = answer.lowest_failing
-    if answer.binding != "shape" or failing is None or failing.verdict is not Verdict.CRASH:
+    if answer.binding != "failure" or failing is None:
         return ""
-    return f"a crash of batch {failing.batch_size}, which may have nothing to do with its size"
+    return f"a failed run of batch {failing.batch_size}, which may have nothing to do with its size"
 
 
 def _show_failure(failing: Measurement | None) -> None:

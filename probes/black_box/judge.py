@@ -218,7 +218,8 @@ def _of_failure(job: ProbeJob, seen: Observed, failure: RankFailure) -> Measurem
         judgements: list[Judgement | None] = [None] * len(seen.ranks)
         judgements[failure.rank] = judgement
         measurement = _of_ranks(job, seen, judgements)
-    return replace(measurement, requested_bytes=classified.requested_bytes)
+    tainted = [*measurement.tainted, *([classified.disturbed] if classified.disturbed else [])]
+    return replace(measurement, requested_bytes=classified.requested_bytes, tainted=tainted)
 
 
 def _check_ranks(job: ProbeJob, seen: Observed) -> None:

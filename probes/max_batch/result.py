@@ -49,7 +49,7 @@ class MaxBatch:
 
     max_batch: int | None
     binding: str | None
-    """``memory``, ``time``, ``data``, ``shape`` or ``cap``; ``None`` when unknown."""
+    """``memory``, ``time``, ``data``, ``shape``, ``failure`` or ``cap``; ``None`` when unknown."""
     reason: str
     highest_passing: Measurement | None
     lowest_failing: Measurement | None
@@ -187,7 +187,10 @@ class Failing:
             return "data"
         if m.batch_size == 1:
             return None
-        return "time" if m.verdict is Verdict.TIMEOUT else "shape"
+        if m.verdict is Verdict.TIMEOUT:
+            return "time"
+        is_of_size = m.verdict in (Verdict.SHAPE_LIMIT, Verdict.UNSUPPORTED)
+        return "shape" if is_of_size else "failure"
 
     def words(self) -> str:
         m = self.measurement

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from probes.classify import classify, classify_death, classify_exception, silent_failure
+from probes.doubt import KILLED
 from probes.measurement import Verdict
 
 CORPUS: list[dict[str, Any]] = json.loads(
@@ -140,6 +141,7 @@ def test_a_kill_is_memory_only_when_the_kernel_says_so() -> None:
     assert by_kernel.verdict is Verdict.OOM
     assert by_somebody.verdict is Verdict.CRASH
     assert "SIGKILL" in by_somebody.reason
+    assert by_somebody.disturbed == KILLED and not by_kernel.disturbed
 
 
 @pytest.mark.parametrize("returncode", [-11, -6, -7, 139])

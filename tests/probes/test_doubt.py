@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from probes.doubt import doubts, is_better
+from probes.doubt import KILLED, doubts, is_better
 from probes.max_batch import Ask
 from probes.measurement import Measurement, Purpose, Verdict
 from tests.probes.scripted import ScriptedDevice
@@ -34,6 +34,12 @@ def test_the_time_of_a_passing_run_is_in_doubt_where_it_matters() -> None:
 def test_passing_inside_the_time_edge_stands_and_beyond_it_does_not() -> None:
     assert doubts(run(step_s=0.1), longest_step_s=0.2, time_matters=False) == []
     assert doubts(run(step_s=0.3), longest_step_s=0.2, time_matters=False) == [LOAD, TAKEN]
+
+
+def test_a_crash_is_in_doubt_only_if_the_run_was_killed_from_outside() -> None:
+    crashed = run(Verdict.CRASH)
+    assert doubts(crashed) == []
+    assert doubts(replace(crashed, tainted=[LOAD, KILLED])) == [KILLED]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.OOM, Verdict.SPILL])

@@ -220,12 +220,12 @@ def test_what_is_unsupported_in_training_may_be_the_size() -> None:
     assert (answer.max_batch, answer.binding, answer.probes) == (None, None, 2)
 
 
-def test_a_crash_above_a_size_is_a_shape_limit() -> None:
+def test_a_crash_above_a_size_is_no_shape_limit() -> None:
     def faults(batch: int, purpose: Purpose) -> Verdict | None:
         return Verdict.CRASH if batch > 60 else None
 
     answer = search(ScriptedDevice(faults=faults))
-    assert answer.binding == "shape"
+    assert answer.binding == "failure"
     assert answer.max_batch is not None and 58 <= answer.max_batch <= 60
 
 

@@ -29,6 +29,7 @@ BINDINGS = {
     "time": "With a larger batch, a cycle would take longer than the time window allows.",
     "data": "The dataset has no more samples for a larger batch.",
     "shape": "A kernel cannot handle a larger batch.",
+    "failure": "A run with a larger batch failed, and its size may not be the reason.",
     "cap": "Larger batches were not tried: they exceed the largest useful or allowed batch.",
 }
 

@@ -14,6 +14,7 @@ from app.machine.target import Target
 from app.settings import load_settings
 from probes.devices.base import DeviceFacts
 from probes.devices.fingerprint import Fingerprint
+from probes.doubt import KILLED
 from probes.errors import InputError
 from probes.formatting import GIB
 from probes.group import Group
@@ -40,6 +41,10 @@ def disturbed(mean_s: float = 0.2) -> Measurement:
 
 def starved() -> Measurement:
     return factories.measurement(8, Verdict.OOM, tainted=[TAKEN], state={"memory_taints": [TAKEN]})
+
+
+def killed() -> Measurement:
+    return factories.measurement(8, Verdict.CRASH, tainted=[KILLED])
 
 
 @dataclass
@@ -104,6 +109,7 @@ def bench(
         ([starved(), clean()], BRACKET, 1, 2),
         ([starved(), starved(), disturbed()], BRACKET, 2, 3),
         ([disturbed(), factories.measurement(8, Verdict.LEAK)], CONFIRM, 1, 2),
+        ([killed(), clean()], BRACKET, 1, 2),
     ],
     ids=[
         "clean is taken at once",
@@ -115,6 +121,7 @@ def bench(
         "memory that somebody took is given another chance",
         "a pass under disturbance beats a failure under it",
         "an undisturbed failure is believed",
+        "a run that was killed from outside says nothing",
     ],
 )
 def test_what_is_repeated_and_what_is_kept(
