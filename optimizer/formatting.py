@@ -8,8 +8,8 @@ from typing import Any
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """``layers=4 width=64``, or a word for the empty config."""
-    return " ".join(f"{name}={value}" for name, value in config.items()) or "the workload"
+    """``layers=4 width=64``, or words for the empty config."""
+    return " ".join(f"{name}={value}" for name, value in config.items()) or "default settings"
 
 
 def rate(samples_per_s: float) -> str:

@@ -78,7 +78,7 @@ def classify_raised(name: str, message: str, *, batch_size: int, near_cap: bool)
     """What an exception means that ended a command."""
     bases = _bases(name)
     found = classify_exception(bases, message, batch_size=batch_size, near_cap=near_cap or None)
-    if found.verdict is Verdict.UNSUPPORTED and "ImportError" in bases:
+    if found.verdict is Verdict.UNSUPPORTED and "No module named" in message:
         return replace(found, hint=_OWN_INTERPRETER)
     if found.verdict is Verdict.CRASH:
         return replace(found, hint=_BY_ITSELF)

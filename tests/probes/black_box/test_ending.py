@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from probes.black_box.ending import classify_ending, exceptions_in, is_in_evaluation, last_lines
+from probes.black_box.ending import (
+    classify_ending,
+    classify_raised,
+    exceptions_in,
+    is_in_evaluation,
+    last_lines,
+)
 from probes.classify import Classified
 from probes.measurement import Verdict
 
@@ -133,3 +139,14 @@ def test_an_output_without_a_traceback_does_not_tell() -> None:
 def test_a_command_that_asks_for_input_is_told_so() -> None:
     found = ending(1, f"{TRACE}EOFError: EOF when reading a line\n")
     assert "asks for input" in found.hint and "by itself" not in found.hint
+
+
+def test_a_name_that_a_module_lacks_wants_another_version_and_no_other_interpreter() -> None:
+    missing = classify_raised(
+        "ImportError",
+        "cannot import name 'v2' from 'torchvision.transforms' (/lib/torchvision/__init__.py)",
+        batch_size=8,
+        near_cap=False,
+    )
+    assert missing.verdict is Verdict.UNSUPPORTED
+    assert "version of torchvision" in missing.hint
