@@ -1,13 +1,23 @@
-"""Ctrl-C that comes while Python runs a callback of the garbage collector."""
+"""Ctrl-C that comes while Python runs a callback of the garbage collector, and other signals."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import time
 import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
+import psutil
 import pytest
 
 from app.cli.interruption import Interruption
+
+T = TypeVar("T")
 
 
 class Collected:
@@ -39,3 +49,51 @@ def test_a_handler_of_somebody_else_stays() -> None:
             interruption.check()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_leaves_no_temporary_folder_and_no_process(
+    tmp_path: Path, number: int
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "open(sys.argv[2] + '/checkpoint', 'w').write('x')\n"
+        "open('pid', 'w').write(str(os.getpid()))\n"
+        "time.sleep(100)\n"
+    )
+    command = f"{sys.executable} train.py {{batch_size}} {{run_dir}}"
+    program = [sys.executable, "-c", "from app.cli import main; main()", "probe"]
+    options = ["--batch-size", "8", "--command", command, "--device", "cpu"]
+    environment = {
+        **os.environ,
+        "TMPDIR": str(temporary),
+        "TONNAGE_DATA_DIR": str(tmp_path / "data"),
+        "TONNAGE_PROBE__LEASE_DIR": str(tmp_path / "lease"),
+    }
+    process = subprocess.Popen([*program, *options], cwd=tmp_path, env=environment)
+    try:
+        pid = _once(lambda: int((tmp_path / "pid").read_text()))
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 128 + number
+        _once(lambda: _ended(pid))
+        assert not list(temporary.rglob("checkpoint"))
+    finally:
+        process.kill()
+
+
+def _ended(pid: int) -> None:
+    if psutil.pid_exists(pid):
+        raise ValueError(f"process {pid} still runs")
+
+
+def _once(look: Callable[[], T]) -> T:
+    """What ``look`` returns once it no longer raises; it is asked for a minute at most."""
+    for _ in range(600):
+        try:
+            return look()
+        except (OSError, ValueError):
+            time.sleep(0.1)
+    return look()
