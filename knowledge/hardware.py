@@ -20,7 +20,7 @@ _SYSTEMS = {
     "darwin": r"mac ?os|darwin|os x",
     "windows": r"windows",
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(T|G|M)(i)?B", re.IGNORECASE)
+_SIZE = re.compile(r"(?<![\d.])(\d{1,9}(?:\.\d{1,9})?)\s{0,9}(T|G|M)(i)?B", re.IGNORECASE)
 _POWERS = {"m": 2, "g": 3, "t": 4}
 
 
