@@ -151,8 +151,9 @@ def find(fleet: Sequence[FleetNode], asked: str) -> FleetNode:
     found = [node for node in there if asked in (node.name, node.id)]
     found = found or [node for node in there if asked and node.id.startswith(asked)]
     if not found:
-        names = ", ".join(node.name for node in there) or "none"
-        raise NotFound(f"There is no node {asked}. There are: {names}.")
+        names = ", ".join(node.name for node in there)
+        others = f"Its nodes are: {names}." if names else "It has no nodes."
+        raise NotFound(f"The fleet has no node {asked}. {others}")
     if len(found) > 1:
         raise InputError(f"Several nodes are called {asked}. Give the beginning of the node's id.")
     return found[0]
