@@ -206,6 +206,13 @@ def of_study(session: Session, study_id: str) -> list[MeasurementRecord]:
     return _oldest_first(session, _used_by(study_id))
 
 
+def count_of_study(session: Session, study_id: str) -> int:
+    """How many measurements a study used, reused ones included."""
+    used = StudyMeasurementRow
+    statement = select(func.count()).select_from(used).where(used.study_id == study_id)
+    return session.execute(statement).scalar_one()
+
+
 def of_configs(
     session: Session, study_id: str, configs: Sequence[Config]
 ) -> list[MeasurementRecord]:

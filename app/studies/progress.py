@@ -69,6 +69,8 @@ class StudyProgress:
     planned: int | None
     """Configs that are measured at most; fewer where the space has fewer."""
     probes: int
+    """Measurements that the study used, as its recommendation counts them: those of configs that
+    are not settled are included."""
     elapsed_s: float
     left_s: float | None
     """As long as all that are planned are measured; a study often knows enough before."""
@@ -104,7 +106,8 @@ def progress(database: Database, study_id: str) -> StudyProgress:
     with database.read() as session:
         study = repository.get(session, trials_of)
         counts = trial_repository.counts_by_state(session, trials_of)
-        measured, probes, spent_s = trial_repository.totals(session, trials_of)
+        measured, spent_s = trial_repository.totals(session, trials_of)
+        probes = measurements.count_of_study(session, trials_of)
         points = trial_repository.points(session, trials_of)
         incumbent = study.incumbent if study is not None else None
         recommendation = None

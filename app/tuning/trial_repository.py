@@ -110,16 +110,14 @@ def tallies(session: Session, study_ids: Collection[str]) -> dict[str, Tally]:
     return {study_id: Tally(settled, measured) for study_id, settled, measured in rows}
 
 
-def totals(session: Session, study_id: str) -> tuple[int, int, float]:
-    """Measured trials, probes, and the seconds they took."""
+def totals(session: Session, study_id: str) -> tuple[int, float]:
+    """Measured trials, and the seconds they took."""
     row = session.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(TrialRow.probes), 0),
-            func.coalesce(func.sum(TrialRow.wall_s), 0.0),
-        ).where(TrialRow.study_id == study_id, TrialRow.probes > 0)
+        select(func.count(), func.coalesce(func.sum(TrialRow.wall_s), 0.0)).where(
+            TrialRow.study_id == study_id, TrialRow.probes > 0
+        )
     ).one()
-    return int(row[0]), int(row[1]), float(row[2])
+    return int(row[0]), float(row[1])
 
 
 def points(session: Session, study_id: str) -> list[TrialPoint]:

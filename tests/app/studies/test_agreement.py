@@ -87,10 +87,17 @@ def test_the_page_the_events_and_the_recommendation_agree(database, case):
 
     def check(event: Event) -> None:
         report.study(event)
+        assert probes_shown() == probes_told()
         if event.kind == "settled":
             settled.append(event.trial)
             assert shown() == told()
             assert shown() == (event.incumbent and event.incumbent.run.config)
+
+    def probes_shown() -> int:
+        return progress(database, job.id).probes
+
+    def probes_told() -> int:
+        return sum(e.kind == "measured" for e in events.read(database, job.id))
 
     def shown() -> Config | None:
         page = progress(database, job.id)
@@ -112,6 +119,7 @@ def test_the_page_the_events_and_the_recommendation_agree(database, case):
 
     assert settled
     made = outcome.recommendation
+    assert made is None or made.study["probes"] == probes_told() == probes_shown()
     assert shown() == told() == (made and made.config)
     assert (made is None) == (case in ("where everything was disturbed", "where nothing fits"))
     if case == "where trials are screened":

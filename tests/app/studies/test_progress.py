@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -22,6 +23,8 @@ def half_done(database: Database) -> str:
     spec = factories.spec()
     study, _ = studies.open_study(database, spec)
     store = SqlStudyStore(database, study.id, spec)
+    for number, batch_size in product((0, 1), (1, 8, 64)):
+        store.add_measurement(number, factories.measurement(batch_size), [])
     fits = {"probes": 3, "wall_s": 30.0}
     store.add_trial(
         factories.trial(0, throughput_samples_per_s=100.0, parameters=1000, batch_size=64, **fits)
@@ -39,6 +42,18 @@ def test_what_is_left_is_the_pace_so_far_times_what_is_planned(database, half_do
     assert (found.settled, found.measured, found.planned, found.probes) == (3, 2, 4, 6)
     assert found.left_s == pytest.approx(2 * 30.0)
     assert found.is_active
+
+
+def test_probes_of_a_config_that_is_not_settled_are_counted(database, half_done):
+    store = SqlStudyStore(database, half_done, factories.spec())
+    for batch_size in (1, 2):
+        store.add_measurement(3, factories.measurement(batch_size), [])
+    found = progress(database, half_done)
+    assert (found.measured, found.probes) == (2, 8)
+    store.add_trial(factories.trial(3, probes=2))
+    assert progress(database, half_done).probes == 8
+    studies.stop(database, half_done)
+    assert progress(database, half_done).probes == 8
 
 
 def choose(database: Database, study_id: str, number: int) -> None:
