@@ -11,6 +11,9 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_DIGITS = 11
 _RANDOM_DIGITS = 9
 
+LENGTH = _TIME_DIGITS + _RANDOM_DIGITS
+_DIGIT = "[0-9a-hjkmnp-tv-z]"
+
 _lock = threading.Lock()
 _last_us = 0
 
@@ -26,6 +29,11 @@ def new_id(prefix: str) -> str:
         moment_us = _last_us
     random = secrets.randbits(5 * _RANDOM_DIGITS)
     return f"{prefix}_{_encode(moment_us, _TIME_DIGITS)}{_encode(random, _RANDOM_DIGITS)}"
+
+
+def form_of(prefix: str) -> str:
+    """The regular expression of ids with this prefix."""
+    return f"^{prefix}_{_DIGIT}{{{LENGTH}}}$"
 
 
 def _encode(number: int, digits: int) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import WorkloadText
-from app.http.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery, cursor_among
 from app.jobs.schemas import JobTimes
 from app.tuning.state import StudyState
 from optimizer.ablation import ClaimVerdict
@@ -98,5 +98,6 @@ class AblationDetail(AblationOut):
 
 
 class AblationQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("abl")
     state: Annotated[StudyState | None, Field(description="Only in this state.")] = None
     workload: Annotated[WorkloadText | None, Field(description="Only on this workload.")] = None

@@ -25,7 +25,7 @@ from app.http.fields import (
     Whole,
     WorkloadText,
 )
-from app.http.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery, cursor_among
 from app.machine.local_facts import DeviceNow
 
 
@@ -147,6 +147,7 @@ class CheckPost(RequestBody):
 
 
 class CheckQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("chk")
     workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
     verdict: Annotated[CheckVerdict | None, Field(description="Only with this answer.")] = None
     fingerprint: Annotated[Key | None, Field(description="Only on this device.")] = None

@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 
 from app.finetunings.state import FineTuningState
 from app.http.fields import LARGEST, Short, WorkloadText
-from app.http.paging import DEFAULT_LIMIT, MAX_LIMIT, NamedPageQuery
+from app.http.paging import DEFAULT_LIMIT, MAX_LIMIT, NamedPageQuery, cursor_among
 from finetuning.comparison.result import ComparedRun, Contrast, ModelFigure, PairedTest
 
 MAX_EVENTS = 1000
@@ -234,6 +234,7 @@ class ComparisonOut(BaseModel):
 
 
 class FineTuningQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("ftn")
     state: Annotated[FineTuningState | None, Field(description="Only in this state.")] = None
     model: Annotated[WorkloadText | None, Field(description="Only of this model.")] = None
     preset: Annotated[Short | None, Field(description="Only of this preset.")] = None

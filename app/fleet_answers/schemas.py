@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from app.fleet_answers.question import FleetQuestion
 from app.http.fields import Config, Positive, RequestBody, Short, WorkloadText
-from app.http.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery, cursor_among
 from optimizer.fleet.choose import Prefer
 
 if TYPE_CHECKING:
@@ -181,5 +181,6 @@ class FleetAnswerOut(BaseModel):
 
 
 class FleetAnswerQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("fla")
     workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
     verdict: Annotated[FleetVerdict | None, Field(description="Only with this verdict.")] = None

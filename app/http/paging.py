@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.ids import form_of
+
 if TYPE_CHECKING:
     from app.database import Database
 
@@ -75,13 +77,20 @@ class NumberedPageQuery(PageQuery):
 
 
 class NamedPageQuery(PageQuery):
-    """For a listing whose ids are text that begins with the time."""
+    """For a listing whose ids are text that begins with the time. Each declares its ``cursor`` with
+    ``cursor_among``: text that is no id of the listing would be some place in the order too, and
+    the page after it a wrong answer."""
 
-    cursor: Annotated[str | None, Field(pattern="^[0-9A-Za-z_]{1,40}$", description=_NEXT)] = None
+    cursor: str | None = None
 
     @property
     def before(self) -> str | None:
         return self.cursor
+
+
+def cursor_among(prefix: str) -> Any:
+    """The cursor of a listing whose ids begin with ``prefix``."""
+    return Field(None, pattern=form_of(prefix), description=_NEXT)
 
 
 def page_of(rows: Sequence[Record], query: PageQuery, item: Callable[[Record], Item]) -> Page[Item]:

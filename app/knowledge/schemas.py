@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import Key, WorkloadText
-from app.http.paging import DEFAULT_LIMIT, MAX_LIMIT, NamedPageQuery
+from app.http.paging import DEFAULT_LIMIT, MAX_LIMIT, NamedPageQuery, cursor_among
 from app.knowledge.request import PageName
 from knowledge.claims import Claim
 from knowledge.model import PageType
@@ -272,6 +272,10 @@ class GraphOut(BaseModel):
     edges: list[LinkOut]
 
 
+FULL_NAME = rf"^({'|'.join(each.namespace for each in PageType)}):[^\x00-\x1f\x7f]+$"
+"""Of a page: what its list is sorted by."""
+
+
 class PagesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -290,7 +294,7 @@ class PagesQuery(BaseModel):
         str | None,
         Field(
             max_length=255,
-            pattern=r"^[^\x00-\x1f\x7f]+$",
+            pattern=FULL_NAME,
             description="The `next_cursor` of the previous page, unchanged; only without `q`.",
         ),
     ] = None
@@ -308,6 +312,7 @@ class GraphQuery(BaseModel):
 
 
 class EvidenceQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("evi")
     page: Annotated[PageName | None, Field(description="Only of this page (full name).")] = None
     claim: Annotated[WorkloadText | None, Field(description="Only of this claim (full id).")] = None
     workload: Annotated[WorkloadText | None, Field(description="Only on this workload.")] = None

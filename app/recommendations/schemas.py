@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from app.http.fields import Id, Key, Number, Positive, Short, WorkloadText
-from app.http.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery, cursor_among
 from app.recommendations.exports.export import FORMATS, export
 from probes.errors import InputError
 
@@ -231,6 +231,7 @@ class ExportOut(BaseModel):
 
 
 class RecommendationQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("rec")
     workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
     budget: Annotated[Short | None, Field(description="Only of this budget.")] = None
     device: Annotated[Short | None, Field(description="Only on devices of this name.")] = None

@@ -20,7 +20,7 @@ from app.http.fields import (
     Short,
     WorkloadText,
 )
-from app.http.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery, cursor_among
 from app.runs.outcome import Outcome
 
 EXAMPLE: JsonDict = {
@@ -87,6 +87,7 @@ class RunPost(RequestBody):
 
 
 class RunQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("trn")
     workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
     outcome: Annotated[Outcome | None, Field(description="Only those that ended so.")] = None
     fingerprint: Annotated[Key | None, Field(description="Only on this device.")] = None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.http.fields import Short, WorkloadText
-from app.http.paging import NamedPageQuery
+from app.http.paging import NamedPageQuery, cursor_among
 from app.tuning.request import EXAMPLE as EXAMPLE_REQUEST
 from app.tuning.state import StudyState
 from optimizer.records import TrialState
@@ -146,6 +146,7 @@ class StudyEventOut(BaseModel):
 
 
 class StudyQuery(NamedPageQuery):
+    cursor: str | None = cursor_among("st")
     state: Annotated[StudyState | None, Field(description="Only in this state.")] = None
     workload: Annotated[WorkloadText | None, Field(description="Only of this workload.")] = None
     budget: Annotated[Short | None, Field(description="Only of this budget.")] = None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.checks import service as checks
 from app.http.paging import NumberedPageQuery, page_of
+from app.ids import new_id
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from probes.measurement import Verdict
@@ -62,7 +63,9 @@ def filled(database):
     for number in range(5):
         spec = factories.spec(headroom=number / 100, fingerprint=str(number) * 16)
         study, _ = studies.open_study(database, spec)
-        studies.finish(database, study.id, factories.recommendation(f"rec_{number}"))
+        studies.finish(
+            database, study.id, factories.recommendation(study.id.replace("st_", "rec_"))
+        )
         verdict = Verdict.STABLE if number % 2 else Verdict.OOM
         measurements.record(database, spec.scope, factories.measurement(number + 1, verdict))
         checks.record(
@@ -106,3 +109,23 @@ def test_the_largest_page_is_bounded(api):
 def test_text_that_is_no_cursor(api):
     document = problem(api.get("/v1/devices", params={"cursor": "zz!"}), 422, "invalid-request")
     assert document["errors"][0]["field"] == "query.cursor"
+
+
+def test_text_that_is_no_id_of_the_listing_is_refused_by_every_listing(api):
+    """As a place in the order it would lie before or after everything: an empty page, or the first
+    one again."""
+    paths = api.get("/openapi.json").json()["paths"]
+    listings = [
+        path
+        for path, operations in paths.items()
+        if "{" not in path
+        and any(each["name"] == "cursor" for each in operations["get"].get("parameters", []))
+    ]
+    assert {"/v1/studies", "/v1/recommendations", "/v1/finetunings"} <= set(listings)
+    problem(api.get("/v1/studies", params={"cursor": "garbage"}), 422, "invalid-request")
+    for path in listings:
+        for text in ("rubbish-xyz", "zz_garbage", new_id("zz")):
+            answer = api.get(path, params={"cursor": text})
+            assert answer.status_code == 422, path
+            document = problem(answer, 422, "invalid-request")
+            assert [each["field"] for each in document["errors"]] == ["query.cursor"], path
