@@ -84,7 +84,8 @@ def _everywhere(
         kinds += [types.FOREIGN_ORIGIN]
     if "requestBody" in operation:
         kinds += [types.MALFORMED_BODY, types.REQUEST_TIMEOUT, types.BODY_TOO_LARGE]
-    if "requestBody" in operation or operation.get("parameters"):
+    is_read = method == "get" and path.startswith("/v1/")  # which refuses unknown parameters
+    if is_read or "requestBody" in operation or operation.get("parameters"):
         kinds += [types.INVALID_REQUEST]
     return kinds
 
