@@ -121,6 +121,11 @@ def events(session: Session, job_id: str, after: int, limit: int) -> list[JobEve
     return [record_of(JobEvent, row) for row in rows.scalars()]
 
 
+def newest(session: Session, job: Job) -> JobEvent | None:
+    """The newest event of a job; ``None`` without any."""
+    return next(iter(events(session, job.id, job.last_event - 1, 1)), None)
+
+
 def last_progress(session: Session, job_id: str) -> int:
     """The step of the newest ``progress`` event of a job; 0 without any."""
     row = JobEventRow

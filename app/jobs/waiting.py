@@ -6,10 +6,11 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.jobs import repository, runner_repository
-from app.jobs.records import Job, JobKind
+from app.jobs.records import Job, JobEvent, JobKind
 from app.jobs.runner_repository import RunnerRecord
 from app.machine.asked_devices import names_group, words_of
 from app.tuning.request import BUNDLED
+from app.tuning.state import StudyState
 
 NO_RUNNER = (
     "No runner is running yet. A running service starts one within seconds, unless "
@@ -29,6 +30,14 @@ def waits_for(database: Database, job: Job) -> str:
     with database.read() as session:
         runners = runner_repository.listing(session)
         return _reason(session, job, runners)
+
+
+def waits_while_running(job: Job, newest: JobEvent | None) -> str:
+    """What a running job cannot go on without; empty for one that goes on. ``newest`` is its newest
+    event."""
+    if job.state is not StudyState.RUNNING or newest is None or newest.kind != "waiting":
+        return ""
+    return f"Waiting: {str(newest.data['reason']).rstrip('.')}."
 
 
 def _reason(session: Session, job: Job, runners: list[RunnerRecord]) -> str:

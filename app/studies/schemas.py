@@ -71,7 +71,8 @@ class StudyOut(BaseModel):
     device: str | None = Field(description="Null until a runner has chosen one.")
     fingerprint: str | None
     message: str = Field(
-        description="Why it failed, found nothing or was interrupted, or what it waits for."
+        description="Why it failed, found nothing or was interrupted, or what it waits for: for a "
+        "runner, or while it runs for a device that another process uses."
     )
     request: dict[str, Any] | None = Field(
         description="What was asked for; null for a study of the command line."

@@ -11,7 +11,7 @@ from app.errors import NotFound
 from app.jobs import assist_repository
 from app.jobs import repository as jobs
 from app.jobs.records import Job, JobKind
-from app.jobs.waiting import waits_for
+from app.jobs.waiting import waits_for, waits_while_running
 from app.recommendations import repository as recommendations
 from app.studies import view_repository
 from app.studies.schemas import StudyDeviceOut, StudyOut
@@ -26,11 +26,13 @@ def get(database: Database, study_id: str) -> StudyOut:
     with database.read() as session:
         found = _views(session, [study_id])
         job = jobs.get(session, study_id, JobKind.STUDY)
+        told = jobs.newest(session, job) if job is not None else None
     if not found:
         raise NotFound(f"There is no study {study_id}.")
     view = found[0]
     if job is not None and not view.message:
-        view = view.model_copy(update={"message": waits_for(database, job)})
+        message = waits_for(database, job) or waits_while_running(job, told)
+        view = view.model_copy(update={"message": message})
     return view
 
 

@@ -11,7 +11,7 @@ from app.checks import service as checks
 from app.dashboard.assets import assets
 from app.dashboard.page import NAVIGATION
 from app.devices import repository as devices
-from app.jobs import runner_repository
+from app.jobs import queue, runner_repository
 from app.measurements import repository
 from app.measurements import service as measurements
 from app.recommendations.matrix import matrix
@@ -25,7 +25,7 @@ from app.workloads.space import Described
 from probes.space import Choice
 from tests.app import contents, factories
 from tests.app.dashboard.conftest import Elements, token_in
-from tests.app.jobs.conftest import offers
+from tests.app.jobs.conftest import add_event, offers
 from tests.app.one_kind import kind  # noqa: F401
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
@@ -231,6 +231,17 @@ def test_a_study_that_waits_says_for_what(pages, database):
     assert f'data-events="/studies/{job.id}/changes' in page
     assert "Cancel" in page
     assert "No config is settled yet" in page
+
+
+def test_a_running_study_whose_device_is_in_use_says_so(pages, database):
+    job = jobs.submit(database, StudyRequest(workload="transformer", budget="smoke_test"))
+    with database.write() as session:
+        runner_repository.add(session, "run_1", this_process(), this_place(), offers("cpu"))
+        queue.claim(session, runner_repository.locked(session, "run_1"))
+    add_event(database, job.id, "waiting", {"reason": "cpu is in use by process 7", "waited_s": 1})
+    page = pages.get(f"/studies/{job.id}").text
+    notice = page[page.index('class="notice"') :]
+    assert "cpu is in use by process 7" in notice[: notice.index("</div>")]
 
 
 def test_the_stream_tells_of_changes_and_ends_with_the_study(pages, database):

@@ -224,6 +224,20 @@ class TestLooking:
         assert waits_for(database, behind) == f"Its device is in use by {job.id}."
         assert waits_for(database, service.get(database, job.id)) == ""
 
+    def test_a_running_study_says_what_it_waits_for_until_it_goes_on(self, database, runner):
+        job = service.submit(database, request())
+        take(database, runner)
+        assert view.get(database, job.id).message == ""
+        reason = "cpu is in use by process 7 (tonnage tune) since 10:32"
+        add_event(database, job.id, "waiting", {"reason": reason, "waited_s": 1.0})
+        shown = view.get(database, job.id)
+        assert (shown.state, reason in shown.message) == ("running", True)
+        add_event(database, job.id, "trial", {"trial": 0, "config": {}})
+        assert view.get(database, job.id).message == ""
+        add_event(database, job.id, "waiting", {"reason": reason, "waited_s": 1.0})
+        end(database, job, as_state="finished")
+        assert view.get(database, job.id).message == ""
+
 
 class TestEvents:
     def test_ids_count_up_by_one_and_reading_goes_on_where_it_stopped(self, database):
