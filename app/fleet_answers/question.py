@@ -8,6 +8,45 @@ from typing import Any
 from optimizer.fleet.choose import Prefer
 from probes.errors import InputError
 
+SHOWN = 24
+"""Of a number that is out of range, at most this many characters are repeated."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Which numbers make sense in one place of a question."""
+
+    name: str
+    words: str
+    most: float
+    may_be_zero: bool = False
+
+    def check(self, value: float | None) -> None:
+        """Raises ``InputError`` for another number, infinity and NaN included."""
+        if value is None:
+            return
+        is_enough = value >= 0 if self.may_be_zero else value > 0
+        if not (is_enough and value <= self.most):  # false for NaN
+            least = "zero or more" if self.may_be_zero else "more than zero"
+            raise InputError(
+                f"{self.words}: {str(value)[:SHOWN]} is out of range. Give a number that is "
+                f"{least} and at most {self.most:,.0f}."
+            )
+
+
+MOST_EPOCHS = MOST_CYCLES = MOST_DEADLINE_S = 1e9
+MOST_SAMPLES = 2**53 - 1
+MOST_MONEY = 1e12
+MOST_TIME_SCALE = 1e6
+LIMITS = (
+    Limit("epochs", "epochs", MOST_EPOCHS),
+    Limit("samples", "samples", MOST_SAMPLES),
+    Limit("cycles", "cycles", MOST_CYCLES),
+    Limit("deadline_s", "The deadline in seconds", MOST_DEADLINE_S),
+    Limit("budget_money", "The most that it may cost", MOST_MONEY, may_be_zero=True),
+    Limit("time_scale", "time-scale", MOST_TIME_SCALE),
+)
+
 
 @dataclass(frozen=True)
 class FleetQuestion:
@@ -37,13 +76,8 @@ class FleetQuestion:
         given = [n for n in ("epochs", "samples", "cycles") if getattr(self, n) is not None]
         if len(given) > 1:
             raise InputError("Give only one of epochs, samples and cycles.")
-        for name in (*given, "deadline_s"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                what = "The deadline" if name == "deadline_s" else name
-                raise InputError(f"{what} must be greater than zero.")
-        if self.budget_money is not None and self.budget_money < 0:
-            raise InputError("The sum of money must not be negative.")
+        for limit in LIMITS:
+            limit.check(getattr(self, limit.name))
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "prefer": str(self.prefer)}

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.fleet_answers.question import FleetQuestion
+from app.fleet_answers.question import (
+    MOST_CYCLES,
+    MOST_DEADLINE_S,
+    MOST_EPOCHS,
+    MOST_MONEY,
+    MOST_TIME_SCALE,
+    FleetQuestion,
+)
 from app.http.fields import Config, Positive, RequestBody, Short, WorkloadText
 from app.http.paging import NamedPageQuery, cursor_among
 from optimizer.fleet.choose import Prefer
@@ -93,24 +100,24 @@ class FleetAnswerPost(RequestBody):
     budget: Annotated[
         Short, Field(description="Its recommendations say how large a model is wanted.")
     ] = "prototyping"
-    epochs: Annotated[float | None, Field(gt=0, le=1e9, allow_inf_nan=False)] = None
+    epochs: Annotated[float | None, Field(gt=0, le=MOST_EPOCHS, allow_inf_nan=False)] = None
     samples: Positive | None = None
     cycles: Annotated[
         float | None,
         Field(
             gt=0,
-            le=1e9,
+            le=MOST_CYCLES,
             allow_inf_nan=False,
             description="Cycles, whatever the batch size. Default: one, without the other two.",
         ),
     ] = None
     deadline_s: Annotated[
         float | None,
-        Field(gt=0, le=1e9, allow_inf_nan=False, description="Seconds from now."),
+        Field(gt=0, le=MOST_DEADLINE_S, allow_inf_nan=False, description="Seconds from now."),
     ] = None
     budget_money: Annotated[
         float | None,
-        Field(ge=0, le=1e12, allow_inf_nan=False, description="In the configured currency."),
+        Field(ge=0, le=MOST_MONEY, allow_inf_nan=False, description="In the configured currency."),
     ] = None
     prefer: Annotated[
         Literal["cheapest", "fastest", "least_energy"],
@@ -122,7 +129,7 @@ class FleetAnswerPost(RequestBody):
     options: Annotated[Config, Field(description="Options of the workload.")] = Field(
         default_factory=dict
     )
-    time_scale: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 1.0
+    time_scale: Annotated[float, Field(gt=0, le=MOST_TIME_SCALE, allow_inf_nan=False)] = 1.0
     with_carbon: bool = False
 
     def question(self) -> FleetQuestion:

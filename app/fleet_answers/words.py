@@ -142,14 +142,14 @@ def probe_text(answer: Mapping[str, Any]) -> list[str]:
             return [f"Nothing is measured yet. Start with: tonnage tune {answer['workload']}"]
         return ["The choice is settled: no probe is expected to improve it."]
     if probe["is_unseen"]:
-        price = "How long that takes is not known"
+        price = "How long it takes is not known"
     else:
         price = f"It takes about {duration_text(probe['seconds'])}"
         if probe["money"] is not None:
             price += f" and {money_text(probe['money'], answer['currency'])}"
     left = probe["others"]
     rest = (
-        "That settles the choice."
+        "Whatever it shows, the choice is settled after it."
         if left == 0
         else f"After it, up to {plural(left, 'other config')} could still be better."
     )

@@ -30,17 +30,16 @@ def choose(
         typer.Option(help="The budget whose recommendations say how large a model is wanted."),
     ] = "prototyping",
     epochs: Annotated[
-        float | None, typer.Option(help="Train for this many epochs.", min=0.0, metavar="N")
+        float | None, typer.Option(help="Train for this many epochs.", metavar="N")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(help="Train on this many samples.", min=1, metavar="N")
+        int | None, typer.Option(help="Train on this many samples.", metavar="N")
     ] = None,
     cycles: Annotated[
         float | None,
         typer.Option(
             help="Train for this many cycles, whatever the batch size. Default: one cycle, if "
             "neither epochs nor samples are given.",
-            min=0.0,
             metavar="N",
         ),
     ] = None,
@@ -56,7 +55,6 @@ def choose(
         float | None,
         typer.Option(
             help="The most that training may cost, in the configured currency.",
-            min=0.0,
             metavar="AMOUNT",
         ),
     ] = None,
@@ -66,7 +64,7 @@ def choose(
     set_: options.Set = None,
     option: options.Option = None,
     time_scale: Annotated[
-        float, typer.Option(min=1e-6, help="Use recommendations of budgets scaled by this.")
+        float, typer.Option(help="Use recommendations of budgets scaled by this.")
     ] = 1.0,
     carbon: Annotated[
         bool,

@@ -85,6 +85,18 @@ def test_json_is_one_document_with_its_id(choose):
         (("--budget", "prototypin"), "prototyping"),
         (("--output", "x"), "--to"),
         (("--carbon",), "carbon_g_per_kwh"),
+        (("--epochs", "0"), "more than zero"),
+        (("--epochs", "-1"), "more than zero"),
+        (("--samples", "0"), "more than zero"),
+        (("--samples", "9" * 400), "at most 9,007,199,254,740,991"),
+        (("--cycles", "99999999999999999999999"), "at most 1,000,000,000"),
+        (("--cycles", "nan"), "nan is out of range"),
+        (("--budget-money", "inf"), "inf is out of range"),
+        (("--budget-money", "1e400"), "inf is out of range"),
+        (("--budget-money", "nan"), "nan is out of range"),
+        (("--budget-money", "-1"), "zero or more"),
+        (("--time-scale", "inf"), "inf is out of range"),
+        (("--deadline", "99999999999d"), "at most 1,000,000,000"),
     ],
 )
 def test_bad_input_is_status_2(choose, arguments, words):

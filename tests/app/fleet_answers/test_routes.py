@@ -45,6 +45,8 @@ def test_exports(api, ids):
         ({**ASKED, "budget_money": 12}, 409, "question-refused"),
         ({**ASKED, "samples": 5}, 409, "question-refused"),
         ({**ASKED, "deadline_s": -1}, 422, "invalid-request"),
+        ({**ASKED, "epochs": 1e23}, 422, "invalid-request"),
+        ({**ASKED, "budget_money": 1e13}, 422, "invalid-request"),
         ({**ASKED, "depth": 1}, 422, "invalid-request"),
     ],
 )
