@@ -46,7 +46,8 @@ def submit(
     requests = requests_of(settings, asked)
     jobs = []
     for each in requests:
-        key = f"{idempotency_key}:{short_hash(each.workload)[:8]}" if idempotency_key else None
+        # Each workload is a request of its own; in front, as the messages show what was sent.
+        key = f"{short_hash(each.workload)[:8]}/{idempotency_key}" if idempotency_key else None
         jobs.append(asking.submit(database, JobKind.ABLATION, each, key))
     return jobs
 

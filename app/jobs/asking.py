@@ -38,7 +38,8 @@ def submit(
 ) -> Job:
     """Queue a job. While the same request is queued or running, its job is the answer.
 
-    ``also`` is called with the id of a new job, in the transaction that stores it. Raises
+    An ``idempotency_key`` begins with who sent it and a colon. ``also`` is called with the id of a
+    new job, in the transaction that stores it. Raises
     ``IdempotencyConflict`` when the key was given with another request, and ``InputError`` for a
     job that cannot run on several devices."""
     if kind is not JobKind.STUDY and names_group(request.device_name):
@@ -63,13 +64,19 @@ def known(
     job_id, request_key = found
     if request_key != request.key:
         raise IdempotencyConflict(
-            f"The idempotency key {idempotency_key!r} was used for another {kind}, {job_id}. "
-            "Use a new key for a new request."
+            f"The idempotency key {_as_sent(idempotency_key)!r} was used for another {kind}, "
+            f"{job_id}. Use a new key for a new request."
         )
     job = repository.get(session, job_id)
     if job is None:
         raise NotFound(f"There is no {kind} {job_id}.")
     return job
+
+
+def _as_sent(idempotency_key: str | None) -> str:
+    """What its sender calls the key."""
+    _, colon, key = (idempotency_key or "").partition(":")
+    return key if colon else idempotency_key or ""
 
 
 def cancel(session: Session, job_id: str, kind: JobKind) -> Job:

@@ -66,7 +66,9 @@ class TestAsking:
         again = service.post(START, json={"page": NAME}, headers=key).json()["items"][0]
         assert (again["id"], again["state"]) == (first, "cancelled")
         device = {"page": NAME, "device": "cuda:0"}
-        problem(service.post(START, json=device, headers=key), 409, "idempotency-conflict")
+        refused = service.post(START, json=device, headers=key)
+        document = problem(refused, 409, "idempotency-conflict")
+        assert f"'{'k' * 200}'" in document["detail"]
 
     def test_it_waits_behind_the_study_that_was_asked_for_before_it(self, database, settings):
         """Its id begins with ``abl``, and that of a study with ``st``."""

@@ -122,12 +122,12 @@ def test_a_request_takes_what_tune_takes(api):
 
 
 def test_a_key_stands_for_its_study_even_when_that_is_over(api, database):
-    header = {"Idempotency-Key": "build-17"}
+    header = {"Idempotency-Key": "build:17"}
     first = api.post("/v1/studies", json=BODY, headers=header).json()
     end(database, first["id"])
     assert api.post("/v1/studies", json=BODY, headers=header).json()["id"] == first["id"]
     other = api.post("/v1/studies", json=BODY | {"trials": 3}, headers=header)
-    problem(other, 409, "idempotency-conflict")
+    assert "'build:17'" in problem(other, 409, "idempotency-conflict")["detail"]
     assert start(api)["id"] != first["id"]
 
 
