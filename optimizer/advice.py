@@ -33,8 +33,8 @@ def advice(
         return _memory(run, space, prior_of, heuristic_of)
     if binding == "time" and budget.longest_cycle_s is not None:
         return [
-            "To lift it, use fewer --cycle-batches, or a budget with a longer window than "
-            f"{duration_text(budget.longest_cycle_s)}."
+            "To lift it, use fewer batches per cycle (cycle_batches), or a budget with a longer "
+            f"window than {duration_text(budget.longest_cycle_s)}."
         ]
     if binding == "cap":
         return ["To lift it, raise probe.max_batch in the configuration."]

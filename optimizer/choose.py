@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from optimizer.advice import MEMORY_LEVERS
 from optimizer.budgets import Budget, Objective
 from optimizer.disturbed import confirmation
 from optimizer.formatting import config_text, limit_text, rate
-from optimizer.records import Trial
+from optimizer.records import Key, Trial, config_key
 from probes.formatting import duration_text, plural, size_text
 from probes.max_batch.result import short_by_bytes
 from probes.measurement import Config, Measurement, StepTime, Verdict
@@ -333,26 +334,60 @@ def why_pruned(witness: Trial) -> str:
 
 
 def why_nothing(trials: Sequence[Trial], runs: Sequence[Measurement], budget: Budget) -> list[str]:
-    """Why there is no candidate: by how much the nearest config misses, and what to try."""
-    lines = []
-    out_of_memory = [r for r in runs if r.verdict is Verdict.OOM and r.batch_size == 1]
-    short = [s for r in out_of_memory if (s := short_by_bytes(r)) is not None]
+    """Why there is no candidate: by how much the nearest config misses, and what would help; then
+    what is wrong with the configs of which that does not say it. Each reason is given once, in
+    words that hold on the command line, over HTTP and on a page."""
+    lines: list[str] = []
+    explained: set[Key] = set()
+    short = {
+        config_key(r.config): (by, r)
+        for r in runs
+        if r.verdict is Verdict.OOM and r.batch_size == 1 and (by := short_by_bytes(r)) is not None
+    }
+    slow = {
+        config_key(r.config): (r.step_time.mean_s * budget.cycle_batches, r)
+        for r in runs
+        if r.passed and r.batch_size == 1 and r.step_time is not None
+    }
     if short:
+        by, nearest = min(short.values(), key=lambda found: found[0])
+        levers = [
+            f"{name}={str(value).lower()}"
+            for name, value in MEMORY_LEVERS.items()
+            if nearest.config.get(name) != value
+        ]
         lines.append(
-            f"Even batch 1 does not fit: short by at least {size_text(min(short))}. Try a "
-            "smaller config (--set), --set precision=bf16, --set gradient_checkpointing=true, or a "
-            "larger --memory-budget."
+            f"Even batch 1 of {config_text(nearest.config)} does not fit: short by at least "
+            f"{size_text(by)}, and no measured config is nearer. To find one that fits, use a "
+            f"larger memory budget or device, {''.join(f'{each}, ' for each in levers)}or a search "
+            "space with smaller configs."
         )
-    slow = [r for r in runs if r.passed and r.batch_size == 1 and r.step_time is not None]
-    if budget.longest_cycle_s is not None and slow and not lines:
-        shortest = min(r.step_time.mean_s for r in slow if r.step_time) * budget.cycle_batches
-        if shortest > budget.longest_cycle_s:
+        explained |= short.keys()
+    elif slow and budget.longest_cycle_s is not None:
+        cycle_s, nearest = min(slow.values(), key=lambda found: found[0])
+        if cycle_s > budget.longest_cycle_s:
             lines.append(
-                f"Even batch 1 takes {duration_text(shortest)} per cycle, more than the window's "
-                f"{duration_text(budget.longest_cycle_s)}. Try a smaller config, fewer "
-                "--cycle-batches or a budget with a longer window."
+                f"Even batch 1 of {config_text(nearest.config)} takes {duration_text(cycle_s)} per "
+                f"cycle, more than the window's {duration_text(budget.longest_cycle_s)}, and no "
+                "measured config is faster. To find one that fits, use a budget with a longer "
+                "window, fewer batches per cycle (cycle_batches), or a search space with "
+                "smaller configs."
             )
-    lines += [f"{config_text(t.config)}: {t.reason}" for t in trials[:ALTERNATIVES]]
+            explained |= slow.keys()
+    return lines + _each_reason_once(
+        [t for t in trials if t.state != "pruned" and config_key(t.config) not in explained]
+    )
+
+
+def _each_reason_once(trials: Sequence[Trial]) -> list[str]:
+    """A line for each of the first reasons, with the first config that it holds for."""
+    having: dict[str, list[Config]] = {}
+    for trial in trials:
+        having.setdefault(trial.reason, []).append(trial.config)
+    lines = []
+    for reason, configs in list(having.items())[:ALTERNATIVES]:
+        more = f" and {plural(len(configs) - 1, 'other config')}" if len(configs) > 1 else ""
+        lines.append(f"{config_text(configs[0])}{more}: {reason}")
     return lines
 
 

@@ -124,7 +124,7 @@ def outcome(answer: StudyAnswer) -> Ending:
     state = (
         StudyState.FINISHED if recommendation is not None or answer.measured else StudyState.FAILED
     )
-    return state, "; ".join(answer.reasons), data
+    return state, answer.message, data
 
 
 def end_with_runner() -> None:

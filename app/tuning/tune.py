@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -54,6 +54,11 @@ class StudyAnswer:
     measured: bool
     budget: str = ""
 
+    @property
+    def message(self) -> str:
+        """The reasons as one text."""
+        return as_text(self.reasons)
+
     def to_dict(self) -> dict[str, Any]:
         """The recommendation, or the document that is printed without one."""
         if self.recommendation is not None:
@@ -64,6 +69,11 @@ class StudyAnswer:
             "study": {"id": self.study_id},
             "reasons": self.reasons,
         }
+
+
+def as_text(reasons: Sequence[str]) -> str:
+    """The reasons as one text of whole sentences."""
+    return " ".join(each if each.endswith((".", "!", "?")) else f"{each}." for each in reasons)
 
 
 def study_spec(bench: MeasuringSession, request: StudyRequest) -> StudySpec:
@@ -286,7 +296,7 @@ def _run(
             study_id,
             recommendation,
             wall_s=recommendation.study["wall_s"] if recommendation else 0.0,
-            message="; ".join(outcome.reasons),
+            message=as_text(outcome.reasons),
             fence=fence,
         )
     return StudyAnswer(

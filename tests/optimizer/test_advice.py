@@ -58,6 +58,6 @@ def test_without_an_estimate_nothing_is_claimed() -> None:
 
 
 def test_time_and_cap_name_what_can_be_changed() -> None:
-    assert "--cycle-batches" in run_advice("time")[0] and "40 min" in run_advice("time")[0]
+    assert "cycle_batches" in run_advice("time")[0] and "40 min" in run_advice("time")[0]
     assert "probe.max_batch" in run_advice("cap")[0]
     assert run_advice("data") == []

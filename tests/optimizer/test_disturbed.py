@@ -220,7 +220,7 @@ def test_accepted_too_slow_is_too_slow() -> None:
     outcome = Command(WINDOW)(Machine(always, slowdown=50.0), accept_disturbed=True)
 
     assert outcome.recommendation is None and outcome.measured
-    assert "Even batch 1 takes" in outcome.reasons[0]
+    assert "Even batch 1 of layers=1" in outcome.reasons[0]
 
 
 def test_out_of_memory_that_somebody_else_took_is_no_verdict() -> None:

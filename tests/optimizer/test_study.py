@@ -10,8 +10,9 @@ import pytest
 
 from optimizer import samplers
 from optimizer.budgets import Budget
+from optimizer.choose import why_nothing
 from optimizer.events import Event
-from optimizer.records import Recommendation
+from optimizer.records import Recommendation, Trial
 from optimizer.strategies.most_capable import EXTRA_TRIALS
 from optimizer.study import Study
 from probes.measurement import Config, Verdict
@@ -98,6 +99,25 @@ def test_nothing_fits_says_by_how_much_and_what_to_try() -> None:
     assert outcome.recommendation is None and outcome.measured
     assert "short by at least 400 MiB" in outcome.reasons[0]
     assert "precision=bf16" in outcome.reasons[0]
+    assert not any("--" in reason for reason in outcome.reasons), "it may be shown on a page"
+
+
+def test_nothing_is_fast_enough_names_the_fastest_config_and_says_each_reason_once() -> None:
+    window = Budget("prototyping", 1.0, 0.0, trials=20)
+    slow = ScriptedFleet(lambda config: ScriptedDevice(step_s=lambda b: float(config["layers"])))
+    store = MemoryStore()
+    outcome = Study(spec(window), "st_1", store, slow).run()
+    assert outcome.recommendation is None and outcome.measured
+    (reason,) = outcome.reasons
+    assert "batch 1 of layers=1 width=8 takes 7 min 30 s per cycle" in reason
+    assert "smaller config" in reason and "cycle_batches" in reason and "--" not in reason
+
+
+def test_a_reason_that_several_configs_share_is_said_once_with_their_number() -> None:
+    same = [Trial(n, {"layers": n}, "failed", "It crashed.") for n in (1, 2, 4)]
+    pruned = Trial(9, {"layers": 9}, "pruned", "Costs at least as much as layers=1.")
+    found = why_nothing([*same, pruned], [], NO_WINDOW)
+    assert found == ["layers=1 and 2 other configs: It crashed."]
 
 
 def test_too_slow_at_batch_one_is_ruled_out_after_few_probes_and_dearer_ones_are_pruned() -> None:

@@ -171,6 +171,8 @@ def test_how_a_study_ends_its_job():
         "Nothing fits.",
     )
     assert outcome(StudyAnswer("st_1", None, ["It was disturbed."], False))[0] == "failed"
+    several = StudyAnswer("st_1", None, ["Even batch 1 fails.", "a=1: ImportError"], True)
+    assert outcome(several)[1] == "Even batch 1 fails. a=1: ImportError."
 
 
 def test_events_of_the_search_carry_what_is_worth_seeing():
