@@ -109,9 +109,13 @@ def words(name: str) -> str:
 
 
 def sentence(text: str | None) -> str:
-    """A text that follows a colon in a terminal, as a sentence of its own."""
+    """A text that follows a colon in a terminal, as a sentence of its own. A setting or another
+    identifier at its beginning stays as it is."""
     text = (text or "").strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
+    first = text.split(maxsplit=1)[0].rstrip(".:,") if text else ""
+    if not any(mark in first for mark in "._="):
+        text = text[:1].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?")) or not text else ".")
 
 
 def linked(text: str) -> Markup:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from app.clock import utc_now
 from app.dashboard import filters
 
@@ -31,7 +33,21 @@ def test_values_and_configs():
     assert filters.words("does_not_fit") == "does not fit"
     assert filters.sentence("batch 8 needs 2 GiB") == "Batch 8 needs 2 GiB."
     assert filters.sentence("It fits.") == "It fits."
+    assert filters.sentence("stopped.") == "Stopped."
     assert filters.sentence(None) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "training.max_length=512: the longest row has 700 tokens.",
+        "max_batch is too small.",
+        "layers=1: it crashed.",
+        "train.py:Net cannot be imported.",
+    ],
+)
+def test_an_identifier_that_begins_a_sentence_is_not_capitalised(text):
+    assert filters.sentence(text) == text
 
 
 def test_moments():
