@@ -8,8 +8,6 @@ others away, and all are taken or none.
 from __future__ import annotations
 
 import secrets
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +20,7 @@ from app.fleet.node_services import SeenHost
 from app.fleet.nodes import SeenNode
 from app.machine import groups
 from app.machine.local_facts import timeouts
+from app.machine.own_command import own_command
 from app.machine.target import Target
 from app.settings import Settings
 from probes.black_box.command import is_command
@@ -135,8 +134,7 @@ class GangTarget(Target):
         """Keep the devices on all nodes to this process, and measure the network between them the
         first time. Raises ``MeasurementError`` where one is in use and is not free in time."""
         assert self.group is not None
-        command = shlex.join(["tonnage", *sys.argv[1:]])
-        self.hosts.reserve(command, settings.probe.lease_wait_s, on_wait)
+        self.hosts.reserve(own_command(), settings.probe.lease_wait_s, on_wait)
         try:
             if self.group.hosts > 1 and self.hosts.network is None:
                 self.hosts.network = self.prober.measure_network(self.group)

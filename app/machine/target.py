@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from typing import Any
 from app.machine import groups
 from app.machine.budgets import check_budget
 from app.machine.local_facts import choose, probe_environment, remember_devices, timeouts
+from app.machine.own_command import own_command
 from app.settings import Settings
 from optimizer.records import Scope
 from probes.devices.base import DeviceFacts
@@ -72,7 +71,7 @@ class Target:
         Raises ``MeasurementError`` when another one has it and is not done in time.
         """
         devices, folder = self.members or (self.facts,), settings.probe.lease_dir
-        command, wait_s = shlex.join(["tonnage", *sys.argv[1:]]), settings.probe.lease_wait_s
+        command, wait_s = own_command(), settings.probe.lease_wait_s
         with lease(*devices, command=command, wait_s=wait_s, folder=folder, on_wait=on_wait):
             for text in give_back_left_over(devices, folder):
                 log.warning(text)
