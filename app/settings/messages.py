@@ -13,6 +13,32 @@ from app.names import nearest
 from app.settings.environment import variable_of
 from app.settings.keys import known_below
 
+WANTED = {
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "finite_number": "a finite number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    "string_too_short": "text of {min_length} or more characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "list_type": "a list",
+    "too_short": "{min_length} or more entries",
+    "too_long": "at most {max_length} entries",
+    "model_type": "a table",
+    "dict_type": "a table",
+}
+"""What is expected, by the kind of a mistake and what belongs to it. Of the other kinds pydantic's
+own words are fit to be read."""
+
 Location = tuple[str | int, ...]
 
 
@@ -56,9 +82,8 @@ def _line(detail: ErrorDetails, source: str) -> str:
         return f"{source}: unknown key {key}. {suggestion}"
     if detail["type"] == "missing":
         return f"{source}: {key} is missing."
-    expected = detail["msg"]
-    if detail["type"] in ("model_type", "dict_type"):
-        expected = "a table"
+    wanted = WANTED.get(detail["type"])
+    expected = detail["msg"] if wanted is None else wanted.format(**detail.get("ctx", {}))
     for opening in ("Input should be ", "Value error, "):
         expected = expected.removeprefix(opening)
     shown = repr(detail["input"])

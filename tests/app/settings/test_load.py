@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field, TypeAdapter, ValidationError
 
 from app.settings import Settings, load_settings
+from app.settings.messages import explain
 from probes.errors import InputError
 
 
@@ -164,9 +167,13 @@ class TestMistakes:
         ("text", "parts"),
         [
             ('headroom = "much"', ["headroom = 'much'", "number"]),
-            ("headroom = 0.9", ["headroom = 0.9", "less than or equal to 0.5"]),
+            ("headroom = 0.9", ["headroom = 0.9: expected a number of at most 0.5."]),
+            ("headroom = -1", ["headroom = -1: expected a number of at least 0"]),
+            ("headroom = inf", ["headroom = inf: expected a"]),
+            ("cycle_batches = 0", ["cycle_batches = 0: expected a number"]),
+            ("cycle_batches = 0.5", ["cycle_batches = 0.5: expected a whole number."]),
             ("cycle_batches = true", ["cycle_batches = True", "not true or false"]),
-            ("[probe]\nmax_batch = 1.5", ["probe.max_batch = 1.5", "integer"]),
+            ("[probe]\nmax_batch = 1.5", ["probe.max_batch = 1.5", "whole number"]),
             ("probe = 3", ["probe = 3", "a table"]),
             (
                 '[[workloads.w.tiers]]\nmin_gib = 0\nspaces = {a = {layers = [[1], "x"]}}',
@@ -180,6 +187,19 @@ class TestMistakes:
         assert message.startswith("tonnage.toml: ")
         assert [part for part in parts if part not in message] == []
         assert len(message.splitlines()) == 1
+
+    def test_every_comparison_of_numbers_is_said_in_words(self):
+        for kind, words in [
+            ("ge", "a number of at least 2"),
+            ("gt", "a number greater than 2"),
+            ("le", "a number of at most 2"),
+            ("lt", "a number less than 2"),
+        ]:
+            adapter = TypeAdapter(dict[str, Annotated[int, Field(**{kind: 2})]])
+            with pytest.raises(ValidationError) as caught:
+                adapter.validate_python({"key": 1 if kind[0] == "g" else 3})
+            said = explain(caught.value, None, {}, {})
+            assert said == f"The settings: key = {1 if kind[0] == 'g' else 3}: expected {words}."
 
     def test_a_syntax_error_names_file_and_line(self, write):
         path = write("headroom = 0.1\n[probe\n")
