@@ -10,8 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from app.dashboard.device_choices import device_choices
 from app.dashboard.forms import Form, FormDep, chosen
 from app.dashboard.page import page
+from app.errors import NotAllowed
 from app.finetuning_jobs import service as jobs
 from app.finetuning_jobs.names import names_of
+from app.finetunings.registered import WrongSettings
 from app.finetunings.request import FineTuningPost
 from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
@@ -33,6 +35,8 @@ def start_form(request: Request, service: ServiceDep) -> Response:
 def start(request: Request, service: ServiceDep, form: FormDep) -> Response:
     try:
         job = jobs.submit(service.database, service.settings, _request(form))
+    except (WrongSettings, NotAllowed) as error:
+        return _form(request, service, form, wrong_settings=str(error), status=422)
     except InputError as error:
         return _form(request, service, form, problem=str(error), status=422)
     service.work_arrived()
@@ -40,12 +44,20 @@ def start(request: Request, service: ServiceDep, form: FormDep) -> Response:
 
 
 def _form(
-    request: Request, service: Service, form: Form, *, problem: str = "", status: int = 200
+    request: Request,
+    service: Service,
+    form: Form,
+    *,
+    problem: str = "",
+    wrong_settings: str = "",
+    status: int = 200,
 ) -> Response:
+    """``problem`` is shown above the form, ``wrong_settings`` beside the field of the settings."""
     names = names_of(service.database, service.settings)
     context: dict[str, Any] = {
         "form": form,
         "problem": problem,
+        "wrong_settings": wrong_settings,
         "models": names.models,
         "data": names.data,
         "chosen_data": chosen(form, "data"),
@@ -61,12 +73,16 @@ def _request(form: Form) -> FineTuningPost:
     data = chosen(form, "data")
     if not form["model"] or not data:
         raise InputError("Choose a model and at least one source of rows.")
+    try:
+        changes = parse_changes(form["settings"].split(), "Changed settings")
+    except InputError as error:
+        raise WrongSettings(str(error)) from None
     return FineTuningPost.checked(
         {
             "model": form["model"],
             "data": data,
             "preset": form["preset"] or DEFAULT_PRESET,
-            "settings": parse_changes(form["settings"].split(), "Changed settings"),
+            "settings": changes,
             "keep_settings": form["keep"] == "on",
             "name": form["name"] or None,
             "device": form["device"] or None,

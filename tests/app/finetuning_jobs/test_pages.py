@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import unescape
+
 import httpx
 import pytest
 
@@ -60,9 +62,6 @@ class TestStarting:
         ("changes", "named"),
         [
             ({"data.bfs": ""}, "at least one source"),
-            ({"settings": "lora.rank=4"}, "lora.r"),
-            ({"settings": "lora.r"}, "Changed settings"),
-            ({"settings": "model.name=/etc"}, "registered model"),
             ({"model": "/etc"}, "not registered"),
             ({"memory": "much"}, "much"),
             ({"name": "../up"}, "name"),
@@ -75,6 +74,29 @@ class TestStarting:
         values = {each.get("value") for each in Elements(answer.text).all("input")}
         assert changes.get("name", "mine") in values
         assert pages.get("/v1/finetunings").json()["items"] == []
+
+    @pytest.mark.parametrize(
+        ("typed", "named"),
+        [
+            ("lora.rank=4", "Did you mean lora.r"),
+            ("learning_rte=1", "Did you mean training.learning_rate"),
+            ("zzzzzz=1", "begin with"),
+            ("lora.r=0", "from 1 to 256"),
+            ("lora.r", "Changed settings"),
+            ("model.name=/etc", "registered model"),
+        ],
+    )
+    def test_a_wrong_setting_is_said_beside_its_field(self, pages, typed, named):
+        answer = send(pages, self.START, self.START, **FILLED, settings=typed)
+        assert answer.status_code == 422
+        (field,) = [
+            each for each in Elements(answer.text).all("input") if each.get("name") == "settings"
+        ]
+        assert (field["value"], field["aria-invalid"]) == (typed, "true")
+        assert "settings-wrong" in str(field["aria-describedby"]).split()
+        said = unescape(answer.text.partition('id="settings-wrong"')[2].partition("</span>")[0])
+        assert named in said
+        assert len(said) < 250, "it does not list every setting"
 
     def test_it_needs_the_scope_of_studies(self, locked, database):  # noqa: F811
         log_in(locked, database, "read")
