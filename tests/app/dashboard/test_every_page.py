@@ -64,6 +64,11 @@ DEVICE = {
     "state": {"temperature_c": 41.0, "memory_used_bytes": {"missing": "not read"}},
 }
 REGISTERED = {"models": {"small": "/models/small"}, "data": {"bfs": "/a", "astar": "/b"}}
+LONG_REASON = (
+    "Costs at least as much as layers=2, which was ruled out: Even batch 1 fails: oom: While "
+    "building model and optimizer: the CPU's memory cap was exceeded: an allocation of 1 MiB "
+    "failed with at most 122 MiB of 122 MiB in use before. Short by at least 938 KiB."
+)
 NO_PAGES = {
     "/assets/{rest:path}",
     "/studies/{study_id}/changes",
@@ -201,7 +206,8 @@ def half_done(database: Database) -> str:
     study, _ = studies.open_study(database, spec)
     keeper = SqlStudyStore(database, study.id, spec)
     for number, state in enumerate(list(TrialState) * 2):
-        keeper.add_trial(factories.trial(number, state=state, parameters=1000 * (number + 1)))
+        known = {"state": state, "parameters": 1000 * (number + 1), "reason": LONG_REASON}
+        keeper.add_trial(factories.trial(number, **known))
     failed = factories.measurement(
         64, Verdict.OOM, stderr_tail="the last words", notes=["a note"], tainted=["a busy machine"]
     )
@@ -259,6 +265,20 @@ def test_every_page_is_for_everybody_in_both_themes(browser, request, which):
         found += [f"{name}: {each}" for each in said if "status of 404" not in each]
     page.close()
     assert not found, "\n".join(found)
+
+
+def test_a_long_reason_does_not_make_the_rows_of_the_configs_high(browser, everything):
+    page = browser.new_page()
+    page.goto(everything["/studies/{study_id} that runs"].partition("?")[0])
+    for width, most_px in ((1280, 110), (390, 90)):
+        page.set_viewport_size({"width": width, "height": 900})
+        rows = page.evaluate(
+            "[...document.querySelectorAll('#trials tbody tr')].map((row) => row.offsetHeight)"
+        )
+        assert rows and max(rows) <= most_px, width
+    whole = page.locator("#trials .in-short span").first
+    assert whole.get_attribute("title") == whole.text_content() == LONG_REASON
+    page.close()
 
 
 def test_no_page_is_left_out(everything, nothing):
