@@ -194,10 +194,10 @@ def explain(
         lines.append(trade(selection.fastest, best, chosen_over=True))
     if best.disturbed_by:
         lines.append(
-            "This measurement was disturbed, and --accept-disturbed accepted it: "
+            "This measurement was disturbed, and accepted as it is: "
             f"{'; '.join(best.disturbed_by)}. The batch size fits in memory, but the true cycle "
-            "time is probably shorter than the measured one. To measure it again, run the same "
-            "command without --accept-disturbed on an idle machine."
+            "time is probably shorter than the measured one. To measure it again, start it on an "
+            "idle machine without accepting disturbed results."
         )
     elif not best.step_time.converged:
         lines.append(
@@ -403,8 +403,8 @@ def why_disturbed(found: Sequence[tuple[Trial, list[str]]]) -> list[str]:
     if len(found) > ALTERNATIVES:
         lines.append(f"… and {len(found) - ALTERNATIVES} more.")
     lines.append(
-        "Run the same command again when the machine is quiet: only disturbed runs are repeated. "
-        "Or use the results as they are with --accept-disturbed; the measured times are probably "
-        "too long."
+        "Start it again when the machine is quiet: only disturbed runs are repeated. Or accept the "
+        "results as they are (accept_disturbed; on the command line --accept-disturbed): the "
+        "measured times are probably too long."
     )
     return lines
