@@ -141,13 +141,19 @@ class FineTuning:
             self._end(RunState.STOPPED, "It was interrupted; resume continues it.")
             raise
         except (InputError, MeasurementError) as error:
-            self._end(RunState.FAILED, str(error))
+            refused = isinstance(error, InputError)
+            self._end(RunState.FAILED, str(error), {"refused": True} if refused else None)
             raise
 
     def check_folder(self) -> None:
-        """Raise ``InputError`` where the folder holds a run with other settings."""
+        """Raise ``InputError`` where the folder holds a run with other settings, unless that run
+        has ended with nothing that they could spoil: it was refused, for example."""
         folder = self.folder
-        if folder.settings.is_file() and read_settings(folder.settings).located() != self.settings:
+        if not folder.settings.is_file() or (folder.is_free and not folder.has_rows):
+            return
+        kept = read_settings(folder.settings).located()
+        same_rows = _rows_of(kept) == _rows_of(self.settings)
+        if kept != self.settings and not (folder.is_free and same_rows):
             raise InputError(
                 f"{folder.path} holds a run with other settings. Choose another --output, or "
                 f"continue that run: tonnage finetune resume {folder.path}"
@@ -262,7 +268,7 @@ class FineTuning:
         folder = self.folder
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            if not folder.settings.is_file():
+            if not self._is_written():
                 write_settings(self.settings, folder.settings)
         except OSError as error:
             raise InputError(
@@ -278,6 +284,14 @@ class FineTuning:
                 "may_change": self.may_change,
             },
         )
+
+    def _is_written(self) -> bool:
+        """Whether the folder's settings are these; see ``check_folder`` for when others may be."""
+        file = self.folder.settings
+        try:
+            return file.is_file() and read_settings(file).located() == self.settings
+        except InputError:
+            return False
 
     def _asked(self) -> dict[str, Any]:
         return {
@@ -356,6 +370,11 @@ class FineTuning:
                     }
                 ),
             )
+
+
+def _rows_of(settings: FineTuningSettings) -> tuple[object, int]:
+    """What the prepared rows depend on beside their sources."""
+    return settings.data, settings.training.seed
 
 
 def _absolute(path: Path | str) -> Path:

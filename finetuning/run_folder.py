@@ -95,6 +95,22 @@ class RunFolder:
                 f"{self.settings.name}. Give the folder that was named with --output."
             )
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether data is prepared in here."""
+        return self.data.exists()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the run in here has ended before anything was fitted or trained, so that another
+        one may take its place."""
+        state = self.read_state().get("state")
+        if state is None or not RunState(state).is_terminal:
+            return False
+        fitted = (read_json(self.fit) or {}).get("fits", False)
+        trained = (self.progress, self.checkpoints, self.model, self.evaluation)
+        return not fitted and not any(path.exists() for path in trained)
+
     def read_state(self) -> dict[str, Any]:
         """What ``write_state`` wrote last; empty where nothing was."""
         return read_json(self.state) or {}

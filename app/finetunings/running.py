@@ -109,11 +109,12 @@ def run_stored(
             if watch.may_store():
                 state = run.folder.read_state()
                 ended = state.get("state", RunState.FAILED.value)
-                recorder.finish(ended, reason=str(state.get("reason") or error))
+                facts = {"refused": isinstance(error, InputError)}
+                recorder.finish(ended, facts, str(state.get("reason") or error))
             raise
     recorder.finish(
         outcome.state.value,
-        outcome.facts,
+        {"refused": False, **(outcome.facts or {})},
         outcome.reason,
         events=run.folder.events(),
         fit=read_json(run.folder.fit),

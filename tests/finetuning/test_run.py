@@ -242,6 +242,47 @@ def test_a_relative_path_of_an_older_record_is_understood_where_it_was_written(
     FineTuning(settings=settings, data={}, output="out").check_folder()
 
 
+class TestWhichFolderTakesOtherSettings:
+    @pytest.fixture
+    def refused(self, models: Any, source: Path, python: str, tmp_path: Path) -> FineTuning:
+        """A run whose settings were refused."""
+        run = FineTuning(
+            settings=settings_of(models, max_length=4096),
+            data={"numbers": str(source)},
+            python=python,
+            device="cpu",
+            output=tmp_path / "out",
+            open_measurer=_roomy,
+        )
+        with pytest.raises(InputError, match="4096"):
+            run.run()
+        assert run.folder.read_state()["refused"]
+        return run
+
+    def test_one_whose_settings_were_refused(self, refused: FineTuning, models: Any) -> None:
+        corrected = replace(refused, settings=settings_of(models), until="prepared")
+        assert corrected.run().as_asked
+        assert FineTuning.resume(refused.output).settings == corrected.settings
+        other = replace(corrected, settings=settings_of(models, learning_rate=1e-4))
+        assert other.run().as_asked  # the rows do not depend on it
+        with pytest.raises(InputError, match="other settings"):
+            replace(corrected, settings=settings_of(models, **{"data.test_share": 0.3})).run()
+
+    def test_none_in_which_something_was_fitted(self, refused: FineTuning, models: Any) -> None:
+        fitted = replace(refused, settings=settings_of(models), until="fitted")
+        assert fitted.run().as_asked
+        with pytest.raises(InputError, match="other settings"):
+            replace(fitted, settings=settings_of(models, max_steps=9)).check_folder()
+
+    @pytest.mark.parametrize("state", [RunState.PREPARING, RunState.FITTING, RunState.TRAINING])
+    def test_none_in_which_a_run_goes_on(
+        self, refused: FineTuning, models: Any, state: RunState
+    ) -> None:
+        refused.folder.write_state(state)
+        with pytest.raises(InputError, match="other settings"):
+            replace(refused, settings=settings_of(models)).check_folder()
+
+
 def test_a_budget_that_is_too_small_says_what_it_lacks(
     models: dict[str, Path], source: Path, python: str, tmp_path: Path
 ) -> None:

@@ -225,6 +225,7 @@ def _context(
         "may_evaluate": queued is not None and state is FineTuningState.DONE,
         "is_of_service": queued is not None,
         "is_unfinished": state in UNFINISHED,
+        "is_refused": state is FineTuningState.FAILED and found.facts.get("refused", False),
         "is_active": not state.is_terminal,
         "is_watched": jobs.is_going_on(service.database, finetuning_id),
         "asked_evaluations": asked,

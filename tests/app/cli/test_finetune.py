@@ -122,6 +122,13 @@ class TestWrongInput:
         assert (status, out) == (2, "")
         assert "max_length=512" in err and "max_length=256" in err
 
+    def test_corrected_settings_go_into_the_folder_of_the_refused_ones(
+        self, finetune: Finetune
+    ) -> None:
+        assert finetune(*asked("corrected", "max_length=4096"))[0] == 2
+        status, _, err = finetune(*asked("corrected"), "--prepare-only")
+        assert status == 0, err
+
     def test_data_that_is_not_there_is_named(self, finetune: Finetune) -> None:
         wanted = asked("missing2")
         wanted[wanted.index("numbers=rows.jsonl")] = "numbers=no/rows_*.jsonl"

@@ -73,6 +73,14 @@ def test_one_that_has_ended_shows_the_error_of_its_prediction(pages, database):
     assert "event: over" in answer.text
 
 
+def test_one_of_a_terminal_is_continued_there_unless_its_settings_were_refused(pages, database):
+    run = finetuning(database)
+    for refused in (True, False):
+        service.finish(database, run.id, "failed", {"refused": refused}, "It failed.")
+        page = pages.get(f"/finetunings/{run.id}").text
+        assert ("tonnage finetune resume" in page) is not refused
+
+
 def test_one_that_has_only_begun_has_a_page(pages, database):
     run = finetuning(database)
     assert chart_names(pages.get(f"/finetunings/{run.id}").text) == []
