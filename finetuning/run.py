@@ -118,12 +118,12 @@ class FineTuning:
     def run(self) -> Outcome:
         """Do what is left to do. Raises ``InputError`` for settings or data that cannot be used,
         and ``MeasurementError`` where nothing can be measured here."""
+        done = self.done_before()
+        if done is not None:
+            return done
         if self.device is None:
             return replace(self, device=self._best_device()).run()
         self._begin()
-        state = self.folder.read_state()
-        if state.get("state") == RunState.DONE.value and self.folder.model.is_dir():
-            return Outcome(RunState.DONE, self.folder.path, "It was done before.", state, True)
         self.folder.stop.unlink(missing_ok=True)
         try:
             rows = self.prepare()
@@ -144,6 +144,15 @@ class FineTuning:
             refused = isinstance(error, InputError)
             self._end(RunState.FAILED, str(error), {"refused": True} if refused else None)
             raise
+
+    def done_before(self) -> Outcome | None:
+        """The outcome where an earlier call has trained to the end. Needs no device. Raises
+        ``InputError`` as ``check_folder`` does."""
+        self.check_folder()
+        state = self.folder.read_state()
+        if state.get("state") != RunState.DONE.value or not self.folder.model.is_dir():
+            return None
+        return Outcome(RunState.DONE, self.folder.path, "It was done before.", state, True)
 
     def check_folder(self) -> None:
         """Raise ``InputError`` where the folder holds a run with other settings, unless that run

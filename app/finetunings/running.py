@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.database import Database
 from app.devices.service import register_target
-from app.finetunings import service
+from app.finetunings import reading, service
 from app.finetunings.fitting import StoredMeasurer
 from app.finetunings.recorder import Recorder
 from app.machine.session import MeasuringSession
@@ -76,12 +76,13 @@ def run_stored(
     *,
     finetuning_id: str | None = None,
 ) -> Outcome:
-    """Prepare, fit and train, with the device leased and every probe and event stored.
+    """Prepare, fit and train, with the device leased and every probe and event stored. A run that
+    was done before needs no device and waits for none.
 
     ``stopping`` is entered while the run goes on and decides what signals do. ``finetuning_id`` is
     that of a fine-tuning that a job runs. Raises what ``FineTuning.run`` raises.
     """
-    run.check_folder()  # a run that is refused is not stored
+    done = run.done_before()  # a run that is refused is not stored
     register_target(database, target)
     row = service.begin(
         database,
@@ -92,7 +93,7 @@ def run_stored(
         finetuning_id=finetuning_id,
     )
     recorder = Recorder(database, row.id)
-    recorder.missed = run.folder.read_state().get("state") == RunState.DONE.value
+    recorder.missed = done is not None
 
     def on_event(event: Mapping[str, Any]) -> None:
         watch.event(event)
@@ -102,7 +103,8 @@ def run_stored(
 
     opener = _opener(settings, target, database, headroom, watch)
     watched = replace(run, on_event=on_event, open_measurer=opener)
-    with target.lease(settings, watch.waiting), stopping(watched):
+    leased = target.lease(settings, watch.waiting) if done is None else contextlib.nullcontext()
+    with leased, stopping(watched):
         try:
             outcome = watched.run()
         except (Exception, KeyboardInterrupt) as error:
@@ -120,6 +122,16 @@ def run_stored(
         fit=read_json(run.folder.fit),
     )
     return outcome
+
+
+def done_and_stored(run: FineTuning, database: Database) -> Outcome | None:
+    """The outcome of a run that was done before and is stored as that: nothing is left to do, not
+    even to find its device. Raises ``InputError`` as ``FineTuning.check_folder`` does."""
+    outcome = run.done_before()
+    if outcome is None:
+        return None
+    row = reading.of_folder(database, str(run.folder.path.resolve()), run.settings.to_plain())
+    return outcome if row is not None and row.state == RunState.DONE.value else None
 
 
 @contextlib.contextmanager

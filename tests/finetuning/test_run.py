@@ -109,6 +109,10 @@ class TestARun:
         assert again.state is RunState.DONE
         assert run.folder.progress.read_text() == before
 
+    def test_once_done_it_needs_neither_device_nor_interpreter(self, finished: Any) -> None:
+        again = replace(finished[0], device=None, python="/no/such/python").run()
+        assert (again.state, again.as_asked) == (RunState.DONE, True)
+
     def test_the_folder_refuses_other_settings(self, finished: Any, models: Any) -> None:
         run = replace(finished[0], settings=settings_of(models, max_steps=9))
         with pytest.raises(InputError, match="resume"):

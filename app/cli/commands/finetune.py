@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,8 @@ def presets(
     rows = plain()
     if model is not None:
         settings = open_settings()
-        target = _target(settings, python, device, memory_budget)
+        budget_bytes = parse_size(memory_budget) if memory_budget else None
+        target = _target(settings, python, device, budget_bytes)
         rows = measured(rows, model, set_, settings, target)
     if json_:
         print_json({"presets": rows})
@@ -114,19 +116,16 @@ def run(
     sources = {source.name: list(source.patterns) for source in parse_sources(data or [])}
     for note in wanted.notes():
         typer.echo(f"Note: {note}", err=True)
-    settings = open_settings(lease_wait_s=wait)
-    target = _target(settings, python, device, memory_budget)
     asked = FineTuning(
         settings=wanted,
         data=sources,
         output=output,
-        device=target.facts.device,
-        memory_budget_bytes=target.memory_budget_bytes,
-        python=target.prober.python,
+        device=device,
+        memory_budget_bytes=parse_size(memory_budget) if memory_budget else None,
         may_change=not keep_settings,
         until="prepared" if prepare_only else "fitted" if fit_only else "trained",
     )
-    _do(asked, settings, target, database, headroom, json_)
+    _do(asked, open_settings(lease_wait_s=wait), python, database, headroom, json_)
 
 
 @app.command("resume")
@@ -138,15 +137,10 @@ def resume(
     json_: options.Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, from its last checkpoint."""
-    from app.machine.target import open_single
     from finetuning.run import FineTuning
 
     asked = FineTuning.resume(run_folder)
-    settings = open_settings(lease_wait_s=wait)
-    target = open_single(
-        settings, asked.python, asked.device, asked.memory_budget_bytes, "A fine-tuning"
-    )
-    _do(asked, settings, target, database, headroom, json_)
+    _do(asked, open_settings(lease_wait_s=wait), asked.python, database, headroom, json_)
 
 
 @app.command("evaluate")
@@ -251,27 +245,31 @@ def export(
 
 
 def _target(
-    settings: Settings, python: str | None, device: str | None, memory_budget: str | None
+    settings: Settings, python: str | None, device: str | None, budget_bytes: int | None
 ) -> Target:
     from app.machine.target import open_single
 
-    budget_bytes = parse_size(memory_budget) if memory_budget else None
     return open_single(settings, python, device, budget_bytes, "A fine-tuning")
 
 
 def _do(
     asked: FineTuning,
     settings: Settings,
-    target: Target,
+    python: str | None,
     database: str | None,
     headroom: float | None,
     json_: bool,
 ) -> None:
     from app.cli.finetuning.execute import execute
+    from app.finetunings.running import done_and_stored
 
     store = open_database(settings, database)
-    kept = settings.headroom if headroom is None else headroom
-    outcome = execute(asked, settings, target, store, kept)
+    outcome = done_and_stored(asked, store)
+    if outcome is None:
+        target = _target(settings, python, asked.device, asked.memory_budget_bytes)
+        asked = replace(asked, device=target.facts.device, python=target.prober.python)
+        kept = settings.headroom if headroom is None else headroom
+        outcome = execute(asked, settings, target, store, kept)
     if json_:
         print_json(document(outcome))
     else:

@@ -18,6 +18,8 @@ from app.database.models.finetuning import FineTuningRow
 from app.finetunings import reading
 from finetuning.models.small import make_small_model
 from finetuning.settings.presets import PRESETS
+from probes.devices.lease import lease
+from tests.app.cli.conftest import CPU
 from tests.finetuning.conftest import rows, write_rows
 from tests.warm import WarmEnvironment
 
@@ -177,6 +179,21 @@ class TestARun:
     def test_the_same_command_again_trains_nothing(self, finetune: Finetune) -> None:
         status, out, _ = finetune(*asked("out"), "--json")
         assert (status, json.loads(out)["state"]) == (0, "done")
+
+    def test_once_done_it_waits_for_no_device(
+        self, finetune: Finetune, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unwanted(*_: Any) -> None:
+            raise AssertionError("It looks for a device.")
+
+        with lease(CPU, command="tonnage tune elsewhere", wait_s=0, folder=folder / "leases"):
+            unstored = ("--database", f"sqlite:///{folder}/another.db")
+            for wanted in (["resume", "out"], asked("out")):
+                for more in (unstored, ()):
+                    assert finetune(*wanted, "--wait", "0", *more)[0] == 0
+            monkeypatch.setattr("app.machine.target.open_single", unwanted)
+            assert finetune("resume", "out")[0] == 0
+            assert finetune(*asked("out"))[0] == 0
 
     def test_another_setting_needs_another_folder(self, finetune: Finetune) -> None:
         status, _, err = finetune(*asked("out", "lora.r=4"))
