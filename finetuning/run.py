@@ -77,6 +77,9 @@ class FineTuning:
     """The interpreter that trains."""
     may_change: bool = True
     """Whether the fit may pull levers beyond the micro-batch."""
+    keep_rows: bool = False
+    """Whether rows that the folder holds are used, with a note, though their sources have changed
+    since. A run that is resumed keeps them."""
     until: Literal["prepared", "fitted", "trained"] = "trained"
     """Which part is the last to be done."""
     open_measurer: OpenMeasurer | None = None
@@ -111,6 +114,7 @@ class FineTuning:
                 "memory_budget_bytes": kept.get("memory_budget_bytes"),
                 "python": kept.get("python", sys.executable),
                 "may_change": kept.get("may_change", True),
+                "keep_rows": True,
                 **changes,
             },
         )
@@ -176,9 +180,11 @@ class FineTuning:
         arguments = {
             "output": str(self.folder.path),
             "sources": dict(self.data),
+            "keep": self.keep_rows,
         }
         with self._worker() as worker:
             summary = self._call(worker, "finetuning.data.job:prepare_job", arguments)
+        self._write_sources()
         self._tell({"phase": "prepared", **summary})
         return int(summary["rows"]["train"])
 
@@ -283,8 +289,12 @@ class FineTuning:
             raise InputError(
                 f"{folder.path} cannot be written: {error.strerror}. Choose another --output."
             ) from error
+        if not folder.has_rows or not folder.sources.is_file():
+            self._write_sources()  # those of rows that are there stay until these are accepted
+
+    def _write_sources(self) -> None:
         write_json(
-            folder.sources,
+            self.folder.sources,
             {
                 "data": dict(self.data),
                 "device": self.device,

@@ -234,6 +234,7 @@ def run_finetuning(
         memory_budget_bytes=budget,
         python=target.prober.python,
         may_change=not request.keep_settings,
+        keep_rows=str(folder) == begun_in,
     )
     stops: list[StopSignals] = []
 

@@ -1,10 +1,11 @@
-"""From what a prepared folder was made, as one hash. Standard library only."""
+"""From what a prepared folder was made: as one hash, and in parts. Standard library only."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from finetuning.data.progress import Progress
@@ -17,26 +18,42 @@ from probes.errors import InputError
 CHUNK_BYTES = 2**20
 
 
-def fingerprint(
-    sources: Sequence[SourceFiles], settings: DataSettings, seed: int, progress: Progress
-) -> str:
-    """A hash of the names and contents of all files, the data settings, and the seed.
+@dataclass(frozen=True)
+class Inputs:
+    """From what data is prepared. Where the files lie, and when they were written, does not
+    matter."""
 
-    Where the files lie, and when they were written, does not matter. Raises ``InputError`` for a
-    file that cannot be read.
-    """
+    key: str
+    """A hash of the names and contents of all files, the data settings, and the seed."""
+    sources: Mapping[str, str]
+    """By the name of the source, a hash of its files alone."""
+
+
+def inputs_of(
+    sources: Sequence[SourceFiles], settings: DataSettings, seed: int, progress: Progress
+) -> Inputs:
+    """Reads every file. Raises ``InputError`` for one that cannot be read."""
     files = [(source, file) for source in sources for file in source.files()]
     progress.phase("checking", sum(_size_bytes(file) for _, file in files))
     described = [
         [source.name, source.kind.value, file.name, _hash(file, progress)] for source, file in files
     ]
-    text = json.dumps([FORMAT, described, to_plain(settings), seed])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return Inputs(
+        key=_digest([FORMAT, described, to_plain(settings), seed]),
+        sources={
+            source.name: _digest([one[1:] for one in described if one[0] == source.name])
+            for source in sources
+        },
+    )
 
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     return _hash(path, None)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _hash(path: Path, progress: Progress | None) -> str:

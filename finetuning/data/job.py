@@ -18,7 +18,8 @@ from probes.worker.channel import Channel
 
 def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the data of the run in ``arguments["output"]`` from ``arguments["sources"]`` (name to
-    patterns). Returns the number of rows per split and per source, and what the card says.
+    patterns). With ``arguments["keep"]``, rows that are there are used though their sources have
+    changed. Returns the number of rows per split and per source, and what the card says.
 
     Raises ``InputError`` for a model that has no tokenizer, is no causal language model or cannot
     take rows as long as asked for, and for sources that cannot be used.
@@ -36,6 +37,7 @@ def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
         folder.path,
         lambda phase, done, total: channel.progress("preparing", done, total, part=phase),
         tokenizer=load_tokenizer(settings.model.name),
+        keep=arguments.get("keep", False),
     )
     return {
         "rows": {name: file.rows for name, file in summary.splits.items()},

@@ -15,15 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from finetuning.data import notes
+from finetuning.data import differences, notes
 from finetuning.data.balance import Balanced, balance, sample_groups
 from finetuning.data.card import write_card
 from finetuning.data.cleaning import Drops, clean
-from finetuning.data.fingerprint import fingerprint, sha256_of
+from finetuning.data.fingerprint import Inputs, inputs_of, sha256_of
 from finetuning.data.game_files import read_games
 from finetuning.data.prepared_folder import (
     FOLDER,
     is_current,
+    kept,
     move_into_place,
     own_folder,
     prepared,
@@ -50,36 +51,75 @@ def prepare(
     *,
     tokenizer: Any = None,
     overwrite: bool = False,
+    keep: bool = False,
 ) -> DataSummary:
     """Prepare ``out/data`` for a fine-tuning, or return what was prepared there before.
 
     The folder is used as it is where it was made from the same files, data settings and seed. With
     a ``tokenizer`` the card also states lengths in tokens. ``overwrite`` replaces data that was
-    prepared from others; anything else in ``out/data`` is never removed.
+    prepared from others; anything else in ``out/data`` is never removed. ``keep`` uses what was
+    prepared, with a note, though its sources have changed since or are gone.
 
     Raises ``InputError`` for sources that cannot be read, for splits that cannot be filled, and
     where ``out/data`` holds something else.
     """
     progress = Progress(on_progress)
-    found = [find_files(source) for source in sources]
-    if not found:
-        raise InputError("No data was given. Name at least one source: --data NAME=PATH.")
-    key = fingerprint(found, settings.data, settings.training.seed, progress)
     folder = out / FOLDER
     remove_leftovers(out)
-    if overwrite:
-        refuse_other_contents(folder)
-    summary = None if overwrite and not is_current(folder, key) else prepared(folder, key)
+    summary = kept(folder, settings) if keep else None
+    since = [] if summary is None else _changes_since(summary, sources, settings, progress)
     if summary is None:
-        try:
-            _make(sources, found, settings, folder, key, progress, overwrite)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be written: {error.strerror or error}.") from error
-        summary = replace(read_summary(folder), reused=False)
+        summary = _prepared(sources, settings, folder, progress, overwrite)
     if tokenizer is not None:
         summary = _with_lengths(summary, tokenizer, settings.training.max_length, progress)
     progress.finish()
-    return summary
+    return replace(summary, notes=(*summary.notes, *since))
+
+
+def _changes_since(
+    summary: DataSummary,
+    sources: Sequence[Source],
+    settings: FineTuningSettings,
+    progress: Progress,
+) -> list[str]:
+    """What a person should know of the sources of rows that are kept."""
+    try:
+        found = [find_files(source) for source in sources]
+        inputs = inputs_of(found, settings.data, settings.training.seed, progress)
+    except InputError as error:
+        return [f"{error} The run goes on with the rows that were prepared before."]
+    if inputs.key == summary.fingerprint:
+        return []
+    return [
+        f"{text[0].upper()}{text[1:]} since the rows were prepared. The run goes on with the rows "
+        "as they were."
+        for text in differences.of_sources(summary, inputs.sources) or [differences.SOME_SOURCE]
+    ]
+
+
+def _prepared(
+    sources: Sequence[Source],
+    settings: FineTuningSettings,
+    folder: Path,
+    progress: Progress,
+    overwrite: bool,
+) -> DataSummary:
+    """What these sources give: as it was prepared before, or made now."""
+    found = [find_files(source) for source in sources]
+    if not found:
+        raise InputError("No data was given. Name at least one source: --data NAME=PATH.")
+    inputs = inputs_of(found, settings.data, settings.training.seed, progress)
+    if overwrite:
+        refuse_other_contents(folder)
+    outdated = overwrite and not is_current(folder, inputs.key)
+    summary = None if outdated else prepared(folder, inputs, settings)
+    if summary is not None:
+        return summary
+    try:
+        _make(sources, found, settings, folder, inputs, progress, overwrite)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    return replace(read_summary(folder), reused=False)
 
 
 # -- making it --------------------------------------------------------------------------------
@@ -90,15 +130,15 @@ def _make(
     found: Sequence[SourceFiles],
     settings: FineTuningSettings,
     folder: Path,
-    key: str,
+    inputs: Inputs,
     progress: Progress,
     overwrite: bool,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = own_folder(folder.parent)
     try:
-        _fill(sources, found, settings, partial, key, progress)
-        move_into_place(partial, folder, key, overwrite)
+        _fill(sources, found, settings, partial, inputs, progress)
+        move_into_place(partial, folder, inputs.key, overwrite)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -108,7 +148,7 @@ def _fill(
     found: Sequence[SourceFiles],
     settings: FineTuningSettings,
     partial: Path,
-    key: str,
+    inputs: Inputs,
     progress: Progress,
 ) -> None:
     data, seed = settings.data, settings.training.seed
@@ -116,8 +156,8 @@ def _fill(
     with RowStore(partial / "rows") as store:
         readings = [_Reading(one, data, store, progress) for one in found]
         indexes = [reading.index for reading in readings]
-        kept = {index.name: _limited(index, data.max_samples_per_source, seed) for index in indexes}
-        divided = split(indexes, kept, data, seed)
+        some = {index.name: _limited(index, data.max_samples_per_source, seed) for index in indexes}
+        divided = split(indexes, some, data, seed)
         balanced = balance(indexes, divided.rows[TRAIN], data.balance, seed)
         rows = {name: divided.rows[name] for name in (EVAL, TEST)}
         rows[TRAIN] = {name: list(one.rows) for name, one in balanced.items()}
@@ -129,11 +169,16 @@ def _fill(
             files[name] = _write(partial / f"{name}.jsonl", store, offsets, progress)
     store.path.unlink()
     summary = DataSummary(
-        fingerprint=key,
+        fingerprint=inputs.key,
         seed=seed,
         settings=to_plain(data),
         sources=tuple(
-            _summary_of(source, reading, len(kept[source.name]), divided, balanced[source.name])
+            replace(
+                _summary_of(
+                    source, reading, len(some[source.name]), divided, balanced[source.name]
+                ),
+                sha256=inputs.sources[source.name],
+            )
             for source, reading in zip(sources, readings)
         ),
         splits=files,

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from finetuning.data import differences
+from finetuning.data.fingerprint import Inputs
 from finetuning.data.summary import CARD, DataSummary, read_summary
+from finetuning.settings.model import FineTuningSettings
 from probes.errors import InputError
 
 FOLDER = "data"
@@ -25,25 +28,55 @@ CLOCK_S = 10.0
 def is_current(folder: Path, key: str) -> bool:
     """Whether the folder holds, complete and unchanged, what would be made."""
     try:
-        return prepared(folder, key) is not None
+        summary = complete(folder)
     except InputError:
         return False
+    return summary is not None and summary.fingerprint == key
 
 
-def prepared(folder: Path, key: str) -> DataSummary | None:
+def prepared(folder: Path, inputs: Inputs, settings: FineTuningSettings) -> DataSummary | None:
     """What the folder holds, if it is what would be made. None: it is not there, or empty.
 
     Raises ``InputError`` where it holds something else.
     """
+    summary = complete(folder)
+    if summary is not None and summary.fingerprint != inputs.key:
+        changed = differences.of_sources(summary, inputs.sources)
+        changed += differences.of_settings(summary, settings)
+        what = ", ".join(changed or [differences.SOME_SOURCE])
+        raise InputError(
+            f"{folder} was prepared from something else: {what}. Choose another "
+            f"--output, or train on the rows as they are: tonnage finetune resume {folder.parent}"
+        )
+    return summary
+
+
+def kept(folder: Path, settings: FineTuningSettings) -> DataSummary | None:
+    """What the folder holds, whatever its sources are now. None: it is not there, or empty.
+
+    Raises ``InputError`` where it was prepared with other settings.
+    """
+    summary = complete(folder)
+    if summary is not None and (changed := differences.of_settings(summary, settings)):
+        raise InputError(
+            f"{folder} was prepared with other settings: {', '.join(changed)}. Set them back in "
+            f"{folder.parent / 'finetuning.yaml'}, or start a run with another --output."
+        )
+    return summary
+
+
+def complete(folder: Path) -> DataSummary | None:
+    """What the folder holds, as it was prepared. None: it is not there, or empty.
+
+    Raises ``InputError`` where that was changed, or was never prepared.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
-    advice = "Choose another output folder, or allow it to be overwritten."
+    advice = f"Remove {folder} to have it prepared again, or choose another --output."
     try:
         summary = read_summary(folder)
     except InputError as error:
         raise InputError(f"{error} {advice}") from error
-    if summary.fingerprint != key:
-        raise InputError(f"{folder} was prepared from other data, data settings or seed. {advice}")
     for name, file in summary.splits.items():
         path = summary.path(name)
         if not path.is_file() or path.stat().st_size != file.size_bytes:

@@ -44,6 +44,8 @@ class SourceSummary:
     """Training rows that balancing left out."""
     repeated: int
     """Copies of training rows that balancing added."""
+    sha256: str = ""
+    """Of its files; empty in the card of an earlier version."""
 
 
 @dataclass(frozen=True)

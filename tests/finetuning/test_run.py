@@ -246,6 +246,31 @@ def test_a_relative_path_of_an_older_record_is_understood_where_it_was_written(
     FineTuning(settings=settings, data={}, output="out").check_folder()
 
 
+def test_resume_keeps_the_rows_of_a_source_that_has_grown(
+    models: dict[str, Path], python: str, tmp_path: Path
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", 80, seed=3)
+    run = FineTuning(
+        settings=settings_of(models),
+        data={"numbers": str(rows)},
+        python=python,
+        device="cpu",
+        output=tmp_path / "out",
+        until="prepared",
+    )
+    run.run()
+    write_rows(rows, 81, seed=3)
+    events: list[Any] = []
+    resumed = FineTuning.resume(run.output, until="prepared", on_event=events.append).run()
+    assert resumed.as_asked
+    (prepared,) = [event for event in events if event["phase"] == "prepared"]
+    assert prepared["reused"] and "numbers" in prepared["notes"][-1]
+    kept = run.folder.sources.read_text()
+    with pytest.raises(InputError, match="numbers is missing"):
+        replace(run, data={"others": str(rows)}).run()
+    assert run.folder.sources.read_text() == kept  # resume would read it
+
+
 class TestWhichFolderTakesOtherSettings:
     @pytest.fixture
     def refused(self, models: Any, source: Path, python: str, tmp_path: Path) -> FineTuning:

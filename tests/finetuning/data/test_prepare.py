@@ -16,7 +16,7 @@ import pytest
 from finetuning.data.prepare import prepare
 from finetuning.data.progress import Progress
 from finetuning.data.sources import Source
-from finetuning.data.summary import DataSummary
+from finetuning.data.summary import DataSummary, read_summary
 from probes.errors import InputError
 from tests.finetuning.data.helpers import pairs, read_lines, settings, write_games, write_lines
 
@@ -109,16 +109,71 @@ def test_a_complete_folder_is_used_again(tmp_path, lines):
 def test_a_folder_from_other_inputs_is_refused_unless_it_may_be_overwritten(tmp_path, lines):
     out = tmp_path / "out"
     first = prepare([source(lines)], settings(), out)
-    for changed in (settings(seed=1), settings(eval_share=0.2)):
-        with pytest.raises(InputError, match="other data"):
-            prepare([source(lines)], changed, out)
+    changes = {"training.seed": {"seed": 1}, "data.eval_share": {"eval_share": 0.2}}
+    for name, changed in changes.items():
+        with pytest.raises(InputError, match=f"{name} is .* and was"):
+            prepare([source(lines)], settings(**changed), out)
     write_lines(lines, pairs(101))
-    with pytest.raises(InputError, match="overwritten"):
+    with pytest.raises(InputError, match=r"source a has changed.*--output.*resume"):
         prepare([source(lines)], settings(), out)
     second = prepare([source(lines)], settings(), out, overwrite=True)
     assert not second.reused and second.fingerprint != first.fingerprint
     assert sum(file.rows for file in second.splits.values()) == 101
     assert names(out) == ["data"]
+
+
+class TestRowsThatAreKept:
+    @pytest.fixture
+    def out(self, tmp_path, lines) -> Path:
+        prepare([source(lines)], settings(), tmp_path / "out")
+        return tmp_path / "out"
+
+    @pytest.fixture
+    def told(self, out, lines):
+        """What is noted when the rows are kept, beyond what the card says."""
+
+        def told(*sources: Source, **changes) -> list[str]:
+            before = read_summary(out / "data")
+            summary = prepare(sources or [source(lines)], settings(**changes), out, keep=True)
+            assert summary.reused and summary.splits == before.splits
+            assert read_summary(out / "data") == before  # what is noted now is not kept
+            return list(summary.notes[len(before.notes) :])
+
+        return told
+
+    def test_a_source_that_has_changed_is_named(self, told, lines):
+        assert told() == []
+        write_lines(lines, pairs(101))
+        (note,) = told()
+        assert "source a has changed" in note
+
+    def test_a_source_that_is_gone_is_named(self, told, lines):
+        lines.unlink()
+        (note,) = told()
+        assert str(lines) in note
+
+    def test_sources_that_are_new_or_missing_are_named(self, told, tmp_path):
+        other = write_lines(tmp_path / "b.jsonl", pairs(30, "b"))
+        new, missing = told(source(other, "b"))
+        assert "source b is new" in new and "source a is missing" in missing
+
+    def test_a_card_of_an_earlier_version_does_not_tell_which(self, told, out, lines):
+        card = out / "data" / "data_card.json"
+        plain = json.loads(card.read_text())
+        for one in plain["sources"]:
+            del one["sha256"]
+        card.write_text(json.dumps(plain))
+        assert told() == []
+        write_lines(lines, pairs(101))
+        (note,) = told()
+        assert "source has changed" in note
+
+    def test_other_data_settings_are_refused(self, told):
+        with pytest.raises(InputError, match=r"data.test_share is 0.3 and was"):
+            told(test_share=0.3)
+
+    def test_where_there_are_none_they_are_prepared(self, tmp_path, lines):
+        assert not prepare([source(lines)], settings(), tmp_path / "new", keep=True).reused
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "card"])
@@ -130,8 +185,9 @@ def test_a_folder_that_was_changed_afterwards_is_refused(tmp_path, lines, damage
         summary.path("eval").unlink()
     else:
         (summary.folder / "data_card.json").write_text("{")
-    with pytest.raises(InputError, match="overwritten"):
-        prepare([source(lines)], settings(), tmp_path / "out")
+    for keep in (False, True):
+        with pytest.raises(InputError, match=f"Remove {summary.folder}"):
+            prepare([source(lines)], settings(), tmp_path / "out", keep=keep)
     prepare([source(lines)], settings(), tmp_path / "out", overwrite=True)
     assert prepare([source(lines)], settings(), tmp_path / "out").reused
 
