@@ -16,7 +16,7 @@ from finetuning.evaluation.folder import EvaluationFolder
 from finetuning.evaluation.language import NAME as LANGUAGE
 from finetuning.evaluation.language import LanguageTask, read_held_out
 from finetuning.evaluation.weights import digest
-from finetuning.run_folder import BASELINE
+from finetuning.run_folder import BASELINE, RunFolder
 from finetuning.tasks.registry import load_task
 from finetuning.tasks.task import Task
 from probes.errors import InputError
@@ -86,6 +86,8 @@ def evaluate(
         raise InputError(f"There is no run folder {folder}.")
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: give at least 1.")
+    if load is None:
+        RunFolder(folder).check_trained()
     made = _tasks(folder, tasks, options or {}, names or {})
     models: list[tuple[str, Path, str | None]] = [("run", folder, None)]
     if baseline is not None:

@@ -241,7 +241,11 @@ class FineTuning:
         names: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Evaluate the trained model in the interpreter that trained it; see
-        ``finetuning.evaluating``. Returns ``{"run": …, "baseline": …}``."""
+        ``finetuning.evaluating``. Returns ``{"run": …, "baseline": …}``.
+
+        Raises ``InputError`` where there is no trained model, and as ``evaluate`` there does.
+        """
+        self.folder.check_trained()
         arguments = {
             "output": str(self.folder.path),
             "tasks": list(tasks),
@@ -263,6 +267,7 @@ class FineTuning:
 
         Raises ``InputError`` where there is no trained model, or something would be overwritten.
         """
+        self.folder.check_trained()
         arguments = {
             "output": str(self.folder.path),
             "form": form.value,

@@ -111,6 +111,21 @@ class RunFolder:
         trained = (self.progress, self.checkpoints, self.model, self.evaluation)
         return not fitted and not any(path.exists() for path in trained)
 
+    def check_trained(self) -> None:
+        """Raise ``InputError`` unless this is the folder of a run that has a model."""
+        self.check_exists()
+        if self.model.is_dir():
+            return
+        if self.read_state().get("refused"):
+            raise InputError(
+                f"{self.path} has no trained model yet: its settings or data were refused. Correct "
+                f"them, and train it with: tonnage finetune run … --output {self.path}"
+            )
+        raise InputError(
+            f"{self.path} has no trained model yet. Finish the training first: "
+            f"tonnage finetune resume {self.path}"
+        )
+
     def read_state(self) -> dict[str, Any]:
         """What ``write_state`` wrote last; empty where nothing was."""
         return read_json(self.state) or {}

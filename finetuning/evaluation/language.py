@@ -93,7 +93,8 @@ def read_held_out(path: Path) -> list[HeldOutRow]:
                 rows.append(_held_out(json.loads(line), number))
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}. Prepare the data first."
+            f"{path}, the rows that were held out, cannot be read: {error.strerror}. Put the file "
+            "back, or train again with another --output."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}, line {number}: not a data row ({error!r}).") from error

@@ -11,7 +11,6 @@ from finetuning.models.tokenizers import load_tokenizer
 from finetuning.run_folder import RunFolder, read_json
 from finetuning.settings.files import read_settings
 from finetuning.settings.model import FineTuningSettings
-from probes.errors import InputError
 
 BASE = "base"
 """As a baseline: the model that the run began with, loaded as for training."""
@@ -35,11 +34,7 @@ def load_trained(
         return _loaded(settings, place)
     if baseline is not None:
         return _loaded(_plain(settings, baseline), place)
-    if not run.model.is_dir():
-        raise InputError(
-            f"{run_folder} has no trained model yet. Finish the training first: "
-            f"tonnage finetune resume {run_folder}"
-        )
+    run.check_trained()
     if not (run.model / "adapter_config.json").is_file():
         return _loaded(_plain(settings, str(run.model)), place)
     found = _loaded(settings, place, tokenizer=load_tokenizer(str(run.model)))

@@ -48,12 +48,7 @@ def export_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 def check(folder: RunFolder, form: Form, settings: FineTuningSettings, destination: Path) -> None:
     """Raise ``InputError`` for what cannot be exported, or would overwrite something."""
-    folder.check_exists()
-    if not folder.model.is_dir():
-        raise InputError(
-            f"{folder.path} has no trained model yet. Continue it: "
-            f"tonnage finetune resume {folder.path}"
-        )
+    folder.check_trained()
     if form is Form.ADAPTER and settings.strategy == "full":
         raise InputError("All weights were trained, so there are no adapters. Use --to merged.")
     if destination.exists():

@@ -128,6 +128,10 @@ class TestWrongInput:
         self, finetune: Finetune
     ) -> None:
         assert finetune(*asked("corrected", "max_length=4096"))[0] == 2
+        for command in (["evaluate", "corrected"], ["export", "corrected", "--to", "merged"]):
+            status, _, err = finetune(*command)
+            assert status == 2
+            assert "no trained model yet" in err and "finetune run" in err
         status, _, err = finetune(*asked("corrected"), "--prepare-only")
         assert status == 0, err
 

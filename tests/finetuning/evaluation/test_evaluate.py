@@ -20,6 +20,7 @@ from finetuning.evaluation.folder import EvaluationFolder
 from finetuning.evaluation.metrics import Direction, Metric
 from finetuning.evaluation.rows import EvaluationRow, read_rows
 from finetuning.evaluation.weights import digest
+from finetuning.run_folder import RunFolder, RunState
 from probes.errors import InputError
 
 ITEMS = [f"word-{i}" for i in range(8)]
@@ -203,7 +204,7 @@ def test_after_kill_9_nothing_is_evaluated_twice(run: Path) -> None:
         (["snake"], {"options": {"snak": {}}}, "not evaluated"),
         (["snake", "snake"], {}, "twice"),
         (["snake"], {"limit": 0}, "limit=0"),
-        (["language"], {}, "Prepare the data"),
+        (["language"], {}, "held out"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_before_a_model_is_loaded(
@@ -214,6 +215,17 @@ def test_what_cannot_be_evaluated_is_said_before_a_model_is_loaded(
 
     with pytest.raises(InputError, match=said):
         evaluate(run, tasks, load=load, **options)
+
+
+def test_a_run_without_a_model_is_told_as_that_before_its_tasks(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with pytest.raises(InputError, match="not the folder of a fine-tuning run"):
+        evaluate(tmp_path)
+    folder.settings.touch()
+    for facts, words in (({}, "finetune resume"), ({"refused": True}, "finetune run")):
+        folder.write_state(RunState.FAILED, **facts)
+        with pytest.raises(InputError, match=f"no trained model yet.*{words}"):
+            evaluate(tmp_path, ["language"])
 
 
 def test_a_missing_run_folder_is_said(tmp_path: Path) -> None:
@@ -254,6 +266,7 @@ class Told:
 def test_the_job_of_the_worker_takes_and_returns_plain_data(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (run / "finetuning.yaml").touch()
     monkeypatch.setattr(evaluating, "_load", lambda *_: Echo())
     (tmp_path / "own_task.py").write_text(OWN_TASK)
     spec, told = f"{tmp_path / 'own_task.py'}:Length", Told()
