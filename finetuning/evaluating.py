@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from finetuning.evaluation.figures import summary, write_json
 from finetuning.evaluation.folder import EvaluationFolder
 from finetuning.evaluation.language import NAME as LANGUAGE
+from finetuning.evaluation.language import OPTIONS as LANGUAGE_OPTIONS
 from finetuning.evaluation.language import LanguageTask, read_held_out
 from finetuning.evaluation.weights import digest
 from finetuning.run_folder import BASELINE, RunFolder
-from finetuning.tasks.registry import load_task
+from finetuning.tasks.registry import check_options, load_task
 from finetuning.tasks.task import Task
 from probes.errors import InputError
 from probes.worker.channel import Channel
@@ -88,6 +89,7 @@ def evaluate(
         raise InputError(f"limit={limit}: give at least 1.")
     if load is None:
         RunFolder(folder).check_trained()
+        _check_baseline(folder, baseline)
     made = _tasks(folder, tasks, options or {}, names or {})
     models: list[tuple[str, Path, str | None]] = [("run", folder, None)]
     if baseline is not None:
@@ -250,12 +252,16 @@ def _check_options(named: Iterable[str], options: Mapping[str, Mapping[str, Any]
 
 
 def _language(test: Path, options: Mapping[str, Any]) -> LanguageTask:
-    try:
-        return LanguageTask(read_held_out(test), **options)
-    except TypeError as error:
-        raise InputError(
-            f"{LANGUAGE}: {error}. Its options are latency_rows and max_new_tokens."
-        ) from error
+    check_options(LANGUAGE, options, LANGUAGE_OPTIONS)
+    return LanguageTask(read_held_out(test), **options)
+
+
+def _check_baseline(folder: Path, baseline: str | None) -> None:
+    """Before the run itself is evaluated, which may take long."""
+    from finetuning.evaluation.loading import check_baseline
+
+    if baseline is not None:
+        check_baseline(folder, baseline)
 
 
 def _load(folder: Path, baseline: str | None, device: str | None) -> TrainedModel:

@@ -9,6 +9,7 @@ from typing import Any
 from app.errors import NotAllowed, NotRegistered
 from app.names import nearest
 from app.settings import Settings
+from finetuning.evaluation.language import OPTIONS as LANGUAGE_OPTIONS
 from finetuning.evaluation.language import LanguageTask
 from finetuning.tasks.registry import load_task
 from probes.errors import InputError
@@ -30,7 +31,7 @@ BUILT_IN = (
     KnownTask(
         "language",
         "Perplexity, BLEU, ROUGE-L, exact match and speed on the held-out rows.",
-        ("latency_rows", "max_new_tokens"),
+        LANGUAGE_OPTIONS,
     ),
     KnownTask(
         "snake",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from finetuning.evaluation.generation import Answer, TrainedModel
 
 NAME = "language"
+OPTIONS = ("latency_rows", "max_new_tokens")
 CONCLUSION = "Conclusion:"
 LARGEST_LOSS = 700.0
 """In nats per token; beyond it the perplexity is no number that a computer holds."""
@@ -143,10 +144,9 @@ class LanguageTask:
         latency_rows: int = 20,
         max_new_tokens: int | None = None,
     ) -> None:
-        if latency_rows < 1:
-            raise InputError(f"latency_rows={latency_rows}: give at least 1.")
-        if max_new_tokens is not None and max_new_tokens < 1:
-            raise InputError(f"max_new_tokens={max_new_tokens}: give at least 1.")
+        for name, value in zip(OPTIONS, (latency_rows, max_new_tokens)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise InputError(f"{name}={value}: give a whole number, at least 1.")
         self.rows, self.latency_rows, self.max_new_tokens = rows, latency_rows, max_new_tokens
 
     def items(self) -> Sequence[HeldOutRow]:

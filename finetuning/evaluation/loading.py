@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from finetuning.evaluation.generation import TrainedModel
-from finetuning.models.loading import load
+from finetuning.models.loading import check_config, check_folder, load
 from finetuning.models.tokenizers import load_tokenizer
 from finetuning.run_folder import RunFolder, read_json
 from finetuning.settings.files import read_settings
 from finetuning.settings.model import FineTuningSettings
+from probes.errors import InputError
 
 BASE = "base"
 """As a baseline: the model that the run began with, loaded as for training."""
@@ -33,7 +36,8 @@ def load_trained(
     if baseline == BASE:
         return _loaded(settings, place)
     if baseline is not None:
-        return _loaded(_plain(settings, baseline), place)
+        with _named_as_baseline(baseline):
+            return _loaded(_plain(settings, baseline), place)
     run.check_trained()
     if not (run.model / "adapter_config.json").is_file():
         return _loaded(_plain(settings, str(run.model)), place)
@@ -42,6 +46,28 @@ def load_trained(
 
     adapted: Any = PeftModel.from_pretrained(found.model, str(run.model))
     return TrainedModel(adapted.eval(), found.tokenizer)
+
+
+def check_baseline(run_folder: Path, baseline: str) -> None:
+    """Raise ``InputError`` for a baseline that ``load_trained`` could not load, as far as can be
+    told without its weights."""
+    if baseline == BASE:
+        return
+    settings = read_settings(RunFolder(run_folder).settings)
+    with _named_as_baseline(baseline):
+        check_folder(baseline)
+        load_tokenizer(baseline)
+        check_config(_plain(settings, baseline))
+
+
+@contextmanager
+def _named_as_baseline(baseline: str) -> Iterator[None]:
+    """Let what is refused be called what it was given as."""
+    try:
+        yield
+    except InputError as error:
+        given = f"model.name={baseline!r}"
+        raise InputError(str(error).replace(given, f"--baseline {baseline}", 1)) from error
 
 
 def _plain(settings: FineTuningSettings, name: str) -> FineTuningSettings:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,6 +50,16 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     return task
 
 
+def check_options(task: str, options: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ``InputError`` for an option that the task does not have."""
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            suggestion = f" Did you mean {near[0]}?" if near else ""
+            has = f"It has {', '.join(known)}." if known else "It has none."
+            raise InputError(f"The task {task} has no option {option}.{suggestion} {has}")
+
+
 def _own(spec: str) -> Callable[..., Any]:
     place, separator, name = spec.rpartition(":")
     if not (separator and place.endswith(".py") and name):
@@ -85,11 +96,8 @@ def _import_file(path: Path) -> ModuleType:
 def _construct(made: Callable[..., Any], spec: str, options: dict[str, Any]) -> Any:
     parameters = inspect.signature(made).parameters.values()
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    known = [one.name for one in parameters if one.kind in named]
-    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
-    for option in options:
-        if option not in known and not open_ended:
-            raise InputError(f"{spec}: {unknown_name('option', option, known)}")
+    if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
+        check_options(spec, options, [one.name for one in parameters if one.kind in named])
     needed = [one.name for one in parameters if one.kind in named and one.default is one.empty]
     missing = [option for option in needed if option not in options]
     if missing:

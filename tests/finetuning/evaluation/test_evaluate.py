@@ -205,6 +205,8 @@ def test_after_kill_9_nothing_is_evaluated_twice(run: Path) -> None:
         (["snake", "snake"], {}, "twice"),
         (["snake"], {"limit": 0}, "limit=0"),
         (["language"], {}, "held out"),
+        (["language"], {"options": {"language": {"games": 3}}}, "language.* games.*latency_rows"),
+        (["snake"], {"options": {"snake": {"gamez": 3}}}, "snake.* gamez.*mean games"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_before_a_model_is_loaded(

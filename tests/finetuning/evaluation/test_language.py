@@ -202,7 +202,9 @@ def test_a_broken_test_file_is_named(tmp_path: Path, content: str | None, said: 
         read_held_out(path)
 
 
-@pytest.mark.parametrize("options", [{"latency_rows": 0}, {"max_new_tokens": 0}])
-def test_options_below_one_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="=0"):
+@pytest.mark.parametrize(
+    "options", [{"latency_rows": 0}, {"max_new_tokens": 0}, {"latency_rows": "x"}]
+)
+def test_options_that_are_no_count_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="at least 1"):
         LanguageTask(ROWS, **options)

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 
+from finetuning.evaluating import evaluate  # noqa: E402
 from finetuning.evaluation.generation import TrainedModel  # noqa: E402
 from finetuning.evaluation.loading import BASE, load_trained  # noqa: E402
 from finetuning.run_folder import RunFolder  # noqa: E402
@@ -80,5 +81,10 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_baseline_that_cannot_be_loaded_is_named(tmp_path: Path, base: Path) -> None:
     run = run_of(tmp_path / "out", base, "quick_lora")
-    with pytest.raises(InputError, match="nowhere"):
-        load_trained(run.path, baseline=str(tmp_path / "nowhere"))
+    run.model.mkdir()
+    (tmp_path / "empty").mkdir()
+    for name in (str(tmp_path / "nowhere"), str(tmp_path / "empty"), "no-such-model"):
+        with pytest.raises(InputError, match=f"--baseline {name}"):
+            load_trained(run.path, baseline=name)
+        with pytest.raises(InputError, match=f"--baseline {name}"):
+            evaluate(run.path, ["snake"], baseline=name)  # before the run itself is loaded

@@ -53,7 +53,7 @@ def test_a_task_of_the_users_takes_its_options_by_name(own: Path) -> None:
     ("name", "options", "said"),
     [
         ("Lengths", {}, "option words"),
-        ("Lengths", {"words": [], "repaet": 2}, "'repeat'"),
+        ("Lengths", {"words": [], "repaet": 2}, "repeat"),
         ("Length", {"words": []}, "'Lengths'"),
         ("NoTask", {}, "not a task"),
         ("number", {}, "not a class"),

@@ -248,7 +248,7 @@ def test_the_prompt_of_the_task_is_that_of_the_training_rows() -> None:
         ({"heuristic": "bsf"}, "'bfs'"),
         ({"heuristic": "hamiltonian", "grid_size": 9}, "odd"),
         ({"patience": 0}, "patience=0"),
-        ({"grids": 8}, "'grid_size'"),
+        ({"grids": 8}, "grid_size"),
     ],
 )
 def test_a_bad_option_is_named(options: dict[str, object], said: str) -> None:
