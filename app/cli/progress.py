@@ -93,7 +93,6 @@ class ProgressDisplay:
             if about not in self._noted:
                 self._noted.add(about)
                 self.line(note)
-            return
         if self._bar is None:
             return
         phase = message.get("phase", "")

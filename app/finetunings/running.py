@@ -23,6 +23,7 @@ from finetuning.run_folder import RunState, read_json
 from probes.devices.lease import OnWait
 from probes.errors import InputError
 from probes.formatting import plural, size_text
+from probes.max_batch import Ask
 from probes.measurement import Measurement
 from probes.timeouts import Progress
 
@@ -38,6 +39,8 @@ class RunWatch:
 
     event: Callable[[Mapping[str, Any]], None] = lambda event: None
     """An event of ``FineTuning``, before it is stored."""
+    asked: Callable[[Ask], None] = lambda ask: None
+    """What the fit measures next."""
     measured: Callable[[Measurement], None] = lambda measurement: None
     waiting: OnWait | None = None
     worker: Progress | None = None
@@ -197,7 +200,9 @@ def _opener(
             watch.worker,
             effective_batch_size=min(run.settings.training.effective_batch_size, rows),
         )
-        yield StoredMeasurer(session, database, rows, on_measurement=watch.measured)
+        yield StoredMeasurer(
+            session, database, rows, on_ask=watch.asked, on_measurement=watch.measured
+        )
 
     return opened
 

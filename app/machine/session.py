@@ -166,10 +166,16 @@ class MeasuringSession:
         job = replace(job, expected_step=ask.expected_step)
         measurement = self._probe(job)
         quiet_s = QUIET_WAIT_S
-        for _ in range(self.settings.probe.repeats_when_disturbed):
-            if not self._doubts(measurement, ask):
+        repeats = self.settings.probe.repeats_when_disturbed
+        for run in range(2, repeats + 2):
+            doubts = self._doubts(measurement, ask)
+            if not doubts:
                 break
-            self._say("disturbed, waiting for quiet")
+            self._say(
+                "disturbed, waiting for quiet",
+                note=f"The measurement of batch {ask.batch_size} was disturbed "
+                f"({'; '.join(doubts)}). {_pause_text(quiet_s)}: {run} of at most {repeats + 1}.",
+            )
             quiet_s -= self.target.telemetry.wait_for_quiet(quiet_s)
             again = self._probe(job)
             if not self._doubts(again, ask) or is_better(again, measurement):
@@ -230,10 +236,16 @@ class MeasuringSession:
         confirms = ask.purpose is Purpose.CONFIRM
         return doubts(measurement, ask.longest_step_s, time_matters=confirms and self.rests_on_time)
 
-    def _say(self, phase: str) -> None:
+    def _say(self, phase: str, **more: str) -> None:
         if self.on_progress is not None:
-            self.on_progress({"phase": phase})
+            self.on_progress({"phase": phase, **more})
 
     def _probe(self, job: ProbeJob) -> Measurement:
         measured = self.target.prober.probe(job, self.target.telemetry, self.on_progress)
         return self.target.checked(measured)
+
+
+def _pause_text(quiet_s: float) -> str:
+    if quiet_s < 1:
+        return "Measuring it again"
+    return f"Measuring it again after at most {quiet_s:.0f} s of waiting for a quiet machine"

@@ -11,7 +11,9 @@ from app.cli.progress import ProgressDisplay
 from app.finetunings.values import error_of
 from finetuning.run import Outcome
 from finetuning.run_folder import RunState
-from probes.formatting import duration_text, size_text
+from probes.formatting import duration_text, plural, size_text
+from probes.max_batch import Ask
+from probes.measurement import Purpose
 
 PLAIN_EVERY_S = 10.0
 """Without a terminal, training says at most this often how far it is."""
@@ -23,6 +25,7 @@ class FineTuningDisplay(ProgressDisplay):
     def __init__(self) -> None:
         super().__init__()
         self._said_s = 0.0
+        self._begun: set[str] = set()
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Show an event."""
@@ -47,6 +50,15 @@ class FineTuningDisplay(ProgressDisplay):
             self.doing(f"evaluating {event.get('task', '')}", event["step"], event["of"])
         elif phase in _DOING:
             self.doing(_DOING[phase])
+            if phase in _TAKES_LONG and phase not in self._begun and not self.live:
+                self._begun.add(phase)
+                self.line(f"{_DOING[phase].capitalize()}.")
+
+    def asked(self, ask: Ask) -> None:
+        """Show that the fit measures this micro-batch next."""
+        self.probe(ask)
+        if ask.purpose is Purpose.CONFIRM and not self.live:
+            self.line(f"  {plural(ask.batch_size, 'row')}: confirming in a full run")
 
     def _training(self, event: Mapping[str, Any]) -> None:
         text = training_text(event)
@@ -66,6 +78,11 @@ _DOING = {
     "training": "starting to train",
     "evaluate": "evaluating",
 }
+
+
+_TAKES_LONG = ("preparing", "fitting", "training")
+"""Each begins with a process that loads libraries and the model, for seconds in which a terminal
+shows a spinner."""
 
 
 def training_text(event: Mapping[str, Any]) -> str:

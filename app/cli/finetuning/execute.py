@@ -25,6 +25,7 @@ def execute(
     with FineTuningDisplay() as display:
         watch = RunWatch(
             event=display.event,
+            asked=display.asked,
             measured=lambda measurement: display.line(f"  {measured_text(measurement)}"),
             waiting=display.waiting,
             worker=display.worker,

@@ -257,6 +257,7 @@ def test_a_fit_alone_says_what_it_found_and_stores_no_training(
     assert status == 0, err
     document = json.loads(out)
     assert document["state"] == "stopped" and document["fit"]["batches"]["micro_batch"] == 4
+    assert "4 rows" in err.partition("stable")[0]  # announced before it is measured
     assert not (folder / "fitted" / "model").exists()
     row = stored("fitted")
     assert row.predicted_peak_bytes and not row.measured_peak_bytes

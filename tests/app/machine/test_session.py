@@ -176,7 +176,9 @@ def test_waiting_for_quiet_is_bounded_over_all_repeats(tmp_path: Path, calm_afte
 
     assert len(telemetry.waits) == 4
     assert sum(telemetry.waits) == min(4 * calm_after_s, QUIET_WAIT_S)
-    assert said == [{"phase": "disturbed, waiting for quiet"}] * 4
+    assert len(said) == 4
+    for run, told in enumerate(said, 2):
+        assert LOAD in told["note"] and f"{run} of at most 5" in told["note"]
 
 
 def gang(tmp_path: Path, **changes: Any) -> tuple[MeasuringSession, FakeProber]:
