@@ -46,7 +46,7 @@ class TrainingReport:
         if phase in PHASES and phase != self._phase:
             self._phase = phase
             self._tell(lambda: self._report.tell("phase", {"phase": phase}))
-        elif phase == "fit":
+        elif phase in ("fit", "damaged"):
             self.note(str(event["line"]))
         elif phase == "resumed":
             self.note(f"Continuing after step {event['step']}.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from finetuning.run_folder import RunFolder
 from finetuning.settings.files import read_settings
 from finetuning.training.arguments import Batches
-from finetuning.training.checkpoints import latest_checkpoint
+from finetuning.training.checkpoints import latest_checkpoint, set_aside_damaged
 from probes.classify import classify
 from probes.devices import backend_for
 from probes.errors import TonnageError
@@ -47,6 +47,9 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     backend = backend_for(device)
     backend.initialise()
     cap = backend.apply_cap(arguments["limit_bytes"], 0.0)
+    for file, aside in set_aside_damaged(folder.checkpoints):
+        damaged = f"{file.parent.name} is damaged: {file.name} was cut off. It is kept as {aside}."
+        channel.progress("damaged", always=True, line=damaged)
     earlier = latest_checkpoint(folder.checkpoints)
     if earlier is not None:
         channel.progress("resumed", earlier[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,13 +200,19 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_and_logs_nothing_twice(
     process.send_signal(signal.SIGKILL)
     process.wait()
     (folder.checkpoints / "checkpoint-9999").mkdir()  # as a kill in the middle of saving leaves it
+    damaged = shutil.copytree(folder.checkpoints / "checkpoint-10", folder.checkpoints / "copy")
+    os.truncate(damaged / "optimizer.pt", 1000)
+    damaged.rename(folder.checkpoints / "checkpoint-8888")
     with folder.progress.open("a") as file:
         file.write('{"step": 99')  # and a line that was cut off
     edited = folder.settings.read_text().replace("max_steps: 300", "max_steps: 30")
     folder.settings.write_text(edited)
-    outcome = FineTuning.resume(out).run()
+    events: list[Any] = []
+    outcome = FineTuning.resume(out, on_event=events.append).run()
     assert outcome.state is RunState.DONE
-    assert outcome.facts["resumed_from_step"] >= 10
+    assert 10 <= outcome.facts["resumed_from_step"] < 8888
+    (told,) = [event["line"] for event in events if event["phase"] == "damaged"]
+    assert "checkpoint-8888" in told and str(folder.checkpoints / "damaged-8888") in told
     assert [e["step"] for e in folder.events() if "loss" in e] == list(range(1, 31))
 
 

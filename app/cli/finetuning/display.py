@@ -40,7 +40,7 @@ class FineTuningDisplay(ProgressDisplay):
         elif phase == "fitted" and event["fits"]:  # otherwise the end says why
             for sentence in event["sentences"]:
                 self.line(sentence)
-        elif phase == "fit":
+        elif phase in ("fit", "damaged"):
             self.line(str(event["line"]))
         elif phase == "resumed":
             self.line(f"Continuing after step {event['step']}.")
