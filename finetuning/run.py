@@ -142,8 +142,15 @@ class FineTuning:
                 return replace(self._paused(said), fit=fitted.to_dict())
             return self.train(fitted)
         except KeyboardInterrupt:
-            self._end(RunState.STOPPED, "It was interrupted; resume continues it.")
+            self._end(RunState.STOPPED, "It was interrupted.")
             raise
+        except OSError as error:
+            failure = MeasurementError(
+                f"{error.filename or self.folder.path}: {error.strerror or error}. Solve that "
+                f"first. {self._continue_words()}"
+            )
+            self._end(RunState.FAILED, str(failure))
+            raise failure from error
         except (InputError, MeasurementError) as error:
             refused = isinstance(error, InputError)
             self._end(RunState.FAILED, str(error), {"refused": True} if refused else None)
@@ -227,7 +234,7 @@ class FineTuning:
             failed = facts["failed"]
             return self._end(RunState.FAILED, sentences(failed["reason"], failed["hint"]), facts)
         if facts["stopped"]:
-            words = f"Stopped after step {facts['step']}; resume continues it."
+            words = f"Stopped after step {facts['step']}, with a checkpoint."
             return self._end(RunState.STOPPED, words, facts)
         return replace(self._end(RunState.DONE, "", facts), as_asked=True)
 
@@ -290,12 +297,12 @@ class FineTuning:
             folder.path.mkdir(parents=True, exist_ok=True)
             if not self._is_written():
                 write_settings(self.settings, folder.settings)
+            if not folder.has_rows or not folder.sources.is_file():
+                self._write_sources()  # those of rows that are there stay until others are accepted
         except OSError as error:
             raise InputError(
                 f"{folder.path} cannot be written: {error.strerror}. Choose another --output."
             ) from error
-        if not folder.has_rows or not folder.sources.is_file():
-            self._write_sources()  # those of rows that are there stay until these are accepted
 
     def _write_sources(self) -> None:
         write_json(
@@ -330,13 +337,19 @@ class FineTuning:
         self._tell({"phase": state.value})
 
     def _end(self, state: RunState, reason: str, facts: Mapping[str, Any] | None = None) -> Outcome:
-        self.folder.write_state(state, since=time.time(), reason=reason, **(facts or {}))
+        # Where not even this can be written, the run is left as a kill leaves it.
+        unwritten = (OSError,) if state in (RunState.FAILED, RunState.STOPPED) else ()
+        with contextlib.suppress(*unwritten):
+            self.folder.write_state(state, since=time.time(), reason=reason, **(facts or {}))
         self._tell({"phase": state.value, "reason": reason})
         return Outcome(state, self.folder.path, reason, facts)
 
     def _paused(self, reason: str) -> Outcome:
-        words = f"{reason} Continue with: tonnage finetune resume {self.folder.path}"
+        words = f"{reason} {self._continue_words()}"
         return replace(self._end(RunState.STOPPED, words), as_asked=True)
+
+    def _continue_words(self) -> str:
+        return f"Continue with: tonnage finetune resume {self.folder.path}"
 
     def _tell(self, event: Event) -> None:
         self.on_event(event)

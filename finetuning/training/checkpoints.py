@@ -81,4 +81,4 @@ def _has_all_tensors(file: Path) -> bool:
         ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
     except (OSError, struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError):
         return False
-    return file.stat().st_size == 8 + length + max(ends, default=0)
+    return bool(file.stat().st_size == 8 + length + max(ends, default=0))

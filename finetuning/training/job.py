@@ -5,6 +5,7 @@ Reads top to bottom what happens between the start of the process and the saved 
 
 from __future__ import annotations
 
+import errno
 import shutil
 import statistics
 from pathlib import Path
@@ -17,12 +18,16 @@ from finetuning.training.checkpoints import latest_checkpoint, set_aside_damaged
 from probes.classify import classify
 from probes.devices import backend_for
 from probes.errors import TonnageError
+from probes.measurement import Verdict
 from probes.worker.channel import Channel
 
 if TYPE_CHECKING:
     from finetuning.settings.model import FineTuningSettings
     from finetuning.training.callbacks import ProgressLog
     from probes.devices.base import Backend, MemoryCap
+
+
+PAGE_BYTES = 2**16
 
 
 def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -65,18 +70,18 @@ def train(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     try:
         trainer = _trainer(settings, folder, batches, device, backend, callbacks)
         trainer.train(resume_from_checkpoint=str(earlier[0]) if earlier else None)
+        peak_bytes = backend.peak_bytes()
+        backend.lift_cap()
+        if not stop.stopped:
+            _save(trainer, folder)
     except TonnageError:
         raise
     except Exception as error:
         return {
-            "failed": _failure(error, backend, cap, batches.micro_batch),
+            "failed": _failure(error, backend, cap, batches.micro_batch, folder),
             "step": trainer.state.global_step if trainer is not None else 0,
             "peak_bytes": backend.peak_bytes(),
         }
-    peak_bytes = backend.peak_bytes()
-    backend.lift_cap()
-    if not stop.stopped:
-        _save(trainer, folder)
     return _outcome(trainer, log, stop.stopped, peak_bytes, earlier[1] if earlier else None)
 
 
@@ -109,13 +114,31 @@ def _trainer(
 
 
 def _failure(
-    error: Exception, backend: Backend, cap: MemoryCap, micro_batch: int
+    error: Exception, backend: Backend, cap: MemoryCap, micro_batch: int, folder: RunFolder
 ) -> dict[str, str]:
     """What training failed of. Lifts the cap: to classify takes memory too."""
     near_cap = backend.peak_bytes() >= 0.9 * cap.cap_bytes
     backend.lift_cap()
+    if _is_of_a_full_disk(error, folder.path):
+        return {
+            "verdict": Verdict.CRASH.value,
+            "reason": f"The disk of {folder.path} is full.",
+            "hint": f"Free some space, then continue with: tonnage finetune resume {folder.path}",
+        }
     found = classify(error, batch_size=micro_batch, near_cap=near_cap or None)
     return {"verdict": found.verdict.value, "reason": found.reason, "hint": found.hint}
+
+
+def _is_of_a_full_disk(error: BaseException | None, folder: Path) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error):  # as the writer of safetensors says it
+            return True
+        if "inline_container" in str(error) and shutil.disk_usage(folder).free < PAGE_BYTES:
+            return True  # the writer of torch names its own position only
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _outcome(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from finetuning.run_folder import RunFolder, RunState, write_json
 from finetuning.settings.files import write_settings
 from finetuning.training.arguments import Batches
 from finetuning.training.export import Form
-from probes.errors import InputError
+from probes.errors import InputError, MeasurementError
 from tests.finetuning.conftest import write_rows
 from tests.finetuning.test_fit import ScriptedMeasurer
 from tests.warm import WarmEnvironment
@@ -168,6 +169,47 @@ def test_a_stop_keeps_a_checkpoint_and_resume_trains_the_rest(
     assert resumed.state is RunState.DONE
     assert resumed.facts["resumed_from_step"] == stopped.facts["step"]
     assert [e["step"] for e in run.folder.events() if "loss" in e] == list(range(1, 41))
+
+
+class TestAFullDisk:
+    @pytest.fixture
+    def run(self, models: Any, source: Path, python: str, tmp_path: Path) -> FineTuning:
+        return FineTuning(
+            settings=settings_of(models),
+            data={"numbers": str(source)},
+            python=python,
+            device="cpu",
+            output=tmp_path / "out",
+            open_measurer=_roomy,
+        )
+
+    def test_is_told_with_what_to_do(
+        self, run: FineTuning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(path: Path, value: Any) -> None:
+            if path.name == "state.json" and value["state"] != "preparing":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write_json(path, value)
+
+        monkeypatch.setattr("finetuning.run_folder.write_json", full)
+        with pytest.raises(MeasurementError, match=r"No space left .*finetune resume"):
+            run.run()
+        monkeypatch.undo()
+        assert FineTuning.resume(run.output, until="fitted", open_measurer=_roomy).run().as_asked
+
+    def test_in_training_is_no_crash_of_the_workload(self, tmp_path: Path) -> None:
+        from finetuning.training.job import _is_of_a_full_disk
+
+        try:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError as error:
+                raise RuntimeError("The file could not be written.") from error
+        except RuntimeError as error:
+            assert _is_of_a_full_disk(error, tmp_path)
+        as_safetensors = RuntimeError("I/O error: No space left on device (os error 28)")
+        assert _is_of_a_full_disk(as_safetensors, tmp_path)
+        assert not _is_of_a_full_disk(OSError(errno.EACCES, "Permission denied"), tmp_path)
 
 
 SCRIPT = """

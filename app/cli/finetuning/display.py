@@ -106,12 +106,21 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     facts = outcome.facts or {}
     if outcome.as_asked and outcome.state is RunState.STOPPED:
         return [outcome.reason]
+    if outcome.state is RunState.STOPPED:
+        folder = _from_here(outcome.folder)
+        return [outcome.reason, f"Continue with: tonnage finetune resume {folder}"]
     if outcome.state is not RunState.DONE:
         return [f"{outcome.state.value.capitalize()}: {outcome.reason}"]
     if "step" not in facts:
         return [outcome.reason]
     folder = _from_here(outcome.folder)
-    lines = [f"Trained {facts['step']} steps. The model is in {folder / 'model'}."]
+    ended_early = facts["step"] < (facts.get("steps") or 0)
+    steps = (
+        f"{facts['step']} of {facts['steps']} steps" if ended_early else f"{facts['step']} steps"
+    )
+    lines = [f"Trained {steps}. The model is in {folder / 'model'}."]
+    if ended_early:
+        lines.append("Early stopping ended it: the evaluations had not improved any more.")
     if facts.get("eval_loss") is not None:
         lines.append(f"Best eval_loss: {facts['eval_loss']:.4g}")
     lines += [
