@@ -14,6 +14,8 @@ from typing import Any
 Config = dict[str, Any]
 """One point of a search space: dimension name to plain value (int, float, str, bool, None)."""
 
+UNSEEN = "unseen"
+"""The phase of a command's run that ended before the evaluation in which another batch failed."""
 NEAR_CAP = 0.85
 """With this share of the memory cap in use, a failure that could mean memory does mean memory."""
 
@@ -274,7 +276,8 @@ class Measurement:
     stdout_tail: str = ""
     stderr_tail: str = ""
     phase: str = ""
-    """Where it ended: ``import``, ``build``, ``train``, ``evaluate``, ``checkpoint``, ``done``."""
+    """Where it ended: ``import``, ``build``, ``train``, ``evaluate``, ``checkpoint``, ``done``; or
+    ``UNSEEN``."""
 
     @property
     def passed(self) -> bool:

@@ -16,7 +16,7 @@ from probes.devices.signatures import NO_DRIVER, NOT_BUILT_FOR_IT
 from probes.errors import InputError, MeasurementError
 from probes.formatting import plural
 from probes.job import ProbeJob
-from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+from probes.measurement import NEAR_CAP, UNSEEN, Measurement, Purpose, Verdict
 from probes.processes.launch import TAIL_BYTES
 from probes.ranks.verdict import Ended, of_gang
 from probes.worker.evidence import Judgement
@@ -97,7 +97,9 @@ def _judged(job: ProbeJob, seen: Observed, rank: RankSeen) -> Judgement:
         spilled_bytes=rank.swap_bytes,
         allocator_retries=0,
     )
-    if seen.why == "over" and seen.is_evaluating and verdict is not Verdict.STABLE:
+    if seen.why == "over" and seen.watch.evidence.attempted == 0:
+        reason = f"Before a step was seen: {reason}"
+    elif seen.why == "over" and seen.is_evaluating and verdict is not Verdict.STABLE:
         steps = seen.watch.evidence.attempted
         reason = f"After {steps} steps, in an evaluation or at the end of an epoch: {reason}"
     return verdict, reason, hint
@@ -116,7 +118,7 @@ def not_known(measurement: Measurement, failed: Measurement, *, has_evaluated: b
             f"({failed.verdict}) after {failed.steps} steps."
         ),
         hint="Let the script evaluate sooner, or raise probe.measure_budget_s.",
-        phase="train",
+        phase=UNSEEN,
     )
 
 

@@ -91,7 +91,9 @@ class CommandProber:
         if in_evaluation([measurement]):
             self._evaluation_failed[config] = measurement
         elif failed is not None:
-            measurement = not_known(measurement, failed, has_evaluated=run.has_evaluated)
+            # One that ended by itself came to every evaluation there is.
+            has_evaluated = run.has_evaluated or seen.why == "ended"
+            measurement = not_known(measurement, failed, has_evaluated=has_evaluated)
         if measurement.passed:
             smaller = self._passed.setdefault(config, [])
             found = all_samples(measurement, smaller, self._failed.get(config, ()))

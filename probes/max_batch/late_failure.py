@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from probes.curve import Curve
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, WORST_CASE_STEPS
 from probes.max_batch.result import MEMORY_VERDICTS, memory_curve
-from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+from probes.measurement import NEAR_CAP, UNSEEN, Measurement, Purpose, Verdict
 
 LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
 ENOUGH_STEPS = CONFIRM_PLAN.warmup_steps + CONFIRM_PLAN.measure_steps
 WIDER = 4
 """Each further late failure near the edge multiplies the distance downwards by this."""
 
+ALIKE = 0.05
+"""Peaks that differ by less, relative, are the same."""
 FAR_APART = 8
 """Failures at batches this far apart, as a ratio, do not depend on the batch."""
 
@@ -59,7 +61,7 @@ def is_strange(failed: Measurement) -> bool:
         not failed.passed
         and failed.verdict not in MEMORY_VERDICTS
         and failed.verdict is not Verdict.SHAPE_LIMIT
-        and failed.phase != "data"
+        and failed.phase not in ("data", UNSEEN)
     )
 
 
@@ -145,8 +147,26 @@ def is_of_any_size(failing: Sequence[Measurement]) -> bool:
     return asks_alike(in_evaluation(failing)) and max(batches) >= FAR_APART * min(batches)
 
 
+def is_out_of_reach(failing: Sequence[Measurement]) -> bool:
+    """Whether two runs did not come to the evaluation in which a larger batch failed. With smaller
+    batches it takes longer to come to it."""
+    return sum(m.phase == UNSEEN for m in failing) > 1
+
+
 def why_at_any_size(failing: Sequence[Measurement]) -> str:
-    """What to do where the evaluation does not depend on the batch; empty elsewhere."""
+    """What to do where what fails does not depend on the batch; empty elsewhere."""
+    early = sorted(
+        (m for m in failing if m.verdict is Verdict.OOM and not m.steps and m.peak_bytes),
+        key=lambda m: m.batch_size,
+    )
+    if early and early[-1].batch_size >= FAR_APART * early[0].batch_size:
+        least, most = early[0].peak_bytes or 0, early[-1].peak_bytes or 0
+        if most < (1 + ALIKE) * least:
+            return (
+                f" Batches {early[0].batch_size} and {early[-1].batch_size} took about the same "
+                "before a step was seen: if that is for the libraries, the data and the model, "
+                "only a larger memory budget helps."
+            )
     if not is_of_any_size(failing):
         return ""
     batches = sorted(m.batch_size for m in in_evaluation(failing))

@@ -13,7 +13,7 @@ from typing import Any
 from probes.curve import Curve, fit
 from probes.formatting import size_text
 from probes.max_batch.bounds import Bounds
-from probes.measurement import Measurement, Purpose, Verdict
+from probes.measurement import UNSEEN, Measurement, Purpose, Verdict
 from probes.prior import Prior
 
 MEMORY_VERDICTS = {Verdict.OOM, Verdict.SPILL}
@@ -183,6 +183,8 @@ class Failing:
             return "memory"
         if m.passed:
             return "time"
+        if m.phase == UNSEEN:
+            return "memory"
         if m.phase == "data":
             return "data"
         if m.batch_size == 1:

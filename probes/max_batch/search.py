@@ -23,6 +23,7 @@ from probes.max_batch.late_failure import (
     in_evaluation,
     is_late,
     is_of_any_size,
+    is_out_of_reach,
     is_size_in_doubt,
     is_strange,
     why_at_any_size,
@@ -110,7 +111,7 @@ class MaxBatchSearch:
         lo, hi = known.lo, known.hi
         if hi > 1 and is_size_in_doubt(known.failing, known.passing, known.memory):
             return self._smallest()
-        if lo == 0 and (hi <= 1 or is_of_any_size(known.failing)):
+        if lo == 0 and (hi <= 1 or is_of_any_size(known.failing) or is_out_of_reach(known.failing)):
             return None
         if lo == 0 and not known.fails_late:
             return self._ask(max(1, hi // 8), Purpose.BRACKET)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from probes.max_batch import MAX_PROBES, Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch.result import MaxBatch
-from probes.measurement import EPOCH_SAMPLES, Measurement, Purpose, Verdict
+from probes.measurement import EPOCH_SAMPLES, UNSEEN, Measurement, Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 
 
@@ -144,6 +144,32 @@ def test_a_failure_that_is_nearly_close_enough_is_not_probed_again_a_little_lowe
     search.tell(failed)
     ask = search.ask()
     assert ask is not None and (ask.batch_size, ask.purpose) == (406, Purpose.CONFIRM)
+
+
+def test_an_evaluation_that_smaller_batches_do_not_come_to_ends_the_search() -> None:
+    device = ScriptedDevice(memory=lambda b: (100 + 10 * b) * MIB)
+
+    def never_evaluates(ask: Ask) -> Measurement:
+        found = device(ask)
+        if ask.purpose is Purpose.BRACKET or not found.passed:
+            return found
+        if len([m for m in device.asked if m[1] == "confirm"]) == 1:
+            return replace(found, verdict=Verdict.OOM, phase="evaluate", steps=40)
+        return replace(found, verdict=Verdict.TIMEOUT, phase=UNSEEN, steps=100)
+
+    answer = run_search(MaxBatchSearch(Bounds()), never_evaluates)
+    assert (answer.max_batch, answer.binding) == (None, "memory")
+    assert answer.probes <= 7
+
+
+def test_what_takes_the_memory_before_any_step_at_every_batch_is_said() -> None:
+    def too_much(ask: Ask) -> Measurement:
+        found = ScriptedDevice(memory=lambda b: 2000 * MIB)(ask)
+        return replace(found, peak_bytes=1030 * MIB, steps=0)
+
+    answer = run_search(MaxBatchSearch(Bounds()), too_much)
+    assert answer.max_batch is None
+    assert "before a step was seen" in answer.reason and "budget" in answer.reason
 
 
 def test_the_cap_binds_when_memory_does_not_grow() -> None:

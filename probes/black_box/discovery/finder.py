@@ -249,6 +249,8 @@ class StepFinder:
             return False
         if track.score >= chosen.score + CLEARLY_BETTER or _is_step_of(track, chosen):
             return not self._agrees(track, chosen)
+        if self._is_evaluating and track.is_bare_bar:
+            return False
         took_over = chosen.is_complete and not (chosen.has_loss or chosen.losses_beside)
         return took_over and not track.is_dismissed and track.score >= chosen.score - CLOSE
 

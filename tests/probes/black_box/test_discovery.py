@@ -501,6 +501,29 @@ def test_iterations_on_rollouts_are_said_to_hold_several_optimizer_steps() -> No
     assert "several optimizer steps" in choice.description
 
 
+def test_the_bar_of_an_announced_evaluation_does_not_take_over_from_that_of_training() -> None:
+    """transformers' Trainer, in a training too short for the first line with a loss."""
+
+    def bar(length: int, per_s: float) -> list[str]:
+        return [
+            f"{100 * n // length:3}%|{'█' * (10 * n // length):10}| {n}/{length} "
+            f"[00:{n / per_s:02.0f}<00:{(length - n) / per_s:02.0f}, {per_s:5.2f}it/s]"
+            for n in range(length + 1)
+        ]
+
+    training = ["***** Running training *****", "  Num examples = 1,200", *bar(120, 2.7)]
+    evaluation = [
+        "***** train metrics *****",
+        "11/30/2026 18:09:30 - INFO - __main__ - *** Evaluate ***",
+        "***** Running Evaluation *****",
+        "  Num examples = 400",
+        *bar(50, 74.1),
+    ]
+    reading = read([*training, *evaluation])
+    assert [number for _, number, _ in reading.taken][-1] == 120
+    assert reading.finder.revision == 1
+
+
 @pytest.mark.parametrize("end", ["]}.", "x.", "€ 1 x."])
 @pytest.mark.parametrize("piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5"])
 def test_no_line_is_hard_to_read(piece: str, end: str) -> None:

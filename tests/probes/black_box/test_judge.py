@@ -79,3 +79,11 @@ def test_one_that_shows_no_step_is_not_called_a_short_data_set_where_it_prints_r
     assert (measurement.phase, measurement.steps) == ("data", 0)
     assert "10 steps apart" in measurement.reason and "data set" not in measurement.reason
     assert "more often" in measurement.hint
+
+
+def test_memory_that_is_taken_before_a_step_is_said_to_be_that(tmp_path: Path) -> None:
+    cap = MemoryCap(2**29, 2**29, 0, enforced=True)
+    full = [RankSeen("cpu", cap, StepWatch(BRACKET_PLAN, cap), peak_bytes=2**29 + 2**23)]
+    measurement = late(tmp_path, why="over", late="", ranks=full)
+    assert measurement.verdict is Verdict.OOM
+    assert measurement.reason.startswith("Before a step")
