@@ -65,7 +65,7 @@ class Stopping:
         left = "more" if configs is None else f"{configs - used} more"
         self.reason = (
             f"The search ended after {used} trials, as many as the budget allows; {left} configs "
-            "were not measured (trials allows more)."
+            "were not measured (a larger number of trials allows more)."
         )
         return True
 
