@@ -149,6 +149,10 @@ class OutsideEvidence(RunEvidence):
             and self.lasting_growth(cap_bytes, peak_bytes) is None
         )
 
+    def peak_of_steps(self, peak_bytes: int) -> int:
+        """Without what came after the last step, such as a final evaluation."""
+        return max((peak for _, peak in self.peaks), default=peak_bytes)
+
     def slowing_rise(self) -> int:
         """None is certain from outside: ``peak_at_half`` tells of the high-water mark."""
         return 0

@@ -201,6 +201,11 @@ class RunEvidence:
         half = self.warmup_steps + self.measured / 2
         return max((peak for step, peak in self.peaks if step <= half), default=0)
 
+    def peak_of_steps(self, peak_bytes: int) -> int:
+        """The high-water mark as far as it may have been made by steps; ``peak_bytes`` is that of
+        the whole run."""
+        return peak_bytes
+
     def has_settled(self, cap: MemoryCap, peak_bytes: int) -> bool:
         """Whether more steps would tell nothing new about memory."""
         return (
@@ -295,14 +300,14 @@ class RunEvidence:
                 f"memory near step {growth.dies_at_step}.",
                 LEAK_HINT,
             )
-        earlier = self.peak_at_half()
-        rise = max(peak_bytes - earlier, self.slowing_rise())
-        ahead = max(peak_ahead(earlier, peak_bytes), peak_bytes + self.slowing_rise())
-        if still_creeps(peak_bytes - rise, peak_bytes, cap.cap_bytes) and ahead > cap.cap_bytes:
+        earlier, reached = self.peak_at_half(), self.peak_of_steps(peak_bytes)
+        rise = max(reached - earlier, self.slowing_rise())
+        ahead = max(peak_ahead(earlier, reached), reached + self.slowing_rise())
+        if still_creeps(reached - rise, reached, cap.cap_bytes) and ahead > cap.cap_bytes:
             return (
                 Verdict.OOM,
                 f"Memory still rises: {size_text(rise)} over the last "
-                f"{self.measured // 2} steps, to {size_text(peak_bytes)}. A longer run would "
+                f"{self.measured // 2} steps, to {size_text(reached)}. A longer run would "
                 f"exceed the cap of {size_text(cap.cap_bytes)}.",
                 "Batches of varying size fragment the allocator's memory: use a smaller batch, pad "
                 "to fewer different sizes, or set expandable segments on CUDA.",

@@ -187,6 +187,13 @@ def test_a_small_leak_under_a_high_start_is_at_least_noted() -> None:
     assert m.verdict is Verdict.LEAK or "per step" in m.notes[0]
 
 
+def test_what_comes_after_the_last_step_is_no_peak_that_creeps() -> None:
+    script = Script(evaluation=800 * MIB)
+    assert script.run().passed
+    script.spend(4.0, script.low, script.low + script.work + script.evaluation)
+    assert script.measurement().passed
+
+
 @pytest.mark.parametrize("every", [4, 8, 20])
 def test_a_leak_that_comes_in_lumps_is_one(every: int) -> None:
     m = Script(leak(MIB, every)).run()
