@@ -83,6 +83,7 @@ def max_batch(
 
         scaling, uneven = ScalingAnswer(None), None
         if bench.group is not None and answer.highest_passing is not None:
+            progress.line("Measuring one rank alone, to compare its speed with that of all.")
             progress.doing("measuring one rank alone")
             scaling = measure_scaling(bench, answer.highest_passing, keep)
             progress.doing("dividing the batch by what each rank carries")
