@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
 import sys
-from typing import NoReturn
+
+from app.cli import interruption
 
 EXIT_INTERRUPTED = 130
 OBJECTS_BEFORE_COLLECTING = 50_000
@@ -22,17 +22,11 @@ def main() -> None:
     """Run the command line and exit with the contract's status.
 
     A scheduler, ``timeout`` and a terminal that is closed end it as Ctrl-C does, with what it has
-    left in temporary folders removed; the status is 128 + the signal.
+    left in temporary folders removed; the status is then 128 + the signal.
     """
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:]))
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    sys.exit(128 + number)
+    interruption.listen()
+    status = run(sys.argv[1:])
+    sys.exit(interruption.status(status) if status == EXIT_INTERRUPTED else status)
 
 
 def run(arguments: list[str]) -> int:

@@ -51,7 +51,7 @@ def set_aside_damaged(folder: Path) -> list[tuple[Path, Path]]:
 def _checkpoints(folder: Path) -> Iterator[tuple[int, Path]]:
     if folder.is_dir():
         for entry in folder.iterdir():
-            if (match := _NAME.match(entry.name)) is not None:
+            if (match := _NAME.match(entry.name)) is not None and entry.is_dir():
                 yield int(match[1]), entry
 
 

@@ -122,7 +122,7 @@ def _failure(
     if _is_of_a_full_disk(error, folder.path):
         return {
             "verdict": Verdict.CRASH.value,
-            "reason": f"The disk of {folder.path} is full.",
+            "reason": f"A disk is full, probably that of {folder.path}.",
             "hint": f"Free some space, then continue with: tonnage finetune resume {folder.path}",
         }
     found = classify(error, batch_size=micro_batch, near_cap=near_cap or None)
@@ -130,7 +130,9 @@ def _failure(
 
 
 def _is_of_a_full_disk(error: BaseException | None, folder: Path) -> bool:
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         if "No space left on device" in str(error):  # as the writer of safetensors says it

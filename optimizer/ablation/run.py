@@ -18,6 +18,7 @@ from optimizer.ablation.limits import LOOK_PLAN, PAIR_PLAN, AblationLimits
 from optimizer.ablation.pairs import BEFORE_FIRST, Pairs, orders
 from optimizer.ablation.question import Arm, At, Quantity, Question, arms
 from optimizer.ablation.readings import RESOLUTION, ending_of, read
+from optimizer.formatting import limit_text
 from probes.errors import InputError, TonnageError
 from probes.formatting import plural
 from probes.max_batch.result import MaxBatch
@@ -120,7 +121,8 @@ class _Experiment:
         change = Change(after.max_batch / before.max_batch - 1, low, high)
         verdict = judge(question, change)
         notes = [
-            f"{name.capitalize()}, it is limited by {m.binding}, not by memory: {m.reason}"
+            f"{name.capitalize()}, it is limited by {limit_text(m.binding)}, not by memory: "
+            f"{m.reason}"
             for name, m in self.maxima.items()
             if m.binding not in BATCHES_THAT_END
         ]

@@ -75,7 +75,7 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
             "develops in a longer one was not seen"
         )
         measurement = replace(measurement, notes=[*measurement.notes, note])
-    if measurement.passed and (note := _unseen(job, seen)):
+    if measurement.passed and (note := _unseen(job, command, seen)):
         measurement = replace(measurement, notes=[*measurement.notes, note])
     return measurement
 
@@ -97,9 +97,11 @@ def _judged(job: ProbeJob, seen: Observed, rank: RankSeen) -> Judgement:
         spilled_bytes=rank.swap_bytes,
         allocator_retries=0,
     )
-    if seen.why == "over" and seen.watch.evidence.attempted == 0:
+    if seen.why != "over" or verdict is Verdict.STABLE:
+        return verdict, reason, hint
+    if seen.watch.evidence.attempted == 0:
         reason = f"Before a step was seen: {reason}"
-    elif seen.why == "over" and seen.is_evaluating and verdict is not Verdict.STABLE:
+    elif seen.is_evaluating:
         steps = seen.watch.evidence.attempted
         reason = f"After {steps} steps, in an evaluation or at the end of an epoch: {reason}"
     return verdict, reason, hint
@@ -122,10 +124,10 @@ def not_known(measurement: Measurement, failed: Measurement, *, has_evaluated: b
     )
 
 
-def _unseen(job: ProbeJob, seen: Observed) -> str:
+def _unseen(job: ProbeJob, command: Command, seen: Observed) -> str:
     """That a confirmation saw no evaluation, and what to do; empty where it saw one."""
     steps, ahead = seen.watch.evidence.attempted, seen.steps_ahead
-    is_trained = seen.why == "ended"
+    is_trained = seen.why == "ended" and "steps" not in command.names
     if job.plan.purpose is not Purpose.CONFIRM or seen.watch.has_evaluated or is_trained:
         return ""
     if seen.is_evaluating:

@@ -91,8 +91,9 @@ class CommandProber:
         if in_evaluation([measurement]):
             self._evaluation_failed[config] = measurement
         elif failed is not None:
-            # One that ended by itself came to every evaluation there is.
-            has_evaluated = run.has_evaluated or seen.why == "ended"
+            # One that ended by itself came to every evaluation there is, unless it was told when.
+            is_whole = seen.why == "ended" and "steps" not in command.names
+            has_evaluated = run.has_evaluated or is_whole
             measurement = not_known(measurement, failed, has_evaluated=has_evaluated)
         if measurement.passed:
             smaller = self._passed.setdefault(config, [])

@@ -172,7 +172,7 @@ class Known:
         return self.bounds.useful(math.floor(edge - margin if margin >= 1 else edge + 1e-6))
 
     def just_below(self, hi: int) -> int:
-        """The largest batch for which a failure at ``hi`` is close enough."""
+        """The smallest batch for which a failure at ``hi`` is close enough."""
         batch = hi - self.step(hi)
         return batch if batch + self.step(batch) >= hi else batch + 1
 

@@ -21,8 +21,6 @@ ENOUGH_STEPS = CONFIRM_PLAN.warmup_steps + CONFIRM_PLAN.measure_steps
 WIDER = 4
 """Each further late failure near the edge multiplies the distance downwards by this."""
 
-ALIKE = 0.05
-"""Peaks that differ by less, relative, are the same."""
 FAR_APART = 8
 """Failures at batches this far apart, as a ratio, do not depend on the batch."""
 
@@ -154,19 +152,7 @@ def is_out_of_reach(failing: Sequence[Measurement]) -> bool:
 
 
 def why_at_any_size(failing: Sequence[Measurement]) -> str:
-    """What to do where what fails does not depend on the batch; empty elsewhere."""
-    early = sorted(
-        (m for m in failing if m.verdict is Verdict.OOM and not m.steps and m.peak_bytes),
-        key=lambda m: m.batch_size,
-    )
-    if early and early[-1].batch_size >= FAR_APART * early[0].batch_size:
-        least, most = early[0].peak_bytes or 0, early[-1].peak_bytes or 0
-        if most < (1 + ALIKE) * least:
-            return (
-                f" Batches {early[0].batch_size} and {early[-1].batch_size} took about the same "
-                "before a step was seen: if that is for the libraries, the data and the model, "
-                "only a larger memory budget helps."
-            )
+    """What to do where the evaluation does not depend on the batch; empty elsewhere."""
     if not is_of_any_size(failing):
         return ""
     batches = sorted(m.batch_size for m in in_evaluation(failing))

@@ -184,7 +184,7 @@ class Failing:
         if m.passed:
             return "time"
         if m.phase == UNSEEN:
-            return "memory"
+            return "failure"
         if m.phase == "data":
             return "data"
         if m.batch_size == 1:

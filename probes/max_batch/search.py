@@ -164,7 +164,8 @@ class MaxBatchSearch:
         above = target + known.step(target)
         if above < hi:
             close = known.just_below(hi)
-            if known.failing and close <= known.edge:  # what fails is nearly close enough
+            if known.failing and max(lo + 1, target) <= close <= known.edge:
+                # What fails is nearly close enough.
                 return self._ask(close, Purpose.CONFIRM)
             return self._ask(above, Purpose.BRACKET)
         if not known.failing:

@@ -158,18 +158,26 @@ def test_an_evaluation_that_smaller_batches_do_not_come_to_ends_the_search() -> 
         return replace(found, verdict=Verdict.TIMEOUT, phase=UNSEEN, steps=100)
 
     answer = run_search(MaxBatchSearch(Bounds()), never_evaluates)
-    assert (answer.max_batch, answer.binding) == (None, "memory")
+    assert (answer.max_batch, answer.binding) == (None, "failure")
     assert answer.probes <= 7
 
 
-def test_what_takes_the_memory_before_any_step_at_every_batch_is_said() -> None:
-    def too_much(ask: Ask) -> Measurement:
-        found = ScriptedDevice(memory=lambda b: 2000 * MIB)(ask)
-        return replace(found, peak_bytes=1030 * MIB, steps=0)
-
-    answer = run_search(MaxBatchSearch(Bounds()), too_much)
-    assert answer.max_batch is None
-    assert "before a step was seen" in answer.reason and "budget" in answer.reason
+@given(
+    effective=st.sampled_from([None, 16, 32, 48, 64, 96]),
+    start=st.sampled_from([8, 16, 32]),
+    per_sample=st.floats(3.0, 400.0),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_probe_is_asked_for_twice_and_none_below_what_passes(
+    effective: int | None, start: int, per_sample: float
+) -> None:
+    device = ScriptedDevice(memory=lambda b: (100 + per_sample * b) * MIB)
+    search = MaxBatchSearch(Bounds(effective_batch_size=effective), start=start)
+    answer = run_search(search, device)
+    assert len(set(device.asked)) == len(device.asked)
+    edge = true_edge(device, effective or 4096)
+    useful = Bounds(effective_batch_size=effective).useful(edge) if edge else 0
+    assert (answer.max_batch or 0) >= min(useful, 0.97 * edge)
 
 
 def test_the_cap_binds_when_memory_does_not_grow() -> None:

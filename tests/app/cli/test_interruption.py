@@ -77,6 +77,8 @@ def test_a_signal_to_end_leaves_no_temporary_folder_and_no_process(
     try:
         pid = _once(lambda: int((tmp_path / "pid").read_text()))
         process.send_signal(number)
+        time.sleep(0.2)
+        process.send_signal(number)  # as timeout does: to the command, and to its group
         assert process.wait(timeout=60) == 128 + number
         _once(lambda: _ended(pid))
         assert not list(temporary.rglob("checkpoint"))
