@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer import choose as choosing
+from optimizer import no_answer
 from optimizer.advice import advice
 from optimizer.budgets import Objective
 from optimizer.known import HeuristicOf, PriorOf, nothing_known
@@ -49,8 +49,8 @@ def outcome_of(
     settled = list(state.settled.values())
     if selected is None:
         if disturbed := state.in_doubt():
-            return Outcome(None, choosing.why_disturbed(disturbed), measured=False)
-        nothing = choosing.why_nothing(settled, state.runs(), state.budget)
+            return Outcome(None, no_answer.why_disturbed(disturbed), measured=False)
+        nothing = no_answer.why_nothing(settled, state.runs(), state.budget)
         reasons = [*stopped, *left_out, *nothing]
         return Outcome(None, reasons, any(t.state == "infeasible" for t in settled))
     best = selected.best

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from optimizer import choose as choosing
+from optimizer import no_answer
 from optimizer.records import Grade, Recommendation, StudySpec, Trial
 from probes.doubt import is_too_slow
 from probes.measurement import Config, Measurement
@@ -121,7 +122,7 @@ def _ruled_out(
         if t.state != "feasible"
     ]
     pruned = [
-        {"config": config, "state": "pruned", "reason": choosing.why_pruned(witness)}
+        {"config": config, "state": "pruned", "reason": no_answer.why_pruned(witness)}
         for config, witness in coverage.pruned[:PRUNED_SHOWN]
     ]
     disturbed = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from optimizer import choose as choosing
+from optimizer import no_answer
 from optimizer.events import Event, Report
 from optimizer.forecaster import Forecaster
 from optimizer.known import Known
@@ -80,7 +80,7 @@ class Settler:
         ``keep``, a low throughput does not rule it out."""
         witness = self._state.witness(config)
         if witness is not None:
-            reason = choosing.why_pruned(witness)
+            reason = no_answer.why_pruned(witness)
             return Trial(number, config, "pruned", reason, violation=dict(witness.violation))
         others = self._learnt_from_others(config)
         bounds = self._limits.bounds(self._state.spec, config)

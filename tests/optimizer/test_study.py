@@ -10,8 +10,8 @@ import pytest
 
 from optimizer import samplers
 from optimizer.budgets import Budget
-from optimizer.choose import why_nothing
 from optimizer.events import Event
+from optimizer.no_answer import why_nothing
 from optimizer.records import Recommendation, Trial
 from optimizer.strategies.most_capable import EXTRA_TRIALS
 from optimizer.study import Study
