@@ -183,10 +183,11 @@ def _is_round(number: int) -> bool:
 
 def pattern_of(track: Track, per: int) -> str:
     """A regular expression that finds the number in the lines of this candidate."""
+    group = "samples" if per > 1 else "epoch" if track.kind is Kind.EPOCH else "step"
     if track.is_row:
         before = len(NUMBER.findall(track.lead))
         gap, cell = r"[\s,;|│┃]", r"[-+.:\dnaifemhs%/]+"
-        return rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<step>\d+)(?:{gap}+{cell})+{gap}*$"
+        return rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<{group}>\d+)(?:{gap}+{cell})+{gap}*$"
     lead = track.lead
     cut = _DETAILS.split(lead)[-1]
     if not re.search("[A-Za-z%]", cut):
@@ -200,7 +201,6 @@ def pattern_of(track: Track, per: int) -> str:
         at = unit.end() if unit else match.end()
     parts.append(_literal(cut[at:]))
     pattern = "".join(parts)
-    group = "samples" if per > 1 else "epoch" if track.kind is Kind.EPOCH else "step"
     pattern = (r"^\s*" if anchored else "") + pattern.removeprefix(r"\s*")
     pattern += rf"(?P<{group}>\d+)"
     if track.slot.total:

@@ -97,6 +97,12 @@ def _advice(likely: CounterChoice | None, *, are_epochs_fractions: bool) -> str:
             "(transformers: --disable_tqdm False), or let it print such a line after each "
             f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
         )
+    if likely is not None and likely.kind is Kind.EPOCH:
+        return (
+            f"The likeliest are lines like `{shortened(likely.example)}`, which count epochs. Say "
+            "how many samples an epoch has (--option dataset_size=N), or let the program print a "
+            "line after each step."
+        )
     if likely is not None:
         words = (
             f"The likeliest are lines like `{shortened(likely.example)}`. If they "

@@ -405,6 +405,20 @@ def test_the_cells_of_a_table_without_borders_may_have_units(time: str) -> None:
     assert all(pattern.search(line) for line in lines[1:])
 
 
+def test_a_table_of_epochs_is_not_said_to_count_steps() -> None:
+    lines = [
+        "  epoch    train_loss    dur",
+        "-------  ------------  -----",
+        "      1   2.3066   18.12",
+    ]
+    said = read(lines).finder.explanation()
+    assert "epochs" in said and "dataset_size" in said
+    assert "--step" not in said
+    more = read([*lines, *(f"      {n}   {2 / n:.4f}   18.12" for n in range(2, 9))])
+    assert more.finder.choice is not None
+    assert "(?P<epoch>" in more.finder.choice.pattern
+
+
 @pytest.mark.parametrize("border", ["|", "│"])
 def test_a_table_with_borders_is_read_by_its_heading(border: str) -> None:
     def row(*cells: object) -> str:
