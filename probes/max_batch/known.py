@@ -108,7 +108,22 @@ class Known:
         """Whether a confirmation failed where a bracket would have passed: a few steps then say
         nothing about what passes, and only confirmations count."""
         passing = self.passing
-        return any(says_brackets_pass(m, passing) for m in self.failing)
+        return bool(self.slower_than_short) or any(
+            says_brackets_pass(m, passing) for m in self.failing
+        )
+
+    @property
+    def slower_than_short(self) -> list[Measurement]:
+        """Confirmations beyond the time edge, at batches that are within it by the short probes."""
+        edge_s, short = self.bounds.step_edge_s, self.short_time
+        if edge_s is None or short is None:
+            return []
+        return [
+            m
+            for m in self.measurements
+            if m.purpose is Purpose.CONFIRM and m.passed and is_too_slow(m, edge_s)
+            if short.value(m.batch_size) <= edge_s
+        ]
 
     def is_confirmed(self, batch_size: int) -> bool:
         return any(m.batch_size == batch_size for m in self.confirmations)
@@ -130,17 +145,28 @@ class Known:
         return fit(step_points(measured_peaks(self.measurements)))
 
     @property
+    def short_time(self) -> Curve | None:
+        """Step time by the short probes alone."""
+        short = [m for m in self.measurements if m.purpose is Purpose.BRACKET]
+        return fit(step_points(measured_peaks(short)))
+
+    @property
     def edge(self) -> float:
         """Predicted largest batch that passes; infinite when the ceiling seems to."""
-        ceiling, edge = self.bounds.ceiling, math.inf
-        memory, step_time = self.memory, self.time
-        if memory is not None and self.cap_bytes:
-            passing, held_bytes = self.passing, self.held_bytes
-            ended = [edge_by_the_peak(m, passing, held_bytes) for m in self.failing]
-            edge = min([memory.reaches(self.cap_bytes, ceiling), *ended])
-        if step_time is not None and self.bounds.step_edge_s is not None:
-            edge = min(edge, step_time.reaches(self.bounds.step_edge_s, ceiling))
-        return edge
+        step_time, edge_s = self.time, self.bounds.step_edge_s
+        if step_time is None or edge_s is None:
+            return self.memory_edge
+        return min(self.memory_edge, step_time.reaches(edge_s, self.bounds.ceiling))
+
+    @property
+    def memory_edge(self) -> float:
+        """Predicted largest batch within the cap; infinite when the ceiling seems to be."""
+        memory = self.memory
+        if memory is None or not self.cap_bytes:
+            return math.inf
+        passing, held_bytes = self.passing, self.held_bytes
+        ended = [edge_by_the_peak(m, passing, held_bytes) for m in self.failing]
+        return min([memory.reaches(self.cap_bytes, self.bounds.ceiling), *ended])
 
     @property
     def cap_bytes(self) -> int:

@@ -22,6 +22,7 @@ from probes.max_batch.late_failure import (
     lasting_edge,
     says_brackets_pass,
 )
+from probes.max_batch.result import step_points
 from probes.measurement import Purpose
 
 
@@ -72,6 +73,27 @@ def below_evaluation(known: Known, lo: int, hi: int) -> int:
     if target <= lo:
         target = _above_confirmed(known, lo)
     return target if target < hi - known.step(lo) else known.between(lo, hi)
+
+
+def below_slow_steps(known: Known, lo: int, hi: int) -> int:
+    """Steps take longer in a long run than in a short probe, as beside other work or where a device
+    throttles. Between a confirmation within the time edge and one beyond, a line says where the
+    edge is; before that, the time of the short probes, raised by what the confirmations took more.
+    A further surprise then goes twice as far."""
+    short, edge_s = known.short_time, known.bounds.step_edge_s
+    assert short is not None and edge_s is not None  # else nothing would be slower than they say
+    long = step_points({m.batch_size: m for m in [*known.slower_than_short, *known.confirmations]})
+    least = known.step(hi)
+    if lo > 0:
+        edge = lo + (edge_s - long[lo]) / (long[hi] - long[lo]) * (hi - lo)
+    else:
+        more = [s / short.value(b) for b, s in long.items() if short.value(b) > 0]
+        edge = short.reaches(edge_s / max([1.0, *more]), known.bounds.ceiling)
+        least <<= len(long) - 1
+    target = known.bounds.useful(min(known.below(min(edge, known.memory_edge)), hi - least))
+    if lo > 0 and target < lo + known.step(lo):
+        target = _above_confirmed(known, lo)
+    return target if lo < target < hi else known.between(max(lo, 1), hi)
 
 
 def _by_the_peak(known: Known, lo: int, hi: int) -> int:

@@ -28,7 +28,7 @@ from probes.max_batch.late_failure import (
     is_strange,
     why_at_any_size,
 )
-from probes.max_batch.late_search import below_evaluation, below_late_failure
+from probes.max_batch.late_search import below_evaluation, below_late_failure, below_slow_steps
 from probes.max_batch.result import (
     Failing,
     MaxBatch,
@@ -119,6 +119,8 @@ class MaxBatchSearch:
             return None if known.is_confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
         if any(m.batch_size == hi for m in in_evaluation(known.failing)):
             return self._ask(below_evaluation(known, lo, hi), Purpose.CONFIRM)
+        if any(m.batch_size == hi for m in known.slower_than_short):
+            return self._ask(below_slow_steps(known, lo, hi), Purpose.CONFIRM)
         if known.fails_late:
             return self._ask(below_late_failure(known, lo, hi), Purpose.CONFIRM)
         edge = known.edge

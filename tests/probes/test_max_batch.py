@@ -192,6 +192,27 @@ def test_time_binds_before_memory() -> None:
     assert answer.lowest_failing is not None and answer.lowest_failing.passed
 
 
+@pytest.mark.parametrize("slower", [1.02, 1.1, 1.3, 1.6, 2.0])
+@pytest.mark.parametrize("per_sample_s", [0.0005, 0.001, 0.002, 0.005])
+def test_steps_that_are_slower_in_a_long_run_are_found_in_few_probes(
+    slower: float, per_sample_s: float
+) -> None:
+    def step_s(batch: int, purpose: Purpose) -> float:
+        short = 0.005 + per_sample_s * batch
+        return short * slower if purpose is Purpose.CONFIRM else short
+
+    device, longest_step_s = ScriptedDevice(memory=lambda b: 100 * MIB), 0.0512
+
+    def probe(ask: Ask) -> Measurement:
+        device.step_s = lambda batch: step_s(batch, ask.purpose)
+        return device(ask)
+
+    answer = run_search(MaxBatchSearch(Bounds(longest_step_s=longest_step_s)), probe)
+    edge = max(b for b in range(1, 100) if step_s(b, Purpose.CONFIRM) <= longest_step_s)
+    assert answer.max_batch is not None and math.floor(0.97 * edge) <= answer.max_batch <= edge
+    assert (answer.binding, answer.probes <= 10) == ("time", True)
+
+
 def test_memory_binds_before_time() -> None:
     answer = search(ScriptedDevice(step_s=lambda b: 0.01 * b), longest_step_s=1.0)
     assert (answer.binding, answer.max_batch) == ("memory", 90)
