@@ -26,7 +26,16 @@ from probes.max_batch.result import step_points
 from probes.measurement import Purpose
 
 
-def below_late_failure(known: Known, lo: int, hi: int) -> int:
+def next_confirmation(known: Known, lo: int, hi: int) -> int:
+    """Between what is confirmed and what fails; 0 where short probes still tell what passes."""
+    if any(m.batch_size == hi for m in in_evaluation(known.failing)):
+        return _below_evaluation(known, lo, hi)
+    if any(m.batch_size == hi for m in known.slower_than_short):
+        return _below_slow_steps(known, lo, hi)
+    return _below_late_failure(known, lo, hi) if known.fails_late else 0
+
+
+def _below_late_failure(known: Known, lo: int, hi: int) -> int:
     """Where the curve of what has been confirmed says so. Where it says more than the failures
     allow: a little below a failure near the edge, further each time; else halfway."""
     enough = known.with_enough_steps(hi)
@@ -57,7 +66,7 @@ def below_late_failure(known: Known, lo: int, hi: int) -> int:
     return back
 
 
-def below_evaluation(known: Known, lo: int, hi: int) -> int:
+def _below_evaluation(known: Known, lo: int, hi: int) -> int:
     """An evaluation needs more than training, and nothing that was measured of training says at
     which batch. Its peak does where the run was ended at it, and so does that of a confirmation
     that passed; otherwise halfway."""
@@ -68,14 +77,14 @@ def below_evaluation(known: Known, lo: int, hi: int) -> int:
         return max(1, hi // share)
     edge = evaluation_edge(known.passing, known.cap_bytes)
     if math.isinf(edge):  # at what is confirmed, training took more
-        return below_late_failure(known, lo, hi)
+        return _below_late_failure(known, lo, hi)
     target = known.below(min(edge, float(hi)))
     if target <= lo:
         target = _above_confirmed(known, lo)
     return target if target < hi - known.step(lo) else known.between(lo, hi)
 
 
-def below_slow_steps(known: Known, lo: int, hi: int) -> int:
+def _below_slow_steps(known: Known, lo: int, hi: int) -> int:
     """Steps take longer in a long run than in a short probe, as beside other work or where a device
     throttles. Between a confirmation within the time edge and one beyond, a line says where the
     edge is; before that, the time of the short probes, raised by what the confirmations took more.

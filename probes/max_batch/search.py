@@ -20,7 +20,6 @@ from probes.expected_step import expected_step
 from probes.max_batch.bounds import Bounds
 from probes.max_batch.known import FAR, Known
 from probes.max_batch.late_failure import (
-    in_evaluation,
     is_late,
     is_of_any_size,
     is_out_of_reach,
@@ -28,7 +27,7 @@ from probes.max_batch.late_failure import (
     is_strange,
     why_at_any_size,
 )
-from probes.max_batch.late_search import below_evaluation, below_late_failure, below_slow_steps
+from probes.max_batch.late_search import next_confirmation
 from probes.max_batch.result import (
     Failing,
     MaxBatch,
@@ -117,12 +116,8 @@ class MaxBatchSearch:
             return self._ask(max(1, hi // 8), Purpose.BRACKET)
         if hi - lo <= known.step(lo) or 0 < known.with_enough_steps(hi) <= lo:
             return None if known.is_confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
-        if any(m.batch_size == hi for m in in_evaluation(known.failing)):
-            return self._ask(below_evaluation(known, lo, hi), Purpose.CONFIRM)
-        if any(m.batch_size == hi for m in known.slower_than_short):
-            return self._ask(below_slow_steps(known, lo, hi), Purpose.CONFIRM)
-        if known.fails_late:
-            return self._ask(below_late_failure(known, lo, hi), Purpose.CONFIRM)
+        if to_confirm := next_confirmation(known, lo, hi):
+            return self._ask(to_confirm, Purpose.CONFIRM)
         edge = known.edge
         if math.isinf(edge) and not known.failing:
             return self._towards_ceiling(lo)
