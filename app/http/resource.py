@@ -14,7 +14,7 @@ NO_PARAMETERS = "There is no such parameter; this path takes none"
 
 
 def resource(tag: str, prefix: str = "") -> APIRouter:
-    """Complete in itself: ``app.service.application`` takes its routes as they are. A read under
+    """Complete in itself: ``app.service.application`` takes its routes as they are. A route under
     a prefix refuses query parameters that it does not know: its own query model does, and where it
     has none, this router."""
     return APIRouter(
@@ -28,7 +28,7 @@ def resource(tag: str, prefix: str = "") -> APIRouter:
 async def _no_unknown_parameters(request: Request) -> None:
     """The error is that of a query model. Raises ``RequestValidationError``."""
     route = request.scope["route"]
-    if not request.query_params or request.method != "GET" or _takes_parameters(route):
+    if not request.query_params or _takes_parameters(route):
         return
     raise RequestValidationError(
         [

@@ -84,8 +84,7 @@ def _everywhere(
         kinds += [types.FOREIGN_ORIGIN]
     if "requestBody" in operation:
         kinds += [types.MALFORMED_BODY, types.REQUEST_TIMEOUT, types.BODY_TOO_LARGE]
-    is_read = method == "get" and path.startswith("/v1/")  # which refuses unknown parameters
-    if is_read or "requestBody" in operation or operation.get("parameters"):
+    if path.startswith("/v1/") or "requestBody" in operation or operation.get("parameters"):
         kinds += [types.INVALID_REQUEST]
     return kinds
 
