@@ -76,6 +76,9 @@ class StepPlan:
     evaluation_s: float = 0.0
     """Of a command, whose phases cannot be called for: how long to go on until it evaluates or an
     epoch of it ends, from the first measured step."""
+    leak_steps: int = 0
+    """Of a command's second run, after one that seemed to leak: measured steps before it may end.
+    A growth that levels off takes longer to show than a leak."""
 
     @property
     def max_steps(self) -> int:

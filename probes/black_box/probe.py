@@ -30,7 +30,11 @@ from probes.timeouts import Progress, Timeouts
 PATIENCE_WHERE_FAILED = 4
 """Where another batch failed in an evaluation, a run waits this multiple of the usual time for
 one."""
-SECOND_RUN = "Memory grew a little. A second run of this batch shows whether that is a leak."
+SECOND_RUN = "Memory grew a little. A longer run of this batch shows whether that is a leak."
+LONGER = 4
+"""A second run has this many times as many steps as the one that seemed to leak, so far as
+``LONGEST_S`` allows."""
+LONGEST_S = 120.0
 
 
 class CommandProber:
@@ -82,7 +86,8 @@ class CommandProber:
         if is_small_leak(measurement):
             if on_progress is not None:
                 on_progress({"phase": "start", "note": SECOND_RUN, "about": SECOND_RUN})
-            run, seen, second = self._run(job, command, footprints, telemetry, on_progress)
+            longer = replace(job, plan=replace(job.plan, leak_steps=_steps_for_leak(measurement)))
+            run, seen, second = self._run(longer, command, footprints, telemetry, on_progress)
             measurement = denied_leak(measurement, second)
         epochs = self._epochs.setdefault(config, {})
         if run.reader.epoch is not None and job.effective_batch_size is None:
@@ -156,6 +161,14 @@ class CommandProber:
                 self._footprints[key] = self._footprint(alone)
             found.append(self._footprints[key])
         return found
+
+
+def _steps_for_leak(first: Measurement) -> int:
+    """Steps of a run that tells a leak from what levels off."""
+    if first.growth is None or first.step_time is None:
+        return 0
+    steps = first.growth.steps
+    return max(steps, min(LONGER * steps, int(LONGEST_S / first.step_time.mean_s)))
 
 
 def _samples_of_all_ranks(size: DataSize | None, job: ProbeJob) -> dict[str, int | str]:

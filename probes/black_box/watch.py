@@ -223,8 +223,9 @@ class StepWatch:
 
     def _is_done(self, now_s: float, peak_bytes: int) -> bool:
         evidence, plan = self.evidence, self.plan
-        is_long = evidence.measured >= plan.max_measure_steps
-        if not is_long and evidence.measured < max(plan.measure_steps, self._next_look):
+        least = max(plan.measure_steps, plan.leak_steps, self._next_look)
+        is_long = evidence.measured >= max(plan.max_measure_steps, plan.leak_steps)
+        if not is_long and evidence.measured < least:
             return False
         self._next_look = evidence.measured + self._window
         if is_long:

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--sample-mib", type=float, default=1.0)
     parser.add_argument("--leak-kib", type=int, default=1024)
     parser.add_argument("--leaks-once", default="", help="a file: from the second run on, no leak")
+    parser.add_argument("--leak-steps", type=int, default=10_000, help="memory grows no longer")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--log", default="")
     parser.add_argument("--note", default="")
@@ -35,7 +36,7 @@ def main() -> None:
     for step in range(1, asked.steps + 1):
         began_s = time.perf_counter()
         data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
-        if asked.mode == "leaks":
+        if asked.mode == "leaks" and step <= asked.leak_steps:
             kept.append(mmap.mmap(-1, int(asked.leak_kib * 1024)))
         if step == hangs_at:
             time.sleep(600)

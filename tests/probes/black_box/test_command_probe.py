@@ -109,6 +109,7 @@ def test_a_small_leak_is_one_that_a_second_run_shows_too() -> None:
     m = prober().probe(small, on_progress=lambda said: told.append(str(said.get("about", ""))))
     assert m.verdict is Verdict.LEAK, (m.reason, m.notes)
     assert told.count(SECOND_RUN) == 1
+    assert m.steps > 4 * 100
 
 
 def test_a_growth_of_one_run_only_is_a_note(tmp_path: Path) -> None:
@@ -117,6 +118,16 @@ def test_a_growth_of_one_run_only_is_a_note(tmp_path: Path) -> None:
     assert m.verdict is Verdict.STABLE, m.reason
     assert m.growth is not None and m.growth.bytes_per_step < 4096
     assert any("KiB per step" in note and "second run" in note for note in m.notes), m.notes
+
+
+def test_a_growth_that_ends_after_some_hundred_steps_is_no_leak() -> None:
+    told: list[str] = []
+    levels_off = job(
+        "--mode leaks --leak-kib 40 --leak-steps 200", plan=SLOW_LEAK, batch_size=20, limit_mib=512
+    )
+    m = prober().probe(levels_off, on_progress=lambda said: told.append(str(said.get("about", ""))))
+    assert m.verdict is Verdict.STABLE, m.reason
+    assert told.count(SECOND_RUN) == 1
 
 
 def test_a_crash_is_quoted() -> None:
