@@ -7,6 +7,7 @@ nodes come last. A guardian ends every process of it with this one, however this
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -377,9 +378,12 @@ class TestLosing:
         pid, first = pid_of(database, measured), node_of(database, measured)
         ranks = [psutil.Process(each) for each in ranks_of_gang(cluster, first)]
 
-        def kill(said: dict[str, object]) -> None:
+        raylet = cluster.raylet(first)
+
+        def kill(said: dict[str, object]) -> None:  # each rank says so: it may be gone
             if said.get("phase") == "train":
-                os.kill(cluster.raylet(first), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(raylet, signal.SIGKILL)
 
         # A gang loses the node too, in the middle of a step: that is its verdict, and is not kept.
         lost = gang.prober.probe(gang_job(gang, "Hangs"), gang.telemetry, kill)
