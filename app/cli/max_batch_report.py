@@ -96,9 +96,7 @@ def show(
     console = stdout()
     run = answer.highest_passing
     if run is None or answer.max_batch is None:
-        failing = answer.lowest_failing
-        is_memory = failing is None or failing.verdict in MEMORY_VERDICTS | {Verdict.LEAK}
-        words = "Nothing fits" if is_memory else "No batch trains"
+        words = _nothing_words(answer)
         console.print(f"[bold red]{words}[/bold red] for {config_text(config)}.")
         console.print(answer.reason, markup=False)
         _show_failure(answer.lowest_failing)
@@ -169,6 +167,15 @@ def _peak_words(run: Measurement) -> str:
     return (
         f"{size_text(run.peak_bytes)} of {size_text(run.limit_bytes)}, {run.headroom:.0%} kept free"
     )
+
+
+def _nothing_words(answer: MaxBatch) -> str:
+    """Whether no batch can train, or none was found to be stable though some began to train."""
+    failing = answer.lowest_failing
+    if any(m.passed for m in answer.measurements):
+        return "No stable batch was found"
+    is_memory = failing is None or failing.verdict in MEMORY_VERDICTS | {Verdict.LEAK}
+    return "Nothing fits" if is_memory else "No batch trains"
 
 
 def _phase_words(answer: MaxBatch) -> str:

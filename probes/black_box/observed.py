@@ -58,6 +58,8 @@ class Observed:
     stdout_tail: str = ""
     stderr_tail: str = ""
     notes: list[str] = field(default_factory=list)
+    added: set[str] = field(default_factory=set)
+    """Names of what is new in the command's folder."""
 
     @property
     def watch(self) -> StepWatch:

@@ -11,9 +11,11 @@ from probes.black_box.command import Command, command_of
 from probes.black_box.data_size import DataSize, counted_size, seen_size
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
+from probes.black_box.ending import exceptions_in
 from probes.black_box.evidence import denied_leak, is_small_leak
 from probes.black_box.footprint import Footprint
 from probes.black_box.judge import judge, not_known
+from probes.black_box.leftovers import in_the_way
 from probes.black_box.observed import Observed
 from probes.black_box.pace import Pace
 from probes.black_box.placement import devices_of, limits_of
@@ -21,6 +23,7 @@ from probes.black_box.run import CommandRun
 from probes.devices.environment import allocator_settings
 from probes.devices.telemetry import Telemetry
 from probes.energy.meters import Meters
+from probes.errors import InputError
 from probes.ignored import all_samples, same_as_smaller
 from probes.job import ProbeJob
 from probes.max_batch.late_failure import in_evaluation
@@ -61,6 +64,8 @@ class CommandProber:
         self._failed: dict[str, list[Measurement]] = {}
         self._evaluation_failed: dict[str, Measurement] = {}
         """The evaluation that failed last, of each config."""
+        self._added: dict[str, set[str]] = {}
+        """What the runs of each command have left in its folder."""
         self._epochs: dict[str, dict[int, EpochSteps]] = {}
         """Steps of an epoch by batch size, of each config, where the output tells them."""
 
@@ -142,6 +147,7 @@ class CommandProber:
         )
         watch = self._meters.watch(telemetry)
         seen = run.observe(watch)
+        self._check_leftovers(command, seen)
         measurement = judge(job, command, seen, has_stepped=command.template in self._stepped)
         if measurement.steps:
             self._stepped.add(command.template)
@@ -150,6 +156,17 @@ class CommandProber:
         if measurement.passed:
             self._paces[command.template] = run.pace.slowest(pace)
         return run, seen, watch.beside(measurement)
+
+    def _check_leftovers(self, command: Command, seen: Observed) -> None:
+        """Raises ``InputError`` where a run failed because of what an earlier one left behind: all
+        that follow would, whatever their batch."""
+        added = self._added.setdefault(command.template, set())
+        if seen.why == "ended" and seen.returncode and not seen.watch.evidence.attempted:
+            raised = exceptions_in(seen.stderr_tail) + exceptions_in(seen.stdout_tail)
+            for name, message in raised:
+                if words := in_the_way(added, command.folder, f"{name}: {message}"):
+                    raise InputError(words)
+        added |= seen.added
 
     def _of_devices(self, job: ProbeJob) -> list[Footprint]:
         """What a process takes on each of the job's devices."""

@@ -165,6 +165,7 @@ class CommandRun:
             seen.ranks_found, seen.lost = self.finder.found, self.finder.lost
             remarks = filter(None, (self.finder.remark, self.reader.rank_remark))
             place.notes.extend(remarks)
+        seen.added = leftovers.added()
         seen.notes = [*place.notes, *tree.notes, *filter(None, [leftovers.note()])]
         return seen
 

@@ -13,16 +13,13 @@ from collections.abc import Sequence
 
 from probes.curve import Curve
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, WORST_CASE_STEPS
-from probes.max_batch.result import MEMORY_VERDICTS, memory_curve
+from probes.max_batch.result import FAR_APART, MEMORY_VERDICTS, memory_curve
 from probes.measurement import NEAR_CAP, UNSEEN, Measurement, Purpose, Verdict
 
 LONGEST_BRACKET = BRACKET_PLAN.max_steps + WORST_CASE_STEPS
 ENOUGH_STEPS = CONFIRM_PLAN.warmup_steps + CONFIRM_PLAN.measure_steps
 WIDER = 4
 """Each further late failure near the edge multiplies the distance downwards by this."""
-
-FAR_APART = 8
-"""Failures at batches this far apart, as a ratio, do not depend on the batch."""
 
 
 def says_brackets_pass(failed: Measurement, passing: Sequence[Measurement]) -> bool:
@@ -69,6 +66,41 @@ def is_near_the_cap(failed: Measurement, memory: Curve | None) -> bool:
         return False
     predicted = memory.value(failed.batch_size) if memory is not None else 0.0
     return max(failed.peak_bytes or 0, predicted) >= NEAR_CAP * failed.cap_bytes
+
+
+def are_alike(failing: Sequence[Measurement]) -> bool:
+    """Whether runs of different batches crashed in the same words before their first step."""
+    early = {m.batch_size: _without_digits(m.reason) for m in failing if _is_early_crash(m)}
+    return len(early) > 1 and len(set(early.values())) == 1
+
+
+def _is_early_crash(failed: Measurement) -> bool:
+    return failed.verdict is Verdict.CRASH and failed.steps == 0 and is_strange(failed)
+
+
+def _without_digits(text: str) -> str:
+    return "".join(each for each in text if not each.isdigit())
+
+
+def fails_since_it_passed(measurements: Sequence[Measurement]) -> Measurement | None:
+    """The run that crashed before its first step although the same batch had passed in an earlier
+    one: whatever is in the way now, it is not the batch size."""
+    passed: set[int] = set()
+    for m in measurements:
+        if m.passed:
+            passed.add(m.batch_size)
+        elif _is_early_crash(m) and m.batch_size in passed:
+            return m
+    return None
+
+
+def why_since(failed: Measurement) -> str:
+    """What to say of a run that ``fails_since_it_passed``."""
+    return (
+        f"Batch {failed.batch_size} trained in an earlier run and fails now, so the batch size is "
+        f"not the reason: {failed.verdict}: {failed.reason} Look for what the earlier runs left "
+        "behind, such as files in the command's folder, or a port or a lock that is still held."
+    )
 
 
 def is_size_in_doubt(

@@ -11,7 +11,6 @@ import math
 
 from probes.max_batch.known import FAR, Known
 from probes.max_batch.late_failure import (
-    FAR_APART,
     WIDER,
     asks_alike,
     edge_by_the_peak,
@@ -22,7 +21,7 @@ from probes.max_batch.late_failure import (
     lasting_edge,
     says_brackets_pass,
 )
-from probes.max_batch.result import step_points
+from probes.max_batch.result import FAR_APART, step_points
 from probes.measurement import Purpose
 
 

@@ -17,6 +17,10 @@ from probes.measurement import UNSEEN, Measurement, Purpose, Verdict
 from probes.prior import Prior
 
 MEMORY_VERDICTS = {Verdict.OOM, Verdict.SPILL}
+FAR_APART = 8
+"""Failures at batches this far apart, as a ratio, do not depend on the batch."""
+SAME_SHARE = 0.03
+"""Of the memory limit: peaks that differ by less are the same."""
 CURVE_POINTS = 9
 """Batches at which the curve is reported, up to a quarter beyond the answer."""
 
@@ -146,13 +150,26 @@ def phases_of(best: Measurement, measurements: Sequence[Measurement]) -> dict[st
             for m in measurements
             if name in m.phase_peak_bytes and m.passed
         }
-        ceiling = None
+        edge = _lowest_out_of_memory(name, best, measurements) - 1
         curve = fit(points, float(best.static_bytes or 0))
         if curve is not None and best.cap_bytes is not None:
-            edge = curve.reaches(best.cap_bytes, best.batch_size * 1000)
-            ceiling = None if math.isinf(edge) else max(best.batch_size, int(edge))
-        phases[name] = Phase(peak, ceiling)
+            edge = min(edge, curve.reaches(best.cap_bytes, best.batch_size * 1000))
+        phases[name] = Phase(peak, None if math.isinf(edge) else max(best.batch_size, int(edge)))
     return phases
+
+
+def _lowest_out_of_memory(
+    phase: str, best: Measurement, measurements: Sequence[Measurement]
+) -> float:
+    """The lowest batch above the answer that ran out of memory in this phase; infinite for none."""
+    return min(
+        (
+            m.batch_size
+            for m in measurements
+            if m.verdict in MEMORY_VERDICTS and m.phase == phase and m.batch_size > best.batch_size
+        ),
+        default=math.inf,
+    )
 
 
 # -- words --------------------------------------------------------------------------------------
@@ -210,15 +227,39 @@ class Failing:
         return f"{m.verdict}: {m.reason}"
 
 
-def why_nothing(failing: Failing | None) -> str:
-    """Why not even the smallest batch passes, and by how much it is short where that is known."""
+def why_nothing(failing: Failing | None, failed: Sequence[Measurement] = ()) -> str:
+    """Why not even the smallest batch passes, and by how much it is short where that is known.
+    ``failed``: all that failed."""
     if failing is None:
         return "No probe could be run."
     short = short_by_bytes(failing.measurement)
     if failing.is_for_every_batch:
         return f"No batch can run: {failing.words()}"
     by = f" Short by at least {size_text(short)}." if short is not None else ""
-    return f"Even batch {failing.measurement.batch_size} fails: {failing.words()}{by}"
+    why = f"Even batch {failing.measurement.batch_size} fails: {failing.words()}{by}"
+    return f"{why} {words}" if (words := _before_any_batch(failed)) else why
+
+
+def _before_any_batch(failed: Sequence[Measurement]) -> str:
+    """That memory ran out in the same way at batches far apart, before a step was seen; empty
+    elsewhere. Raising the budget helps then, and a smaller batch does not."""
+    over = {
+        m.batch_size: m.peak_bytes - m.cap_bytes
+        for m in failed
+        if m.verdict is Verdict.OOM and m.steps == 0
+        if m.peak_bytes and m.cap_bytes and m.peak_bytes > m.cap_bytes
+    }
+    if len(over) < 2 or len(over) < len(failed) or max(over) < FAR_APART * min(over):
+        return ""
+    limit, cap = failed[0].limit_bytes or 0, failed[0].cap_bytes or 1
+    if max(over.values()) - min(over.values()) > SAME_SHARE * limit:
+        return ""
+    needed_mib = math.ceil((cap + max(over.values())) * limit / cap / 2**20)
+    return (
+        "The batch size makes no difference: this is what the command takes before its first step, "
+        "for its libraries, its data and its model. Allow at least "
+        f"{size_text(needed_mib * 2**20)}, and more for the steps."
+    )
 
 
 def why_not_more(binding: str | None, failing: Failing | None, bounds: Bounds) -> str:

@@ -20,12 +20,15 @@ from probes.expected_step import expected_step
 from probes.max_batch.bounds import Bounds
 from probes.max_batch.known import FAR, Known
 from probes.max_batch.late_failure import (
+    are_alike,
+    fails_since_it_passed,
     is_late,
     is_of_any_size,
     is_out_of_reach,
     is_size_in_doubt,
     is_strange,
     why_at_any_size,
+    why_since,
 )
 from probes.max_batch.late_search import next_confirmation
 from probes.max_batch.result import (
@@ -103,8 +106,10 @@ class MaxBatchSearch:
         known = self._known
         if not self.measurements:
             return self._first()
-        if not known.passing and any(Failing(m).is_for_every_batch for m in known.failing):
+        if self._is_in_vain():
             return None
+        if passed := self._to_repeat():
+            return self._ask(passed, Purpose.BRACKET)
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
         lo, hi = known.lo, known.hi
@@ -127,6 +132,12 @@ class MaxBatchSearch:
         if target > FAR * lo:
             return self._ask(self._approach(lo, target), Purpose.BRACKET)
         return self._at_the_edge(lo, hi, target)
+
+    def _is_in_vain(self) -> bool:
+        """Whether no batch can run, or none any more."""
+        known = self._known
+        cannot = not known.passing and any(Failing(m).is_for_every_batch for m in known.failing)
+        return cannot or fails_since_it_passed(self.measurements) is not None
 
     def _first(self) -> Ask:
         """Where the prior says 60 % of the edge is; without one, or where time may bind, small."""
@@ -193,6 +204,15 @@ class MaxBatchSearch:
         near = hi - batch_size <= known.step(batch_size) and bool(known.failing)
         return Purpose.CONFIRM if near or known.fails_late else Purpose.BRACKET
 
+    def _to_repeat(self) -> int:
+        """The largest batch that passed, where since then batches of any size seem to fail in the
+        same way; 0 elsewhere."""
+        known = self._known
+        if not known.lo or not are_alike(known.failing):
+            return 0
+        later = self.measurements[self.measurements.index(known.failing[0]) :]
+        return 0 if any(m.passed for m in later) else known.lo
+
     def _smallest(self) -> Ask:
         """Does the smallest batch fail in the same way? If it does, size is not the cause, and
         shrinking the batch further would be a lie."""
@@ -231,10 +251,12 @@ class MaxBatchSearch:
         if lowest is not None:
             failing = Failing(lowest, self.bounds.longest_step_s, known.collapse(lowest))
         confirmed = [m for m in known.confirmations if m.batch_size < known.hi]
+        if since := fails_since_it_passed(self.measurements):
+            return MaxBatch(None, "failure", why_since(since), None, since, [*self.measurements])
         measurements, curve = list(self.measurements), known.memory
         if not confirmed:
             binding = failing.binding if failing else None
-            why = why_nothing(failing) + why_at_any_size(known.failing)
+            why = why_nothing(failing, known.failing) + why_at_any_size(known.failing)
             return MaxBatch(None, binding, why, None, lowest, measurements)
         best = max(confirmed, key=lambda m: m.batch_size)
         bounds = self.bounds

@@ -232,6 +232,68 @@ def test_a_shape_limit_is_a_ceiling_not_memory() -> None:
     assert (answer.max_batch, answer.binding) == (33, "shape")
 
 
+def test_what_crashes_ever_since_the_first_run_is_not_blamed_on_the_size() -> None:
+    device = ScriptedDevice()
+
+    def probe(ask: Ask) -> Measurement:
+        found = device(ask)
+        if len(device.asked) == 1:
+            return found
+        return replace(found, verdict=Verdict.CRASH, steps=0, reason=f"Lock is held: {ask}")
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert (answer.max_batch, answer.binding, answer.probes) == (None, "failure", 4)
+    assert "Batch 8 trained" in answer.reason and "Lock is held" in answer.reason
+
+
+def test_a_crash_of_large_batches_alone_is_a_limit_of_the_size() -> None:
+    device = ScriptedDevice()
+
+    def probe(ask: Ask) -> Measurement:
+        found = device(ask)
+        if ask.batch_size <= 50:
+            return found
+        return replace(found, verdict=Verdict.CRASH, steps=0, reason="index out of range")
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert answer.max_batch == 50 and answer.probes <= 12
+
+
+def test_memory_that_no_batch_changes_is_told_with_the_budget_that_it_needs() -> None:
+    def probe(ask: Ask) -> Measurement:
+        found = ScriptedDevice()(ask)
+        verdict, reason = Verdict.OOM, "Before a step was seen: It used more than the cap."
+        peak = 1100 * MIB + ask.batch_size
+        return replace(
+            found,
+            verdict=verdict,
+            steps=0,
+            reason=reason,
+            peak_bytes=peak,
+            cap_bytes=950 * MIB,
+            limit_bytes=1000 * MIB,
+        )
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert (answer.max_batch, answer.probes) == (None, 2)
+    assert "1.13 GiB" in answer.reason
+
+
+def test_a_phase_has_no_room_where_a_batch_just_above_failed_in_it() -> None:
+    def probe(ask: Ask) -> Measurement:
+        found = ScriptedDevice(memory=lambda b: 100 * MIB)(ask)
+        peak = found.peak_bytes or 0
+        phases = {"train": peak, "evaluate": peak // 2}
+        if ask.batch_size <= 50:
+            return replace(found, phase_peak_bytes=phases)
+        return replace(found, verdict=Verdict.OOM, phase="train", steps=0)
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert answer.max_batch is not None and answer.lowest_failing is not None
+    assert answer.phases["train"].ceiling == answer.lowest_failing.batch_size - 1
+    assert answer.phases["evaluate"].ceiling is None
+
+
 def test_a_leak_at_every_batch_is_not_blamed_on_the_size() -> None:
     def faults(batch: int, purpose: Purpose) -> Verdict | None:
         return Verdict.LEAK if purpose is Purpose.CONFIRM else None

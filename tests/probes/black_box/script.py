@@ -26,7 +26,10 @@ def main() -> None:
     parser.add_argument("--note", default="")
     parser.add_argument("--line", default="step %(step)d loss %(loss)s %(note)s")
     parser.add_argument("--evaluates-every", type=int, default=0)
+    parser.add_argument("--out", default="", help="a folder that must not be there")
     asked = parser.parse_args()
+    if asked.out:
+        Path(asked.out).mkdir()
     batch = {"ignores": 4, "few-samples": min(32, asked.batch_size)}.get(
         asked.mode, asked.batch_size
     )

@@ -130,6 +130,15 @@ def test_a_growth_that_ends_after_some_hundred_steps_is_no_leak() -> None:
     assert told.count(SECOND_RUN) == 1
 
 
+def test_what_the_first_run_leaves_in_the_way_of_all_others_is_said_at_once(tmp_path: Path) -> None:
+    inside = {"cwd": str(tmp_path)}
+    one = prober()
+    assert one.probe(job("--out left", **inside)).passed
+    with pytest.raises(InputError, match="left") as told:
+        one.probe(job("--out left", batch_size=16, **inside))
+    assert "FileExistsError" in str(told.value) and "{run_dir}" in str(told.value)
+
+
 def test_a_crash_is_quoted() -> None:
     m = probe("--mode crashes")
     assert (m.verdict, m.phase) == (Verdict.CRASH, "start")

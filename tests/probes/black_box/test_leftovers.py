@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.black_box.leftovers import Leftovers
+from probes.black_box.leftovers import Leftovers, in_the_way
 
 
 @pytest.mark.parametrize("name", ["snapshot.pt", "model_best.pth.tar", "checkpoint-500"])
@@ -24,3 +24,36 @@ def test_other_files_and_a_folder_that_is_gone_are_no_matter(tmp_path: Path) -> 
     (tmp_path / "log.txt").write_text("")
     assert leftovers.note() == ""
     assert Leftovers(tmp_path / "missing").note() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("config.yaml", "RuntimeError: expected /home/me/config.yaml to NOT exist."),
+        ("out", "FileExistsError: [Errno 17] File exists: 'out'"),
+        ("output", "ValueError: Output directory (output) already exists and is not empty."),
+    ],
+)
+def test_what_an_earlier_run_left_is_named_where_it_stops_the_next(name: str, error: str) -> None:
+    words = in_the_way({name, "other"}, Path("/home/me"), error)
+    assert name in words and "/home/me" in words and "{run_dir}" in words and error in words
+    assert "other" not in words
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "RuntimeError: CUDA out of memory, which happened already",
+        "OSError: [Errno 28] No space left on device: 'out/model.bin'",
+        "ValueError: Output directory (elsewhere) already exists.",
+    ],
+)
+def test_an_error_of_another_kind_is_not_blamed_on_it(error: str) -> None:
+    assert in_the_way({"out"}, Path("/home/me"), error) == ""
+
+
+def test_only_what_is_new_counts_as_left(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    leftovers = Leftovers(tmp_path)
+    (tmp_path / "out").mkdir()
+    assert leftovers.added() == {"out"}
