@@ -11,7 +11,6 @@ WORDS = ("checkpoint", "ckpt", "snapshot")
 MOST_ENTRIES = 5000
 SHOWN = 3
 IS_THERE = re.compile(r"exist|already|not empty|overwrit", re.IGNORECASE)
-ADVICE = "Let it write to {run_dir}, if it has an option for that"
 
 
 class Leftovers:
@@ -35,7 +34,8 @@ class Leftovers:
         names = ", ".join(written[:SHOWN]) + (", …" if len(written) > SHOWN else "")
         return (
             f"the command wrote {names} into its folder ({self._folder}); if it resumes from "
-            f"there, later runs differ from the first. {ADVICE}"
+            "there, later runs differ from the first. Let it write to {run_dir}, if it has an "
+            "option for that"
         )
 
 
@@ -48,8 +48,8 @@ def in_the_way(added: set[str], folder: Path, error: str) -> str:
     names = " and ".join(named)
     return (
         f"An earlier run of the command wrote {names} into its folder ({folder}), and this run "
-        f"failed because of it:\n{error}\nRemove {names}. {ADVICE}: each run then has a folder of "
-        "its own."
+        f"failed because of it:\n{error}\nRemove {names}, and let the command write to {{run_dir}}, "
+        "if it has an option for that: each run then has a folder of its own."
     )
 
 
