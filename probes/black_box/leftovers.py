@@ -48,8 +48,8 @@ def in_the_way(added: set[str], folder: Path, error: str) -> str:
     names = " and ".join(named)
     return (
         f"An earlier run of the command wrote {names} into its folder ({folder}), and this run "
-        f"failed because of it:\n{error}\nRemove {names}, and let the command write to {{run_dir}}, "
-        "if it has an option for that: each run then has a folder of its own."
+        f"failed because of it:\n{error}\nRemove {names}, and let the command write to "
+        "{run_dir}, if it has an option for that: each run then has a folder of its own."
     )
 
 
