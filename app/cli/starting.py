@@ -4,6 +4,7 @@ it is still valid. A service that is away never keeps a run from starting."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from app.machine.local_facts import DeviceNow
 from app.recommendations import service
 from app.validity.comparison import compare, measured_with
 from app.validity.reported import conditions_of
+from app.validity.source import SourceNow
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import MeasurementError, TonnageError
@@ -37,10 +39,12 @@ class RunQuestion:
     budget: str | None
     recommendation_id: str | None
     here: DeviceNow | None
-    workload_hash: str | None
     server: str | None
     api_key: str | None
     database_url: str
+    source: Callable[[Recommendation], SourceNow] = lambda _: SourceNow()
+    """Looks at the source of the workload that a recommendation is for: which one that is, is known
+    only when the recommendation has been found."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,11 @@ def find(wanted: RunQuestion) -> StartingPoint:
             warnings.append(str(error))
     if found is None:
         return StartingPoint(None, [], warnings)
-    now = conditions_of(wanted.here, wanted.workload_hash, time_scale=1.0)
+    source = wanted.source(found)
+    now = conditions_of(wanted.here, source.source_hash, time_scale=1.0)
     validity = compare(found.workload, measured_with(found, measured_on), now)
-    return StartingPoint(found, validity.reasons, warnings)
+    doubts = [*validity.reasons, *filter(None, [source.doubt])]
+    return StartingPoint(found, doubts, [*warnings, *filter(None, [source.warning])])
 
 
 def _from_service(wanted: RunQuestion) -> Recommendation | None:

@@ -188,16 +188,21 @@ def workload_here(
     *,
     refresh: bool,
 ) -> dict[str, Any]:
-    """What a worker says of a workload (``source_hash``, ``space`` …). Raises ``InputError``."""
+    """What a worker says of a workload (``source_hash``, ``space`` …); a command needs none. Raises
+    ``InputError``."""
     found = None if refresh else kept(WORKLOAD, workload_key(spec, options, python))
     if found is not None:
         described: dict[str, Any] = found
         return described
+    from probes.black_box.command import is_command
+    from probes.black_box.sources import describe
     from probes.interpreter import resolve_python
     from probes.job import WorkloadRef
     from probes.prober import Prober
 
     reference = WorkloadRef(spec, options)
+    if is_command(reference):
+        return describe(reference)
     with Prober(resolve_python(python), timeouts) as prober:
         described = prober.describe(reference)
     remember_workload(reference, python, described)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.machine.local_facts import DeviceNow
     from app.runs.launch import Ended
     from app.settings import Settings
+    from app.validity.source import SourceNow
     from optimizer.records import Recommendation
 
 NOT_STARTED = 3
@@ -93,16 +94,16 @@ def run(
     from app.runs.values import environment_of, fill, filled_copy, values_of
 
     settings = open_settings()
-    label, here, workload_hash = _look(settings, workload, option, device, devices, python)
+    label, here = _look(settings, workload, device, devices, python)
     wanted = RunQuestion(
         workload=label,
         budget=budget,
         recommendation_id=recommendation,
         here=here,
-        workload_hash=workload_hash,
         server=server,
         api_key=api_key,
         database_url=database or settings.database_url,
+        source=_source(settings, workload, option, python),
     )
     start = find(wanted)
     for warning in start.warnings:
@@ -151,36 +152,48 @@ def _config_template(
 def _look(
     settings: Settings,
     workload: str | None,
-    option: list[str] | None,
     device: str | None,
     devices: str | None,
     python: str | None,
-) -> tuple[str | None, DeviceNow | None, str | None]:
-    """The workload's label, this machine's device, and the hash of the workload's source. ``None``
-    for what could not be looked at, which is then not compared."""
-    from app.machine.local_facts import device_here, timeouts, workload_here
+) -> tuple[str | None, DeviceNow | None]:
+    """The workload's label, and this machine's device. ``None`` for a device that could not be
+    looked at, which is then not compared."""
+    from app.machine.local_facts import device_here, timeouts
     from app.workloads.registry import entry_of
-    from probes.space import parse_assignments
 
-    label = spec = None
-    options_ = parse_assignments(option or [], "--option")
+    label = None
     if workload is not None:
         known = entry_of(settings, workload)
         label = workload if known else absolute_spec(workload)
-        spec = known.reference if known else label
         python = python or (known.python if known else None)
-        options_ = {**(known.options if known else {}), **options_}
-    here, source_hash = None, None
     try:
-        here = device_here(python, device, timeouts(settings), refresh=False, devices=devices)
-        if spec is not None:
-            described = workload_here(spec, options_, python, timeouts(settings), refresh=False)
-            source_hash = described["source_hash"]
+        return label, device_here(
+            python, device, timeouts(settings), refresh=False, devices=devices
+        )
     except MeasurementError as error:
         _say(
             f"Warning: could not verify that the recommendation is still valid: {first_line(error)}"
         )
-    return label, here, source_hash
+    return label, None
+
+
+def _source(
+    settings: Settings, workload: str | None, option: list[str] | None, python: str | None
+) -> Callable[[Recommendation], SourceNow]:
+    """How to look at the source of the workload of a recommendation. A workload that is named has
+    the options of the command line; one that is not, and a command, those of its recommendation."""
+    from app.validity.source import options_of, source_of
+    from probes.black_box.command import SPEC
+    from probes.space import parse_assignments
+
+    given = parse_assignments(option or [], "--option")
+
+    def look(found: Recommendation) -> SourceNow:
+        is_as_measured = workload is None or found.workload.startswith(SPEC)
+        measured = options_of(found) if is_as_measured else {}
+        return source_of(settings, found, {**measured, **given}, python)
+
+    return look
 
 
 def _may_start(

@@ -23,16 +23,19 @@ from app.tuning import service as studies
 from app.tuning.store import SqlStudyStore
 from app.workloads import service as workloads
 from optimizer.scope import Scope
+from probes.black_box.command import command_of, reference
+from probes.black_box.sources import describe
 from probes.devices.fingerprint import Fingerprint
 from probes.job import WorkloadRef
 from probes.measurement import Purpose, Verdict
-from probes.space import dimension_to_dict
+from probes.space import Space, dimension_to_dict
 from probes.timeouts import Timeouts
 from tests.app import factories
 
 MIB = 2**20
 RECOMMENDATION = "rec_1k0rr48nvttvb71401qp"
 CONFIG = {"layers": 2, "activation": "relu"}
+TEMPLATE = "python train.py --batch-size {batch_size} --layers {layers}"
 TIMEOUTS = Timeouts(60.0, 60.0, 60.0)
 COMMAND = (sys.executable, "-c", "from app.cli import main; main()")
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,27 +104,49 @@ def facts(torch: str = "2.13.0") -> dict[str, object]:
 
 def seed() -> None:
     """In the process of whoever will ask."""
+    space = factories.spec("prototyping").space
+    plain = {name: dimension_to_dict(dimension) for name, dimension in space.items()}
+    described = {"source_hash": "abc123", "space": plain, "files": [__file__]}
+    workload = WorkloadRef("transformer")
+    remember_workload(workload, None, described)
+    store_results(workload, "abc123", space, CONFIG)
+
+
+def seed_command(folder: Path) -> WorkloadRef:
+    """The same of ``command:train.py``, which trains in this folder."""
+    (folder / "train.py").write_text("print('step 1')\n")
+    options = {"command": TEMPLATE, "space": {"layers": "1,2"}, "cwd": str(folder)}
+    workload = reference("train.py", options)
+    source_hash = describe(workload)["source_hash"]
+    store_results(workload, source_hash, command_of(workload).space, {"layers": 2})
+    return workload
+
+
+def store_results(
+    workload: WorkloadRef, source_hash: str, space: Space, config: dict[str, object]
+) -> None:
+    """Keep what a worker would say of the devices, and store what was measured of the workload."""
     remember_devices(None, facts())  # type: ignore[arg-type]
     here = device_here(None, None, TIMEOUTS, refresh=False)
-    spec = factories.spec("prototyping")
-    space = {name: dimension_to_dict(dimension) for name, dimension in spec.space.items()}
-    described = {"source_hash": "abc123", "space": space, "files": [__file__]}
-    remember_workload(WorkloadRef("transformer"), None, described)
+    spec = replace(factories.spec("prototyping"), space=space)
     environment = dict(here.environment or {})
     scope = Scope(
-        "transformer", "abc123", here.fingerprint, "cpu", 2000 * MIB, 0.05,
+        workload.label, source_hash, here.fingerprint, "cpu", 2000 * MIB, 0.05,
         environment=environment,
     )  # fmt: skip
     spec = replace(spec, scope=scope)
+    options = workload.options
     database = open_database(load_settings().database_url)
     devices.register(database, Fingerprint.from_dict(here.document), kind="cpu", name="Test CPU")
-    workloads.register(database, "transformer", "abc123", spec.space, dataset_size=None, options={})
+    workloads.register(
+        database, workload.label, source_hash, space, dataset_size=None, options=options
+    )
     study, _ = studies.open_study(database, spec)
     store = SqlStudyStore(database, study.id, spec)
     threads = environment.pop("threads")
     measured = {
-        "workload": "transformer",
-        "config": CONFIG,
+        "workload": workload.label,
+        "config": config,
         "environment": {"threads": int(threads), "allocator": environment},
         "limit_bytes": 2000 * MIB,
         "cap_bytes": 1900 * MIB,
@@ -134,15 +159,15 @@ def seed() -> None:
     store.add_measurement(0, failing, [])
     made = factories.recommendation(
         RECOMMENDATION,
-        CONFIG,
-        workload="transformer",
+        config,
+        workload=workload.label,
         budget="prototyping",
         limit_bytes=2000 * MIB,
         environment={"threads": 2, "allocator": {"MALLOC_ARENA_MAX": "1"}},
         valid={
             "fingerprint": here.fingerprint,
-            "workload_hash": "abc123",
-            "workload_options": {},
+            "workload_hash": source_hash,
+            "workload_options": options,
             "created_at": "2026-01-02T03:04:05+00:00",
         },
     )

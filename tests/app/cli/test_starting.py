@@ -16,6 +16,7 @@ from app.database import Database
 from app.deadline import Late, within
 from app.recommendations import repository as recommendations
 from app.tuning import service as studies
+from app.validity.source import SourceNow
 from probes.errors import InputError
 from tests.app import factories
 from tests.app.serving import answering, serving
@@ -53,7 +54,6 @@ def wanted(server: str, store: str) -> RunQuestion:
         budget=None,
         recommendation_id=None,
         here=None,
-        workload_hash=None,
         server=server,
         api_key=None,
         database_url=store,
@@ -141,8 +141,7 @@ def test_what_makes_it_doubtful(changes, words, database) -> None:
     made = factories.recommendation(RECOMMENDATION, **changes)
     with database.write() as session:
         recommendations.save(session, made, study.id, "scope")
-    question = replace(
-        wanted("", database.full_url), workload_hash="new" if "valid" in changes else None
-    )
+    source = SourceNow("new" if "valid" in changes else None)
+    question = replace(wanted("", database.full_url), source=lambda _: source)
     found = find(question).doubts
     assert [words in doubt for doubt in found] == ([True] if words else [])

@@ -1,0 +1,65 @@
+"""The source of a recommendation's workload as it is now.
+
+A command is looked at in this process. Of any other workload a worker is asked, unless what it said
+earlier still holds (see ``app.machine.local_facts``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.machine.local_facts import timeouts, workload_here
+from app.workloads.registry import entry_of
+from probes.errors import InputError, MeasurementError
+from probes.formatting import first_line
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from optimizer.records import Recommendation
+
+
+@dataclass(frozen=True)
+class SourceNow:
+    """The hash of a workload's source and options; ``None`` where it was not found out."""
+
+    source_hash: str | None = None
+    doubt: str = ""
+    """A sentence: the workload cannot be loaded here, so its source may be any."""
+    warning: str = ""
+    """A sentence: nothing could be asked here, which says nothing of the workload."""
+
+
+def options_of(recommendation: Recommendation) -> dict[str, Any]:
+    """The options that its workload was measured with."""
+    return dict(recommendation.valid.get("workload_options") or {})
+
+
+def source_of(
+    settings: Settings,
+    recommendation: Recommendation,
+    options: Mapping[str, Any],
+    python: str | None,
+) -> SourceNow:
+    """The source of its workload now, with these options. Nothing is looked at for a recommendation
+    that there is no hash of. Never raises: a run is not kept from starting by what is gone."""
+    if recommendation.valid.get("workload_hash") is None:
+        return SourceNow()
+    name = recommendation.workload
+    try:
+        entry = entry_of(settings, name)
+        described = workload_here(
+            entry.reference if entry else name,
+            {**(entry.options if entry else {}), **options},
+            python or (entry.python if entry else None),
+            timeouts(settings),
+            refresh=False,
+        )
+    except MeasurementError as error:
+        why = f"The source of {name} could not be compared: {first_line(error)}"
+        return SourceNow(warning=why)
+    except (InputError, OSError) as error:
+        why = f"The source of {name} could not be compared: {first_line(error)}"
+        return SourceNow(doubt=why)
+    return SourceNow(str(described["source_hash"]))

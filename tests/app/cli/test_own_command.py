@@ -1,0 +1,84 @@
+"""What is stored of a command, used after its script has changed, in its folder and elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.cli import run as tonnage
+from tests.app.checks.seeded import RECOMMENDATION, seed_command
+
+
+@dataclass(frozen=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ran]
+STRICT = ("run", "--on-stale", "fail", "--", sys.executable, "-c", "pass")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a command was measured, which is where the user is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TONNAGE_DATA_DIR", str(tmp_path / "data"))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    seed_command(folder)
+    return folder
+
+
+@pytest.fixture
+def ran(project: Path, capfd: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: str) -> Ran:
+        status = tonnage(list(arguments))
+        seen = capfd.readouterr()
+        return Ran(status, seen.out, seen.err)
+
+    return run
+
+
+def edit(script: Path) -> None:
+    script.write_text(script.read_text() + "# edited\n")
+
+
+# -- the script has changed
+
+
+def test_a_run_starts_while_nothing_has_changed(ran: Command) -> None:
+    assert ran(*STRICT).status == 0
+
+
+@pytest.mark.parametrize("named", [(), ("--workload", "command:train.py")])
+def test_a_run_is_kept_from_starting_by_another_source(ran, project, named) -> None:
+    edit(project / "train.py")
+    strict = ran("run", *named, *STRICT[1:])
+    assert (strict.status, "source" in strict.err) == (3, True)
+    warned = ran("run", *named, "--", sys.executable, "-c", "print('went')")
+    assert (warned.status, warned.out) == (0, "went\n")
+    assert "source" in warned.err
+
+
+def test_a_script_that_is_gone_is_a_doubt_too(ran, project) -> None:
+    (project / "train.py").unlink()
+    strict = ran(*STRICT)
+    assert strict.status == 3
+    assert "train.py" in strict.err
+    assert ran("run", "--", sys.executable, "-c", "pass").status == 0
+
+
+def test_an_export_warns_of_another_source(ran, project) -> None:
+    args = ("export", "latest", "--to", "args")
+    assert ran(*args).err == ""
+    edit(project / "train.py")
+    warned = ran(*args)
+    assert (warned.status, warned.out) == (0, "--batch-size 96 --layers 2\n")
+    assert f"{RECOMMENDATION} is no longer valid here" in warned.err
