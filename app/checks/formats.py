@@ -65,10 +65,15 @@ def more_lines(answer: Document, *, notes: bool = True) -> list[str]:
         lines += [f"Note: {note}" for note in answer.get("warnings", [])]
     if answer["verdict"] in ("unknown", "stale"):
         lines.append(
-            "Measure it on the machine that trains: the same check with --probe full, or tonnage "
-            f"tune {answer['workload']}{_group_option(answer)}"
+            "Measure it on the machine that trains: the same check with --probe full, or "
+            f"{answer.get('tune') or _tune(answer)}{_group_option(answer)}"
         )
     return lines
+
+
+def _tune(answer: Document) -> str:
+    """For an answer of a service of an earlier release."""
+    return f"tonnage tune {answer['workload']}"
 
 
 def _group_option(answer: Document) -> str:

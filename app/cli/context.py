@@ -74,16 +74,36 @@ def fleet_address(
 
 
 def find_workload(
-    settings: Settings, workload: str, options: dict[str, Any]
+    settings: Settings, workload: str, options: dict[str, Any], database: str | None = None
 ) -> tuple[WorkloadRef, str | None]:
-    """The workload that a registered name, a file or a module stands for, and the interpreter that
-    is registered for it."""
+    """The workload that a registered name, a file, a module or the name of a command in the
+    database stands for, and the interpreter that trains it, where that is known.
+
+    Raises ``InputError``.
+    """
+    from app.workloads.again import is_name_of_command
     from app.workloads.registry import entry_of
 
+    if is_name_of_command(workload):
+        return _measured_before(settings, workload, options, database)
     entry = entry_of(settings, workload)
     if entry is None:
         return WorkloadRef(absolute_spec(workload), options), None
     return entry.with_options(options), entry.python
+
+
+def _measured_before(
+    settings: Settings, workload: str, options: dict[str, Any], url: str | None
+) -> tuple[WorkloadRef, str | None]:
+    from app.workloads import commands
+    from app.workloads.again import measured_before
+
+    database = open_database(settings, url)
+    try:
+        reference = measured_before(database, workload, options)
+    finally:
+        database.close()
+    return reference, commands.interpreter(reference)
 
 
 def absolute_spec(spec: str) -> str:

@@ -64,7 +64,7 @@ class MeasuringOptions:
             reference = commands.ad_hoc(self.command, given, pinned, Path.cwd())
             python = commands.interpreter(reference)
         else:
-            reference, python = find_workload(settings, str(self.workload), given)
+            reference, python = find_workload(settings, str(self.workload), given, self.database)
         if is_command(reference):
             command_of(reference).check_values(pinned)
         elif only_commands:

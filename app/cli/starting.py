@@ -18,6 +18,7 @@ from app.recommendations import service
 from app.validity.comparison import compare, measured_with
 from app.validity.reported import conditions_of
 from app.validity.source import SourceNow
+from app.workloads.again import tune_line, tune_line_of
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 from probes.errors import MeasurementError, TonnageError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 3.0
 """How long a service has to answer before its last known answer is used instead."""
 LAST_KNOWN = "last-recommendation"
+UNNAMED = "WORKLOAD"
 UNLIKE_OURS = "did not answer as a Tonnage service of this version does."
 
 
@@ -54,13 +56,26 @@ class StartingPoint:
     recommendation: Recommendation | None
     doubts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tune: str = ""
+    """How to get one, where there is none."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the store here has."""
+
+    recommendation: Recommendation | None = None
+    measured_on: Fingerprint | None = None
+    """The fingerprint of its device, if that is stored."""
+    tune: str = ""
+    """How to get one, where there is none."""
 
 
 def find(wanted: RunQuestion) -> StartingPoint:
     """A service that is away is a warning. Raises ``InputError`` for a bad database."""
     warnings: list[str] = []
     found: Recommendation | None = None
-    measured_on: Fingerprint | None = None
+    stored = Stored(tune=tune_line(wanted.workload or UNNAMED))
     if wanted.server:
         try:
             found = _from_service(wanted)
@@ -71,14 +86,15 @@ def find(wanted: RunQuestion) -> StartingPoint:
             warnings.append(f"{why} Using {then} instead.")
     if found is None:
         try:
-            found, measured_on = _from_store(wanted)
+            stored = _from_store(wanted)
         except MeasurementError as error:  # a database that does not answer keeps no run waiting
             warnings.append(str(error))
+        found = stored.recommendation
     if found is None:
-        return StartingPoint(None, [], warnings)
+        return StartingPoint(None, [], warnings, stored.tune)
     source = wanted.source(found)
     now = conditions_of(wanted.here, source.source_hash, time_scale=1.0)
-    validity = compare(found.workload, measured_with(found, measured_on), now)
+    validity = compare(found.workload, measured_with(found, stored.measured_on), now)
     doubts = [*validity.reasons, *filter(None, [source.doubt])]
     return StartingPoint(found, doubts, [*warnings, *filter(None, [source.warning])])
 
@@ -110,14 +126,13 @@ def _from_service(wanted: RunQuestion) -> Recommendation | None:
     return found
 
 
-def _from_store(wanted: RunQuestion) -> tuple[Recommendation | None, Fingerprint | None]:
-    """The recommendation, and the fingerprint of its device if that is stored."""
+def _from_store(wanted: RunQuestion) -> Stored:
     database = open_database(wanted.database_url)
     try:
         found = _stored(database, wanted)
         if found is None:
-            return None, None
-        return found, devices.fingerprint_of(database, found.fingerprint)
+            return Stored(tune=tune_line_of(database, wanted.workload or UNNAMED))
+        return Stored(found, devices.fingerprint_of(database, found.fingerprint))
     finally:
         database.close()
 

@@ -18,6 +18,7 @@ from app.fleet_answers.readings import Stale, of_other_workloads, of_workload
 from app.names import nearest
 from app.recommendations import repository as recommendations
 from app.settings import Settings
+from app.workloads.again import tune_line
 from optimizer.fleet.candidate import Reading, Work
 from optimizer.fleet.cost import Amounts
 from optimizer.fleet.settle import Fleet
@@ -200,4 +201,4 @@ def _unknown(session: Session, workload: str) -> str:
     known = repository.workload_names(session)
     near = nearest(workload, known)
     hint = f" Did you mean {near}?" if near else ""
-    return f"No measurement of {workload} is stored.{hint} To make one: tonnage tune {workload}"
+    return f"No measurement of {workload} is stored.{hint} To make one: {tune_line(workload)}"

@@ -20,6 +20,7 @@ from app.errors import NothingComparable
 from app.recommendations import repository
 from app.recommendations.schemas import LookupQuery
 from app.validity.comparison import Conditions, compare, measured_with
+from app.workloads.again import tune_line
 from optimizer.records import Recommendation
 from probes.group import group_of, is_group
 
@@ -181,8 +182,9 @@ def _nothing(wanted: LookupQuery, candidates: Sequence[Recommendation]) -> str:
     scaled = f" with times scaled by {wanted.time_scale:g}" if wanted.time_scale != 1.0 else ""
     others = sorted({each.device for each in candidates})
     seen = f" (only on {', '.join(others)})" if others else ""
+    options = candidates[0].valid.get("workload_options") if candidates else None
+    tune = tune_line(wanted.workload, options)
     return (
         f"No recommendation for {wanted.workload}, budget {wanted.budget}{scaled}, on {where} or "
-        f"one like it{seen}. Measure it there with: tonnage tune {wanted.workload} --budget "
-        f"{wanted.budget}"
+        f"one like it{seen}. Measure it there with: {tune} --budget {wanted.budget}"
     )

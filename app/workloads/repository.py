@@ -53,6 +53,17 @@ def listing(session: Session) -> list[WorkloadRow]:
     return list(rows.scalars())
 
 
+def newest(session: Session, reference: str) -> WorkloadRow | None:
+    """The state of a workload that was last seen; ``None`` where it never was."""
+    row = WorkloadRow
+    return session.execute(
+        select(row)
+        .where(row.reference == reference)
+        .order_by(row.last_seen_at.desc(), row.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
 def page(session: Session, *, workload: str | None = None, **wanted: Any) -> list[WorkloadRow]:
     """Newest first; see ``app.database.paging.page``."""
     return paging.page(session, WorkloadRow, reference=workload, **wanted)

@@ -21,10 +21,13 @@ from app.machine.local_facts import (
 )
 from app.recommendations import service as recommendations
 from app.settings import Settings
+from app.workloads import commands
+from app.workloads.again import is_name_of_command, measured_before
 from app.workloads.registry import entry_of
 from probes.errors import InputError, MeasurementError
 from probes.formatting import first_line, parse_size
 from probes.group import is_group
+from probes.job import WorkloadRef
 from probes.space import parse_assignments
 
 if TYPE_CHECKING:
@@ -131,6 +134,11 @@ def _workload(
     if name is None:
         name, recommended = _recommended(command, opened, str(recommendation_id))
         options = {**recommended, **options}
+    elif is_name_of_command(name):
+        options = measured_before(opened(), name, options).options
+    if is_name_of_command(name):
+        python = command.python or commands.interpreter(WorkloadRef(name, options))
+        return PlannedWorkload(name, name, options, python)
     known = entry_of(settings, name)
     if known is None:
         spec = absolute_spec(name)

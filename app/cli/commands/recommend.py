@@ -44,6 +44,7 @@ def recommend(
     from app.recommendations.service import choices, listing
     from app.runs.service import grades
     from app.validity.worker import validities
+    from app.workloads.again import tune_line, tune_line_of
     from optimizer.budgets import budget_named
 
     spec = absolute_spec(workload) if workload else None
@@ -66,7 +67,12 @@ def recommend(
                 console.print(f"  NOT VALID: {reason}", markup=False)
         if not shown:
             others = [name for name in choices(store).workloads if name != spec]
-            console.print(nothing(workload, budget, len(checked), others), markup=False)
+            tune = tune_line_of(store, workload or "WORKLOAD")
+            if len(latest) == 1:
+                only = latest[0]
+                tune = tune_line(only.workload, only.valid.get("workload_options"))
+            said = nothing(workload, tune, budget, len(checked), others)
+            console.print(said, markup=False, soft_wrap=True)
     raise typer.Exit(0 if valid else 1)
 
 
@@ -104,12 +110,16 @@ def graded_words(grades: Grades | None) -> str:
     return f"  Trained with:   {words}"
 
 
-def nothing(workload: str | None, budget: str | None, stale: int, others: Sequence[str]) -> str:
+def nothing(
+    workload: str | None, tune: str, budget: str | None, stale: int, others: Sequence[str]
+) -> str:
     if stale:
+        again = f": {tune}" if stale == 1 else "."
         return (
-            f"{stale} stored, but none is still valid. Show the reasons with --all, or tune again."
+            f"{stale} stored, but none is still valid. Show the reasons with --all, or tune "
+            f"again{again}"
         )
-    command = f"tonnage tune {workload or 'WORKLOAD'} --budget {budget or 'prototyping'}"
+    command = f"{tune} --budget {budget or 'prototyping'}"
     if workload and others:
         what = f"Nothing is stored of {workload} yet, but there is of {', '.join(others)}."
     else:

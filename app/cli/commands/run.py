@@ -201,10 +201,7 @@ def _may_start(
 ) -> bool:
     if start.recommendation is None:
         what = f" for {workload}" if workload else ""
-        _say(
-            f"Warning: nothing is recommended{what} here. Measure it with: tonnage tune "
-            f"{workload or 'WORKLOAD'}"
-        )
+        _say(f"Warning: nothing is recommended{what} here. Measure it with: {start.tune}")
         return on_unknown == "warn"
     for doubt in start.doubts:
         _say(f"Warning: {start.recommendation.id} may no longer be valid. {doubt}")

@@ -19,6 +19,7 @@ from app.measurements.repository import MeasurementRecord
 from app.recommendations.exports.export import FORMATS, export
 from app.validity.comparison import Validity
 from app.validity.last_seen import validities
+from app.workloads.again import tune_line
 from optimizer.budgets import Budget
 from optimizer.records import Grade, Recommendation
 from probes.errors import InputError
@@ -83,6 +84,13 @@ class RecommendationView:
         """The first sentence of the explanation: what to train."""
         explanation = self.recommendation.explanation
         return explanation[0] if explanation else ""
+
+    @property
+    def tune(self) -> str:
+        """The line that measures it again."""
+        r = self.recommendation
+        line = tune_line(r.workload, r.valid.get("workload_options"))
+        return f"{line} --budget {r.budget} --device {r.device}"
 
     @property
     def reasons(self) -> list[str]:

@@ -35,7 +35,7 @@ from tests.app import factories
 MIB = 2**20
 RECOMMENDATION = "rec_1k0rr48nvttvb71401qp"
 CONFIG = {"layers": 2, "activation": "relu"}
-TEMPLATE = "python train.py --batch-size {batch_size} --layers {layers}"
+TEMPLATE = "{python} train.py --batch-size {batch_size} --layers {layers}"
 TIMEOUTS = Timeouts(60.0, 60.0, 60.0)
 COMMAND = (sys.executable, "-c", "from app.cli import main; main()")
 ROOT = Path(__file__).resolve().parents[3]

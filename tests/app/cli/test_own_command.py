@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,3 +84,50 @@ def test_an_export_warns_of_another_source(ran, project) -> None:
     warned = ran(*args)
     assert (warned.status, warned.out) == (0, "--batch-size 96 --layers 2\n")
     assert f"{RECOMMENDATION} is no longer valid here" in warned.err
+
+
+# -- the name that its results have
+
+
+PLAN = ("check", "args.txt", "--workload", "command:train.py")
+
+
+@pytest.fixture
+def args(ran: Command) -> None:
+    """An export that has no place for the id of its recommendation."""
+    assert ran("export", "latest", "--to", "args", "--output", "args.txt").status == 0
+
+
+def test_its_name_checks_an_export_without_an_id(ran, args) -> None:
+    found = ran(*PLAN)
+    assert (found.status, found.out.partition(":")[0]) == (0, "fits"), found.err
+
+
+def test_its_name_stands_for_the_command_as_it_was_measured_last(ran, project) -> None:
+    shown = json.loads(ran("tune", "command:train.py", "--dry-run", "--json").out)
+    assert shown["cwd"] == str(project)
+    assert [each["config"] for each in shown["commands"]] == [{"layers": 1}, {"layers": 2}]
+    other = ran("tune", "command:train.py", "--space", "layers=7", "--dry-run", "--json")
+    assert [each["config"] for each in json.loads(other.out)["commands"]] == [{"layers": 7}]
+
+
+@pytest.mark.parametrize("command", ["check", "tune"])
+def test_a_name_that_is_not_stored(ran, command) -> None:
+    batch = ("--batch-size", "8") if command == "check" else ("--dry-run",)
+    found = ran(command, *(["--workload"] if command == "check" else []), "command:x.py", *batch)
+    assert found.status == 2
+    assert "--command" in found.err and "[commands.NAME]" in found.err
+
+
+def test_the_advice_measures_the_same_command(ran, project, monkeypatch, args) -> None:
+    plan = [*PLAN, "--batch-size", "150"]
+    plan[1] = str(project / plan[1])
+    monkeypatch.chdir(project.parent)
+    answer = json.loads(ran(*plan, "--json").out)
+    words = shlex.split(answer["tune"])
+    assert words[0] == "tonnage"
+    assert f"cwd={project}" in words
+    assert answer["tune"] in ran(*plan).out
+    shown = json.loads(ran(*words[1:], "--dry-run", "--json").out)
+    assert shown["cwd"] == str(project)
+    assert [each["config"] for each in shown["commands"]] == [{"layers": 1}, {"layers": 2}]

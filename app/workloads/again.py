@@ -1,0 +1,80 @@
+"""A command that was measured, by the name that its results have: ``command:train.py``.
+
+The name says nothing of the template, the space or the folder: these are among the stored options.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.workloads import commands, repository
+from probes.black_box.command import SPEC
+from probes.black_box.template import as_text
+from probes.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from app.database import Database
+    from probes.job import WorkloadRef
+
+
+def is_name_of_command(workload: str) -> bool:
+    return workload.startswith(SPEC)
+
+
+def stored_options(session: Session, workload: str) -> dict[str, Any]:
+    """The options of the workload when it was last measured; empty where it never was."""
+    row = repository.newest(session, workload)
+    return dict(row.options) if row is not None else {}
+
+
+def measured_before(database: Database, workload: str, options: Mapping[str, Any]) -> WorkloadRef:
+    """The command as it was last measured under this name, with ``options`` on top. Raises
+    ``InputError``, also where it is not stored."""
+    with database.read() as session:
+        stored = stored_options(session, workload)
+    if not stored.get("command"):
+        raise InputError(
+            f"No command is stored here as {workload}. Measure it first: {tune_line(workload)}, or "
+            "register it in tonnage.toml as [commands.NAME], and use that name."
+        )
+    space = {**stored.get("space", {}), **options.get("space", {})}
+    return commands.ad_hoc(stored["command"], {**stored, **options, "space": space}, {}, Path.cwd())
+
+
+def tune_line(workload: str, options: Mapping[str, Any] | None = None) -> str:
+    """How to measure it: a line for a shell. ``options`` are those that a command was measured
+    with; without them it is left open what the command is."""
+    if not is_name_of_command(workload):
+        return f"tonnage tune {shlex.quote(workload)}"
+    if not options or not options.get("command"):
+        return "tonnage tune --command 'python … {batch_size}'"
+    rest = {k: v for k, v in options.items() if k not in ("command", "space", "step")}
+    if rest.get("cwd") == str(Path.cwd()):
+        del rest["cwd"]
+    words = ["tonnage", "tune", "--command", str(options["command"])]
+    for name, values in options.get("space", {}).items():
+        words += ["--space", f"{name}={_values(values)}"]
+    if options.get("step"):
+        words += ["--step", str(options["step"])]
+    for name, value in rest.items():
+        if value:
+            words += ["--option", f"{name}={as_text(value)}"]
+    return shlex.join(words)
+
+
+def tune_line_of(database: Database, workload: str) -> str:
+    """The same, with the options that the workload was last measured with."""
+    with database.read() as session:
+        return tune_line(workload, stored_options(session, workload))
+
+
+def _values(dimension: Any) -> str:
+    """As ``--space`` takes them: a command line knows no other form than a text or a list."""
+    if isinstance(dimension, Sequence) and not isinstance(dimension, str):
+        return ",".join(as_text(each) for each in dimension)
+    return as_text(dimension)
