@@ -94,6 +94,7 @@ def explanation(answer: Document) -> list[str]:
         f"  memory       {room}, {answer['headroom']:.0%} kept free",
         f"  against      {answer['recommendation_id'] or 'no recommendation'}",
     ]
+    lines += _command_lines(answer)
     lines += [f"  read         {note}" for note in answer["assumed"]]
     for run in answer["compared"]:
         lines.append(
@@ -103,6 +104,19 @@ def explanation(answer: Document) -> list[str]:
         )
     if not answer["compared"]:
         lines.append("  no measurement has this config")
+    return lines
+
+
+def _command_lines(answer: Document) -> list[str]:
+    command = answer.get("command")
+    if not command:
+        return []
+    lines = [
+        f"  command      {command['template']}",
+        f"  in folder    {command['folder']}",
+    ]
+    if command["measured_in"] != command["folder"]:
+        lines.append(f"  measured in  {command['measured_in']}")
     return lines
 
 

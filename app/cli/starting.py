@@ -96,6 +96,8 @@ def find(wanted: RunQuestion) -> StartingPoint:
     now = conditions_of(wanted.here, source.source_hash, time_scale=1.0)
     validity = compare(found.workload, measured_with(found, stored.measured_on), now)
     doubts = [*validity.reasons, *filter(None, [source.doubt])]
+    if doubts and source.folder:
+        doubts.append(f"The script in {source.folder} was compared.")
     return StartingPoint(found, doubts, [*warnings, *filter(None, [source.warning])])
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.machine.local_facts import timeouts, workload_here
+from app.workloads.place import placed
 from app.workloads.registry import entry_of
+from probes.black_box.command import is_command
 from probes.errors import InputError, MeasurementError
 from probes.formatting import first_line
+from probes.job import WorkloadRef
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -25,6 +29,8 @@ class SourceNow:
     """The hash of a workload's source and options; ``None`` where it was not found out."""
 
     source_hash: str | None = None
+    folder: str = ""
+    """Of a command: where the script is that was looked at, if it was measured in another one."""
     doubt: str = ""
     """A sentence: the workload cannot be loaded here, so its source may be any."""
     warning: str = ""
@@ -42,16 +48,23 @@ def source_of(
     options: Mapping[str, Any],
     python: str | None,
 ) -> SourceNow:
-    """The source of its workload now, with these options. Nothing is looked at for a recommendation
-    that there is no hash of. Never raises: a run is not kept from starting by what is gone."""
+    """The source of its workload now, with these options; of a command, that of the script in the
+    current folder where it has one. Nothing is looked at for a recommendation that there is no hash
+    of. Never raises: a run is not kept from starting by what is gone."""
     if recommendation.valid.get("workload_hash") is None:
         return SourceNow()
     name = recommendation.workload
     try:
         entry = entry_of(settings, name)
+        workload = WorkloadRef(
+            entry.reference if entry else name, {**(entry.options if entry else {}), **options}
+        )
+        measured_in = str(workload.options.get("cwd", ""))
+        if is_command(workload):
+            workload = placed(workload, [Path.cwd()], recommendation.valid["workload_hash"])
         described = workload_here(
-            entry.reference if entry else name,
-            {**(entry.options if entry else {}), **options},
+            workload.spec,
+            workload.options,
             python or (entry.python if entry else None),
             timeouts(settings),
             refresh=False,
@@ -62,4 +75,5 @@ def source_of(
     except (InputError, OSError) as error:
         why = f"The source of {name} could not be compared: {first_line(error)}"
         return SourceNow(doubt=why)
-    return SourceNow(str(described["source_hash"]))
+    folder = str(workload.options.get("cwd", ""))
+    return SourceNow(str(described["source_hash"]), "" if folder == measured_in else folder)

@@ -46,6 +46,13 @@ def measured_before(database: Database, workload: str, options: Mapping[str, Any
     return commands.ad_hoc(stored["command"], {**stored, **options, "space": space}, {}, Path.cwd())
 
 
+def measured_hash(database: Database, workload: str) -> str | None:
+    """The hash of its source and options when it was last measured."""
+    with database.read() as session:
+        row = repository.newest(session, workload)
+        return row.source_hash if row is not None else None
+
+
 def tune_line(workload: str, options: Mapping[str, Any] | None = None) -> str:
     """How to measure it: a line for a shell. ``options`` are those that a command was measured
     with; without them it is left open what the command is."""

@@ -8,8 +8,9 @@ from app.checks import service as checks
 from app.checks.evaluate import stored_columns
 from app.checks.request import CheckRequest
 from app.cli.checking.command import CheckCommand
-from app.cli.checking.question import Opened, question_of
+from app.cli.checking.question import Opened, PlannedWorkload, question_of
 from app.settings import Settings
+from app.workloads.again import tune_line
 from probes.errors import InputError, TonnageError
 
 UNDECIDED = ("unknown", "stale")
@@ -21,7 +22,7 @@ def answer(command: CheckCommand, settings: Settings, opened: Opened) -> dict[st
     Raises ``InputError``, and ``MeasurementError`` where measuring failed.
     """
     asked, workload = question_of(command, settings, opened)
-    found = _answer(command, settings, opened, asked)
+    found = _answer(command, settings, opened, asked, workload)
     wanted = command.probe or ("full" if command.on_unknown == "probe" else None)
     if wanted and (command.probe or found["verdict"] in UNDECIDED):
         if asked.here is None:
@@ -33,7 +34,7 @@ def answer(command: CheckCommand, settings: Settings, opened: Opened) -> dict[st
 
         is_quick = wanted == "quick"
         measure(command, settings, workload, asked.here, found, is_quick=is_quick)
-        found = _answer(command, settings, opened, asked, accept_brackets=is_quick)
+        found = _answer(command, settings, opened, asked, workload, accept_brackets=is_quick)
     return found
 
 
@@ -42,6 +43,7 @@ def _answer(
     settings: Settings,
     opened: Opened,
     asked: CheckRequest,
+    workload: PlannedWorkload,
     *,
     accept_brackets: bool = False,
 ) -> dict[str, Any]:
@@ -53,14 +55,31 @@ def _answer(
 
         try:
             given = service.ask(command, asked, accept_brackets=accept_brackets)
+            given = with_command(given, workload)
         except service.ServiceAway as error:
             warnings.append(f"{error} The answer is from the local store.")
         else:
             kept = {**stored_columns(given), "recommendation_id": None}  # stored there, not here
             return {**given, "warnings": _kept(opened, kept)[1]}
     found = checks.answer(opened(), settings, asked, accept_brackets=accept_brackets)
+    found = with_command(found, workload)
     identity, doubts = _kept(opened, stored_columns(found))
     return {**found, "id": identity, "warnings": [*warnings, *doubts]}
+
+
+def with_command(answer: dict[str, Any], workload: PlannedWorkload) -> dict[str, Any]:
+    """With the command that was compared, its folder, and how to measure it there. An answer that
+    no longer holds says which script it is about, where that is not the one that was measured."""
+    command = workload.command
+    answer = {**answer, "command": command}
+    if command is None:
+        return answer
+    answer["tune"] = tune_line(workload.label, workload.options)
+    folder, measured_in = command["folder"], command["measured_in"]
+    if answer["verdict"] != "stale" or folder == measured_in:
+        return answer
+    about = f"the script in {folder} was compared, and what was measured is the one in "
+    return {**answer, "reason": f"{answer['reason']} ({about}{measured_in})"}
 
 
 def _kept(opened: Opened, columns: dict[str, Any]) -> tuple[str | None, list[str]]:

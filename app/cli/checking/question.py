@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checks.request import CheckRequest
@@ -21,8 +22,10 @@ from app.machine.local_facts import (
 )
 from app.recommendations import service as recommendations
 from app.settings import Settings
+from app.validity.source import options_of
 from app.workloads import commands
-from app.workloads.again import is_name_of_command, measured_before
+from app.workloads.again import is_name_of_command, measured_before, measured_hash
+from app.workloads.place import placed
 from app.workloads.registry import entry_of
 from probes.errors import InputError, MeasurementError
 from probes.formatting import first_line, parse_size
@@ -32,6 +35,7 @@ from probes.space import parse_assignments
 
 if TYPE_CHECKING:
     from app.checks.config_file import Written
+    from optimizer.records import Recommendation
 
 Opened = Callable[[], Database]
 """Opens the local store on the first call: a check by a service must not need it."""
@@ -46,6 +50,19 @@ class PlannedWorkload:
     spec: str
     options: dict[str, Any]
     python: str | None
+    measured_in: str = ""
+    """Of a command: the folder of its measurements, which need not be the one it is judged by."""
+
+    @property
+    def command(self) -> dict[str, Any] | None:
+        """What was compared of a command, as the answer has it."""
+        if not is_name_of_command(self.spec):
+            return None
+        return {
+            "template": self.options.get("command"),
+            "folder": self.options.get("cwd"),
+            "measured_in": self.measured_in,
+        }
 
 
 def question_of(
@@ -130,40 +147,55 @@ def _workload(
 ) -> PlannedWorkload:
     """As the command line names it, else as the recommendation does."""
     options = parse_assignments(command.option or [], "--option")
-    name = command.workload
+    name, measured = command.workload, None
     if name is None:
-        name, recommended = _recommended(command, opened, str(recommendation_id))
-        options = {**recommended, **options}
+        found = _recommended(command, opened, str(recommendation_id))
+        name, measured = found.workload, found.valid.get("workload_hash")
+        options = {**options_of(found), **options}
     elif is_name_of_command(name):
         options = measured_before(opened(), name, options).options
-    if is_name_of_command(name):
-        python = command.python or commands.interpreter(WorkloadRef(name, options))
-        return PlannedWorkload(name, name, options, python)
-    known = entry_of(settings, name)
+        measured = measured_hash(opened(), name)
+    known = None if is_name_of_command(name) else entry_of(settings, name)
     if known is None:
         spec = absolute_spec(name)
-        return PlannedWorkload(spec, spec, options, command.python)
-    options = {**known.options, **options}
-    return PlannedWorkload(name, known.reference, options, command.python or known.python)
+        planned = PlannedWorkload(spec, spec, options, command.python)
+    else:
+        options = {**known.options, **options}
+        python = command.python or known.python
+        planned = PlannedWorkload(name, known.reference, options, python)
+    return _placed(planned, command, measured) if is_name_of_command(planned.spec) else planned
 
 
-def _recommended(
-    command: CheckCommand, opened: Opened, identity: str
-) -> tuple[str, dict[str, Any]]:
-    """The workload of a recommendation, and its options. Raises ``InputError``."""
+def _placed(
+    workload: PlannedWorkload, command: CheckCommand, measured: str | None
+) -> PlannedWorkload:
+    """A command by the script that would be trained: that of the plan's folder, or of this one."""
+    plan = command.config_file
+    folders = [Path.cwd(), *([] if plan is None else [plan.parent])]
+    found = placed(WorkloadRef(workload.spec, workload.options), folders, measured)
+    return replace(
+        workload,
+        options=found.options,
+        python=workload.python or commands.interpreter(found),
+        measured_in=str(workload.options.get("cwd", "")),
+    )
+
+
+def _recommended(command: CheckCommand, opened: Opened, identity: str) -> Recommendation:
+    """Raises ``InputError`` for a recommendation that is stored nowhere."""
     from app.cli.checking import service
 
     found = service.recommendation(command, identity) if command.server else None
-    if found is None:
-        try:
-            found = recommendations.exactly(opened(), identity)
-        except NotFound:
-            raise InputError(
-                f"Recommendation {identity}, which {command.config_file} names, is not stored "
-                "here: name the workload with --workload, or the service that has the "
-                "recommendation with --server."
-            ) from None
-    return found.workload, dict(found.valid.get("workload_options") or {})
+    if found is not None:
+        return found
+    try:
+        return recommendations.exactly(opened(), identity)
+    except NotFound:
+        raise InputError(
+            f"Recommendation {identity}, which {command.config_file} names, is not stored "
+            "here: name the workload with --workload, or the service that has the "
+            "recommendation with --server."
+        ) from None
 
 
 def _with_workload(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import run as tonnage
-from tests.app.checks.seeded import RECOMMENDATION, seed_command
+from tests.app.checks.seeded import RECOMMENDATION, TEMPLATE, seed_command
 
 
 @dataclass(frozen=True)
@@ -131,3 +132,79 @@ def test_the_advice_measures_the_same_command(ran, project, monkeypatch, args) -
     shown = json.loads(ran(*words[1:], "--dry-run", "--json").out)
     assert shown["cwd"] == str(project)
     assert [each["config"] for each in shown["commands"]] == [{"layers": 1}, {"layers": 2}]
+
+
+# -- another folder than that of the measurement
+
+
+@pytest.fixture
+def clone(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A second clone, which is where the user is now."""
+    folder = tmp_path / "clone"
+    shutil.copytree(project, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def plan(ran: Command, tmp_path: Path) -> str:
+    """A plan that names its recommendation, in a folder without a script."""
+    file = tmp_path / "plan.yaml"
+    assert ran("export", "latest", "--to", "yaml", "--output", str(file)).status == 0
+    return str(file)
+
+
+def test_what_was_compared_is_told_with_its_folder(ran, project, plan) -> None:
+    answer = json.loads(ran("check", plan, "--json").out)
+    assert answer["verdict"] == "fits"
+    assert (answer["command"]["template"], answer["command"]["folder"]) == (TEMPLATE, str(project))
+    explained = ran("check", plan, "--explain").out
+    assert TEMPLATE in explained and str(project) in explained
+
+
+def test_the_same_script_elsewhere_is_as_good(ran, clone, plan) -> None:
+    assert ran("check", plan).status == 0
+    assert ran(*STRICT).status == 0
+
+
+def test_another_script_in_the_current_folder_makes_it_stale(ran, project, clone, plan) -> None:
+    edit(clone / "train.py")
+    found = ran("check", plan)
+    headline = found.out.splitlines()[0]
+    assert (found.status, headline.partition(":")[0]) == (3, "stale")
+    assert str(clone) in headline and str(project) in headline
+    strict = ran(*STRICT)
+    assert (strict.status, str(clone) in strict.err) == (3, True)
+    again = shlex.split(json.loads(ran("check", plan, "--json").out)["tune"])
+    assert not any(word.startswith("cwd=") for word in again), "it measures the script here"
+
+
+def test_so_does_one_beside_the_plan(ran, project, clone, plan, monkeypatch) -> None:
+    edit(clone / "train.py")
+    own = shutil.copy(plan, clone)
+    monkeypatch.chdir(project)
+    assert ran("check", plan).status == 0
+    assert ran("check", str(own)).status == 3
+    edit(project / "train.py")
+    shutil.copy(project / "train.py", clone)
+    assert ran("check", str(own)).status == 3
+
+
+def test_a_script_beside_the_plan_does_not_speak_for_an_edited_one_here(
+    ran, project, clone, plan, monkeypatch
+) -> None:
+    edit(project / "train.py")
+    own = shutil.copy(plan, clone)
+    monkeypatch.chdir(project)
+    assert ran("check", str(own)).status == 3
+    named = ("check", str(own), "--workload", "command:train.py")
+    assert ran(*named).status == 3
+
+
+def test_a_folder_that_is_gone_is_replaced_by_one_that_has_the_script(
+    ran, project, clone, plan, monkeypatch
+) -> None:
+    shutil.rmtree(project)
+    assert ran("check", plan).status == 0
+    edit(clone / "train.py")
+    assert ran("check", plan).status == 3
