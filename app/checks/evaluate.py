@@ -12,7 +12,7 @@ from app.checks.plan import CheckAnswer, CheckVerdict
 from app.checks.request import CheckRequest
 from app.checks.shortfall import untried
 from app.settings import Settings
-from app.workloads.again import stored_options, tune_line
+from app.workloads.again import tune_line
 
 
 def evaluate(
@@ -27,15 +27,8 @@ def evaluate(
     heuristics = (
         _heuristics(session, found, settings) if answer.verdict is CheckVerdict.DOES_NOT_FIT else []
     )
-    tune = tune_line(found.plan.workload, _options(session, found))
+    tune = tune_line(found.plan.workload, found.options)
     return {**document(asked, found, answer), "heuristics": heuristics, "tune": tune}
-
-
-def _options(session: Session, found: CheckInputs) -> dict[str, Any]:
-    """What the workload was measured with: as its recommendation says, else the last time."""
-    base = found.recommendation
-    stored = base.valid.get("workload_options") if base is not None else None
-    return dict(stored) if stored else stored_options(session, found.plan.workload)
 
 
 def _heuristics(session: Session, found: CheckInputs, settings: Settings) -> list[dict[str, Any]]:

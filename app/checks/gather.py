@@ -20,6 +20,7 @@ from app.machine.local_facts import DeviceNow
 from app.recommendations import repository as recommendations
 from app.settings import Settings
 from app.workloads import repository as workloads
+from app.workloads.again import settable, stored_options
 from probes.errors import InputError
 from probes.levers import LEVERS, pinned
 from probes.space import dimension_from_dict, smallest, unknown_name
@@ -41,6 +42,8 @@ class CheckInputs:
     runs: list[MeasuredRun]
     here: DeviceNow
     recommendation: Recommendation | None
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the workload was measured with."""
     hints: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Assumptions, in words."""
@@ -70,6 +73,7 @@ def gather(session: Session, asked: CheckRequest, settings: Settings) -> CheckIn
     ranks = here.ranks or asked.ranks or 0
     if not ranks:
         parallel.check(asked.config, None)
+    options = _options(session, workload, base)
     plan = RunPlan(
         workload,
         _as_trained(config, ranks, settings, workload),
@@ -77,9 +81,10 @@ def gather(session: Session, asked: CheckRequest, settings: Settings) -> CheckIn
         int(accumulation),
         _window(asked, base, settings),
         ranks,
+        settable(workload, options),
     )
     runs = runs_of(session, plan, asked, here)
-    return CheckInputs(plan, _room(asked, base, here, runs, settings), runs, here, base,
+    return CheckInputs(plan, _room(asked, base, here, runs, settings), runs, here, base, options,
                  _hints(base, plan), notes)  # fmt: skip
 
 
@@ -90,6 +95,12 @@ def _as_trained(
     if not ranks or workload in settings.commands:
         return config
     return parallel.config_of_group(config)
+
+
+def _options(session: Session, workload: str, base: Recommendation | None) -> dict[str, Any]:
+    """What the workload was measured with: as its recommendation says, else the last time."""
+    stored = base.valid.get("workload_options") if base is not None else None
+    return dict(stored) if stored else stored_options(session, workload)
 
 
 def _named_device(session: Session, device: str | None) -> DeviceNow:

@@ -3,11 +3,13 @@ the plain data that ``decide`` takes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from probes.formatting import first_line
+from probes.space import Choice
 
 FAILED_FOR_MEMORY = ("oom", "spill", "leak")
 FAILED_WHATEVER_THE_MEMORY = ("shape_limit", "unsupported")
@@ -48,6 +50,18 @@ class RunPlan:
     """``None``: only memory is checked."""
     ranks: int = 0
     """Number of devices that train as one; 0 for a single device. The batch is that of one."""
+    settable: Mapping[str, Any] | None = None
+    """Of a command: what it has placeholders for, by name a dimension, or ``None`` for any value.
+    ``None``: a workload, which takes every lever."""
+
+    def takes(self, name: str, value: Any) -> bool:
+        """Whether a lever can be set to a value: a command must have a placeholder for it."""
+        if self.settable is None:
+            return True
+        dimension = self.settable.get(name)
+        if isinstance(dimension, Choice):
+            return value in dimension.values()
+        return name in self.settable
 
     @property
     def samples_per_step(self) -> int:

@@ -101,7 +101,10 @@ def _lever(plan: RunPlan, largest: int | None, hints: Sequence[str]) -> str:
     words = []
     if largest is not None:
         times = -(-plan.samples_per_step // largest)
-        words.append(f"batch {largest} with accumulation {times} keeps the samples per step")
+        if plan.accumulation > 1 or plan.takes("accumulation", times):
+            words.append(f"batch {largest} with accumulation {times} keeps the samples per step")
+        else:
+            words.append(f"batch {largest}, with fewer samples per step")
     if hints:
         return "; ".join([*words, *hints])
     if levers := untried(plan):
@@ -112,7 +115,11 @@ def _lever(plan: RunPlan, largest: int | None, hints: Sequence[str]) -> str:
 
 
 def untried(plan: RunPlan) -> list[tuple[str, Any]]:
-    """Levers that would save memory and that the plan does not set, with their values."""
+    """Levers that would save memory, that the plan does not set and can, with their values."""
     config = {name: str(value).lower() for name, value in plan.config.items()}
     levers = MEMORY_LEVERS.items()
-    return [(name, value) for name, value in levers if config.get(name) != str(value).lower()]
+    return [
+        (name, value)
+        for name, value in levers
+        if config.get(name) != str(value).lower() and plan.takes(name, value)
+    ]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from app.workloads import commands, repository
 from probes.black_box.command import SPEC
-from probes.black_box.template import as_text
+from probes.black_box.template import as_text, placeholders
 from probes.errors import InputError
+from probes.space import as_space, parse_dimension
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -44,6 +45,18 @@ def measured_before(database: Database, workload: str, options: Mapping[str, Any
         )
     space = {**stored.get("space", {}), **options.get("space", {})}
     return commands.ad_hoc(stored["command"], {**stored, **options, "space": space}, {}, Path.cwd())
+
+
+def settable(workload: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """By name, the values that can be set of a command with these options: a dimension, or ``None``
+    where any will do. ``None`` for a workload, which takes every lever. No file is read."""
+    text = options.get("command")
+    if not text:
+        return {} if is_name_of_command(workload) else None
+    texts = (text, *options.get("env", {}).values())
+    named = {name for each in texts for name in placeholders(each)}
+    space = {name: parse_dimension(each) for name, each in options.get("space", {}).items()}
+    return {**dict.fromkeys(named & {"accumulation"}), **as_space(space)}
 
 
 def measured_hash(database: Database, workload: str) -> str | None:

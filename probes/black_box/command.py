@@ -207,8 +207,8 @@ class Command:
             if name not in named:
                 raise InputError(
                     f"{name}={template.as_text(value)}: the command has no placeholder {{{name}}}. "
-                    "Levers are applied to workloads only. Add a placeholder for what the script "
-                    "can do itself."
+                    f"Known: {', '.join(self.space) or 'none'}. Levers are applied to workloads "
+                    "only. Add a placeholder for what the script can do itself."
                 )
             dimension = self.space.get(name)
             listed = dimension.values() if isinstance(dimension, Choice) else []

@@ -27,6 +27,7 @@ from app.workloads import commands
 from app.workloads.again import is_name_of_command, measured_before, measured_hash
 from app.workloads.place import placed
 from app.workloads.registry import entry_of
+from probes.black_box.command import command_of
 from probes.errors import InputError, MeasurementError
 from probes.formatting import first_line, parse_size
 from probes.group import is_group
@@ -214,6 +215,9 @@ def _with_workload(
     except MeasurementError as error:
         note = f"could not compare the source of the workload: {first_line(error)}"
         return replace(asked, notes=[*asked.notes, note])
+    if is_name_of_command(workload.spec):
+        given = parse_assignments(command.set_ or [], "--set")
+        command_of(WorkloadRef(workload.spec, workload.options)).check_values(given)
     return replace(asked, workload_hash=described["source_hash"], space=described["space"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from app.checks.plan import RunPlan
+from app.checks.shortfall import untried
 from app.cli import run as tonnage
+from app.workloads.again import settable
 from tests.app.checks.seeded import RECOMMENDATION, TEMPLATE, seed_command
 
 
@@ -208,3 +212,31 @@ def test_a_folder_that_is_gone_is_replaced_by_one_that_has_the_script(
     assert ran("check", plan).status == 0
     edit(clone / "train.py")
     assert ran("check", plan).status == 3
+
+
+# -- what a command cannot have
+
+
+def test_no_lever_is_advised_that_it_has_no_placeholder_for(ran, plan) -> None:
+    answer = json.loads(ran("check", plan, "--batch-size", "384", "--json").out)
+    assert (answer["verdict"], answer["largest_batch"]) == ("does_not_fit", 96)
+    assert answer["heuristics"] == []
+    assert not {"gradient_checkpointing", "precision", "accumulation"} & set(
+        re.findall(r"\w+", answer["lever"])
+    )
+
+
+def test_it_has_a_place_for_some() -> None:
+    options = {"command": "a {batch_size} {accumulation}", "space": {"precision": "fp32,bf16"}}
+    plan = RunPlan("command:a", {"precision": "fp32"}, 8, settable=settable("command:a", options))
+    assert untried(plan) == [("precision", "bf16")]
+    assert plan.takes("accumulation", 4)
+    assert not plan.takes("precision", "fp16")
+    assert settable("transformer", {}) is None
+
+
+def test_a_value_that_it_has_no_placeholder_for_is_refused(ran, plan) -> None:
+    refused = ran("check", plan, "--set", "gradient_checkpointing=true")
+    assert (refused.status, refused.out) == (2, "")
+    assert "gradient_checkpointing" in refused.err and "Known: layers" in refused.err
+    assert ran("check", plan, "--set", "layers=2").status == 0
