@@ -1,5 +1,6 @@
 """Which recommendation ``tonnage run`` starts with: from a service or the local store, and whether
-it is still valid. A service that is away never keeps a run from starting."""
+it is still valid. A service that is away, or a store that cannot be read, never keeps a run from
+starting."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ from app.recommendations import service
 from app.validity.comparison import compare, measured_with
 from app.validity.reported import conditions_of
 from app.validity.source import SourceNow
-from app.workloads.again import tune_line, tune_line_of
+from app.workloads.again import tune_line_of
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
-from probes.errors import MeasurementError, TonnageError
+from probes.errors import TonnageError
 
 if TYPE_CHECKING:
     from app.recommendations.schemas import RecommendationOut
@@ -57,7 +58,7 @@ class StartingPoint:
     doubts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     tune: str = ""
-    """How to get one, where there is none."""
+    """How to get one, where there is none; empty where the store cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class Stored:
 
 
 def find(wanted: RunQuestion) -> StartingPoint:
-    """A service that is away is a warning. Raises ``InputError`` for a bad database."""
+    """A service that is away is a warning, and so is a store that cannot be read."""
     warnings: list[str] = []
     found: Recommendation | None = None
-    stored = Stored(tune=tune_line(wanted.workload or UNNAMED))
+    stored = Stored()
     if wanted.server:
         try:
             found = _from_service(wanted)
@@ -87,7 +88,7 @@ def find(wanted: RunQuestion) -> StartingPoint:
     if found is None:
         try:
             stored = _from_store(wanted)
-        except MeasurementError as error:  # a database that does not answer keeps no run waiting
+        except TonnageError as error:  # no database keeps a run from starting, whatever is wrong
             warnings.append(str(error))
         found = stored.recommendation
     if found is None:

@@ -82,7 +82,8 @@ def run(
     {batch_size}, {accumulation}, {device} and every dimension of the config are filled into
     COMMAND; {layers:4} gives a default for when nothing is recommended. COMMAND also gets the
     variables that tonnage export --to env writes. Its output, signals and exit status (128+n for
-    signal n) are passed through. An unreachable service never prevents it from starting.
+    signal n) are passed through. A service or a database that cannot be used never prevents it from
+    starting.
 
     Example: tonnage run --workload train.py:Net -- python train.py --batch-size {batch_size}
     """
@@ -201,7 +202,10 @@ def _may_start(
 ) -> bool:
     if start.recommendation is None:
         what = f" for {workload}" if workload else ""
-        _say(f"Warning: nothing is recommended{what} here. Measure it with: {start.tune}")
+        if start.tune:
+            _say(f"Warning: nothing is recommended{what} here. Measure it with: {start.tune}")
+        else:
+            _say(f"Warning: whether something is recommended{what} cannot be told.")
         return on_unknown == "warn"
     for doubt in start.doubts:
         _say(f"Warning: {start.recommendation.id} may no longer be valid. {doubt}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,6 @@ from app.deadline import Late, within
 from app.recommendations import repository as recommendations
 from app.tuning import service as studies
 from app.validity.source import SourceNow
-from probes.errors import InputError
 from tests.app import factories
 from tests.app.serving import answering, serving
 
@@ -122,10 +123,19 @@ def test_what_a_call_says_in_time_is_passed_on() -> None:
         within(60.0, "It", lambda: 1 // 0)
 
 
-def test_a_store_that_is_none_is_bad_input(tmp_path) -> None:
+@pytest.mark.parametrize("url", ["sqlite:///{}/not.db", "sqlite:///{}", "mysql://x", "nonsense"])
+def test_a_store_that_is_none_never_stops_a_run(url, tmp_path) -> None:
     (tmp_path / "not.db").write_text("hello")
-    with pytest.raises(InputError, match=r"not\.db.*is not an SQLite database"):
-        find(wanted("http://127.0.0.1:9", f"sqlite:///{tmp_path}/not.db"))
+    found = find(wanted("", url.format(tmp_path)))
+    assert (found.recommendation, len(found.warnings)) == (None, 1)
+
+
+def test_nor_does_one_of_a_newer_version(empty) -> None:
+    with closing(sqlite3.connect(empty.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE tonnage_alembic_version SET version_num = '9999'")
+    found = find(wanted("", empty))
+    assert found.recommendation is None
+    assert "newer Tonnage" in found.warnings[0]
 
 
 DOUBTS = [

@@ -249,6 +249,17 @@ def test_nothing_recommended(run):
     assert (strict.returncode, strict.stdout) == (3, "")
 
 
+def test_a_database_that_cannot_be_opened_is_a_warning(folder, run):
+    (folder / "not.db").write_text("hello")
+    plan = ("tonnage", "run", "--database", f"sqlite:///{folder}/not.db")
+    ran = run(*plan, "--", "python", "train.py", "say", "{batch_size:4}")
+    assert (ran.returncode, json.loads(ran.stdout)[0]) == (0, ["4"])
+    assert "not.db" in ran.stderr and "Measure it with" not in ran.stderr
+    strict = run(*plan, "--on-unknown", "fail", "--", "python", "train.py", "say")
+    assert (strict.returncode, strict.stdout) == (3, "")
+    assert run(*plan, "--", "python", "train.py", "say", "{batch_size}").returncode == 2
+
+
 def test_what_no_longer_holds_is_said_and_may_keep_it_from_starting(folder, run):
     code = "from app.machine.local_facts import remember_devices; from tests.app.checks import "
     code += "seeded; remember_devices(None, seeded.facts('2.14.0'))"
