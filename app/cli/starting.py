@@ -45,6 +45,9 @@ class RunQuestion:
     server: str | None
     api_key: str | None
     database_url: str
+    device: Callable[[Recommendation], DeviceNow | None] | None = None
+    """This machine's device as the interpreter sees it that trains the workload of a
+    recommendation; without it, ``here``."""
     source: Callable[[Recommendation], SourceNow] = lambda _: SourceNow()
     """Looks at the source of the workload that a recommendation is for: which one that is, is known
     only when the recommendation has been found."""
@@ -59,6 +62,8 @@ class StartingPoint:
     warnings: list[str] = field(default_factory=list)
     tune: str = ""
     """How to get one, where there is none; empty where the store cannot be read."""
+    here: DeviceNow | None = None
+    """What it was compared with."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,13 @@ def find(wanted: RunQuestion) -> StartingPoint:
     if found is None:
         return StartingPoint(None, [], warnings, stored.tune)
     source = wanted.source(found)
-    now = conditions_of(wanted.here, source.source_hash, time_scale=1.0)
+    here = wanted.device(found) if wanted.device else wanted.here
+    now = conditions_of(here, source.source_hash, time_scale=1.0)
     validity = compare(found.workload, measured_with(found, stored.measured_on), now)
     doubts = [*validity.reasons, *filter(None, [source.doubt])]
     if doubts and source.folder:
         doubts.append(f"The script in {source.folder} was compared.")
-    return StartingPoint(found, doubts, [*warnings, *filter(None, [source.warning])])
+    return StartingPoint(found, doubts, [*warnings, *filter(None, [source.warning])], here=here)
 
 
 def _from_service(wanted: RunQuestion) -> Recommendation | None:

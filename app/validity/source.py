@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.machine.local_facts import timeouts, workload_here
+from app.workloads import commands
 from app.workloads.place import placed
 from app.workloads.registry import entry_of
 from probes.black_box.command import is_command
@@ -40,6 +41,18 @@ class SourceNow:
 def options_of(recommendation: Recommendation) -> dict[str, Any]:
     """The options that its workload was measured with."""
     return dict(recommendation.valid.get("workload_options") or {})
+
+
+def interpreter_of(settings: Settings, recommendation: Recommendation) -> str | None:
+    """The interpreter that trains its workload, whose torch describes the device; ``None`` for the
+    default one."""
+    entry = entry_of(settings, recommendation.workload)
+    if entry is not None:
+        return entry.python
+    workload = WorkloadRef(recommendation.workload, options_of(recommendation))
+    if not is_command(workload):
+        return None
+    return commands.interpreter(placed(workload, [Path.cwd()], None))
 
 
 def source_of(

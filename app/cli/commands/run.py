@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -93,14 +94,19 @@ def run(
     from app.cli.starting import RunQuestion, find
     from app.runs.launch import launch
     from app.runs.values import environment_of, fill, filled_copy, values_of
+    from app.validity.source import interpreter_of
+    from app.workloads.registry import entry_of
 
     settings = open_settings()
-    label, here = _look(settings, workload, device, devices, python)
+    seen = _Devices(settings, device, devices)
+    known = entry_of(settings, workload) if workload is not None else None
+    own_python = python or (known.python if known else None)
     wanted = RunQuestion(
-        workload=label,
+        workload=_label(settings, workload),
         budget=budget,
         recommendation_id=recommendation,
-        here=here,
+        here=seen.look(own_python),
+        device=lambda found: seen.look(own_python or interpreter_of(settings, found)),
         server=server,
         api_key=api_key,
         database_url=database or settings.database_url,
@@ -109,6 +115,8 @@ def run(
     start = find(wanted)
     for warning in start.warnings:
         _say(f"Warning: {warning}")
+    if seen.problem:
+        _say(f"Warning: could not verify that the recommendation is still valid: {seen.problem}")
     if not _may_start(start, workload, on_stale=on_stale, on_unknown=on_unknown):
         raise typer.Exit(NOT_STARTED)
     found = start.recommendation
@@ -127,7 +135,7 @@ def run(
             paths["config"] = str(filled_copy(template, values, Path(folder)))
         filled = fill(command, values, paths)
         ended = launch(filled, {**os.environ, **added})
-    raise typer.Exit(_reported(wanted, found, ended, is_kept=not no_report))
+    raise typer.Exit(_reported(wanted, start, ended, is_kept=not no_report))
 
 
 def _config_template(
@@ -150,32 +158,39 @@ def _config_template(
     return Path(registered.cwd or "", registered.config).expanduser()
 
 
-def _look(
-    settings: Settings,
-    workload: str | None,
-    device: str | None,
-    devices: str | None,
-    python: str | None,
-) -> tuple[str | None, DeviceNow | None]:
-    """The workload's label, and this machine's device. ``None`` for a device that could not be
-    looked at, which is then not compared."""
-    from app.machine.local_facts import device_here, timeouts
+def _label(settings: Settings, workload: str | None) -> str | None:
+    """The name that the results of a workload have in the store."""
     from app.workloads.registry import entry_of
 
-    label = None
-    if workload is not None:
-        known = entry_of(settings, workload)
-        label = workload if known else absolute_spec(workload)
-        python = python or (known.python if known else None)
-    try:
-        return label, device_here(
-            python, device, timeouts(settings), refresh=False, devices=devices
-        )
-    except MeasurementError as error:
-        _say(
-            f"Warning: could not verify that the recommendation is still valid: {first_line(error)}"
-        )
-    return label, None
+    if workload is None or entry_of(settings, workload) is not None:
+        return workload
+    return absolute_spec(workload)
+
+
+@dataclass
+class _Devices:
+    """Looks at this machine's device, once per interpreter."""
+
+    settings: Settings
+    device: str | None
+    devices: str | None
+    problem: str = ""
+    """Why the last one could not be looked at, which is then not compared."""
+    seen: dict[str | None, DeviceNow | None] = field(default_factory=dict)
+
+    def look(self, python: str | None) -> DeviceNow | None:
+        from app.machine.local_facts import device_here, timeouts
+
+        if python not in self.seen:
+            self.problem, self.seen[python] = "", None
+            limits = timeouts(self.settings)
+            try:
+                self.seen[python] = device_here(
+                    python, self.device, limits, refresh=False, devices=self.devices
+                )
+            except MeasurementError as error:
+                self.problem = first_line(error)
+        return self.seen[python]
 
 
 def _source(
@@ -212,12 +227,11 @@ def _may_start(
     return not start.doubts or on_stale == "warn"
 
 
-def _reported(
-    wanted: RunQuestion, recommendation: Recommendation | None, ended: Ended, *, is_kept: bool
-) -> int:
+def _reported(wanted: RunQuestion, start: StartingPoint, ended: Ended, *, is_kept: bool) -> int:
     """Print and record how it ended; the exit status. Nothing here fails a run that went well."""
     from app.runs.outcome import ending, exit_status
 
+    recommendation, here = start.recommendation, start.here
     status = exit_status(ended.returncode)
     end = ending(
         ended.returncode, ended.tail, ended.cgroup_oom_kills, stopped_by_us=ended.signalled
@@ -227,7 +241,6 @@ def _reported(
         _say(f"The run was out of memory{with_what}: {end.reason}")
     if recommendation is None or not is_kept:
         return status
-    here = wanted.here
     facts: dict[str, Any] = {
         "outcome": end.outcome,
         "exit_status": status,

@@ -16,6 +16,7 @@ from app.cli import starting as finding
 from app.cli.starting import RunQuestion, find
 from app.database import Database
 from app.deadline import Late, within
+from app.machine.local_facts import DeviceNow
 from app.recommendations import repository as recommendations
 from app.tuning import service as studies
 from app.validity.source import SourceNow
@@ -155,3 +156,16 @@ def test_what_makes_it_doubtful(changes, words, database) -> None:
     question = replace(wanted("", database.full_url), source=lambda _: source)
     found = find(question).doubts
     assert [words in doubt for doubt in found] == ([True] if words else [])
+
+
+def test_the_device_is_compared_as_the_interpreter_sees_it_that_trains(database) -> None:
+    study, _ = studies.open_study(database, factories.spec())
+    made = factories.recommendation(RECOMMENDATION)
+    with database.write() as session:
+        recommendations.save(session, made, study.id, "scope")
+    own = DeviceNow("cpu", "cpu", "CPU", "another")
+    training = DeviceNow("cpu", "cpu", "CPU", made.fingerprint)
+    question = replace(wanted("", database.full_url), here=own)
+    assert find(question).doubts != []
+    found = find(replace(question, device=lambda _: training))
+    assert (found.doubts, found.here) == ([], training)
