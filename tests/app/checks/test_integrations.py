@@ -85,6 +85,13 @@ def test_the_action_takes_a_plan_of_options_and_tells_what_is_wrong_with_it(fold
     assert "--batch-size" in wrong.stderr
 
 
+def test_the_action_takes_every_line_of_its_options(folder, run):
+    options = "--batch-size 64\n  --set layers=2\n--batch-size 400\n"
+    ran = step(folder, run, workload="transformer", args=options)
+    assert ran.returncode == 1, ran.stderr
+    assert "verdict=does_not_fit" in (folder / "output").read_text()
+
+
 def test_every_output_of_the_action_is_one_of_its_step():
     action = document("action.yml")
     last = action["runs"]["steps"][-1]
