@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.given import refuse_empty
+
 COMMANDS: dict[str, dict[str, Any]] = {
     "devices": {},
     "probe": {},
@@ -92,4 +94,4 @@ def application(name: str = "") -> Any:
     for group, module in GROUPS.items():
         if not is_known or group == name:
             app.add_typer(import_module(f"app.cli.commands.{module}").app, name=group)
-    return typer.main.get_command(app)
+    return refuse_empty(typer.main.get_command(app))

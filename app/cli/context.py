@@ -54,7 +54,7 @@ def open_database(settings: Settings, url: str | None) -> Database:
     """The database, created or migrated to this version first if necessary."""
     from app.database import open_database
 
-    return open_database(url or settings.database_url)
+    return open_database(settings.database_url if url is None else url)
 
 
 def fleet_address(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from app.cli.given import listed
 from probes.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def named(classes: Sequence[Class], wanted: str) -> list[Class]:
 
 def emulated(classes: Sequence[Class], memory_budget: str | None) -> list[Class]:
     """Each class once for every memory budget."""
-    sizes = [size.strip() for size in (memory_budget or "").split(",") if size.strip()]
+    sizes = listed(memory_budget, "--memory-budget")
     if not sizes:
         return list(classes)
     if len(set(sizes)) < len(sizes):

@@ -20,7 +20,6 @@ from app.errors import NotFound
 from app.tuning.request import StudyRequest
 from optimizer.records import Recommendation
 from probes.errors import InputError
-from probes.formatting import parse_size
 from probes.space import parse_assignments
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _question(shared: MeasuringOptions) -> dict[str, Any]:
             "Give the name of a workload that the nodes have registered, or your own as "
             "path/to/file.py:Class."
         )
-    sizes = [parse_size(size) for size in (shared.memory_budget or "").split(",") if size]
+    sizes = shared.budgets
     if len(sizes) > 1:
         raise InputError("--memory-budget: a study of the fleet takes one size.")
     devices = shared.devices

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli import options
 from app.cli.context import find_workload, fleet_address, open_database, open_settings
+from app.cli.given import listed
 from probes.errors import InputError
 from probes.formatting import parse_size
 from probes.job import WorkloadRef
@@ -75,7 +76,7 @@ class MeasuringOptions:
     @property
     def budgets(self) -> list[int]:
         """Bytes of the memory budget, or of one per rank. Raises ``InputError``."""
-        return [parse_size(size) for size in (self.memory_budget or "").split(",") if size]
+        return [parse_size(size) for size in listed(self.memory_budget, "--memory-budget")]
 
     def resolve(self, *, accept_disturbed: bool | None = None) -> ResolvedOptions:
         """Check everything that needs no device, then find the device. Raises ``InputError``."""

@@ -125,12 +125,6 @@ def to_search(names: Sequence[str], kind: str, precisions: Mapping[str, str]) ->
     return found
 
 
-def parse_names(text: str | None) -> tuple[str, ...]:
-    """``"precision,compile"`` to names, each once. What they name is checked by ``to_search``."""
-    names = [name.strip() for name in (text or "").split(",")]
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
 def _text(value: Any) -> str:
     """As it is written on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -42,7 +42,7 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
 
     from app.database import migrate, open_database
 
-    store = open_database(database or settings.database_url, migrate=False)
+    store = open_database(settings.database_url if database is None else database, migrate=False)
     here, head = migrate.current(store), migrate.head()
     if json_:
         print_json({"url": store.shown_url, "current": here, "head": head})

@@ -8,12 +8,13 @@ import typer
 
 from app.cli import options
 from app.cli.dry_run import show_dry_run
+from app.cli.given import listed
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
 from probes.errors import InputError
-from probes.levers import LEVERS, parse_names
+from probes.levers import LEVERS
 
 ALL_BUDGETS = ("smoke_test", "prototyping", "validation", "production")
 """In the order in which a project needs them. Each study reuses earlier measurements."""
@@ -119,7 +120,7 @@ def tune(
         show_dry_run(shared, every=True)
         return
     search: dict[str, Any] = {
-        "levers": list(parse_names(levers)),
+        "levers": list(dict.fromkeys(listed(levers, "--levers"))),
         "objective": objective,
         "sampler": sampler,
         "trials": trials,

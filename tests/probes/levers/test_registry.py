@@ -83,8 +83,3 @@ def test_a_search_tries_what_makes_a_difference_on_the_device() -> None:
 def test_what_is_searched_are_levers() -> None:
     with pytest.raises(InputError, match=r"Unknown lever 'layers'\. .*Known: precision,"):
         levers.to_search(["layers"], "cpu", {})
-
-
-def test_names_are_separated_by_commas() -> None:
-    assert levers.parse_names(" precision, compile,,precision ") == ("precision", "compile")
-    assert levers.parse_names(None) == ()
