@@ -13,7 +13,7 @@ from typing import Any
 from probes import levers
 from probes.errors import InputError
 from probes.formatting import GIB
-from probes.space import Choice, Dimension, Float, Int, Space, size, unknown_name
+from probes.space import Choice, Dimension, Float, Int, Space, allows, size, unknown_name
 
 MOST_CONFIGS = 2048
 """Configs of a space that are compared with each other; a larger space is thinned for that."""
@@ -79,7 +79,7 @@ def _narrow(space: Space, rules: SpaceRules, budget: str, gib: float) -> Space:
             raise InputError(f"Memory tier: {unknown_name('dimension', name, space)}")
         multiple = rules.rounding.get(name, 1)
         scaled = [_scaled(option, factor, multiple) for option in options]
-        inside = [value for value in scaled if _allows(space[name], value)]
+        inside = [value for value in scaled if allows(space[name], value)]
         if inside:
             result[name] = Choice(sorted(set(inside)), cost_grows=space[name].cost_grows)
     return result
@@ -96,22 +96,10 @@ def _scaled(value: Any, factor: float, multiple: int) -> Any:
     return max(multiple, multiple * round(value * factor / multiple))
 
 
-def _allows(dimension: Dimension, value: Any) -> bool:
-    if isinstance(dimension, Choice):
-        return value in dimension.options
-    if isinstance(dimension, Int):
-        within = dimension.low <= value <= dimension.high
-        return bool(within and (value - dimension.low) % dimension.step == 0)
-    return bool(dimension.low <= value <= dimension.high)
-
-
 def contains(space: Space, config: Mapping[str, Any]) -> bool:
     """Whether a config has exactly the dimensions of a space, each with an allowed value."""
     return config.keys() == space.keys() and all(
-        dimension.low <= config[name] <= dimension.high
-        if isinstance(dimension, Float)
-        else config[name] in dimension.values()
-        for name, dimension in space.items()
+        allows(dimension, config[name]) for name, dimension in space.items()
     )
 
 

@@ -14,6 +14,11 @@ from typing import Any, TypeAlias
 
 from probes.errors import InputError
 
+MOST_CONFIGS = 1_000_000
+"""More configs than this are not listed: a search looks at each of them several times."""
+LARGEST = 2**53 - 1
+"""Not every program that reads JSON represents larger whole numbers exactly."""
+
 _MISSING: Any = None
 """The default of a bound, so that one that is left out is named in our words."""
 
@@ -43,8 +48,14 @@ class Int:
         if self.log and (self.low < 1 or self.step != 1):
             raise InputError("Int(log=True) needs low >= 1 and step=1.")
 
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return (self.high - self.low) // self.step + 1
+
     def values(self) -> list[int]:
-        """Every value, in ascending order."""
+        """Every value, in ascending order. Raises ``InputError`` for more than can be listed."""
+        _check_count(self.count)
         return list(range(self.low, self.high + 1, self.step))
 
 
@@ -96,6 +107,11 @@ class Choice:
         object.__setattr__(
             self, "cost_grows", self.is_numeric() if cost_grows is None else cost_grows
         )
+
+    @property
+    def count(self) -> int:
+        """Number of options."""
+        return len(self.options)
 
     def is_numeric(self) -> bool:
         return all(isinstance(o, (int, float)) and not isinstance(o, bool) for o in self.options)
@@ -187,11 +203,15 @@ def dimension_from_dict(data: Mapping[str, Any]) -> Dimension:
 
 
 def grid(space: Mapping[str, Dimension]) -> list[dict[str, Any]] | None:
-    """Every config of a finite space, cheapest dimensions first; ``None`` if it has a ``Float``."""
+    """Every config of a finite space, cheapest dimensions first; ``None`` if it has a ``Float``.
+    Raises ``InputError`` for a space with more than ``MOST_CONFIGS``."""
+    configs_there = size(space)
+    if configs_there is None:
+        return None
+    _check_count(configs_there)
     configs: list[dict[str, Any]] = [{}]
     for name, dimension in space.items():
-        if isinstance(dimension, Float):
-            return None
+        assert not isinstance(dimension, Float)
         configs = [{**config, name: value} for config in configs for value in dimension.values()]
     return configs
 
@@ -200,7 +220,7 @@ def smallest(space: Mapping[str, Dimension]) -> dict[str, Any]:
     """The config with the first value of every dimension: the lowest number, or the first option
     of a choice that is not numeric."""
     return {
-        name: dimension.low if isinstance(dimension, Float) else dimension.values()[0]
+        name: dimension.values()[0] if isinstance(dimension, Choice) else dimension.low
         for name, dimension in space.items()
     }
 
@@ -211,8 +231,20 @@ def size(space: Mapping[str, Dimension]) -> int | None:
     for dimension in space.values():
         if isinstance(dimension, Float):
             return None
-        total *= len(dimension.values())
+        total *= dimension.count
     return total
+
+
+def allows(dimension: Dimension, value: Any) -> bool:
+    """Whether a value is one of the dimension's."""
+    if isinstance(dimension, Choice):
+        return _same_as(value) in map(_same_as, dimension.options)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    is_between = dimension.low <= value <= dimension.high
+    return is_between and (
+        isinstance(dimension, Float) or (value - dimension.low) % dimension.step == 0
+    )
 
 
 def pin(space: Mapping[str, Dimension], pinned: Mapping[str, Any]) -> Space:
@@ -243,7 +275,7 @@ def parse_value(text: str) -> Any:
     """A command-line value: JSON where it parses (``4``, ``1e-3``, ``true``), else the text."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also thousands of digits, and of brackets
         return text
     return value if isinstance(value, (int, float, str, bool, type(None))) else text
 
@@ -285,8 +317,8 @@ def parse_dimension(written: Any) -> Any:
             return Float(low, high)
         return Int(*numbers)
     if "," in written:
-        return [parse_value(part.strip()) for part in written.split(",")]
-    return [parse_value(written.strip())]
+        return _without_gaps([parse_value(part.strip()) for part in written.split(",")], written)
+    return _without_gaps([parse_value(written.strip())], written)
 
 
 def parse_assignments(
@@ -294,15 +326,48 @@ def parse_assignments(
 ) -> dict[str, Any]:
     """``["layers=4", "width=64"]`` to ``{"layers": 4, "width": 64}``. Raises ``InputError``.
 
-    ``as_text`` leaves the values as they are written.
+    ``as_text`` leaves the values as they are written. A name that is given twice is an error: the
+    first value would be lost without a word.
     """
     result: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name.strip():
             raise InputError(f"{option} {pair}: write it as {option} name=value.")
-        result[name.strip()] = text.strip() if as_text else parse_value(text.strip())
+        name = name.strip()
+        if name in result:
+            raise InputError(f"{option} {pair}: {name} is given twice. Give each name once.")
+        result[name] = (
+            text.strip() if as_text else _storable(parse_value(text.strip()), pair, option)
+        )
     return result
+
+
+def _without_gaps(values: list[Any], written: str) -> list[Any]:
+    """The values of a list. An empty one can stand beside texts, as in ``,--bf16``: an argument
+    that may be left out. Raises ``InputError`` where it is alone or beside numbers."""
+    rest = [value for value in values if value != ""]
+    if len(rest) < len(values) and not any(isinstance(value, str) for value in rest):
+        raise InputError(f"{written!r}: a value of the list is empty. Give it, or remove it.")
+    return values
+
+
+def _storable(value: Any, pair: str, option: str) -> Any:
+    """A value that JSON can carry and every reader understands. Raises ``InputError``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{option} {pair}: write a finite number.")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"{option} {pair}: write a whole number of at most {LARGEST}.")
+    return value
+
+
+def _check_count(count: int) -> None:
+    if count > MOST_CONFIGS:
+        raise InputError(
+            f"The space has {count:,} configs; at most {MOST_CONFIGS:,} can be searched. Give "
+            "fewer values, use a range with a step such as 64..4096..64, or fix dimensions with "
+            "--set."
+        )
 
 
 def unknown_name(kind: str, name: str, known: Any) -> str:
@@ -348,7 +413,8 @@ def _check_order(dimension: Int | Float) -> None:
 
 
 def _listed(values: list[Any]) -> list[Any]:
-    """The options of a ``Choice``, from one list or from separate arguments."""
+    """The options of a ``Choice``, from one list or from separate arguments, each once: a config is
+    not measured twice."""
     options = values
     if len(values) == 1:
         only = values[0]
@@ -362,4 +428,15 @@ def _listed(values: list[Any]) -> list[Any]:
             options = list(only)
     if not options:
         raise InputError("Choice has no options; give at least one, as in Choice([256, 512]).")
-    return [option.item() if hasattr(option, "item") else option for option in options]
+    plain = [option.item() if hasattr(option, "item") else option for option in options]
+    if any(hasattr(option, "__len__") and not isinstance(option, str) for option in plain):
+        return plain  # no options; the caller says what they must be
+    once: dict[Any, Any] = {}
+    for option in plain:
+        once.setdefault(_same_as(option), option)
+    return list(once.values())
+
+
+def _same_as(value: Any) -> tuple[bool, Any]:
+    """Equal for values that make the same config: 1 and 1.0 do, 1 and ``True`` do not."""
+    return isinstance(value, bool), value

@@ -9,10 +9,15 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import traceback
 
 from app.cli import interruption
 
 EXIT_INTERRUPTED = 130
+EXIT_DEFECT = 3
+"""Nothing was answered. 1 would be the answer "no", which a script may act on."""
+CONTINUED = ("tune", "finetune", "knowledge")
+"""Commands that go on where they were interrupted when they are run again."""
 OBJECTS_BEFORE_COLLECTING = 50_000
 """Python's default of 700 collects hundreds of times while a command imports what it needs, which
 takes an eighth of the instructions of ``tonnage check`` and frees next to nothing."""
@@ -33,7 +38,8 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit status.
 
     0 done, 1 the answer is no, 2 the input is wrong, 3 it could not be measured, 130 interrupted.
-    Errors are printed on stderr, without a traceback unless ``-v`` is given.
+    Errors are printed on stderr, without a traceback unless ``-v`` is given. An error that nobody
+    expected is printed with its traceback, and the status is 3.
     """
     from probes.errors import TonnageError
 
@@ -45,17 +51,30 @@ def run(arguments: list[str]) -> int:
         application(arguments[0] if arguments else "")(arguments, prog_name="tonnage")
     except SystemExit as ended:  # the command line library ends every command like this
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        return _interrupted() if status == EXIT_INTERRUPTED else status
+        return _interrupted(arguments) if status == EXIT_INTERRUPTED else status
     except TonnageError as error:
         logging.getLogger(__name__).debug("failed", exc_info=error)
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        return _defect(error)
     return 0
 
 
-def _interrupted() -> int:
+def _interrupted(arguments: list[str]) -> int:
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    more = ""
+    if command in CONTINUED:
+        more = " Results so far are stored; run the same command again to continue."
+    print(f"\nInterrupted.{more}", file=sys.stderr)
+    return EXIT_INTERRUPTED
+
+
+def _defect(error: Exception) -> int:
+    traceback.print_exception(error)
     print(
-        "\nInterrupted. Results so far are stored; run the same command again to continue.",
+        "Error: Tonnage failed in a way that nobody expected. This is a defect of Tonnage: please "
+        "report it with the lines above and the command that you ran.",
         file=sys.stderr,
     )
-    return EXIT_INTERRUPTED
+    return EXIT_DEFECT

@@ -13,7 +13,7 @@ from app.cli.given import listed
 from probes.errors import InputError
 from probes.formatting import parse_size
 from probes.job import WorkloadRef
-from probes.space import parse_assignments
+from probes.space import Space, allows, parse_assignments
 
 if TYPE_CHECKING:
     from app.database import Database
@@ -58,7 +58,9 @@ class MeasuringOptions:
         fixed = parse_assignments(self.option or [], "--option")
         space = parse_assignments(self.space or [], "--space", as_text=True)
         only_commands = {name: v for name, v in (("space", space), ("step", self.step)) if v}
-        if (self.workload is None) == (self.command is None):
+        if self.workload is None and self.command is None:
+            raise InputError("Say what to measure: give a WORKLOAD or --command TEMPLATE.")
+        if self.workload is not None and self.command is not None:
             raise InputError("Give either a WORKLOAD or --command, not both.")
         given = {**fixed, **only_commands}
         if self.command is not None:
@@ -68,6 +70,7 @@ class MeasuringOptions:
             reference, python = find_workload(settings, str(self.workload), given, self.database)
         if is_command(reference):
             command_of(reference).check_values(pinned)
+            _check_pinned(command_of(reference).space, pinned, space)
         elif only_commands:
             name = next(iter(only_commands))
             raise InputError(f"--{name} needs --command; {self.workload!r} is a workload.")
@@ -143,6 +146,17 @@ class ResolvedOptions:
     def lease(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
         """Keep the device to this command while it measures; see ``Target.lease``."""
         return self.target.lease(self.settings, on_wait)
+
+
+def _check_pinned(space: Space, pinned: dict[str, Any], typed: dict[str, str]) -> None:
+    """Raises ``InputError`` where ``--set`` gives a value that ``--space`` of the same command line
+    does not have."""
+    for name in pinned.keys() & typed.keys():
+        if not allows(space[name], pinned[name]):
+            raise InputError(
+                f"--set {name}={pinned[name]} is not one of --space {name}={typed[name]}. Change "
+                "one of them."
+            )
 
 
 measuring = options.declared_in(MeasuringOptions)

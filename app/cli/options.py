@@ -14,6 +14,13 @@ import typer
 
 from app.names import KEY_VARIABLE, SERVER_VARIABLE
 
+LARGEST_BATCH = 2**31
+"""No program trains on more samples at once."""
+MOST_STEPS = 10**9
+"""Of a cycle; also of samples per optimizer step."""
+MOST_TRIALS = 100_000
+LARGEST_SCALE = 1000.0
+
 WorkloadOrCommand = Annotated[
     str | None,
     typer.Argument(
@@ -176,6 +183,7 @@ EffectiveBatchSize = Annotated[
         help="Target samples per optimizer step. The batch becomes a micro-batch, and the number "
         "of accumulation steps is derived from the target.",
         min=1,
+        max=MOST_STEPS,
     ),
 ]
 Wait = Annotated[

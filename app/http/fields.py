@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
+from probes import space
 from probes.errors import InputError
 from probes.formatting import is_non_finite
 from probes.group import MOST_RANKS
 
-LARGEST = 2**53 - 1
-"""Not every program that reads JSON represents larger whole numbers exactly."""
+LARGEST = space.LARGEST
 DEEPEST = 16
 """How many levels deep free JSON may be nested."""
 WIDEST = 200

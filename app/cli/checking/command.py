@@ -32,10 +32,12 @@ class CheckCommand:
             "package.module:Class. Default: the workload of the recommendation in CONFIG_FILE."
         ),
     ] = None
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples per batch.")] = None
-    accumulation: Annotated[int | None, typer.Option(min=1, help="Batches per optimizer step.")] = (
-        None
-    )
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=options.LARGEST_BATCH, help="Samples per batch.")
+    ] = None
+    accumulation: Annotated[
+        int | None, typer.Option(min=1, max=options.MOST_STEPS, help="Batches per optimizer step.")
+    ] = None
     set_: options.Set = None
     option: options.Option = None
     key: Annotated[
@@ -54,7 +56,8 @@ class CheckCommand:
         ),
     ] = None
     time_scale: Annotated[
-        float | None, typer.Option(min=1e-6, help="Multiply the times of the budget.")
+        float | None,
+        typer.Option(min=1e-6, max=options.LARGEST_SCALE, help="Multiply the times of the budget."),
     ] = None
     device: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli import options
 from app.cli.dry_run import show_dry_run
 from app.cli.max_batch_report import document, show
 from app.cli.measuring import MeasuringOptions, measuring
@@ -28,7 +29,10 @@ def max_batch(
             metavar="SECONDS",
         ),
     ] = None,
-    cap: Annotated[int | None, typer.Option(min=1, help="Largest batch size to consider.")] = None,
+    cap: Annotated[
+        int | None,
+        typer.Option(min=1, max=options.LARGEST_BATCH, help="Largest batch size to consider."),
+    ] = None,
 ) -> None:
     """Find the largest stable batch of a config, and what limits it.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli import options
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring_alone
 from app.cli.output import print_json, stdout
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 def power(
     shared: MeasuringOptions,
     *,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")],
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=options.LARGEST_BATCH, help="Samples per batch.")
+    ],
     limits: Annotated[
         str,
         typer.Option(

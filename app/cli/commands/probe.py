@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli import options
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import facts_table, print_json, stdout
@@ -19,7 +20,9 @@ from probes.measurement import Measurement, Verdict
 def probe(
     shared: MeasuringOptions,
     *,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")],
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=options.LARGEST_BATCH, help="Samples per batch.")
+    ],
     quick: Annotated[
         bool,
         typer.Option(

@@ -43,7 +43,9 @@ def tune(
     trials: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Maximum number of configs to measure. Default: set by the budget."
+            min=1,
+            max=options.MOST_TRIALS,
+            help="Maximum number of configs to measure. Default: set by the budget.",
         ),
     ] = None,
     timeout: Annotated[
@@ -72,12 +74,17 @@ def tune(
     ] = Sampler.PREDICTIVE,
     cycle_batches: Annotated[
         int | None,
-        typer.Option(min=1, help="Optimizer steps per cycle. Default: the configured value (450)."),
+        typer.Option(
+            min=1,
+            max=options.MOST_STEPS,
+            help="Optimizer steps per cycle. Default: the configured value (450).",
+        ),
     ] = None,
     time_scale: Annotated[
         float,
         typer.Option(
             min=1e-6,
+            max=options.LARGEST_SCALE,
             help="Multiply the budget's times, for a trial run: 0.05 turns 20 minutes into 1.",
         ),
     ] = 1.0,

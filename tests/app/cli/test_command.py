@@ -12,6 +12,7 @@ from tests.app.cli.conftest import Run
 from tests.probes.black_box import script
 
 TRAIN = "{python} train.py --batch-size {batch_size}"
+LAYERS = ("--command", TRAIN + " {layers}", "--space")
 TINY = ("--device", "cpu", "--memory-budget", "128MiB")
 
 
@@ -45,6 +46,12 @@ def folder(tmp_path: Path) -> Path:
         (["tune", "--command", TRAIN, "--step", "("], "not a regular expression"),
         (["tune", "--command", TRAIN, "--option", "logs=x"], "no option 'logs'"),
         (["tune", "net", "--command", TRAIN], "not both"),
+        (["tune"], "give a WORKLOAD or --command"),
+        (["tune", *LAYERS, "layers=1,2", "--space", "layers=3"], "layers is given twice"),
+        (["tune", *LAYERS, "layers=1,2", "--set", "layers=7"], "--space layers=1,2"),
+        (["tune", *LAYERS, "layers=1..1000000000000", "--dry-run"], "1,000,000,000,000 configs"),
+        (["probe", "visnet", "--batch-size", str(2**63 - 1)], "--batch-size"),
+        (["probe", "visnet", "--batch-size", "4", "--set", f"layers={2**63}"], "--set layers="),
         (["max-batch", "net", "--set", "precision=bf16"], "no placeholder {precision}"),
         (["tune", "visnet", "--step", "x"], "--step needs --command"),
         (["probe", "net", "--batch-size", "4", "--dry-run", "--set", "note=; id"], "note"),
