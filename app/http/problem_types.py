@@ -32,7 +32,8 @@ MALFORMED_BODY = ProblemType(
     "malformed-body",
     400,
     "The body cannot be read",
-    "The body is not one JSON document in UTF-8, or it is nested too deeply to be parsed.",
+    "The body is not one JSON document in UTF-8, it is nested too deeply to be parsed, or an "
+    "object in it has the same key twice.",
     "Send one JSON document, in UTF-8 and with Content-Type: application/json.",
 )
 NOT_AUTHENTICATED = ProblemType(

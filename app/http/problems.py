@@ -217,7 +217,9 @@ def _of_method(request: Request) -> HttpProblem:
     for pattern, operations in (paths if own is None else {request.url.path: own}).items():
         if compile_path(pattern)[0].match(request.url.path):
             found |= {method.upper() for method in operations}
-    allowed = ", ".join(sorted(found)) or "GET"
+    if "GET" in found:
+        found.add("HEAD")
+    allowed = ", ".join(sorted(found)) or "GET, HEAD"
     return HttpProblem(
         types.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}
     )

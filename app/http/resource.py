@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from app.http.body import JsonRoute
 from app.http.caller import Scope
 from app.http.reply import JsonReply
 from app.http.security import Needs
@@ -21,6 +22,7 @@ def resource(tag: str, prefix: str = "") -> APIRouter:
         prefix=prefix,
         tags=[tag],
         default_response_class=JsonReply,
+        route_class=JsonRoute,
         dependencies=[Depends(_no_unknown_parameters)] if prefix else [],
     )
 

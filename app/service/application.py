@@ -42,6 +42,7 @@ from app.runs.routes import router as runs
 from app.service import manual, openapi
 from app.service.envelope import REQUEST_ID, Envelope
 from app.service.gate import Gate
+from app.service.head import Head
 from app.service.health import router as health
 from app.service.intake import Intake
 from app.service.metrics import Metrics
@@ -141,4 +142,5 @@ def _middleware(service: Service) -> list[Middleware]:
             timeout_s=settings.body_timeout_s,
             bundle_bytes=service.settings.bundles.max_bytes,
         ),
+        Middleware(Head),
     ]

@@ -56,7 +56,7 @@ def test_an_unknown_id_names_the_thing(api):
 def test_a_method_that_a_path_does_not_have(api):
     answer = api.delete("/v1/devices")
     problem(answer, 405, "method-not-allowed")
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 def test_a_wrong_field_is_named_with_what_is_wrong(api):
@@ -83,6 +83,21 @@ def test_every_wrong_field_of_a_body_is_named(api):
 def test_a_body_that_is_no_json(api, body):
     answer = api.post("/v1/studies", content=body, headers={"Content-Type": "application/json"})
     problem(answer, 400, "malformed-body")
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"workload": "visnet", "workload": "transformer"}', "'workload'"),
+        (b'{"workload": "visnet", "options": {"a": {"b": 1, "b": 1}}}', "'b'"),
+        (b'{"workload": "visnet", "headroom": NaN}', "NaN"),
+        (b'{"workload": "visnet", "headroom": -Infinity}', "-Infinity"),
+    ],
+)
+def test_a_body_that_readers_could_take_in_two_ways(api, body, named):
+    answer = api.post("/v1/studies", content=body, headers={"Content-Type": "application/json"})
+    assert named in problem(answer, 400, "malformed-body")["detail"]
+    assert api.get("/v1/studies").json()["items"] == []
 
 
 def test_a_body_that_is_not_said_to_be_json_is_not_taken_for_it(api):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
@@ -34,6 +35,30 @@ def sample(found, name: str, **labels: str) -> float:
 def test_alive_and_ready(api):
     assert api.get("/healthz").json() == {"status": "ok"}
     assert api.get("/readyz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/studies", "/", "/openapi.json", "/metrics"])
+def test_head_has_the_headers_of_get_and_no_body(api, path):
+    header = {"Accept": "text/html" if path == "/" else "*/*"}
+    head, get = api.head(path, headers=header), api.get(path, headers=header)
+    assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if path.startswith("/v1/"):  # a page differs each time
+        assert head.headers["etag"] == get.headers["etag"]
+
+
+def test_head_of_what_does_not_exist_or_takes_no_get(api):
+    assert api.head("/v1/studies/st_none").status_code == 404
+    refused = api.head("/v1/studies/st_none/cancel")
+    assert refused.status_code == 405
+
+
+def test_head_of_a_stream_ends_at_once(api, database):
+    job = jobs.submit(database, StudyRequest(workload="transformer"))
+    answer = api.head(f"/v1/studies/{job.id}/events", timeout=10)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert api.get("/healthz").status_code == 200
 
 
 def test_a_database_at_another_version_is_not_ready_and_yet_alive(api, database):
