@@ -20,9 +20,10 @@ from pydantic import (
     model_validator,
 )
 
+from app.http.words import fields_at, said
 from probes import space
 from probes.errors import InputError
-from probes.formatting import is_non_finite
+from probes.formatting import is_non_finite, sentences
 from probes.group import MOST_RANKS
 
 LARGEST = space.LARGEST
@@ -127,7 +128,8 @@ class RequestBody(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{where}: {first['msg']}.") from None
+            known = fields_at(cls, first["loc"][:-1])
+            raise InputError(sentences(f"{where}: {said(first, known)}")) from None
 
     @classmethod
     def trusted(cls, given: Mapping[str, Any]) -> Self:

@@ -109,8 +109,8 @@ NO_RECOMMENDATION = ProblemType(
     404,
     "Nothing comparable has been measured",
     "No study of this workload and budget was run on the device, nor on a device of its class or "
-    "kind.",
-    "Measure it: POST /v1/studies, or the command named in detail.",
+    "kind; or there is no such workload or budget.",
+    "Do what detail says: correct a name, or measure with POST /v1/studies or the command there.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -31,8 +32,10 @@ from app.errors import (
 )
 from app.http import problem_types as types
 from app.http.problem_types import ProblemType
+from app.http.words import fields_at, said
 from app.log_context import context
 from probes.errors import MeasurementError, TonnageError
+from probes.formatting import sentences
 
 MEDIA_TYPE = "application/problem+json"
 FOR_PROGRAMS = ("/v1/", "/assets/", "/metrics", "/openapi.json", "/healthz", "/readyz")
@@ -50,7 +53,7 @@ class FieldProblem(BaseModel):
         examples=["body.measurement.batch_size"],
     )
     message: str = Field(
-        description="What is wrong with it.", examples=["Input should be greater than 0"]
+        description="What is wrong with it.", examples=["Expected a number greater than 0"]
     )
 
 
@@ -139,8 +142,6 @@ def problem_of(error: Exception) -> HttpProblem:
     """How an error is answered. What is not known here is the service's own failure."""
     if isinstance(error, HttpProblem):
         return error
-    if isinstance(error, RequestValidationError):
-        return _of_validation(error)
     if isinstance(error, HTTPException):
         return _of_http(error)
     if isinstance(error, (TonnageError, PoolTimeout)):
@@ -189,23 +190,45 @@ def _of_http(error: HTTPException) -> HttpProblem:
     return HttpProblem(types.INTERNAL, "The service failed on this request; nothing was stored.")
 
 
-def _of_validation(error: RequestValidationError) -> HttpProblem:
+def _of_validation(error: RequestValidationError, request: Request) -> HttpProblem:
     found = error.errors()
     if found and found[0]["type"] == "json_invalid":
         where = f"at character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
         return HttpProblem(types.MALFORMED_BODY, f"The body is not a JSON document ({where}).")
-    fields = [FieldProblem(field=_dotted(each["loc"]), message=_message(each)) for each in found]
+    if isinstance(error.body, bytes):
+        fields = [_content_type(request)]
+    else:
+        fields = [
+            FieldProblem(field=_dotted(each["loc"]), message=said(each, _known(request, each)))
+            for each in found
+        ]
     first = f"{fields[0].field}: {fields[0].message}" if fields else "A field is wrong"
     more = f" ({len(fields) - 1} more in errors)" if len(fields) > 1 else ""
-    return HttpProblem(types.INVALID_REQUEST, f"{first}{more}.", errors=fields[:50])
+    return HttpProblem(types.INVALID_REQUEST, sentences(f"{first}{more}"), errors=fields[:50])
+
+
+def _content_type(request: Request) -> FieldProblem:
+    """The framework reads a body as JSON only where the request says that it is."""
+    given = request.headers.get("content-type")
+    came = f"not {given[:100]!r}" if given else "which is missing"
+    message = f"The body must be sent with Content-Type: application/json, {came}"
+    return FieldProblem(field="header.content-type", message=message)
+
+
+def _known(request: Request, detail: Mapping[str, Any]) -> list[str]:
+    """The fields that may stand where an unknown one does."""
+    route = request.scope.get("route")
+    if detail["type"] != "extra_forbidden" or not isinstance(route, APIRoute):
+        return []
+    where, *below = detail["loc"]
+    declared = route.dependant.body_params if where == "body" else route.dependant.query_params
+    if len(declared) != 1:
+        return []
+    return fields_at(declared[0].field_info.annotation, below[:-1])
 
 
 def _dotted(location: Sequence[Any]) -> str:
     return ".".join(str(part)[:100] for part in location)
-
-
-def _message(detail: dict[str, Any]) -> str:
-    return str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
 def _of_method(request: Request) -> HttpProblem:
@@ -238,6 +261,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
             return Response(status_code=204)
         if isinstance(error, HTTPException) and error.status_code == 405:
             error = _of_method(request)
+        if isinstance(error, RequestValidationError):
+            error = _of_validation(error, request)
         return response(problem_of(error), request.scope)
 
     for kind in (HTTPException, RequestValidationError, TonnageError, IntegrityError, PoolTimeout):

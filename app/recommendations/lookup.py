@@ -19,10 +19,14 @@ from app.devices import repository as devices
 from app.errors import NothingComparable
 from app.recommendations import repository
 from app.recommendations.schemas import LookupQuery
+from app.settings import Settings
+from app.settings.fields import NAME
 from app.validity.comparison import Conditions, compare, measured_with
 from app.workloads.again import tune_line
+from app.workloads.registry import registered
 from optimizer.records import Recommendation
 from probes.group import group_of, is_group
+from probes.space import unknown_name
 
 MOST_CANDIDATES = 500
 """Recommendations of a workload and budget that are compared, newest first."""
@@ -50,9 +54,12 @@ class _Device:
     """Number of devices that train as one; 0 for a single device."""
 
 
-def lookup(database: Database, wanted: LookupQuery) -> LookupResult:
+def lookup(
+    database: Database, wanted: LookupQuery, settings: Settings | None = None
+) -> LookupResult:
     """The newest recommendation that was measured on this very device, otherwise the nearest prior.
-    Raises ``NothingComparable``, which names the command that measures."""
+    Raises ``NothingComparable``, which names the command that measures, or the name in the question
+    that neither the store nor ``settings`` know."""
     with database.read() as session:
         candidates = [
             each
@@ -73,7 +80,8 @@ def lookup(database: Database, wanted: LookupQuery) -> LookupResult:
         if (rank := _rank(each, known.get(each.fingerprint), target, wanted)) is not None
     ]
     if not ranked:
-        raise NothingComparable(_nothing(wanted, candidates))
+        unknown = "" if settings is None else _unknown(database, wanted, settings)
+        raise NothingComparable(unknown or _nothing(wanted, candidates))
     best = min(ranked)[2]
     return LookupResult(
         "prior", best, _differences(best, known.get(best.fingerprint), target, wanted)
@@ -175,6 +183,21 @@ def _differences(
         name = record.name if record else each.device
         found.insert(0, f"device {name} ({each.fingerprint}) -> {asked}")
     return found
+
+
+def _unknown(database: Database, wanted: LookupQuery, settings: Settings) -> str:
+    """Names in the question that nobody knows. A workload in a file or a module need not be known
+    here."""
+    with database.read() as session:
+        workloads, budgets, _ = repository.choices(session)
+    workloads = sorted({*registered(settings), *workloads})
+    budgets = [*(budgets_here := settings.budget_table()), *(set(budgets) - budgets_here.keys())]
+    found = []
+    if NAME.fullmatch(wanted.workload) and wanted.workload not in workloads:
+        found.append(unknown_name("workload", wanted.workload, workloads))
+    if wanted.budget not in budgets:
+        found.append(unknown_name("budget", wanted.budget, budgets))
+    return " ".join(found)
 
 
 def _nothing(wanted: LookupQuery, candidates: Sequence[Recommendation]) -> str:

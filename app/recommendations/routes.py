@@ -55,7 +55,7 @@ def look_up(
     """By workload, budget and device. The answer is `exact` if it was measured on that very device;
     otherwise it is the nearest comparable one as a `prior`: a starting point, not a measurement. It
     says what differs."""
-    found = lookup(service.database, query)
+    found = lookup(service.database, query, service.settings)
     out = RecommendationOut.of(found.recommendation)
     if found.match == "exact":
         return LookupOut(match="exact", recommendation=out, prior=None)

@@ -96,7 +96,7 @@ class Gate:
                 key = await run_in_threadpool(sessions.resume, self.service.database, cookie)
         if key is None:
             self._count(address)
-            detail = "The key is unknown or revoked." if token else "The request carries no key."
+            detail = _refused(Headers(scope=scope).get("authorization"), scheme, token)
             challenge = {"WWW-Authenticate": 'Bearer realm="tonnage"'}
             raise HttpProblem(types.NOT_AUTHENTICATED, detail, headers=challenge)
         self._count(key.id)
@@ -115,6 +115,15 @@ class Gate:
                 f"More than {self.service.settings.service.rate_per_s:g} requests per second.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
+
+
+def _refused(header: str | None, scheme: str, token: str) -> str:
+    """Why a request is not let in. The header itself is not repeated: it may be a key."""
+    if not header:
+        return "The request carries no key."
+    if scheme.lower() == "bearer" and token.strip():
+        return "The key is unknown or revoked."
+    return "The header Authorization must have the form: Bearer KEY"
 
 
 @lru_cache(maxsize=256)

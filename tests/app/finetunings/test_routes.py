@@ -180,4 +180,4 @@ def test_the_listing_itself_cannot_be_changed(api, runs, method):
 def test_the_comparison_takes_no_method_of_a_fine_tuning(api):
     answer = api.put("/v1/finetunings/comparison")
     problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"

@@ -140,7 +140,7 @@ def test_a_whole_number_may_be_written_as_programs_write_it(api):
 def test_nan_is_not_json(api):
     content = dumps(body()).replace(b'"last_loss": null', b'"last_loss": NaN')
     answer = api.post("/v1/measurements", content=content, headers=JSON)
-    problem(answer, 422, "invalid-request")
+    problem(answer, 400, "malformed-body")
 
 
 def test_filters(api, database):

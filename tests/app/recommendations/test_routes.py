@@ -117,6 +117,18 @@ class TestLookup:
         assert "tonnage tune train.py:Net --budget smoke_test" in document["detail"]
 
     @pytest.mark.usefixtures("recommended")
+    @pytest.mark.parametrize(
+        ("wrong", "near"),
+        [({"workload": "transfomer"}, "transformer"), ({"budget": "smok_test"}, "smoke_test")],
+    )
+    def test_a_name_that_nobody_knows_is_told_and_not_to_be_run(self, api, wrong, near):
+        query = {**self.query, "kind": "cuda", **wrong}
+        answer = api.get("/v1/recommendations/lookup", params=query)
+        document = problem(answer, 404, "no-recommendation")
+        assert f"Did you mean '{near}'?" in document["detail"]
+        assert "tonnage tune" not in document["detail"]
+
+    @pytest.mark.usefixtures("recommended")
     def test_for_no_device_in_particular_there_are_only_priors(self, api):
         found = api.get("/v1/recommendations/lookup", params=self.query).json()
         assert found["match"] == "prior"

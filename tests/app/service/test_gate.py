@@ -55,7 +55,12 @@ def test_paths_that_do_not_exist_are_not_told_apart_without_a_key(locked):
     ],
 )
 def test_a_wrong_key(locked, header):
-    problem(locked.get("/v1/devices", headers={"Authorization": header}), 401, "not-authenticated")
+    answer = locked.get("/v1/devices", headers={"Authorization": header})
+    document = problem(answer, 401, "not-authenticated")
+    is_of_the_form = header.startswith("Bearer ")
+    assert ("Bearer KEY" in document["detail"]) is not is_of_the_form
+    assert ("unknown or revoked" in document["detail"]) is is_of_the_form
+    assert "tng_" not in document["detail"]
 
 
 def test_a_revoked_key_opens_nothing_from_the_next_request_on(locked, database):
