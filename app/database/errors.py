@@ -1,14 +1,18 @@
-"""Errors of the database as messages that say what happened and what to do."""
+"""Errors of the database as messages that say what happened and what to do.
+
+They do not advise to run the command again: for ``tonnage run`` that would repeat the training.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.database.url import shown
+from app.database.url import shown, sqlite_file
 from probes.errors import InputError, MeasurementError, TonnageError
 from probes.formatting import first_line
 
@@ -28,7 +32,7 @@ _SQLITE: tuple[tuple[str, type[TonnageError], str], ...] = (
     (
         "malformed",
         MeasurementError,
-        "the file is damaged. Keep a copy, then try: sqlite3 FILE .recover | sqlite3 NEW_FILE",
+        "the file is damaged. Keep a copy, then try: sqlite3 {file} .recover | sqlite3 NEW_FILE",
     ),
     (
         "unable to open",
@@ -45,14 +49,13 @@ _SQLITE: tuple[tuple[str, type[TonnageError], str], ...] = (
     (
         "locked",
         DatabaseUnavailable,
-        "another process held its write lock for more than 30 s. Find it with: fuser FILE; what "
-        "was committed before is kept. Run the same command again.",
+        "another process holds its write lock. Find it with: fuser {file}; nothing can be stored "
+        "until it is done. What was committed before is kept.",
     ),
     (
         "disk is full",
         DatabaseUnavailable,
-        "the disk is full. What was committed before is kept; free some space and run the same "
-        "command again.",
+        "the disk is full. What was committed before is kept; free some space.",
     ),
     (
         "disk i/o error",
@@ -101,7 +104,8 @@ def in_words(url: URL, error: DBAPIError) -> TonnageError:
     known = _SQLITE if url.get_backend_name() == "sqlite" else _POSTGRESQL
     for sign, kind, text in known:
         if sign in said.lower():
-            return kind(f"Database {shown(url)}: {text} ({_reason(said)})")
+            advice = text.format(file=shlex.quote(str(sqlite_file(url) or url.database)))
+            return kind(f"Database {shown(url)}: {advice} ({_reason(said)})")
     kind = DatabaseUnavailable if error.connection_invalidated else MeasurementError
     return kind(f"Database {shown(url)}: {_reason(said)}")
 

@@ -46,6 +46,15 @@ def is_current(database: Database) -> bool:
     return current(database) == head()
 
 
+def is_newer(revision: str | None) -> bool:
+    """Whether a newer Tonnage made this revision."""
+    from alembic.script import ScriptDirectory
+
+    folder = Path(migrations.__file__).parent
+    known = {script.revision for script in ScriptDirectory(str(folder)).walk_revisions()}
+    return revision is not None and revision not in known
+
+
 def upgrade(database: Database, revision: str = "head") -> None:
     """Migrate up. Raises ``InputError`` for a database newer than this code."""
     from alembic import command
@@ -96,11 +105,7 @@ def _current(connection: Connection) -> str | None:
 
 
 def _refuse_newer(database: Database, revision: str | None) -> None:
-    from alembic.script import ScriptDirectory
-
-    folder = Path(migrations.__file__).parent
-    known = {script.revision for script in ScriptDirectory(str(folder)).walk_revisions()}
-    if revision is not None and revision not in known:
+    if is_newer(revision):
         raise InputError(
             f"Database {database.shown_url} was written by a newer Tonnage (revision {revision}; "
             f"this one knows up to {head()}). Install the newer version, or name another database "

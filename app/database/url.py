@@ -55,7 +55,10 @@ def connectable(url: URL) -> URL:
 
 
 def shown(url: URL) -> str:
-    """The URL without its password, for messages and logs."""
+    """The URL without its password, for messages and logs, and without the driver that
+    ``parse_url`` chose."""
+    if url.drivername == _DRIVERS["postgresql"]:
+        url = url.set(drivername="postgresql")
     return url.render_as_string(hide_password=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,19 +39,35 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
 
     Exit status 1 if they differ.
     """
-    settings = open_settings()
+    url = database or open_settings().database_url
 
     from app.database import migrate, open_database
+    from app.database.url import parse_url, shown, sqlite_file
 
-    store = open_database(settings.database_url if database is None else database, migrate=False)
-    here, head = migrate.current(store), migrate.head()
+    parsed, head = parse_url(url), migrate.head()
+    file = sqlite_file(parsed)
+    is_there = file is None or file.exists()
+    here = migrate.current(open_database(url, migrate=False)) if is_there else None
     if json_:
-        print_json({"url": store.shown_url, "current": here, "head": head})
+        print_json({"url": shown(parsed), "current": here, "head": head})
+    elif not is_there:
+        typer.echo(f"There is no file {file}. Make the database with: {_upgrade(database)}")
     else:
-        typer.echo(f"{store.shown_url}: at {here or 'no version yet'}; this Tonnage needs {head}")
-        if here != head:
-            typer.echo("Upgrade it with: tonnage db upgrade")
+        typer.echo(f"{shown(parsed)}: at {here or 'no version yet'}; this Tonnage needs {head}")
+        if migrate.is_newer(here):
+            typer.echo("A newer Tonnage wrote it. Install that version, or name another database.")
+        elif here != head:
+            typer.echo(f"Upgrade it with: {_upgrade(database)}")
     raise typer.Exit(0 if here == head else 1)
+
+
+def _upgrade(database: str | None) -> str:
+    """The command that upgrades this database; a password in its URL is masked."""
+    from app.database.url import parse_url, shown
+
+    if database is None:
+        return "tonnage db upgrade"
+    return f"tonnage db upgrade --database {shlex.quote(shown(parse_url(database)))}"
 
 
 @app.command("prune")

@@ -6,10 +6,12 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from app.cli import run
 from app.cli.values import parse_age
 from app.database import open_database
+from app.database.migrate import VERSION_TABLE
 from app.jobs.keeper import lock_file, only_one
 from app.measurements import service as measurements
 from app.settings import load_settings
@@ -32,6 +34,27 @@ def count(url: str) -> int:
     found = len(contents.measurements(database))
     database.close()
     return found
+
+
+def test_current_names_a_file_that_is_not_there_and_makes_none(tmp_path, capsys):
+    file = tmp_path / "my results.db"
+    assert run(["db", "current", "--database", f"sqlite:///{file}"]) == 1
+    told = capsys.readouterr().out
+    assert f"no file {file}" in told
+    assert f"tonnage db upgrade --database 'sqlite:///{file}'" in told
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(("revision", "upgrades"), [("0001", True), ("9999", False)])
+def test_current_advises_what_is_possible(results, capsys, revision, upgrades):
+    database = open_database(results)
+    with database.write() as session:
+        session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'"))
+    database.close()
+    assert run(["db", "current", "--database", results]) == 1
+    told = capsys.readouterr().out
+    assert (f"tonnage db upgrade --database {results}" in told) is upgrades
+    assert ("newer" in told) is not upgrades
 
 
 def test_export_and_import(results, tmp_path, capsys):

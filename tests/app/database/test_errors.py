@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.database.errors import DatabaseUnavailable, in_words, is_unavailable
+from app.database.url import parse_url, shown
 from probes.errors import InputError
 
 POSTGRESQL = make_url("postgresql://somebody:secret@db.example/tonnage")
@@ -52,3 +53,14 @@ def test_what_does_not_pass_is_the_persons_to_change(url, text):
 
 def test_a_password_is_never_shown():
     assert "secret" not in str(in_words(POSTGRESQL, said("connection refused")))
+
+
+def test_a_lock_names_the_file_and_no_time_that_was_not_waited():
+    told = str(in_words(make_url("sqlite:////my data/tonnage.db"), said("database is locked")))
+    assert "fuser '/my data/tonnage.db'" in told
+    assert "30 s" not in told and "again" not in told
+
+
+def test_a_url_is_shown_as_it_is_written():
+    url = parse_url("postgresql://somebody:secret@db.example/tonnage")
+    assert shown(url) == "postgresql://somebody:***@db.example/tonnage"
