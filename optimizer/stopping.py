@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from optimizer.forecast import Forecast
 from optimizer.formatting import config_text, rate
+from probes.formatting import plural
 
 LEAST_CHANCE = 0.02
 """A config with a smaller chance of being chosen is not measured, or not to its end."""
@@ -63,9 +64,10 @@ class Stopping:
         if used < self._trials:
             return False
         left = "more" if configs is None else f"{configs - used} more"
+        were = " was" if configs == used + 1 else "s were"
         self.reason = (
-            f"The search ended after {used} trials, as many as the budget allows; {left} configs "
-            "were not measured (a larger number of trials allows more)."
+            f"The search ended after {plural(used, 'trial')}, as many as were allowed; {left} "
+            f"config{were} not measured (a larger number of trials allows more)."
         )
         return True
 

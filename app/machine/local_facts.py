@@ -27,6 +27,7 @@ from probes.devices.environment import (
     worker_environment,
 )
 from probes.errors import InputError, MeasurementError
+from probes.formatting import sentences
 from probes.group import Group, group_of, is_group
 from probes.space import unknown_name
 
@@ -130,7 +131,8 @@ def choose(found: dict[str, Any], device: str | None) -> dict[str, Any]:
     facts = devices.get({"cuda": "cuda:0", "xpu": "xpu:0"}.get(name, name))
     if facts is None:
         reason = found.get("unavailable", {}).get(name.partition(":")[0], "")
-        raise InputError(f"{unknown_name('device', name, list(devices))} {reason}".rstrip())
+        told = unknown_name("device", name, list(devices))
+        raise InputError(sentences(told, reason[:1].upper() + reason[1:]))
     return facts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,18 +58,36 @@ def sweep_limits(
             ) from None
 
 
+def check_written(limits: Sequence[str]) -> None:
+    """What can be told without a device. Raises ``InputError`` for a text that is no limit."""
+    for text in limits:
+        _parsed(text)
+
+
 def watts(text: str, limit: PowerLimit) -> float:
     """``250W``, ``250``, ``80%`` of the usual limit, ``min`` or ``max``, in watts. Raises
     ``InputError``."""
+    given = _parsed(text)
+    if isinstance(given, str):
+        return limit.least_w if given == LEAST else limit.most_w
+    number, is_share = given
+    return round(number / 100 * limit.usual_w) if is_share else number
+
+
+def _parsed(text: str) -> str | tuple[float, bool]:
+    """``min`` or ``max``, or a number and whether it is a share in percent. Raises
+    ``InputError``."""
     given = text.strip()
     if given in (LEAST, MOST):
-        return limit.least_w if given == LEAST else limit.most_w
+        return given
     is_share = given.endswith(SHARE)
     try:
         number = float(given.removesuffix(SHARE) if is_share else given.upper().removesuffix("W"))
     except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
         raise InputError(
             f"--limits {text!r}: write watts such as 250W, a share of the usual limit such as 80%, "
             "min or max."
-        ) from None
-    return round(number / 100 * limit.usual_w) if is_share else number
+        )
+    return number, is_share

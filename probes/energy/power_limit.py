@@ -118,6 +118,11 @@ class PowerLimit:
                 f"The driver set a power limit of {now_mw / 1000:g} W instead of {limit_w:g} W."
             )
 
+    def require(self) -> None:
+        """Raises ``MeasurementError`` where the device has no limit that Tonnage can set. Needs no
+        lease and changes nothing."""
+        self._find()
+
     def _find(self) -> NvmlDevice:
         device = self._facts.device
         if self._facts.kind != "cuda":

@@ -46,7 +46,11 @@ def test_it_stops_when_the_time_limit_is_over() -> None:
 def test_it_stops_when_the_trials_are_used_up_and_says_what_is_left() -> None:
     stopping = Stopping(trials=4)
     assert stopping.out_of_trials(used=4, configs=9)
-    assert "4 trials" in stopping.reason and "5 more configs" in stopping.reason
+    assert "4 trials" in stopping.reason and "5 more configs were" in stopping.reason
+    assert "budget" not in stopping.reason  # the option --trials may have set them
+    one = Stopping(trials=1)
+    assert one.out_of_trials(used=1, configs=2)
+    assert "1 trial," in one.reason and "1 more config was" in one.reason
 
 
 def test_a_space_that_was_searched_completely_needs_no_reason() -> None:

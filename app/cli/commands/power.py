@@ -8,6 +8,7 @@ import typer
 
 from app.cli import options
 from app.cli.dry_run import show_dry_run
+from app.cli.given import listed
 from app.cli.measuring import MeasuringOptions, measuring_alone
 from app.cli.output import print_json, stdout
 from probes.errors import InputError
@@ -51,6 +52,10 @@ def power(
 
     Example: tonnage power transformer --batch-size 64 --limits 350W,80%,min
     """
+    from app.machine.power import check_written, sweep_limits
+
+    texts = listed(limits, "--limits")
+    check_written(texts)
     if shared.dry_run:
         show_dry_run(shared, batch_size=batch_size)
         return
@@ -59,9 +64,10 @@ def power(
     asked = shared.resolve()
 
     from app.cli.progress import ProgressDisplay
-    from app.machine.power import sweep_limits
+    from probes.energy.power_limit import PowerLimit
 
-    texts = [text for text in limits.split(",") if text.strip()]
+    if asked.target.group is None:
+        PowerLimit(asked.target.facts).require()  # before the device is waited for
     with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker)
         config = bench.config(asked.pinned)

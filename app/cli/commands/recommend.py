@@ -121,7 +121,7 @@ def nothing(
         )
     command = f"{tune} --budget {budget or 'prototyping'}"
     if workload and others:
-        what = f"Nothing is stored of {workload} yet, but there is of {', '.join(others)}."
+        what = f"No recommendation is stored of {workload} yet, but of {', '.join(others)}."
     else:
-        what = "Nothing is stored yet."
+        what = "No recommendation is stored yet."
     return f"{what} Measure it with: {command}"

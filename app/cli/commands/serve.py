@@ -15,6 +15,9 @@ from probes.errors import TonnageError
 
 log = logging.getLogger(__name__)
 
+SHOWN = {"api": "API"}
+"""Keys of the JSON document that people read in another way."""
+
 
 def serve(
     host: Annotated[
@@ -77,7 +80,7 @@ def serve(
         print_json({**addresses, "keys_needed": service.needs_keys, "database": store.shown_url})
     else:
         rows = [
-            *addresses.items(),
+            *((SHOWN.get(name, name), where) for name, where in addresses.items()),
             ("keys", asked),
             ("database", store.shown_url),
             *([("fleet", address.address)] if address is not None else []),

@@ -4,7 +4,7 @@ left of them."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +13,7 @@ import pytest
 
 from app.cli.commands.power import change_words, document, show
 from app.machine import power
-from app.machine.power import sweep_limits, watts
+from app.machine.power import check_written, sweep_limits, watts
 from app.machine.session import MeasuringSession
 from optimizer.ablation.judge import Change
 from probes.energy.power_limit import PowerLimit
@@ -98,6 +98,19 @@ def test_limits_are_watts_shares_or_the_ends_of_the_range(tmp_path):
         assert [watts(text, limit) for text in texts] == [250.0, 250.0, 360.0, 100.0, 600.0]
         with pytest.raises(InputError, match="250W"):
             watts("some", limit)
+
+
+@pytest.mark.parametrize("text", ["nan%", "inf", "0W", "-80%", "W", ""])
+def test_what_is_no_limit_is_refused_without_a_device(text):
+    check_written(["250W", "80%", "min"])
+    with pytest.raises(InputError, match="250W"):
+        check_written([text])
+
+
+def test_a_device_without_a_limit_is_told_before_it_is_waited_for(tmp_path):
+    PowerLimit(FACTS, tmp_path, NVML).require()
+    with pytest.raises(MeasurementError, match="only NVIDIA"):
+        PowerLimit(replace(FACTS, kind="cpu", device="cpu"), tmp_path, NVML).require()
 
 
 def test_the_answer_has_its_units_in_json_and_as_text(tmp_path, capsys):
