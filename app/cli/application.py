@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.given import refuse_empty
+from app.cli.given import checking_values
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "devices": {},
@@ -94,4 +94,4 @@ def application(name: str = "") -> Any:
     for group, module in GROUPS.items():
         if not is_known or group == name:
             app.add_typer(import_module(f"app.cli.commands.{module}").app, name=group)
-    return refuse_empty(typer.main.get_command(app))
+    return checking_values(typer.main.get_command(app))

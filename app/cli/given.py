@@ -13,16 +13,16 @@ from probes.errors import InputError
 COMMAND_LINE = "COMMANDLINE"
 
 
-def refuse_empty(command: Any) -> Any:
-    """``command`` and all below it, with options that refuse an empty value and NaN.
+def checking_values(command: Any) -> Any:
+    """``command`` and all below it, with options that refuse an empty value and NaN, and say what
+    is wrong with a value in words of ours.
 
     An empty value is nearly always a shell variable that is not set. Taken for "not given", it
     would silently measure or store something else than what was asked for.
     """
     for each in _with_subcommands(command):
-        for option in each.params:
-            if option.param_type_name == "option":
-                _refuse_empty(option)
+        for parameter in each.params:
+            _check_values(parameter, may_be_empty=parameter.param_type_name != "option")
     return command
 
 
@@ -45,20 +45,38 @@ def _with_subcommands(command: Any) -> Iterator[Any]:
         yield from _with_subcommands(each)
 
 
-def _refuse_empty(option: Any) -> None:
-    converted = option.process_value
+def _check_values(parameter: Any, *, may_be_empty: bool) -> None:
+    convert = parameter.process_value
 
     def checked(context: Any, typed: Any) -> Any:
-        is_typed = context.get_parameter_source(option.name).name == COMMAND_LINE
-        if is_typed and _is_empty(typed):
-            said = "The value is empty. Give one, or leave the option out."
-            raise typer.BadParameter(said, ctx=context, param=option)
-        value = converted(context, typed)
+        is_typed = context.get_parameter_source(parameter.name).name == COMMAND_LINE
+        if is_typed and not may_be_empty and _is_empty(typed):
+            text = "The value is empty. Give one, or leave the option out."
+            raise typer.BadParameter(text, ctx=context, param=parameter)
+        try:
+            value = convert(context, typed)
+        except typer.BadParameter as error:
+            error.message = _in_words(error)
+            raise
         if isinstance(value, float) and math.isnan(value):
-            raise typer.BadParameter(f"{typed!r} is not a number.", ctx=context, param=option)
+            raise typer.BadParameter(f"{typed!r} is not a number.", ctx=context, param=parameter)
         return value
 
-    option.process_value = checked
+    parameter.process_value = checked
+
+
+def _in_words(error: typer.BadParameter) -> str:
+    """The message; where pydantic found the mistake, not in its words."""
+    found = getattr(error.__cause__, "errors", None)
+    if found is None:
+        return error.message
+
+    from app.http.words import said
+    from probes.formatting import sentences
+
+    detail = found(include_url=False)[0]
+    text = said(detail)
+    return sentences(f"{text}, not {detail['input']}" if text.startswith("Expected") else text)
 
 
 def _is_empty(typed: Any) -> bool:

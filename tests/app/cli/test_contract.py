@@ -41,7 +41,7 @@ def test_every_command_of_the_contract_explains_itself(tonnage: Run, command: st
     [
         (["tunes"], "Did you mean 'tune'"),
         (["probe", "transformer"], "batch-size"),
-        (["probe", "transformer", "--batch-size", "0"], "greater than or equal to 1"),
+        (["probe", "transformer", "--batch-size", "0"], "at least 1, not 0"),
         (["probe", "visnett", "--batch-size", "1"], "Did you mean 'visnet'?"),
         (["probe", "missing.py:W", "--batch-size", "1"], "There is no file"),
         (["probe", "train.py:Tinny", "--batch-size", "1"], "Did you mean 'Tiny'?"),

@@ -86,6 +86,12 @@ def test_the_device_is_told_without_a_worker():
         device(device="cuda:1")
 
 
+def test_why_a_device_is_not_there_is_a_sentence():
+    found = {"devices": [{"device": "cpu"}], "unavailable": {"cuda": "this torch has no CUDA"}}
+    with pytest.raises(InputError, match=r"Known: cpu\. This torch has no CUDA\.$"):
+        local_facts.choose(found, "cuda:0")
+
+
 def test_another_torch_is_another_fingerprint():
     local_facts.remember_devices(None, facts())
     before = device().fingerprint
