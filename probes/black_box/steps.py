@@ -110,6 +110,7 @@ class OutputSteps:
             if value is None or not 0 <= value < LARGEST_EPOCH:
                 return None
             return round(value * self._steps_per_epoch)
+        text = text.replace(",", "") if text is not None else None
         if text is None or not text.isdecimal() or len(text) >= 16:
             return None
         return self._steps(int(text))

@@ -202,7 +202,7 @@ def pattern_of(track: Track, per: int) -> str:
     parts.append(_literal(cut[at:]))
     pattern = "".join(parts)
     pattern = (r"^\s*" if anchored else "") + pattern.removeprefix(r"\s*")
-    pattern += rf"(?P<{group}>\d+)"
+    pattern += rf"(?P<{group}>{_digits(track)})"
     if track.slot.total:
         pattern += r"\s*(?:/|of)\s*\d+"
     name = re.escape(track.slot.name)
@@ -215,6 +215,12 @@ def pattern_of(track: Track, per: int) -> str:
     if track.loss_name:
         pattern += rf"(?:.*?\b{re.escape(track.loss_name)}\W{{0,6}}(?P<loss>[-+.\w]+))?"
     return pattern
+
+
+def _digits(track: Track) -> str:
+    """The number in a pattern, with commas where its first line has them: ``1,000``."""
+    written = f"{track.slot.value:,}"
+    return r"\d[\d,]*\d" if "," in written and written in track.example else r"\d+"
 
 
 def _literal(text: str) -> str:

@@ -12,7 +12,7 @@ from probes.black_box.discovery.vocabulary import tells_of_progress
 
 NUMBER = re.compile(
     r"\d(?:(?<![\w.]\d)|(?<=(?:[Ss]tep|[Ii]ter|poch|atch)\d))"
-    r"(?:\d{0,2}(?:,\d{3})+(?![\d,])|\d*)(?:\.\d*)?(?:[eE][-+]?\d+)?"
+    r"(?:\d{0,2}(?:,\d{3})+(?!\d|,\d)|\d*)(?:\.\d*)?(?:[eE][-+]?\d+)?"
     r"|\.\d+(?<![\w.]\.\d)(?:[eE][-+]?\d+)?"
 )
 _NOT_FINITE = re.compile(r"\b(?:nan|inf)\b", re.IGNORECASE)

@@ -16,6 +16,7 @@ from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.text import LineSplitter, without_details
 from probes.black_box.discovery.vocabulary import Kind
 from probes.black_box.step_reader import StepReader
+from probes.black_box.steps import OutputSteps
 from tests.probes.black_box.corpus import read
 
 
@@ -71,6 +72,24 @@ def test_samples_are_divided_by_the_batch_size(batch: int) -> None:
     expected = [e * per_epoch + i for e in (0, 1) for i in range(0, per_epoch, 10)]
     assert numbers(lines, batch) == expected
     assert numbers(lines) != expected
+
+
+@pytest.mark.parametrize("line", ["step {:,}, loss 1.39", "<iter: {:,}> loss: 1.39"])
+def test_a_comma_after_a_number_with_commas_ends_it(line: str) -> None:
+    """As BasicSR writes them: ``<epoch: 86, iter: 107,200, lr:2.500e-05>``."""
+    steps = [*range(999_000, 1_004_000, 1_000)]
+    lines = [line.format(step) for step in steps]
+    reading = read(lines)
+    assert [number for _, number, _ in reading.taken] == steps
+    assert reading.finder.choice is not None
+    by_pattern = OutputSteps(reading.finder.choice.pattern)
+    seen = by_pattern.read("\n".join([*lines, ""]).encode(), 0.0)
+    assert [step.number for step in seen] == steps
+
+
+def test_commas_between_values_are_no_part_of_a_number() -> None:
+    lines = [f"{i},123,456,0.5" for i in range(1, 9)]
+    assert numbers(["iter,a,b,loss", *lines]) == [*range(1, 9)]
 
 
 def test_batches_of_an_epoch_are_not_samples() -> None:
