@@ -9,12 +9,16 @@ from probes.black_box.discovery.vocabulary import is_evaluation, is_training, wo
 
 VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf(?:inity)?)"
 _LOSS = re.compile(
-    rf"""(?:loss|nll|xent|cross_?entropy|criterion|objective)(?P<after>(?:[_/.-][a-z]+)*)
+    rf"""(?:loss|nll|xent|cross_?entropy|criterion|objective)
+    (?P<after>(?:\d+(?![.\d]))?(?:[_/.-][a-z]+(?:\d+(?![.\d]))?|_\d+(?![.\d]))*
+    (?:[ ]\d+(?=[:=]\s*[-+.\dni]))?)
     (?:[ ](?:train|training|is|value)|[ ]?\([a-z]+\))?
-    ["']?(?:\s?|\s*(?=\|))(?:[:=|\[(]*|-(?=\s))\s*["'\[(]*(?:tensor\()?(?:\d+\s+(?=-?\d+\.\d))?
-    (?P<value>{VALUE})(?![\w/]|:\d)""",
+    ["']?(?:\s?|\s*(?=\|))(?:[:=|\[(]*|-(?=\s))\s*["'\[(]*(?:tensor\(\[?)?(?:\d+\s+(?=-?\d+\.\d))?
+    (?:(?<![a-z\d])|(?=[-+]?\d*\.\d))(?P<value>{VALUE})(?![\w/]|:\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
+"""A number right after the name belongs to it, ``loss1: 0.5``, unless it has a point: ``loss0.57``.
+"""
 _LOSS_OF = re.compile(
     rf"""\b(?P<name>[a-z_]*loss)[ ](?:in|at|for|after)[ ][^:=]{{1,40}}?
     [ ]?[:=][ ](?P<value>{VALUE})(?![\w/%]|:\d)""",

@@ -146,6 +146,14 @@ def test_a_loss_that_is_not_finite_is_seen_in_any_column() -> None:
         ("loss: tensor(0.25, device='cuda:0')", ("loss", 0.25)),
         ("dice_loss - 0.8, iou 0.2", ("dice_loss", 0.8)),
         ("train_loss -0.8", ("train_loss", -0.8)),
+        ("loss1: nan loss2: 0.31", ("loss1", math.nan)),
+        ("loss1: 0.52 loss2: 0.31", ("loss1", 0.52)),
+        ("loss_1=0.52 loss_2=nan", ("loss_2", math.nan)),
+        ("loss_d1: 0.52, lr 0.1", ("loss_d1", 0.52)),
+        ("Loss 1: 0.52, Loss 2: 0.31", ("Loss 1", 0.52)),
+        ("loss0.570-|Sample", ("loss", 0.57)),
+        ("loss12.5 lr 0.1", ("loss", 12.5)),
+        ("loss1 and loss2 are added", None),
         ("val_loss: 0.3", None),
         ("Validation loss 0.3", None),
         ("Test: [1/2] loss: 0.3", None),
@@ -154,7 +162,7 @@ def test_a_loss_that_is_not_finite_is_seen_in_any_column() -> None:
     ],
 )
 def test_losses(line: str, expected: tuple[str, float] | None) -> None:
-    assert loss_in(line) == expected
+    assert loss_in(line) == (expected and pytest.approx(expected, nan_ok=True))
 
 
 def test_a_script_that_speaks_for_itself_is_believed_at_once() -> None:
@@ -558,7 +566,9 @@ def test_the_bar_of_an_announced_evaluation_does_not_take_over_from_that_of_trai
 
 
 @pytest.mark.parametrize("end", ["]}.", "x.", "€ 1 x."])
-@pytest.mark.parametrize("piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5"])
+@pytest.mark.parametrize(
+    "piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5", "loss_1", "loss 1"]
+)
 def test_no_line_is_hard_to_read(piece: str, end: str) -> None:
     """A list of token ids fits a careless expression in a number of ways that doubles with each."""
 
