@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from probes.black_box.discovery.amounts import Amounts
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.shape import OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Track, track_of
@@ -34,6 +35,7 @@ class Candidates:
         self.is_alive = False
         """Whether the last line held a candidate."""
         self._tracks: dict[Key, Track | None] = {}
+        self._amounts = Amounts()
         self._is_announced = False
         self._has_timesteps = False
 
@@ -70,8 +72,11 @@ class Candidates:
         moved: list[Track] = []
         self.is_alive = False
         evaluated = line.is_row and is_evaluating
-        for slot in line.slots:
-            key = (f"{line.rank} evaluation" if evaluated else line.rank, slot.prefix, slot.total)
+        rank = f"{line.rank} evaluation" if evaluated else line.rank
+        keys: list[Key] = [(rank, slot.prefix, slot.total) for slot in line.slots]
+        if self.chosen is None or self.chosen.is_young:
+            self._amounts.read([*zip(keys, (slot.value for slot in line.slots))])
+        for key, slot in zip(keys, line.slots):
             if key not in self._tracks:
                 self._make_room()
                 self._tracks[key] = None if evaluated else self._new(slot, line, raw, uncounted)
@@ -81,6 +86,8 @@ class Candidates:
                     self.unnamed.add(key, slot)
                 continue
             self.is_alive = True
+            track.is_amount = key in self._amounts.amounts or track.is_of_each_epoch
+            track.is_sum = key in self._amounts.sums
             if loss is None and track.is_about_evaluation(line, slot):
                 continue
             growth = track.growth
@@ -95,7 +102,22 @@ class Candidates:
             track.seen_loss_line = losses
             if delta or (is_first and not (slot.is_bar and not slot.value)):
                 moved.append(track)
+        self._look_for_epochs([track for key in keys if (track := self._tracks.get(key))])
         return moved
+
+    def _look_for_epochs(self, tracks: list[Track]) -> None:
+        """A number that falls in lines of which each tells of another epoch is what that epoch had,
+        as in ``Episode 12: steps=42``."""
+        lengths = {
+            track.growth.lines
+            for track in tracks
+            if track.kind is Kind.EPOCH and track.growth.ups == track.growth.lines - 1 > 1
+        }
+        for track in tracks:
+            growth = track.growth
+            falls = growth.falls > 0 and not track.slot.total
+            track.is_of_each_epoch = falls and growth.lines in lengths
+            track.is_amount |= track.is_of_each_epoch
 
     def choose(self, track: Track) -> None:
         """Count with this one from now on. Where it is taken again, what was counted with meanwhile
@@ -106,6 +128,14 @@ class Candidates:
         for other in self:
             if other is not track:
                 other.rival_progress = track.growth.progress - other.growth.progress
+
+    def revoke(self) -> None:
+        """Count with none. What is counted from now on is compared with how far these go on."""
+        if self.chosen is not None:
+            self.chosen.was_chosen = False
+            self.chosen = None
+        for track in self:
+            track.rival_progress = -track.growth.progress
 
     def any_grows(self, line: OutputLine) -> bool:
         """Whether a number beside those of this line may count the steps."""
@@ -153,6 +183,7 @@ class Candidates:
             track
             for track in self
             if track.growth.is_monotone
+            and not track.is_amount
             and not track.is_fraction_of_epoch
             and not (track.kind is Kind.EPOCH and self.are_epochs_fractions)
         ]

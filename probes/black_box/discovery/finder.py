@@ -93,6 +93,8 @@ class StepFinder:
         self._candidates = Candidates()
         self._uncounted = UncountedLines()
         self._known = KnownLines()
+        self._was_refuted = False
+        """A number was chosen that turned out to count nothing."""
         self._is_marked = False
         self._is_evaluating = False
         self._loss = LastLoss()
@@ -160,6 +162,7 @@ class StepFinder:
             self._is_evaluating = False
         if found is not None and (moved or line.is_row or not self._is_evaluating):
             self._loss.hear(found)
+        self._revoke_refuted()
         steps: list[FoundStep] = []
         for track in moved:
             sighting = track.saw(at_s, self._loss.value)
@@ -201,7 +204,7 @@ class StepFinder:
     def _read_uncounted(
         self, line: OutputLine, raw: str, at_s: float, loss: float
     ) -> list[FoundStep]:
-        is_in_doubt = self._candidates.unnamed.grow()
+        is_in_doubt = self._was_refuted or self._candidates.unnamed.grow()
         may_come = self._earlier is not None and self._loss.lines < LOSSES_LET_PASS
         was_free = self._uncounted.shape is None
         found = self._uncounted.add(
@@ -228,6 +231,17 @@ class StepFinder:
 
     # -- the choice ------------------------------------------------------------------------
 
+    def _revoke_refuted(self) -> None:
+        """A chosen number that turns out to be an amount counts nothing."""
+        if self._chosen is None or not self._chosen.is_refuted:
+            return
+        self._was_refuted = True
+        self._candidates.revoke()
+        self._uncounted = UncountedLines()
+        self._known = KnownLines()
+        self.choice = None
+        self.revision += 1
+
     def _replaces(self, track: Track) -> bool:
         """Whether this candidate is to be the choice from now on."""
         chosen = self._chosen
@@ -235,7 +249,7 @@ class StepFinder:
             return False
         if chosen is None and self._earlier is not None:
             if self._earlier.is_same(track):
-                moves = track.growth.ups > 0 and track.growth.is_monotone
+                moves = track.growth.ups > 0 and track.growth.is_monotone and not track.is_amount
                 return moves and self._earlier.tells_steps(track, self._steps_in(track))
             if not self._hides_steps(track) and self._earlier.may_still_come(track):
                 return False

@@ -18,8 +18,8 @@ NUMBER = re.compile(
 _NOT_FINITE = re.compile(r"\b(?:nan|inf)\b", re.IGNORECASE)
 _SIGN = re.compile(r"(?:^|[\s=:(,\[|'])[-+]$")
 _RANK = re.compile(
-    r"^\s*(?:\[(?:rank|default)[ _:]?(?P<a>\d+)\]:?|\((?:\w+ )?pid=(?P<b>\d+)[^)]*\)|rank[ _:=]?"
-    r"(?P<c>\d+)\s*[:|\]])|\[rank[ _:=]?(?P<d>\d+)\]",
+    r"^\s*(?:\[(?:rank|default)[ _:]{0,3}(?P<a>\d+)\]:?|\((?:\w+ )?pid=(?P<b>\d+)[^)]*\)"
+    r"|rank[ _:=]?(?P<c>\d+)\s*[:|\]])|\[rank[ _:=]{0,3}(?P<d>\d+)\]",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z_/. -]*$")

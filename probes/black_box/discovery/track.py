@@ -23,6 +23,8 @@ from probes.black_box.discovery.vocabulary import (
 
 KEPT_LINES = 64
 """Lines that are kept until it is decided what the steps are."""
+YOUNG_LINES = 64
+"""So long a number that was chosen may turn out to be no counter."""
 LOOKED_AT = 6
 """So many lines of a kind are read for evidence; further ones look the same."""
 
@@ -113,6 +115,12 @@ class Track:
     rival_progress: int = 0
     """Where the choice of that time stood when this number was first seen."""
     was_chosen: bool = False
+    is_amount: bool = False
+    """It is what was done since the line before, by which another number of the line grows."""
+    is_of_each_epoch: bool = False
+    """It falls, and each of its lines tells of another epoch."""
+    is_sum: bool = False
+    """It grows by such an amount, which need not be the same in each line."""
     is_dismissed: bool = False
     """It moved between two epochs of the one that counts."""
     _tail: str | None = None
@@ -188,6 +196,15 @@ class Track:
         return bool(self.slot.total) and self.growth.last >= (self.slot.total or 0)
 
     @property
+    def is_young(self) -> bool:
+        return self.growth.lines <= YOUNG_LINES
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether it falls to anywhere, as an amount does, and is no counter."""
+        return self.is_young and (self.is_amount or not self.growth.is_monotone)
+
+    @property
     def is_near(self) -> bool:
         """Whether it lacks nothing but another line or two to be ready."""
         counts = self.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH) or bool(self.slot.total)
@@ -196,10 +213,12 @@ class Track:
     def is_ready(self, batch_size: int | None) -> bool:
         """Whether enough lines were seen to say that this number counts."""
         growth, kind = self.growth, self.kind
-        if not growth.ups or not growth.is_monotone:
+        if self.is_amount or not growth.ups or not growth.is_monotone:
             return False
         has_loss = self.has_loss or self.losses_beside > 0
         evidence = has_loss or self.has_optimizer or self.has_loss_term
+        if self.is_sum and evidence and kind is not Kind.SAMPLE:
+            return True
         if kind is Kind.STEP:
             if evidence or self.slot.is_bar or (self.has_speed and not self.tails_differ):
                 return growth.ups >= (1 if evidence else 3)
