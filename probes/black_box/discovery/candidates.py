@@ -143,17 +143,15 @@ class Candidates:
             besides={slot.prefix for slot in line.slots}
         )
 
-    def steps_beside(self, epochs: Track) -> int | None:
-        """The steps of an epoch, where the line of each epoch has a number of steps that stays, and
-        what it counts up to: ``epoch 3 / 500, step 0 / 250``."""
-        totals = {
-            track.slot.total
+    def part_beside(self, epochs: Track) -> Track | None:
+        """The number of steps in the line of each epoch, where it stays and has a total, which is
+        the steps of an epoch: ``epoch 3 / 500, step 0 / 250``, ``Epoch [13][50/83]``."""
+        parts = {
+            track.slot.total: track
             for track in self
-            if track.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH)
-            and track.slot.total
-            and track.growth.stays == epochs.growth.ups
+            if track.growth.stays == epochs.growth.ups and track.tells_length_of_epoch
         }
-        return totals.pop() if len(totals) == 1 else None
+        return parts.popitem()[1] if len(parts) == 1 else None
 
     def samples_beside(self, epochs: Track, earlier: EarlierRun | None) -> int | None:
         """The samples of an epoch, where the line of each epoch has a number that stays, and what

@@ -276,6 +276,9 @@ class StepFinder:
 
     def _agrees(self, track: Track, chosen: Track) -> bool:
         """Whether both count the same: then the one that is printed more often is as good."""
+        strides = sorted((chosen.growth.stride, track.growth.stride))
+        if chosen.kind is Kind.EPOCH and strides[1] > 2 * strides[0]:
+            return False
         moved = chosen.growth.progress - track.rival_progress
         slack = chosen.growth.stride + track.growth.stride
         return chosen.growth.lines >= track.growth.lines and (
@@ -286,7 +289,8 @@ class StepFinder:
         self._candidates.choose(track)
         choice = self._choice_of(track)
         if track.kind is Kind.EPOCH:
-            choice = replace(choice, steps_per_epoch=self._steps_in(track) or 1)
+            steps = self._steps_in(track) or 1
+            choice = replace(choice, steps_per_epoch=steps, rival=self._doubt_about_epochs(track))
         elif self._candidates.are_rollouts:
             choice = replace(choice, rival=OF_ROLLOUTS)
         self._decide(choice)
@@ -307,11 +311,22 @@ class StepFinder:
 
     def _steps_in(self, epochs: Track) -> int | None:
         """The steps of each of these epochs, where the output tells them."""
-        beside = self._candidates.steps_beside(epochs)
+        part = self._candidates.part_beside(epochs)
+        beside = part.slot.total if part else None
         samples = self._candidates.samples_beside(epochs, self._earlier)
         if beside is None and samples and self.batch_size:
             beside = -(-samples // self.batch_size)
         return self._steps_of_an_epoch or beside
+
+    def _doubt_about_epochs(self, epochs: Track) -> str:
+        """What else the length of these epochs may be, where the output alone tells it."""
+        part = None if self._steps_of_an_epoch else self._candidates.part_beside(epochs)
+        if part is None or not part.may_stay_at_samples(self.batch_size):
+            return ""
+        return (
+            f"These {part.slot.total:,} may also be samples; if so, give --option "
+            f"dataset_size={part.slot.total}."
+        )
 
     def _knows_samples(self, track: Track) -> bool | None:
         earlier = self._earlier

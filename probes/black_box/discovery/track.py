@@ -192,6 +192,20 @@ class Track:
         return self.kind is Kind.EPOCH and self.is_decimal
 
     @property
+    def tells_length_of_epoch(self) -> bool:
+        """Whether its total is the steps of an epoch, should it be the same in each."""
+        if self.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH):
+            return bool(self.slot.total)
+        is_part = self.kind is Kind.FRACTION and self.is_of_epoch and not self.has_percent
+        return is_part and 0 < self.growth.last <= (self.slot.total or 0)
+
+    def may_stay_at_samples(self, batch_size: int | None) -> bool:
+        """Whether this number, which is the same in each epoch, may count samples."""
+        if self.kind is not Kind.FRACTION or batch_size in (None, 1):
+            return False
+        return self.is_complete or self.growth.last % (batch_size or 1) == 0
+
+    @property
     def is_complete(self) -> bool:
         return bool(self.slot.total) and self.growth.last >= (self.slot.total or 0)
 

@@ -4,7 +4,8 @@ The logs were written in four parts. The rules were made on the first ("seen"); 
 written afterwards and read once before anything was changed: 30 of 35 programs of the second part,
 10 of 16 of the third and 12 of 18 of the fourth ("tried") were read right then. The fourth was
 written after public scripts had been run; wrong numbers had been taken in three of its programs.
-What was missing was added as general rules, none of which names a program.
+What was missing was added as general rules, none of which names a program. The logs of the part
+"excerpts" have the form of excerpts of other programs from which wrong numbers had been taken.
 """
 
 from __future__ import annotations
