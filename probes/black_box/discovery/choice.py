@@ -19,8 +19,8 @@ _DETAILS = re.compile(f"[{TIME}{FILE}]")
 
 
 _UNKNOWN = (
-    "What its number counts is not known, so each line is taken for one step: if there are several "
-    "from one line to the next, a step takes less time than is said here."
+    "How many steps there are from one line to the next is not known, and each line is taken for "
+    "one: if there are several, a step takes less time than is said here."
 )
 
 OF_ROLLOUTS = (
@@ -65,8 +65,8 @@ class CounterChoice:
 
     @classmethod
     def of_loss_lines(cls, example: str, *, is_in_doubt: bool = False) -> CounterChoice:
-        """For lines with a loss and without a counter. ``is_in_doubt``: a number grows beside it,
-        and nothing says what it counts."""
+        """For lines with a loss and without a counter. ``is_in_doubt``: there may be several steps
+        from one to the next, as something that grows beside the loss tells."""
         choice = cls.of_lines(example, uncounted.pattern_of(example))
         return replace(choice, rival=_UNKNOWN) if is_in_doubt else choice
 

@@ -20,12 +20,7 @@ from probes.black_box.discovery.lengths import PrintedEpochs
 from probes.black_box.discovery.losses import LastLoss, loss_in
 from probes.black_box.discovery.shape import LineReader, OutputLine
 from probes.black_box.discovery.track import Sighting, Track
-from probes.black_box.discovery.uncounted import (
-    LINES_NEEDED,
-    LINES_NEEDED_IN_DOUBT,
-    EpochFractions,
-    UncountedLines,
-)
+from probes.black_box.discovery.uncounted import EpochFractions, UncountedLines
 from probes.black_box.discovery.vocabulary import (
     Kind,
     is_evaluation,
@@ -212,9 +207,10 @@ class StepFinder:
             at_s,
             loss,
             is_free=not may_come and not self._candidates.any_grows(line),
-            lines_needed=LINES_NEEDED_IN_DOUBT if is_in_doubt else LINES_NEEDED,
+            is_in_doubt=is_in_doubt,
         )
         if found and was_free:
+            is_in_doubt = self._uncounted.is_in_doubt
             choice = CounterChoice.of_loss_lines(raw.strip(), is_in_doubt=is_in_doubt)
             self._decide(choice)
         return [FoundStep(time_s, None, value) for time_s, value in found]

@@ -8,11 +8,13 @@ from collections.abc import Collection
 from probes.black_box.discovery.counter import CounterGrowth
 from probes.black_box.discovery.losses import loss_in
 from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot
+from probes.black_box.discovery.status import StatusSigns
 from probes.black_box.discovery.text import BAR
 
 LINES_NEEDED = 6
 LINES_NEEDED_IN_DOUBT = 20
-"""Where a number grows beside the loss and nothing says what it counts, such as tokens."""
+"""Where a number grows beside the loss and nothing says what it counts, such as tokens, or the
+lines look like those of a status."""
 FRACTIONS_NEEDED = 3
 MOST_SHAPES = 50
 MOVES_NEEDED = 3
@@ -33,6 +35,9 @@ class UncountedLines:
         self.shape: str | None = None
         self.count = 0
         """Steps that were found so far."""
+        self.is_in_doubt = False
+        """Whether there may be several steps between two of the lines that were read last."""
+        self._signs: dict[str, StatusSigns] = {}
         self._times: dict[str, list[tuple[float, float]]] = {}
 
     def add(
@@ -42,14 +47,15 @@ class UncountedLines:
         loss: float,
         *,
         is_free: bool,
-        lines_needed: int = LINES_NEEDED,
+        is_in_doubt: bool = False,
     ) -> list[tuple[float, float]]:
         """Times (s) and losses of the steps that this line tells of; with the line that decides
         also those before it.
 
         ``is_free``: no number in the output counts steps, so that the lines may be counted.
+        ``is_in_doubt``: something else tells that steps may lie between them.
         """
-        shape = NUMBER.sub("#", "".join(line.text.split()))
+        shape = "".join(NUMBER.sub("#", line.text).split())
         if self.shape is not None:
             self.count += shape == self.shape
             return [(at_s, loss)] if shape == self.shape else []
@@ -57,6 +63,10 @@ class UncountedLines:
             return []
         seen = self._times.setdefault(shape, [])
         seen.append((at_s, loss))
+        signs = self._signs.setdefault(shape, StatusSigns())
+        signs.read(line.text, loss)
+        self.is_in_doubt = is_in_doubt or signs.are_seen
+        lines_needed = LINES_NEEDED_IN_DOUBT if self.is_in_doubt else LINES_NEEDED
         if not is_free or len(seen) < lines_needed:
             del seen[:-lines_needed]
             return []
