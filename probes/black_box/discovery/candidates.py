@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from probes.black_box.discovery.amounts import Amounts
 from probes.black_box.discovery.earlier import EarlierRun
+from probes.black_box.discovery.losses import Loss
 from probes.black_box.discovery.shape import OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Track, track_of
 from probes.black_box.discovery.uncounted import UnnamedNumbers
@@ -57,7 +58,7 @@ class Candidates:
         self,
         line: OutputLine,
         raw: str,
-        loss: tuple[str, float] | None,
+        loss: Loss | None,
         *,
         losses: int,
         uncounted: int,

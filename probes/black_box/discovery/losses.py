@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import NamedTuple
 
 from probes.black_box.discovery.vocabulary import is_evaluation, is_training, words_of
 
@@ -31,11 +32,30 @@ _NAN_GRADIENT = re.compile(r"grad(?:ient)?[ _]?norm\W{0,6}nan\b", re.IGNORECASE)
 gradient. With half precision a gradient alone may be NaN, and its step is then skipped."""
 _MARKS = ("loss", "nll", "xent", "entropy", "criterion", "objective")
 _TOTAL = {"loss", "total_loss", "train_loss", "train/loss", "training_loss"}
-_NOT_LOSSES = {"scale", "scaler", "weight", "time", "coef", "fn", "spike", "best", "diff"}
+_BEFORE_TOTAL = {
+    "total", "tot", "train", "training", "avg", "average", "ave", "mean", "running", "moving",
+    "step", "epoch", "batch", "iter", "iteration", "the", "current", "final", "overall", "sum",
+    "and", "with", "info", "debug", "lm",
+}  # fmt: skip
+"""Words before ``loss`` that do not say of which part it is, as ``cls`` and ``box`` do."""
+_NOT_LOSSES = {"kl", "scale", "scaler", "weight", "time", "coef", "fn", "spike", "best", "diff"}
 
 
-def loss_in(text: str) -> tuple[str, float] | None:
-    """The name and the value of the training loss in a line, NaN and infinity included.
+class Loss(NamedTuple):
+    """A loss that was printed."""
+
+    name: str
+    value: float
+    is_total: bool
+    """It is the whole one, by its name and the word before it, and no part of it."""
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.value)
+
+
+def loss_in(text: str) -> Loss | None:
+    """The training loss in a line, NaN and infinity included.
 
     The total comes first where there are several; a loss that is not finite comes before all. A
     loss of 0 with a gradient that is NaN counts as NaN.
@@ -43,31 +63,36 @@ def loss_in(text: str) -> tuple[str, float] | None:
     lower = text.lower()
     if not any(mark in lower for mark in _MARKS):
         return None
-    best: tuple[str, float] | None = None
+    best: Loss | None = None
     for match in [*_LOSS.finditer(text), *_LOSS_OF.finditer(text)]:
-        start = match.start()
-        before = _BEFORE.search(text[max(0, start - 40) : start])
-        end = match.end("after" if "after" in match.groupdict() else "name")
-        name = (before["name"] if before else "") + text[start:end]
-        words = words_of(f"{(before and before['word']) or ''} {name}")
-        if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
+        found = _training_loss(match)
+        if found is None:
             continue
-        lead = words_of(text[:start])
-        if not is_training(words) and (is_evaluation(lead) or lead[:1] == ["sampling"]):
-            continue
-        value = float(match["value"])
-        if not math.isfinite(value):
-            return name, value
-        if best is None or (is_total(name) and not is_total(best[0])):
-            best = name, value
-    if best is not None and best[1] == 0 and _NAN_GRADIENT.search(text):
-        return best[0], math.nan
+        if not found.is_finite:
+            return found
+        if best is None or (found.is_total and not best.is_total):
+            best = found
+    if best is not None and best.value == 0 and _NAN_GRADIENT.search(text):
+        return best._replace(value=math.nan)
     return best
 
 
-def is_total(name: str) -> bool:
-    """Whether a loss of this name is the whole one, and no part of it."""
-    return name.lower() in _TOTAL
+def _training_loss(match: re.Match[str]) -> Loss | None:
+    """The loss of this match; ``None`` for that of an evaluation, and for what is called a loss and
+    is none."""
+    text, start = match.string, match.start()
+    before = _BEFORE.search(text[max(0, start - 40) : start])
+    word = ((before and before["word"]) or "").lower()
+    end = match.end("after" if "after" in match.groupdict() else "name")
+    name = (before["name"] if before else "") + text[start:end]
+    words = words_of(f"{word} {name}")
+    if is_evaluation(words) or not _NOT_LOSSES.isdisjoint(words):
+        return None
+    lead = words_of(text[:start])
+    if not is_training(words) and (is_evaluation(lead) or lead[:1] == ["sampling"]):
+        return None
+    is_part = name.lower() == "loss" and word not in {"", *_BEFORE_TOTAL}
+    return Loss(name, float(match["value"]), name.lower() in _TOTAL and not is_part)
 
 
 class LastLoss:
@@ -80,15 +105,14 @@ class LastLoss:
         """Lines that told a loss, from the start."""
         self._is_total = False
 
-    def hear(self, loss: tuple[str, float]) -> None:
+    def hear(self, loss: Loss) -> None:
         """A line told a loss. Of several between two steps the total is kept, and before all one
         that is not finite."""
         self.lines += 1
-        name, value = loss
         waiting = self.value
         is_kept = waiting is not None and (not math.isfinite(waiting) or self._is_total)
-        if not is_kept or is_total(name) or not math.isfinite(value):
-            self.value, self._is_total = value, is_total(name)
+        if not is_kept or loss.is_total or not loss.is_finite:
+            self.value, self._is_total = loss.value, loss.is_total
 
     def step(self) -> None:
         """A step has got it."""

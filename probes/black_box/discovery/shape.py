@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
-from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.losses import Loss, loss_in
 from probes.black_box.discovery.text import BAR, TIME, without_details
 from probes.black_box.discovery.vocabulary import tells_of_progress
 
@@ -74,7 +74,7 @@ class OutputLine:
     slots: list[Slot]
     is_row: bool = False
     """It is a row of a table: nothing but numbers."""
-    loss: tuple[str, float] | None = None
+    loss: Loss | None = None
     """Name and value of the loss in a row of a table with headings."""
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from probes.black_box.discovery.counter import CounterGrowth
+from probes.black_box.discovery.losses import Loss
 from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot, rate_unit
 from probes.black_box.discovery.vocabulary import (
     SAMPLE_RATES,
@@ -132,7 +133,7 @@ class Track:
         words = words_of(line.text[slot.end :])
         return is_evaluation(words) and not is_training(words)
 
-    def look(self, line: OutputLine, slot: Slot, loss: tuple[str, float] | None) -> None:
+    def look(self, line: OutputLine, slot: Slot, loss: Loss | None) -> None:
         """Collect evidence from one of its first lines."""
         after = line.text[slot.end :]
         tail = NUMBER.sub("#", "".join(after.split()))

@@ -154,6 +154,12 @@ def test_a_loss_that_is_not_finite_is_seen_in_any_column() -> None:
         ("loss0.570-|Sample", ("loss", 0.57)),
         ("loss12.5 lr 0.1", ("loss", 12.5)),
         ("loss1 and loss2 are added", None),
+        ("cls loss: 0.52, box loss: 0.31, total loss: 0.83", ("loss", 0.83)),
+        ("cls loss: 0.52, box loss: 0.31, loss: 0.83", ("loss", 0.83)),
+        ("aux_loss=0.31 mean loss=0.83", ("loss", 0.83)),
+        ("train/CrossEntropyLoss=2.1, z loss=0.3", ("train/CrossEntropyLoss", 2.1)),
+        ("'objective/kl': 6.9, 'loss/policy_avg': 0.2", ("loss/policy_avg", 0.2)),
+        ("kl loss 0.3", None),
         ("val_loss: 0.3", None),
         ("Validation loss 0.3", None),
         ("Test: [1/2] loss: 0.3", None),
@@ -162,7 +168,8 @@ def test_a_loss_that_is_not_finite_is_seen_in_any_column() -> None:
     ],
 )
 def test_losses(line: str, expected: tuple[str, float] | None) -> None:
-    assert loss_in(line) == (expected and pytest.approx(expected, nan_ok=True))
+    found = loss_in(line)
+    assert (found and found[:2]) == (expected and pytest.approx(expected, nan_ok=True))
 
 
 def test_a_script_that_speaks_for_itself_is_believed_at_once() -> None:
@@ -316,6 +323,22 @@ def test_a_part_of_an_epoch_with_values_counts_without_a_loss() -> None:
     lines = [f"Epoch 1:\t[{i * 8}/82783]\tcontent: 1.5\tstyle: 0.4" for i in range(500, 6000, 500)]
     assert numbers(lines, 8) == list(range(500, 6000, 500))
     assert read([line + " val_acc: 0.5" for line in lines], 8).finder.choice is None
+
+
+def test_a_part_of_the_loss_makes_way_for_the_total_on_a_later_line() -> None:
+    """YOLOv3's blocks, in which every part is called a loss."""
+    lines = [
+        line
+        for epoch in range(1, 9)
+        for line in (
+            f"****epoch: {epoch} ****",
+            "cls loss: 0.5",
+            f"total loss: {80 + epoch}.5",
+            "conf loss: 16.5",
+        )
+    ]
+    losses = [loss for _, _, loss in read(lines).taken]
+    assert losses[1:] == [80.5 + epoch for epoch in range(1, 8)]
 
 
 def test_of_the_losses_between_two_steps_the_total_is_kept() -> None:
