@@ -183,6 +183,7 @@ class Candidates:
             for track in self
             if track.growth.is_monotone
             and not track.is_amount
+            and not (track.is_decimal and not track.growth.ups)
             and not track.is_fraction_of_epoch
             and not (track.kind is Kind.EPOCH and self.are_epochs_fractions)
         ]

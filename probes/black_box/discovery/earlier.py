@@ -30,6 +30,13 @@ class EarlierRun:
     batch_size: int | None = field(default=None, compare=False)
     stride: int | None = field(default=None, compare=False)
     """By how much it grew from line to line, where that was in multiples of the batch size."""
+    has_counter: bool = True
+    """Whether there was a number; lines without one are looked for anew in each run."""
+
+    @classmethod
+    def without_counter(cls) -> EarlierRun:
+        """A run whose output was understood, and whose steps had no number."""
+        return cls("", False, False, None, has_counter=False)
 
     @classmethod
     def of(

@@ -15,6 +15,7 @@ MOST_KEPT = 50
 SHOWN = 5
 _NOISE = re.compile(r"^\s*File \".*\", line \d+|\b\w*Warning: ")
 """A line of a traceback or a warning, whose numbers are places in source files."""
+_SIZE = "many samples an epoch has (--option dataset_size=N)"
 _TRACEBACK_FILE = re.compile(r"^\s*File \"")
 
 
@@ -35,7 +36,7 @@ class Examples:
     def keep(self, line: OutputLine, raw: str) -> None:
         self._last = [*self._last[1 - SHOWN :], raw.strip()]
         is_source, self._is_source = self._is_source, bool(_TRACEBACK_FILE.match(raw))
-        if is_source or _NOISE.search(raw):
+        if is_source or _NOISE.search(raw) or not _is_readable(raw):
             return
         kind = line.slots[0].prefix if line.slots else _without_numbers(line.text)
         if (line.slots or kind) and (kind in self._lines or len(self) < MOST_KEPT):
@@ -56,11 +57,13 @@ class Examples:
         *,
         is_near: bool,
         are_epochs_fractions: bool,
+        epoch_steps: int | None,
     ) -> str:
         """What was seen in this many lines, what is the likeliest step, and what to add.
 
         ``is_near``: the likeliest is as good as certain, and more such lines will decide it.
-        ``are_epochs_fractions``: the lines tell epochs such as 0.25.
+        ``are_epochs_fractions``: the lines tell epochs such as 0.25. ``epoch_steps``: the steps of
+        an epoch, where known.
         """
         words = f"{_count(lines)} printed"
         if likely is not None and is_near:
@@ -75,46 +78,60 @@ class Examples:
         if not kept:
             kept, title = self._last, "The last of them:"
         shown = "".join(f"\n  {shortened(text)}" for text in kept)
-        advice = _advice(likely, are_epochs_fractions=are_epochs_fractions)
+        advice = _advice(likely, are_epochs_fractions, epoch_steps)
         return f"{words}\n{title}{shown}\n{advice}"
 
 
 def of_unfinished(text: str) -> str:
     """The explanation for output in which no line has ended."""
-    advice = _advice(None, are_epochs_fractions=False)
+    advice = _advice(None, are_epochs_fractions=False, epoch_steps=None)
     return (
         f"Only the beginning of a line was printed: `{shortened(text)}`. Steps are read from whole "
         f"lines.\n{advice}"
     )
 
 
-def _advice(likely: CounterChoice | None, *, are_epochs_fractions: bool) -> str:
-    if likely is not None and are_epochs_fractions and "epoch" in likely.example.lower():
-        return (
-            f"Lines like `{shortened(likely.example)}` tell a fraction of an epoch "
-            "and no step. Say how many samples an epoch has (--option dataset_size=N), let the "
-            "program print the step's number or its progress bar "
-            "(transformers: --disable_tqdm False), or let it print such a line after each "
-            f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
-        )
-    if likely is not None and likely.kind is Kind.EPOCH:
-        return (
-            f"The likeliest are lines like `{shortened(likely.example)}`, which count epochs. Say "
-            "how many samples an epoch has (--option dataset_size=N), or let the program print a "
-            "line after each step."
-        )
-    if likely is not None:
-        words = (
-            f"The likeliest are lines like `{shortened(likely.example)}`. If they "
-            f"count steps, add --step '{likely.pattern}'."
-        )
-        if likely.kind is Kind.BARE and "(?P<step>" in likely.pattern:
-            words += (
-                " If they count epochs, write (?P<epoch> instead of (?P<step>, and say how many "
-                "samples an epoch has: --option dataset_size=N."
-            )
-        return words
-    return PRINT_STEPS
+def _advice(
+    likely: CounterChoice | None, are_epochs_fractions: bool, epoch_steps: int | None
+) -> str:
+    if likely is None:
+        return PRINT_STEPS
+    if are_epochs_fractions and "epoch" in likely.example.lower():
+        return _about_fractions(likely, epoch_steps)
+    if likely.kind is Kind.EPOCH:
+        return _about_epochs(likely, epoch_steps)
+    words = (
+        f"The likeliest are lines like `{shortened(likely.example)}`. If they "
+        f"count steps, add --step '{likely.pattern}'."
+    )
+    if likely.kind in (Kind.BARE, Kind.FRACTION) and "(?P<step>" in likely.pattern:
+        size = "" if epoch_steps else f", and say how {_SIZE}"
+        words += f" If they count epochs, write (?P<epoch> instead of (?P<step>{size}."
+    return words
+
+
+def _about_fractions(likely: CounterChoice, epoch_steps: int | None) -> str:
+    words = f"Lines like `{shortened(likely.example)}` tell a fraction of an epoch and no step."
+    if epoch_steps:
+        return f"{words} {_of_known(epoch_steps)}"
+    return (
+        f"{words} Say how {_SIZE}, let the "
+        "program print the step's number or its progress bar "
+        "(transformers: --disable_tqdm False), or let it print such a line after each "
+        f"step (transformers: --logging_steps 1) and add --step '{likely.pattern}'."
+    )
+
+
+def _about_epochs(likely: CounterChoice, epoch_steps: int | None) -> str:
+    words = f"The likeliest are lines like `{shortened(likely.example)}`, which count epochs."
+    if epoch_steps:
+        return f"{words} {_of_known(epoch_steps)}"
+    return f"{words} Say how {_SIZE}, or let the program print a line after each step."
+
+
+def _of_known(epoch_steps: int) -> str:
+    steps = "1 step" if epoch_steps == 1 else f"{epoch_steps:,} steps"
+    return f"An epoch has {steps}; one or two more such lines will show it."
 
 
 def _count(lines: int) -> str:
@@ -125,3 +142,9 @@ def _without_numbers(text: str) -> str:
     """The line with its numbers replaced; empty without any."""
     kind = "".join(NUMBER.sub("#", text).split())
     return kind if "#" in kind else ""
+
+
+def _is_readable(raw: str) -> bool:
+    """Whether most of a line is text, and no drawing or what is left of binary data."""
+    line = shortened(raw)
+    return 2 * sum(c.isalpha() or (c.isascii() and c.isprintable()) for c in line) >= len(line)

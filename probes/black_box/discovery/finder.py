@@ -75,7 +75,7 @@ class StepFinder:
         earlier: EarlierRun | None = None,
         epoch_steps: int | None = None,
     ) -> None:
-        self._earlier = earlier
+        self._earlier = earlier if earlier is not None and earlier.has_counter else None
         self._epoch_steps = epoch_steps
         self._printed = PrintedEpochs()
         self._fractions = EpochFractions()
@@ -386,10 +386,13 @@ class StepFinder:
 
     @property
     def learned(self) -> EarlierRun | None:
-        """What the next run of the same program can be told; ``None`` without a counter."""
+        """What the next run of the same program can be told; ``None`` for output that was not
+        understood."""
         track, choice = self._chosen, self.choice
-        if track is None or choice is None:
+        if choice is None:
             return None
+        if track is None:
+            return EarlierRun.without_counter()
         if self._hides_steps(track):
             return self._earlier
         counts_samples, batch_size = self._knows_samples(track), self.batch_size
@@ -413,6 +416,7 @@ class StepFinder:
             self.likeliest(),
             is_near=is_near,
             are_epochs_fractions=self._candidates.are_epochs_fractions,
+            epoch_steps=self._steps_of_an_epoch,
         )
 
     def likeliest(self) -> CounterChoice | None:

@@ -38,7 +38,7 @@ _FILES = re.compile(
     r"(?:[A-Za-z_][\w-]*/)*[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)+(?::\d+)?(?::[A-Za-z_]\w*)?"
     r"|\.{0,2}/(?<![\w\]/.)]/)(?<![\w\]/)]\./)[\w.@+-]+(?:/[\w.@=+-]*)+"
 )
-_METRIC = re.compile(r"\s*(?:=|:\s)\s*(?:[-+]?\d*\.\d|[-+]?(?:nan|inf)\b)", re.IGNORECASE)
+_METRIC = re.compile(r"[\"']?\s*(?:=|:\s)\s*(?:[-+]?\d*\.\d|[-+]?(?:nan|inf)\b)", re.IGNORECASE)
 """What follows the name of a metric, ``loss.train: 2.97``, and no file."""
 _SUFFIX = re.compile(r"\.(?:py|ipynb|c|cc|cpp|cu|h|json|jsonl|yaml|yml|txt|log|csv|pt|pth|bin)$")
 _URLS = re.compile(r"\b[a-z]+://\S+|\b0x[0-9a-f]+\b")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import takewhile
 
 from probes.black_box.discovery.counter import CounterGrowth
-from probes.black_box.discovery.losses import loss_in
+from probes.black_box.discovery.losses import VALUE, loss_in
 from probes.black_box.discovery.shape import NUMBER, OutputLine, Slot
 from probes.black_box.discovery.status import StatusSigns
 from probes.black_box.discovery.text import BAR
@@ -20,7 +21,7 @@ MOST_SHAPES = 50
 MOVES_NEEDED = 3
 """Equal moves after which a number grows."""
 MOST_NUMBERS = 400
-
+_WORD = re.compile(r"[A-Za-z]+[:,]?")
 
 EPOCH_VALUE = re.compile(r"\bepoch[\"']?\s*[:=]\s*[\"']?(\d+(?:\.\d+)?)(?![\d/])", re.IGNORECASE)
 FRACTION_PATTERN = (
@@ -136,7 +137,14 @@ class UnnamedNumbers:
 
 
 def pattern_of(text: str) -> str:
-    """A regular expression for ``--step`` that takes each such line for one step."""
+    """A regular expression for ``--step`` that takes each such line for one step. It begins with
+    the words before the loss, which tell ``training loss`` from ``validation loss``."""
     found = loss_in(text)
-    name = found[0] if found else "loss"
-    return rf"\b{name}\W{{0,6}}(?P<loss>[-+.\w]+)"
+    name = re.escape(found.name) if found else "loss"
+    match = re.search(rf"(?<!\w){name}\W{{0,6}}{VALUE}", text, re.IGNORECASE)
+    before = text[: match.start()] if match else "|"
+    words = [*takewhile(_WORD.fullmatch, reversed(before.split()))][::-1]
+    begin = r"^\s*" if len(words) == len(before.split()) else r"\b"
+    gap = r"\s+" if words and before[-1:].isspace() else ""
+    lead = r"\s+".join(map(re.escape, words)) + gap
+    return rf"{begin}{lead}{name}\W{{0,6}}(?P<loss>[-+.\w]+)"
