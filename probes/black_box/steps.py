@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from probes.black_box.punctuation import narrow, narrow_pattern
 from probes.errors import InputError
 
 PRINT_STEPS = (
@@ -40,7 +41,7 @@ class Seen:
 def as_pattern(text: str) -> re.Pattern[str]:
     """Raises ``InputError`` for what is not a regular expression."""
     try:
-        return re.compile(text, re.IGNORECASE)
+        return re.compile(narrow_pattern(text), re.IGNORECASE)
     except re.error as error:
         raise InputError(
             f"The step pattern is not a regular expression: {error}: {text}\nExample: "
@@ -86,7 +87,7 @@ class OutputSteps:
         found = []
         for line in lines:
             text = _ESCAPES.sub("", line[:LONGEST_LINE].decode(errors="replace"))
-            match = self._pattern.search(text)
+            match = self._pattern.search(narrow(text))
             if match:
                 number = self._number_in(match)
                 found.append(Seen(now_s, number, self._loss_in(match)))

@@ -78,7 +78,8 @@ class Candidates:
         if self.chosen is None or self.chosen.is_young:
             self._amounts.read([*zip(keys, (slot.value for slot in line.slots))])
         for key, slot in zip(keys, line.slots):
-            if key not in self._tracks:
+            again = slot.name and loss is not None and self.chosen is None
+            if key not in self._tracks or (again and self._tracks[key] is None and not evaluated):
                 self._make_room()
                 self._tracks[key] = None if evaluated else self._new(slot, line, raw, uncounted)
             track = self._tracks[key]

@@ -30,6 +30,8 @@ from probes.black_box.discovery.vocabulary import (
 
 CLEARLY_BETTER = 8
 """By how much a candidate must fit better than the choice to replace it."""
+BETTER_THAN_EPOCHS = 4
+"""The same where the choice are epochs, which count only where nothing finer does."""
 CLOSE = 4
 REFRESHED_AT = (2, 4, 8, 16)
 """Moves after which it is looked again how many steps there are between two lines."""
@@ -257,7 +259,8 @@ class StepFinder:
             return not self._uncounted.counts_like(track.growth.progress, track.rival_progress)
         if track.rank != chosen.rank:
             return False
-        if track.score >= chosen.score + CLEARLY_BETTER or _is_step_of(track, chosen):
+        margin = BETTER_THAN_EPOCHS if chosen.kind is Kind.EPOCH else CLEARLY_BETTER
+        if track.score >= chosen.score + margin or _is_step_of(track, chosen):
             return not self._agrees(track, chosen)
         if self._is_evaluating and track.is_bare_bar:
             return False

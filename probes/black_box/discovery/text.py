@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from probes.black_box.punctuation import narrow
+
 LONGEST_LINE = 65_536
 """Bytes of an unfinished line that are kept."""
 READ_CHARACTERS = 1_000
@@ -42,6 +44,8 @@ _METRIC = re.compile(r"[\"']?\s*(?:=|:\s)\s*(?:[-+]?\d*\.\d|[-+]?(?:nan|inf)\b)"
 """What follows the name of a metric, ``loss.train: 2.97``, and no file."""
 _SUFFIX = re.compile(r"\.(?:py|ipynb|c|cc|cpp|cu|h|json|jsonl|yaml|yml|txt|log|csv|pt|pth|bin)$")
 _URLS = re.compile(r"\b[a-z]+://\S+|\b0x[0-9a-f]+\b")
+_LOGGER = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.-]+:")
+"""How Python's logging begins a line unless it is told otherwise: ``INFO:root:``."""
 _DOTTED = re.compile(r"\.[A-Za-z_]|/[\w.@+-]+/")
 
 
@@ -79,7 +83,8 @@ class LineSplitter:
 
 
 def plain(text: str) -> str:
-    """A line without colours and cursor movements."""
+    """A line without colours and cursor movements, and with ASCII punctuation."""
+    text = narrow(text)
     if "\x1b" in text or "\x08" in text or "\x00" in text:
         return _ESCAPES.sub("", text)
     return text
@@ -94,6 +99,8 @@ def without_details(text: str) -> str:
         text = _URLS.sub(FILE, text)
     if ":" in text or "-" in text or "m " in text or "ms" in text:
         text = _TIMES.sub(TIME, text)
+    if (match := _LOGGER.match(text)) is not None:
+        text = f"{FILE}:{text[match.end() :]}"
     if _DOTTED.search(text):
         text = _FILES.sub(_file_or_metric, text)
     return text

@@ -45,7 +45,7 @@ _PROGRESS = {
 _EVALUATION = re.compile(
     r"^(?:val|valid|validate|validation|validations|eval|evals|evaluate|evaluation|test|tests"
     r"|dev|cv|holdout|infer|inference|predict|prediction|predictions|sanity|fid|benchmark"
-    r"|evaluating|validating|testing|inferring|predicting)\d*$"
+    r"|evaluating|validating|testing|inferring|predicting)\d*$|^(?:测试|验证|评估)$"
 )
 _PREPARATION = re.compile(
     r"^(?:download|downloaded|loaded|load|fetch|map|filter|tokenize|tokenized|cache|cached|shard"
@@ -59,9 +59,9 @@ _TRAINING_GERUNDS = re.compile(
     r"^(?:pre|re)?(?:train|tun|finetun|optimi[sz]|fitt|learn|distill|unlearn)ing$"
     r"|^(?:logg|runn|start|begin|beginn|remain|us|dur|str|tim|follow|warn|s|elaps|progress)+ing$"
 )
-_WORDS = re.compile(r"[A-Za-z]+\d*")
+_WORDS = re.compile(r"[A-Za-z]+\d*|测试|验证|评估|训练")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_TRAIN = re.compile(r"^(?:pre|fine)?(?:train|training|tuning|finetune|fit|optimization)$")
+_TRAIN = re.compile(r"^(?:pre|fine)?(?:train|training|tuning|finetune|fit|optimization)$|^训练$")
 
 FRACTION_OF_EPOCH = re.compile(r"\bepochs?\W{0,6}\d*\.\d*[1-9]", re.IGNORECASE)
 """An epoch that is no whole number: ``'epoch': '0.25'``."""
