@@ -186,8 +186,9 @@ def pattern_of(track: Track, per: int) -> str:
     group = "samples" if per > 1 else "epoch" if track.kind is Kind.EPOCH else "step"
     if track.is_row:
         before = len(NUMBER.findall(track.lead))
-        gap, cell = r"[\s,;|│┃]", r"[-+.:\dnaifemhs%/]+"
-        return rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}(?P<{group}>\d+)(?:{gap}+{cell})+{gap}*$"
+        gap, cell = r"[\s,;|│┃]", r"[-+.:\dnaifemhs%/_]+"
+        number = rf"(?P<{group}>\d+)" + (r"(?:\.0*)?" if track.is_decimal else "")
+        return rf"^{gap}*(?:[-+.\d]\S*?{gap}+){{{before}}}{number}(?:{gap}+{cell})+{gap}*$"
     lead = track.lead
     cut = _DETAILS.split(lead)[-1]
     if not re.search("[A-Za-z%]", cut):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from probes.black_box.discovery.losses import Loss, loss_in
+from probes.black_box.discovery.tables import Table
 from probes.black_box.discovery.text import BAR, TIME, without_details
 from probes.black_box.discovery.vocabulary import tells_of_progress
 
@@ -32,14 +33,6 @@ _WORD_AFTER = re.compile(
     re.IGNORECASE,
 )
 _RATE = re.compile(r"[\d.?]+\s?([A-Za-z]*)/(?:s|sec)\b|[\d.]+\s?s/([A-Za-z]+)")
-_HEADING = re.compile(r"[#\s|]*[A-Za-z_][\w/.]*(?:(?:\s*[,;|\t]\s*|\s+)[A-Za-z_][\w/.]*)+[\s|]*")
-_CSV = re.compile(r"\s*-?\d+(?:\s*[,;]\s*(?:-?[\d.]*(?:e[-+]?\d+)?|nan|inf))+\s*", re.IGNORECASE)
-_BORDERED = re.compile(r"\s*[|│┃](?P<cells>.*)[|│┃]\s*")
-_BORDER = re.compile(r"\s*[|│┃]\s*")
-_CELL = re.compile(
-    rf"[-+]?[\d.]+(?:e[-+]?\d+)?\s?(?:s|ms|m|h|%)?|{TIME}|nan|inf|n/a|-", re.IGNORECASE
-)
-_COLUMN_GAP = re.compile(r"\s{2,}|\t")
 MOST_NUMBERS = 60
 
 
@@ -82,7 +75,7 @@ class LineReader:
     """Reads lines one by one. It remembers the headings of tables and of CSV files."""
 
     def __init__(self) -> None:
-        self._heading: list[str] = []
+        self._table = Table()
 
     def read(self, raw: str) -> OutputLine:
         rank = ""
@@ -92,42 +85,22 @@ class LineReader:
                 rank = match["a"] or match["b"] or match["c"] or match["d"]
                 raw = raw[: match.start()] + raw[match.end() :]
         text = without_details(raw)
-        if _CSV.fullmatch(text):
-            return self._row(re.split(r"\s*[,;]\s*", text.strip()), text, rank)
         slots, is_row = self._slots(text)
-        if (bordered := _BORDERED.fullmatch(text)) is not None:
-            cells = _BORDER.split(bordered["cells"].strip())
-            if len(cells) > 1 and not slots and all(map(_UNIT.search, cells)):
-                self._heading = cells
-                return OutputLine(text, rank, slots)
-            if len(cells) == len(self._heading) and all(map(_CELL.fullmatch, cells)):
-                return self._row(cells, text, rank)
-        if not slots and _HEADING.fullmatch(text):
-            self._heading = re.findall(r"[A-Za-z_][\w/.]*", text)
-        elif self._heading and slots:
-            fields = self._columns(text)
-            if fields and (is_row or all(map(_CELL.fullmatch, fields))):
-                return self._row(fields, text, rank)
+        if cells := self._table.cells(text, is_row=is_row):
+            return self._row(cells, text, rank)
+        if not slots:
+            self._table.hear(text)
         return OutputLine(text, rank, slots)
 
-    def _columns(self, text: str) -> list[str]:
-        """The cells of a line below a heading; none where it has not as many as the heading."""
-        for fields in (text.split(), _COLUMN_GAP.split(text.strip())):
-            if len(fields) == len(self._heading):
-                return fields
-        return []
-
-    def _row(self, fields: list[str], text: str, rank: str) -> OutputLine:
-        """A row of a table, its cells named by the last heading of as many words."""
-        is_named = len(self._heading) == len(fields)
-        names = self._heading if is_named else [""] * len(fields)
+    def _row(self, cells: list[tuple[str, str]], text: str, rank: str) -> OutputLine:
+        """A row of a table, its cells named by their columns."""
         slots, at, loss = [], 0, None
-        for index, (name, cell) in enumerate(zip(names, fields)):
+        for index, (name, cell) in enumerate(cells):
             start = text.find(cell, at)
             at = start + len(cell)
-            if cell.isdecimal() and len(cell) < 16:
-                prefix = "#," * index
-                slots.append(Slot(prefix, int(cell), name, None, "", False, start, at))
+            number = self._table.number(name, cell)
+            if number is not None:
+                slots.append(Slot("#," * index, number, name, None, "", False, start, at))
             elif loss is None and name:
                 loss = loss_in(f"{name}: {cell}")
         return OutputLine(text, rank, slots, True, loss)

@@ -60,7 +60,9 @@ class UncountedLines:
         if self.shape is not None:
             self.count += shape == self.shape
             return [(at_s, loss)] if shape == self.shape else []
-        if "epoch" in shape.lower() or BAR in shape or (shape not in self._times and self._is_full):
+        if line.is_row or "epoch" in shape.lower() or BAR in shape:
+            return []
+        if shape not in self._times and self._is_full:
             return []
         seen = self._times.setdefault(shape, [])
         seen.append((at_s, loss))

@@ -590,7 +590,20 @@ def test_the_bar_of_an_announced_evaluation_does_not_take_over_from_that_of_trai
 
 @pytest.mark.parametrize("end", ["]}.", "x.", "€ 1 x."])
 @pytest.mark.parametrize(
-    "piece", ["638, ", "0.5 ", "1/", "12:34 ", "a.b/", "tensor(1), ", "1e5", "loss_1", "loss 1"]
+    "piece",
+    [
+        "638, ",
+        "0.5 ",
+        "1/",
+        "12:34 ",
+        "a.b/",
+        "tensor(1), ",
+        "1e5",
+        "loss_1",
+        "loss 1",
+        ", ",
+        "a\t",
+    ],
 )
 def test_no_line_is_hard_to_read(piece: str, end: str) -> None:
     """A list of token ids fits a careless expression in a number of ways that doubles with each."""
@@ -601,7 +614,7 @@ def test_no_line_is_hard_to_read(piece: str, end: str) -> None:
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(20)
     try:
-        for head in ("{}: ", "Sample {} of the set: {{'ids': ["):
+        for head in ("{}: ", "{}, ", "a\t", "Sample {} of the set: {{'ids': ["):
             lines = [head.format(n) + piece * 60 + end for n in range(3)]
             assert read(lines).finder.lines == 3
     finally:
