@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import chain
 from typing import NamedTuple
 
 from probes.black_box.discovery.vocabulary import is_evaluation, is_training, words_of
@@ -26,6 +27,12 @@ _LOSS_OF = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """A loss that says of which step it is before its value: ``loss at step 12: 0.43``."""
+_LOSS_BEHIND = re.compile(
+    rf"""(?:^|[,;|])\s*(?P<value>{VALUE})\s
+    (?P<name>(?:(?:avg|average|total|train)[ _])?loss)\s*(?=[,;|]|$)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A loss whose name stands behind its value: ``4.40 s run, 11.875 loss, 2e-5 LR``."""
 _BEFORE = re.compile(r"(?:\b(?P<word>[A-Za-z]+) )?(?P<name>[\w/.-]*)$")
 _NAN_GRADIENT = re.compile(r"grad(?:ient)?[ _]?norm\W{0,6}nan\b", re.IGNORECASE)
 """transformers prints 0 for a loss that is NaN (``logging_nan_inf_filter``), but not for its
@@ -48,6 +55,8 @@ class Loss(NamedTuple):
     value: float
     is_total: bool
     """It is the whole one, by its name and the word before it, and no part of it."""
+    is_behind: bool = False
+    """Its name stands behind its value."""
 
     @property
     def is_finite(self) -> bool:
@@ -64,7 +73,8 @@ def loss_in(text: str) -> Loss | None:
     if not any(mark in lower for mark in _MARKS):
         return None
     best: Loss | None = None
-    for match in [*_LOSS.finditer(text), *_LOSS_OF.finditer(text)]:
+    found_by = (expression.finditer(text) for expression in (_LOSS, _LOSS_OF, _LOSS_BEHIND))
+    for match in chain.from_iterable(found_by):
         found = _training_loss(match)
         if found is None:
             continue
@@ -80,7 +90,8 @@ def loss_in(text: str) -> Loss | None:
 def _training_loss(match: re.Match[str]) -> Loss | None:
     """The loss of this match; ``None`` for that of an evaluation, and for what is called a loss and
     is none."""
-    text, start = match.string, match.start()
+    text = match.string
+    start = match.start() if match.re is _LOSS else match.start("name")
     before = _BEFORE.search(text[max(0, start - 40) : start])
     word = ((before and before["word"]) or "").lower()
     end = match.end("after" if "after" in match.groupdict() else "name")
@@ -92,7 +103,8 @@ def _training_loss(match: re.Match[str]) -> Loss | None:
     if not is_training(words) and (is_evaluation(lead) or lead[:1] == ["sampling"]):
         return None
     is_part = name.lower() == "loss" and word not in {"", *_BEFORE_TOTAL}
-    return Loss(name, float(match["value"]), name.lower() in _TOTAL and not is_part)
+    is_total = name.lower() in _TOTAL and not is_part
+    return Loss(name, float(match["value"]), is_total, match.re is _LOSS_BEHIND)
 
 
 class LastLoss:

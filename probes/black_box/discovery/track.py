@@ -142,7 +142,8 @@ class Track:
         self.has_decimals |= bool(re.search(r"\d\.\d", after))
         self.holds_values &= "." in after and bool(_VALUES.fullmatch(after))
         if loss is not None:
-            self.has_loss, self.loss_name = True, loss[0]
+            self.has_loss = True
+            self.loss_name = self.loss_name if loss.is_behind else loss.name
         self.has_loss_term |= bool(_LOSS_TERM.search(after))
         self.has_optimizer |= bool(_OPTIMIZER.search(line.text))
         self.has_speed |= bool(_SPEED.search(line.text))

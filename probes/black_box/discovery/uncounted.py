@@ -143,6 +143,8 @@ def pattern_of(text: str) -> str:
     the words before the loss, which tell ``training loss`` from ``validation loss``."""
     found = loss_in(text)
     name = re.escape(found.name) if found else "loss"
+    if found and found.is_behind:
+        return rf"(?P<loss>[-+.\w]+)\s{name}\b"
     match = re.search(rf"(?<!\w){name}\W{{0,6}}{VALUE}", text, re.IGNORECASE)
     before = text[: match.start()] if match else "|"
     words = [*takewhile(_WORD.fullmatch, reversed(before.split()))][::-1]

@@ -78,3 +78,19 @@ def test_the_name_of_a_logger_is_no_word_before_the_number() -> None:
     ]
     reading = read(lines, 8)
     assert [number for _, number, _ in reading.taken] == [*range(4200, 8200, 200)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{n} 4.40 s run, 11.8{n} loss, 0.000005 LR, 1454.57 GB used", "4.4 s, 11.8{n} loss, 0.01 LR"],
+)
+def test_the_name_of_a_loss_may_stand_behind_its_value(line: str) -> None:
+    """tinygrad's, with and without a number of the step."""
+    lines = [line.format(n=n) for n in range(10, 30)]
+    reading = read(lines)
+    losses = [float(f"11.8{n}") for n in range(10, 30)]
+    assert [loss for _, _, loss in reading.taken] == losses
+    assert reading.finder.choice is not None
+    steps = OutputSteps(reading.finder.choice.pattern)
+    seen = [sign.loss for each in lines for sign in steps.read(f"{each}\n".encode(), 0.0)]
+    assert seen in (losses, [None] * 20)
