@@ -108,17 +108,16 @@ class Candidates:
         return moved
 
     def _look_for_epochs(self, tracks: list[Track]) -> None:
-        """A number that falls in lines of which each tells of another epoch is what that epoch had,
-        as in ``Episode 12: steps=42``."""
-        lengths = {
-            track.growth.lines
-            for track in tracks
-            if track.kind is Kind.EPOCH and track.growth.ups == track.growth.lines - 1 > 1
-        }
+        """What an epoch on the same lines says of a number that falls: it begins again with each
+        one. Where each line has another epoch, it is what that epoch had: ``Episode 12: steps=42``.
+        """
+        epochs = {track.growth.lines: track for track in tracks if track.kind is Kind.EPOCH}
         for track in tracks:
-            growth = track.growth
-            falls = growth.falls > 0 and not track.slot.total
-            track.is_of_each_epoch = falls and growth.lines in lengths
+            growth, epoch = track.growth, epochs.get(track.growth.lines)
+            ups = epoch.growth.ups if epoch else 0
+            growth.begins_with_epochs = 0 < ups == growth.restarts
+            every = growth.lines > 2 and ups == growth.lines - 1
+            track.is_of_each_epoch = every and growth.falls > 0 and not track.slot.total
             track.is_amount |= track.is_of_each_epoch
 
     def choose(self, track: Track) -> None:

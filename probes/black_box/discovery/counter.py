@@ -28,6 +28,8 @@ class CounterGrowth:
         self.ups = 0
         self.stays = 0
         self.restarts = 0
+        self.begins_with_epochs = False
+        """Each restart came in a line whose epoch was a new one."""
         self.falls = 0
         """Restarts and breaks, and what was taken for another rank's line."""
         self.breaks = 0
@@ -118,8 +120,9 @@ class CounterGrowth:
 
     @property
     def is_monotone(self) -> bool:
-        """Whether it grows as a counter does. Epochs of two lines are believed only where the moves
-        or the total tell of a counter; the steps of each episode rise and fall as they like."""
-        is_counter = self.is_even or self.total is not None
+        """Whether it grows as a counter does. Epochs of two lines are believed only where the
+        moves, the total or the epoch beside it tell of a counter; the steps of each episode rise
+        and fall as they like."""
+        is_counter = self.is_even or self.total is not None or self.begins_with_epochs
         most = 0.5 * self.lines if is_counter else max(1, 0.2 * self.lines)
         return self.breaks <= 0.05 * self.lines and self.restarts <= most

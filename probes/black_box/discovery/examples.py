@@ -146,5 +146,7 @@ def _without_numbers(text: str) -> str:
 
 def _is_readable(raw: str) -> bool:
     """Whether most of a line is text, and no drawing or what is left of binary data."""
+    if raw.isascii() and raw.replace("\t", " ").isprintable():
+        return True
     line = shortened(raw)
     return 2 * sum(c.isalpha() or (c.isascii() and c.isprintable()) for c in line) >= len(line)

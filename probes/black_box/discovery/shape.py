@@ -85,6 +85,8 @@ class LineReader:
                 rank = match["a"] or match["b"] or match["c"] or match["d"]
                 raw = raw[: match.start()] + raw[match.end() :]
         text = without_details(raw)
+        if cells := self._table.csv(text):
+            return self._row(cells, text, rank)
         slots, is_row = self._slots(text)
         if cells := self._table.cells(text, is_row=is_row):
             return self._row(cells, text, rank)

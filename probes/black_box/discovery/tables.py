@@ -19,6 +19,8 @@ _CELL = re.compile(
 )
 _BORDERS = "|│┃"
 _SEPARATORS = [re.compile(each) for each in (rf"[{_BORDERS}]", ";", ",", "\t", r"\s{2,}")]
+_TEXT = re.compile(r"[A-Za-z]{4}")
+"""What no cell of a row holds, in which there are units, ``nan`` and ``inf``."""
 _SPACE = re.compile(r"\s+")
 _COUNTS = {Kind.STEP, Kind.ITERATION, Kind.BATCH, Kind.EPOCH}
 
@@ -28,6 +30,8 @@ class Table:
 
     def __init__(self) -> None:
         self._heading = ""
+        self._names: list[list[str]] = []
+        """The names in it, by each way to split it."""
         self._fractions: set[str] = set()
         """Columns in which a number had a fraction: ``epoch`` in 0.5, 1.0, 1.5."""
 
@@ -36,14 +40,19 @@ class Table:
         is_bordered = text.strip()[:1] in (*_BORDERS,) and text.strip()[-1:] in (*_BORDERS,)
         if _HEADING.fullmatch(text) or (is_bordered and _is_titled(_split(text)[0])):
             self._heading, self._fractions = text, set()
+            self._names = [*_splits(text), _WORDS.findall(text)]
+
+    def csv(self, text: str) -> list[tuple[str, str]]:
+        """As ``cells``, for a row that begins with a whole number and needs no heading."""
+        if not _CSV.fullmatch(text):
+            return []
+        cells = re.split(r"\s*[,;]\s*", text.strip())
+        return self._named(cells) or [("", cell) for cell in cells]
 
     def cells(self, text: str, *, is_row: bool) -> list[tuple[str, str]]:
-        """Name and text of each cell; names are empty without a heading of as many columns. None
-        for what is no row. ``is_row``: the line holds nothing but numbers."""
-        if _CSV.fullmatch(text):
-            cells = re.split(r"\s*[,;]\s*", text.strip())
-            return self._named(cells) or [("", cell) for cell in cells]
-        if not self._heading:
+        """Name and text of each cell below a heading; none for what is no row of its table.
+        ``is_row``: the line holds nothing but numbers."""
+        if not self._heading or _TEXT.search(text):
             return []
         for cells in _splits(text):
             named = self._named(cells) if is_row or all(map(_is_cell, cells)) else []
@@ -52,7 +61,7 @@ class Table:
         return self._aligned(text) if is_row else []
 
     def _named(self, cells: list[str]) -> list[tuple[str, str]]:
-        for names in (*_splits(self._heading), _WORDS.findall(self._heading)):
+        for names in self._names:
             if 1 < len(names) == len(cells):
                 return [*zip(names, cells)]
         return []

@@ -77,8 +77,13 @@ def test_a_counter_that_follows_one_that_was_given_up_has_all_its_steps() -> Non
     assert [number for _, number, _ in read(lines).taken] == [*range(10)]
 
 
-def test_uneven_moves_that_begin_again_with_each_epoch_still_count() -> None:
-    lines = [f"epoch {e} step {n} loss 0.5" for e in range(3) for n in (0, 7, 19, 23, 38, 44)]
+@pytest.mark.parametrize(
+    "moves", [[(0, 7, 19, 23, 38, 44)] * 3, [(37 + epoch, 81 - 2 * epoch) for epoch in range(6)]]
+)
+def test_uneven_moves_that_begin_again_with_each_epoch_still_count(
+    moves: list[tuple[int, ...]],
+) -> None:
+    lines = [f"epoch {e} step {n} loss 0.5" for e, steps in enumerate(moves) for n in steps]
     reading = read(lines)
     found = [number or 0 for _, number, _ in reading.taken]
     assert len(found) == len(lines)
