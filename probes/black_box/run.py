@@ -166,7 +166,8 @@ class CommandRun:
             remarks = filter(None, (self.finder.remark, self.reader.rank_remark))
             place.notes.extend(remarks)
         seen.added = leftovers.added()
-        seen.notes = [*place.notes, *tree.notes, *filter(None, [leftovers.note()])]
+        remarks = filter(None, (leftovers.note(), self.reader.unit_remark))
+        seen.notes = [*place.notes, *tree.notes, *remarks]
         return seen
 
     def _ranks_seen(self) -> list[RankSeen]:

@@ -93,6 +93,16 @@ class StepReader:
         )
 
     @property
+    def unit_remark(self) -> str:
+        """That what is counted as steps are epochs; empty where they are steps."""
+        if self._finder.choice is None or not self._finder.choice.are_steps_epochs:
+            return ""
+        return (
+            "each step here is an epoch, and so is its time: how many steps an epoch has is not "
+            "known. Say how many samples it has: --option dataset_size=N"
+        )
+
+    @property
     def source(self) -> str:
         """What the steps are read from, in one sentence; empty until that is decided."""
         return self._finder.choice.description if self._finder.choice else ""

@@ -71,16 +71,21 @@ class CounterChoice:
         return replace(choice, rival=_UNKNOWN) if is_in_doubt else choice
 
     @property
+    def are_steps_epochs(self) -> bool:
+        """Whether an epoch counts as a step because nobody knows how many it has."""
+        return self.kind is Kind.EPOCH and self.steps_per_epoch <= 1
+
+    @property
     def description(self) -> str:
         """One sentence for people."""
-        if self.kind is Kind.EPOCH and self.steps_per_epoch > 1:
-            rhythm = f"one line per epoch of {self.steps_per_epoch:,} steps"
-        elif self.kind is Kind.EPOCH:
+        if self.are_steps_epochs:
             rhythm = (
                 "one line per epoch, which counts as one step (if an epoch has several, say how "
                 "many samples it has: --option dataset_size=N; or let the program print a line "
                 "after each step)"
             )
+        elif self.kind is Kind.EPOCH:
+            rhythm = f"one line per epoch of {self.steps_per_epoch:,} steps"
         elif self.kind is Kind.OTHER:
             rhythm = (
                 f"which tell fractions of an epoch of {self.steps_per_epoch:,} steps, one line "

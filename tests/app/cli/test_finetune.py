@@ -64,7 +64,8 @@ def finetune(folder: Path, capsys: pytest.CaptureFixture[str]) -> Finetune:
 
 
 def asked(output: str, *more: str) -> list[str]:
-    changes = [word for setting in (*SETTINGS, *more) for word in ("--set", setting)]
+    settings = dict(setting.split("=", 1) for setting in (*SETTINGS, *more))
+    changes = [word for each in settings.items() for word in ("--set", "=".join(each))]
     usual = ["--model", "model", "--data", "numbers=rows.jsonl", "--preset", "quick_lora"]
     return ["run", *usual, *changes, "--output", output, "--device", "cpu"]
 

@@ -139,6 +139,13 @@ def test_what_the_first_run_leaves_in_the_way_of_all_others_is_said_at_once(tmp_
     assert "FileExistsError" in str(told.value) and "{run_dir}" in str(told.value)
 
 
+def test_epochs_that_count_as_steps_are_said_to_be_that() -> None:
+    rest = "--line 'Epoch %(step)d | loss %(loss)s'"
+    assert any("dataset_size" in note for note in probe(rest).notes)
+    known = probe(rest, dataset_size=80)
+    assert not any("dataset_size" in note for note in known.notes)
+
+
 def test_a_crash_is_quoted() -> None:
     m = probe("--mode crashes")
     assert (m.verdict, m.phase) == (Verdict.CRASH, "start")
