@@ -126,8 +126,10 @@ class Settler:
             yield self._measure(number, config, ask)
 
     def _measure(self, number: int, config: Config, ask: Ask) -> Measurement:
-        """One probe; a stored result if there is one."""
-        found = self._state.find_measurement(config, ask.batch_size, ask.purpose)
+        """One probe; a stored result if there is one and it will do."""
+        found = None
+        if not ask.is_again:
+            found = self._state.find_measurement(config, ask.batch_size, ask.purpose)
         if found is not None:
             self._say("reused", number, config=config, ask=ask, measurement=found)
             return found

@@ -83,7 +83,7 @@ class StepPlan:
     @property
     def max_steps(self) -> int:
         """Most steps that a run takes, without the repeats of the worst case."""
-        return self.max_warmup_steps + self.max_measure_steps
+        return self.max_warmup_steps + max(self.max_measure_steps, self.leak_steps)
 
 
 BRACKET_PLAN = StepPlan(

@@ -10,7 +10,11 @@ SUFFIXES = {".pt", ".pth", ".ckpt", ".safetensors", ".tar", ".pkl"}
 WORDS = ("checkpoint", "ckpt", "snapshot")
 MOST_ENTRIES = 5000
 SHOWN = 3
-IS_THERE = re.compile(r"exist|already|not empty|overwrit", re.IGNORECASE)
+IS_THERE = re.compile(
+    "already exists|file exists|to not exist|not empty|not overwrit|avoid overwrit|overwrite_output",
+    re.IGNORECASE,
+)
+"""What a program says that refuses to write where something is."""
 
 
 class Leftovers:

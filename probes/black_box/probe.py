@@ -162,10 +162,10 @@ class CommandProber:
         that follow would, whatever their batch."""
         added = self._added.setdefault(command.template, set())
         if seen.why == "ended" and seen.returncode and not seen.watch.evidence.attempted:
-            raised = exceptions_in(seen.stderr_tail) + exceptions_in(seen.stdout_tail)
-            for name, message in raised:
-                if words := in_the_way(added, command.folder, f"{name}: {message}"):
-                    raise InputError(words)
+            for said in (seen.stderr_tail, seen.stdout_tail):
+                for name, message in exceptions_in(said)[-1:]:
+                    if words := in_the_way(added, command.folder, f"{name}: {message}"):
+                        raise InputError(words)
         added |= seen.added
 
     def _of_devices(self, job: ProbeJob) -> list[Footprint]:
@@ -185,7 +185,7 @@ def _steps_for_leak(first: Measurement) -> int:
     if first.growth is None or first.step_time is None:
         return 0
     steps = first.growth.steps
-    return max(steps, min(LONGER * steps, int(LONGEST_S / first.step_time.mean_s)))
+    return max(steps, min(LONGER * steps, int(LONGEST_S / max(first.step_time.mean_s, 1e-6))))
 
 
 def _samples_of_all_ranks(size: DataSize | None, job: ProbeJob) -> dict[str, int | str]:

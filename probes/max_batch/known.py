@@ -12,7 +12,12 @@ from dataclasses import replace
 from probes.curve import Curve, fit
 from probes.doubt import is_too_slow
 from probes.max_batch.bounds import Bounds
-from probes.max_batch.late_failure import edge_by_the_peak, says_brackets_pass, with_enough_steps
+from probes.max_batch.late_failure import (
+    edge_by_the_peak,
+    is_early_crash,
+    says_brackets_pass,
+    with_enough_steps,
+)
 from probes.max_batch.result import measured_peaks, memory_curve, step_points
 from probes.measurement import Measurement, Purpose
 from probes.prior import Prior
@@ -74,7 +79,18 @@ class Known:
     @property
     def failing(self) -> list[Measurement]:
         ceiling = self.bounds.ceiling
-        return [m for m in self.measurements if m.batch_size <= ceiling and not self.passes(m)]
+        return [
+            m
+            for index, m in enumerate(self.measurements)
+            if m.batch_size <= ceiling and not self.passes(m) and not self._is_refuted(index)
+        ]
+
+    def _is_refuted(self, index: int) -> bool:
+        """Whether a crash before the first step was chance: the batch passed in a later run."""
+        crash, later = self.measurements[index], self.measurements[index + 1 :]
+        return is_early_crash(crash) and any(
+            m.passed and m.batch_size == crash.batch_size for m in later
+        )
 
     @property
     def passing(self) -> list[Measurement]:

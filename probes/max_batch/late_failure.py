@@ -68,38 +68,45 @@ def is_near_the_cap(failed: Measurement, memory: Curve | None) -> bool:
     return max(failed.peak_bytes or 0, predicted) >= NEAR_CAP * failed.cap_bytes
 
 
+def is_early_crash(failed: Measurement) -> bool:
+    """Whether it crashed before its first step."""
+    return failed.verdict is Verdict.CRASH and failed.steps == 0 and is_strange(failed)
+
+
 def are_alike(failing: Sequence[Measurement]) -> bool:
     """Whether runs of different batches crashed in the same words before their first step."""
-    early = {m.batch_size: _without_digits(m.reason) for m in failing if _is_early_crash(m)}
+    early = {m.batch_size: _without_digits(m.reason) for m in failing if is_early_crash(m)}
     return len(early) > 1 and len(set(early.values())) == 1
-
-
-def _is_early_crash(failed: Measurement) -> bool:
-    return failed.verdict is Verdict.CRASH and failed.steps == 0 and is_strange(failed)
 
 
 def _without_digits(text: str) -> str:
     return "".join(each for each in text if not each.isdigit())
 
 
-def fails_since_it_passed(measurements: Sequence[Measurement]) -> Measurement | None:
-    """The run that crashed before its first step although the same batch had passed in an earlier
-    one: whatever is in the way now, it is not the batch size."""
-    passed: set[int] = set()
+def crashes_since_it_passed(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Early crashes of a batch that had passed in an earlier run, and did nothing else since."""
+    found: dict[int, list[Measurement]] = {}
     for m in measurements:
-        if m.passed:
-            passed.add(m.batch_size)
-        elif _is_early_crash(m) and m.batch_size in passed:
-            return m
-    return None
+        if m.batch_size in found and is_early_crash(m):
+            found[m.batch_size].append(m)
+        elif m.batch_size in found or m.passed:
+            found[m.batch_size] = []
+    return max(found.values(), key=len, default=[])
 
 
-def why_since(failed: Measurement) -> str:
-    """What to say of a run that ``fails_since_it_passed``."""
+def is_in_vain(crashes: Sequence[Measurement], failing: Sequence[Measurement]) -> bool:
+    """Whether crashes of a batch that had passed are more than chance: they came again, at this
+    batch or, in the same words, at another one."""
+    others = [m for m in failing if crashes and m.batch_size != crashes[0].batch_size]
+    return len(crashes) > 1 or any(are_alike([crashes[0], other]) for other in others)
+
+
+def why_in_vain(crash: Measurement) -> str:
+    """What to say where a batch that had passed crashes again and again."""
     return (
-        f"Batch {failed.batch_size} trained in an earlier run and fails now, so the batch size is "
-        f"not the reason: {failed.verdict}: {failed.reason} Look for what the earlier runs left "
-        "behind, such as files in the command's folder, or a port or a lock that is still held."
+        f"Batch {crash.batch_size} trained in an earlier run and fails now, so the batch size is "
+        f"not the reason: {crash.verdict}: {crash.reason} Look for what the earlier runs left "
+        "behind, such as files, or a port or a lock that is still held."
     )
 
 

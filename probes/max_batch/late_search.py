@@ -92,7 +92,7 @@ def _below_slow_steps(known: Known, lo: int, hi: int) -> int:
     assert short is not None and edge_s is not None  # else nothing would be slower than they say
     long = step_points({m.batch_size: m for m in [*known.slower_than_short, *known.confirmations]})
     least = known.step(hi)
-    if lo > 0:
+    if lo > 0 and {lo, hi} <= long.keys():
         edge = lo + (edge_s - long[lo]) / (long[hi] - long[lo]) * (hi - lo)
     else:
         more = [s / short.value(b) for b, s in long.items() if short.value(b) > 0]

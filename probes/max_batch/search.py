@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probes.curve import Estimate, reaches
 from probes.doubt import is_too_slow
@@ -21,14 +21,16 @@ from probes.max_batch.bounds import Bounds
 from probes.max_batch.known import FAR, Known
 from probes.max_batch.late_failure import (
     are_alike,
-    fails_since_it_passed,
+    crashes_since_it_passed,
+    is_early_crash,
+    is_in_vain,
     is_late,
     is_of_any_size,
     is_out_of_reach,
     is_size_in_doubt,
     is_strange,
     why_at_any_size,
-    why_since,
+    why_in_vain,
 )
 from probes.max_batch.late_search import next_confirmation
 from probes.max_batch.result import (
@@ -66,6 +68,8 @@ class Ask:
     """The time edge: a disturbed run beyond it proves nothing and is worth repeating."""
     expected_step: ExpectedStep | None = None
     """How long a step should take, for the time-outs."""
+    is_again: bool = False
+    """What an earlier run of this batch told is in doubt: a stored result of it will not do."""
 
 
 class MaxBatchSearch:
@@ -108,8 +112,8 @@ class MaxBatchSearch:
             return self._first()
         if self._is_in_vain():
             return None
-        if passed := self._to_repeat():
-            return self._ask(passed, Purpose.BRACKET)
+        if again := self._again():
+            return again
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
         lo, hi = known.lo, known.hi
@@ -137,7 +141,8 @@ class MaxBatchSearch:
         """Whether no batch can run, or none any more."""
         known = self._known
         cannot = not known.passing and any(Failing(m).is_for_every_batch for m in known.failing)
-        return cannot or fails_since_it_passed(self.measurements) is not None
+        crashes = crashes_since_it_passed(self.measurements)
+        return cannot or is_in_vain(crashes, known.failing)
 
     def _first(self) -> Ask:
         """Where the prior says 60 % of the edge is; without one, or where time may bind, small."""
@@ -204,14 +209,19 @@ class MaxBatchSearch:
         near = hi - batch_size <= known.step(batch_size) and bool(known.failing)
         return Purpose.CONFIRM if near or known.fails_late else Purpose.BRACKET
 
-    def _to_repeat(self) -> int:
-        """The largest batch that passed, where since then batches of any size seem to fail in the
-        same way; 0 elsewhere."""
+    def _again(self) -> Ask | None:
+        """A batch that passed, once more: it has crashed since then, which may be chance, or since
+        then batches of any size seem to fail in the same way."""
+        if crashes := crashes_since_it_passed(self.measurements):
+            return replace(self._ask(crashes[0].batch_size, crashes[0].purpose), is_again=True)
         known = self._known
         if not known.lo or not are_alike(known.failing):
-            return 0
-        later = self.measurements[self.measurements.index(known.failing[0]) :]
-        return 0 if any(m.passed for m in later) else known.lo
+            return None
+        first = next(m for m in known.failing if is_early_crash(m))
+        later = self.measurements[self.measurements.index(first) :]
+        if any(m.passed for m in later):
+            return None
+        return replace(self._ask(known.lo, Purpose.BRACKET), is_again=True)
 
     def _smallest(self) -> Ask:
         """Does the smallest batch fail in the same way? If it does, size is not the cause, and
@@ -251,9 +261,10 @@ class MaxBatchSearch:
         if lowest is not None:
             failing = Failing(lowest, self.bounds.longest_step_s, known.collapse(lowest))
         confirmed = [m for m in known.confirmations if m.batch_size < known.hi]
-        if since := fails_since_it_passed(self.measurements):
-            return MaxBatch(None, "failure", why_since(since), None, since, [*self.measurements])
         measurements, curve = list(self.measurements), known.memory
+        if not confirmed and (crashes := crashes_since_it_passed(measurements)):
+            why = why_in_vain(crashes[0])
+            return MaxBatch(None, "failure", why, None, crashes[0], measurements)
         if not confirmed:
             binding = failing.binding if failing else None
             why = why_nothing(failing, known.failing) + why_at_any_size(known.failing)

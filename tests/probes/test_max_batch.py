@@ -239,11 +239,46 @@ def test_what_crashes_ever_since_the_first_run_is_not_blamed_on_the_size() -> No
         found = device(ask)
         if len(device.asked) == 1:
             return found
-        return replace(found, verdict=Verdict.CRASH, steps=0, reason=f"Lock is held: {ask}")
+        reason = f"Lock {ask.batch_size} is held"
+        return replace(found, verdict=Verdict.CRASH, steps=0, reason=reason)
 
     answer = run_search(MaxBatchSearch(Bounds()), probe)
     assert (answer.max_batch, answer.binding, answer.probes) == (None, "failure", 4)
-    assert "Batch 8 trained" in answer.reason and "Lock is held" in answer.reason
+    assert "Batch 8 trained" in answer.reason and "is held" in answer.reason
+
+
+@pytest.mark.parametrize("cap", [8, 60])
+def test_a_crash_that_does_not_come_again_changes_no_answer(cap: int) -> None:
+    device = ScriptedDevice()
+
+    def probe(ask: Ask) -> Measurement:
+        found = device(ask)
+        if device.asked.count((8, Purpose.CONFIRM)) != 1 or ask.batch_size != 8:
+            return found
+        return replace(found, verdict=Verdict.CRASH, steps=0, reason="Address already in use")
+
+    search = MaxBatchSearch(Bounds(cap=cap))
+    for purpose in (Purpose.BRACKET, Purpose.CONFIRM):
+        search.tell(probe(Ask(8, purpose)))
+    answer = run_search(search, probe)
+    assert (answer.max_batch, answer.binding) == (cap, "cap")
+    assert device.asked.count((8, Purpose.CONFIRM)) == 2
+
+
+def test_a_batch_that_crashes_since_leaves_what_was_confirmed_below_it() -> None:
+    def measured(batch: int, purpose: Purpose, verdict: Verdict = Verdict.STABLE) -> Measurement:
+        found = ScriptedDevice()(Ask(batch, purpose))
+        return replace(found, verdict=verdict, steps=0 if verdict is Verdict.CRASH else 28)
+
+    search = MaxBatchSearch(Bounds())
+    search.tell(measured(40, Purpose.CONFIRM))
+    search.tell(measured(60, Purpose.BRACKET))
+    search.tell(measured(60, Purpose.CONFIRM, Verdict.CRASH))
+    again = search.ask()
+    assert again is not None and (again.batch_size, again.is_again) == (60, True)
+    search.tell(measured(60, Purpose.CONFIRM, Verdict.CRASH))
+    assert search.ask() is None
+    assert (search.result().max_batch, search.result().binding) == (40, "failure")
 
 
 def test_a_crash_of_large_batches_alone_is_a_limit_of_the_size() -> None:

@@ -46,6 +46,8 @@ def test_what_an_earlier_run_left_is_named_where_it_stops_the_next(name: str, er
         "RuntimeError: CUDA out of memory, which happened already",
         "OSError: [Errno 28] No space left on device: 'out/model.bin'",
         "ValueError: Output directory (elsewhere) already exists.",
+        "FileNotFoundError: the file '/home/me/out/x' does not exist",
+        "RuntimeError: the tensor 'out' was already freed",
     ],
 )
 def test_an_error_of_another_kind_is_not_blamed_on_it(error: str) -> None:
