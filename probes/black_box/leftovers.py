@@ -11,7 +11,7 @@ WORDS = ("checkpoint", "ckpt", "snapshot")
 MOST_ENTRIES = 5000
 SHOWN = 3
 IS_THERE = re.compile(
-    "already exists|file exists|to not exist|not empty|not overwrit|avoid overwrit|overwrite_output",
+    "already exists|file exists|to not exist|not empty|(?:not|avoid) overwrit|overwrite_output",
     re.IGNORECASE,
 )
 """What a program says that refuses to write where something is."""
