@@ -133,6 +133,7 @@ def _middleware(service: Service) -> list[Middleware]:
         Middleware(Envelope, metrics=Metrics.of(service), log_reads=settings.log_reads),
         *([cors] if settings.cors_origins else []),
         Middleware(Gate, service=service),
+        Middleware(Head),
         Middleware(
             GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=COMPRESSION_LEVEL
         ),
@@ -142,5 +143,4 @@ def _middleware(service: Service) -> list[Middleware]:
             timeout_s=settings.body_timeout_s,
             bundle_bytes=service.settings.bundles.max_bytes,
         ),
-        Middleware(Head),
     ]

@@ -10,7 +10,8 @@ class HeadDone(Exception):
 
 
 class Head:
-    """ASGI middleware, the innermost one: a HEAD request reaches its route as GET."""
+    """ASGI middleware: a HEAD request reaches its route as GET. Outside what compresses answers, so
+    that their headers are those of GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -23,11 +24,18 @@ class Head:
         as_get = {**scope, "method": "GET"}
         try:
             await self.app(as_get, receive, _only_headers(send))
-        except HeadDone:
-            pass
+        except Exception as error:
+            if not _is_done(error):
+                raise
         finally:
             if "route" in as_get:  # the metrics name it
                 scope["route"] = as_get["route"]
+
+
+def _is_done(error: BaseException) -> bool:
+    """Whether nothing else was raised. Streams run in groups of tasks, which raise together."""
+    together = getattr(error, "exceptions", None)
+    return isinstance(error, HeadDone) if together is None else all(map(_is_done, together))
 
 
 def _only_headers(send: Send) -> Send:
