@@ -370,9 +370,10 @@ def _no_program(program: str, folder: Path) -> str:
             f"{where} It is a shell built-in: add --option shell=true, and /bin/sh runs the "
             "command."
         )
-    beside = Path(sys.executable).with_name(program)
-    if "/" not in program and os.access(beside, os.X_OK):
-        return f"{where} Tonnage's own environment has {beside}: write this path to use it."
+    if program and "/" not in program:  # with_name takes no path
+        beside = Path(sys.executable).with_name(program)
+        if os.access(beside, os.X_OK):
+            return f"{where} Tonnage's own environment has {beside}: write this path to use it."
     if (script := folder / program).is_file():
         if script.suffix == ".py":
             return f"{script} is a Python file: write python {program}."

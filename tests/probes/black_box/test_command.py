@@ -57,6 +57,8 @@ def test_a_placeholder_needs_a_dimension_and_a_dimension_a_placeholder(project: 
     [
         ("no-such-program {batch_size}", "There is no program 'no-such-program'"),
         ("./train.sh {batch_size}", "There is no program './train.sh'"),
+        (".venv/bin/python train.py {batch_size}", "There is no program '.venv/bin/python'"),
+        ("'' train.py {batch_size}", "There is no program ''"),
         ("{python} trian.py {batch_size}", "There is no file trian.py"),
         ("{python} 'train.py {batch_size}", "cannot be split"),
         ("{python} train.py\0 {batch_size}", "NUL"),
