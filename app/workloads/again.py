@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.workloads import commands, repository
 from probes.black_box.command import SPEC
+from probes.black_box.config_file import names_in
 from probes.black_box.template import as_text, placeholders
 from probes.errors import InputError
 from probes.space import as_space, parse_dimension
@@ -49,14 +50,26 @@ def measured_before(database: Database, workload: str, options: Mapping[str, Any
 
 def settable(workload: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """By name, the values that can be set of a command with these options: a dimension, or ``None``
-    where any will do. ``None`` for a workload, which takes every lever. No file is read."""
+    where any will do. ``None`` for a workload, which takes every lever. Of files, the template of
+    the configuration is read, if it is there."""
     text = options.get("command")
     if not text:
         return {} if is_name_of_command(workload) else None
-    texts = (text, *options.get("env", {}).values())
-    named = {name for each in texts for name in placeholders(each)}
+    texts = (text, options.get("log") or "", *options.get("env", {}).values())
+    named = {name for each in texts for name in placeholders(each)} | _in_config(options)
     space = {name: parse_dimension(each) for name, each in options.get("space", {}).items()}
     return {**dict.fromkeys(named & {"accumulation"}), **as_space(space)}
+
+
+def _in_config(options: Mapping[str, Any]) -> set[str]:
+    """The placeholders of the configuration file; none without one, or where it is gone."""
+    if not options.get("config"):
+        return set()
+    path = Path(options.get("cwd") or "", Path(options["config"]).expanduser())
+    try:
+        return set(names_in(path)) if path.is_file() else set()
+    except OSError:
+        return set()
 
 
 def measured_hash(database: Database, workload: str) -> str | None:

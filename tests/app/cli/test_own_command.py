@@ -235,6 +235,13 @@ def test_it_has_a_place_for_some() -> None:
     assert settable("transformer", {}) is None
 
 
+def test_a_place_in_the_configuration_file_is_one_too(tmp_path: Path) -> None:
+    options = {"command": "a {config}", "config": "t.yaml", "cwd": str(tmp_path)}
+    assert settable("command:a", options) == {}
+    (tmp_path / "t.yaml").write_text("batch: {batch_size}\nevery: {accumulation}\n")
+    assert settable("command:a", options) == {"accumulation": None}
+
+
 def test_a_value_that_it_has_no_placeholder_for_is_refused(ran, plan) -> None:
     refused = ran("check", plan, "--set", "gradient_checkpointing=true")
     assert (refused.status, refused.out) == (2, "")
