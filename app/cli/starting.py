@@ -22,7 +22,8 @@ from app.validity.source import SourceNow
 from app.workloads.again import tune_line_of
 from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
-from probes.errors import TonnageError
+from probes.errors import InputError, TonnageError
+from probes.formatting import first_line
 
 if TYPE_CHECKING:
     from app.recommendations.schemas import RecommendationOut
@@ -47,7 +48,7 @@ class RunQuestion:
     database_url: str
     device: Callable[[Recommendation], DeviceNow | None] | None = None
     """This machine's device as the interpreter sees it that trains the workload of a
-    recommendation; without it, ``here``."""
+    recommendation; without it, ``here``. What it raises is a doubt: no run is kept by it."""
     source: Callable[[Recommendation], SourceNow] = lambda _: SourceNow()
     """Looks at the source of the workload that a recommendation is for: which one that is, is known
     only when the recommendation has been found."""
@@ -99,13 +100,24 @@ def find(wanted: RunQuestion) -> StartingPoint:
     if found is None:
         return StartingPoint(None, [], warnings, stored.tune)
     source = wanted.source(found)
-    here = wanted.device(found) if wanted.device else wanted.here
+    here, unseen = _device(wanted, found)
     now = conditions_of(here, source.source_hash, time_scale=1.0)
     validity = compare(found.workload, measured_with(found, stored.measured_on), now)
-    doubts = [*validity.reasons, *filter(None, [source.doubt])]
+    doubts = [*validity.reasons, *filter(None, [source.doubt, unseen])]
     if doubts and source.folder:
         doubts.append(f"The script in {source.folder} was compared.")
     return StartingPoint(found, doubts, [*warnings, *filter(None, [source.warning])], here=here)
+
+
+def _device(wanted: RunQuestion, found: Recommendation) -> tuple[DeviceNow | None, str]:
+    """What the recommendation is compared with, or a sentence why there is nothing: the torch that
+    trains may lack a device that another one has."""
+    if wanted.device is None:
+        return wanted.here, ""
+    try:
+        return wanted.device(found), ""
+    except (InputError, OSError, ValueError) as error:
+        return None, f"The device could not be compared: {first_line(error)}"
 
 
 def _from_service(wanted: RunQuestion) -> Recommendation | None:

@@ -47,7 +47,7 @@ def interpreter(workload: WorkloadRef) -> str | None:
     that trains should describe the device."""
     try:
         found = interpreter_of(command_of(workload))
-    except InputError:
+    except (InputError, OSError, ValueError):  # its folder may be gone, or another user's
         return None
     return found if found is not None and _has_torch(found) else None
 

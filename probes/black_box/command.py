@@ -300,7 +300,11 @@ def command_of(workload: WorkloadRef) -> Command:
         space=levers.checked(as_space({name: parse_dimension(d) for name, d in space.items()})),
         **{name: value for name, value in options.items() if value is not None},
     )
-    command.check()
+    try:
+        command.check()
+    except OSError as error:  # a folder of another user
+        where = error.filename or command.folder
+        raise InputError(f"{where} cannot be read: {error.strerror or error}.") from None
     return command
 
 

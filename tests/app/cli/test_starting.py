@@ -20,6 +20,8 @@ from app.machine.local_facts import DeviceNow
 from app.recommendations import repository as recommendations
 from app.tuning import service as studies
 from app.validity.source import SourceNow
+from optimizer.records import Recommendation
+from probes.errors import InputError
 from tests.app import factories
 from tests.app.serving import answering, serving
 
@@ -169,3 +171,16 @@ def test_the_device_is_compared_as_the_interpreter_sees_it_that_trains(database)
     assert find(question).doubts != []
     found = find(replace(question, device=lambda _: training))
     assert (found.doubts, found.here) == ([], training)
+
+
+@pytest.mark.parametrize("error", [InputError, OSError, ValueError])
+def test_a_device_that_cannot_be_looked_at_is_a_doubt(error, database) -> None:
+    def look(_: Recommendation) -> None:
+        raise error("No cuda:0.")
+
+    study, _ = studies.open_study(database, factories.spec())
+    with database.write() as session:
+        recommendations.save(session, factories.recommendation(RECOMMENDATION), study.id, "scope")
+    found = find(replace(wanted("", database.full_url), device=look))
+    assert found.recommendation is not None
+    assert (found.doubts, found.here) == (["The device could not be compared: No cuda:0."], None)
