@@ -35,7 +35,8 @@ class SourceNow:
     doubt: str = ""
     """A sentence: the workload cannot be loaded here, so its source may be any."""
     warning: str = ""
-    """A sentence: nothing could be asked here, which says nothing of the workload."""
+    """A sentence: nothing could be asked here, which says nothing of the workload; or a command was
+    looked at in the folder of its measurement, because the current one has no script of it."""
 
 
 def options_of(recommendation: Recommendation) -> dict[str, Any]:
@@ -45,14 +46,17 @@ def options_of(recommendation: Recommendation) -> dict[str, Any]:
 
 def interpreter_of(settings: Settings, recommendation: Recommendation) -> str | None:
     """The interpreter that trains its workload, whose torch describes the device; ``None`` for the
-    default one."""
-    entry = entry_of(settings, recommendation.workload)
+    default one, and where it cannot be told. Never raises: why it cannot, ``source_of`` says."""
+    try:
+        entry = entry_of(settings, recommendation.workload)
+    except (InputError, OSError, ValueError):
+        return None
     if entry is not None:
         return entry.python
     workload = WorkloadRef(recommendation.workload, options_of(recommendation))
     if not is_command(workload):
         return None
-    return commands.interpreter(placed(workload, [Path.cwd()], None))
+    return commands.interpreter(placed(workload, [Path.cwd()], None).workload)
 
 
 def source_of(
@@ -66,7 +70,8 @@ def source_of(
     of. Never raises: a run is not kept from starting by what is gone."""
     if recommendation.valid.get("workload_hash") is None:
         return SourceNow()
-    name = recommendation.workload
+    name = where = recommendation.workload
+    note = ""
     try:
         entry = entry_of(settings, name)
         workload = WorkloadRef(
@@ -74,7 +79,9 @@ def source_of(
         )
         measured_in = str(workload.options.get("cwd", ""))
         if is_command(workload):
-            workload = placed(workload, [Path.cwd()], recommendation.valid["workload_hash"])
+            place = placed(workload, [Path.cwd()], recommendation.valid["workload_hash"])
+            workload, note = place.workload, place.note
+            where = f"{name} in {workload.options.get('cwd') or Path.cwd()}"
         described = workload_here(
             workload.spec,
             workload.options,
@@ -83,10 +90,11 @@ def source_of(
             refresh=False,
         )
     except MeasurementError as error:
-        why = f"The source of {name} could not be compared: {first_line(error)}"
+        why = f"The source of {where} could not be compared: {first_line(error)}"
         return SourceNow(warning=why)
-    except (InputError, OSError) as error:
-        why = f"The source of {name} could not be compared: {first_line(error)}"
+    except (InputError, OSError, ValueError) as error:
+        why = f"The source of {where} could not be compared: {first_line(error)}"
         return SourceNow(doubt=why)
     folder = str(workload.options.get("cwd", ""))
-    return SourceNow(str(described["source_hash"]), "" if folder == measured_in else folder)
+    folder = "" if folder == measured_in else folder
+    return SourceNow(str(described["source_hash"]), folder, warning=note)

@@ -3,49 +3,99 @@ trained in another: a second clone, or a pipeline's check-out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from probes.black_box import template
-from probes.black_box.command import Command, command_of, module_file
-from probes.black_box.launchers import commands_in, target_of
+from probes.black_box.command import command_of, module_file
+from probes.black_box.launchers import LaunchTarget, commands_in, target_of
 from probes.black_box.sources import source_hash
 from probes.errors import InputError
 from probes.job import WorkloadRef
 
+_CHANGE_FOLDER = {"cd", "pushd"}
 
-def placed(workload: WorkloadRef, folders: Sequence[Path], measured: str | None) -> WorkloadRef:
+
+@dataclass(frozen=True)
+class Place:
+    """A command in the folder that it is judged by."""
+
+    workload: WorkloadRef
+    has_script: bool
+    """Whether its script was found there. What else the command needs may be missing."""
+    note: str = ""
+    """A sentence where it is another folder than those that were looked in: it names both."""
+
+
+def placed(workload: WorkloadRef, folders: Sequence[Path], measured: str | None) -> Place:
     """The command in one of these folders that has its script; in the folder where it was measured
     where none has. ``measured`` is the hash of its source then: of several, one that differs from
-    it counts first, so that no edited script passes for another one's sake.
+    it, or that cannot be compared, counts first, so that no edited script passes for another one's
+    sake. Never raises.
     """
     found: dict[bool, WorkloadRef] = {}
     for folder in folders:
         moved = replace(workload, options={**workload.options, "cwd": str(folder.resolve())})
-        own = _hash(moved)
-        if own is not None:
-            found.setdefault(own != measured, moved)
-    return found.get(True) or found.get(False) or workload
+        if _has_script(moved.options):
+            found.setdefault(_hash(moved) != measured, moved)
+    here = found.get(True) or found.get(False)
+    if here is not None:
+        return Place(here, has_script=True)
+    return Place(workload, has_script=False, note=_note(workload, folders))
 
 
 def _hash(workload: WorkloadRef) -> str | None:
-    """``None`` where the folder does not have what the command starts, or lacks something else that
-    it needs."""
+    """``None`` where the folder lacks something that the command needs besides its script."""
     try:
-        command = command_of(workload)
-        return source_hash(command) if _has_script(command) else None
-    except (InputError, OSError):
+        return source_hash(command_of(workload))
+    except (InputError, OSError, ValueError):
         return None
 
 
-def _has_script(command: Command) -> bool:
-    """Whether what it starts lies below its folder, and not at a path that is the same anywhere."""
-    text = command.template
-    started = commands_in(text) if command.shell else [template.split(text)]
-    return any(
-        module_file(target.module, command.folder) is not None
-        if target.module
-        else not Path(target.script).is_absolute() and (command.folder / target.script).is_file()
-        for target in map(target_of, started)
+def _has_script(options: Mapping[str, Any]) -> bool:
+    """Whether what it starts lies below its folder, and not at a path that is the same anywhere.
+    Nothing else about the command is examined: what it lacks must not hide an edited script."""
+    folder = Path(options["cwd"])
+    try:
+        return any(_is_in(folder, target) for target in _targets(options))
+    except (InputError, OSError, ValueError):
+        return False
+
+
+def _is_in(folder: Path, target: LaunchTarget) -> bool:
+    if target.module:
+        return module_file(target.module, folder) is not None
+    return not Path(target.script).is_absolute() and (folder / target.script).is_file()
+
+
+def _targets(options: Mapping[str, Any]) -> list[LaunchTarget]:
+    """The scripts and modules that it starts from its own folder, as far as can be told."""
+    text = str(options.get("command", "")).strip()
+    started = list(commands_in(text)) if options.get("shell") else [template.split(text)]
+    if any(words[0] in _CHANGE_FOLDER for words in started):
+        return []
+    targets = map(target_of, started)
+    return [target for target in targets if target.script or target.module]
+
+
+def _note(workload: WorkloadRef, folders: Sequence[Path]) -> str:
+    """Which folder speaks for those that have no script; empty where it is one of them, or where
+    every script has a path that is the same anywhere."""
+    measured_in = str(workload.options.get("cwd") or "")
+    looked_in = list(dict.fromkeys(str(folder.resolve()) for folder in folders))
+    if not measured_in or measured_in in looked_in or _is_same_anywhere(workload.options):
+        return ""
+    return (
+        f"No script that {workload.spec} starts was found in {' or '.join(looked_in)}: the files "
+        f"that it names in {measured_in} were compared."
     )
+
+
+def _is_same_anywhere(options: Mapping[str, Any]) -> bool:
+    try:
+        targets = _targets(options)
+    except InputError:
+        return False
+    return bool(targets) and all(Path(each.script).is_absolute() for each in targets)

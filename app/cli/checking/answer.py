@@ -49,7 +49,7 @@ def _answer(
 ) -> dict[str, Any]:
     """From the service if one is named and answers, else from the local store. Kept here in either
     case; an answer that cannot be kept is still an answer."""
-    warnings: list[str] = []
+    warnings = [workload.note] if workload.note else []
     if command.server:
         from app.cli.checking import service
 
@@ -60,7 +60,7 @@ def _answer(
             warnings.append(f"{error} The answer is from the local store.")
         else:
             kept = {**stored_columns(given), "recommendation_id": None}  # stored there, not here
-            return {**given, "warnings": _kept(opened, kept)[1]}
+            return {**given, "warnings": [*warnings, *_kept(opened, kept)[1]]}
     found = checks.answer(opened(), settings, asked, accept_brackets=accept_brackets)
     found = with_command(found, workload)
     identity, doubts = _kept(opened, stored_columns(found))
@@ -69,12 +69,16 @@ def _answer(
 
 def with_command(answer: dict[str, Any], workload: PlannedWorkload) -> dict[str, Any]:
     """With the command that was compared, its folder, and how to measure it there. An answer that
-    no longer holds says which script it is about, where that is not the one that was measured."""
+    no longer holds says which script it is about, where that is not the one that was measured.
+    Where the source could not be compared, nothing that was measured says that the plan fits."""
     command = workload.command
     answer = {**answer, "command": command}
     if command is None:
         return answer
     answer["tune"] = tune_line(workload.label, workload.options)
+    if workload.doubt:
+        is_fit = answer["verdict"] == "fits"
+        return {**answer, "verdict": "stale", "reason": workload.doubt} if is_fit else answer
     folder, measured_in = command["folder"], command["measured_in"]
     if answer["verdict"] != "stale" or folder == measured_in:
         return answer

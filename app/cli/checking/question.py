@@ -53,6 +53,12 @@ class PlannedWorkload:
     python: str | None
     measured_in: str = ""
     """Of a command: the folder of its measurements, which need not be the one it is judged by."""
+    has_script: bool = False
+    """Of a command: whether the folder that it is judged by has its script."""
+    note: str = ""
+    """A sentence: which folder was compared, where that is not the obvious one."""
+    doubt: str = ""
+    """Why the source could not be compared although its script is there: it may be any."""
 
     @property
     def command(self) -> dict[str, Any] | None:
@@ -104,7 +110,7 @@ def question_of(
         notes=list(written.notes) if written else [],
     )
     workload = _workload(command, settings, opened, identity)
-    asked = _with_workload(command, settings, asked, workload)
+    asked, workload = _with_workload(command, settings, asked, workload)
     return _with_device(command, settings, asked, workload), workload
 
 
@@ -173,12 +179,14 @@ def _placed(
     """A command by the script that would be trained: that of the plan's folder, or of this one."""
     plan = command.config_file
     folders = [Path.cwd(), *([] if plan is None else [plan.parent])]
-    found = placed(WorkloadRef(workload.spec, workload.options), folders, measured)
+    place = placed(WorkloadRef(workload.spec, workload.options), folders, measured)
     return replace(
         workload,
-        options=found.options,
-        python=workload.python or commands.interpreter(found),
+        options=place.workload.options,
+        python=workload.python or commands.interpreter(place.workload),
         measured_in=str(workload.options.get("cwd", "")),
+        has_script=place.has_script,
+        note=place.note,
     )
 
 
@@ -201,8 +209,10 @@ def _recommended(command: CheckCommand, opened: Opened, identity: str) -> Recomm
 
 def _with_workload(
     command: CheckCommand, settings: Settings, asked: CheckRequest, workload: PlannedWorkload
-) -> CheckRequest:
-    """With its space, and the hash of its source as it is now."""
+) -> tuple[CheckRequest, PlannedWorkload]:
+    """With its space, and the hash of its source as it is now. A command whose script is there, and
+    something else that it needs is not, remains a question with a doubt: a pipeline's check-out
+    has no virtual environment. Raises ``InputError`` for any other that cannot be loaded."""
     asked = replace(asked, workload=workload.label)
     try:
         described = workload_here(
@@ -214,11 +224,28 @@ def _with_workload(
         )
     except MeasurementError as error:
         note = f"could not compare the source of the workload: {first_line(error)}"
-        return replace(asked, notes=[*asked.notes, note])
+        return replace(asked, notes=[*asked.notes, note]), workload
+    except (InputError, OSError) as error:
+        if not _is_doubt(error, command, workload):
+            raise
+        where = f"{workload.label} in {workload.options.get('cwd')}"
+        why = f"the source of {where} could not be compared: {first_line(error)}"
+        return replace(asked, notes=[*asked.notes, why]), replace(workload, doubt=why)
     if is_name_of_command(workload.spec):
         given = parse_assignments(command.set_ or [], "--set")
         command_of(WorkloadRef(workload.spec, workload.options)).check_values(given)
-    return replace(asked, workload_hash=described["source_hash"], space=described["space"])
+    known = replace(asked, workload_hash=described["source_hash"], space=described["space"])
+    return known, workload
+
+
+def _is_doubt(
+    error: InputError | OSError, command: CheckCommand, workload: PlannedWorkload
+) -> bool:
+    """Whether a question remains: the files of a command cannot be read, or it lacks something
+    where its script is, which is not the fault of an option of this command line."""
+    if not is_name_of_command(workload.spec) or command.option:
+        return False
+    return workload.has_script or isinstance(error, OSError)
 
 
 def _with_device(

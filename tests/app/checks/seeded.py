@@ -112,10 +112,10 @@ def seed() -> None:
     store_results(workload, "abc123", space, CONFIG)
 
 
-def seed_command(folder: Path) -> WorkloadRef:
+def seed_command(folder: Path, template: str = TEMPLATE, **more: object) -> WorkloadRef:
     """The same of ``command:train.py``, which trains in this folder."""
     (folder / "train.py").write_text("print('step 1')\n")
-    options = {"command": TEMPLATE, "space": {"layers": "1,2"}, "cwd": str(folder)}
+    options = {"command": template, "space": {"layers": "1,2"}, "cwd": str(folder), **more}
     workload = reference("train.py", options)
     source_hash = describe(workload)["source_hash"]
     store_results(workload, source_hash, command_of(workload).space, {"layers": 2})

@@ -16,7 +16,10 @@ import pytest
 from app.checks.plan import RunPlan
 from app.checks.shortfall import untried
 from app.cli import run as tonnage
+from app.machine import local_facts
+from app.validity import source
 from app.workloads.again import settable
+from probes.errors import InputError
 from tests.app.checks.seeded import RECOMMENDATION, TEMPLATE, seed_command
 
 
@@ -212,6 +215,134 @@ def test_a_folder_that_is_gone_is_replaced_by_one_that_has_the_script(
     assert ran("check", plan).status == 0
     edit(clone / "train.py")
     assert ran("check", plan).status == 3
+
+
+# -- a script that is there without something else, and one that cannot be located
+
+
+@pytest.fixture
+def measure(project: Path, tmp_path: Path) -> Callable[..., None]:
+    """Replace what is stored by a command of this template, measured in the project."""
+
+    def stored(template: str, **options: object) -> None:
+        shutil.rmtree(tmp_path / "data")
+        seed_command(project, template, **options)
+
+    return stored
+
+
+def _program(project: Path) -> None:
+    start = project / "start"
+    start.write_text("#!/bin/sh\n")
+    start.chmod(0o755)
+
+
+def _environment(project: Path) -> None:
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/python").symlink_to(sys.executable)
+
+
+def _config(project: Path) -> None:
+    (project / "t.yaml").write_text("batch: {batch_size}\n")
+
+
+INCOMPLETE = [
+    (_program, "./start train.py {batch_size} {layers}", {}, "start"),
+    (_environment, ".venv/bin/python train.py {batch_size} {layers}", {}, ".venv"),
+    (_config, "{python} train.py {config} {layers}", {"config": "t.yaml"}, "t.yaml"),
+]
+
+
+@pytest.mark.parametrize(("make", "template", "options", "lacks"), INCOMPLETE)
+def test_a_script_is_judged_although_something_else_is_missing(
+    make, template, options, lacks, ran, project, tmp_path, measure, monkeypatch
+) -> None:
+    make(project)
+    measure(template, **options)
+    plan = str(tmp_path / "plan.yaml")
+    assert ran("export", "latest", "--to", "yaml", "--output", plan).status == 0
+    assert (ran("check", plan).status, ran(*STRICT).status) == (0, 0)
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    shutil.copy(project / "train.py", clone)
+    edit(clone / "train.py")
+    monkeypatch.chdir(clone)
+    strict = ran(*STRICT)
+    assert (strict.status, "could not be compared" in strict.err) == (3, True), strict.err
+    assert str(clone) in strict.err and lacks in strict.err
+    assert ran("run", "--", sys.executable, "-c", "print('went')").out == "went\n"
+    checked = ran("check", plan)
+    assert (checked.status, checked.out.partition(":")[0]) == (3, "stale"), checked.err
+    assert "could not be compared" in checked.out and lacks in checked.out
+
+
+UNLOCATED = [
+    ("cd src && python train.py {batch_size} {layers}", {"shell": True}),
+    ("bash -c 'exec python src/train.py $0 $1' {batch_size} {layers}", {}),
+    ("{python} src {batch_size} {layers}", {}),
+]
+
+
+@pytest.mark.parametrize(("template", "options"), UNLOCATED)
+def test_the_folder_is_named_that_speaks_for_one_whose_script_is_not_located(
+    template, options, ran, project, tmp_path, measure, monkeypatch
+) -> None:
+    (project / "src").mkdir()
+    for name in ("train.py", "__main__.py"):
+        (project / "src" / name).write_text("print('step 1')\n")
+    measure(template, **options)
+    plan = str(tmp_path / "plan.yaml")
+    assert ran("export", "latest", "--to", "yaml", "--output", plan).status == 0
+    for own in (ran("check", plan), ran(*STRICT)):
+        assert (own.status, "were compared" in own.err) == (0, False)
+    shutil.copytree(project, tmp_path / "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    for found in (ran("check", plan), ran(*STRICT)):
+        assert found.status == 0
+        assert f"the files that it names in {project} were compared" in found.err
+
+
+# -- what cannot be looked at keeps no run from starting
+
+
+def test_a_program_that_is_a_path_and_not_here(ran, project, measure, monkeypatch) -> None:
+    _environment(project)
+    measure(".venv/bin/python train.py {batch_size} {layers}")
+    shutil.rmtree(project / ".venv")
+    monkeypatch.chdir(project.parent)
+    found = ran("run", "--", "/bin/echo", "started")
+    assert (found.status, found.out) == (0, "started\n")
+    assert "There is no program '.venv/bin/python'" in found.err
+
+
+def test_a_folder_that_may_not_be_read(ran, project, monkeypatch) -> None:
+    def refused(path: Path) -> bool:
+        if path == project:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    is_dir = Path.is_dir
+    monkeypatch.chdir(project.parent)
+    monkeypatch.setattr(Path, "is_dir", refused)
+    found = ran("run", "--", "/bin/echo", "started")
+    assert (found.status, found.out) == (0, "started\n")
+    assert f"could not be compared: {project} cannot be read: Permission denied" in found.err
+    assert ran(*STRICT).status == 3
+
+
+def test_a_torch_that_lacks_the_device_that_is_asked_for(ran, monkeypatch) -> None:
+    def unlike(python: str | None, device: str | None, *rest: object, **options: object) -> None:
+        if python == "/other/python":
+            raise InputError("There is no device cuda:0.")
+        return looked(python, device, *rest, **options)
+
+    looked = local_facts.device_here
+    monkeypatch.setattr(local_facts, "device_here", unlike)
+    monkeypatch.setattr(source, "interpreter_of", lambda *_: "/other/python")
+    found = ran("run", "--", "/bin/echo", "started")
+    assert (found.status, found.out) == (0, "started\n")
+    assert "The device could not be compared: There is no device cuda:0." in found.err
+    assert ran(*STRICT).status == 3
 
 
 # -- what a command cannot have
