@@ -49,14 +49,14 @@ def interpreter_of(settings: Settings, recommendation: Recommendation) -> str | 
     default one, and where it cannot be told. Never raises: why it cannot, ``source_of`` says."""
     try:
         entry = entry_of(settings, recommendation.workload)
-    except (InputError, OSError, ValueError):
+        if entry is not None:
+            return entry.python
+        workload = WorkloadRef(recommendation.workload, options_of(recommendation))
+        if not is_command(workload):
+            return None
+        return commands.interpreter(placed(workload, [Path.cwd()], None).workload)
+    except (InputError, OSError, ValueError):  # the current folder may be gone as well
         return None
-    if entry is not None:
-        return entry.python
-    workload = WorkloadRef(recommendation.workload, options_of(recommendation))
-    if not is_command(workload):
-        return None
-    return commands.interpreter(placed(workload, [Path.cwd()], None).workload)
 
 
 def source_of(
