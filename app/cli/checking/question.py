@@ -230,7 +230,7 @@ def _with_workload(
             raise
         where = f"{workload.label} in {workload.options.get('cwd')}"
         why = f"the source of {where} could not be compared: {first_line(error)}"
-        return replace(asked, notes=[*asked.notes, why]), replace(workload, doubt=why)
+        return replace(asked, notes=[*asked.notes, why]), replace(workload, doubt=why, note="")
     if is_name_of_command(workload.spec):
         given = parse_assignments(command.set_ or [], "--set")
         command_of(WorkloadRef(workload.spec, workload.options)).check_values(given)
