@@ -7,6 +7,7 @@ import re
 from itertools import chain
 from typing import NamedTuple
 
+from probes.black_box.discovery.text import READ_CHARACTERS
 from probes.black_box.discovery.vocabulary import is_evaluation, is_training, words_of
 
 VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+|nan|inf(?:inity)?)"
@@ -67,8 +68,10 @@ def loss_in(text: str) -> Loss | None:
     """The training loss in a line, NaN and infinity included.
 
     The total comes first where there are several; a loss that is not finite comes before all. A
-    loss of 0 with a gradient that is NaN counts as NaN.
+    loss of 0 with a gradient that is NaN counts as NaN. Only the beginning of a long line is looked
+    at: each match looks back at what stands before it.
     """
+    text = text[:READ_CHARACTERS]
     lower = text.lower()
     if not any(mark in lower for mark in _MARKS):
         return None
