@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
+
+from probes.black_box.discovery.shape import Key
 
 TELLING_AMOUNT = 10
 """An amount from which on one line is enough, where both numbers began with the same value."""
@@ -14,14 +16,14 @@ class Amounts:
     rises, now by this and now by that, is an amount, and the other one is its sum."""
 
     def __init__(self) -> None:
-        self.amounts: set[Hashable] = set()
-        self.sums: set[Hashable] = set()
-        self._last: dict[Hashable, int] = {}
-        self._fitted: dict[Hashable, int] = {}
+        self.sums: dict[Key, Key] = {}
+        """What each amount adds to, as far as nothing speaks against it."""
+        self._last: dict[Key, int] = {}
+        self._fitted: dict[Key, int] = {}
         """The first value by which another number had risen."""
-        self._refuted: set[Hashable] = set()
+        self._refuted: set[Key] = set()
 
-    def read(self, numbers: Collection[tuple[Hashable, int]]) -> None:
+    def read(self, numbers: Collection[tuple[Key, int]]) -> None:
         before = {key: self._last[key] for key, _ in numbers if key in self._last}
         rises = {
             value - before[key]: (key, before[key]) for key, value in numbers if before.get(key)
@@ -32,15 +34,12 @@ class Amounts:
             if key in self._last or len(self._last) < MOST_NUMBERS:
                 self._last[key] = value
 
-    def _compare(
-        self, key: Hashable, value: int, last: int, risen: tuple[Hashable, int] | None
-    ) -> None:
+    def _compare(self, key: Key, value: int, last: int, risen: tuple[Key, int] | None) -> None:
         if value <= 0 or risen is None or risen[0] == key:
             if value != last:
                 self._refuted.add(key)
-                self.amounts.discard(key)
+                self.sums.pop(key, None)
             return
         began_together = risen[1] == last and value >= TELLING_AMOUNT
         if self._fitted.setdefault(key, value) != value or began_together:
-            self.amounts.add(key)
-            self.sums.add(risen[0])
+            self.sums[key] = risen[0]

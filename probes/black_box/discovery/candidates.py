@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import compress
 
 from probes.black_box.discovery.amounts import Amounts
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.losses import Loss
-from probes.black_box.discovery.shape import OutputLine, Slot
+from probes.black_box.discovery.shape import Key, OutputLine, Slot
 from probes.black_box.discovery.track import LOOKED_AT, Track, track_of
 from probes.black_box.discovery.uncounted import UnnamedNumbers
 from probes.black_box.discovery.vocabulary import FRACTION_OF_EPOCH, Kind
@@ -19,9 +20,6 @@ MOST_TRACKS = 400
 _ANNOUNCED = re.compile(
     r"\b(?:running|start(?:ing|ed)?|begin(?:ning)?|commenc\w+)\b.{0,30}\btrain", re.IGNORECASE
 )
-
-Key = tuple[str, str, int | None]
-"""Rank, text before the number, and what it counts up to."""
 
 
 class Candidates:
@@ -76,7 +74,9 @@ class Candidates:
         rank = f"{line.rank} evaluation" if evaluated else line.rank
         keys: list[Key] = [(rank, slot.prefix, slot.total) for slot in line.slots]
         if self.chosen is None or self.chosen.is_young:
-            self._amounts.read([*zip(keys, (slot.value for slot in line.slots))])
+            counts = [not slot.is_of_time_or_size for slot in line.slots]
+            values = (slot.value for slot in line.slots)
+            self._amounts.read([*compress(zip(keys, values), counts)])
         for key, slot in zip(keys, line.slots):
             again = slot.name and loss is not None and self.chosen is None
             if key not in self._tracks or (again and self._tracks[key] is None and not evaluated):
@@ -88,8 +88,6 @@ class Candidates:
                     self.unnamed.add(key, slot)
                 continue
             self.is_alive = True
-            track.is_amount = key in self._amounts.amounts or track.is_of_each_epoch
-            track.is_sum = key in self._amounts.sums
             if loss is None and track.is_about_evaluation(line, slot):
                 continue
             growth = track.growth
@@ -104,18 +102,30 @@ class Candidates:
             track.seen_loss_line = losses
             if delta or (is_first and not (slot.is_bar and not slot.value)):
                 moved.append(track)
-        self._look_for_epochs([track for key in keys if (track := self._tracks.get(key))])
+        tracks = {key: track for key in keys if (track := self._tracks.get(key))}
+        self._look_for_amounts(tracks)
+        self._look_for_epochs([*tracks.values()])
         return moved
 
+    def _look_for_amounts(self, tracks: dict[Key, Track]) -> None:
+        """Which of these numbers are amounts, and which are their sums. One that is called a step
+        and rises steadily is none, although the tokens so far may grow by it."""
+        sums = {
+            key: total
+            for key, total in self._amounts.sums.items()
+            if not ((track := self._tracks.get(key)) and track.is_steady_step)
+        }
+        for key, track in tracks.items():
+            track.is_amount = key in sums
+            track.is_sum = key in sums.values()
+
     def _look_for_epochs(self, tracks: list[Track]) -> None:
-        """What an epoch on the same lines says of a number that falls: it begins again with each
-        one. Where each line has another epoch, it is what that epoch had: ``Episode 12: steps=42``.
-        """
+        """A number that falls, and has another epoch in each of its lines, is what that epoch had:
+        ``Episode 12: steps=42``."""
         epochs = {track.growth.lines: track for track in tracks if track.kind is Kind.EPOCH}
         for track in tracks:
             growth, epoch = track.growth, epochs.get(track.growth.lines)
             ups = epoch.growth.ups if epoch else 0
-            growth.begins_with_epochs = 0 < ups == growth.restarts
             every = growth.lines > 2 and ups == growth.lines - 1
             track.is_of_each_epoch = every and growth.falls > 0 and not track.slot.total
             track.is_amount |= track.is_of_each_epoch

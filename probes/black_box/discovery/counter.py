@@ -7,6 +7,8 @@ from collections import Counter as Tally
 from dataclasses import dataclass
 
 RECENT = 6
+FALLS_NEEDED = 4
+"""Falls from which on they tell whether a number begins again or falls to anywhere."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,40 @@ class EpochSteps:
 
     least: int
     most: int
+
+
+class _Landings:
+    """The numbers to which a number has fallen.
+
+    With each epoch a counter falls to the first number of an epoch, which is below the second one
+    of any. The lines of two ranks fall too, and to ever larger numbers. An amount falls anywhere.
+    """
+
+    def __init__(self) -> None:
+        self.are_anywhere = False
+        self._falls = 0
+        self._highest = 0
+        self._first_peak = 0
+        """From where it fell first."""
+        self._least_second: int | None = None
+        """The smallest number after the first one of an epoch."""
+        self._is_second = True
+
+    def rise(self, value: int) -> None:
+        if self._is_second:
+            least = self._least_second
+            self._least_second = value if least is None else min(least, value)
+        self._is_second = False
+
+    def fall(self, last: int, value: int) -> None:
+        self._falls += 1
+        self._first_peak = self._first_peak or last
+        second = self._least_second
+        has_come_back = value < min(self._highest, self._first_peak)
+        is_amid = second is not None and self._highest > second
+        self.are_anywhere |= self._falls >= FALLS_NEEDED and has_come_back and is_amid
+        self._highest = max(self._highest, value)
+        self._is_second = True
 
 
 class CounterGrowth:
@@ -28,8 +64,6 @@ class CounterGrowth:
         self.ups = 0
         self.stays = 0
         self.restarts = 0
-        self.begins_with_epochs = False
-        """Each restart came in a line whose epoch was a new one."""
         self.falls = 0
         """Restarts and breaks, and what was taken for another rank's line."""
         self.breaks = 0
@@ -43,6 +77,7 @@ class CounterGrowth:
         self._deltas: Tally[int] = Tally()
         self._longest = 0
         """The largest number from which it has started again."""
+        self._landings = _Landings()
 
     def add(self, value: int) -> int:
         """How far the number has moved with this line; 0 for a repetition."""
@@ -62,11 +97,13 @@ class CounterGrowth:
             if delta in self._deltas or len(self._deltas) < 16:
                 self._deltas[delta] += 1
             self.largest = max(self.largest, delta)
+            self._landings.rise(value)
             self.smallest = min(self.smallest or delta, delta)
         elif self.stays and -delta <= self.stride and not self._is_complete:
             return 0  # another rank's line about the step before
         elif self._is_restart(value):
             self.restarts += 1
+            self._landings.fall(self.last, value)
             self._longest = max(self._longest, self.last)
             delta = (self.total - self.last + value) if self.total else self.stride
         else:
@@ -120,9 +157,19 @@ class CounterGrowth:
 
     @property
     def is_monotone(self) -> bool:
-        """Whether it grows as a counter does. Epochs of two lines are believed only where the
-        moves, the total or the epoch beside it tell of a counter; the steps of each episode rise
-        and fall as they like."""
-        is_counter = self.is_even or self.total is not None or self.begins_with_epochs
-        most = 0.5 * self.lines if is_counter else max(1, 0.2 * self.lines)
-        return self.breaks <= 0.05 * self.lines and self.restarts <= most
+        """Whether it grows as a counter does, which may have epochs of two lines."""
+        is_rare = self.breaks <= 0.05 * self.lines and self.restarts <= 0.5 * self.lines
+        return is_rare and not self.falls_anywhere
+
+    @property
+    def falls_anywhere(self) -> bool:
+        """Whether it rises and falls as the steps of each episode do. A counter whose epochs have
+        uneven lines, 100, 200 and 250, falls to where each epoch begins."""
+        return self._landings.are_anywhere and not self.is_even and self.total is None
+
+    @property
+    def rises_steadily(self) -> bool:
+        """Whether it has moved by one and the same amount only, from where such a counter begins
+        or more than once."""
+        is_one = self.largest == self.smallest > 0 and not self.falls
+        return is_one and (self.ups > 1 or self.largest == self.first)

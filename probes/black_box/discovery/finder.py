@@ -92,6 +92,8 @@ class StepFinder:
         self._known = KnownLines()
         self._was_refuted = False
         """A number was chosen that turned out to count nothing."""
+        self._were_lines_finer = False
+        """It had counted fewer steps than it had lines, so that a line is no step for certain."""
         self._is_marked = False
         self._is_evaluating = False
         self._loss = LastLoss()
@@ -203,6 +205,7 @@ class StepFinder:
     ) -> list[FoundStep]:
         is_in_doubt = self._was_refuted or self._candidates.unnamed.grow()
         may_come = self._earlier is not None and self._loss.lines < LOSSES_LET_PASS
+        may_come |= self._were_lines_finer
         was_free = self._uncounted.shape is None
         found = self._uncounted.add(
             line,
@@ -234,6 +237,8 @@ class StepFinder:
         if self._chosen is None or not self._chosen.is_refuted:
             return
         self._was_refuted = True
+        growth = self._chosen.growth
+        self._were_lines_finer |= growth.first + growth.progress < growth.lines
         self._candidates.revoke()
         self._uncounted = UncountedLines()
         self._known = KnownLines()

@@ -9,7 +9,12 @@ from itertools import islice
 from probes.black_box.discovery.losses import Loss, loss_in
 from probes.black_box.discovery.tables import Table
 from probes.black_box.discovery.text import BAR, TIME, without_details
-from probes.black_box.discovery.vocabulary import tells_of_progress
+from probes.black_box.discovery.vocabulary import (
+    SIZE_UNITS,
+    TIME_UNITS,
+    tells_of_progress,
+    words_of,
+)
 
 NUMBER = re.compile(
     r"\d(?:(?<![\w.]\d)|(?<=(?:[Ss]tep|[Ii]ter|poch|atch)\d))"
@@ -33,7 +38,11 @@ _WORD_AFTER = re.compile(
     re.IGNORECASE,
 )
 _RATE = re.compile(r"[\d.?]+\s?([A-Za-z]*)/(?:s|sec)\b|[\d.]+\s?s/([A-Za-z]+)")
+_MEASURED = [[word] for word in ("time", "elapsed", "took", "eta", "mem", "memory")]
 MOST_NUMBERS = 60
+
+Key = tuple[str, str, int | None]
+"""Where a number stands: its rank, the text before it, and what it counts up to."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,12 @@ class Slot:
     """Where it begins in ``Line.text``."""
     end: int
     """Where it ends, its total included."""
+
+    @property
+    def is_of_time_or_size(self) -> bool:
+        """Whether a unit or the last word before it says that it measures time or memory."""
+        unit, words = self.unit.lower(), words_of(self.name)
+        return unit in TIME_UNITS or unit in SIZE_UNITS or words[-1:] in _MEASURED
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,12 @@ class Track:
     @property
     def is_refuted(self) -> bool:
         """Whether it falls to anywhere, as an amount does, and is no counter."""
-        return self.is_young and (self.is_amount or not self.growth.is_monotone)
+        return self.is_young and (self.is_amount or self.growth.falls_anywhere)
+
+    @property
+    def is_steady_step(self) -> bool:
+        """Whether it is called a step and rises by the same amount with each line."""
+        return self.kind in (Kind.STEP, Kind.ITERATION) and self.growth.rises_steadily
 
     @property
     def is_near(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, product
 
 import pytest
 
@@ -89,3 +89,67 @@ def test_uneven_moves_that_begin_again_with_each_epoch_still_count(
     assert len(found) == len(lines)
     assert found == sorted(set(found))
     assert reading.finder.revision == 1
+
+
+def epochs_of(values: tuple[int, ...], *lines: str) -> list[str]:
+    """Eight epochs; a line with ``{v}`` comes once for each of the values."""
+    return [
+        line.format(e=epoch, v=value)
+        for epoch in range(1, 9)
+        for line in lines
+        for value in (values if "{v" in line else (0,))
+    ]
+
+
+UNEVEN = [(100, 200, 250), (0, 100, 156), (1, 100, 200), (1, 10, 16)]
+FORMS = [
+    ("Epoch {e}/8", "step {v} loss 0.5{e}"),
+    ("epoch {e} iter {v} loss 0.5{e}", "epoch {e} val loss 0.6"),
+    ("Epoch [{e}/8] Iteration {v}: Loss 0.5{e}", "====> Epoch: {e} Average loss: 0.6"),
+    ("[{e}, {v:5d}] loss: 0.785",),
+    ("Epoch {e}", "step: {v} loss: 0.5{e}"),
+    ("--------", "iter {v} loss 0.5{e}"),
+]
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [*product(FORMS, UNEVEN), (FORMS[0], (1, 100, 200, 234)), (FORMS[4], (1, 100, 200, 234))],
+)
+def test_a_counter_of_a_few_uneven_lines_per_epoch_is_kept(
+    form: tuple[str, ...], values: tuple[int, ...]
+) -> None:
+    reading = read(epochs_of(values, *form))
+    numbers = [number or 0 for _, number, _ in reading.taken]
+    assert len(numbers) == 8 * len(values)
+    assert numbers == sorted(set(numbers))
+    assert reading.finder.revision == 1
+
+
+def test_what_such_an_epoch_has_taught_holds_for_the_next_run() -> None:
+    lines = epochs_of((100, 200, 250), *FORMS[0])
+    again = read(lines, earlier=read(lines[:9]).finder.learned)
+    assert len(again.steps) == 24
+
+
+def test_ranks_that_are_not_told_apart_count_each_step_once() -> None:
+    lines = [f"iter {n + ahead} loss 0.5" for n in range(5, 204) for ahead in (2, 0)]
+    reading = read(lines)
+    assert reading.finder.revision == 1
+    assert len(reading.steps) <= 210
+
+
+@pytest.mark.parametrize("stride", [1, 10])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step {n} | tokens {total} | loss 0.5",
+        "iter {n} len {n} seen {total} loss 0.5",
+        "step {n} | time {total} | loss 0.5",
+        "step {n} | {total}s | loss 0.5",
+    ],
+)
+def test_a_step_by_which_another_number_grows_is_a_counter(line: str, stride: int) -> None:
+    numbers = [*range(stride, 15 * stride, stride)]
+    lines = [line.format(n=n, total=total) for n, total in zip(numbers, accumulate(numbers))]
+    assert [number for _, number, _ in read(lines).taken] == numbers
