@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from probes.black_box.discovery.shape import NUMBER
+from probes.black_box.discovery.vocabulary import SIZE_UNITS, tells_of_progress, words_of
 
 RISES_NEEDED = 4
 NUMBERS_TO_REPEAT = 3
@@ -15,6 +16,14 @@ MOST_NUMBERS = 30
 _PROGRESS = re.compile(r"\bprogress\b", re.IGNORECASE)
 _CLOCK_BEFORE = re.compile(r"(?:time|elapsed|took|eta|remaining|left)[\"']?\W{0,3}$", re.IGNORECASE)
 _CLOCK_AFTER = re.compile(r"\s?(?:ms|s|secs?|seconds|m|mins?|minutes|h|hours)\b", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z][\w/. @-]*$")
+_UNIT = re.compile(r"\s?([A-Za-z]+)")
+_NO_PROGRESS = {
+    "lr", "learning", "rate", "mem", "memory", "vram", "gpu", "acc", "accuracy", "top1", "top5",
+    "grad", "gradient", "norm", "gnorm", "momentum", "scale", "f1", "auc", "psnr", "reward",
+}  # fmt: skip
+"""Words in the name of a number that may rise without telling how far the training is."""
+_DONE = {"progress", "percent", "complete", "completion"}
 
 
 @dataclass
@@ -66,6 +75,8 @@ class StatusSigns:
         is_percentage = text[match.end() : match.end() + 1] == "%"
         if value == loss or not ("." in match[0] or is_percentage) or _is_clock(match):
             return False
+        if _is_measured(match, is_percentage=is_percentage):
+            return False
         rise = self._rises.setdefault(place, _Rise(value))
         rise.add(value)
         return rise.is_steady
@@ -74,3 +85,15 @@ class StatusSigns:
 def _is_clock(match: re.Match[str]) -> bool:
     before = match.string[max(0, match.start() - 20) : match.start()]
     return bool(_CLOCK_BEFORE.search(before) or _CLOCK_AFTER.match(match.string, match.end()))
+
+
+def _is_measured(match: re.Match[str], *, is_percentage: bool) -> bool:
+    """Whether its name or unit says that it is something else than how far the training is."""
+    before = match.string[max(0, match.start() - 30) : match.start()].rstrip(" \t:=[(\"'")
+    found = _NAME.search(before)
+    words = words_of(found[0]) if found else []
+    if words and (tells_of_progress(before) or not _DONE.isdisjoint(words)):
+        return False
+    unit = _UNIT.match(match.string, match.end())
+    is_size = unit is not None and unit[1].lower() in SIZE_UNITS
+    return is_size or not _NO_PROGRESS.isdisjoint(words) or (is_percentage and bool(words))

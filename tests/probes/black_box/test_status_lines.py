@@ -45,6 +45,10 @@ def test_so_may_lines_that_tell_of_one_state_twice() -> None:
         "loss: 0.9{n} ({n}.25 s)",
         "loss: {n}.5, accuracy: 99.0%",
         "Train loss = 1.4{n}, acc = 0.5 | Time: {n}.764",
+        "loss: 2.1, acc: {n}.5%",
+        "loss: 2.1, mem {n}.1GB",
+        "loss: 2.1, lr 0.00{n}",
+        "loss: 2.1, learning rate: 0.00{n}, grad norm: {n}.5",
     ],
 )
 def test_a_clock_or_a_loss_that_rises_or_stays_is_no_doubt(line: str) -> None:
