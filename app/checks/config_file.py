@@ -18,7 +18,7 @@ from typing import Any
 
 from probes.errors import InputError
 from probes.group import MOST_RANKS
-from probes.space import parse_value
+from probes.space_text import parse_value
 
 BATCH_NAMES = (
     "per_device_train_batch_size",

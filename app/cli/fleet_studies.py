@@ -20,7 +20,7 @@ from app.errors import NotFound
 from app.tuning.request import StudyRequest
 from optimizer.records import Recommendation
 from probes.errors import InputError
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 if TYPE_CHECKING:
     from app.bundles.packing import Bundle

@@ -13,7 +13,8 @@ from app.cli.given import listed
 from probes.errors import InputError
 from probes.formatting import parse_size
 from probes.job import WorkloadRef
-from probes.space import Space, allows, parse_assignments
+from probes.space import Space, allows
+from probes.space_text import parse_assignments
 
 if TYPE_CHECKING:
     from app.database import Database

@@ -73,7 +73,8 @@ class WorkloadSettings(Section):
 
 def _dimensions(space: dict[str, Any]) -> dict[str, Any]:
     from probes.errors import InputError
-    from probes.space import as_dimension, parse_dimension
+    from probes.space import as_dimension
+    from probes.space_text import parse_dimension
 
     for name, written in space.items():
         try:

@@ -15,7 +15,8 @@ from probes.black_box.command import SPEC
 from probes.black_box.config_file import names_in
 from probes.black_box.template import as_text, placeholders
 from probes.errors import InputError
-from probes.space import as_space, parse_dimension
+from probes.space import as_space
+from probes.space_text import parse_dimension
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 LISTS = ("target_modules", "report_to")
 """Settings that are lists, typed with commas."""

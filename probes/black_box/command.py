@@ -23,7 +23,8 @@ from probes.black_box.launchers import LaunchTarget, how_to_install, target_of
 from probes.black_box.steps import as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
-from probes.space import Choice, Space, as_space, parse_dimension
+from probes.space import Choice, Space, as_space
+from probes.space_text import parse_dimension
 
 SPEC = "command:"
 """How the ``spec`` of a command begins; what follows is a name for people."""

@@ -5,19 +5,8 @@ from __future__ import annotations
 import pytest
 
 from probes.errors import InputError
-from probes.space import (
-    Choice,
-    Float,
-    Int,
-    Space,
-    allows,
-    as_dimension,
-    grid,
-    parse_assignments,
-    parse_dimension,
-    size,
-    smallest,
-)
+from probes.space import Choice, Float, Int, Space, allows, as_dimension, grid, size, smallest
+from probes.space_text import parse_assignments, parse_dimension
 
 
 def test_the_smallest_config_has_the_lowest_number_or_the_first_option_of_each_dimension() -> None:

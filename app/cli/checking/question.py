@@ -32,7 +32,7 @@ from probes.errors import InputError, MeasurementError
 from probes.formatting import first_line, parse_size
 from probes.group import is_group
 from probes.job import WorkloadRef
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 if TYPE_CHECKING:
     from app.checks.config_file import Written

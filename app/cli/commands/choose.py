@@ -13,7 +13,7 @@ from app.cli.context import absolute_spec, open_database, open_settings
 from app.cli.output import print_json, write_file
 from optimizer.fleet.choose import Prefer
 from probes.errors import InputError
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 
 def choose(

@@ -12,7 +12,7 @@ from app.cli.context import open_database, open_settings
 from app.cli.output import print_json
 from probes.errors import InputError
 from probes.formatting import parse_size
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 app = typer.Typer(
     help="Read, check and connect knowledge pages, and measure what they claim on this device.",

@@ -200,7 +200,7 @@ def _source(
     the options of the command line; one that is not, and a command, those of its recommendation."""
     from app.validity.source import options_of, source_of
     from probes.black_box.command import SPEC
-    from probes.space import parse_assignments
+    from probes.space_text import parse_assignments
 
     given = parse_assignments(option or [], "--option")
 

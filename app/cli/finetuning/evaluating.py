@@ -9,7 +9,7 @@ from typing import Any
 from app.cli.context import open_database, open_settings
 from app.cli.finetuning.display import FineTuningDisplay
 from app.cli.output import stdout
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 
 def evaluate_run(

@@ -25,7 +25,7 @@ from app.http.runtime import Service, ServiceDep
 from optimizer.fleet.choose import Prefer
 from probes.errors import InputError
 from probes.formatting import duration_text
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 router = pages()
 asking = pages("run")

@@ -34,7 +34,7 @@ from app.http.resource import pages
 from app.http.runtime import Service, ServiceDep
 from app.http.security import Runner
 from probes.errors import InputError
-from probes.space import parse_assignments
+from probes.space_text import parse_assignments
 
 MOST_OFTEN_S = 1.0
 """A page is notified of changes at most this often."""

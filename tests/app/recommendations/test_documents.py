@@ -15,7 +15,7 @@ import yaml
 from app.recommendations.exports.export import FORMATS, export
 from app.settings import load_settings
 from probes.errors import InputError
-from probes.space import parse_value
+from probes.space_text import parse_value
 from tests.app import factories
 
 AWKWARD = {

@@ -14,7 +14,8 @@ from probes.errors import InputError
 from probes.ignored import all_samples, same_as_smaller, without_size
 from probes.job import BRACKET_PLAN, ProbeJob
 from probes.measurement import Measurement, Purpose, StepTime, Verdict
-from probes.space import Choice, Float, Int, as_dimension, parse_dimension
+from probes.space import Choice, Float, Int, as_dimension
+from probes.space_text import parse_dimension
 
 MIB = 2**20
 
