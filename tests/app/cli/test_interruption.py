@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import pytest
 
 from app.cli.interruption import Interruption
+from tests.processes import is_gone
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def test_a_signal_to_end_leaves_no_temporary_folder_and_no_process(
 
 
 def _ended(pid: int) -> None:
-    if psutil.pid_exists(pid):
+    if not is_gone(pid):
         raise ValueError(f"process {pid} still runs")
 
 

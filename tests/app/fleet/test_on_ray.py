@@ -37,8 +37,9 @@ from probes.measurement import Verdict
 from probes.ranks.remote.wire import HostLost
 from tests.app.jobs.conftest import ROOT, kinds, request, says, state, until
 from tests.app.jobs.executor_library import URL, ExecutorLibrary, begin_on
-from tests.app.jobs.test_processes import is_gone, pid_of
+from tests.app.jobs.test_processes import pid_of
 from tests.app.one_kind import kind  # noqa: F401
+from tests.processes import is_gone
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed"),

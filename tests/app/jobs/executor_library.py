@@ -19,6 +19,7 @@ from app.jobs.process import DATABASE_VARIABLE
 from app.jobs.records import Job, JobKind
 from app.tuning.state import StudyState
 from tests.app.jobs.conftest import until
+from tests.processes import is_gone
 
 TOLD = Path(__file__).with_name("told.py")
 URL = "postgresql://tonnage:a-secret@db.example/tonnage"
@@ -69,13 +70,6 @@ def begin_on(executor: Executor, job_id: str, folder: Path) -> tuple[Process, di
     (folder / f"{job_id}.json").unlink(missing_ok=True)  # of a job with this name before it
     process = executor.start(job(job_id), "run_1", executor.offers().devices[0])
     return process, told(folder, job_id)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 class ExecutorLibrary:

@@ -6,7 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 from sqlalchemy import select
 
@@ -27,6 +26,7 @@ from tests.app.jobs.conftest import (
     state,
     until,
 )
+from tests.processes import is_gone
 
 SETTINGS = RunnerSettings(heartbeat_s=0.2, cancel_grace_s=2)
 
@@ -49,13 +49,6 @@ def pid_of(database, job) -> int:
             return session.get_one(JobRow, job.id).pid
 
     return until(known)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 class TestOneRunner:

@@ -25,6 +25,7 @@ from probes.expected_step import expected_step
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan
 from probes.measurement import Measurement, Verdict
 from probes.timeouts import Timeouts
+from tests.processes import is_gone
 
 SCRIPT = Path(__file__).with_name("script.py")
 MIB = 2**20
@@ -329,7 +330,7 @@ def test_what_the_command_started_ends_with_it() -> None:
     m = probe("--mode starts-others")
     assert m.passed
     others = _others(m.stdout_tail)
-    assert len(others) == 2 and not any(psutil.pid_exists(pid) for pid in others)
+    assert len(others) == 2 and all(is_gone(pid) for pid in others)
 
 
 def test_a_kill_of_tonnage_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -356,20 +357,13 @@ def test_a_kill_of_tonnage_leaves_nothing_behind(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     deadline_s = time.monotonic() + 10
-    while any(_lives(pid) for pid in others) and time.monotonic() < deadline_s:
+    while not all(is_gone(pid) for pid in others) and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    assert not [pid for pid in others if _lives(pid)]
+    assert all(is_gone(pid) for pid in others)
 
 
 def _family(pid: int) -> list[int]:
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.parametrize(
@@ -388,4 +382,4 @@ def test_a_launcher_and_its_ranks_are_measured_and_ended(launcher: str) -> None:
     assert m.passed, m.reason
     assert m.environment["steps_from"].startswith("Steps: from lines like `step 1 loss")
     others = _others(m.stdout_tail)
-    assert not any(psutil.pid_exists(pid) for pid in others)
+    assert all(is_gone(pid) for pid in others)

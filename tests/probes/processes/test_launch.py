@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from probes.errors import MeasurementError
@@ -17,6 +16,7 @@ from probes.isolation import Worker
 from probes.processes.guard import descendants
 from probes.processes.launch import GuardedProcess, StartError
 from probes.timeouts import Timeouts
+from tests.processes import is_gone
 
 STARTS_ANOTHER = """
 import subprocess, sys, time
@@ -48,18 +48,11 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
 """Such a process looks like a zombie, as one with many threads does for a moment when it dies."""
 
 
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
 def ended_soon(*pids: int) -> bool:
     deadline_s = time.monotonic() + 10
-    while any(lives(pid) for pid in pids) and time.monotonic() < deadline_s:
+    while not all(is_gone(pid) for pid in pids) and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    return not any(lives(pid) for pid in pids)
+    return all(is_gone(pid) for pid in pids)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +88,7 @@ def test_a_worker_without_its_interpreter_names_the_option_to_set() -> None:
 def test_closing_ends_a_process_in_a_session_of_its_own() -> None:
     with started(sys.executable, "-c", STARTS_ANOTHER) as process:
         other = int(output(process, lambda text: text.endswith("\n")))
-        assert lives(process.pid) and lives(other)
+        assert not is_gone(process.pid) and not is_gone(other)
         root = process.guardian_pid
     assert ended_soon(process.pid, other, root)
 
@@ -105,9 +98,9 @@ def test_the_children_of_a_process_are_found_although_its_first_thread_has_ended
     with started(sys.executable, "-c", ENDS_ITS_FIRST_THREAD) as process:
         other = int(output(process, lambda text: text.endswith("\n")))
         deadline_s = time.monotonic() + 30
-        while lives(process.pid) and time.monotonic() < deadline_s:
+        while not is_gone(process.pid) and time.monotonic() < deadline_s:
             time.sleep(0.01)
-        assert not lives(process.pid) and lives(other)
+        assert is_gone(process.pid) and not is_gone(other)
         assert {process.pid, other} <= set(descendants(process.guardian_pid))
     assert ended_soon(other)
 

@@ -18,6 +18,7 @@ from probes.group import Group
 from probes.job import BRACKET_PLAN, ProbeJob
 from probes.measurement import Measurement, Verdict
 from probes.timeouts import Timeouts
+from tests.processes import is_gone
 
 SCRIPT = Path(__file__).with_name("ddp.py")
 GIB = 2**30
@@ -66,7 +67,7 @@ def test_two_ranks_train_and_the_fuller_one_limits(start: str, prints: str) -> N
     printed = max(int(step) for step in re.findall(r"step (\d+)", m.stdout_tail))
     assert m.steps <= printed  # both ranks print every step
     started = [int(pid) for pid in re.findall(r"started (\d+)", m.stdout_tail)]
-    assert len(started) == 2 and not [pid for pid in started if psutil.pid_exists(pid)]
+    assert len(started) == 2 and all(is_gone(pid) for pid in started)
 
 
 @pytest.mark.parametrize(
