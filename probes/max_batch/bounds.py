@@ -33,6 +33,9 @@ class Bounds:
     """Samples per optimizer step, in micro-batches: those are what is searched then. Only sizes
     that are useful for it are tried (see ``probes.effective_batch``)."""
 
+    multiple_of: int = 1
+    """Only multiples of this are tried: a search finds out where a training takes no others."""
+
     ranks: int = 1
     """Number of ranks that share the data set and the samples of a step: the other numbers are
     those of one rank."""
@@ -80,8 +83,10 @@ class Bounds:
     def useful(self, batch_size: int) -> int:
         """The largest batch up to this one that is worth trying."""
         effective = self.effective_batch_size
-        if effective is None or batch_size < 1:
+        if batch_size < self.multiple_of:
             return batch_size
+        if effective is None:
+            return batch_size - batch_size % self.multiple_of
         return useful(effective, batch_size)
 
     def next_useful(self, batch_size: int) -> int:
@@ -90,7 +95,8 @@ class Bounds:
         if batch_size < 1:
             return 1
         above = None if effective is None else next_useful(effective, batch_size)
-        return batch_size + 1 if above is None else above
+        beyond = batch_size - batch_size % self.multiple_of + self.multiple_of
+        return beyond if above is None else above
 
     @property
     def limit(self) -> int:

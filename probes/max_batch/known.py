@@ -18,6 +18,7 @@ from probes.max_batch.late_failure import (
     says_brackets_pass,
     with_enough_steps,
 )
+from probes.max_batch.multiples import is_refused, unit
 from probes.max_batch.result import measured_peaks, memory_curve, step_points
 from probes.measurement import Measurement, Purpose
 from probes.prior import Prior
@@ -37,7 +38,7 @@ class Known:
         self.measurements: list[Measurement] = []
 
     def add(self, measurement: Measurement) -> None:
-        """It may tell how many samples there are."""
+        """It may tell how many samples there are, or that only some batches are taken at all."""
         self.measurements.append(measurement)
         samples, known = measurement.epoch_samples, self.bounds.dataset_size
         if samples is not None and (known is None or samples < known):
@@ -45,6 +46,8 @@ class Known:
             self.bounds = replace(
                 self.bounds, dataset_size=samples, is_size_counted=True, size_source=source
             )
+        if self.bounds.effective_batch_size is None:
+            self.bounds = replace(self.bounds, multiple_of=unit(self.measurements))
 
     # -- what passes and what fails --------------------------------------------------------
 
@@ -82,7 +85,10 @@ class Known:
         return [
             m
             for index, m in enumerate(self.measurements)
-            if m.batch_size <= ceiling and not self.passes(m) and not self._is_refuted(index)
+            if m.batch_size <= ceiling
+            and not self.passes(m)
+            and not self._is_refuted(index)
+            and not is_refused(m, self.measurements)
         ]
 
     def _is_refuted(self, index: int) -> bool:
@@ -113,7 +119,7 @@ class Known:
         return max(
             (
                 m.batch_size
-                for m in self.measurements
+                for m in self.passing
                 if m.batch_size < hi and (m.purpose is Purpose.CONFIRM or not late)
             ),
             default=0,

@@ -33,6 +33,7 @@ from probes.max_batch.late_failure import (
     why_in_vain,
 )
 from probes.max_batch.late_search import next_confirmation
+from probes.max_batch.multiples import multiple_to_try, why_refused
 from probes.max_batch.result import (
     Failing,
     MaxBatch,
@@ -112,8 +113,8 @@ class MaxBatchSearch:
             return self._first()
         if self._is_in_vain():
             return None
-        if again := self._again():
-            return again
+        if to_be_sure := self._again() or self._multiple():
+            return to_be_sure
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
         lo, hi = known.lo, known.hi
@@ -122,7 +123,7 @@ class MaxBatchSearch:
         if lo == 0 and (hi <= 1 or is_of_any_size(known.failing) or is_out_of_reach(known.failing)):
             return None
         if lo == 0 and not known.fails_late:
-            return self._ask(max(1, hi // 8), Purpose.BRACKET)
+            return self._smaller(hi)
         if hi - lo <= known.step(lo) or 0 < known.with_enough_steps(hi) <= lo:
             return None if known.is_confirmed(lo) else self._ask(lo, Purpose.CONFIRM)
         if to_confirm := next_confirmation(known, lo, hi):
@@ -223,6 +224,21 @@ class MaxBatchSearch:
             return None
         return replace(self._ask(known.lo, Purpose.BRACKET), is_again=True)
 
+    def _multiple(self) -> Ask | None:
+        """A batch that may be taken where the one that crashed was not."""
+        bounds = self.bounds
+        if bounds.effective_batch_size is not None:
+            return None  # it says already which batches are tried
+        batch_size = multiple_to_try(self.measurements, self._known.lo, bounds.ceiling)
+        return None if batch_size is None else self._ask(batch_size, Purpose.BRACKET)
+
+    def _smaller(self, hi: int) -> Ask | None:
+        """Nothing has passed yet: much smaller, or less so where that is not taken at all."""
+        tried = {m.batch_size for m in self.measurements}
+        smaller = (self.bounds.useful(max(1, hi // by)) for by in (8, 4, 2))
+        batch_size = next((batch for batch in smaller if batch not in tried), None)
+        return None if batch_size is None else self._ask(batch_size, Purpose.BRACKET)
+
     def _smallest(self) -> Ask:
         """Does the smallest batch fail in the same way? If it does, size is not the cause, and
         shrinking the batch further would be a lie."""
@@ -268,6 +284,7 @@ class MaxBatchSearch:
         if not confirmed:
             binding = failing.binding if failing else None
             why = why_nothing(failing, known.failing) + why_at_any_size(known.failing)
+            why += why_refused(measurements)
             return MaxBatch(None, binding, why, None, lowest, measurements)
         best = max(confirmed, key=lambda m: m.batch_size)
         bounds = self.bounds
@@ -282,7 +299,7 @@ class MaxBatchSearch:
         return MaxBatch(
             best.batch_size,
             binding,
-            why_not_more(binding, failing, bounds),
+            why_not_more(binding, failing, bounds) + why_refused(measurements),
             best,
             lowest,
             measurements,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -614,3 +615,85 @@ def test_the_answer_always_passed_its_own_confirmation(
     assert (passing.peak_bytes or 0) <= device.cap_bytes
     if noise == 0:
         assert answer.max_batch >= 0.9 * true_edge(device) - 1
+
+
+class Picky(ScriptedDevice):
+    """Refuses some batches before the first step, in words that name the batch."""
+
+    def __init__(self, takes: Callable[[int], bool], **options: Any) -> None:
+        super().__init__(**options)
+        self.takes = takes
+
+    def __call__(self, ask: Ask) -> Measurement:
+        m = super().__call__(ask)
+        if self.takes(ask.batch_size):
+            return m
+        return replace(
+            m,
+            verdict=Verdict.CRASH,
+            reason=f"ValueError: {ask.batch_size} is not accepted",
+            peak_bytes=None,
+            step_time=None,
+            steps=0,
+            samples=0,
+        )
+
+
+@pytest.mark.parametrize("unit", [2, 4, 8])
+@pytest.mark.parametrize("cap_mib", [1000, 5432])
+def test_where_only_multiples_are_taken_the_memory_is_filled_with_them(
+    unit: int, cap_mib: int
+) -> None:
+    device = Picky(lambda b: b % unit == 0, cap_bytes=cap_mib * MIB)
+    answer = run_search(MaxBatchSearch(Bounds(cap=100_000)), device)
+    edge = (cap_mib - 100) // 10
+    assert answer.binding == "memory" and answer.max_batch is not None
+    assert edge - max(8, 0.04 * edge) <= answer.max_batch <= edge
+    assert answer.probes <= 8
+    refused = [m for m in answer.measurements if m.verdict is Verdict.CRASH]
+    assert len(refused) <= 1
+    assert ("multiples of" in answer.reason) == bool(refused)
+
+
+def test_a_largest_batch_that_is_taken_is_no_reason_to_try_multiples() -> None:
+    answer = run_search(MaxBatchSearch(Bounds()), Picky(lambda b: b <= 24))
+    assert (answer.max_batch, answer.binding) == (24, "failure")
+    assert "multiples of" not in answer.reason
+
+
+@pytest.mark.parametrize("unit", [2, 4, 8])
+def test_batches_too_small_to_be_taken_are_not_why_nothing_fits(unit: int) -> None:
+    device = Picky(lambda b: b % unit == 0, cap_bytes=100 * MIB)
+    answer = run_search(MaxBatchSearch(Bounds()), device)
+    assert (answer.max_batch, answer.binding) == (None, "memory")
+    assert f"batch {unit} fails: oom" in answer.reason
+    assert "is not accepted" in answer.reason
+    assert answer.probes <= 5
+
+
+def test_a_single_sample_that_does_not_train_hides_no_batch_that_does() -> None:
+    device = Picky(lambda b: b > 1, memory=lambda b: (100 + 300 * b) * MIB)
+    answer = run_search(MaxBatchSearch(Bounds()), device)
+    assert (answer.max_batch, answer.binding) == (3, "memory")
+
+
+@given(
+    unit=st.integers(1, 300),
+    least=st.integers(1, 40),
+    per_sample=st.integers(1, 400),
+    start=st.integers(1, 300),
+    ceiling=st.integers(1, 5000),
+)
+def test_whatever_is_refused_the_answer_passed_and_the_search_ends(
+    unit: int, least: int, per_sample: int, start: int, ceiling: int
+) -> None:
+    device = Picky(
+        lambda b: b % unit == 0 and b >= least,
+        memory=lambda b: 100 * MIB + per_sample * b * MIB / 10,
+    )
+    answer = run_search(MaxBatchSearch(Bounds(cap=ceiling), start), device)
+    assert answer.probes <= MAX_PROBES + 3
+    if answer.max_batch is not None:
+        assert answer.highest_passing is not None and answer.highest_passing.passed
+        assert device.takes(answer.max_batch)
+        assert device.memory(answer.max_batch) <= device.cap_bytes
