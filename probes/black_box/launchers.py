@@ -142,6 +142,20 @@ def commands_in(text: str) -> Iterator[list[str]]:
             command = []
 
 
+def shell_text(words: list[str]) -> str | None:
+    """The program that a shell is given in its own language: of ``bash -c 'cd src && …'``, what is
+    in quotes. ``None`` for other commands."""
+    words = _without_assignments(words)
+    if not words or PurePath(words[0]).name not in _SHELLS:
+        return None
+    for at, word in enumerate(words[1:], 1):
+        if re.fullmatch(r"-[a-z]*c", word):
+            return words[at + 1] if at + 1 < len(words) else None
+        if not word.startswith("-"):
+            return None
+    return None
+
+
 def how_to_install(program: str) -> str:
     """What to do when a launcher is missing; empty for a program that is not a launcher."""
     launcher = _LAUNCHERS.get(PurePath(program).name)

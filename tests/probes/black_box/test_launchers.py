@@ -103,6 +103,19 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "run.py").write_text("")
     (tmp_path / "scripts" / "data.py").write_text("")
+    (tmp_path / "jobs" / "by_variable.sh").write_text(
+        'HERE="$(cd "$(dirname "$0")" && pwd)"\npython "$HERE/../scripts/run.py" --batch "$1"\n'
+    )
+    (tmp_path / "jobs" / "go").write_text("#!/usr/bin/env bash\ncd scripts\npython run.py $1\n")
+    (tmp_path / "jobs" / "go").chmod(0o755)
+    (tmp_path / "Makefile").write_text("train:\n\tpython scripts/run.py $(BS)\n")
+    (tmp_path / "hydra_app" / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "hydra_app" / "conf" / "model" / "small.yaml").write_text("width: 1\n")
+    (tmp_path / "hydra_app" / "base.yaml").write_text("width: 1\n")
+    (tmp_path / "hydra_app" / "main.py").write_text(
+        '@hydra.main(version_base=None, config_path="conf", config_name="config")\n'
+        'def main(cfg):\n    base = OmegaConf.load("base.yaml")\n'
+    )
     return tmp_path
 
 
@@ -121,6 +134,18 @@ def hash_of(project: Path, command: str, **more: object) -> str:
         ("bash jobs/train.sh {batch_size}", "scripts/run.py"),
         ("bash jobs/train.sh {batch_size}", "scripts/data.py"),
         ("nice -n 1 {python} -m package {batch_size}", "package/__main__.py"),
+        ("bash -c 'cd scripts && python run.py {batch_size}'", "scripts/data.py"),
+        ("bash jobs/by_variable.sh {batch_size}", "scripts/data.py"),
+        ("bash jobs/by_variable.sh {batch_size}", "package/model.py"),
+        ("jobs/go {batch_size}", "jobs/go"),
+        ("jobs/go {batch_size}", "scripts/data.py"),
+        ("make train BS={batch_size}", "scripts/run.py"),
+        ("{python} hydra_app/main.py batch_size={batch_size}", "hydra_app/conf/model/small.yaml"),
+        ("{python} hydra_app/main.py batch_size={batch_size}", "hydra_app/base.yaml"),
+        (
+            "{python} package/train.py --config-dir hydra_app/conf {batch_size}",
+            "hydra_app/conf/model/small.yaml",
+        ),
     ],
 )
 def test_the_hash_follows_what_a_launcher_starts(project: Path, command: str, file: str) -> None:
