@@ -58,8 +58,8 @@ def _memory(
         if after < NOTEWORTHY * before:
             word = str(value).lower()
             line = (
-                f"To lift it, try --set {lever}={word}: this batch should then need about "
-                f"{size_text(after)} instead of {size_text(before)} (an estimate; trying it "
+                f"To lift it, try --set {lever}={word}: batch {run.batch_size} should then need "
+                f"about {size_text(after)} instead of {size_text(before)} (an estimate; trying it "
                 "measures it)."
             )
             found.append(f"{line} {heuristic_of(lever, value)}".rstrip())

@@ -36,9 +36,14 @@ class MemoryEvidence:
         self.exact = [run for run in runs if run.batch_size == plan.batch_size]
 
     def at_or_below(self, batch_size: int) -> MeasuredRun | None:
-        """The highest that fails at or below a batch; first of all one that refused every batch."""
+        """What shows that a batch fails: a run that refused every batch, else one of this very
+        batch, else of the lowest that fails below it."""
         below = [r for r in self.failing if r.refused or r.batch_size <= batch_size]
-        return max(below, key=lambda r: (r.refused, r.batch_size), default=None)
+        return min(
+            below,
+            key=lambda r: (not r.refused, r.batch_size != batch_size, r.batch_size),
+            default=None,
+        )
 
     def above(self, batch_size: int) -> MeasuredRun | None:
         """The lowest that passes above a batch."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LIFTS = re.compile(r"To lift it(?:: |, (?:try )?)")
 """The beginning of a line of an explanation that says what would help. Earlier versions
-stored it with a colon."""
+stored it with a colon, and called the recommended batch "this batch"."""
 
 
 @dataclass(frozen=True)
@@ -249,5 +249,6 @@ def _hints(base: Recommendation | None, plan: RunPlan) -> list[str]:
         return []
     lines = [line[at.end() :] for line in base.explanation if (at := LIFTS.match(line))]
     # Without what pages said of the lever then: that is looked up again, see ``evaluate``.
-    own = [line.partition(". ")[0] for line in lines]
-    return [line.rstrip(".") for line in own]
+    own = [line.partition(". ")[0].rstrip(".") for line in lines]
+    what = f": batch {base.batch_size} should"
+    return [line.replace(": this batch should", what) for line in own]

@@ -47,7 +47,7 @@ def memory_of(plan: RunPlan, room: Room, evidence: MemoryEvidence) -> Memory:
 def _by_neighbours(
     plan: RunPlan, room: Room, evidence: MemoryEvidence, failed: MeasuredRun | None
 ) -> Memory:
-    """For a batch that was not run in full; ``failed`` is the highest below it that fails."""
+    """For a batch that was not run in full; ``failed`` is the lowest below it that fails."""
     wanted = plan.batch_size
     larger = evidence.above(wanted)
     if larger is not None:

@@ -100,9 +100,10 @@ def _line_through(runs: Sequence[MeasuredRun]) -> tuple[float, float] | None:
 def _lever(plan: RunPlan, largest: int | None, hints: Sequence[str]) -> str:
     words = []
     if largest is not None:
-        times = -(-plan.samples_per_step // largest)
-        if plan.accumulation > 1 or plan.takes("accumulation", times):
-            words.append(f"batch {largest} with accumulation {times} keeps the samples per step")
+        accumulated = _accumulated(plan, largest)
+        if accumulated is not None:
+            batch, times = accumulated
+            words.append(f"batch {batch} with accumulation {times} keeps the samples per step")
         else:
             words.append(f"batch {largest}, with fewer samples per step")
     if hints:
@@ -112,6 +113,17 @@ def _lever(plan: RunPlan, largest: int | None, hints: Sequence[str]) -> str:
         setting = f"{name}={str(value).lower()}"
         words.append(f"{setting} lowers the memory per sample (not measured)")
     return "; ".join(words) or "a smaller model, or a device with more memory"
+
+
+def _accumulated(plan: RunPlan, largest: int) -> tuple[int, int] | None:
+    """A batch and the accumulation with which it has the samples per step of the plan; ``None``
+    where it would be no more than half of the largest that fits."""
+    samples = plan.samples_per_step
+    for batch in range(largest, largest // 2, -1):
+        times, rest = divmod(samples, batch)
+        if not rest and (plan.accumulation > 1 or plan.takes("accumulation", times)):
+            return batch, times
+    return None
 
 
 def untried(plan: RunPlan) -> list[tuple[str, Any]]:

@@ -159,6 +159,24 @@ def test_what_would_help_keeps_the_samples_per_step():
     assert found.lever is not None and "precision=bf16" in found.lever
 
 
+def test_what_would_help_never_changes_the_samples_per_step_unsaid():
+    runs = [passed(96), failed(104)]
+    found = decide(plan(120), ROOM, runs)
+    assert found.lever is not None
+    assert "batch 60 with accumulation 2" in found.lever
+    prime = decide(plan(113), ROOM, runs)
+    assert prime.lever is not None
+    assert "batch 96, with fewer samples per step" in prime.lever
+
+
+def test_the_failure_that_is_named_is_the_lowest_one():
+    answer = decide(plan(192), ROOM, [passed(96), failed(104), failed(150, cap_bytes=2000 * MIB)])
+    assert answer.lowest_failing is not None
+    assert answer.lowest_failing["batch_size"] == 104
+    assert "(batch 104 failed)" in answer.reason
+    assert "150" not in " ".join([answer.reason, *answer.details])
+
+
 def test_how_much_is_short_is_measured_where_the_error_named_it():
     run = failed(104, requested_bytes=300 * MIB)
     assert decide(plan(104), ROOM, [passed(96), run]).short_by_bytes == 280 * MIB

@@ -128,6 +128,8 @@ def test_the_doubled_batch_does_not_and_the_study_says_what_would_help(stored):
     assert found["largest_batch"] == 96
     assert found["short_by_bytes"] == (100 + 10 * 384 - 1900) * MIB
     assert "precision=bf16" in found["lever"]
+    assert "this batch" not in found["lever"], "which is not the planned one"
+    assert "batch 96 should then need less" in found["lever"]
 
 
 def test_what_pages_claim_of_the_levers_is_said_with_what_was_measured_here(stored):
