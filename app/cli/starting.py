@@ -86,7 +86,7 @@ def find(wanted: RunQuestion) -> StartingPoint:
     if wanted.server:
         try:
             found = _from_service(wanted)
-        except (TonnageError, ValueError) as error:
+        except Exception as error:  # nothing that a service does keeps a run from starting
             found = _last_known(wanted)
             then = f"its last known answer ({found.id})" if found else "the local store"
             why = error if isinstance(error, TonnageError) else f"{wanted.server} {UNLIKE_OURS}"
@@ -122,7 +122,7 @@ def _device(wanted: RunQuestion, found: Recommendation) -> tuple[DeviceNow | Non
 
 def _from_service(wanted: RunQuestion) -> Recommendation | None:
     """Its recommendation for this device, which is also saved for when the service is away."""
-    from app.client import Client, NotFoundError
+    from app.client import Client
 
     def ask() -> RecommendationOut | None:
         assert wanted.server is not None
@@ -136,10 +136,7 @@ def _from_service(wanted: RunQuestion) -> Recommendation | None:
             )
             return next(iter(listed), None)
 
-    try:
-        out = within(PATIENCE_S, f"The service at {wanted.server}", ask)
-    except NotFoundError:
-        return None
+    out = within(PATIENCE_S, f"The service at {wanted.server}", ask)
     if out is None:
         return None
     found = Recommendation.from_dict(out.model_dump())

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from app.client.errors import foreign
 from app.client.transport import Transport
@@ -22,25 +22,35 @@ class Calls:
     _transport: Transport
 
     def _read(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> Item:
-        return kind.model_validate(self._transport.json("GET", path, query=query))
+        return self._call("GET", path, kind, query=query)
+
+    def _call(self, method: str, path: str, kind: type[Item], **sent: Any) -> Item:
+        return self._as(kind, self._transport.json(method, path, **sent))
+
+    def _as(self, kind: type[Item], found: Any) -> Item:
+        try:
+            return kind.model_validate(found)
+        except ValidationError:
+            raise foreign(self._transport.base_url) from None
 
     def _list(self, path: str, kind: type[Item], query: dict[str, Any] | None = None) -> list[Item]:
         found = self._transport.json("GET", path, query=query)
-        return [kind.model_validate(item) for item in found]
+        if not isinstance(found, list):
+            raise foreign(self._transport.base_url)
+        return [self._as(kind, item) for item in found]
 
     def _send(self, path: str, kind: type[Item], body: Any, idempotency_key: str | None) -> Item:
         """The key says that it is done once, however often it has to be sent."""
         key = idempotency_key or str(uuid.uuid4())
-        found = self._transport.json("POST", path, body=body, idempotency_key=key)
-        return kind.model_validate(found)
+        return self._call("POST", path, kind, body=body, idempotency_key=key)
 
     def _pages(self, path: str, kind: type[Item], query: dict[str, Any]) -> Iterator[Item]:
         query = {**query, "limit": PAGE}
         while True:
             page = self._transport.json("GET", path, query=query)
-            if not isinstance(page, dict) or "items" not in page:
+            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
                 raise foreign(self._transport.base_url)
-            yield from (kind.model_validate(item) for item in page["items"])
-            query["cursor"] = page["next_cursor"]
+            yield from (self._as(kind, item) for item in page["items"])
+            query["cursor"] = page.get("next_cursor")
             if query["cursor"] is None:
                 return

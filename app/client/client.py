@@ -96,8 +96,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         archive is a tar file, and its SHA-256 is the id. Needs a key of scope ``code``."""
         content = Content("application/octet-stream", zlib.compress(archive, 6))
         path = f"/v1/bundles/{bundle_id}"
-        found = self._transport.json("PUT", path, content=content)
-        return BundleOut.model_validate(found)
+        return self._call("PUT", path, BundleOut, content=content)
 
     def study(self, study_id: str) -> StudyOut:
         """A study. Raises ``ProblemError`` if no study has this id."""
@@ -127,8 +126,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
 
     def cancel_study(self, study_id: str) -> StudyOut:
         """A running one ends within seconds. What it measured is kept."""
-        found = self._transport.json("POST", f"/v1/studies/{study_id}/cancel", repeatable=True)
-        return StudyOut.model_validate(found)
+        return self._call("POST", f"/v1/studies/{study_id}/cancel", StudyOut, repeatable=True)
 
     def delete_study(self, study_id: str) -> None:
         """Delete a study that has ended. Raises ``ProblemError`` for any other."""
@@ -224,8 +222,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         """Make this machine's device known before sending what was measured on it."""
         groups = FingerprintIn.model_validate(vars(fingerprint))
         body = DeviceIn(kind=kind, name=name, fingerprint=groups).model_dump()
-        found = self._transport.json("POST", "/v1/devices", body=body, repeatable=True)
-        return DeviceOut.model_validate(found)
+        return self._call("POST", "/v1/devices", DeviceOut, body=body, repeatable=True)
 
     def device(self, key: str) -> DeviceOut:
         """A device, by its fingerprint key. Raises ``ProblemError`` if no device has this key."""
@@ -258,7 +255,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
     def ask_check(self, **plan: Any) -> CheckOut:
         """Will a planned run fit? ``plan`` are the fields of ``CheckPost``: ``workload``,
         ``config``, ``batch_size``, ``device``, ``budget``, …"""
-        return CheckOut.model_validate(self._transport.json("POST", "/v1/checks", body=plan))
+        return self._call("POST", "/v1/checks", CheckOut, body=plan)
 
     def check(self, check_id: str) -> CheckOut:
         """A stored check. Raises ``ProblemError`` if no check has this id."""
@@ -279,8 +276,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
         """Choose a device class for a training run. ``question`` are the other fields of
         ``FleetAnswerPost``: ``epochs``, ``deadline_s``, ``budget_money``, …"""
         body = {"workload": workload, **question}
-        found = self._transport.json("POST", "/v1/fleet-answers", body=body)
-        return FleetAnswerOut.model_validate(found)
+        return self._call("POST", "/v1/fleet-answers", FleetAnswerOut, body=body)
 
     def fleet_answer(self, answer_id: str) -> FleetAnswerOut:
         """A stored fleet answer. Raises ``ProblemError`` if no answer has this id."""
@@ -299,7 +295,7 @@ class Client(FineTuningCalls, KnowledgeCalls):
 
     def add_run(self, **run: Any) -> RunOut:
         """Report how a training run ended. ``run`` are the fields of ``RunPost``."""
-        return RunOut.model_validate(self._transport.json("POST", "/v1/runs", body=run))
+        return self._call("POST", "/v1/runs", RunOut, body=run)
 
     def run(self, run_id: str) -> RunOut:
         """A training run. Raises ``ProblemError`` if no run has this id."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from probes.errors import TonnageError
+from probes.errors import InputError, MeasurementError, TonnageError
+
+GIVE_A_KEY = (
+    "Give a key with --api-key or TONNAGE_KEY (from Python: key=…). The operator of the service "
+    "makes one with: tonnage keys create"
+)
+"""The service's own words are for those who write headers."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,15 @@ class ProblemError(TonnageError):
     """Under which the service's log has more."""
     errors: list[FieldError] = field(default_factory=list)
     retry_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        kind = MeasurementError if self.is_away else InputError
+        self.exit_code = kind.exit_code
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the service gave no answer, and not the answer that the request is wrong."""
+        return self.status in (0, 429) or self.status >= 500
 
     def __str__(self) -> str:
         where = f" (request {self.request_id})" if self.request_id else ""
@@ -70,36 +85,45 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
 }
 
 
+def is_problem(document: Any) -> bool:
+    """Whether it is a problem document of a Tonnage service."""
+    return isinstance(document, dict) and "#" in str(document.get("type"))
+
+
 def problem_from(status: int, document: Any, retry_after: str | None) -> ProblemError:
     """From an answer's status and body. Any other body (a proxy's page) is an unknown problem."""
-    known = document if isinstance(document, dict) else {}
+    known = document if is_problem(document) else {}
     kind = str(known.get("type", "")).rpartition("#")[2] or "unknown"
+    errors = known.get("errors")
     return _BY_STATUS.get(status, ProblemError)(
         kind=kind,
         status=status,
         title=str(known.get("title", "The service answered with an error")),
         detail=str(known.get("detail", "")),
-        what_to_do=str(known.get("what_to_do", "")),
+        what_to_do=GIVE_A_KEY if kind == "not-authenticated" else str(known.get("what_to_do", "")),
         request_id=str(known.get("request_id", "")),
         errors=[
             FieldError(str(each.get("field", "")), str(each.get("message", "")))
-            for each in known.get("errors", [])
+            for each in (errors if isinstance(errors, list) else [])
+            if isinstance(each, dict)
         ],
         retry_after_s=float(retry_after) if retry_after and retry_after.isdecimal() else None,
     )
 
 
-def unreachable(url: str, why: str) -> UnavailableError:
-    """No answer at all."""
+def unreachable(url: str, why: str, title: str = "The service does not answer") -> UnavailableError:
+    """No answer of a service."""
     return UnavailableError(
         kind="unreachable",
         status=0,
-        title="The service does not answer",
+        title=title,
         detail=f"{url}: {why}.",
         what_to_do="Check the address, and that tonnage serve runs there.",
     )
 
 
-def foreign(url: str) -> UnavailableError:
-    """Another program answers at that address."""
-    return unreachable(url, "the answer is not from a Tonnage service")
+def foreign(url: str, what: str = "") -> UnavailableError:
+    """Another program answers at that address, with ``what``."""
+    how = f" ({what})" if what else ""
+    why = f"the answer is not from a Tonnage service of this version{how}"
+    return unreachable(url, why, "Something else answers")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.client.errors import UnavailableError
+from app.client.errors import UnavailableError, foreign, unreachable
 from app.client.transport import Transport
 
 ATTEMPTS = 30
-"""In a row without a single event before giving up."""
+"""In a row in which nothing was heard before giving up."""
 RECONNECT_S = 1.0
 
 
@@ -31,18 +31,35 @@ def events(transport: Transport, path: str, after: int) -> Iterator[StudyEvent]:
     lost. Raises ``ProblemError``; ``UnavailableError`` when it stays lost."""
     failures = 0
     while True:
+        before, heard = after, _Heard()
         try:
             with transport.stream(path, {"Last-Event-ID": str(after)}) as answer:
                 if answer.status_code == 204:  # over, and nothing left
                     return
-                for event in parse(answer.iter_lines()):
+                for event in parse(heard.listen(answer.iter_lines())):
                     after, failures = event.id, 0
                     yield event
+            if after == before:
+                raise unreachable(transport.base_url, "its stream of events ends without any")
         except UnavailableError:
-            failures += 1
+            failures = 1 if heard.lines else failures + 1
             if failures == ATTEMPTS:
                 raise
             transport.pause(RECONNECT_S)
+        except (ValueError, KeyError, TypeError):
+            raise foreign(transport.base_url) from None
+
+
+@dataclass
+class _Heard:
+    """Counts the lines of a stream: a service with nothing to tell still sends comments."""
+
+    lines: int = 0
+
+    def listen(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            self.lines += 1
+            yield line
 
 
 def parse(lines: Iterable[str]) -> Iterator[StudyEvent]:

@@ -76,14 +76,12 @@ class FineTuningCalls(Calls):
     def cancel_finetuning(self, finetuning_id: str) -> FineTuningOut:
         """A running one saves a checkpoint after its step and ends."""
         path = f"/v1/finetunings/{finetuning_id}/cancel"
-        found = self._transport.json("POST", path, repeatable=True)
-        return FineTuningOut.model_validate(found)
+        return self._call("POST", path, FineTuningOut, repeatable=True)
 
     def resume_finetuning(self, finetuning_id: str) -> FineTuningOut:
         """One that was stopped or has failed continues from its last checkpoint."""
         path = f"/v1/finetunings/{finetuning_id}/resume"
-        found = self._transport.json("POST", path, repeatable=True)
-        return FineTuningOut.model_validate(found)
+        return self._call("POST", path, FineTuningOut, repeatable=True)
 
     def evaluate_finetuning(
         self,
@@ -122,8 +120,7 @@ class FineTuningCalls(Calls):
     def cancel_evaluation(self, finetuning_id: str, evaluation_id: str) -> EvaluationOut:
         """The rows that were made are kept on its host."""
         path = f"/v1/finetunings/{finetuning_id}/evaluations/{evaluation_id}/cancel"
-        found = self._transport.json("POST", path, repeatable=True)
-        return EvaluationOut.model_validate(found)
+        return self._call("POST", path, EvaluationOut, repeatable=True)
 
     def delete_finetuning(self, finetuning_id: str) -> None:
         """Delete what is stored of it. The folder of the run stays."""

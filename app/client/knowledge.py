@@ -73,4 +73,4 @@ class KnowledgeCalls(Calls):
     def cancel_ablation(self, ablation_id: str) -> AblationOut:
         """A running one ends within seconds. Its evidence is kept."""
         path = f"/v1/knowledge/ablations/{ablation_id}/cancel"
-        return AblationOut.model_validate(self._transport.json("POST", path, repeatable=True))
+        return self._call("POST", path, AblationOut, repeatable=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from app.client.errors import foreign, problem_from, unreachable
+from app.client.errors import ProblemError, foreign, is_problem, problem_from, unreachable
+from probes.errors import InputError
 
 ATTEMPTS = 4
 FIRST_PAUSE_S = 0.25
@@ -42,9 +43,14 @@ class Transport:
         attempts: int = ATTEMPTS,
     ) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(
-            base_url=base_url, headers=headers, timeout=timeout_s, follow_redirects=False
-        )
+        if key and not (key.isascii() and key.isprintable()):
+            raise InputError("The key of the service has characters that no key has.")
+        try:
+            self._http = httpx.Client(
+                base_url=base_url, headers=headers, timeout=timeout_s, follow_redirects=False
+            )
+        except httpx.InvalidURL as error:
+            raise InputError(f"{base_url!r} is not the address of a service: {error}.") from None
         self.base_url = base_url
         self.pause = pause
         self._attempts = attempts
@@ -81,12 +87,12 @@ class Transport:
         """An answer to GET whose body is read as it comes. Raises ``ProblemError``."""
         try:
             with self._http.stream("GET", path, headers=headers) as answer:
-                if answer.is_error:
+                if not answer.is_success:
                     answer.read()
-                    raise _problem(answer)
+                    raise self._problem(answer)
                 yield answer
-        except httpx.TransportError as error:
-            raise unreachable(self.base_url, _words(error)) from error
+        except httpx.RequestError as error:
+            raise self._failed(error) from error
 
     def _send(
         self,
@@ -110,26 +116,36 @@ class Transport:
             wait_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * (0.5 + random.random() / 2)
             try:
                 answer = self._http.request(method, path, params=params, headers=headers, **sent)
-            except httpx.TransportError as error:
-                if last:
-                    raise unreachable(self.base_url, _words(error)) from error
+            except httpx.RequestError as error:
+                if last or not isinstance(error, httpx.TransportError):
+                    raise self._failed(error) from error
             else:
-                if not answer.is_error:
+                if answer.is_success:
                     return answer
-                problem = _problem(answer)
+                problem = self._problem(answer)
                 if last or answer.status_code not in _TRY_AGAIN:
                     raise problem
                 wait_s = max(wait_s, min(problem.retry_after_s or 0.0, LONGEST_PAUSE_S))
             self.pause(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
+    def _problem(self, answer: httpx.Response) -> ProblemError:
+        """A service of ours redirects nobody, and says in its own words what it does not have."""
+        if answer.is_redirect:
+            return foreign(self.base_url, f"it redirects to {answer.headers['location']}")
+        try:
+            document = answer.json()
+        except ValueError:
+            document = None
+        status = answer.status_code
+        if status < 400 or (status == 404 and not is_problem(document)):
+            return foreign(self.base_url, f"status {status}")
+        return problem_from(status, document, answer.headers.get("retry-after"))
 
-def _problem(answer: httpx.Response) -> Any:
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    return problem_from(answer.status_code, document, answer.headers.get("retry-after"))
+    def _failed(self, error: httpx.RequestError) -> ProblemError:
+        if isinstance(error, httpx.TransportError):
+            return unreachable(self.base_url, _words(error))
+        return foreign(self.base_url, _words(error))
 
 
 def _words(error: Exception) -> str:

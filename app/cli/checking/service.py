@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from app.checks.request import CheckRequest
 from app.cli.checking.command import CheckCommand
 from app.cli.starting import UNLIKE_OURS
-from app.client import Client, NotFoundError, ProblemError, TooManyRequestsError, UnavailableError
+from app.client import Client, NotFoundError, ProblemError
 from app.deadline import Late, within
 from optimizer.records import Recommendation
 from probes.errors import InputError, MeasurementError
@@ -84,8 +84,9 @@ def _ask(command: CheckCommand, question: Callable[[Client], Result]) -> Result:
     except NotFoundError:
         raise
     except ProblemError as error:
-        away = isinstance(error, (UnavailableError, TooManyRequestsError)) or error.status >= 500
-        raise (ServiceAway(str(error)) if away else InputError(f"{url}: {error}")) from None
+        raise (
+            ServiceAway(str(error)) if error.is_away else InputError(f"{url}: {error}")
+        ) from None
     except (Late, ValueError) as error:
         words = str(error) if isinstance(error, Late) else f"{url} {UNLIKE_OURS}"
         raise ServiceAway(words) from None

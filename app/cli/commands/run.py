@@ -15,7 +15,7 @@ import typer
 
 from app.cli import options
 from app.cli.context import absolute_spec, open_settings
-from probes.errors import InputError, MeasurementError, TonnageError
+from probes.errors import InputError, MeasurementError
 from probes.formatting import first_line
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _reported(wanted: RunQuestion, start: StartingPoint, ended: Ended, *, is_kep
 def _attempt(what: str, action: Callable[[], None]) -> None:
     try:
         action()
-    except (TonnageError, ValueError) as error:
+    except Exception as error:  # whatever is wrong with a store or a service
         _say(f"Warning: the outcome could not be {what}: {first_line(error)}")
 
 

@@ -87,6 +87,29 @@ def test_what_it_said_last_counts_while_it_is_away(url, empty, monkeypatch) -> N
     assert f"last known answer ({RECOMMENDATION})" in warning
 
 
+@pytest.mark.parametrize("named", [None, RECOMMENDATION])
+def test_a_404_of_something_else_is_no_answer(named, url, empty, monkeypatch) -> None:
+    question = replace(wanted(url, empty), recommendation_id=named)
+    find(question)
+    key = finding._key(question)
+    monkeypatch.setattr(finding, "_key", lambda _: key)
+    with answering(404, b"<h1>nginx</h1>") as other:
+        for mistaken in (other, f"{url}/v1"):
+            found = find(replace(question, server=mistaken))
+            assert found.recommendation is not None, mistaken
+            assert "last known answer" in found.warnings[0]
+
+
+@pytest.mark.parametrize("server", ["http://[::1", "http://127.0.0.1\n", "nonsense"])
+def test_an_address_that_is_none_is_a_warning(server, empty) -> None:
+    assert "the local store" in find(wanted(server, empty)).warnings[0]
+
+
+def test_a_key_that_is_none_is_a_warning(url, empty) -> None:
+    question = replace(wanted(url, empty), api_key="ü")
+    assert "the local store" in find(question).warnings[0]
+
+
 def test_else_the_store_here(url, database, empty) -> None:
     stored = find(wanted("http://127.0.0.1:9", database.full_url))
     assert stored.recommendation is not None
@@ -97,7 +120,15 @@ def test_else_the_store_here(url, database, empty) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(200, b"<html>A shop.</html>"), (200, b"{}"), (302, b""), (503, b"")]
+    ("status", "body"),
+    [
+        (200, b"<html>A shop.</html>"),
+        (200, b"{}"),
+        (302, b""),
+        (503, b""),
+        (404, b"<h1>nginx</h1>"),
+        (404, b'{"type": "x", "errors": null}'),
+    ],
 )
 def test_whatever_answers_instead_never_stops_a_run(status, body, empty) -> None:
     with answering(status, body) as url:

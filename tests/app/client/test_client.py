@@ -25,9 +25,11 @@ from app.knowledge import service as knowledge
 from app.measurements import service as measurements
 from app.tuning import service as studies
 from probes.devices.fingerprint import Fingerprint
+from probes.errors import InputError
 from tests.app import factories
 from tests.app.jobs.conftest import add_event
 from tests.app.one_kind import kind  # noqa: F401
+from tests.app.serving import answering
 from tests.app.studies.test_routes import end, run
 
 
@@ -145,8 +147,10 @@ def test_errors_can_be_told_apart(client, serve, with_key):
         client.start_study("transformer", idempotency_key="k")
         client.start_study("transformer", idempotency_key="k", trials=9)
     locked = serve(needs_keys=True)
-    with Client(locked) as nobody, pytest.raises(NotAllowedError):
+    with Client(locked) as nobody, pytest.raises(NotAllowedError) as keyless:
         list(nobody.devices())
+    assert "--api-key" in str(keyless.value)
+    assert keyless.value.exit_code == 2
     key = with_key("read")["Authorization"].split()[1]
     with Client(locked, key) as somebody:
         assert list(somebody.devices()) == []
@@ -160,6 +164,27 @@ def test_a_service_that_is_not_there():
         client._transport.pause = lambda _seconds: None
         with pytest.raises(UnavailableError, match="does not answer"):
             client.study("st_1")
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b'"hi"', b'{"id": NaN}', b"{}", b"[{}]"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.study("st_1"),
+        lambda client: client.start_study("transformer"),
+        lambda client: client.trials("st_1"),
+        lambda client: list(client.studies()),
+        lambda client: client.cancel_study("st_1"),
+        lambda client: client.add_run(),
+    ],
+)
+def test_what_is_not_from_a_service_is_no_answer(ask, body):
+    with (
+        answering(200, body) as url,
+        Client(url) as client,
+        pytest.raises(UnavailableError, match="not from a Tonnage service"),
+    ):
+        ask(client)
 
 
 class _Scripted:
@@ -229,6 +254,31 @@ class TestTryingAgain:
             scripted.transport.json("GET", "/x")
         assert caught.value.kind == "invalid-request"
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            httpx.Response(404, text="<h1>nginx</h1>"),
+            httpx.Response(404, json={"type": "x", "title": 5, "errors": ["?"]}),
+            httpx.Response(301, headers={"location": "https://example.org/"}),
+            httpx.DecodingError("not gzip"),
+        ],
+    )
+    def test_what_is_not_from_a_service_says_nothing_of_what_was_asked(self, answer):
+        scripted = _Scripted([answer])
+        with pytest.raises(UnavailableError) as caught:
+            scripted.transport.json("GET", "/x")
+        assert caught.value.exit_code == 3
+
+    @pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1\n", "127.0.0.1:8765"])
+    def test_an_address_that_is_none(self, url):
+        with pytest.raises(InputError):
+            Client(url)
+
+    @pytest.mark.parametrize("key", ["ü", "a\nb"])
+    def test_a_key_that_no_header_can_carry(self, key):
+        with pytest.raises(InputError):
+            Client("http://127.0.0.1:8765", key)
+
     def test_a_page_of_a_proxy_is_an_error_too(self):
         scripted = _Scripted([httpx.Response(502, text="<html>Bad Gateway</html>")] * ATTEMPTS)
         with pytest.raises(UnavailableError):
@@ -256,6 +306,31 @@ class TestEvents:
         ]
         asked = [each.headers["last-event-id"] for each in scripted.requests]
         assert asked == ["0", "1", "1", "2"]
+
+    def test_an_answer_without_events_is_asked_for_again_only_so_often(self):
+        from app.client.events import ATTEMPTS
+        from app.client.events import events as stream
+
+        scripted = _Scripted([httpx.Response(200) for _ in range(ATTEMPTS)])
+        with pytest.raises(UnavailableError):
+            list(stream(scripted.transport, "/events", 0))
+        assert len(scripted.pauses) == ATTEMPTS - 1
+
+    def test_a_service_with_nothing_to_tell_is_waited_for(self):
+        from app.client.events import ATTEMPTS
+        from app.client.events import events as stream
+
+        quiet = [httpx.Response(200, text=": ping\n\n") for _ in range(2 * ATTEMPTS)]
+        scripted = _Scripted([*quiet, httpx.Response(204)])
+        assert list(stream(scripted.transport, "/events", 0)) == []
+        assert len(scripted.pauses) == len(quiet), "and never without a pause"
+
+    def test_an_event_that_is_none_of_ours(self):
+        from app.client.events import events as stream
+
+        scripted = _Scripted([httpx.Response(200, text="id: 1\ndata: {}\n\n")])
+        with pytest.raises(UnavailableError):
+            list(stream(scripted.transport, "/events", 0))
 
     def test_two_services_in_turn_lose_and_repeat_nothing(self, serve, database):
         """The client comes back to the same address; here it is told another one."""
