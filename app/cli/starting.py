@@ -5,8 +5,9 @@ starting."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app.database import Database, open_database
@@ -16,6 +17,7 @@ from app.errors import NotFound
 from app.machine.disk_cache import keep, kept
 from app.machine.local_facts import DeviceNow
 from app.recommendations import service
+from app.recommendations.preferred import MOST_COMPARED, preferred
 from app.validity.comparison import compare, measured_with
 from app.validity.reported import conditions_of
 from app.validity.source import SourceNow
@@ -124,22 +126,22 @@ def _from_service(wanted: RunQuestion) -> Recommendation | None:
     """Its recommendation for this device, which is also saved for when the service is away."""
     from app.client import Client
 
-    def ask() -> RecommendationOut | None:
+    def ask() -> list[RecommendationOut]:
         assert wanted.server is not None
         with Client(wanted.server, wanted.api_key, PATIENCE_S, attempts=1) as tonnage:
             if wanted.recommendation_id:
-                return tonnage.recommendation(wanted.recommendation_id)
+                return [tonnage.recommendation(wanted.recommendation_id)]
             listed = tonnage.recommendations(
                 workload=wanted.workload,
                 budget=wanted.budget,
                 fingerprint=wanted.here.fingerprint if wanted.here else None,
             )
-            return next(iter(listed), None)
+            return list(islice(listed, MOST_COMPARED))
 
-    out = within(PATIENCE_S, f"The service at {wanted.server}", ask)
-    if out is None:
+    told = within(PATIENCE_S, f"The service at {wanted.server}", ask)
+    found = _preferred(wanted, [Recommendation.from_dict(each.model_dump()) for each in told])
+    if found is None:
         return None
-    found = Recommendation.from_dict(out.model_dump())
     keep(LAST_KNOWN, _key(wanted), found.to_dict(), ())
     return found
 
@@ -156,20 +158,27 @@ def _from_store(wanted: RunQuestion) -> Stored:
 
 
 def _stored(database: Database, wanted: RunQuestion) -> Recommendation | None:
-    """The one that is named, else the newest of this device, else of a device of its name."""
+    """The one that is named, else the preferred one of this device, else of one of its name."""
     if wanted.recommendation_id:
         try:
             return service.exactly(database, wanted.recommendation_id)
         except NotFound:
             return None
-    asked: dict[str, Any] = {"workload": wanted.workload, "budget": wanted.budget, "limit": 1}
+    asked: dict[str, Any] = {
+        "workload": wanted.workload,
+        "budget": wanted.budget,
+        "limit": MOST_COMPARED,
+    }
     if wanted.here is not None:
         here = service.listing(database, fingerprint=wanted.here.fingerprint, **asked)
         if here:
-            return here[0]
+            return _preferred(wanted, here)
         asked["device"] = wanted.here.device
-    stored = service.listing(database, **asked)
-    return stored[0] if stored else None
+    return _preferred(wanted, service.listing(database, **asked))
+
+
+def _preferred(wanted: RunQuestion, found: Sequence[Recommendation]) -> Recommendation | None:
+    return preferred(found, most_bytes=wanted.here.total_bytes if wanted.here else None)
 
 
 def _last_known(wanted: RunQuestion) -> Recommendation | None:

@@ -18,6 +18,7 @@ from app.database.models.results import DeviceRow
 from app.devices import repository as devices
 from app.errors import NothingComparable
 from app.recommendations import repository
+from app.recommendations.preferred import preferred
 from app.recommendations.schemas import LookupQuery
 from app.settings import Settings
 from app.settings.fields import NAME
@@ -91,15 +92,11 @@ def lookup(
 def _exact(
     candidates: Sequence[Recommendation], known: Mapping[str, DeviceRow], wanted: LookupQuery
 ) -> Recommendation | None:
-    """The newest that was measured on this device, with this memory and source. If no memory is
-    given, the newest of those with the most memory, since a smaller budget was an emulation."""
+    """The preferred one of those measured on this device, with this memory and source."""
     here = [each for each in candidates if _is_exact(each, known.get(each.fingerprint), wanted)]
     if wanted.fingerprint is None and len({each.fingerprint for each in here}) != 1:
         return None  # a name such as cuda:0 means a device only where one machine has sent results
-    if not here:
-        return None
-    most = max(each.limit_bytes for each in here)
-    return next(each for each in here if each.limit_bytes == most)
+    return preferred(here, time_scale=wanted.time_scale)
 
 
 def _is_exact(each: Recommendation, record: DeviceRow | None, wanted: LookupQuery) -> bool:

@@ -261,7 +261,10 @@ class LookupQuery(BaseModel):
     class_key: Annotated[Key | None, Field(description="Key of the device's class.")] = None
     memory_bytes: Annotated[
         Positive | None,
-        Field(description="Memory available for training. Default: all of the device's."),
+        Field(
+            description="Memory available for training. Default: the most that a recommendation "
+            "of the device was made for (`limit_bytes` in the answer)."
+        ),
     ] = None
     workload_hash: Annotated[
         Key | None,

@@ -16,7 +16,7 @@ import typer
 from app.cli import options
 from app.cli.context import absolute_spec, open_settings
 from probes.errors import InputError, MeasurementError
-from probes.formatting import first_line
+from probes.formatting import first_line, size_text
 
 if TYPE_CHECKING:
     from app.cli.starting import RunQuestion, StartingPoint
@@ -127,6 +127,8 @@ def run(
             _say(f"Note: {name}={added[name]}, as measured, instead of {os.environ[name]}.")
     if found is not None:
         _say(f"Training with {found.id}: {_values(found)}")
+        if note := _emulated(found, start.here):
+            _say(f"Note: {note}")
     template = _config_template(settings, workload, command, config)
     with contextlib.ExitStack() as stack:
         paths = {}
@@ -136,6 +138,17 @@ def run(
         filled = fill(command, values, paths)
         ended = launch(filled, {**os.environ, **added})
     raise typer.Exit(_reported(wanted, start, ended, is_kept=not no_report))
+
+
+def _emulated(found: Recommendation, here: DeviceNow | None) -> str:
+    """That it was made for a part of the memory; empty where it was not."""
+    total_bytes = here.total_bytes if here else None
+    if total_bytes is None or found.limit_bytes >= total_bytes:
+        return ""
+    return (
+        f"it was measured within {size_text(found.limit_bytes)} of the {size_text(total_bytes)} "
+        "that the device has."
+    )
 
 
 def _config_template(

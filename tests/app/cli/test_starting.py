@@ -179,6 +179,23 @@ DOUBTS = [
 ]
 
 
+def test_a_later_trial_does_not_count(database) -> None:
+    study, _ = studies.open_study(database, factories.spec())
+    made = factories.recommendation(RECOMMENDATION)
+    scaled = {**made.study, "time_scale": 0.001}
+    trial = factories.recommendation("rec_1k0rr48nvttvb71401qq", study=scaled)
+    for each in (made, trial):
+        with database.write() as session:
+            recommendations.save(session, each, study.id, "scope")
+    found = find(replace(wanted("", database.full_url), server=None))
+    assert found.recommendation is not None
+    assert (found.recommendation.id, found.doubts) == (RECOMMENDATION, [])
+    with serving(database) as url:
+        asked = find(wanted(url, database.full_url))
+    assert asked.recommendation is not None
+    assert asked.recommendation.id == RECOMMENDATION
+
+
 @pytest.mark.parametrize(("changes", "words"), DOUBTS)
 def test_what_makes_it_doubtful(changes, words, database) -> None:
     study, _ = studies.open_study(database, factories.spec())

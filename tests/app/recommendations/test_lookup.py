@@ -143,6 +143,12 @@ def test_the_same_memory_is_found_among_emulated_ones(database, keep):
     assert (found.match, found.recommendation.id) == ("exact", emulated)
 
 
+def test_of_several_sources_the_newest_counts_and_not_the_most_memory(database, keep):
+    keep(H200)
+    newest = keep(H200, limit_gib=20, valid={"workload_hash": "changed"})
+    assert lookup(database, WANTED).recommendation.id == newest
+
+
 def test_a_changed_source_makes_a_prior(database, keep):
     keep(H200)
     found = lookup(database, WANTED.model_copy(update={"workload_hash": "changed"}))
