@@ -64,7 +64,9 @@ def run(arguments: list[str]) -> int:
 def _interrupted(arguments: list[str]) -> int:
     command = next((word for word in arguments if not word.startswith("-")), "")
     more = ""
-    if command in CONTINUED:
+    if any(word.partition("=")[0] == "--fleet" for word in arguments):
+        more = " The same command follows it again."
+    elif command in CONTINUED:
         more = " Results so far are stored; run the same command again to continue."
     print(f"\nInterrupted.{more}", file=sys.stderr)
     return EXIT_INTERRUPTED

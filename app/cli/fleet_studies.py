@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 POLL_S = 0.5
+POLL_SERVICE_S = 2.0
 URLS = ("http://", "https://")
 
 
@@ -176,8 +177,23 @@ class ServiceStudies:
         return found
 
     def events(self, study_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        yield from self._waiting(study_id)
         for event in self._client.events(study_id):
             yield event.kind, event.data
+
+    def _waiting(self, study_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What it waits for until it begins, which no event says."""
+        from app.client import UnavailableError
+
+        reason = ""
+        try:
+            while (study := self._client.study(study_id)).state.is_waiting:
+                if study.message not in ("", reason):
+                    yield "waiting", {"text": study.message}
+                reason = study.message
+                time.sleep(POLL_SERVICE_S)
+        except UnavailableError:
+            return  # whoever reads events waits longer for a service that restarts
 
     def outcome(self, study_id: str) -> Outcome:
         found = self._client.study(study_id)
@@ -186,6 +202,10 @@ class ServiceStudies:
             told = self._client.recommendation(found.recommendation_id)
             recommendation = Recommendation.from_dict(told.model_dump())
         return Outcome(str(found.state), found.message, recommendation)
+
+    def where_to_cancel(self, study_id: str) -> str:
+        url = self._client.base_url.rstrip("/")
+        return f"on {url}/studies/{study_id} or with POST {url}/v1/studies/{study_id}/cancel"
 
     def fleet(self) -> FleetOut:
         found: FleetOut = self._client.fleet()
@@ -249,6 +269,9 @@ class FleetStudies:
         answered_by = job.study_id or study_id
         found = recommendations.of_study(self._database, answered_by) if job.study_id else None
         return Outcome(str(job.state), job.message, found)
+
+    def where_to_cancel(self, study_id: str) -> str:
+        return f"on the page /studies/{study_id} of the fleet's service"
 
     def fleet(self) -> FleetOut:
         from app.fleet.schemas import FleetOut

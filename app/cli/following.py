@@ -55,6 +55,9 @@ class Studies(Protocol):
     def outcome(self, study_id: str) -> Outcome:
         """What has become of it."""
 
+    def where_to_cancel(self, study_id: str) -> str:
+        """In words, after "cancel it"."""
+
     def fleet(self) -> FleetOut:
         """The hosts and their devices."""
 
@@ -66,16 +69,25 @@ class Studies(Protocol):
 def follow(studies: Studies, study_id: str) -> Outcome:
     """Tell what happens to a study until it is over."""
     console = stderr()
-    for kind, data in studies.events(study_id):
-        if line := _line(kind, data):
-            console.print(line, markup=False)
-    return studies.outcome(study_id)
+    try:
+        for kind, data in studies.events(study_id):
+            if line := _line(kind, data):
+                console.print(line, markup=False)
+        return studies.outcome(study_id)
+    except KeyboardInterrupt:
+        text = (
+            f"\nStudy {study_id} goes on. To end it, cancel it {studies.where_to_cancel(study_id)}."
+        )
+        console.print(text, markup=False)
+        raise
 
 
 def _line(kind: str, data: Mapping[str, Any]) -> str:
     """An event in words; empty for one that a person need not read."""
     if kind == "started":
         return f"It starts on {data.get('host')}, {data.get('device')} ({data.get('name')})."
+    if kind == "queued":
+        return f"It is queued again: {why}" if (why := str(data.get("message") or "")) else ""
     if kind in SAID:
         return str(data.get("text") or data.get("reason", ""))
     if kind == "measured":

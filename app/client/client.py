@@ -69,6 +69,11 @@ class Client(FineTuningCalls, KnowledgeCalls):
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @property
+    def base_url(self) -> str:
+        """The address of the service."""
+        return self._transport.base_url
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
