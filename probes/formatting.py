@@ -44,6 +44,11 @@ def parse_size(text: str) -> int:
     return size
 
 
+def size_argument(size_bytes: int) -> str:
+    """Bytes as ``parse_size`` reads them, exactly: ``640MiB``."""
+    return f"{size_bytes // MIB}MiB" if size_bytes % MIB == 0 else f"{size_bytes}B"
+
+
 def size_text(size_bytes: float | None) -> str:
     """Bytes as ``1.50 GiB``, ``640 MiB``, ``12.3 MiB`` or ``12 KiB``; ``–`` if unknown."""
     if size_bytes is None:

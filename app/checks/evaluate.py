@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,7 +13,9 @@ from app.checks.plan import CheckAnswer, CheckVerdict
 from app.checks.request import CheckRequest
 from app.checks.shortfall import untried
 from app.settings import Settings
-from app.workloads.again import tune_line
+from app.workloads.again import settable, tune_line
+from probes.black_box.template import as_text
+from probes.formatting import size_argument
 
 
 def evaluate(
@@ -27,8 +30,30 @@ def evaluate(
     heuristics = (
         _heuristics(session, found, settings) if answer.verdict is CheckVerdict.DOES_NOT_FIT else []
     )
-    tune = tune_line(found.plan.workload, found.options)
-    return {**document(asked, found, answer), "heuristics": heuristics, "tune": tune}
+    told = document(asked, found, answer)
+    tune = tune_again(found.plan.workload, found.options, asked, told)
+    return {**told, "heuristics": heuristics, "tune": tune}
+
+
+def tune_again(
+    workload: str, options: dict[str, Any], asked: CheckRequest, told: dict[str, Any]
+) -> str:
+    """How to measure what was asked, within the budget and the memory of the answer: a line for a
+    shell."""
+    words: list[str] = []
+    can_set = settable(workload, options)
+    for name, value in asked.config.items():
+        if can_set is None or name in can_set:
+            words += ["--set", f"{name}={as_text(value)}"]
+    if told["budget"]:
+        words += ["--budget", told["budget"]]
+    if told["time_scale"] not in (None, 1.0):
+        words += ["--time-scale", f"{told['time_scale']:g}"]
+    here = asked.here
+    whole = here.total_bytes if here and not here.ranks else None
+    if asked.memory_budget_bytes or (whole is not None and told["limit_bytes"] < whole):
+        words += ["--memory-budget", size_argument(told["limit_bytes"])]
+    return " ".join([tune_line(workload, options), *([shlex.join(words)] if words else [])])
 
 
 def _heuristics(session: Session, found: CheckInputs, settings: Settings) -> list[dict[str, Any]]:

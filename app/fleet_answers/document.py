@@ -15,7 +15,7 @@ from optimizer.fleet.amount import Amount, Known, known
 from optimizer.fleet.choose import Choice, Limits, shortfall
 from optimizer.fleet.cost import Amounts, Option
 from optimizer.fleet.settle import NextProbe
-from probes.formatting import MIB
+from probes.formatting import size_argument
 
 NOT_RUN = (
     "Nothing that was measured there can be compared with the other classes, so its times are not "
@@ -285,7 +285,7 @@ def _command(asked: FleetQuestion, place: Place, config: dict[str, Any]) -> str:
         words += ["--option", f"{name}={_written(value)}"]
     words += ["--device", place.label or place.named.kind]
     if not place.is_whole:
-        words += ["--memory-budget", _size(place.limit_bytes)]
+        words += ["--memory-budget", size_argument(place.limit_bytes)]
     return shlex.join(words)
 
 
@@ -293,10 +293,6 @@ def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
-
-
-def _size(limit_bytes: int) -> str:
-    return f"{limit_bytes // MIB}MiB" if limit_bytes % MIB == 0 else f"{limit_bytes}B"
 
 
 def _notes(choice: Choice) -> list[str]:

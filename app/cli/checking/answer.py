@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from app.checks import service as checks
-from app.checks.evaluate import stored_columns
+from app.checks.evaluate import stored_columns, tune_again
 from app.checks.request import CheckRequest
 from app.cli.checking.command import CheckCommand
 from app.cli.checking.question import Opened, PlannedWorkload, question_of
 from app.settings import Settings
-from app.workloads.again import tune_line
 from probes.errors import InputError, TonnageError
 
 UNDECIDED = ("unknown", "stale")
@@ -55,19 +54,21 @@ def _answer(
 
         try:
             given = service.ask(command, asked, accept_brackets=accept_brackets)
-            given = with_command(given, workload)
+            given = with_command(given, workload, asked)
         except service.ServiceAway as error:
             warnings.append(f"{error} The answer is from the local store.")
         else:
             kept = {**stored_columns(given), "recommendation_id": None}  # stored there, not here
             return {**given, "warnings": [*warnings, *_kept(opened, kept)[1]]}
     found = checks.answer(opened(), settings, asked, accept_brackets=accept_brackets)
-    found = with_command(found, workload)
+    found = with_command(found, workload, asked)
     identity, doubts = _kept(opened, stored_columns(found))
     return {**found, "id": identity, "warnings": [*warnings, *doubts]}
 
 
-def with_command(answer: dict[str, Any], workload: PlannedWorkload) -> dict[str, Any]:
+def with_command(
+    answer: dict[str, Any], workload: PlannedWorkload, asked: CheckRequest
+) -> dict[str, Any]:
     """With the command that was compared, its folder, and how to measure it there. An answer that
     no longer holds says which script it is about, where that is not the one that was measured.
     Where the source could not be compared, nothing that was measured says that the plan fits."""
@@ -75,7 +76,7 @@ def with_command(answer: dict[str, Any], workload: PlannedWorkload) -> dict[str,
     answer = {**answer, "command": command}
     if command is None:
         return answer
-    answer["tune"] = tune_line(workload.label, workload.options)
+    answer["tune"] = tune_again(workload.label, workload.options, asked, answer)
     if workload.doubt:
         is_fit = answer["verdict"] == "fits"
         return {**answer, "verdict": "stale", "reason": workload.doubt} if is_fit else answer

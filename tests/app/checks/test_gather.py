@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
 from dataclasses import asdict, replace
 
 import pytest
@@ -130,6 +132,20 @@ def test_the_doubled_batch_does_not_and_the_study_says_what_would_help(stored):
     assert "precision=bf16" in found["lever"]
     assert "this batch" not in found["lever"], "which is not the planned one"
     assert "batch 96 should then need less" in found["lever"]
+
+
+def test_how_to_measure_it_repeats_what_was_asked(stored):
+    asked_for = asked(
+        config={**CONFIG, "gradient_checkpointing": True},
+        budget="smoke_test",
+        memory_budget_bytes=192 * MIB,
+    )
+    words = shlex.split(answered(stored, asked_for)["tune"])
+    assert words[:3] == ["tonnage", "tune", SCOPE.workload]
+    pairs = list(itertools.pairwise(words))
+    assert ("--set", "gradient_checkpointing=true") in pairs
+    assert ("--budget", "smoke_test") in pairs
+    assert ("--memory-budget", "192MiB") in pairs
 
 
 def test_what_pages_claim_of_the_levers_is_said_with_what_was_measured_here(stored):
@@ -305,7 +321,9 @@ class TestSeveralDevices:
         answer = self.answer(database, self.on_pair())
         assert answer["verdict"] == "unknown"
         assert "only on a single device" in answer["reason"]
-        assert "tonnage tune train.py:Net --device cuda:0-1" in more_lines(answer)[-1]
+        advice = more_lines(answer)[-1]
+        assert "tonnage tune train.py:Net " in advice
+        assert advice.endswith("--device cuda:0-1")
 
     def test_a_plan_for_more_devices_than_are_here_is_unknown(self, database):
         measurements.record(database, factories.scope(fingerprint=NOW.key), run(96))
