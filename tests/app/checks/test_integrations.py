@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,25 @@ def test_the_action_takes_every_line_of_its_options(folder, run):
     ran = step(folder, run, workload="transformer", args=options)
     assert ran.returncode == 1, ran.stderr
     assert "verdict=does_not_fit" in (folder / "output").read_text()
+
+
+def test_the_action_takes_quoted_options_and_runs_none_of_them(folder, run):
+    shown = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    tonnage = folder / "echoing" / "tonnage"
+    tonnage.parent.mkdir()
+    tonnage.write_text(f"#!{sys.executable}\n{shown}\n")
+    tonnage.chmod(0o755)
+    path = os.pathsep.join([str(tonnage.parent), str(folder / "bin"), os.environ["PATH"]])
+    options = "--option name=\"a b\" --option it='$(touch ran) *' --option at=C:\\data #1"
+    ran = step(folder, partial(run, PATH=path), workload="transformer", args=options)
+    assert ran.returncode == 0, ran.stderr
+    words = ["name=a b", "it=$(touch ran) *", "at=C:\\data"]
+    given = [word for each in words for word in ("--option", each)]
+    assert json.loads(ran.stdout)[5:12] == [*given, "#1"]
+    assert not (folder / "ran").exists()
+    wrong = step(folder, run, workload="transformer", args="--option name='a")
+    assert wrong.returncode == 2
+    assert "quotation" in wrong.stderr
 
 
 def test_every_output_of_the_action_is_one_of_its_step():
