@@ -47,6 +47,8 @@ def tune_on_fleet(
 
     Exits with 1 where nothing fits, and with 3 where nothing could be measured.
     """
+    if fleet.startswith(URLS) and shared.database is not None:
+        raise InputError(f"--database does not go with --fleet {fleet}: the service has its own.")
     settings = open_settings()
     sent = bundled(settings, str(shared.workload)) if shared.workload else None
     asked = shared if devices_class is None else replace(shared, memory_budget=None)

@@ -33,6 +33,8 @@ def check(command: CheckCommand) -> None:
     from app.cli.checking.answer import answer
     from app.database import open_database
 
+    if command.json_ and command.format_ not in ("text", "json"):
+        raise InputError(f"--json does not go with --format {command.format_}: give one of them.")
     settings = open_settings(lease_wait_s=command.wait)
     url = command.database or settings.database_url
     store = cache(lambda: open_database(url, busy_timeout_s=BUSY_TIMEOUT_S))

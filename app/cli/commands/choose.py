@@ -102,6 +102,8 @@ def choose(
     """
     if output is not None and to is None:
         raise InputError("--output needs --to slurm or --to kubernetes.")
+    if to is not None and json_:
+        raise InputError(f"--json does not go with --to {to}: give one of them.")
     settings = open_settings(lease_wait_s=wait)
 
     from datetime import datetime

@@ -59,6 +59,9 @@ def presets(
     from app.cli.finetuning.presets import measured, plain, show
 
     rows = plain()
+    measuring = {"--set": set_, "--device": device, "--memory-budget": memory_budget}
+    if model is None and (given := [name for name, value in measuring.items() if value]):
+        raise InputError(f"{given[0]} needs --model: without one, nothing is measured.")
     if model is not None:
         settings = open_settings()
         budget_bytes = parse_size(memory_budget) if memory_budget else None

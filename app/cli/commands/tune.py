@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from app.cli.dry_run import show_dry_run
 from app.cli.given import listed
 from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json
+from app.names import KEY_VARIABLE
 from optimizer.budgets import MINUTE_S, Objective
 from optimizer.proposals import Sampler
 from probes.errors import InputError
@@ -123,6 +125,8 @@ def tune(
 
     Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
     """
+    if fleet is None and api_key not in (None, os.environ.get(KEY_VARIABLE)):
+        raise InputError("--api-key needs --fleet URL: it is the key of a service.")
     if shared.dry_run and fleet is None:
         show_dry_run(shared, every=True)
         return
