@@ -26,10 +26,12 @@ def to_accelerate(recommendation: Recommendation) -> Export:
         "main_training_function": "main",
         "use_cpu": sheet.kind == "cpu",
         "debug": False,
-        "mixed_precision": precision if precision in ("bf16", "fp16") else "no",
     }
+    mixed = precision if precision in ("bf16", "fp16") else "no"
+    if "precision" not in sheet.set_by_command:
+        document["mixed_precision"] = mixed
     if sheet.ranks is not None:
-        document.update(_parallel_keys(sheet, sheet.ranks, document["mixed_precision"]))
+        document.update(_parallel_keys(sheet, sheet.ranks, mixed))
     if precision in ("fp32", "tf32"):
         sheet.left["precision"] = precision  # only switches mixed precision off; TF32 is by code
     if sheet.take("compile"):

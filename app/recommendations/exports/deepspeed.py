@@ -28,8 +28,9 @@ def to_deepspeed(recommendation: Recommendation) -> Export:
     document: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": recommendation.batch_size,
         "gradient_accumulation_steps": recommendation.accumulation,
-        "zero_optimization": {"stage": 0},
     }
+    if not sheet.set_by_command:
+        document["zero_optimization"] = {"stage": 0}
     precision = sheet.take("precision")
     if sheet.ranks is not None:
         sharded_dtype = _of_ranks(sheet, sheet.ranks, document)

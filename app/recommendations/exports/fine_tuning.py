@@ -40,8 +40,12 @@ def to_torchtune(recommendation: Recommendation) -> Export:
         )
     elif precision == "fp16":
         sheet.cannot("precision=fp16: torchtune's recipes refuse it; use bf16 or fp32.")
-    document["enable_activation_checkpointing"] = bool(sheet.take("gradient_checkpointing"))
-    document["compile"] = bool(sheet.take("compile"))
+    document.update(
+        _given(
+            enable_activation_checkpointing=sheet.take_switch("gradient_checkpointing"),
+            compile=sheet.take_switch("compile"),
+        )
+    )
     impl = sheet.take("optimizer_impl")
     if impl in ("fused", "foreach", "forloop"):
         document["optimizer"] = {"fused": impl == "fused", "foreach": impl == "foreach"}
@@ -118,11 +122,11 @@ def to_axolotl(recommendation: Recommendation) -> Export:
         "gradient_accumulation_steps": recommendation.accumulation,
         **_precision(sheet),
     }
-    checkpointing = bool(sheet.take("gradient_checkpointing"))
-    document["gradient_checkpointing"] = checkpointing
+    checkpointing = sheet.take_switch("gradient_checkpointing")
+    document.update(_given(gradient_checkpointing=checkpointing))
     if checkpointing:
         document["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
-    document["torch_compile"] = bool(sheet.take("compile"))
+    document.update(_given(torch_compile=sheet.take_switch("compile")))
     document.update(optimizer_key(sheet, "optimizer"))
     strategy, rank = sheet.take_adapter()
     options = sheet.options()
@@ -174,11 +178,12 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
         "gradient_accumulation_steps": recommendation.accumulation,
         **_precision(sheet),
     }
-    checkpointing = bool(sheet.take("gradient_checkpointing"))
-    document["disable_gradient_checkpointing"] = not checkpointing
+    checkpointing = sheet.take_switch("gradient_checkpointing")
+    if checkpointing is not None:
+        document["disable_gradient_checkpointing"] = not checkpointing
     if checkpointing:
         document["use_reentrant_gc"] = False
-    document["torch_compile"] = bool(sheet.take("compile"))
+    document.update(_given(torch_compile=sheet.take_switch("compile")))
     document.update(optimizer_key(sheet, "optim"))
     strategy, rank = sheet.take_adapter()
     options = sheet.options()
@@ -241,6 +246,8 @@ def _given(**keys: Any) -> dict[str, Any]:
 
 def _precision(sheet: Sheet) -> dict[str, Any]:
     """The precision, even if the config does not set it: these programs would choose one."""
+    if "precision" in sheet.set_by_command:
+        return {}
     return precision_keys(sheet) or {"bf16": False, "fp16": False}
 
 

@@ -24,6 +24,7 @@ from optimizer.records import Recommendation
 from probes.levers import LEVERS, PARALLEL_LEVERS
 
 CAUSAL_LM = "causal-lm"
+SET_BY_COMMANDS = ("precision", "gradient_checkpointing", "compile")
 ADAPTERS = ("lora", "qlora")
 MODEL_ONLY = "They describe your model and data, which your own code builds"
 
@@ -61,6 +62,12 @@ class Sheet:
         self.target = target
         self.left = dict(recommendation.config)
         self.left.pop("accumulation", None)  # a field of the recommendation itself
+        options = recommendation.valid.get("workload_options") or {}
+        self.set_by_command = [
+            name for name in SET_BY_COMMANDS if "command" in options and name not in self.left
+        ]
+        """Levers of a command that no placeholder sets: whatever it was measured with, the file
+        must not say otherwise."""
         self.unsaid: list[str] = []
         self.kind = recommendation.device.partition(":")[0]
         self.ranks = ranks_of(recommendation)
@@ -75,6 +82,11 @@ class Sheet:
         """Take a value of the config that the target has a key for; ``None`` if the config does
         not contain it."""
         return self.left.pop(name, None)
+
+    def take_switch(self, name: str) -> bool | None:
+        """Take a lever that is on or off; ``None`` where the command sets it."""
+        value = bool(self.take(name))
+        return None if name in self.set_by_command else value
 
     def take_adapter(self) -> tuple[str | None, int | None]:
         """The strategy (``full``, ``lora`` or ``qlora``) and the rank of the adapters. Each is
@@ -178,6 +190,11 @@ class Sheet:
                 f"{MODEL_ONLY}."
             )
             self.left.clear()
+        if self.set_by_command:
+            self.unsaid.append(
+                f"{', '.join(self.set_by_command)}: the command sets them, or leaves them as they "
+                "are. It was measured so, and nothing here changes them."
+            )
         variables = allocator_variables(self.recommendation) | self.selection
         if variables:
             text = " ".join(f"{name}={value}" for name, value in variables.items())

@@ -8,7 +8,9 @@ of the versions named in ``fine_tuning`` and ``deepspeed`` define.
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -354,6 +356,28 @@ def test_what_they_do_by_default_is_switched_off_where_it_was_not_measured(to: s
     name, off = checkpointing[to]
     assert made[name] is off
     assert not [key for key in made if "lora_r" in key or key == "adapter"]
+
+
+OF_LEVERS = re.compile("precision|bf16|fp16|checkpointing|compile|zero|dtype")
+
+
+@pytest.mark.parametrize("to", ["accelerate", "torchtune", "axolotl", "llama-factory",
+                                "transformers", "lightning", "deepspeed"])  # fmt: skip
+def test_what_a_command_sets_by_itself_is_left_to_it(to: str) -> None:
+    command = {"fingerprint": "f" * 16, "workload_options": {"command": "python train.py"}}
+    export = exported(to, {}, workload="command:train.py", valid=command)
+    keys = json.loads(export.text) if to == "deepspeed" else yaml.safe_load(export.text)
+    assert not [key for key in flat(keys) if OF_LEVERS.search(key)]
+    assert any("precision" in each for each in export.unsaid)
+    bf16 = exported(to, {"precision": "bf16"}, workload="command:train.py", valid=command)
+    assert "bf16" in bf16.text
+
+
+def flat(document: dict[str, Any]) -> Iterator[str]:
+    for key, value in document.items():
+        yield key
+        if isinstance(value, dict):
+            yield from flat(value)
 
 
 def test_the_route_and_the_registry_name_the_same_formats() -> None:
