@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
@@ -37,6 +38,8 @@ class Service:
     """Whether the service can be reached from this machine only."""
     runners: Background | None = None
     """Starts a runner on this host when there is work; ``None``: runners are started by hand."""
+    ending: threading.Event = field(default_factory=threading.Event)
+    """Set once it was told to stop: event streams end then, and clients resume them elsewhere."""
     parts: dict[type, Any] = field(default_factory=dict)
     """See ``part``."""
 

@@ -81,7 +81,7 @@ def _keeper(database: Database, settings: Settings, fleet: FleetAddress | None) 
 
 def run(service: Service, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way are answered first."""
-    _Server(configuration(service)).run(sockets=[listener])
+    _Server(service).run(sockets=[listener])
 
 
 def left_running(database: Database, settings: Settings) -> list[str]:
@@ -192,6 +192,10 @@ class _Server(uvicorn.Server):
     """Being told to stop is how a service ends well: status 0. uvicorn itself would raise the
     signal again afterwards."""
 
+    def __init__(self, service: Service) -> None:
+        super().__init__(configuration(service))
+        self._service = service
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -204,4 +208,5 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._service.ending.set()
         self.handle_exit(number, frame)

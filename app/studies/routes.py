@@ -156,7 +156,11 @@ async def watch_study(
     """What happens to it, as server-sent events: first what has happened so far, then the rest as
     it happens, until the study is over."""
     poll_s = service.settings.service.event_poll_s
-    async for event in stream(service.database, study_id, after, poll_s):
+
+    def goes_on() -> bool:
+        return not service.ending.is_set()
+
+    async for event in stream(service.database, study_id, after, poll_s, goes_on):
         yield event
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi.sse import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
@@ -27,16 +27,20 @@ log = logging.getLogger(__name__)
 
 
 async def stream(
-    database: Database, study_id: str, after: int, poll_s: float
+    database: Database,
+    study_id: str,
+    after: int,
+    poll_s: float,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[ServerSentEvent]:
     """Every event with a number above ``after``, those to come as they happen; ends with the study.
 
     The database is read every ``poll_s`` seconds, in a thread: the events come from another
     process, perhaps of another host. While it cannot be reached the stream waits. The stream ends
-    if the study is deleted.
+    if the study is deleted, and when ``goes_on`` says no: where the service is told to stop.
     """
     is_away = False
-    while True:
+    while goes_on():
         try:
             new, is_over = await run_in_threadpool(_look, database, study_id, after)
             is_away = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -262,6 +263,11 @@ def _run(
 ) -> StudyAnswer:
     limits = _limits(bench, spec, request)
     known = _known(bench, database, spec, study_id)
+    began_s = time.monotonic()
+
+    def spent_s() -> float:
+        return time.monotonic() - began_s
+
     try:
         study = Study(
             spec,
@@ -275,6 +281,7 @@ def _run(
             accept_disturbed=bench.settings.probe.accept_disturbed,
         )
         with bench.target.lease(bench.settings, waiting):
+            began_s = time.monotonic()
             if bench.target.network is not None:  # which has been measured only now
                 devices.register_target(database, bench.target)
             outcome = study.run()
@@ -282,10 +289,10 @@ def _run(
             if bench.group is not None and recommendation is not None:
                 recommendation = _with_scaling(bench, database, recommendation)
     except KeyboardInterrupt:
-        service.stop(database, study_id)
+        service.stop(database, study_id, wall_s=spent_s())
         raise
     except Exception as error:
-        service.stop(database, study_id, StudyState.FAILED, str(error))
+        service.stop(database, study_id, StudyState.FAILED, str(error), wall_s=spent_s())
         raise
     finally:
         if joined:
@@ -295,7 +302,7 @@ def _run(
             database,
             study_id,
             recommendation,
-            wall_s=recommendation.study["wall_s"] if recommendation else 0.0,
+            wall_s=spent_s(),
             message=as_text(outcome.reasons),
             fence=fence,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from app.cli.measuring import MeasuringOptions, measuring
 from app.cli.output import print_json
 from probes.max_batch.result import MaxBatch
 from probes.measurement import Verdict
+
+if TYPE_CHECKING:
+    from app.database import Database
+    from app.machine.session import MeasuringSession
+    from probes.max_batch import Bounds
 
 
 @measuring
@@ -51,7 +56,6 @@ def max_batch(
     from app.cli.progress import ProgressDisplay, prior_line
     from app.devices.service import register_target
     from app.machine.scaling import ScalingAnswer, measure_scaling
-    from app.machine.session import MeasuringSession
     from app.machine.uneven import measure_uneven
     from app.measurements.service import record
     from optimizer.records import predictions
@@ -75,7 +79,7 @@ def max_batch(
             record(asked.database, alone.scope, measurement)
             progress.measured(measurement, "one rank alone: ")
 
-        register_target(asked.database, asked.target)
+        _register(asked.database, bench, bounds)
         progress.doing("estimating memory")
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))
@@ -100,6 +104,22 @@ def max_batch(
     else:
         show(answer, config, wall_s, scaling, uneven)
     raise typer.Exit(exit_code(answer))
+
+
+def _register(database: Database, bench: MeasuringSession, bounds: Bounds) -> None:
+    """Make the device and the workload known: a command can be checked by its name then."""
+    from app.devices.service import register_target
+    from app.workloads.service import register
+
+    register_target(database, bench.target)
+    register(
+        database,
+        bench.workload.label,
+        bench.scope.workload_hash,
+        bench.space,
+        dataset_size=bounds.dataset_size,
+        options=bench.workload.options,
+    )
 
 
 def exit_code(answer: MaxBatch) -> int:

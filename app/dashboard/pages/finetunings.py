@@ -121,7 +121,7 @@ async def changes(
 ) -> AsyncIterator[ServerSentEvent]:
     """Events that say that something changed; the page then fetches what it shows."""
     seen = max(after, last_event_id)
-    while True:
+    while not service.ending.is_set():
         found = await run_in_threadpool(reading.get, service.database, finetuning_id)
         is_over = not await run_in_threadpool(jobs.is_going_on, service.database, finetuning_id)
         if found.changes > seen or is_over:

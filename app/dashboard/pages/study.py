@@ -113,7 +113,7 @@ async def changes(
     """Events that say that something changed, not what; the page then fetches what it shows. A
     browser reconnects by itself after losing the connection."""
     seen = max(after, last_event_id)
-    while True:
+    while not service.ending.is_set():
         newest, is_over = await run_in_threadpool(studies.last_event, service.database, study_id)
         if newest > seen or is_over:
             seen = newest

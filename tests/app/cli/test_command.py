@@ -120,6 +120,9 @@ def test_the_maximum_batch_of_a_command(tonnage: Run) -> None:
     assert answer["evidence"]["lowest_failing"]["verdict"] == "oom"
     assert (answer["workload"], answer["config"]) == ("command:train.py", {"mib": 1})
     assert any("no evaluation" in note for note in answer["notes"]), "the script has none"
+    named = ("--workload", "command:train.py", "--batch-size", str(answer["max_batch"]))
+    checked = tonnage("check", *named, "--set", "mib=1", *TINY)
+    assert checked.returncode == 0 and "fits" in checked.stdout, checked.stderr
 
 
 def test_a_study_of_a_registered_command_is_kept_like_any(tonnage: Run) -> None:

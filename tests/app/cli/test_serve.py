@@ -80,6 +80,23 @@ def test_it_serves_from_one_command_and_stops_well(started, number):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("watched", ["{api}/studies/{id}/events", "{page}/studies/{id}/changes"])
+def test_it_stops_well_while_a_study_is_watched(started, watched):
+    process, addresses = started
+    api = addresses["api"]
+    asked = {"workload": "transformer", "budget": "smoke_test", "device": "cuda:9"}
+    study = httpx.post(f"{api}/studies", json=asked, timeout=TIMEOUT_S).json()["id"]
+    url = watched.format(api=api, page=api.removesuffix("/v1"), id=study)
+    with httpx.stream("GET", url, timeout=TIMEOUT_S) as answer:
+        lines = answer.iter_lines()
+        assert next(lines)
+        process.send_signal(signal.SIGTERM)
+        assert all(isinstance(line, str) for line in lines)  # to its end, which is no error
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err and "exceeded" not in err
+
+
 def test_the_log_has_a_line_per_request_on_stderr(started):
     process, addresses = started
     get(addresses["api"].replace("/v1", "/healthz"))
