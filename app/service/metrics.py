@@ -68,6 +68,9 @@ class _Stored(Collector):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._busy_s: dict[tuple[str, str], float] = {}
+        """What was told last. A counter must not fall, and the time of a job that runs is counted
+        from its start, a little longer than what is stored of it in the end."""
 
     def describe(self) -> list[Metric]:
         """Nothing in advance: registering must not read the database."""
@@ -91,7 +94,8 @@ class _Stored(Collector):
             labels=["fingerprint", "device"],
         )
         for device, busy_s in devices.items():
-            busy.add_metric(device, busy_s)
+            most_s = self._busy_s[device] = max(busy_s, self._busy_s.get(device, 0.0))
+            busy.add_metric(device, most_s)
         yield busy
 
 

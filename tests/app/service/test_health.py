@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from app.database import migrate
+from app.database.models.results import StudyRow
 from app.measurements import service as measurements
 from app.service.head import Head
 from app.studies import service as jobs
@@ -111,6 +112,9 @@ def test_metrics_say_what_is_stored_and_queued(api, database):
     assert sample(found, "tonnage_probes", verdict="stable") == 1
     device = {"fingerprint": spec.scope.fingerprint, "device": "cpu"}
     assert sample(found, "tonnage_device_busy_seconds_total", **device) == 12.5
+    with database.write() as session:  # as where a job had run longer than is stored of it
+        session.get_one(StudyRow, study.id).wall_s = 11.0
+    assert sample(samples(api), "tonnage_device_busy_seconds_total", **device) == 12.5
 
 
 def test_metrics_count_requests_by_route_and_not_by_id(api):
