@@ -66,10 +66,14 @@ def page(session: Session, **wanted: Any) -> list[Recommendation]:
     return [_recommendation(row) for row in paging.page(session, RecommendationRow, **wanted)]
 
 
-def newest_of_each(session: Session, limit: int) -> list[Recommendation]:
-    """The newest of each workload, budget and fingerprint, newest first."""
+def newest_of_each(session: Session, of_each: int, limit: int) -> list[Recommendation]:
+    """The newest ``of_each`` of each workload, budget and fingerprint, newest first."""
     row = RecommendationRow
-    newest = select(func.max(row.id)).group_by(row.workload, row.budget, row.fingerprint)
+    rank = func.row_number().over(
+        partition_by=(row.workload, row.budget, row.fingerprint), order_by=row.id.desc()
+    )
+    ranked = select(row.id, rank.label("rank")).subquery()
+    newest = select(ranked.c.id).where(ranked.c.rank <= of_each)
     statement = select(row).where(row.id.in_(newest)).order_by(row.id.desc()).limit(limit)
     return [_recommendation(found) for found in session.execute(statement).scalars()]
 

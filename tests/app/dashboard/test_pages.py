@@ -14,7 +14,8 @@ from app.devices import repository as devices
 from app.jobs import queue, runner_repository
 from app.measurements import repository
 from app.measurements import service as measurements
-from app.recommendations.matrix import matrix
+from app.recommendations import repository as recommendations
+from app.recommendations.matrix import MatrixCell, matrix
 from app.studies import service as jobs
 from app.studies import view
 from app.tuning import service as studies
@@ -158,6 +159,23 @@ def test_the_overview_is_a_matrix(pages, database, filled):
         assert text in page
     (row,) = matrix(database)
     assert set(row.cells) == {"smoke_test"}
+
+
+def test_a_trial_within_less_memory_or_with_scaled_times_replaces_no_recommendation(database):
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    made = factories.recommendation("rec_1")
+    trial = factories.recommendation("rec_2", limit_bytes=made.limit_bytes // 2)
+    scaled = factories.recommendation("rec_3", study={**made.study, "time_scale": 0.001})
+    studies.finish(database, study.id, made)
+    with database.write() as session:
+        for each in (trial, scaled):
+            recommendations.save(session, each, study.id, "scope")
+    (row,) = matrix(database)
+    cell = row.cells["smoke_test"]
+    assert cell.recommendation.id == "rec_1"
+    shown = MatrixCell(scaled, cell.standing, memory_bytes=4 * scaled.limit_bytes).notes
+    assert len(shown) == 2 and "0.001" in shown[1]
 
 
 def test_a_device_keeps_its_row_when_its_software_changes_and_says_why_it_is_stale(database):
