@@ -27,11 +27,16 @@ def to_accelerate(recommendation: Recommendation) -> Export:
         "use_cpu": sheet.kind == "cpu",
         "debug": False,
     }
-    mixed = precision if precision in ("bf16", "fp16") else "no"
-    if "precision" not in sheet.set_by_command:
-        document["mixed_precision"] = mixed
+    if precision is not None or not sheet.is_command:
+        document["mixed_precision"] = precision if precision in ("bf16", "fp16") else "no"
+    else:
+        sheet.cannot(
+            "mixed_precision: start it with the --mixed_precision that the command has. Without "
+            "one, and without one in the script, accelerate trains in fp32, which may need more "
+            "memory than was measured."
+        )
     if sheet.ranks is not None:
-        document.update(_parallel_keys(sheet, sheet.ranks, mixed))
+        document.update(_parallel_keys(sheet, sheet.ranks, document.get("mixed_precision", "no")))
     if precision in ("fp32", "tf32"):
         sheet.left["precision"] = precision  # only switches mixed precision off; TF32 is by code
     if sheet.take("compile"):
@@ -56,6 +61,11 @@ def _parallel_keys(sheet: Sheet, ranks: Ranks, precision: str) -> dict[str, Any]
         "distributed_type": _SEVERAL.get(sheet.kind, "MULTI_GPU"),
         "num_processes": ranks.size,
     }
+    if ranks.parallel is None:
+        sheet.cannot(
+            f"distributed_type={keys['distributed_type']} is DDP. If the command shards its model "
+            "(FSDP, DeepSpeed), keep its own."
+        )
     if ranks.group.hosts > 1:
         keys["num_machines"] = ranks.group.hosts
         address, _, port = FIRST_HOST.rpartition(":")
@@ -105,7 +115,7 @@ def _fsdp_keys(sheet: Sheet, ranks: Ranks, precision: str) -> dict[str, Any]:
         **{f"fsdp_{name}": value for name, value in wrapped.items()},
     }
     if not ranks.division.as_one:  # it recomputes what the policy wraps
-        fsdp["fsdp_activation_checkpointing"] = bool(sheet.take("gradient_checkpointing"))
+        fsdp["fsdp_activation_checkpointing"] = bool(sheet.take_switch("gradient_checkpointing"))
     in_bf16 = precision_of_sharding(
         sheet,
         sharding,

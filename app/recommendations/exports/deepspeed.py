@@ -12,7 +12,7 @@ from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.ranks import Ranks
-from app.recommendations.exports.sheet import Sheet
+from app.recommendations.exports.sheet import Sheet, given
 from optimizer.records import Recommendation
 
 NOTE_KEY = "tonnage"
@@ -27,9 +27,9 @@ def to_deepspeed(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "DeepSpeed's JSON")
     document: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": recommendation.batch_size,
-        "gradient_accumulation_steps": recommendation.accumulation,
+        **given(gradient_accumulation_steps=sheet.accumulation),
     }
-    if not sheet.set_by_command:
+    if not sheet.is_command:
         document["zero_optimization"] = {"stage": 0}
     precision = sheet.take("precision")
     if sheet.ranks is not None:
@@ -56,10 +56,14 @@ def to_deepspeed(recommendation: Recommendation) -> Export:
         sheet.cannot("compile=true: DeepSpeed has no key for it; call engine.compile().")
     if sheet.ranks is None:
         sheet.cannot(
-            "Measured on one device without ZeRO: train_batch_size follows from the number of "
-            "devices, and a higher stage or offloading changes memory and time."
+            f"Measured on one device{_zero_of(sheet)}: train_batch_size follows from the number "
+            "of devices, and another stage of ZeRO or offloading changes memory and time."
         )
     return sheet.json(document, NOTE_KEY)
+
+
+def _zero_of(sheet: Sheet) -> str:
+    return ", with the ZeRO of the command's own script" if sheet.is_command else " without ZeRO"
 
 
 def _of_ranks(sheet: Sheet, ranks: Ranks, document: dict[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from app.recommendations.exports.accelerate import wrapping
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.hugging_face import optimizer_key, precision_keys
-from app.recommendations.exports.sheet import ADAPTERS, CAUSAL_LM, Sheet
+from app.recommendations.exports.sheet import ADAPTERS, CAUSAL_LM, Sheet, given
 from optimizer.records import Recommendation
 
 _CAUSAL_LM_DROPOUT = 0.1
@@ -25,7 +25,7 @@ def to_torchtune(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "a torchtune recipe")
     document: dict[str, Any] = {
         "batch_size": recommendation.batch_size,
-        "gradient_accumulation_steps": recommendation.accumulation,
+        **given(gradient_accumulation_steps=sheet.accumulation),
         "device": "cuda" if sheet.kind == "rocm" else sheet.kind,
     }
     precision = sheet.take("precision")
@@ -41,7 +41,7 @@ def to_torchtune(recommendation: Recommendation) -> Export:
     elif precision == "fp16":
         sheet.cannot("precision=fp16: torchtune's recipes refuse it; use bf16 or fp32.")
     document.update(
-        _given(
+        given(
             enable_activation_checkpointing=sheet.take_switch("gradient_checkpointing"),
             compile=sheet.take_switch("compile"),
         )
@@ -119,14 +119,14 @@ def to_axolotl(recommendation: Recommendation) -> Export:
     precision = sheet.left.get("precision")
     document: dict[str, Any] = {
         "micro_batch_size": recommendation.batch_size,
-        "gradient_accumulation_steps": recommendation.accumulation,
+        **given(gradient_accumulation_steps=sheet.accumulation),
         **_precision(sheet),
     }
     checkpointing = sheet.take_switch("gradient_checkpointing")
-    document.update(_given(gradient_checkpointing=checkpointing))
+    document.update(given(gradient_checkpointing=checkpointing))
     if checkpointing:
         document["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
-    document.update(_given(torch_compile=sheet.take_switch("compile")))
+    document.update(given(torch_compile=sheet.take_switch("compile")))
     document.update(optimizer_key(sheet, "optimizer"))
     strategy, rank = sheet.take_adapter()
     options = sheet.options()
@@ -135,10 +135,10 @@ def to_axolotl(recommendation: Recommendation) -> Export:
         document["load_in_4bit"] = strategy == "qlora"
         document.update(_targets(options, "lora_target_modules", {"lora_target_linear": True}))
         document.update(_rank("lora_r", rank))
-        document.update(_given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
+        document.update(given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
         document.update(_switched_on(options, rslora="peft_use_rslora", dora="peft_use_dora"))
     document.update(_axolotl_ranks(sheet, precision))
-    lengths = _given(sequence_len=sheet.take("seq_length"), sample_packing=sheet.take("packing"))
+    lengths = given(sequence_len=sheet.take("seq_length"), sample_packing=sheet.take("packing"))
     return sheet.yaml(document | lengths)
 
 
@@ -175,7 +175,7 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
     sheet = Sheet(recommendation, "a LLaMA-Factory config")
     document: dict[str, Any] = {
         "per_device_train_batch_size": recommendation.batch_size,
-        "gradient_accumulation_steps": recommendation.accumulation,
+        **given(gradient_accumulation_steps=sheet.accumulation),
         **_precision(sheet),
     }
     checkpointing = sheet.take_switch("gradient_checkpointing")
@@ -183,7 +183,7 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
         document["disable_gradient_checkpointing"] = not checkpointing
     if checkpointing:
         document["use_reentrant_gc"] = False
-    document.update(_given(torch_compile=sheet.take_switch("compile")))
+    document.update(given(torch_compile=sheet.take_switch("compile")))
     document.update(optimizer_key(sheet, "optim"))
     strategy, rank = sheet.take_adapter()
     options = sheet.options()
@@ -194,10 +194,10 @@ def to_llama_factory(recommendation: Recommendation) -> Export:
     if strategy in ADAPTERS:
         document.update(_targets(options, "lora_target", {"lora_target": "all"}, joined=True))
         document.update(_rank("lora_rank", rank))
-        document.update(_given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
+        document.update(given(lora_dropout=options.get("lora_dropout", _dropout(sheet))))
         document.update(_switched_on(options, rslora="use_rslora", dora="use_dora"))
     document.update(_llama_factory_ranks(sheet))
-    lengths = _given(cutoff_len=sheet.take("seq_length"), packing=sheet.take("packing"))
+    lengths = given(cutoff_len=sheet.take("seq_length"), packing=sheet.take("packing"))
     return sheet.yaml(document | lengths)
 
 
@@ -235,20 +235,14 @@ def _ddp_keys(sheet: Sheet) -> dict[str, Any]:
         sheet.cannot(f"ddp_static_graph=true: {sheet.target} has no key for it.")
     return {
         "ddp_find_unused_parameters": arguments.get("find_unused_parameters", False),
-        **_given(ddp_bucket_cap_mb=arguments.get("bucket_cap_mb")),
+        **given(ddp_bucket_cap_mb=arguments.get("bucket_cap_mb")),
     }
 
 
-def _given(**keys: Any) -> dict[str, Any]:
-    """Without those that are ``None``."""
-    return {key: value for key, value in keys.items() if value is not None}
-
-
 def _precision(sheet: Sheet) -> dict[str, Any]:
-    """The precision, even if the config does not set it: these programs would choose one."""
-    if "precision" in sheet.set_by_command:
-        return {}
-    return precision_keys(sheet) or {"bf16": False, "fp16": False}
+    """The precision, even if the config of a workload does not set it: these programs would choose
+    one."""
+    return precision_keys(sheet) or ({} if sheet.is_command else {"bf16": False, "fp16": False})
 
 
 def _dropout(sheet: Sheet) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.recommendations.exports.accelerate import precision_of_sharding, wrapping
 from app.recommendations.exports.contract import Export, export_format
-from app.recommendations.exports.sheet import Sheet
+from app.recommendations.exports.sheet import Sheet, given
 from optimizer.records import Recommendation
 
 
@@ -34,7 +34,7 @@ def training_arguments(sheet: Sheet) -> dict[str, Any]:
     precision = sheet.left.get("precision")
     document: dict[str, Any] = {
         "per_device_train_batch_size": r.batch_size,
-        "gradient_accumulation_steps": r.accumulation,
+        **given(gradient_accumulation_steps=sheet.accumulation),
         **precision_keys(sheet),
     }
     if sheet.kind == "cpu":

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.ranks import Ranks
-from app.recommendations.exports.sheet import Sheet
+from app.recommendations.exports.sheet import Sheet, given
 from optimizer.records import Recommendation
 from probes.levers import LEVERS
 
@@ -26,7 +26,7 @@ def to_lightning(recommendation: Recommendation) -> Export:
     """The ``trainer`` and ``data`` of LightningCLI, as YAML."""
     sheet = Sheet(recommendation, "Lightning's Trainer")
     trainer: dict[str, Any] = {
-        "accumulate_grad_batches": recommendation.accumulation,
+        **given(accumulate_grad_batches=sheet.accumulation),
         "devices": 1,
     }
     if sheet.kind in _ACCELERATORS:

@@ -10,6 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.recommendations.exports.command import (
+    is_accumulation_known,
+    is_of_command,
+    left_to_the_script,
+    template_of,
+)
 from app.recommendations.exports.contract import Export
 from app.recommendations.exports.provenance import allocator_variables, comment, provenance
 from app.recommendations.exports.ranks import (
@@ -24,7 +30,6 @@ from optimizer.records import Recommendation
 from probes.levers import LEVERS, PARALLEL_LEVERS
 
 CAUSAL_LM = "causal-lm"
-SET_BY_COMMANDS = ("precision", "gradient_checkpointing", "compile")
 ADAPTERS = ("lora", "qlora")
 MODEL_ONLY = "They describe your model and data, which your own code builds"
 
@@ -62,14 +67,13 @@ class Sheet:
         self.target = target
         self.left = dict(recommendation.config)
         self.left.pop("accumulation", None)  # a field of the recommendation itself
-        options = recommendation.valid.get("workload_options") or {}
-        self.set_by_command = [
-            name for name in SET_BY_COMMANDS if "command" in options and name not in self.left
-        ]
-        """Levers of a command that no placeholder sets: whatever it was measured with, the file
-        must not say otherwise."""
         self.unsaid: list[str] = []
         self.kind = recommendation.device.partition(":")[0]
+        self.is_command = is_of_command(recommendation)
+        self.accumulation = (
+            recommendation.accumulation if is_accumulation_known(recommendation) else None
+        )
+        """Batches per optimizer step; ``None`` where the script of a command decides it."""
         self.ranks = ranks_of(recommendation)
         """The ranks, if several devices train as one."""
         self.selection = self.ranks.selection if self.ranks is not None else {}
@@ -84,9 +88,12 @@ class Sheet:
         return self.left.pop(name, None)
 
     def take_switch(self, name: str) -> bool | None:
-        """Take a lever that is on or off; ``None`` where the command sets it."""
-        value = bool(self.take(name))
-        return None if name in self.set_by_command else value
+        """Take a lever that is on or off. One that the config does not set is off, but for a
+        command, whose script may do what it likes: ``None``."""
+        value = self.take(name)
+        if value is None and self.is_command:
+            return None
+        return bool(value)
 
     def take_adapter(self) -> tuple[str | None, int | None]:
         """The strategy (``full``, ``lora`` or ``qlora``) and the rank of the adapters. Each is
@@ -180,7 +187,9 @@ class Sheet:
         self.unsaid.append(sentence)
 
     def close(self) -> None:
-        """Add a sentence about every value that was not taken."""
+        """Add a sentence about every value that was not taken, and about what is not known."""
+        if unknown := left_to_the_script(self.recommendation):
+            self.unsaid.insert(0, _of_the_script(unknown, template_of(self.recommendation)))
         self.parallel_by_code()
         for name in [name for name in self.left if name in LEVERS]:
             self.by_code(name)
@@ -190,11 +199,6 @@ class Sheet:
                 f"{MODEL_ONLY}."
             )
             self.left.clear()
-        if self.set_by_command:
-            self.unsaid.append(
-                f"{', '.join(self.set_by_command)}: the command sets them, or leaves them as they "
-                "are. It was measured so, and nothing here changes them."
-            )
         variables = allocator_variables(self.recommendation) | self.selection
         if variables:
             text = " ".join(f"{name}={value}" for name, value in variables.items())
@@ -220,6 +224,19 @@ class Sheet:
             noted[note_key] = {"from": provenance(self.recommendation), "unsaid": self.unsaid}
         text = json.dumps(noted, indent=2, ensure_ascii=False) + "\n"
         return Export(text, self.unsaid, says_so=note_key is not None)
+
+
+def given(**keys: Any) -> dict[str, Any]:
+    """The keys that have a value: without those that are ``None``."""
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def _of_the_script(names: list[str], template: str) -> str:
+    what = f": {template}" if template else ""
+    return (
+        f"Left out, because the script of the command decides it: {', '.join(names)}. Add the keys "
+        f"for what it does where a default differs. Measured was the command{what}"
+    )
 
 
 def _text(values: Mapping[str, Any]) -> str:
