@@ -185,14 +185,7 @@ def tune_study(
     spec = study_spec(bench, request)
     facts = bench.target.facts
     devices.register_target(database, bench.target)
-    workloads.register(
-        database,
-        bench.workload.label,
-        spec.scope.workload_hash,
-        bench.space,
-        dataset_size=spec.dataset_size,
-        options=bench.workload.options,
-    )
+    workloads.register_measured(database, bench)
     if join:
         spec = service.join(database, spec, join, bench.target.fingerprint.class_key)
         say(f"Working on {join} too, with {facts.device}.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.database import Database
 from app.workloads import repository
 from probes.space import Space, dimension_to_dict
+
+if TYPE_CHECKING:
+    from app.machine.session import MeasuringSession
 
 
 def register(
@@ -28,3 +31,15 @@ def register(
             space={name: dimension_to_dict(dimension) for name, dimension in space.items()},
             options=options,
         )
+
+
+def register_measured(database: Database, bench: MeasuringSession) -> None:
+    """Store the workload that is about to be measured."""
+    register(
+        database,
+        bench.workload.label,
+        bench.scope.workload_hash,
+        bench.space,
+        dataset_size=bench.dataset_size,
+        options=bench.workload.options,
+    )

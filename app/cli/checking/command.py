@@ -32,6 +32,16 @@ class CheckCommand:
             "package.module:Class. Default: the workload of the recommendation in CONFIG_FILE."
         ),
     ] = None
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="What is trained is a command, as probe, max-batch and tune take it. One that was "
+            "measured has a name for --workload too: command:train.py.",
+            metavar="TEMPLATE",
+        ),
+    ] = None
+    space: options.Space = None
+    step: options.Step = None
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=options.LARGEST_BATCH, help="Samples per batch.")
     ] = None

@@ -14,6 +14,7 @@ from app.machine.session import MeasuringSession
 from app.machine.target import open_target
 from app.measurements.service import record
 from app.settings import Settings
+from app.workloads.service import register_measured
 from probes.job import WorkloadRef
 from probes.max_batch import Ask
 from probes.measurement import Purpose
@@ -53,6 +54,7 @@ def measure(
         measurement = session.measure(session.config(config), wanted)
         progress.measured(measurement)
         register_target(database, target)
+        register_measured(database, session)
         record(database, session.scope, measurement)
     database.close()
     if command.server:

@@ -86,14 +86,15 @@ def question_of(
         **parse_assignments(command.set_ or [], "--set"),
     }
     identity = written.recommendation_id if written else None
-    if command.workload is None and identity is None:
+    if command.workload is None and command.command is None and identity is None:
         if written is not None:
             raise InputError(
                 f"{command.config_file} names no recommendation (the export formats args, hydra "
                 "and transformers-json have no place for one): name the workload with --workload."
             )
         raise InputError(
-            "Name the workload with --workload, or give a file that tonnage export wrote."
+            "Name the workload with --workload or --command, or give a file that tonnage export "
+            "wrote."
         )
     asked = CheckRequest(
         batch_size=batch_size,
@@ -154,6 +155,10 @@ def _workload(
 ) -> PlannedWorkload:
     """As the command line names it, else as the recommendation does."""
     options = parse_assignments(command.option or [], "--option")
+    if command.command is not None:
+        return _given(command, options)
+    if command.space or command.step:
+        raise InputError("--space and --step say something of a command: give it with --command.")
     name, measured = command.workload, None
     if name is None:
         found = _recommended(command, opened, str(recommendation_id))
@@ -171,6 +176,22 @@ def _workload(
         python = command.python or known.python
         planned = PlannedWorkload(name, known.reference, options, python)
     return _placed(planned, command, measured) if is_name_of_command(planned.spec) else planned
+
+
+def _given(command: CheckCommand, options: dict[str, Any]) -> PlannedWorkload:
+    """The command that the command line gives, in this folder. Raises ``InputError``."""
+    if command.workload is not None:
+        raise InputError("Give either --workload or --command, not both.")
+    space = parse_assignments(command.space or [], "--space", as_text=True)
+    given = {"space": space, "step": command.step}
+    found = commands.ad_hoc(
+        str(command.command),
+        {**options, **{name: value for name, value in given.items() if value}},
+        parse_assignments(command.set_ or [], "--set"),
+        Path.cwd(),
+    )
+    planned = PlannedWorkload(found.spec, found.spec, found.options, command.python)
+    return _placed(planned, command, None)
 
 
 def _placed(

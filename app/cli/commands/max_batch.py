@@ -18,7 +18,6 @@ from probes.measurement import Verdict
 if TYPE_CHECKING:
     from app.database import Database
     from app.machine.session import MeasuringSession
-    from probes.max_batch import Bounds
 
 
 @measuring
@@ -79,7 +78,7 @@ def max_batch(
             record(asked.database, alone.scope, measurement)
             progress.measured(measurement, "one rank alone: ")
 
-        _register(asked.database, bench, bounds)
+        _register(asked.database, bench)
         progress.doing("estimating memory")
         prior = bench.prior(config, bounds.ceiling)
         progress.line(prior_line(prior))
@@ -106,20 +105,13 @@ def max_batch(
     raise typer.Exit(exit_code(answer))
 
 
-def _register(database: Database, bench: MeasuringSession, bounds: Bounds) -> None:
+def _register(database: Database, bench: MeasuringSession) -> None:
     """Make the device and the workload known: a command can be checked by its name then."""
     from app.devices.service import register_target
-    from app.workloads.service import register
+    from app.workloads.service import register_measured
 
     register_target(database, bench.target)
-    register(
-        database,
-        bench.workload.label,
-        bench.scope.workload_hash,
-        bench.space,
-        dataset_size=bounds.dataset_size,
-        options=bench.workload.options,
-    )
+    register_measured(database, bench)
 
 
 def exit_code(answer: MaxBatch) -> int:

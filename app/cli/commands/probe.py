@@ -49,6 +49,7 @@ def probe(
     from app.cli.progress import ProgressDisplay
     from app.devices.service import register_target
     from app.measurements.service import record
+    from app.workloads.service import register_measured
     from probes.max_batch import Ask
     from probes.measurement import Purpose
 
@@ -59,6 +60,7 @@ def probe(
         progress.probe(wanted)
         measurement = bench.measure(bench.config(asked.pinned), wanted)
         register_target(asked.database, asked.target)
+        register_measured(asked.database, bench)
         record(asked.database, bench.scope, measurement)
     if shared.json_:
         effective = measurement.effective_batch_size

@@ -124,6 +124,19 @@ def test_the_maximum_batch_of_a_command(tonnage: Run) -> None:
     checked = tonnage("check", *named, "--set", "mib=1", *TINY)
     assert checked.returncode == 0 and "fits" in checked.stdout, checked.stderr
 
+    planned = (*TINY, "--batch-size", str(answer["max_batch"]), "--set", "mib=1")
+    by_name = tonnage("check", "--workload", "command:train.py", *planned)
+    given = tonnage("check", *command, *TINY, "--batch-size", "4096")
+    assert (by_name.returncode, by_name.stdout[:5]) == (0, "fits:"), by_name.stderr
+    assert (given.returncode, given.stdout[:13]) == (1, "does not fit:"), given.stderr
+
+
+def test_a_single_probe_of_a_command_can_be_checked_by_its_name(tonnage: Run) -> None:
+    batch = ("--batch-size", "4")
+    assert tonnage("probe", "--command", TRAIN, *TINY, *batch).returncode == 0
+    checked = tonnage("check", "--workload", "command:train.py", *TINY, *batch)
+    assert (checked.returncode, checked.stdout[:5]) == (0, "fits:"), checked.stderr
+
 
 def test_a_study_of_a_registered_command_is_kept_like_any(tonnage: Run) -> None:
     tune = (

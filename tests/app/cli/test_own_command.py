@@ -111,6 +111,15 @@ def test_its_name_checks_an_export_without_an_id(ran, args) -> None:
     assert (found.status, found.out.partition(":")[0]) == (0, "fits"), found.err
 
 
+def test_a_check_of_the_command_itself(ran, project) -> None:
+    given = ("--command", TEMPLATE, "--space", "layers=1,2", "--set", "layers=2")
+    plan = ("check", "--batch-size", "96", *given)
+    found = ran(*plan)
+    assert (found.status, found.out.partition(":")[0]) == (0, "fits"), found.err
+    edit(project / "train.py")
+    assert (ran(*plan).status, ran(*plan, "--workload", "transformer").status) == (3, 2)
+
+
 def test_its_name_stands_for_the_command_as_it_was_measured_last(ran, project) -> None:
     shown = json.loads(ran("tune", "command:train.py", "--dry-run", "--json").out)
     assert shown["cwd"] == str(project)
