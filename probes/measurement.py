@@ -16,6 +16,9 @@ Config = dict[str, Any]
 
 UNSEEN = "unseen"
 """The phase of a command's run that ended before the evaluation in which another batch failed."""
+CONTRACT = "contract"
+"""The phase of a run that ended because the loss of its workload is nothing that can be trained on,
+whatever the batch."""
 NEAR_CAP = 0.85
 """With this share of the memory cap in use, a failure that could mean memory does mean memory."""
 

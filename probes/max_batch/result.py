@@ -13,7 +13,7 @@ from typing import Any
 from probes.curve import Curve, fit
 from probes.formatting import size_text
 from probes.max_batch.bounds import Bounds
-from probes.measurement import UNSEEN, Measurement, Purpose, Verdict
+from probes.measurement import CONTRACT, UNSEEN, Measurement, Purpose, Verdict
 from probes.prior import Prior
 
 MEMORY_VERDICTS = {Verdict.OOM, Verdict.SPILL}
@@ -187,9 +187,10 @@ class Failing:
     @property
     def is_for_every_batch(self) -> bool:
         """Whether no other batch can end differently, unless one has: a lever or the device was
-        refused."""
+        refused, or the loss cannot be trained on."""
         m = self.measurement
-        return m.verdict is Verdict.UNSUPPORTED and m.phase in ("start", "build")
+        is_refused = m.verdict is Verdict.UNSUPPORTED and m.phase in ("start", "build")
+        return is_refused or m.phase == CONTRACT
 
     @property
     def binding(self) -> str | None:
@@ -225,6 +226,12 @@ class Failing:
                 f"{' (the machine was disturbed)' if m.tainted else ''}."
             )
         return f"{m.verdict}: {m.reason}"
+
+
+def wrong_loss(measurements: Sequence[Measurement]) -> Measurement | None:
+    """A run that ended because the loss cannot be trained on, although another batch may have
+    passed: a vector of one number passes for a scalar."""
+    return next((m for m in measurements if m.phase == CONTRACT), None)
 
 
 def why_nothing(failing: Failing | None, failed: Sequence[Measurement] = ()) -> str:

@@ -42,6 +42,7 @@ from probes.max_batch.result import (
     phases_of,
     why_not_more,
     why_nothing,
+    wrong_loss,
 )
 from probes.measurement import Measurement, Purpose
 from probes.prior import Prior
@@ -143,7 +144,8 @@ class MaxBatchSearch:
         known = self._known
         cannot = not known.passing and any(Failing(m).is_for_every_batch for m in known.failing)
         crashes = crashes_since_it_passed(self.measurements)
-        return cannot or is_in_vain(crashes, known.failing)
+        is_wrong = wrong_loss(self.measurements) is not None
+        return is_wrong or cannot or is_in_vain(crashes, known.failing)
 
     def _first(self) -> Ask:
         """Where the prior says 60 % of the edge is; without one, or where time may bind, small."""
@@ -272,6 +274,9 @@ class MaxBatchSearch:
     def result(self) -> MaxBatch:
         """The answer so far: the highest *confirmed* batch below every failing one."""
         known = self._known
+        if wrong := wrong_loss(self.measurements):
+            why = why_nothing(Failing(wrong))
+            return MaxBatch(None, None, why, None, wrong, list(self.measurements))
         lowest = min(known.failing, key=lambda m: m.batch_size, default=None)
         failing = None
         if lowest is not None:

@@ -27,7 +27,7 @@ from probes.errors import TonnageError
 from probes.formatting import size_text
 from probes.job import WORST_CASE_STEPS, ProbeJob, StepPlan
 from probes.levers import UnsupportedError, compilation
-from probes.measurement import NEAR_CAP, Measurement, Purpose, Verdict
+from probes.measurement import CONTRACT, NEAR_CAP, Measurement, Purpose, Verdict
 from probes.ranks import parallel, team
 from probes.ranks.pulse import Pulse
 from probes.ranks.signs import peer_error
@@ -37,6 +37,7 @@ from probes.worker.evidence import Judgement, RunEvidence
 from probes.worker.lasting import is_over, next_end, should_last
 from probes.worker.outcome import outcome
 from probes.worker.rank import Rank
+from probes.worker.returned import WrongLossError
 from probes.worker.training import DataEndedError, Training, batch_bytes
 from probes.workloads.loading import load_workload
 
@@ -60,6 +61,8 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
         verdict, reason, hint = Verdict.CRASH, str(error), ""
         if isinstance(error, DataEndedError):
             run.phase = "data"
+        if isinstance(error, WrongLossError):
+            run.phase = CONTRACT
     except Exception as error:
         near_cap = run.is_near_cap()
         if job.group is not None:

@@ -15,6 +15,11 @@ from probes.errors import InputError
 from probes.workloads.interface import REQUIRED
 
 
+class WrongLossError(InputError):
+    """``loss`` returned what cannot be trained on. A vector may pass for a scalar at batch 1, so
+    this says nothing of the batch size."""
+
+
 def model_of(workload: Any, config: Mapping[str, Any]) -> torch.nn.Module:
     """The model of a config."""
     model = workload.model(dict(config))
@@ -42,7 +47,7 @@ def batches_of(workload: Any, config: Mapping[str, Any], batch_size: int) -> Ite
 
 
 def check_loss(loss: Any) -> None:
-    """Accept one number with a gradient, in a tensor."""
+    """Accept one number with a gradient, in a tensor. Raises ``WrongLossError``."""
     method = "loss(model, batch)"
     if not isinstance(loss, torch.Tensor):
         hint = ""
@@ -52,14 +57,14 @@ def check_loss(loss: Any) -> None:
             hint = " Return the tensor itself, without .item()."
         elif hasattr(loss, "loss"):
             hint = " Return its .loss."
-        raise wrong(method, loss, REQUIRED["loss"], hint)
+        raise WrongLossError(str(wrong(method, loss, REQUIRED["loss"], hint)))
     if loss.numel() != 1:
-        raise InputError(
+        raise WrongLossError(
             f"{method} returned a tensor of shape {tuple(loss.shape)}; it must return a scalar. "
             "Reduce it, for example with .mean()."
         )
     if not loss.requires_grad:
-        raise InputError(
+        raise WrongLossError(
             f"{method} returned a tensor without a gradient: it does not depend on the model's "
             "parameters, or it was detached or computed under no_grad()."
         )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from probes.max_batch import MAX_PROBES, Ask, Bounds, MaxBatchSearch, run_search
 from probes.max_batch.result import MaxBatch
-from probes.measurement import EPOCH_SAMPLES, UNSEEN, Measurement, Purpose, Verdict
+from probes.measurement import CONTRACT, EPOCH_SAMPLES, UNSEEN, Measurement, Purpose, Verdict
 from tests.probes.scripted import MIB, ScriptedDevice
 
 
@@ -75,6 +75,24 @@ def test_nothing_fits_is_said_with_the_reason() -> None:
     assert answer.binding == "memory"
     assert answer.lowest_failing is not None and answer.lowest_failing.batch_size == 1
     assert "batch 1 fails" in answer.reason
+
+
+@pytest.mark.parametrize("start", [1, 8])
+def test_a_loss_that_is_no_scalar_is_refused_whatever_the_batch(start: int) -> None:
+    """One number per sample: at batch 1 it passes for a scalar."""
+    device = ScriptedDevice()
+
+    def vector_loss(ask: Ask) -> Measurement:
+        found = device(ask)
+        if ask.batch_size == 1:
+            return found
+        wrong = {"verdict": Verdict.CRASH, "reason": "no scalar.", "phase": CONTRACT, "steps": 0}
+        return replace(found, **wrong)
+
+    answer = run_search(MaxBatchSearch(Bounds(), start=start), vector_loss)
+    assert (answer.max_batch, answer.binding, answer.highest_passing) == (None, None, None)
+    assert "no scalar" in answer.reason
+    assert [m.phase for m in answer.measurements].count(CONTRACT) == 1
 
 
 def test_only_batch_one_fits() -> None:

@@ -14,7 +14,7 @@ import torch
 
 from probes.errors import InputError
 from probes.space import Choice, Float, Int, as_space
-from probes.worker.returned import batches_of, check_loss, model_of
+from probes.worker.returned import WrongLossError, batches_of, check_loss, model_of
 from probes.worker.sizes import _size
 
 CONFIG = {"layers": 2}
@@ -167,4 +167,10 @@ def test_a_list_of_batches_is_repeated_without_end() -> None:
 def test_a_loss_that_is_no_scalar_says_so(returned: Any, facts: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         check_loss(returned)
+    assert isinstance(caught.value, WrongLossError)
     assert all(fact in str(caught.value) for fact in ["loss(model, batch)", *facts])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_loss_of_one_number_is_accepted_in_any_shape(shape: tuple[int, ...]) -> None:
+    check_loss(torch.ones(shape, requires_grad=True))

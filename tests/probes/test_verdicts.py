@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from probes.job import BRACKET_PLAN, CONFIRM_PLAN, ProbeJob, StepPlan, WorkloadRef
-from probes.measurement import Measurement, Verdict
+from probes.measurement import CONTRACT, Measurement, Verdict
 from probes.prober import Prober
 from probes.timeouts import Timeouts
 
@@ -204,6 +204,7 @@ def test_a_mistake_names_the_method_and_what_it_should_have_returned(name: str, 
     m = probe(name, plan=BRACKET_PLAN)
     assert m.verdict is Verdict.CRASH
     assert words in m.reason
+    assert (m.phase == CONTRACT) == name.endswith("Loss")
 
 
 def test_noise_on_stdout_does_not_reach_the_answer() -> None:
