@@ -11,11 +11,14 @@ from typing import Any
 
 from optimizer.records import Recommendation
 from probes.black_box import config_file
+from probes.black_box.command import RESERVED
 from probes.black_box.template import placeholders
 from probes.errors import InputError
 from probes.group import group_of, is_group
 from probes.space import unknown_name
 
+IN_PROBES = {name: RESERVED[name] for name in ("steps", "run_dir")}
+"""Placeholders of a measured command that only a probe has a value for, and what it is there."""
 PLACEHOLDER = re.compile(
     r"\{\{(?P<literal>\w[\w-]*)\}\}|(?<!\$)\{(?P<name>[A-Za-z_][\w-]*)(?::(?P<default>[^{}]*))?\}"
 )
@@ -64,6 +67,8 @@ def fill(
                 "{config} stands for a configuration file. Say which file is its template: "
                 "--config train.yaml"
             )
+        if name in IN_PROBES:
+            raise InputError(_only_in_probes(name))
         if values is None:
             raise InputError(
                 f"Nothing is recommended, so there is no value for {{{name}}}. Write {{{name}:64}} "
@@ -80,18 +85,27 @@ def filled_copy(template: Path, values: Mapping[str, Any] | None, folder: Path) 
     file cannot be read."""
     text = config_file.read(template)
     for name in placeholders(text):
+        if name in (values or {}):
+            continue
+        where = f"{template}, line {config_file.line_of(text, name)}"
+        if name in IN_PROBES:
+            raise InputError(f"{where}: {_only_in_probes(name)}")
         if values is None:
             raise InputError(
                 f"Nothing is recommended, so there is no value for {{{name}}} in {template}."
             )
-        if name not in values:
-            line = config_file.line_of(text, name)
-            raise InputError(
-                f"{template}, line {line}: {unknown_name('placeholder', name, values)}"
-            )
+        raise InputError(f"{where}: {unknown_name('placeholder', name, values)}")
     copy = folder / template.name
     copy.write_text(config_file.fill(text, template.suffix.lower(), values or {}))
     return copy
+
+
+def _only_in_probes(name: str) -> str:
+    what = "the folder that it is to use" if name == "run_dir" else "how many it is to take"
+    return (
+        f"{{{name}}} has a value in probes only ({IN_PROBES[name]}). For a training write {what} "
+        "instead."
+    )
 
 
 def as_text(value: Any) -> str:

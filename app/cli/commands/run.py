@@ -81,7 +81,8 @@ def run(
     """Start a training run as recommended and record how it ended.
 
     {batch_size}, {accumulation}, {device} and every dimension of the config are filled into
-    COMMAND; {layers:4} gives a default for when nothing is recommended. COMMAND also gets the
+    COMMAND; {layers:4} gives a default for when nothing is recommended, and {python} is the
+    interpreter that trains. COMMAND also gets the
     variables that tonnage export --to env writes. Its output, signals and exit status (128+n for
     signal n) are passed through. A service or a database that cannot be used never prevents it from
     starting.
@@ -93,9 +94,10 @@ def run(
 
     from app.cli.starting import RunQuestion, find
     from app.runs.launch import launch
-    from app.runs.values import environment_of, fill, filled_copy, values_of
+    from app.runs.values import environment_of, fill, filled_copy, names_in, values_of
     from app.validity.source import interpreter_of
     from app.workloads.registry import entry_of
+    from probes.interpreter import resolve_python
 
     settings = open_settings()
     seen = _Devices(settings, device, devices)
@@ -125,17 +127,19 @@ def run(
     for name in sorted(added):
         if os.environ.get(name, added[name]) != added[name]:
             _say(f"Note: {name}={added[name]}, as measured, instead of {os.environ[name]}.")
-    if found is not None:
-        _say(f"Training with {found.id}: {_values(found)}")
-        if note := _emulated(found, start.here):
-            _say(f"Note: {note}")
     template = _config_template(settings, workload, command, config)
     with contextlib.ExitStack() as stack:
         paths = {}
+        if "python" in names_in(command):
+            paths["python"] = resolve_python(own_python)
         if template is not None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tonnage-run-"))
             paths["config"] = str(filled_copy(template, values, Path(folder)))
         filled = fill(command, values, paths)
+        if found is not None:
+            _say(f"Training with {found.id}: {_values(found)}")
+            if note := _emulated(found, start.here):
+                _say(f"Note: {note}")
         ended = launch(filled, {**os.environ, **added})
     raise typer.Exit(_reported(wanted, start, ended, is_kept=not no_report))
 

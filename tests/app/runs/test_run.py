@@ -231,6 +231,18 @@ def test_a_terminal_stays_a_terminal(folder, run):
 # -- where something is missing
 
 
+def test_a_placeholder_without_a_value_announces_no_training(folder, run):
+    before = len(runs(folder))
+    ran = run(*PLAN, "python", "train.py", "say", "{run_dir}")
+    assert (ran.returncode, ran.stdout, len(runs(folder))) == (2, "", before)
+    assert "probes only" in ran.stderr and RECOMMENDATION not in ran.stderr
+
+
+def test_the_interpreter_that_trains_has_a_placeholder(run):
+    ran = run(*PLAN[:2], "--python", sys.executable, *PLAN[2:], "{python}", "train.py", "say", "x")
+    assert (ran.returncode, json.loads(ran.stdout)[0]) == (0, ["x"]), ran.stderr
+
+
 def test_a_command_that_does_not_exist(run):
     ran = run(*PLAN, "no-such-program")
     assert ran.returncode == 2

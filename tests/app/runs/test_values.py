@@ -102,3 +102,17 @@ def test_a_placeholder_of_the_file_without_a_value_is_named(tmp_path, values):
 def test_config_without_a_file_says_how_to_give_one():
     with pytest.raises(InputError, match="--config"):
         fill(["{config}"], VALUES)
+
+
+@pytest.mark.parametrize("values", [VALUES, None])
+@pytest.mark.parametrize("name", ["run_dir", "steps"])
+def test_what_only_probes_have_is_told_apart_from_a_misspelt_name(tmp_path, name, values):
+    template = tmp_path / "train.yaml"
+    template.write_text(f"a: 1\nb: {{{name}}}\n")
+    for fills in (
+        lambda: fill([f"out={{{name}}}"], values),
+        lambda: filled_copy(template, values, tmp_path),
+    ):
+        with pytest.raises(InputError, match="in probes only"):
+            fills()
+    assert fill([f"out={{{name}:7}}"], values) == ["out=7"]
