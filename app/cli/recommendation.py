@@ -8,6 +8,8 @@ from typing import Any
 from app.cli.output import facts_table, stdout
 from app.cli.ranks import rank_table, run_batch_text, scaling_rows, together_rows
 from app.cli.values import batch_text
+from app.validity.source import options_of
+from app.workloads.again import run_line
 from optimizer.choose import uses_text
 from optimizer.formatting import config_text, error_text, limit_text, rate
 from optimizer.records import Recommendation
@@ -48,9 +50,16 @@ def show(recommendation: Recommendation) -> None:
         _show_rejected(r.ruled_out)
     console.print(
         f"\n  Show it again:  tonnage recommend --workload {r.workload} --budget {r.budget}"
-        f"\n  Use it:         tonnage export {r.id} --to args",
+        f"\n  Use it:         {_use_line(r)}",
         markup=False,
+        soft_wrap=True,
     )
+
+
+def _use_line(r: Recommendation) -> str:
+    """A command is started as it was measured: its options need not have the names of ours."""
+    options = options_of(r)
+    return run_line(r.id, options) if options.get("command") else f"tonnage export {r.id} --to args"
 
 
 def _facts(r: Recommendation, run: Measurement | None) -> list[tuple[str, str]]:

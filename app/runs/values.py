@@ -10,9 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from optimizer.records import Recommendation
-from probes.black_box import config_file
+from probes.black_box import config_file, template
 from probes.black_box.command import RESERVED
-from probes.black_box.template import placeholders
 from probes.errors import InputError
 from probes.group import group_of, is_group
 from probes.space import unknown_name
@@ -46,7 +45,8 @@ def fill(
     values: Mapping[str, Any] | None,
     paths: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """The command with its placeholders replaced; each stays within its argument.
+    """The command with its placeholders replaced; each stays within its argument. As in a probe, a
+    word that is nothing but a placeholder is left out where its value is the empty text.
 
     ``None``: nothing is recommended, so that only defaults and ``paths``, which depend on no
     recommendation, can be taken. Raises ``InputError`` for a name that there is no value for.
@@ -76,27 +76,28 @@ def fill(
             )
         raise InputError(unknown_name("placeholder", name, values))
 
-    return [PLACEHOLDER.sub(replaced, word) for word in command]
+    filled = [(word, PLACEHOLDER.sub(replaced, word)) for word in command]
+    return [text for word, text in filled if text or not template.PLACEHOLDER.fullmatch(word)]
 
 
-def filled_copy(template: Path, values: Mapping[str, Any] | None, folder: Path) -> Path:
+def filled_copy(original: Path, values: Mapping[str, Any] | None, folder: Path) -> Path:
     """A copy of a configuration file in ``folder``, with its placeholders replaced as a probe of a
     command has them. Raises ``InputError`` for a name that there is no value for, and where the
     file cannot be read."""
-    text = config_file.read(template)
-    for name in placeholders(text):
+    text = config_file.read(original)
+    for name in template.placeholders(text):
         if name in (values or {}):
             continue
-        where = f"{template}, line {config_file.line_of(text, name)}"
+        where = f"{original}, line {config_file.line_of(text, name)}"
         if name in IN_PROBES:
             raise InputError(f"{where}: {_only_in_probes(name)}")
         if values is None:
             raise InputError(
-                f"Nothing is recommended, so there is no value for {{{name}}} in {template}."
+                f"Nothing is recommended, so there is no value for {{{name}}} in {original}."
             )
         raise InputError(f"{where}: {unknown_name('placeholder', name, values)}")
-    copy = folder / template.name
-    copy.write_text(config_file.fill(text, template.suffix.lower(), values or {}))
+    copy = folder / original.name
+    copy.write_text(config_file.fill(text, original.suffix.lower(), values or {}))
     return copy
 
 

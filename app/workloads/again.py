@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from app.workloads import commands, repository
 from probes.black_box.command import SPEC
 from probes.black_box.config_file import names_in
-from probes.black_box.template import as_text, placeholders
+from probes.black_box.template import as_text, placeholders, split
 from probes.errors import InputError
 from probes.space import as_space
 from probes.space_text import parse_dimension
@@ -99,6 +99,22 @@ def tune_line(workload: str, options: Mapping[str, Any] | None = None) -> str:
         if value:
             words += ["--option", f"{name}={as_text(value)}"]
     return shlex.join(words)
+
+
+def run_line(recommendation_id: str, options: Mapping[str, Any]) -> str:
+    """How to train with a recommendation for a command, measured with these options: a line for a
+    shell. What only a probe has a value for is in capitals, to be replaced."""
+    text = str(options["command"]).strip()
+    for name in ("run_dir", "steps"):
+        text = text.replace(f"{{{name}}}", name.upper())
+    words = ["tonnage", "run", "--recommendation", recommendation_id]
+    folder = str(options.get("cwd") or Path.cwd())
+    if config := options.get("config"):
+        words += ["--config", str(config)]
+    env = [f"{name}={value}" for name, value in (options.get("env") or {}).items()]
+    command = ["/bin/sh", "-c", text] if options.get("shell") else split(text)
+    line = shlex.join([*words, "--", *(["env", *env] if env else []), *command])
+    return line if folder == str(Path.cwd()) else f"cd {shlex.quote(folder)} && {line}"
 
 
 def tune_line_of(database: Database, workload: str) -> str:

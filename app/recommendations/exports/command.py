@@ -3,11 +3,13 @@ and applied no lever. Whatever else the script does is its own, and no format ma
 
 from __future__ import annotations
 
+import re
+
 from app.validity.source import options_of
 from optimizer.records import Recommendation
 from probes.black_box.command import SPEC
-from probes.black_box.template import placeholders
-from probes.group import is_group
+from probes.black_box.template import PLACEHOLDER, as_text, placeholders
+from probes.group import group_of, is_group
 from probes.levers import LEVERS, PARALLEL_LEVERS
 
 
@@ -20,7 +22,23 @@ def is_of_command(recommendation: Recommendation) -> bool:
 def template_of(recommendation: Recommendation) -> str:
     """The command as it was given, with its placeholders; empty for a workload, and where it is not
     stored."""
+    if not is_of_command(recommendation):
+        return ""
     return str(options_of(recommendation).get("command") or "").strip()
+
+
+def as_recommended(recommendation: Recommendation) -> str:
+    """The command with what is recommended filled in, and every other placeholder left in place;
+    empty for a workload, and where the command is not stored."""
+    r = recommendation
+    ranks = group_of(r.device).size if is_group(r.device) else 1
+    known = {"ranks": ranks, **r.config, "batch_size": r.batch_size, "accumulation": r.accumulation}
+
+    def filled(match: re.Match[str]) -> str:
+        name = match["name"]
+        return as_text(known[name]) if name in known else match[0]
+
+    return PLACEHOLDER.sub(filled, template_of(r))
 
 
 def is_accumulation_known(recommendation: Recommendation) -> bool:

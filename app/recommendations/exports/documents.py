@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.recommendations.exports.command import as_recommended
 from app.recommendations.exports.contract import Export, export_format
 from app.recommendations.exports.provenance import comment, provenance
 from app.recommendations.exports.ranks import ranks_of
@@ -25,7 +26,8 @@ from probes.formatting import finite
 @export_format("json", "the whole document")
 def to_json(recommendation: Recommendation) -> Export:
     """The whole recommendation, as JSON. Units are in the names of its fields."""
-    document = finite(recommendation.to_dict() | _group(recommendation))
+    whole = {**recommendation.to_dict(), "environment": _environment(recommendation)}
+    document = finite(whole | _group(recommendation))
     return Export(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
@@ -60,9 +62,15 @@ def _essence(recommendation: Recommendation) -> dict[str, Any]:
         "batch_size": recommendation.batch_size,
         "accumulation": recommendation.accumulation,
         "config": dict(recommendation.config),
-        "environment": dict(recommendation.environment),
+        "environment": _environment(recommendation),
         **_group(recommendation),
     }
+
+
+def _environment(recommendation: Recommendation) -> dict[str, Any]:
+    """That of the measurement; a command without the folders of its probe, which are gone."""
+    command = as_recommended(recommendation)
+    return {**recommendation.environment, **({"command": command} if command else {})}
 
 
 def _group(recommendation: Recommendation) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import tomllib
 from typing import Any
 
 import pytest
 import yaml
 
 from app.recommendations.exports.export import Export, export
+from app.runs.values import fill
+from app.workloads.again import run_line
 from optimizer.records import Recommendation
 from tests.app import factories
 
@@ -86,6 +90,24 @@ def test_a_lever_that_the_command_has_a_place_for_is_known(to: str) -> None:
 def test_a_lever_that_a_workload_does_not_set_is_off(to: str) -> None:
     made = export(factories.recommendation(config={}), to)
     assert keys_of(made) & WHAT_A_SCRIPT_DECIDES
+
+
+@pytest.mark.parametrize("to", ["yaml", "toml", "json"])
+def test_the_command_names_no_folder_of_its_probe(to: str) -> None:
+    text = export(of_command(), to).text
+    read = tomllib.loads(text) if to == "toml" else yaml.safe_load(text)
+    assert read["environment"]["command"] == "python train.py --batch_size 96 out={run_dir}"
+    assert "command" not in yaml.safe_load(export(factories.recommendation(), "yaml").text)
+
+
+def test_the_line_to_use_it_starts_the_command(tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = {"command": TEMPLATE, "cwd": str(tmp_path)}
+    words = shlex.split(run_line("rec_1", options))
+    assert words[: words.index("--")] == ["tonnage", "run", "--recommendation", "rec_1"]
+    filled = fill(words[words.index("--") + 1 :], {"batch_size": 96})
+    assert filled == ["python", "train.py", "--batch_size", "96", "out=RUN_DIR"]
+    assert run_line("rec_1", {**options, "cwd": "/a b"}).startswith("cd '/a b' && tonnage run ")
 
 
 def test_accelerate_leaves_the_precision_to_the_command(tmp_path: Any) -> None:

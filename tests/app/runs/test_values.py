@@ -37,6 +37,10 @@ def test_placeholders(word, filled):
     assert fill(["python", word], VALUES) == ["python", filled]
 
 
+def test_a_word_that_is_filled_with_nothing_is_left_out_as_in_a_probe():
+    assert fill(["train", "{flag}", "--x={flag}"], {"flag": ""}) == ["train", "--x="]
+
+
 def test_a_name_that_is_not_recommended_suggests_the_nearest():
     with pytest.raises(InputError, match="Did you mean 'layers'"):
         fill(["{layrs}"], VALUES)
