@@ -95,6 +95,8 @@ def read_text(text: str, name: str, keys: Mapping[str, str] | None = None) -> Wr
     accumulation = named.get("accumulation")
     if accumulation is None:
         accumulation = _first(found, ACCUMULATION_NAMES, name, notes)
+    batch = _said(text, "batch_size", notes) if batch is None else batch
+    accumulation = _said(text, "accumulation", notes) if accumulation is None else accumulation
     levers = {**_levers(found, notes), **{n: v for n, v in named.items() if n not in _NUMBERS}}
     offered: dict[str, Any] = {}
     for path, value in found:
@@ -231,6 +233,15 @@ def _first(found: Gathered, names: Sequence[str], file: str, notes: list[str]) -
         notes.append(f"{'.'.join(path)}={value}")
         return value
     return None
+
+
+def _said(text: str, name: str, notes: list[str]) -> int | None:
+    """A value that an export has no key for, from its comment about it."""
+    said = re.search(rf"^# {name}=(\d+): ", text, re.MULTILINE)
+    if said is None or RECOMMENDATION.search(text) is None:
+        return None
+    notes.append(f"{name}={said[1]} (a comment)")
+    return int(said[1])
 
 
 def _levers(found: Gathered, notes: list[str]) -> dict[str, Any]:

@@ -104,8 +104,7 @@ def test_every_export_is_read_back(form, device, parallel):
     written = read_text(text, f"file.{SUFFIXES.get(form, 'yaml')}")
     assert written.recommendation_id == (None if form in WITHOUT_AN_ID else identity)
     assert written.levers["precision"] == "bf16"
-    if form != "accelerate":  # which says nothing of batches
-        assert (written.batch_size, written.accumulation) == (96, 2)
+    assert (written.batch_size, written.accumulation) == (96, 2)
 
 
 @pytest.mark.parametrize(
