@@ -212,8 +212,8 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
     """What is about to happen, and everything that was scaled down for it."""
     budget = spec.budget
     verb = "Resuming" if resumed else "Tuning"
-    space = ", ".join(
-        f"{name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
+    space = "".join(
+        f", {name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
         for name, dimension in spec.space.items()
     )
     lines = [
@@ -221,7 +221,7 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
         f"({bench.target.facts.name}, {size_text(bench.target.limit_bytes)}, "
         f"{spec.scope.headroom:.0%} kept free).",
         f"Configs to measure: {planned(spec.space, budget.trials)} of "
-        f"{size(spec.space) or 'infinitely many'}, {space}.",
+        f"{size(spec.space) or 'infinitely many'}{space}.",
     ]
     if (effective := spec.scope.effective_batch_size) is not None:
         lines.append(

@@ -96,6 +96,11 @@ def load_workload(ref: WorkloadRef) -> LoadedWorkload:
 def describe(loaded: LoadedWorkload) -> dict[str, Any]:
     """What the parent needs to plan a study, as plain data. Raises ``InputError``."""
     space = levers.checked(as_space(loaded.workload.space()))
+    if "batch_size" in space:
+        raise InputError(
+            f"{loaded.reference}: batch_size is not a dimension. The batch size is searched for "
+            "each config, and batches(config, batch_size) gets it: leave it out of space()."
+        )
     dataset_size = getattr(loaded.workload, "dataset_size", None)
     if dataset_size is not None and (not isinstance(dataset_size, int) or dataset_size < 1):
         raise InputError(

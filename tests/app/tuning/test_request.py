@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,6 +97,8 @@ def test_no_micro_batch_above_the_effective_batch_is_searched(tmp_path: Path) ->
 
     assert spec.search["batch_cap"] == 256
     assert any("256 samples" in line for line in describe(spec, made, resumed=False))
+    alone = describe(replace(spec, space={}), made, resumed=False)
+    assert not any(", ." in line for line in alone)
 
 
 @pytest.mark.parametrize("asked", [{"levers": ("accumulation",)}, {"pinned": {"accumulation": 4}}])
