@@ -245,7 +245,8 @@ def _room(
 
 
 def _hints(base: Recommendation | None, plan: RunPlan) -> list[str]:
-    if base is None or base.config != plan.config:
+    """What would lift the limit of the recommendation, where that is memory as it is here."""
+    if base is None or base.config != plan.config or base.binding != "memory":
         return []
     lines = [line[at.end() :] for line in base.explanation if (at := LIFTS.match(line))]
     # Without what pages said of the lever then: that is looked up again, see ``evaluate``.

@@ -7,11 +7,13 @@ import shlex
 from dataclasses import asdict, replace
 
 import pytest
+from sqlalchemy import select
 
 from app.checks.evaluate import evaluate
 from app.checks.formats import more_lines
 from app.checks.measured import config_hashes
 from app.checks.request import CheckRequest
+from app.database.models.results import RecommendationRow
 from app.devices import service as devices
 from app.knowledge import service as knowledge
 from app.machine.local_facts import DeviceNow
@@ -122,6 +124,16 @@ def test_what_a_study_confirmed_fits(stored):
     assert found["verdict"] == "fits", found["reason"]
     assert found["limit_bytes"] == 2000 * MIB, "the memory that it was recommended with"
     assert found["recommendation_id"] == "rec_1k0rr48nvttvb71401qp"
+
+
+def test_what_would_lift_another_limit_than_memory_is_no_help(stored):
+    with stored.write() as session:
+        (row,) = session.scalars(select(RecommendationRow))
+        line = "To lift it, raise probe.max_batch in the configuration."
+        row.document = {**row.document, "binding": "cap", "explanation": [line]}
+    found = answered(stored, asked(192 * 2))
+    assert found["verdict"] == "does_not_fit"
+    assert "max_batch" not in str(found)
 
 
 def test_the_doubled_batch_does_not_and_the_study_says_what_would_help(stored):

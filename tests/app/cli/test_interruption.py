@@ -36,6 +36,28 @@ def test_an_interruption_within_a_callback_is_raised_when_asked_for() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+DROPPED = """
+import signal, time, weakref
+from app.cli import interruption
+interruption.listen()
+class Collected: pass
+collected = Collected()
+watch = weakref.ref(collected, lambda _: signal.raise_signal(signal.{name}))
+try:
+    del collected
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("ended", interruption.status(130))
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_one_that_python_drops_is_raised_again(name: str, status: int) -> None:
+    program = [sys.executable, "-c", DROPPED.format(name=name)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=25, check=False)
+    assert ended.stdout.split() == ["ended", str(status)], ended.stderr
+
+
 def test_it_is_raised_at_once_as_well() -> None:
     with Interruption(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
