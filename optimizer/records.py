@@ -230,6 +230,11 @@ class Recommendation:
         return str(self.valid.get("fingerprint", ""))
 
     @property
+    def workload_options(self) -> dict[str, Any]:
+        """The options that its workload was measured with."""
+        return dict(self.valid.get("workload_options") or {})
+
+    @property
     def disturbed_by(self) -> list[str]:
         """What disturbed the confirmation run; empty when it is clean."""
         taints: list[str] = (self.evidence.get("highest_passing") or {}).get("tainted", [])

@@ -15,9 +15,11 @@ from tests.warm import WarmEnvironment
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """More threads than cores wait for one another, and tests run beside each other."""
 
+# A shell starts what it runs in the background so, and nohup too: commands under test inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what it runs in the background so, and the commands under test inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TRAINING = (
     "transformers.trainer",

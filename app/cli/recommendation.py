@@ -8,7 +8,6 @@ from typing import Any
 from app.cli.output import facts_table, stdout
 from app.cli.ranks import rank_table, run_batch_text, scaling_rows, together_rows
 from app.cli.values import batch_text
-from app.validity.source import options_of
 from app.workloads.again import run_line
 from optimizer.choose import uses_text
 from optimizer.formatting import config_text, error_text, limit_text, rate
@@ -58,7 +57,7 @@ def show(recommendation: Recommendation) -> None:
 
 def _use_line(r: Recommendation) -> str:
     """A command is started as it was measured: its options need not have the names of ours."""
-    options = options_of(r)
+    options = r.workload_options
     return run_line(r.id, options) if options.get("command") else f"tonnage export {r.id} --to args"
 
 

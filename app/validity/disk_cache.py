@@ -22,7 +22,6 @@ from app.machine.local_facts import (
 from app.settings import Settings
 from app.validity.comparison import Validity, compare, measured_with
 from app.validity.reported import conditions_of
-from app.validity.source import options_of
 from app.workloads.registry import entry_of
 from optimizer.records import Recommendation
 from probes.black_box.command import is_command
@@ -41,7 +40,7 @@ def validity(
     python = python or (entry.python if entry else None)
     here = _here(settings, recommendation, python)
     spec = entry.reference if entry else recommendation.workload
-    workload = WorkloadRef(spec, options_of(recommendation))
+    workload = WorkloadRef(spec, recommendation.workload_options)
     if here is None and not is_command(workload):
         return None
     return compare(

@@ -39,11 +39,6 @@ class SourceNow:
     looked at in the folder of its measurement, because the current one has no script of it."""
 
 
-def options_of(recommendation: Recommendation) -> dict[str, Any]:
-    """The options that its workload was measured with."""
-    return dict(recommendation.valid.get("workload_options") or {})
-
-
 def interpreter_of(settings: Settings, recommendation: Recommendation) -> str | None:
     """The interpreter that trains its workload, whose torch describes the device; ``None`` for the
     default one, and where it cannot be told. Never raises: why it cannot, ``source_of`` says."""
@@ -51,7 +46,7 @@ def interpreter_of(settings: Settings, recommendation: Recommendation) -> str | 
         entry = entry_of(settings, recommendation.workload)
         if entry is not None:
             return entry.python
-        workload = WorkloadRef(recommendation.workload, options_of(recommendation))
+        workload = WorkloadRef(recommendation.workload, recommendation.workload_options)
         if not is_command(workload):
             return None
         return commands.interpreter(placed(workload, [Path.cwd()], None).workload)

@@ -22,7 +22,6 @@ from app.machine.local_facts import (
 )
 from app.recommendations import service as recommendations
 from app.settings import Settings
-from app.validity.source import options_of
 from app.workloads import commands
 from app.workloads.again import is_name_of_command, measured_before, measured_hash
 from app.workloads.place import placed
@@ -163,7 +162,7 @@ def _workload(
     if name is None:
         found = _recommended(command, opened, str(recommendation_id))
         name, measured = found.workload, found.valid.get("workload_hash")
-        options = {**options_of(found), **options}
+        options = {**found.workload_options, **options}
     elif is_name_of_command(name):
         options = measured_before(opened(), name, options).options
         measured = measured_hash(opened(), name)

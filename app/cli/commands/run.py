@@ -215,7 +215,7 @@ def _source(
 ) -> Callable[[Recommendation], SourceNow]:
     """How to look at the source of the workload of a recommendation. A workload that is named has
     the options of the command line; one that is not, and a command, those of its recommendation."""
-    from app.validity.source import options_of, source_of
+    from app.validity.source import source_of
     from probes.black_box.command import SPEC
     from probes.space_text import parse_assignments
 
@@ -223,7 +223,7 @@ def _source(
 
     def look(found: Recommendation) -> SourceNow:
         is_as_measured = workload is None or found.workload.startswith(SPEC)
-        measured = options_of(found) if is_as_measured else {}
+        measured = found.workload_options if is_as_measured else {}
         return source_of(settings, found, {**measured, **given}, python)
 
     return look

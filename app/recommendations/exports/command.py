@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 
-from app.validity.source import options_of
 from optimizer.records import Recommendation
 from probes.black_box.command import SPEC
 from probes.black_box.template import PLACEHOLDER, as_text, placeholders
@@ -16,7 +15,7 @@ from probes.levers import LEVERS, PARALLEL_LEVERS
 def is_of_command(recommendation: Recommendation) -> bool:
     """Also where the command is registered under a name of its own."""
     named = recommendation.workload.startswith(SPEC)
-    return named or "command" in {*recommendation.environment, *options_of(recommendation)}
+    return named or "command" in {*recommendation.environment, *recommendation.workload_options}
 
 
 def template_of(recommendation: Recommendation) -> str:
@@ -24,7 +23,7 @@ def template_of(recommendation: Recommendation) -> str:
     stored."""
     if not is_of_command(recommendation):
         return ""
-    return str(options_of(recommendation).get("command") or "").strip()
+    return str(recommendation.workload_options.get("command") or "").strip()
 
 
 def as_recommended(recommendation: Recommendation) -> str:
