@@ -23,7 +23,7 @@ from app.tuning.trial_repository import Tally, TrialPoint, TrialQuery
 from optimizer.budgets import Budget
 from optimizer.choose import candidates, choose
 from optimizer.disturbed import standing
-from optimizer.records import Recommendation, Trial
+from optimizer.records import Recommendation, Trial, TrialState
 from optimizer.spaces import planned as planned_of
 from probes.measurement import Config
 from probes.space import dimension_from_dict
@@ -93,6 +93,13 @@ class StudyProgress:
     @property
     def settled(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def why_no_best(self) -> str:
+        """Where no trial would be recommended."""
+        if self.counts.get(TrialState.FEASIBLE):
+            return "what fits was measured while disturbed"
+        return "no config fits yet" if self.is_active else "no config fits"
 
     @property
     def best(self) -> TrialPoint | None:

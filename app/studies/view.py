@@ -36,11 +36,14 @@ def get(database: Database, study_id: str) -> StudyOut:
     return view
 
 
-def page(database: Database, *, limit: int, **wanted: str | None) -> list[StudyOut]:
+def page(
+    database: Database, *, limit: int, is_job: bool = False, **wanted: str | None
+) -> list[StudyOut]:
     """Newest first. ``wanted`` may have the ``state``, the ``workload`` and the ``budget``, and
-    ``before``: the id of the last study on the previous page."""
+    ``before``: the id of the last study on the previous page. ``is_job``: only those that a runner
+    runs."""
     with database.read() as session:
-        return _views(session, view_repository.ids(session, limit=limit, **wanted))
+        return _views(session, view_repository.ids(session, limit=limit, is_job=is_job, **wanted))
 
 
 def trials(database: Database, study_id: str) -> list[Trial]:

@@ -30,8 +30,9 @@ def ids(
     budget: str | None = None,
     before: str | None = None,
     limit: int,
+    is_job: bool = False,
 ) -> list[str]:
-    """Ids of jobs, and of studies without a job of their id, newest first."""
+    """Ids of jobs, and of studies without a job of their id unless ``is_job``, newest first."""
     job, study = JobRow, StudyRow
     wanted = {
         job.kind: JobKind.STUDY,
@@ -44,6 +45,8 @@ def ids(
         sent = and_(job.workload == BUNDLED, label == workload)
         asked = asked.where(or_(job.workload == workload, sent))
     jobs = newest_first(asked, job.id, wanted, before=before, limit=limit)
+    if is_job:
+        return list(session.execute(jobs).scalars())
     wanted = {study.state: state, WorkloadRow.reference: workload, study.budget: budget}
     studies = select(study.id).join(WorkloadRow).where(_has_no_job())
     studies = newest_first(studies, study.id, wanted, before=before, limit=limit)

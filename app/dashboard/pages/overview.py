@@ -41,10 +41,14 @@ def now(request: Request, service: ServiceDep) -> Response:
 
 
 def _now(service: Service) -> dict[str, object]:
+    """(An interrupted study of the command line goes on when its command is run again; one of the
+    service waits for a runner.)"""
     active = [
         each
         for state in ("running", "interrupted", "queued")
-        for each in view.page(service.database, state=state, limit=RUNNING_SHOWN)
+        for each in view.page(
+            service.database, state=state, limit=RUNNING_SHOWN, is_job=state != "running"
+        )
     ]
     return {
         "devices": LiveDevices.of(service).look(service.database),

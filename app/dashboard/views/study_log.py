@@ -52,7 +52,7 @@ def _measured(data: Data) -> str:
 
 
 def _settled(data: Data) -> str:
-    state = f"config {data['trial']} is {data['state']}. {data['reason']}"
+    state = f"config {data['trial'] + 1} is {data['state']}. {data['reason']}"
     return state if data.get("batch_size") is None else f"{state} (batch {data['batch_size']})"
 
 
@@ -64,7 +64,7 @@ def _incumbent(data: Data) -> str:
 _WORDS: dict[str, Callable[[Data], str]] = {
     "queued": lambda data: "waiting for a runner",
     "started": lambda data: "started by a runner",
-    "trial": lambda data: f"config {data['trial']}: {settings(data['config'])}",
+    "trial": lambda data: f"config {data['trial'] + 1}: {settings(data['config'])}",
     "probe": _probe,
     "measured": _measured,
     "reused": lambda data: f"{_measured(data)} (stored earlier)",

@@ -208,6 +208,41 @@ def test_a_study_shows_its_configs_its_front_and_every_reason(pages, filled):
     assert pages.get(f"/studies/{filled}/trials/7").status_code == 404
 
 
+def test_an_interrupted_study_whose_configs_are_disturbed_does_not_say_that_nothing_fits(
+    pages, database
+):
+    spec = factories.spec()
+    study, _ = studies.open_study(database, spec)
+    store = SqlStudyStore(database, study.id, spec)
+    store.add_measurement(0, factories.measurement(tainted=["busy"]), [])
+    store.add_trial(factories.trial())
+    studies.stop(database, study.id)
+    page = pages.get(f"/studies/{study.id}").text
+    assert "measured while disturbed" in page
+    assert "no config fits" not in page
+    assert "not started yet" not in page
+
+
+def test_running_and_waiting_is_what_goes_on_by_itself(pages, database):
+    study, _ = studies.open_study(database, factories.spec())
+    assert f"/studies/{study.id}" in pages.get("/now").text
+    studies.stop(database, study.id)  # goes on when its command is run again
+    queued = jobs.submit(database, StudyRequest(workload="transformer"))
+    now = pages.get("/now").text
+    assert f"/studies/{queued.id}" in now
+    assert f"/studies/{study.id}" not in now
+
+
+def test_people_count_configs_from_1_as_on_the_command_line(pages, filled):
+    rows = Elements(pages.get(f"/studies/{filled}").text).all("a")
+    labels = [each.get("aria-label", "") for each in rows]
+    assert [text.split(":")[0] for text in labels if text.startswith("Config ")] == [
+        "Config 2",
+        "Config 1",
+    ]
+    assert "<h1>Config 1</h1>" in pages.get(f"/studies/{filled}/trials/0").text
+
+
 def test_configs_are_sorted_filtered_and_paged_on_the_server(pages, database):
     spec = factories.spec()
     study, _ = studies.open_study(database, spec)
