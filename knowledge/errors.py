@@ -29,3 +29,4 @@ class UnknownPageError(KnowledgeError):
         super().__init__(said)
         self.name = name
         self.nearest = nearest
+        self.is_ambiguous = is_ambiguous

@@ -79,7 +79,9 @@ def labels_of(devices: Sequence[dict[str, Any]], budget_bytes: int | None) -> di
     found = {
         "tonnage/device": facts.kind,
         "tonnage/vendor": vendor,
-        "tonnage/memory-gib": f"{memory / 2**30:.0f}" if memory >= 2**30 else "0",
+        "tonnage/memory-gib": f"{memory / 2**30:.0f}"
+        if memory >= 2**30
+        else f"{memory / 2**30:.2g}",
         "tonnage/class": short_hash([class_key, budget_bytes]) if is_smaller else class_key,
     }
     return {name: value for name, value in found.items() if VALUE.fullmatch(value)}

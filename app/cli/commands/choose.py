@@ -98,7 +98,7 @@ def choose(
     with the probe that would settle the choice. Prices are in [fleet] of tonnage.toml. Exit status
     1 if no measured class meets the limits.
 
-    Example: tonnage choose transformer --epochs 40 --deadline 18:00 --budget-money 12
+    Example: tonnage choose visnet --epochs 40 --deadline 18:00 --budget-money 12
     """
     if output is not None and to is None:
         raise InputError("--output needs --to slurm or --to kubernetes.")

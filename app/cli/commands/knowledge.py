@@ -222,22 +222,20 @@ def env(
     """Say whether this machine and interpreter meet an environment page.
 
     Each requirement is met, missing or too old, with the line that would install it. Environment
-    variables are only looked for by name. Exit status 1 if the named page is not met, or none is.
+    variables are only looked for by name. Exit status 1 if the named page's
+    requirements are not met, or no page's are.
 
-    Example: tonnage knowledge env PyTorch --python .venv/bin/python
+    Example: tonnage knowledge env Pytorch_Core_Environment --python .venv/bin/python
     """
     from app.cli.knowledge import environment as report
     from app.cli.knowledge.authoring import library_here
     from app.knowledge.environment import environment_here, judged
-    from app.knowledge.library import find_page
     from knowledge.model import PageType
 
     settings = open_settings()
     library = library_here(settings)
-    pages = library.of_type(PageType.ENVIRONMENT) if name is None else [find_page(library, name)]
-    for page in pages:
-        if page.type is not PageType.ENVIRONMENT:
-            raise InputError(f"{page.full_name} is not an environment page.")
+    known = library.of_type(PageType.ENVIRONMENT)
+    pages = known if name is None else [report.environment_page(library, name)]
     here = environment_here(settings, python, pages)
     answers = [judged(page, here) for page in pages]
     if json_:

@@ -112,6 +112,8 @@ def _tell(node: NodeOptions, devices: list[dict[str, Any]], json_: bool) -> None
     """What this node offers, and what to do next."""
     address, token = node.fleet.address, node.fleet.token_file
     then = f"tonnage fleet join {address} --token-file {token.name if token else 'FILE'}"
+    is_alone = is_loopback(address)
+    following = [*([] if is_alone else [then]), "tonnage serve --fleet auto"]
     if json_:
         print_json(
             {
@@ -124,7 +126,7 @@ def _tell(node: NodeOptions, devices: list[dict[str, Any]], json_: bool) -> None
                 ],
                 "labels": dict(node.labels),
                 "memory_budget_bytes": node.memory_budget_bytes,
-                "next": [then, "tonnage serve --fleet auto"],
+                "next": following,
             }
         )
         return
@@ -136,14 +138,17 @@ def _tell(node: NodeOptions, devices: list[dict[str, Any]], json_: bool) -> None
     rows = [
         ("fleet", address),
         ("devices", ", ".join(offered)),
-        ("labels", ", ".join(f"{name}={value}" for name, value in node.labels.items())),
+        ("labels", ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items()))),
     ]
     if node.is_head:
-        rows += [
-            ("token", f"{token} (copy it to the other hosts; keep it secret)"),
-            ("next", f"on each other host: {then}"),
-            ("", "here: tonnage serve --fleet auto"),
-        ]
+        if is_alone:
+            rows += [("token", f"{token} (keep it secret)"), ("next", "tonnage serve --fleet auto")]
+        else:
+            rows += [
+                ("token", f"{token} (copy it to the other hosts; keep it secret)"),
+                ("next", f"on each other host: {then}"),
+                ("", "here: tonnage serve --fleet auto"),
+            ]
     else:
         rows += [("next", "tonnage fleet status")]
     stdout().print(facts_table([*rows, ("stop", "Ctrl-C")]))

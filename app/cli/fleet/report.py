@@ -21,7 +21,7 @@ def nodes_table(nodes: Iterable[NodeView]) -> Table:
         node = view.node
         labels = ", ".join(
             f"{name.removeprefix('tonnage/')}={value}"
-            for name, value in node.labels.items()
+            for name, value in sorted(node.labels.items())
             if not name.startswith("ray.io/")
         )
         table.add_row(

@@ -6,12 +6,36 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.output import stdout
+from knowledge.errors import UnknownPageError
+from knowledge.model import Page, PageType
+from probes.errors import InputError
 
 if TYPE_CHECKING:
     from app.knowledge.environment import Environment, EnvironmentAnswer
     from knowledge.environments import Answer
+    from knowledge.library import Library
 
+MOST_NAMED = 12
+"""Pages that an error names."""
 WORDS = {"met": "met", "missing": "missing", "too_old": "too old", "too_new": "too new"}
+
+
+def environment_page(library: Library, name: str) -> Page:
+    """By its name. Raises ``InputError`` that names the environment pages."""
+    known = library.of_type(PageType.ENVIRONMENT)
+    try:
+        page = library.find(name)
+    except UnknownPageError as error:
+        if error.is_ambiguous:
+            raise InputError(str(error)) from None
+        names = ", ".join(each.name for each in known[:MOST_NAMED])
+        more = ", …" if len(known) > MOST_NAMED else ""
+        raise InputError(
+            f"There is no page named {name!r}. The environment pages are: {names}{more}"
+        ) from None
+    if page not in known:
+        raise InputError(f"{page.full_name} is not an environment page.")
+    return page
 
 
 def document(environment: Environment, answers: Sequence[EnvironmentAnswer]) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class TestCheck:
             (["new", "poem", "Name"], "heuristic"),
             (["new", "heuristic", "A[b]"], "use A_b"),
             (["env", "Gradient_Checkpointing"], "not an environment page"),
+            (["env", "PyTorch"], "Core_Environment"),
             (["measure", "QLoRA_Finetuning"], "makes no claim that can be measured"),
             (["measure", "Gradient_Checkpointing", "--claim", "x"], "activation-memory"),
             (["measure", "Gradient_Checkpointing", "--option", "a=1"], "--workload"),

@@ -46,6 +46,7 @@ class TestLabels:
         assert part["tonnage/memory-gib"] == "2"
         assert part["tonnage/class"] != whole["tonnage/class"]
         assert labels_of([CPU], 24 * 2**30) == whole
+        assert labels_of([CPU], 192 * 2**20)["tonnage/memory-gib"] == "0.19"
 
     def test_labels_of_a_person(self):
         assert parse_labels("rack=3, room=cellar") == {"rack": "3", "room": "cellar"}
