@@ -22,7 +22,8 @@ def error_page(
     if problem["status"] == types.NOT_AUTHENTICATED.status:
         return to_login(request)
     kept = {name: value for name, value in (headers or {}).items() if name != "WWW-Authenticate"}
-    context = {"problem": problem}
+    small = problem["type"] == types.SCOPE_MISSING.uri
+    context = {"problem": problem, "is_key_too_small": small}
     return page(request, "error.html", context, status=problem["status"], headers=kept)
 
 

@@ -26,6 +26,7 @@ from app.recommendations.schemas import (
     RecommendationOut,
     RecommendationQuery,
 )
+from optimizer.budgets import budget_named
 
 router = resource("recommendations", "/v1/recommendations")
 
@@ -41,7 +42,10 @@ def list_recommendations(
     service: ServiceDep, caller: Reader, query: Annotated[RecommendationQuery, Query()]
 ) -> Page[RecommendationOut]:
     """The results of all studies, newest first, whether they are still valid or not."""
-    return listed(service.database, repository.page, query, RecommendationOut.of)
+    found = listed(service.database, repository.page, query, RecommendationOut.of)
+    if query.budget is not None and not found.items:
+        budget_named(query.budget, service.settings.budget_table())
+    return found
 
 
 @router.get(

@@ -48,7 +48,9 @@ def export_results(database: Database, output: IO[str]) -> dict[str, int]:
     made_by = {"tonnage": version("tonnage"), "made_at": utc_now()}
     with database.snapshot() as session:
         number = VERSION if repository.has_later_kinds(session) else FIRST_VERSION
-        output.write(written("header", {"format": FORMAT, "version": number, **made_by}))
+        lines = repository.line_count(session)
+        header = {"format": FORMAT, "version": number, **made_by, "lines": lines}
+        output.write(written("header", header))
         for kind, values in repository.everything(session):
             output.write(written(kind, values))
             count[kind] += 1
@@ -59,11 +61,11 @@ def import_results(database: Database, lines: Iterable[str], source: str) -> Imp
     """Add the results of an export that this database does not have yet. Importing it again adds
     nothing.
 
-    Raises ``InputError`` for a file that is not an export, is from a newer Tonnage, or has an
-    invalid line; the lines before it are imported.
+    Raises ``InputError`` for a file that is not an export, is from a newer Tonnage, was cut off, or
+    has an invalid line; the lines before it are imported.
     """
     numbered = enumerate(lines, 1)
-    header_from(next(numbered, (1, ""))[1], source)
+    header = header_from(next(numbered, (1, ""))[1], source)
     added: Counter[str] = Counter()
     known: Counter[str] = Counter()
     while chunk := list(islice(numbered, PER_TRANSACTION)):
@@ -72,6 +74,12 @@ def import_results(database: Database, lines: Iterable[str], source: str) -> Imp
         known += old
         if broken is not None:
             raise broken
+    read = added.total() + known.total()
+    if header.lines is not None and read < header.lines:
+        raise InputError(
+            f"{source} was cut off: it has {read:,} of {header.lines:,} lines. These are imported. "
+            "Copy or export it again and import the whole file: existing rows are skipped."
+        )
     return Imported(dict(added), dict(known))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.database.models.base import Base
@@ -51,6 +51,24 @@ def everything(session: Session) -> Iterator[tuple[str, Values]]:
     yield from _lines(session, "finetuning_event", FineTuningEventRow)
     yield from _lines(session, "evaluation_row", EvaluationItemRow)
     yield from _lines(session, "evidence", EvidenceRow)
+
+
+def line_count(session: Session) -> int:
+    """Of ``everything``."""
+    tables = (
+        DeviceRow,
+        WorkloadRow,
+        StudyRow,
+        TrialRow,
+        MeasurementRow,
+        RecommendationRow,
+        FineTuningRow,
+        FineTuningEventRow,
+        EvaluationItemRow,
+        EvidenceRow,
+    )
+    counts = (select(func.count()).select_from(table) for table in tables)
+    return sum(session.execute(each).scalar_one() for each in counts)
 
 
 def has_later_kinds(session: Session) -> bool:

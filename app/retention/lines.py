@@ -48,6 +48,8 @@ class Header(BaseModel):
     version: int
     tonnage: str
     made_at: AwareDatetime
+    lines: int | None = None
+    """Number of lines that follow; exports of earlier releases do not say it."""
 
 
 class Line(BaseModel):

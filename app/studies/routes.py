@@ -25,6 +25,7 @@ from app.studies import view
 from app.studies.schemas import StudyOut, StudyQuery, TrialOut
 from app.studies.stream import nothing_left, stream
 from app.tuning.request import StudyRequest
+from optimizer.budgets import budget_named
 
 router = resource("studies", "/v1/studies")
 
@@ -44,7 +45,10 @@ def list_studies(
     service: ServiceDep, caller: Reader, query: Annotated[StudyQuery, Query()]
 ) -> Page[StudyOut]:
     """Waiting, running and ended studies, those of the command line included, newest first."""
-    return page_of(view.page(service.database, **query.wanted()), query, lambda study: study)
+    found = view.page(service.database, **query.wanted())
+    if query.budget is not None and not found:
+        budget_named(query.budget, service.settings.budget_table())
+    return page_of(found, query, lambda study: study)
 
 
 @router.post(

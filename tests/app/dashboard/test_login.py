@@ -60,7 +60,10 @@ def test_a_reader_sees_no_button_and_may_not_do_what_it_does(locked, database):
     page = locked.get(f"/studies/{job.id}").text
     assert "Cancel" not in page
     assert 'href="/start"' not in locked.get("/").text
-    assert locked.get("/start").status_code == 403
+    refused = locked.get("/start")
+    assert refused.status_code == 403
+    assert 'href="/login"' in refused.text
+    assert "named in detail" not in refused.text
     form = {"csrf_token": token_in(page)}
     assert locked.post(f"/studies/{job.id}/cancel", data=form).status_code == 403
     assert jobs.get(database, job.id).state == "queued"

@@ -153,3 +153,10 @@ def test_the_old_name_of_the_mean_is_marked_as_deprecated(api):
 
 def test_a_client_reads_what_an_older_service_sends():
     assert CycleTime.model_validate({"median": 7.0, "low": 6.0, "high": 8.0}).mean == 7.0
+
+
+@pytest.mark.parametrize("listing", ["/v1/recommendations", "/v1/studies"])
+def test_a_budget_that_does_not_exist_is_no_empty_list(api, recommended, listing):
+    found = problem(api.get(listing, params={"budget": "prototypin"}), 422, "invalid-request")
+    assert "prototyping" in found["detail"]
+    assert api.get(listing, params={"budget": "production"}).json()["items"] == []

@@ -160,6 +160,20 @@ class TestMeeting:
         assert len(SqlStudyStore(database, study_id, spec).trials()) == 2
         assert studies.open_study(database, spec)[1] == "finished"
 
+    def test_a_file_that_was_cut_off_at_the_end_of_a_line_is_told(self, database, other):
+        finished_study(database)
+        whole = exported(database)
+        with pytest.raises(InputError, match="cut off"):
+            import_results(other, whole[:-1], "file")
+        assert import_results(other, whole, "file").added == {"recommendation": 1}
+
+    def test_an_export_of_an_earlier_release_does_not_say_how_long_it_is(self, database, other):
+        finished_study(database)
+        header, *lines = exported(database)
+        made = json.loads(header)
+        del made["header"]["lines"]
+        assert import_results(other, [json.dumps(made), *lines[:-1]], "file").added
+
     def test_an_older_export_takes_nothing_back(self, database, other):
         study_id = unfinished_study(database)
         old = exported(database)
