@@ -16,6 +16,7 @@ from sqlalchemy import Connection, inspect, text
 import migrations
 from app.database.engine import Database
 from app.database.errors import explained
+from app.database.models.base import PREFIX
 from probes.errors import InputError, MeasurementError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
     with database.migrating() as connection:
         _lock(connection)
         _refuse_newer(database, _current(connection))
+        _refuse_foreign(database, connection)
         command.upgrade(_config(connection), revision)
         _check_references(connection)
 
@@ -111,6 +113,31 @@ def _refuse_newer(database: Database, revision: str | None) -> None:
             f"this one knows up to {head()}). Install the newer version, or name another database "
             "with --database."
         )
+
+
+def foreign_tables(database: Database) -> list[str]:
+    """Tables with names like ours in a database that no release of Tonnage has made."""
+    with explained(database.url), database.engine.connect() as connection:
+        return _foreign_tables(connection)
+
+
+def _foreign_tables(connection: Connection) -> list[str]:
+    names = inspect(connection).get_table_names()
+    return [] if VERSION_TABLE in names else sorted(n for n in names if n.startswith(PREFIX))
+
+
+def foreign(database: Database, tables: list[str]) -> str:
+    """What to say about them."""
+    return (
+        f"Database {database.shown_url} has tables that Tonnage did not make or whose version is "
+        f"gone ({', '.join(tables)}; there is no {VERSION_TABLE}). Restore it from a backup, or "
+        "name another database with --database or database_url in tonnage.toml."
+    )
+
+
+def _refuse_foreign(database: Database, connection: Connection) -> None:
+    if found := _foreign_tables(connection):
+        raise InputError(foreign(database, found))
 
 
 def _lock(connection: Connection) -> None:

@@ -47,11 +47,16 @@ def current(database: options.Database = None, json_: options.Json = False) -> N
     parsed, head = parse_url(url), migrate.head()
     file = sqlite_file(parsed)
     is_there = file is None or file.exists()
-    here = migrate.current(open_database(url, migrate=False)) if is_there else None
+    here, tables = None, []
+    if is_there:
+        store = open_database(url, migrate=False)
+        here, tables = migrate.current(store), migrate.foreign_tables(store)
     if json_:
         print_json({"url": shown(parsed), "current": here, "head": head})
     elif not is_there:
         typer.echo(f"There is no file {file}. Make the database with: {_upgrade(database)}")
+    elif tables:
+        typer.echo(migrate.foreign(store, tables))
     else:
         typer.echo(f"{shown(parsed)}: at {here or 'no version yet'}; this Tonnage needs {head}")
         if migrate.is_newer(here):

@@ -112,6 +112,15 @@ def test_up_from_nothing_gives_every_table(empty):
     assert (migrate.current(empty), migrate.is_current(empty)) == (migrate.head(), True)
 
 
+def test_tables_of_another_program_are_left_alone_and_named(empty):
+    with empty.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE tonnage_studies (id INTEGER)"))
+    assert migrate.foreign_tables(empty) == ["tonnage_studies"]
+    with pytest.raises(InputError, match=r"tonnage_studies.*--database"):
+        migrate.upgrade(empty)
+    assert tables(empty) == {"tonnage_studies"}
+
+
 def test_the_migrations_end_in_what_the_models_say(database):
     assert differences(database) == []
 
