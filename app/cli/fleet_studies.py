@@ -150,7 +150,7 @@ def _names(devices: str | None) -> list[str] | None:
 
 def _followed(studies: Studies, request: StudyRequest) -> Outcome:
     study_id = studies.start(request)
-    text = f"Study {study_id} is queued. It goes on if this command ends."
+    text = f"Study {study_id} is queued. It keeps running if you stop this command."
     stderr().print(text, markup=False)
     return follow(studies, study_id)
 

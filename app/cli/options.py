@@ -33,8 +33,9 @@ Command = Annotated[
     str | None,
     typer.Option(
         help="Measure an unmodified training command instead of a workload, for example 'python "
-        "train.py --batch-size {batch_size} --layers {layers}'. {batch_size} is what the script "
-        "takes; with several ranks ({ranks}) nearly every script takes the batch of one rank.",
+        "train.py --batch-size {batch_size} --layers {layers}'. Tonnage puts the batch size "
+        "in place of {batch_size}. With several ranks ({ranks}), nearly all scripts expect the "
+        "batch of one rank.",
         metavar="TEMPLATE",
     ),
 ]
@@ -57,7 +58,7 @@ Step = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="With a command: print the exact commands that would run, and exit."
+        "--dry-run", help="With --command: print the exact commands that would run, and exit."
     ),
 ]
 Device = Annotated[
@@ -91,8 +92,8 @@ RunDevices = Annotated[
 Nodes = Annotated[
     str | None,
     typer.Option(
-        help="Spread the devices over this many nodes of the fleet that this host has joined, or "
-        "auto: over as few as have them. Example: --devices 8 --nodes 2.",
+        help="Number of nodes to spread the devices over. auto: as few as possible. This host must "
+        "belong to a fleet. Example: --devices 8 --nodes 2.",
         metavar="N|auto",
     ),
 ]

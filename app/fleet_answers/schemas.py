@@ -138,7 +138,7 @@ class FleetAnswerPost(RequestBody):
 
 
 class FleetAnswerOut(BaseModel):
-    """Which of the known device classes for a training, in what time, for what money and energy."""
+    """Compares the known device classes for one training: time, cost and energy."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 

@@ -37,8 +37,8 @@ class Heuristic:
         page = self.claim.page
         if self.evidence is None:
             return (
-                f"{page} claims {self.claim.text}; that was not measured here (tonnage knowledge "
-                f"measure {page})."
+                f"According to {page}: {_begun(self.claim.text)}. This was not measured here; to "
+                f"measure it: tonnage knowledge measure {page}"
             )
         found = {"undecided": "could not be decided"}.get(
             self.evidence.verdict, f"was {self.evidence.verdict}"
@@ -121,3 +121,10 @@ def _worth_saying(known: Sequence[Heuristic]) -> list[Heuristic]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _begun(text: str) -> str:
+    """A sentence as the second half of another one; a name at its beginning stays as it is."""
+    first = text.split(maxsplit=1)[0] if text else ""
+    text = text[:1].lower() + text[1:] if first[1:].islower() or len(first) == 1 else text
+    return text.rstrip(".")

@@ -36,14 +36,18 @@ def get(database: Database, study_id: str) -> StudyOut:
     return view
 
 
-def page(
-    database: Database, *, limit: int, is_job: bool = False, **wanted: str | None
-) -> list[StudyOut]:
+def page(database: Database, *, limit: int, **wanted: str | None) -> list[StudyOut]:
     """Newest first. ``wanted`` may have the ``state``, the ``workload`` and the ``budget``, and
-    ``before``: the id of the last study on the previous page. ``is_job``: only those that a runner
-    runs."""
+    ``before``: the id of the last study on the previous page."""
     with database.read() as session:
-        return _views(session, view_repository.ids(session, limit=limit, is_job=is_job, **wanted))
+        return _views(session, view_repository.ids(session, limit=limit, **wanted))
+
+
+def jobs_in(database: Database, state: StudyState, *, limit: int) -> list[StudyOut]:
+    """Those that a runner runs, newest first."""
+    with database.read() as session:
+        found = view_repository.ids(session, state=state, limit=limit, is_job=True)
+        return _views(session, found)
 
 
 def trials(database: Database, study_id: str) -> list[Trial]:

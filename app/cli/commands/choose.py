@@ -27,7 +27,7 @@ def choose(
     ],
     budget: Annotated[
         str,
-        typer.Option(help="The budget whose recommendations say how large a model is wanted."),
+        typer.Option(help="Take the model size from the recommendations for this budget."),
     ] = "prototyping",
     epochs: Annotated[
         float | None, typer.Option(help="Train for this many epochs.", metavar="N")
@@ -64,7 +64,7 @@ def choose(
     set_: options.Set = None,
     option: options.Option = None,
     time_scale: Annotated[
-        float, typer.Option(help="Use recommendations of budgets scaled by this.")
+        float, typer.Option(help="Use recommendations that were made with this --time-scale.")
     ] = 1.0,
     carbon: Annotated[
         bool,
@@ -73,8 +73,8 @@ def choose(
     measure: Annotated[
         int,
         typer.Option(
-            help="First run up to this many of the searches that would settle the choice, each for "
-            "the largest batch of a config, as far as their devices are on this machine.",
+            help="First run up to N of the searches that would settle the choice. Only devices of "
+            "this machine are searched.",
             min=0,
             metavar="N",
         ),

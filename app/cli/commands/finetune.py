@@ -27,9 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Output = Annotated[
-    Path, typer.Option("--output", help="Folder of the run; made if it is not there.")
-]
+Output = Annotated[Path, typer.Option("--output", help="Folder of the run; created if needed.")]
 Data = Annotated[
     list[str] | None,
     typer.Option(
@@ -199,7 +197,7 @@ def compare(
     baseline: Annotated[
         Path | None, typer.Option(help="Compare every other run with this one only.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of resampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the resampling.")] = 0,
     report: Annotated[
         Path | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE")
     ] = None,
@@ -229,7 +227,7 @@ def export(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option(help="Where to. Default: RUN/FORM.", metavar="FOLDER")
+        Path | None, typer.Option(help="Folder to write to. Default: RUN/FORM.", metavar="FOLDER")
     ] = None,
     json_: options.Json = False,
 ) -> None:

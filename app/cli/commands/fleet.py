@@ -40,7 +40,8 @@ def join(
             "--interface",
             "--bind",
             help="The address of this host that the others reach. 127.0.0.1: a fleet of this host "
-            "alone, which nobody else can reach. Default: the one that leads to the network.",
+            "alone, which nobody else can reach. Default: the address of the interface with "
+            "the default route.",
             metavar="IP",
         ),
     ] = "",
@@ -51,8 +52,8 @@ def join(
     labels: Annotated[
         str,
         typer.Option(
-            help="Labels of this node, which a study can ask for as its device: --labels rack=3, "
-            "then --device rack=3.",
+            help="Labels of this node. A study can name one as its device: --labels rack=3, then "
+            "--device rack=3.",
             metavar="NAME=VALUE,…",
         ),
     ] = "",

@@ -32,7 +32,7 @@ def create(
             "delete, and drain fleet nodes)."
         ),
     ] = "read",
-    name: Annotated[str, typer.Option(help="What or whom the key is for.")] = "",
+    name: Annotated[str, typer.Option(help="Who or what will use the key.")] = "",
     database: options.Database = None,
     json_: options.Json = False,
 ) -> None:

@@ -123,7 +123,9 @@ def show(name: Name, database: options.Database = None, json_: options.Json = Fa
 
 @app.command("search")
 def search(
-    words: Annotated[list[str], typer.Argument(help="Words that all occur.", metavar="WORDS")],
+    words: Annotated[
+        list[str], typer.Argument(help="Words that must all occur in the page.", metavar="WORDS")
+    ],
     limit: Annotated[int, typer.Option(min=1, help="At most this many pages.")] = 20,
     json_: options.Json = False,
 ) -> None:
@@ -149,11 +151,11 @@ def search(
 def graph(
     name: Annotated[
         str | None,
-        typer.Argument(help="Only what is near this page. Default: every page.", metavar="[NAME]"),
+        typer.Argument(
+            help="Show only pages near this one. Default: every page.", metavar="[NAME]"
+        ),
     ] = None,
-    depth: Annotated[
-        int, typer.Option(min=1, help="Links between the page and what is shown.")
-    ] = 1,
+    depth: Annotated[int, typer.Option(min=1, help="How many links away to show.")] = 1,
     form: Annotated[
         str, typer.Option("--format", help=f"One of {', '.join(GRAPH_FORMATS)}.")
     ] = "mermaid",
@@ -191,7 +193,7 @@ def index(
 ) -> None:
     """Print the index pages, with ✅ for what exists and ⬜ for what is missing.
 
-    Without --write, exit status 1 if the files say something else.
+    Without --write, exit status 1 if the files are out of date.
 
     Example: tonnage knowledge index wiki --write
     """

@@ -44,8 +44,8 @@ def power(
 ) -> None:
     """Measure what a lower power limit saves and what it costs.
 
-    Needs an NVIDIA device and an administrator. The limits are measured in turns with the one that
-    is set now, each in a fresh process. That one is set again at the end, also if this command
+    Needs an NVIDIA device and an administrator. Each limit is measured alternately with the
+    current one, in a fresh process. The current limit is restored at the end, even if this command
     fails or is killed.
 
     Exit status 3 if the limit cannot be changed or no sensor measures the energy.

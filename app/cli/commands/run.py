@@ -237,7 +237,7 @@ def _may_start(
         if start.tune:
             _say(f"Warning: nothing is recommended{what} here. Measure it with: {start.tune}")
         else:
-            _say(f"Warning: whether something is recommended{what} cannot be told.")
+            _say(f"Warning: could not find out whether anything is recommended{what}.")
         return on_unknown == "warn"
     for doubt in start.doubts:
         _say(f"Warning: {start.recommendation.id} may no longer be valid. {doubt}")

@@ -62,8 +62,8 @@ def tune(
     objective: Annotated[
         Objective | None,
         typer.Option(
-            help="What to optimize within the time window: throughput (prefers a larger model if "
-            "it costs little throughput), capacity (the largest model) or pareto (measures the "
+            help="What to optimize within the time window: throughput (the fastest; a larger "
+            "model if it is nearly as fast), capacity (the largest model) or pareto (measures the "
             "whole front of both). Default: set by the budget."
         ),
     ] = None,
@@ -96,8 +96,8 @@ def tune(
     join: Annotated[
         str,
         typer.Option(
-            help="Id of a running study to work on as well, from another device of the same class. "
-            "Use the same workload, budget and options as the command that started it.",
+            help="Help with a running study: its id. This device must be of the same class. Use "
+            "the same workload, budget and options as the command that started it.",
             metavar="STUDY",
         ),
     ] = "",
@@ -118,10 +118,10 @@ def tune(
 
     Every probe is stored as soon as it ends. If the command is interrupted or killed, run it again
     to continue where it stopped. If a finished study is still valid, its recommendation is read
-    from the database. Exit status 1 if nothing fits; 3 if nothing could be measured, or only while
-    other programs disturbed the machine.
+    from the database. Exit status 1 if nothing fits; 3 if nothing could be measured, or if every
+    measurement was disturbed by other programs.
 
-    With --fleet it runs where the fleet has room, and goes on if this command ends.
+    With --fleet it runs where the fleet has room, and keeps running if you stop this command.
 
     Example: tonnage tune visnet --budget smoke_test --device cpu --memory-budget 2GiB
     """

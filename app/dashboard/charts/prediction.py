@@ -9,6 +9,7 @@ from app.dashboard.charts.figure import Axis, Figure, Point, Scale, Series
 from app.dashboard.charts.units import Unit, memory_unit, time_unit
 from optimizer.formatting import FEWEST_GRADED
 from optimizer.records import Grade
+from probes.formatting import plural
 
 MOST_POINTS = 600
 WIDE = 20.0
@@ -72,6 +73,6 @@ def _caption(graded: Sequence[Grade]) -> str:
         else "too few for a median error"
     )
     return (
-        f"{count}, {usual}; {inside} of {len(graded)} measurements are within the predicted "
-        f"interval.{newest}"
+        f"{count}, {usual}; {inside} of {plural(len(graded), 'measurement')} "
+        f"{'is' if len(graded) == 1 else 'are'} within the predicted interval.{newest}"
     )

@@ -12,6 +12,7 @@ from app.jobs.live_devices import LiveDevices
 from app.recommendations.matrix import budgets_of, matrix
 from app.studies import view
 from app.studies.progress import outline
+from app.tuning.state import StudyState
 from app.workloads.registry import registered
 
 RUNNING_SHOWN = 12
@@ -43,14 +44,13 @@ def now(request: Request, service: ServiceDep) -> Response:
 def _now(service: Service) -> dict[str, object]:
     """(An interrupted study of the command line goes on when its command is run again; one of the
     service waits for a runner.)"""
+    database = service.database
     active = [
-        each
-        for state in ("running", "interrupted", "queued")
-        for each in view.page(
-            service.database, state=state, limit=RUNNING_SHOWN, is_job=state != "running"
-        )
+        *view.page(database, state=StudyState.RUNNING, limit=RUNNING_SHOWN),
+        *view.jobs_in(database, StudyState.INTERRUPTED, limit=RUNNING_SHOWN),
+        *view.jobs_in(database, StudyState.QUEUED, limit=RUNNING_SHOWN),
     ]
     return {
-        "devices": LiveDevices.of(service).look(service.database),
-        "active": outline(service.database, active[:RUNNING_SHOWN]),
+        "devices": LiveDevices.of(service).look(database),
+        "active": outline(database, active[:RUNNING_SHOWN]),
     }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from app.recommendations.exports.ranks import ranks_of
+from optimizer.formatting import limit_text
 from optimizer.records import Recommendation
 from probes.formatting import size_text
 
@@ -22,7 +23,8 @@ def provenance(recommendation: Recommendation) -> list[str]:
         f"fingerprint {r.valid.get('fingerprint', 'unknown')}; "
         f"cycle {minutes.get('mean', math.nan):.2f} min "
         f"({minutes.get('low', math.nan):.2f} to {minutes.get('high', math.nan):.2f}), "
-        f"peak {size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}, bound by {r.binding}",
+        f"peak {size_text(r.peak_bytes)} of {size_text(r.limit_bytes)}, "
+        f"limited by {limit_text(r.binding)}",
     ]
     ranks = ranks_of(r)
     if ranks is not None:

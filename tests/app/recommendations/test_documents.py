@@ -76,7 +76,9 @@ class TestDocuments:
     def test_a_comment_says_where_it_comes_from(self, to):
         text = exported(to, {}, workload="a\nb: c")
         assert "# Tonnage recommendation rec_1: a b: c, smoke_test, cpu\n" in text
-        assert "cycle 10.00 min (9.83 to 10.25), peak 1.00 GiB of 2.00 GiB, bound by memory" in text
+        assert (
+            "cycle 10.00 min (9.83 to 10.25), peak 1.00 GiB of 2.00 GiB, limited by memory" in text
+        )
 
 
 class TestEnvironmentFile:
