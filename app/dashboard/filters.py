@@ -56,10 +56,11 @@ def count(value: float | None) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """``0.153`` is ``15.3 %``."""
+    """``0.153`` is ``15.3%``, ``0.05`` is ``5%``."""
     if fraction is None or not math.isfinite(fraction):
         return NOTHING
-    return f"{fraction * 100:.1f} %" if abs(fraction) < 0.9995 else f"{fraction * 100:.0f} %"
+    digits = 1 if abs(fraction) < 0.9995 else 0
+    return f"{fraction * 100:.{digits}f}".removesuffix(".0") + "%"
 
 
 def ago(moment: datetime | str | None) -> str:

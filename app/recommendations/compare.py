@@ -157,4 +157,4 @@ def _caveats(a: Result, b: Result) -> list[str]:
 def _percent(ratio: float) -> str:
     change = (ratio - 1) * 100
     digits = 1 if abs(change) < 10 else 0
-    return f"{change:+.{digits}f} %".replace("-", "−") if math.isfinite(change) else "–"
+    return f"{change:+.{digits}f}%".replace("-", "−") if math.isfinite(change) else "–"

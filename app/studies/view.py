@@ -46,8 +46,7 @@ def page(database: Database, *, limit: int, **wanted: str | None) -> list[StudyO
 def jobs_in(database: Database, state: StudyState, *, limit: int) -> list[StudyOut]:
     """Those that a runner runs, newest first."""
     with database.read() as session:
-        found = view_repository.ids(session, state=state, limit=limit, is_job=True)
-        return _views(session, found)
+        return _views(session, view_repository.ids_of_jobs(session, state, limit=limit))
 
 
 def trials(database: Database, study_id: str) -> list[Trial]:

@@ -30,9 +30,8 @@ def ids(
     budget: str | None = None,
     before: str | None = None,
     limit: int,
-    is_job: bool = False,
 ) -> list[str]:
-    """Ids of jobs, and of studies without a job of their id unless ``is_job``, newest first."""
+    """Ids of jobs, and of studies without a job of their id, newest first."""
     job, study = JobRow, StudyRow
     wanted = {
         job.kind: JobKind.STUDY,
@@ -45,14 +44,19 @@ def ids(
         sent = and_(job.workload == BUNDLED, label == workload)
         asked = asked.where(or_(job.workload == workload, sent))
     jobs = newest_first(asked, job.id, wanted, before=before, limit=limit)
-    if is_job:
-        return list(session.execute(jobs).scalars())
     wanted = {study.state: state, WorkloadRow.reference: workload, study.budget: budget}
     studies = select(study.id).join(WorkloadRow).where(_has_no_job())
     studies = newest_first(studies, study.id, wanted, before=before, limit=limit)
     both = union_all(jobs.subquery().select(), studies.subquery().select()).subquery()
     statement = select(both.c.id).order_by(both.c.id.desc()).limit(limit)
     return list(session.execute(statement).scalars())
+
+
+def ids_of_jobs(session: Session, state: StudyState, *, limit: int) -> list[str]:
+    """Ids of jobs, newest first."""
+    wanted = {JobRow.kind: JobKind.STUDY, JobRow.state: state}
+    found = newest_first(select(JobRow.id), JobRow.id, wanted, before=None, limit=limit)
+    return list(session.execute(found).scalars())
 
 
 def studies_of(session: Session, study_ids: Collection[str]) -> dict[str, StudyRecord]:

@@ -125,13 +125,13 @@ def show(found: PowerSweep, device: str) -> None:
 
 
 def change_words(change: Change | None) -> str:
-    """``−20 % (−22 to −18 %)``; ``usual`` for the limit that the others are compared with."""
+    """``−20% (−22 to −18%)``; ``usual`` for the limit that the others are compared with."""
     if change is None:
         return "usual"
     value = _percent(change.value)
     if change.high == float("inf"):
-        return f"{value} %"
-    return f"{value} % ({_percent(change.low)} to {_percent(change.high)} %)"
+        return f"{value}%"
+    return f"{value}% ({_percent(change.low)} to {_percent(change.high)}%)"
 
 
 def _percent(share: float) -> str:

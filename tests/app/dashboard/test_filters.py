@@ -17,8 +17,9 @@ def test_numbers():
     assert filters.number(float("inf")) == "–"
     assert filters.count(1_540_000_000) == "1.54 G"
     assert filters.count(950) == "950"
-    assert filters.percent(0.153) == "15.3 %"
-    assert filters.percent(1.0) == "100 %"
+    assert filters.percent(0.05) == "5%"
+    assert filters.percent(0.153) == "15.3%"
+    assert filters.percent(1.0) == "100%"
     assert filters.minutes(600) == "10.0 min"
     assert (filters.minutes_up(61.0), filters.minutes_up(0.1)) == (2, 1)
     assert (filters.plural(1, "probe"), filters.plural(1234, "probe")) == (

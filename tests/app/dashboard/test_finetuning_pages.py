@@ -68,7 +68,7 @@ def test_one_that_has_ended_shows_the_error_of_its_prediction(pages, database):
     service.finish(database, run.id, "done", {"peak_bytes": 2 * GIB, "step_s": 0.5})
     page = pages.get(f"/finetunings/{run.id}").text
     assert "data-events" not in page
-    assert "error 50.0 %" in page
+    assert "error 50%" in page
     answer = pages.get(f"/finetunings/{run.id}/changes")
     assert "event: over" in answer.text
 

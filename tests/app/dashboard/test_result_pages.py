@@ -149,7 +149,7 @@ class TestCompare:
         runs = contents.measurements(database)
         other = next(each.id for each in runs if each.batch_size == 64)
         text = pages.get("/compare", params={"a": stored.id, "b": f"m{other}"}).text
-        assert "B is significantly slower: −33 % throughput" in text
+        assert "B is significantly slower: −33% throughput" in text
         assert "MOVER" in text
         assert data_of(text, "intervals-throughput")["y"]["categories"] == ["B", "A"]
         assert text.count(" selected>") == 2

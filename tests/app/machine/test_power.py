@@ -121,11 +121,11 @@ def test_the_answer_has_its_units_in_json_and_as_text(tmp_path, capsys):
     assert shown["limits"][0]["energy_change"]["value"] == pytest.approx(-1 / 3)
     show(found, "cuda:0")
     printed = " ".join(capsys.readouterr().out.split())
-    assert "−33.3 %" in printed
+    assert "−33.3%" in printed
     assert "The limit is 450 W again." in printed
 
 
 def test_a_change_without_an_interval_is_a_plain_figure():
-    assert change_words(Change(-0.2, float("-inf"), float("inf"))) == "−20.0 %"
-    assert change_words(Change(0.04, 0.03, 0.05)) == "+4.0 % (+3.0 to +5.0 %)"
+    assert change_words(Change(-0.2, float("-inf"), float("inf"))) == "−20.0%"
+    assert change_words(Change(0.04, 0.03, 0.05)) == "+4.0% (+3.0 to +5.0%)"
     assert change_words(None) == "usual"

@@ -25,7 +25,7 @@ class TestSignificance:
         found = compare(result(0.2), result(0.1))
         assert found.throughput.answer == "faster"
         assert found.throughput.ratio.mean == pytest.approx(2.0)
-        assert found.sentence.startswith("B is significantly faster: +100 % throughput (+8")
+        assert found.sentence.startswith("B is significantly faster: +100% throughput (+8")
 
     def test_the_same_is_equal(self):
         found = compare(result(0.1), result(0.1))
