@@ -36,6 +36,14 @@ KEYS = """id workload budget device config batch_size accumulation cycle_batches
     throughput_samples_per_s peak_bytes parameters binding alternatives evidence study valid"""
 
 
+def time_of_study(folder: Path) -> float:
+    """``wall_s`` of the only study."""
+    file = folder / "data" / "tonnage.db"
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+        ((wall_s,),) = connection.execute("select wall_s from tonnage_studies")
+        return float(wall_s)
+
+
 def stored_probes(folder: Path) -> list[tuple[str, int, str]]:
     """(config, batch size, purpose) of every stored measurement, in order."""
     file = folder / "data" / "tonnage.db"
@@ -159,7 +167,10 @@ def test_ctrl_c_keeps_what_was_measured(
     wait_until(lambda: not marked_processes(str(folder)), within_s=10)
     kept = stored_probes(folder)
     assert kept
+    measured_s = time_of_study(folder)
+    assert measured_s > 0
     assert tonnage(*TUNE).returncode == 0
+    assert time_of_study(folder) > measured_s
     assert stored_probes(folder)[: len(kept)] == kept
 
 
