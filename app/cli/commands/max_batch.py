@@ -60,6 +60,7 @@ def max_batch(
 
     with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker, rests_on_time=False)
+        progress.notes(bench.notes)
         config = bench.config(asked.pinned)
         bounds = bench.bounds(config, cap=cap, longest_step_s=longest_step)
 
@@ -94,8 +95,11 @@ def max_batch(
             uneven = measure_uneven(bench, config, bounds, answer, keep_uneven)
     wall_s = time.monotonic() - began_s
     if shared.json_:
-        device, network = asked.target.facts.device, asked.target.network
-        label = asked.workload.label
+        label, device, network = (
+            asked.workload.label,
+            asked.target.facts.device,
+            asked.target.network,
+        )
         print_json(document(answer, prior, label, device, config, wall_s, scaling, uneven, network))
     else:
         show(answer, config, wall_s, scaling, uneven)

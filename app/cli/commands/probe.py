@@ -54,6 +54,7 @@ def probe(
 
     with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker)
+        progress.notes(bench.notes)
         purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)
