@@ -83,12 +83,20 @@ def config_folder(path: Path) -> set[Path]:
     return {each.resolve() for each in islice(below, MOST_SOURCES)}
 
 
+def is_file(path: Path) -> bool:
+    """Never raises: a text that is taken for a path may be none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def is_config(path: Path) -> bool:
     """Whether a file is a configuration, and neither data nor our own."""
     named = path.suffix in _CONFIGS or (path.suffix == ".json" and _CONFIG_NAME.search(path.stem))
     if not named or path.name == _OWN_CONFIG:
         return False
-    return path.is_file() and path.stat().st_size <= _LARGEST_CONFIG
+    return is_file(path) and path.stat().st_size <= _LARGEST_CONFIG
 
 
 def python_files(folder: Path) -> set[Path] | None:
@@ -171,7 +179,7 @@ class _Modules:
     def _look(self, place: Path, *parts: str) -> list[Path]:
         path = place.joinpath(*parts)
         for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
-            if file.is_file():
+            if is_file(file):
                 packages = self._within(place, *parts[:-1]) if len(parts) > 1 else []
                 return [file.resolve(), *packages]
         return []

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from probes.black_box.launchers import ASSIGNMENT, OPERATORS
+from probes.black_box.python_code import is_file
 
 _CHANGES_FOLDER = {"cd", "pushd"}
 _SETS = {"export", "local", "readonly", "declare", "typeset"}
@@ -25,13 +26,20 @@ _MOST_JOINED = 20
 _DEEPEST = 4
 """Texts within texts that are followed: ``eval``, ``source``."""
 _MOST_ROUNDS = 8
+_LONGEST = 2**17
+"""Characters that are read in all; a longer text is no training script."""
+_LONGEST_VALUE = 2000
+"""Characters of a variable: those that grow by themselves are left alone."""
 
 _SUBSTITUTION = re.compile(r"\$\(([^()$`]*)\)|`([^`$]*)`")
 _NAME = r"[A-Za-z_]\w*|[0-9@*]"
 _VARIABLE = re.compile(
     rf"\$(?:(?P<plain>{_NAME})"
-    rf"|\{{(?P<name>{_NAME})(?:\[[0@*]\])?(?P<folder>%/\*)?(?::?[-=](?P<default>[^{{}}$]*))?\}})"
+    rf"|\{{(?P<name>{_NAME})(?:\[[0@*]\])?(?P<folder>%/\*)?"
+    r"(?::?[-=](?P<default>[^{}$]*)|:?\?[^{}$]*)?\})"
 )
+_HERE_DOCUMENT = re.compile(r"(?<!<)<<-?\s*[\"']?([A-Za-z_]\w*)")
+_OF_A_SHELL = re.compile(r"\b(?:ba|da|z|k)?sh\b")
 _OWN_PATH = {"0", "BASH_SOURCE"}
 _OF_MAKE = re.compile(rf"(?<!\$)\$\(({_NAME})\)")
 _MAKE_ASSIGNMENT = re.compile(r"^(?:export\s+)?([A-Za-z_]\w*)\s*[:?]?:?=\s*(.*)$")
@@ -66,6 +74,7 @@ class ShellText:
     ) -> None:
         self._folder, self._before = folder, folder
         self._is_sure = True
+        self._left = _LONGEST
         own = dict.fromkeys(_OWN_PATH, str(script)) if script else {}
         numbered = {str(n): text for n, text in enumerate(arguments, start=1)}
         everything = dict.fromkeys("@*", " ".join(arguments))
@@ -101,16 +110,26 @@ class ShellText:
 
     def _lines(self, text: str) -> Iterator[list[str]]:
         """The words of every line; a quoted text may go on in the next ones."""
-        lines = re.sub(r"\\\r?\n", " ", text).splitlines()
+        lines = re.sub(r"\\\r?\n", " ", text[:_LONGEST].replace("\0", "")).splitlines()
         at = 0
         while at < len(lines):
+            here = _HERE_DOCUMENT.search(lines[at])
             for end in range(at + 1, min(at + 1 + _MOST_JOINED, len(lines) + 1)):
-                words = _split(self._filled("\n".join(lines[at:end])))
+                if end > at + 1 and not re.search("[\"']", lines[end - 1]):
+                    continue  # it ends no quotation
+                filled = self._filled("\n".join(lines[at:end]))
+                self._left -= len(filled)
+                if self._left < 0:
+                    return
+                words = _split(filled)
                 if words is not None:
                     at = end - 1
                     yield words
                     break
             at += 1
+            if here and not _OF_A_SHELL.search(lines[at - 1]):
+                ends = (n for n in range(at, len(lines)) if lines[n].strip() == here[1])
+                at = next(ends, at - 1) + 1
 
     def _command(self, words: list[str], deep: int) -> Iterator[ShellCommand]:
         while words and words[0] in _KEYWORDS:
@@ -134,7 +153,7 @@ class ShellText:
                 yield from self._read(self._folder / words[1], deep - 1)
 
     def _read(self, path: Path, deep: int) -> Iterator[ShellCommand]:
-        if path.suffix == ".sh" and path.is_file():
+        if path.suffix == ".sh" and is_file(path):
             own = {name: self._variables.get(name) for name in _OWN_PATH}
             self._variables |= {"BASH_SOURCE": str(path)}
             yield from self.commands(path.read_text(errors="replace"), deep)
@@ -144,27 +163,31 @@ class ShellText:
         for word in words:
             if ASSIGNMENT.match(word):
                 name, _, value = word.partition("=")
-                self._variables[name] = value
+                value = re.sub(rf"\$(?:{name}\b|\{{{name}[^{{}}]*\}})", "", value)
+                self._variables[name] = value if len(value) <= _LONGEST_VALUE else f"${name}"
 
     def _enter(self, folder: str) -> None:
         if folder == "-":
             self._folder, self._before = self._before, self._folder
             return
         self._before = self._folder
-        path = Path(folder).expanduser()
+        path = expanded(folder)
         self._is_sure = "$" not in folder and (path.is_absolute() or self._is_sure)
         if self._is_sure:
             self._folder = self._folder / path
 
     def _filled(self, text: str) -> str:
         """With the variables and substitutions that are known."""
+        found = text
         for _ in range(_MOST_ROUNDS):
-            before = text
-            text = _VARIABLE.sub(self._value, text)
-            text = _SUBSTITUTION.sub(self._substituted, text)
-            if text == before or len(text) > 100_000:
+            before = found
+            found = _VARIABLE.sub(self._value, found)
+            found = _SUBSTITUTION.sub(self._substituted, found)
+            if found == before:
                 break
-        return text
+            if len(found) > len(text) + 5 * _LONGEST_VALUE:
+                return text
+        return found
 
     def _value(self, match: re.Match[str]) -> str:
         name = match["plain"] or match["name"]
@@ -199,6 +222,14 @@ class ShellText:
             case ["which" | "type", *_, program] | ["command", "-v", program]:
                 return program
         return match[0]
+
+
+def expanded(path: str) -> Path:
+    """With the home folder for ``~``, where that is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _split(text: str) -> list[str] | None:

@@ -20,11 +20,12 @@ from probes.black_box.python_code import (
     Code,
     config_folder,
     is_config,
+    is_file,
     module_code,
     script_code,
     walked,
 )
-from probes.black_box.shell_text import ShellCommand, ShellText
+from probes.black_box.shell_text import ShellCommand, ShellText, expanded
 from probes.space import Choice
 
 SOURCES = {".py", ".sh", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini"}
@@ -107,7 +108,7 @@ class _Search:
         """The file that a word or the value of an option names, with the code of a script."""
         for text in self._values_of(word.rpartition("=")[2]):
             path = folder / text
-            if path.suffix not in SOURCES or not path.is_file():
+            if path.suffix not in SOURCES or not is_file(path):
                 continue
             self._code.files.add(path.resolve())
             if path.suffix == ".py":
@@ -144,10 +145,10 @@ class _Search:
         """``starter``: the program that starts it, where that is a Python, launcher or shell."""
         found = False
         for text in self._values_of(target.script):
-            path = each.folder / Path(text).expanduser()
-            if path.is_dir() and (path / "__main__.py").is_file():
+            path = each.folder / expanded(text)
+            if is_file(path / "__main__.py"):
                 path = path / "__main__.py"
-            if path.is_file() and each.is_sure:
+            if is_file(path) and each.is_sure:
                 found = True
                 if target.python or path.suffix == ".py":
                     self._has_code = True
@@ -155,9 +156,7 @@ class _Search:
                     self._add(script_code(path, each.folder, self._home))
                 else:
                     self._follow_script(each.folder, path, target.arguments, deep)
-        is_named = any(
-            word.endswith(".py") and (each.folder / word).is_file() for word in each.words
-        )
+        is_named = any(word.endswith(".py") and is_file(each.folder / word) for word in each.words)
         if not found and starter and not ("$" in target.script and is_named):
             self._lost.append(target.script)
 
@@ -170,8 +169,8 @@ class _Search:
 
     def _take_program(self, folder: Path, words: Sequence[str], deep: int) -> None:
         """A program of the project itself: a script without a suffix, or one that was built."""
-        path = folder / Path(words[0]).expanduser()
-        if "/" not in words[0] or not path.is_file():
+        path = folder / expanded(words[0])
+        if "/" not in words[0] or not is_file(path):
             return
         if not path.resolve().is_relative_to(self._home.resolve()):
             return
@@ -201,7 +200,7 @@ class _Search:
         options = dict(zip(words, words[1:], strict=False))
         folder = folder / options.get("-C", options.get("--directory", ""))
         names = [options["-f"]] if "-f" in options else _MAKEFILES
-        path = next((folder / name for name in names if (folder / name).is_file()), None)
+        path = next((folder / name for name in names if is_file(folder / name)), None)
         if path is None or not deep:
             return
         self._code.files.add(path.resolve())
@@ -249,7 +248,7 @@ def _target(words: Sequence[str]) -> tuple[LaunchTarget, str | None]:
 
 def _is_source(path: Path) -> bool:
     if path.suffix in (".py", ".sh") or path.name in _MAKEFILES:
-        return path.is_file() and os.access(path, os.R_OK)
+        return is_file(path) and os.access(path, os.R_OK)
     if path.suffix:
         return is_config(path) and os.access(path, os.R_OK)
     return _first_line(path).startswith("#!")

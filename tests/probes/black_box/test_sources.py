@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,26 @@ def test_a_folder_with_too_many_files(project: Path, monkeypatch: pytest.MonkeyP
     assert not is_noticed(project, "generated/m1.py", command)
 
 
+def test_a_word_that_can_be_no_path(project: Path) -> None:
+    long = "a" * 300
+    write(project / "long.sh", f"python {long}.py\npython '{long}'\ncd {long}; make\n")
+    assert described(project, "bash long.sh {batch_size}")[1]
+    assert described(project, f"bash -c 'python train.py {long}.yaml {{batch_size}} {long}.yaml'")
+
+
 def test_a_link_to_what_is_gone_is_no_source(project: Path) -> None:
     (project / "gone.py").symlink_to(project / "nowhere.py")
     assert described(project, "python train.py {batch_size}")[0]
 
 
 # -- shell text
+
+
+def test_variables_that_grow_by_themselves_take_no_time() -> None:
+    text = 'A="$A $B $1"\nB="$B $A $2"\n' * 200 + "x\n"
+    began_s = time.monotonic()
+    list(ShellText(Path("/at")).commands(text))
+    assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize(
@@ -228,6 +243,11 @@ def test_a_link_to_what_is_gone_is_no_source(project: Path) -> None:
         ("eval 'cd a; x'", "a", ["x"]),
         ("x 'a\nb'", ".", ["x", "a\nb"]),
         ("echo 'open\nx", ".", ["x"]),
+        ("cat > a <<'END'\ncd a\nx 2\nEND\nx 1", ".", ["x", "1"]),
+        ("bash <<END\nx 1\nEND", ".", ["x", "1"]),
+        ("cd ~nobody-of-this-name/a && x", "~nobody-of-this-name/a", ["x"]),
+        ("x ${1:?usage}", ".", ["x", "${1:?usage}"]),
+        ("x \0", ".", ["x"]),
     ],
 )
 def test_what_shell_text_runs_and_where(text: str, folder: str, words: list[str]) -> None:
