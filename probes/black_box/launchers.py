@@ -7,8 +7,7 @@ wrappers such as ``env`` and ``nice``. Pure functions on words; standard library
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
@@ -127,25 +126,6 @@ def target_of(words: Sequence[str]) -> LaunchTarget:
             else LaunchTarget(first, "", python)
         )
     return LaunchTarget(python=python)
-
-
-def commands_in(text: str) -> Iterator[list[str]]:
-    """The words of every command in a shell script. Lines that cannot be split are left out."""
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        try:
-            words = list(lexer)
-        except ValueError:
-            continue
-        command: list[str] = []
-        for word in [*words, ";"]:
-            if not OPERATORS.fullmatch(word):
-                command.append(word)
-                continue
-            if command := _without_assignments(command):
-                yield command
-            command = []
 
 
 def how_to_install(program: str) -> str:

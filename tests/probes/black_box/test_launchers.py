@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
-from probes.black_box.launchers import LaunchTarget, commands_in, how_to_install, target_of
+from probes.black_box.launchers import LaunchTarget, how_to_install, target_of
+from probes.black_box.shell_text import ShellText
 from probes.black_box.sources import describe
 from probes.errors import InputError
 
@@ -86,7 +87,7 @@ def test_the_commands_of_a_shell_script() -> None:
         "#!/bin/bash\nset -e  # stop\nexport A=1\ncd x && B=2 python a.py \\\n  --lr 1 | tee log\n"
         "echo 'open\nif [ -f b.py ]; then torchrun b.py; fi\n"
     )
-    found = list(commands_in(text))
+    found = [each.words for each in ShellText(Path("/at")).commands(text)]
     assert ["python", "a.py", "--lr", "1"] in found
     assert ["tee", "log"] in found
     assert "b.py" in [word for words in found for word in words]
