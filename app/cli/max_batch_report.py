@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.cli.output import facts_table, stdout
+from app.cli.output import facts_table, phase_name, stdout
 from app.cli.ranks import (
     rank_table,
     ranks_document,
@@ -183,7 +183,9 @@ def _phase_words(answer: MaxBatch) -> str:
     words = []
     for name, phase in answer.phases.items():
         alone = "no limit" if phase.ceiling is None else f"up to about batch {phase.ceiling}"
-        words.append(f"{name} {size_text(phase.peak_bytes)} ({alone})")
+        run = answer.highest_passing
+        shown = name if run is None else phase_name(name, run)
+        words.append(f"{shown} {size_text(phase.peak_bytes)} ({alone})")
     return ", ".join(words)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from probes.measurement import Measurement
+
 
 def stdout() -> Console:
     return _console(sys.stdout)
@@ -47,6 +49,13 @@ def facts_table(rows: list[tuple[str, str]]) -> Table:
     for name, value in rows:
         table.add_row(name, Text(value))  # no markup: reasons contain square brackets
     return table
+
+
+def phase_name(phase: str, run: Measurement) -> str:
+    """A phase of a run for people. Of a command, an evaluation cannot be told from whatever else
+    the script does at the end of an epoch."""
+    is_either = phase == "evaluate" and "command" in run.environment
+    return "evaluation or end of an epoch" if is_either else phase
 
 
 def write_file(path: Path, text: str) -> None:

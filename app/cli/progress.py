@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from app.cli.context import verbosity
@@ -66,6 +67,11 @@ class ProgressDisplay:
         self._interruption.__exit__()
         if self._bar is not None:
             self._bar.stop()
+
+    def notes(self, notes: Sequence[str]) -> None:
+        """What is to be said of a workload before it is measured."""
+        for note in notes:
+            self.line(f"Note: {note}")
 
     def line(self, text: str) -> None:
         """Print one line that stays."""

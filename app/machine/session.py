@@ -85,6 +85,11 @@ class MeasuringSession:
         return parallel.for_group(space, self.group)
 
     @property
+    def notes(self) -> list[str]:
+        """What is to be said of the workload before it is measured."""
+        return list(self.description.get("notes", []))
+
+    @property
     def group(self) -> Group | None:
         """The devices that train as one; ``None`` for a single device."""
         return self.target.group

@@ -196,15 +196,16 @@ def tune_study(
         database, spec, request.fresh, bench.settings.probe.accept_disturbed, new_id, fence
     )
     opened(study.id, opening)
+    notes = [f"Note: {note}" for note in bench.notes]
     if opening == "finished":
         stored = recommendations.of_study(database, study.id)
         if stored is not None:
+            for line in notes:
+                say(line)
             say(f"Answered from the store: measured {stored.valid['created_at']}, still valid.")
             return StudyAnswer(study.id, stored, [], True, spec.budget.name)
-    for line in describe(spec, bench, resumed=opening == "resumed"):
+    for line in [*describe(spec, bench, resumed=opening == "resumed"), *notes]:
         say(line)
-    for note in bench.description.get("notes", []):
-        say(f"Note: {note}")
     return _run(bench, database, spec, study.id, request, report, waiting, fence)
 
 

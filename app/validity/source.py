@@ -36,7 +36,8 @@ class SourceNow:
     """A sentence: the workload cannot be loaded here, so its source may be any."""
     warning: str = ""
     """A sentence: nothing could be asked here, which says nothing of the workload; or a command was
-    looked at in the folder of its measurement, because the current one has no script of it."""
+    looked at in the folder of its measurement, because the current one has no script of it; or some
+    of its sources were not found, so that an edit of them is not noticed."""
 
 
 def interpreter_of(settings: Settings, recommendation: Recommendation) -> str | None:
@@ -92,4 +93,6 @@ def source_of(
         return SourceNow(doubt=why)
     folder = str(workload.options.get("cwd", ""))
     folder = "" if folder == measured_in else folder
-    return SourceNow(str(described["source_hash"]), folder, warning=note)
+    unseen = described["notes"] if is_command(workload) else []
+    warning = " ".join(filter(None, [note, *unseen]))
+    return SourceNow(str(described["source_hash"]), folder, warning=warning)

@@ -10,12 +10,11 @@ from typing import Any
 
 from probes.black_box import template
 from probes.black_box.command import command_of, module_file
-from probes.black_box.launchers import LaunchTarget, commands_in, target_of
+from probes.black_box.launchers import LaunchTarget, target_of
+from probes.black_box.shell_text import ShellCommand, ShellText
 from probes.black_box.sources import source_hash
 from probes.errors import InputError
 from probes.job import WorkloadRef
-
-_CHANGE_FOLDER = {"cd", "pushd"}
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,10 @@ def _hash(workload: WorkloadRef) -> str | None:
 def _has_script(options: Mapping[str, Any]) -> bool:
     """Whether what it starts lies below its folder, and not at a path that is the same anywhere.
     Nothing else about the command is examined: what it lacks must not hide an edited script."""
-    folder = Path(options["cwd"])
     try:
-        return any(_is_in(folder, target) for target in _targets(options))
+        return any(
+            not _is_elsewhere(options, *each) and _is_in(*each) for each in _targets(options)
+        )
     except (InputError, OSError, ValueError):
         return False
 
@@ -67,17 +67,27 @@ def _has_script(options: Mapping[str, Any]) -> bool:
 def _is_in(folder: Path, target: LaunchTarget) -> bool:
     if target.module:
         return module_file(target.module, folder) is not None
-    return not Path(target.script).is_absolute() and (folder / target.script).is_file()
+    path = folder / target.script
+    return path.is_file() or (path / "__main__.py").is_file()
 
 
-def _targets(options: Mapping[str, Any]) -> list[LaunchTarget]:
-    """The scripts and modules that it starts from its own folder, as far as can be told."""
-    text = str(options.get("command", "")).strip()
-    started = list(commands_in(text)) if options.get("shell") else [template.split(text)]
-    if any(words[0] in _CHANGE_FOLDER for words in started):
-        return []
-    targets = map(target_of, started)
-    return [target for target in targets if target.script or target.module]
+def _is_elsewhere(options: Mapping[str, Any], folder: Path, target: LaunchTarget) -> bool:
+    """Whether it is at the same path whichever folder the command runs in."""
+    return Path(target.script).is_absolute() or not folder.is_relative_to(options["cwd"])
+
+
+def _targets(options: Mapping[str, Any]) -> list[tuple[Path, LaunchTarget]]:
+    """The scripts and modules that it starts, each with its folder, as far as can be told."""
+    text, folder = str(options.get("command", "")).strip(), Path(options["cwd"])
+    if options.get("shell"):
+        started = list(ShellText(folder).commands(text))
+    else:
+        words = template.split(text)
+        inner = target_of(words)
+        shell = ShellText(folder, arguments=inner.arguments[1:])
+        started = list(shell.commands(inner.text)) or [ShellCommand(folder, words)]
+    targets = ((each.folder, target_of(each.words)) for each in started if each.is_sure)
+    return [each for each in targets if each[1].script or each[1].module]
 
 
 def _note(workload: WorkloadRef, folders: Sequence[Path]) -> str:
@@ -98,4 +108,4 @@ def _is_same_anywhere(options: Mapping[str, Any]) -> bool:
         targets = _targets(options)
     except InputError:
         return False
-    return bool(targets) and all(Path(each.script).is_absolute() for each in targets)
+    return bool(targets) and all(_is_elsewhere(options, *each) for each in targets)

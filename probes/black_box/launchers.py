@@ -7,9 +7,8 @@ wrappers such as ``env`` and ``nice``. Pure functions on words; standard library
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 UV_PYTHON = ".venv/bin/python"
@@ -17,15 +16,17 @@ UV_PYTHON = ".venv/bin/python"
 
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh"}
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_OPERATORS = re.compile(r"[();<>|&]+")
+ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+"""``NAME=value``, as it stands in front of a program."""
+OPERATORS = re.compile(r"[();<>|&]+")
+"""What ends a command of a shell."""
 _MOST_LAUNCHERS = 8
 """Launchers in a row that are looked through."""
 
 
 @dataclass(frozen=True)
 class LaunchTarget:
-    """What is started in the end. At most one of ``script`` and ``module`` is set."""
+    """What is started in the end. At most one of ``script``, ``module`` and ``text`` is set."""
 
     script: str = ""
     """A file, as it is written."""
@@ -34,6 +35,11 @@ class LaunchTarget:
     python: str = ""
     """The word that says which Python runs it: an interpreter, or a launcher installed beside one.
     Empty where that cannot be told."""
+    text: str = ""
+    """What a shell is given to run, as after ``bash -c``."""
+    arguments: tuple[str, ...] = field(default=(), compare=False)
+    """The words that a shell's script or text is given: ``$1`` and so on; of a text, ``$0``
+    first."""
 
     @property
     def name(self) -> str:
@@ -98,8 +104,7 @@ def target_of(words: Sequence[str]) -> LaunchTarget:
             is_module, rest = _after_python(rest[1:])
             launcher = _MODULES.get(rest[0]) if is_module and rest else None
         elif program in _SHELLS:
-            rest = _after_options(rest[1:])[1]
-            return LaunchTarget(script=rest[0] if rest else "")
+            return _of_shell(rest[1:])
         elif program in _LAUNCHERS:
             launcher, is_module = _LAUNCHERS[program], False
             if launcher.is_python and not python:
@@ -123,39 +128,6 @@ def target_of(words: Sequence[str]) -> LaunchTarget:
     return LaunchTarget(python=python)
 
 
-def commands_in(text: str) -> Iterator[list[str]]:
-    """The words of every command in a shell script. Lines that cannot be split are left out."""
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        try:
-            words = list(lexer)
-        except ValueError:
-            continue
-        command: list[str] = []
-        for word in [*words, ";"]:
-            if not _OPERATORS.fullmatch(word):
-                command.append(word)
-                continue
-            if command := _without_assignments(command):
-                yield command
-            command = []
-
-
-def shell_text(words: list[str]) -> str | None:
-    """The program that a shell is given in its own language: of ``bash -c 'cd src && …'``, what is
-    in quotes. ``None`` for other commands."""
-    words = _without_assignments(words)
-    if not words or PurePath(words[0]).name not in _SHELLS:
-        return None
-    for at, word in enumerate(words[1:], 1):
-        if re.fullmatch(r"-[a-z]*c", word):
-            return words[at + 1] if at + 1 < len(words) else None
-        if not word.startswith("-"):
-            return None
-    return None
-
-
 def how_to_install(program: str) -> str:
     """What to do when a launcher is missing; empty for a program that is not a launcher."""
     launcher = _LAUNCHERS.get(PurePath(program).name)
@@ -169,6 +141,25 @@ def how_to_install(program: str) -> str:
         f"{install} in the environment that trains, or write "
         f"`{{python}} -m {launcher.module}` instead of `{replaced}`."
     )
+
+
+def is_starter(word: str) -> bool:
+    """Whether it names a Python, a launcher or a shell, which start what stands behind them."""
+    name = PurePath(word).name
+    return _is_python(word) or name in _LAUNCHERS or name in _SHELLS
+
+
+def _of_shell(words: list[str]) -> LaunchTarget:
+    for at, word in enumerate(words):
+        if not word.startswith("-"):
+            break
+        if re.fullmatch(r"-[A-Za-z]*c", word):
+            text, *arguments = words[at + 1 :] or [""]
+            return LaunchTarget(text=text, arguments=tuple(arguments))
+        if word.endswith("o"):  # -o pipefail: the option's name follows
+            return _of_shell(words[at + 2 :])
+    script, *arguments = _after_options(words)[1] or [""]
+    return LaunchTarget(script=script, arguments=tuple(arguments))
 
 
 def _unknown(words: list[str], python: str) -> LaunchTarget:
@@ -214,8 +205,6 @@ def _after_options(words: list[str]) -> tuple[set[str], list[str]]:
         at += 1
         if word == "--":
             break
-        if re.fullmatch(r"-l?c", word):  # a program in the shell's own language
-            return options, []
         options.add(word)
         if "=" in word or word in _MODULE_OPTIONS | _PROGRAM_OPTIONS or at == len(words):
             continue
@@ -231,7 +220,7 @@ def _may_be_started(word: str) -> bool:
         or _is_python(word)
         or name in _LAUNCHERS
         or name in _SHELLS
-        or bool(_ASSIGNMENT.match(word))
+        or bool(ASSIGNMENT.match(word))
     )
 
 
@@ -246,6 +235,6 @@ def _is_python(word: str) -> bool:
 def _without_assignments(words: list[str]) -> list[str]:
     """Without the ``NAME=value`` in front of a program."""
     at = 0
-    while at < len(words) and _ASSIGNMENT.match(words[at]):
+    while at < len(words) and ASSIGNMENT.match(words[at]):
         at += 1
     return words[at:]

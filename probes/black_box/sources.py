@@ -1,4 +1,5 @@
-"""What makes a command the same one as before: the command itself, and the sources it names.
+"""What makes a command the same one as before: the command itself, and the sources that it starts
+and names.
 
 Standard library only.
 """
@@ -7,13 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from probes.black_box import template
 from probes.black_box.command import Command, command_of
-from probes.black_box.launchers import commands_in
-from probes.black_box.source_files import SourceFiles
+from probes.black_box.source_search import sources_of
 from probes.job import WorkloadRef
 from probes.space import dimension_to_dict
 
@@ -23,27 +21,27 @@ finds the steps in the output. It does not change, because stored hashes contain
 
 
 def describe(workload: WorkloadRef) -> dict[str, Any]:
-    """As ``probes.workloads.loading.describe``: what a study is planned with."""
+    """As ``probes.workloads.loading.describe``: what a study is planned with. The notes say which
+    sources were not found, so that no edit of them makes a result stale."""
     command = command_of(workload)
+    source_hash, notes = _hash(command)
     return {
         "workload": workload.spec,
-        "source_hash": source_hash(command),
+        "source_hash": source_hash,
         "dataset_size": command.dataset_size,
         "space": {name: dimension_to_dict(d) for name, d in command.space.items()},
         "evaluates": False,
-        "notes": [],
+        "notes": notes,
     }
 
 
 def source_hash(command: Command) -> str:
-    """Sixteen hex digits over the command and the sources it names.
+    """Sixteen hex digits over the command and its sources (see ``source_search``)."""
+    return _hash(command)[0]
 
-    Those are the files in its words that are programs or configurations, every ``.py`` file below
-    the folder of a script or of a module that a launcher starts, the same for the commands in a
-    shell script, and the configuration files that a script is seen to read. Where what is started
-    cannot be found, it is all code below the folder. Data and what the command writes itself are
-    not looked at.
-    """
+
+def _hash(command: Command) -> tuple[str, list[str]]:
+    """And what is to be said of the sources."""
     digest = hashlib.sha256()
     facts = [
         command.template,
@@ -56,16 +54,9 @@ def source_hash(command: Command) -> str:
     if command.config:
         facts.append(command.config)
     digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
-    for path in sorted(_sources(command)):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _sources(command: Command) -> set[Path]:
-    words = command.template.split() if command.shell else template.split(command.template)
-    files = SourceFiles(command.folder)
-    if command.config:
-        files.found.add(command.config_path.resolve())
-    files.add(words, commands_in(command.template) if command.shell else [words])
-    return files.found
+    found = sources_of(command)
+    for path in sorted(found.files):
+        if path.is_file():  # and no link to what is gone
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16], found.remarks

@@ -55,7 +55,8 @@ class PlannedWorkload:
     has_script: bool = False
     """Of a command: whether the folder that it is judged by has its script."""
     note: str = ""
-    """A sentence: which folder was compared, where that is not the obvious one."""
+    """Sentences: which folder was compared, where that is not the obvious one, and which sources of
+    a command were not found."""
     doubt: str = ""
     """Why the source could not be compared although its script is there: it may be any."""
 
@@ -254,6 +255,8 @@ def _with_workload(
     if is_name_of_command(workload.spec):
         given = parse_assignments(command.set_ or [], "--set")
         command_of(WorkloadRef(workload.spec, workload.options)).check_values(given)
+        note = " ".join(filter(None, [workload.note, *described["notes"]]))
+        workload = replace(workload, note=note)
     known = replace(asked, workload_hash=described["source_hash"], space=described["space"])
     return known, workload
 

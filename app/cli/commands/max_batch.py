@@ -63,6 +63,7 @@ def max_batch(
 
     with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker, rests_on_time=False)
+        progress.notes(bench.notes)
         config = bench.config(asked.pinned)
         bounds = bench.bounds(config, cap=cap, longest_step_s=longest_step)
 

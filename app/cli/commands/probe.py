@@ -9,7 +9,7 @@ import typer
 from app.cli import options
 from app.cli.dry_run import show_dry_run
 from app.cli.measuring import MeasuringOptions, measuring
-from app.cli.output import facts_table, print_json, stdout
+from app.cli.output import facts_table, phase_name, print_json, stdout
 from app.cli.ranks import rank_table, ranks_document, run_batch_text, together_rows
 from probes.energy.words import energy_rows
 from probes.formatting import size_text
@@ -55,6 +55,7 @@ def probe(
 
     with ProgressDisplay() as progress, asked.lease(progress.waiting):
         bench = asked.open_session(progress.worker)
+        progress.notes(bench.notes)
         purpose = Purpose.BRACKET if quick else Purpose.CONFIRM
         wanted = Ask(batch_size, purpose)
         progress.probe(wanted)
@@ -95,7 +96,8 @@ def show(m: Measurement) -> None:
         share = f" of {size_text(m.limit_bytes)}, {m.headroom:.0%} kept free"
         rows.append(("peak memory", size_text(m.peak_bytes) + share))
     if m.phase_peak_bytes:
-        phases = ", ".join(f"{k} {size_text(v)}" for k, v in m.phase_peak_bytes.items())
+        peaks = m.phase_peak_bytes.items()
+        phases = ", ".join(f"{phase_name(k, m)} {size_text(v)}" for k, v in peaks)
         rows.append(("peak by phase", phases))
     if m.step_time is not None:
         t = m.step_time

@@ -56,14 +56,15 @@ class Examples:
         likely: CounterChoice | None,
         *,
         is_near: bool,
+        is_starting: bool,
         are_epochs_fractions: bool,
         epoch_steps: int | None,
     ) -> str:
         """What was seen in this many lines, what is the likeliest step, and what to add.
 
         ``is_near``: the likeliest is as good as certain, and more such lines will decide it.
-        ``are_epochs_fractions``: the lines tell epochs such as 0.25. ``epoch_steps``: the steps of
-        an epoch, where known.
+        ``is_starting``: it is a progress bar at its start. ``are_epochs_fractions``: the lines tell
+        epochs such as 0.25. ``epoch_steps``: the steps of an epoch, where known.
         """
         words = f"{_count(lines)} printed"
         if likely is not None and is_near:
@@ -72,13 +73,21 @@ class Examples:
                 "two more of them will show it. To save the wait, add "
                 f"--step '{likely.pattern}'."
             )
-        neither = "it was not" if lines == 1 else "none of them was"
-        words += f", and {neither} recognised as a step."
+        if likely is not None and is_starting:
+            words = (
+                f"It may still be starting: `{shortened(likely.example)}` is a progress bar that "
+                f"has just begun. It is taken for the steps when it has moved on. {words} so far."
+            )
+        else:
+            neither = "it was not" if lines == 1 else "none of them was"
+            words += f", and {neither} recognised as a step."
         kept, title = list(self._lines.values())[-SHOWN:], "Lines with numbers:"
         if not kept:
             kept, title = self._last, "The last of them:"
         shown = "".join(f"\n  {shortened(text)}" for text in kept)
         advice = _advice(likely, are_epochs_fractions, epoch_steps)
+        if is_starting:
+            advice = f"If it moves on and no step is found: {advice[:1].lower()}{advice[1:]}"
         return f"{words}\n{title}{shown}\n{advice}"
 
 

@@ -423,6 +423,7 @@ class StepFinder:
             self.lines,
             self.likeliest(),
             is_near=is_near,
+            is_starting=track is not None and track.is_starting,
             are_epochs_fractions=self._candidates.are_epochs_fractions,
             epoch_steps=self._steps_of_an_epoch,
         )

@@ -58,6 +58,8 @@ _TABLE_MOVES, _TABLE_MOMENTS = 12, 8
 """A column of a table without any words counts steps after this many equal moves, printed at this
 many moments: a table of results is printed at once."""
 _DECIMAL = re.compile(r"\s+-?\d+\.\d")
+START_SHARE = 0.1
+"""A bar that has come no further is at its start."""
 _SLOW_PER_S = 100.0
 """A bar without any words that moves faster than this is not taken for training."""
 _MODULE = re.compile(r"^\s*\(\d+\): [A-Z]\w*(?:\(|$| containing)")
@@ -230,6 +232,14 @@ class Track:
         """Whether it lacks nothing but another line or two to be ready."""
         counts = self.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH) or bool(self.slot.total)
         return counts and self.has_loss and self.growth.ups <= 1 and self.growth.is_monotone
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it is a progress bar that has just begun and is taken once it has moved on."""
+        named = self.is_train_named or self.is_of_epoch or self.has_loss
+        may_be_taken = named or not self.is_described
+        far = START_SHARE * (self.slot.total or 0)
+        return self.slot.is_bar and may_be_taken and self.growth.last <= far
 
     def is_ready(self, batch_size: int | None) -> bool:
         """Whether enough lines were seen to say that this number counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -285,20 +286,44 @@ def test_a_script_is_judged_although_something_else_is_missing(
     assert "could not be compared" in checked.out and lacks in checked.out
 
 
-UNLOCATED = [
+BEHIND = [
     ("cd src && python train.py {batch_size} {layers}", {"shell": True}),
-    ("bash -c 'exec python src/train.py $0 $1' {batch_size} {layers}", {}),
+    ("bash -c 'cd src && exec python train.py $0 $1' {batch_size} {layers}", {}),
     ("{python} src {batch_size} {layers}", {}),
 ]
+
+
+@pytest.mark.parametrize(("template", "options"), BEHIND)
+def test_a_script_behind_cd_or_in_shell_text_is_judged_where_it_is(
+    template, options, ran, project, tmp_path, measure, monkeypatch
+) -> None:
+    (project / "src").mkdir()
+    for name in ("train.py", "__main__.py"):
+        (project / "src" / name).write_text("print('step 1')\n")
+    measure(template, **options)
+    plan = str(tmp_path / "plan.yaml")
+    assert ran("export", "latest", "--to", "yaml", "--output", plan).status == 0
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone)
+    monkeypatch.chdir(clone)
+    for own in (ran("check", plan), ran(*STRICT)):
+        assert (own.status, "were compared" in own.err) == (0, False), own.err
+    for name in ("train.py", "__main__.py"):
+        edit(clone / "src" / name)
+    checked = ran("check", plan)
+    assert (checked.status, checked.out.partition(":")[0]) == (3, "stale")
+    assert ran(*STRICT).status == 3
+
+
+SHELL = {"shell": True}
+UNLOCATED = [("make train B={batch_size} L={layers}", {}), ("$START {batch_size} {layers}", SHELL)]
 
 
 @pytest.mark.parametrize(("template", "options"), UNLOCATED)
 def test_the_folder_is_named_that_speaks_for_one_whose_script_is_not_located(
     template, options, ran, project, tmp_path, measure, monkeypatch
 ) -> None:
-    (project / "src").mkdir()
-    for name in ("train.py", "__main__.py"):
-        (project / "src" / name).write_text("print('step 1')\n")
+    _with_make(tmp_path, monkeypatch)
     measure(template, **options)
     plan = str(tmp_path / "plan.yaml")
     assert ran("export", "latest", "--to", "yaml", "--output", plan).status == 0
@@ -309,6 +334,27 @@ def test_the_folder_is_named_that_speaks_for_one_whose_script_is_not_located(
     for found in (ran("check", plan), ran(*STRICT)):
         assert found.status == 0
         assert f"the files that it names in {project} were compared" in found.err
+
+
+def test_what_was_not_found_is_said_with_every_answer(
+    ran, project, tmp_path, measure, monkeypatch
+) -> None:
+    measure("$START {batch_size} {layers}", shell=True)
+    plan = str(tmp_path / "plan.yaml")
+    assert ran("export", "latest", "--to", "yaml", "--output", plan).status == 0
+    for own in (ran("check", plan), ran(*STRICT)):
+        assert (own.status, "is not noticed" in own.err) == (0, True), own.err
+    edit(project / "train.py")
+    assert ran("check", plan).status == 3, "all code of the folder counts then"
+
+
+def _with_make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of this name, wherever the tests run."""
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "make"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
 
 
 # -- what cannot be looked at keeps no run from starting

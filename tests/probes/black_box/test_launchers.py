@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from probes.black_box.command import command_of, interpreter_of, name_of, reference
-from probes.black_box.launchers import LaunchTarget, commands_in, how_to_install, target_of
+from probes.black_box.launchers import LaunchTarget, how_to_install, target_of
+from probes.black_box.shell_text import ShellText
 from probes.black_box.sources import describe
 from probes.errors import InputError
 
@@ -68,7 +69,8 @@ def test_the_module_behind_a_launcher(command: str) -> None:
         ("bash -x jobs/train.sh 8", LaunchTarget("jobs/train.sh")),
         ("bash -e -o pipefail train.sh", LaunchTarget("train.sh")),
         ("./train.sh 8", LaunchTarget("./train.sh")),
-        ("bash -c 'python train.py'", LaunchTarget()),
+        ("bash -c 'python train.py'", LaunchTarget(text="python train.py")),
+        ("env A=1 sh -o pipefail -ec 'a b' c", LaunchTarget(text="a b")),
         ("python -c 'import x'", LaunchTarget(python="python")),
         ("./trainer 8", LaunchTarget()),
         ("accelerate config", LaunchTarget(python="accelerate")),
@@ -85,7 +87,7 @@ def test_the_commands_of_a_shell_script() -> None:
         "#!/bin/bash\nset -e  # stop\nexport A=1\ncd x && B=2 python a.py \\\n  --lr 1 | tee log\n"
         "echo 'open\nif [ -f b.py ]; then torchrun b.py; fi\n"
     )
-    found = list(commands_in(text))
+    found = [each.words for each in ShellText(Path("/at")).commands(text)]
     assert ["python", "a.py", "--lr", "1"] in found
     assert ["tee", "log"] in found
     assert "b.py" in [word for words in found for word in words]
@@ -136,7 +138,6 @@ def hash_of(project: Path, command: str, **more: object) -> str:
         ("nice -n 1 {python} -m package {batch_size}", "package/__main__.py"),
         ("bash -c 'cd scripts && python run.py {batch_size}'", "scripts/data.py"),
         ("bash jobs/by_variable.sh {batch_size}", "scripts/data.py"),
-        ("bash jobs/by_variable.sh {batch_size}", "package/model.py"),
         ("jobs/go {batch_size}", "jobs/go"),
         ("jobs/go {batch_size}", "scripts/data.py"),
         ("make train BS={batch_size}", "scripts/run.py"),

@@ -67,6 +67,25 @@ def test_a_single_line_is_counted_as_one() -> None:
     assert explanation(["begun"]).startswith("1 line was printed, and it was not recognised")
 
 
+BAR = "  {}%|█         | {}/1250 [00:0{}<15:09,  1.37it/s]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_starting"),
+    [
+        ([BAR.format(0, n, n) for n in range(1, 6)], True),
+        ([BAR.format(8 * n, 100 * n, n) for n in range(1, 6)], False),
+        ([f"Loading {BAR.format(0, n, n).strip()}" for n in range(1, 6)], False),
+    ],
+)
+def test_a_bar_that_has_just_begun_may_still_become_the_steps(
+    lines: list[str], is_starting: bool
+) -> None:
+    text = explanation(["Map: 100%|████| 2000/2000 [00:00<00:00, 3313.95 examples/s]", *lines])
+    assert text.startswith("It may still be starting") is is_starting
+    assert ("none of them was" in text) is not is_starting
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_output_is_explained_after_15_s_unless_an_earlier_run_was_understood(
     is_known: bool,
