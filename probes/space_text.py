@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from probes.errors import InputError
-from probes.space import LARGEST, Choice, Float, Int
+from probes.space import LARGEST, Choice, Dimension, Float, Int
+
+MOST_SHOWN = 20
+"""Options of a choice that a text names."""
 
 
 def parse_value(text: str) -> Any:
@@ -61,6 +64,27 @@ def parse_dimension(written: Any) -> Any:
     if "," in written:
         return _without_gaps([parse_value(part.strip()) for part in written.split(",")], written)
     return _without_gaps([parse_value(written.strip())], written)
+
+
+def value_text(value: Any) -> str:
+    """As a person would type it: text unchanged, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def dimension_text(dimension: Dimension) -> str:
+    """For people: ``2 to 12``, ``64 to 512 in steps of 64``, or ``1, 2, 4``."""
+    if isinstance(dimension, Choice):
+        shown = [value_text(value) for value in dimension.options[:MOST_SHOWN]]
+        left = len(dimension.options) - len(shown)
+        return ", ".join([*shown, f"and {left} more"] if left else shown)
+    if dimension.low == dimension.high:
+        return value_text(dimension.low)
+    scale = " (log scale)" if dimension.log else ""
+    if isinstance(dimension, Int) and dimension.step != 1:
+        scale = f" in steps of {dimension.step}"
+    return f"{value_text(dimension.low)} to {value_text(dimension.high)}{scale}"
 
 
 def parse_assignments(

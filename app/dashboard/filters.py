@@ -16,6 +16,7 @@ from knowledge.model import PageType
 from optimizer.formatting import limit_text
 from probes.energy.words import energy_rows
 from probes.formatting import NOTHING, duration_text, energy_text, plural, size_text, three_digits
+from probes.space_text import value_text
 
 PAGE_NAME = re.compile(
     rf"\b((?:{'|'.join(each.namespace for each in PageType)}):[A-Za-z0-9][\w.]*\w)", re.ASCII
@@ -88,15 +89,6 @@ def moment(value: datetime | str | None) -> str:
 def settings(config: Mapping[str, Any] | None) -> str:
     """A config on one line: ``layers=4 width=128``."""
     return " ".join(f"{name}={value_text(value)}" for name, value in (config or {}).items())
-
-
-def value_text(value: Any) -> str:
-    """One value as a person would type it: text unchanged, everything else as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def document(value: Any) -> str:

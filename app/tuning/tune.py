@@ -37,6 +37,7 @@ from probes.devices.lease import OnWait
 from probes.formatting import duration_text, size_text
 from probes.measurement import Config, Measurement
 from probes.space import size
+from probes.space_text import dimension_text
 
 FAVOURITES = 3
 """Number of configs, recommended before, that are measured first."""
@@ -213,16 +214,13 @@ def describe(spec: StudySpec, bench: MeasuringSession, *, resumed: bool) -> list
     """What is about to happen, and everything that was scaled down for it."""
     budget = spec.budget
     verb = "Resuming" if resumed else "Tuning"
-    space = "".join(
-        f", {name} in {dimension.values() if hasattr(dimension, 'values') else dimension}"
-        for name, dimension in spec.space.items()
-    )
+    space = "; ".join(f"{name} {dimension_text(each)}" for name, each in spec.space.items())
     lines = [
         f"{verb} {spec.scope.workload} for {budget.name} on {spec.scope.device} "
         f"({bench.target.facts.name}, {size_text(bench.target.limit_bytes)}, "
         f"{spec.scope.headroom:.0%} kept free).",
         f"Configs to measure: {planned(spec.space, budget.trials)} of "
-        f"{size(spec.space) or 'infinitely many'}{space}.",
+        f"{size(spec.space) or 'infinitely many'}" + (f" ({space})." if space else "."),
     ]
     if (effective := spec.scope.effective_batch_size) is not None:
         lines.append(

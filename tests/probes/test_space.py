@@ -6,7 +6,7 @@ import pytest
 
 from probes.errors import InputError
 from probes.space import Choice, Float, Int, Space, allows, as_dimension, grid, size, smallest
-from probes.space_text import parse_assignments, parse_dimension
+from probes.space_text import dimension_text, parse_assignments, parse_dimension
 
 
 def test_the_smallest_config_has_the_lowest_number_or_the_first_option_of_each_dimension() -> None:
@@ -61,3 +61,24 @@ def test_assignments_that_would_be_lost_or_changed_are_refused(pairs):
 def test_what_a_dimension_allows(dimension, inside, outside):
     assert allows(dimension, inside)
     assert not allows(dimension, outside)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "text"),
+    [
+        (Int(2, 12), "2 to 12"),
+        (Int(4, 4), "4"),
+        (Int(64, 512, step=64), "64 to 512 in steps of 64"),
+        (Int(16, 1024, log=True), "16 to 1024 (log scale)"),
+        (Float(0.0001, 0.5, log=True), "0.0001 to 0.5 (log scale)"),
+        (Choice([1, 2, 4]), "1, 2, 4"),
+        (Choice(["relu", None, True]), "relu, null, true"),
+    ],
+)
+def test_a_dimension_in_words(dimension, text: str) -> None:
+    assert dimension_text(dimension) == text
+
+
+def test_a_huge_dimension_is_not_listed() -> None:
+    assert len(dimension_text(Int(1, 100_000))) < 20
+    assert dimension_text(Choice(list(range(1000)))).endswith("and 980 more")

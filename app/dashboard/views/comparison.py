@@ -22,6 +22,7 @@ from optimizer.records import Recommendation
 from probes.devices.fingerprint import Fingerprint
 from probes.formatting import NOTHING, duration_text, size_text
 from probes.measurement import Measurement
+from probes.space_text import value_text
 
 MOST_OPTIONS = 100
 
@@ -166,7 +167,7 @@ def _cell(value: Any, text: Callable[..., str]) -> ComparedValue:
 
 
 def _value(config: dict[str, Any], name: str) -> str:
-    return filters.value_text(config[name]) if name in config else NOTHING
+    return value_text(config[name]) if name in config else NOTHING
 
 
 def _rate(samples_per_s: float) -> str:

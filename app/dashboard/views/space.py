@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from app.dashboard.filters import value_text
-from probes.space import Choice, Dimension, Float, Int, Space
+from probes.space import Dimension, Float, Space
+from probes.space_text import dimension_text, value_text
 
 MOST_OPTIONS = 200
 """With at most this many values a form offers a list, otherwise a text field."""
@@ -24,16 +24,7 @@ class SpaceRow(NamedTuple):
 
 
 def rows_of(space: Space) -> list[SpaceRow]:
-    return [SpaceRow(name, words_of(each), _options(each)) for name, each in space.items()]
-
-
-def words_of(dimension: Dimension) -> str:
-    if isinstance(dimension, Choice):
-        return ", ".join(value_text(value) for value in dimension.options)
-    scale = " (log scale)" if dimension.log else ""
-    if isinstance(dimension, Int) and dimension.step != 1:
-        return f"{dimension.low} to {dimension.high} in steps of {dimension.step}{scale}"
-    return f"{value_text(dimension.low)} to {value_text(dimension.high)}{scale}"
+    return [SpaceRow(name, dimension_text(each), _options(each)) for name, each in space.items()]
 
 
 def sent_value(text: str) -> Any:
