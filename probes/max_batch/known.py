@@ -14,7 +14,8 @@ from probes.doubt import is_too_slow
 from probes.max_batch.bounds import Bounds
 from probes.max_batch.late_failure import (
     edge_by_the_peak,
-    is_early_crash,
+    is_crash,
+    refutes,
     says_brackets_pass,
     with_enough_steps,
 )
@@ -92,11 +93,9 @@ class Known:
         ]
 
     def _is_refuted(self, index: int) -> bool:
-        """Whether a crash before the first step was chance: the batch passed in a later run."""
+        """Whether a crash was chance: the batch passed in a later run."""
         crash, later = self.measurements[index], self.measurements[index + 1 :]
-        return is_early_crash(crash) and any(
-            m.passed and m.batch_size == crash.batch_size for m in later
-        )
+        return is_crash(crash) and any(refutes(m, crash) for m in later)
 
     @property
     def passing(self) -> list[Measurement]:

@@ -68,9 +68,14 @@ def is_near_the_cap(failed: Measurement, memory: Curve | None) -> bool:
     return max(failed.peak_bytes or 0, predicted) >= NEAR_CAP * failed.cap_bytes
 
 
+def is_crash(failed: Measurement) -> bool:
+    """Whether it crashed for a reason that may have nothing to do with the batch size."""
+    return failed.verdict is Verdict.CRASH and is_strange(failed)
+
+
 def is_early_crash(failed: Measurement) -> bool:
     """Whether it crashed before its first step."""
-    return failed.verdict is Verdict.CRASH and failed.steps == 0 and is_strange(failed)
+    return is_crash(failed) and failed.steps == 0
 
 
 def are_alike(failing: Sequence[Measurement]) -> bool:
@@ -92,6 +97,24 @@ def crashes_since_it_passed(measurements: Sequence[Measurement]) -> list[Measure
         elif m.batch_size in found or m.passed:
             found[m.batch_size] = []
     return max(found.values(), key=len, default=[])
+
+
+def crash_to_repeat(
+    failing: Sequence[Measurement], passing: Sequence[Measurement], memory: Curve | None
+) -> Measurement | None:
+    """A crash that may be chance: the lowest failure of all, where other batches trained and there
+    was memory to spare. Once a repeated crash came again, crashes are believed."""
+    lowest = min(failing, key=lambda m: m.batch_size, default=None)
+    if lowest is None or not is_crash(lowest) or not passing or is_near_the_cap(lowest, memory):
+        return None
+    crashed = [m.batch_size for m in failing if is_crash(m)]
+    return None if len(crashed) > len(set(crashed)) else lowest
+
+
+def refutes(later: Measurement, crash: Measurement) -> bool:
+    """Whether a later run of the batch shows that the crash was chance: one that got further."""
+    is_as_long = later.purpose is Purpose.CONFIRM or crash.purpose is Purpose.BRACKET
+    return later.passed and later.batch_size == crash.batch_size and is_as_long
 
 
 def is_in_vain(crashes: Sequence[Measurement], failing: Sequence[Measurement]) -> bool:

@@ -21,6 +21,7 @@ from probes.max_batch.bounds import Bounds
 from probes.max_batch.known import FAR, Known
 from probes.max_batch.late_failure import (
     are_alike,
+    crash_to_repeat,
     crashes_since_it_passed,
     is_early_crash,
     is_in_vain,
@@ -118,6 +119,8 @@ class MaxBatchSearch:
             return to_be_sure
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
+        if crash := crash_to_repeat(known.failing, known.passing, known.memory):
+            return replace(self._ask(crash.batch_size, crash.purpose), is_again=True)
         lo, hi = known.lo, known.hi
         if hi > 1 and is_size_in_doubt(known.failing, known.passing, known.memory):
             return self._smallest()

@@ -300,6 +300,22 @@ def test_a_batch_that_crashes_since_leaves_what_was_confirmed_below_it() -> None
     assert (search.result().max_batch, search.result().binding) == (40, "failure")
 
 
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_one_crash_by_chance_at_a_new_batch_is_no_limit_of_the_size(at: int, steps: int) -> None:
+    device = ScriptedDevice()
+
+    def probe(ask: Ask) -> Measurement:
+        found = device(ask)
+        if len(device.asked) != at:
+            return found
+        return replace(found, verdict=Verdict.CRASH, steps=steps, reason="Connection reset")
+
+    answer = run_search(MaxBatchSearch(Bounds()), probe)
+    assert answer.max_batch is not None and 0.97 * 90 <= answer.max_batch <= 90
+    assert answer.probes <= 8
+
+
 def test_a_crash_of_large_batches_alone_is_a_limit_of_the_size() -> None:
     device = ScriptedDevice()
 
