@@ -115,12 +115,10 @@ class MaxBatchSearch:
             return self._first()
         if self._is_in_vain():
             return None
-        if to_be_sure := self._again() or self._multiple():
+        if to_be_sure := self._again() or self._multiple() or self._crashed():
             return to_be_sure
         if len(self.measurements) >= MAX_PROBES:
             return self._last_word()
-        if crash := crash_to_repeat(known.failing, known.passing, known.memory):
-            return replace(self._ask(crash.batch_size, crash.purpose), is_again=True)
         lo, hi = known.lo, known.hi
         if hi > 1 and is_size_in_doubt(known.failing, known.passing, known.memory):
             return self._smallest()
@@ -236,6 +234,14 @@ class MaxBatchSearch:
             return None  # it says already which batches are tried
         batch_size = multiple_to_try(self.measurements, self._known.lo, bounds.ceiling)
         return None if batch_size is None else self._ask(batch_size, Purpose.BRACKET)
+
+    def _crashed(self) -> Ask | None:
+        """A batch whose crash may be chance, once more."""
+        known = self._known
+        crash = crash_to_repeat(known.failing, known.passing, known.memory)
+        if crash is None or len(self.measurements) >= MAX_PROBES:
+            return None
+        return replace(self._ask(crash.batch_size, crash.purpose), is_again=True)
 
     def _smaller(self, hi: int) -> Ask | None:
         """Nothing has passed yet: much smaller, or less so where that is not taken at all."""
