@@ -15,7 +15,7 @@ from app.cli.ranks import (
 )
 from probes.energy.words import energy_rows
 from probes.formatting import plural, size_text
-from probes.max_batch.result import MEMORY_VERDICTS, MaxBatch
+from probes.max_batch.result import MEMORY_VERDICTS, CurvePoint, MaxBatch
 from probes.measurement import Measurement, Verdict
 
 if TYPE_CHECKING:
@@ -216,7 +216,15 @@ def _curve_table(answer: MaxBatch, run: Measurement) -> Table:
             str(point.batch_size),
             size_text(point.predicted_bytes),
             f"{size_text(point.low_bytes)} – {size_text(point.high_bytes)}",
-            "" if point.measured_bytes is None else size_text(point.measured_bytes),
+            _measured_words(point, answer),
             style="dim" if over else None,
         )
     return table
+
+
+def _measured_words(point: CurvePoint, answer: MaxBatch) -> str:
+    """The peak, and whether the last run of this batch failed: a long one may where a short one
+    passed."""
+    last = [m for m in answer.measurements if m.batch_size == point.batch_size][-1:]
+    words = [] if point.measured_bytes is None else [size_text(point.measured_bytes)]
+    return ", ".join([*words, *(f"failed ({m.verdict})" for m in last if not m.passed)])

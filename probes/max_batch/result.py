@@ -130,11 +130,13 @@ def memory_curve(measurements: Sequence[Measurement], prior: Prior | None = None
 
 
 def curve_points(curve: Curve, measurements: Sequence[Measurement], last: int) -> list[CurvePoint]:
-    """The curve at round fractions of ``last`` and at everything measured, ascending."""
+    """The curve at round fractions of ``last`` and at everything measured, ascending; also at what
+    failed up to there."""
     measured = {b: m.peak_bytes for b, m in measured_peaks(measurements).items()}
+    failed = {m.batch_size for m in measurements if not m.passed and m.batch_size <= last}
     grid = {max(1, round(last * k / (CURVE_POINTS - 1))) for k in range(1, CURVE_POINTS)}
     points = []
-    for batch in sorted(grid | {1} | set(measured)):
+    for batch in sorted(grid | {1} | failed | set(measured)):
         e = curve.at(batch)
         low, high = math.floor(e.low), math.ceil(e.high)
         points.append(CurvePoint(batch, round(e.value), low, high, measured.get(batch)))
