@@ -99,7 +99,9 @@ class StudyProgress:
         """Where no trial would be recommended."""
         if self.counts.get(TrialState.FEASIBLE):
             return "what fits was measured while disturbed"
-        return "no config fits yet" if self.is_active else "no config fits"
+        if self.is_active:
+            return "no config fits yet"
+        return "no config fits" if self.counts else "no config was settled"
 
     @property
     def best(self) -> TrialPoint | None:
