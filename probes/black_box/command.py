@@ -195,7 +195,8 @@ class Command:
         if script.endswith((".py", ".sh")) and "{" not in script and not is_file:
             raise InputError(f"There is no file {script} in {self.folder}.")
         package = module.partition(".")[0]
-        if module and (self.folder / package).is_dir() and not module_file(module, self.folder):
+        is_here = bool(module) and _holds_modules(self.folder, module)
+        if is_here and not module_file(module, self.folder):
             raise InputError(
                 f"There is no module {module} in {self.folder}, where {package} is a folder."
             )
@@ -349,6 +350,17 @@ def module_file(module: str, folder: Path) -> Path | None:
         if file.is_file():
             return file
     return None
+
+
+def _holds_modules(folder: Path, module: str) -> bool:
+    """Whether ``python -m module`` in ``folder`` looks for the module below ``folder``. A folder of
+    data and a checkout that are called like an installed package, ``trl``, do not hide it."""
+    package = folder / module.partition(".")[0]
+    if (package / "__init__.py").is_file():
+        return True
+    is_checkout = (package / package.name).is_dir()
+    beside = folder.joinpath(*module.split(".")).parent
+    return package.is_dir() and not is_checkout and any(beside.glob("*.py"))
 
 
 def _interpreter_beside(launcher: Path) -> str | None:

@@ -193,6 +193,7 @@ class Candidates:
             for track in self
             if track.growth.is_monotone
             and not track.is_amount
+            and not track.is_inside
             and not (track.is_decimal and not track.growth.ups)
             and not track.is_fraction_of_epoch
             and not (track.kind is Kind.EPOCH and self.are_epochs_fractions)
@@ -210,6 +211,10 @@ class Candidates:
         track = track_of(slot, line, raw, is_announced=self._is_announced)
         if track is not None:
             track.rival_progress = self.chosen.growth.progress if self.chosen else uncounted
+            outer = [one for one in self if one.is_on_its_way] if track.is_unnamed_bar else []
+            track.is_inside = bool(outer)
+            for one in outer:
+                one.has_inner = True
         return track
 
     def _make_room(self) -> None:

@@ -60,6 +60,8 @@ many moments: a table of results is printed at once."""
 _DECIMAL = re.compile(r"\s+-?\d+\.\d")
 START_SHARE = 0.1
 """A bar that has come no further is at its start."""
+MOVES_ON_ITS_WAY = 3
+"""So often a bar has moved when it is certain that another one begins inside of it."""
 _SLOW_PER_S = 100.0
 """A bar without any words that moves faster than this is not taken for training."""
 _MODULE = re.compile(r"^\s*\(\d+\): [A-Z]\w*(?:\(|$| containing)")
@@ -126,6 +128,11 @@ class Track:
     """It grows by such an amount, which need not be the same in each line."""
     is_dismissed: bool = False
     """It moved between two epochs of the one that counts."""
+    is_inside: bool = False
+    """It is a bar without any words that began while another one was on its way: an evaluation
+    between two steps."""
+    has_inner: bool = False
+    """It is the bar in which such a one began."""
     _tail: str | None = None
 
     def is_about_evaluation(self, line: OutputLine, slot: Slot) -> bool:
@@ -191,6 +198,17 @@ class Track:
         return self.slot.is_bar and self.kind is Kind.FRACTION and not named
 
     @property
+    def is_unnamed_bar(self) -> bool:
+        """Whether it is a progress bar without any words before it."""
+        return self.is_bare_bar and not self.is_described
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it is such a bar, has moved several times and has not come to its end. An outer
+        bar over epochs has not moved when the first bar of steps begins."""
+        return self.is_unnamed_bar and self.growth.ups >= MOVES_ON_ITS_WAY and not self.is_complete
+
+    @property
     def is_fraction_of_epoch(self) -> bool:
         """Whether it is the whole number in a row such as 0.5, 1.0, 1.5."""
         return self.kind is Kind.EPOCH and self.is_decimal
@@ -244,7 +262,7 @@ class Track:
     def is_ready(self, batch_size: int | None) -> bool:
         """Whether enough lines were seen to say that this number counts."""
         growth, kind = self.growth, self.kind
-        if self.is_amount or not growth.ups or not growth.is_monotone:
+        if self.is_amount or self.is_inside or not growth.ups or not growth.is_monotone:
             return False
         has_loss = self.has_loss or self.losses_beside > 0
         evidence = has_loss or self.has_optimizer or self.has_loss_term
@@ -289,7 +307,7 @@ class Track:
             return ups >= 2
         if self.is_train_named or self.is_of_epoch:
             return ups >= 4
-        if self.is_announced and not self.is_described:
+        if (self.is_announced or self.has_inner) and not self.is_described:
             return ups >= 4
         if self.is_described and self.kind is Kind.FRACTION:
             return False  # nothing says that "Reading entries" trains anything

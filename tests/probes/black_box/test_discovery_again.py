@@ -53,3 +53,34 @@ def test_what_to_add_where_only_a_fraction_of_an_epoch_is_told() -> None:
     assert "fraction of an epoch" in text
     assert "disable_tqdm" in text
     assert "(?P<step>" not in text
+
+
+def quiet_trainer(steps: int, every: int, batches: int) -> list[str]:
+    """A ``Trainer`` that logs nothing: the bar of each evaluation has no words either."""
+    lines = [f"  0%|          | 0/{steps} [00:00<?, ?it/s]"]
+    for step in range(1, steps + 1):
+        share = f"{100 * step // steps:3d}%"
+        lines.append(f"{share}|██        | {step}/{steps} [00:0{step % 10}<00:59,  1.05it/s]")
+        for batch in range(0, batches + 1, 2) if step % every == 0 else ():
+            share = f"{100 * batch // batches:3d}%"
+            lines.append(f"{share}|█▊        | {batch}/{batches} [00:02<00:08, 15.40it/s]\x1b[A")
+    return lines
+
+
+@pytest.mark.parametrize("every", [4, 8, 30])
+def test_the_bar_of_an_evaluation_inside_of_that_of_the_training_is_not_taken(every: int) -> None:
+    reading = read(quiet_trainer(40, every, 200))
+    assert reading.finder.choice is not None
+    assert "/40 [" in reading.finder.choice.example
+    assert [number for _, number, _ in reading.taken] == [*range(1, 41)]
+    assert reading.finder.revision == 1
+
+
+def test_a_bar_of_epochs_does_not_hide_the_bar_of_their_steps() -> None:
+    lines = ["  0%|          | 0/5 [00:00<?, ?it/s]"]
+    for epoch in range(1, 6):
+        lines += [f" 10%|█         | {i}/60 [00:01<00:08, 15.40it/s]\x1b[A" for i in range(61)]
+        lines.append(f" 20%|██        | {epoch}/5 [00:10<00:59, 10.05s/it]")
+    reading = read(lines)
+    assert reading.finder.choice is not None
+    assert "/60 [" in reading.finder.choice.example

@@ -184,6 +184,16 @@ def test_a_module_that_is_installed_elsewhere_is_not_missing(project: Path) -> N
     assert hash_of(project, "{python} -m some_package.train {batch_size}")
 
 
+@pytest.mark.parametrize("file", ["rows.jsonl", "scripts/lint.py", "some_package/__init__.py"])
+def test_a_folder_that_is_no_package_does_not_hide_an_installed_one(
+    project: Path, file: str
+) -> None:
+    for one in {file, "README.md"}:
+        (project / "some_package" / one).parent.mkdir(parents=True, exist_ok=True)
+        (project / "some_package" / one).write_text("")
+    assert hash_of(project, "{python} -m some_package.train {batch_size}")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
