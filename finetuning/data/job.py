@@ -8,7 +8,8 @@ from typing import Any
 
 from finetuning.data.prepare import prepare
 from finetuning.data.sources import Source
-from finetuning.models.loading import check_config, check_folder
+from finetuning.models.loading import check_config, check_folder, read_config
+from finetuning.models.outline import check_outline
 from finetuning.models.tokenizers import load_tokenizer
 from finetuning.run_folder import RunFolder
 from finetuning.settings.files import read_settings
@@ -19,17 +20,20 @@ from probes.worker.channel import Channel
 def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the data of the run in ``arguments["output"]`` from ``arguments["sources"]`` (name to
     patterns). With ``arguments["keep"]``, rows that are there are used though their sources have
-    changed. Returns the number of rows per split and per source, and what the card says.
+    changed. Returns the number of rows per split and per source, and what the card says, with notes
+    about what the settings do to the model.
 
-    Raises ``InputError`` for a model that has no tokenizer, is no causal language model or cannot
-    take rows as long as asked for, and for sources that cannot be used.
+    Raises ``InputError`` for a model that has no tokenizer, is no causal language model, cannot
+    take rows as long as asked for or cannot be adapted so, and for sources that cannot be used.
     """
     channel.progress("preparing")
     check_installed(sys.executable)
     folder = RunFolder(Path(arguments["output"]))
     settings = read_settings(folder.settings)
     check_folder(settings.model.name)
-    check_config(settings)
+    config = read_config(settings.model.name)
+    check_config(settings, config)
+    about_model = check_outline(settings, config)
     sources = [Source(name, tuple(patterns)) for name, patterns in arguments["sources"].items()]
     summary = prepare(
         sources,
@@ -45,6 +49,6 @@ def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
             {"name": one.name, "kind": one.kind, "read": one.read, "rows": dict(one.rows)}
             for one in summary.sources
         ],
-        "notes": list(summary.notes),
+        "notes": [*summary.notes, *about_model],
         "reused": summary.reused,
     }

@@ -44,7 +44,7 @@ def load(settings: FineTuningSettings, device: str) -> LoadedModel:
     if settings.model.attention != AUTO:
         wanted["attn_implementation"] = settings.model.attention
     if settings.strategy == "qlora":
-        kept = read_past_adapters(_read_config(name))
+        kept = read_past_adapters(read_config(name))
         wanted["quantization_config"] = quantized.quantization_config(settings, device, kept)
         wanted["device_map"] = {"": device}
     try:
@@ -115,7 +115,7 @@ def check_config(settings: FineTuningSettings, config: Any = None) -> None:
         config: the model's, where it is loaded; it is read otherwise.
     """
     if config is None:
-        config = _read_config(settings.model.name)
+        config = read_config(settings.model.name)
     _check_is_causal(settings.model.name, config)
     asked, most = settings.training.max_length, positions(config)
     if asked > most:
@@ -164,7 +164,8 @@ def positions(config: Any) -> int:
     return 1 << 30
 
 
-def _read_config(name: str) -> Any:
+def read_config(name: str) -> Any:
+    """The config of a model. Raises ``InputError`` where there is none."""
     from transformers import AutoConfig
 
     try:

@@ -41,15 +41,28 @@ def quantization_config(
     )
 
 
+def nothing_to_gain(settings: FineTuningSettings, model: Any) -> str:
+    """The refusal where no layer of the architecture can be kept in few bits."""
+    return (
+        f"strategy=qlora: none of the layers of {model.config.model_type} can be kept in "
+        f"{settings.quantization.bits} bits, so nothing would be gained. Use --set strategy=lora."
+    )
+
+
 def prepare(model: Any, settings: FineTuningSettings) -> Any:
     """Make a quantised model trainable: norms in float32, and gradients that stay right.
 
     On CPUs with AVX512-BF16 a forward pass in evaluation mode packs the 4-bit weights for
     inference, and every later training pass goes through them without autograd: gradients are
     silently wrong. ``keep_gradients_right`` forbids that packing.
+
+    Raises ``UnsupportedError`` where no layer is quantised.
     """
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
     from peft import prepare_model_for_kbit_training
 
+    if not any(isinstance(module, (Linear4bit, Linear8bitLt)) for module in model.modules()):
+        raise UnsupportedError(nothing_to_gain(settings, model))
     keep_gradients_right(model)
     checkpointing = settings.training.gradient_checkpointing
     return prepare_model_for_kbit_training(

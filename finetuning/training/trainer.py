@@ -11,6 +11,7 @@ from typing import Any
 
 from finetuning.models.device import precision
 from finetuning.models.loading import LoadedModel, load
+from finetuning.models.outline import expert_refusal
 from finetuning.models.tokenizers import first_words
 from finetuning.settings.model import FineTuningSettings
 from finetuning.training.arguments import Batches, course, run_arguments
@@ -138,13 +139,9 @@ def _on_one_device(arguments: Any, device: str) -> Any:
 
 def _refusal(settings: FineTuningSettings, error: Exception) -> str:
     """What a library has against the settings, and what to do where that is known."""
-    said = first_words(error)
-    if "lora_dropout" in said:
-        return (
-            f"{settings.model.name} keeps its experts in one weight, and adapters around that know "
-            "no dropout. Set lora.dropout=0."
-        )
-    return f"The trainer refuses these settings: {said}."
+    if refusal := expert_refusal(settings, error):
+        return refusal
+    return f"The trainer refuses these settings: {first_words(error)}."
 
 
 def rows(data: Path, split: str) -> Any:

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
-from finetuning.models.loading import check_config
+from finetuning.data.job import prepare_job
+from finetuning.models.loading import check_config, load
 from finetuning.models.small import make_tokenizer
+from finetuning.run_folder import RunFolder
+from finetuning.settings.files import write_settings
 from finetuning.settings.presets import preset
 from finetuning.training.arguments import Batches
 from finetuning.training.trainer import build_trainer
 from probes.errors import InputError
-from tests.finetuning.conftest import rows
+from probes.levers import UnsupportedError
+from probes.worker.channel import Channel
+from tests.finetuning.conftest import rows, write_rows
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen2": {},  # its tokenizer class adds a padding token beyond the embedding
@@ -23,6 +28,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "mamba": {"state_size": 8},  # not every linear layer can be adapted
     "mixtral": {"num_local_experts": 2},  # experts are one weight
     "gpt_neox": {},
+    "falcon": {},  # its linear layers are a class of its own
 }
 
 
@@ -103,3 +109,35 @@ def test_adapters_with_dropout_around_experts_are_refused_with_the_setting_to_ch
     settings = preset("quick_lora").settings(str(folder), {"max_length": 64})
     with pytest.raises(InputError, match=r"lora\.dropout=0"):
         build_trainer(settings, data, tmp_path / "out", Batches(2, 1), "cpu")
+
+
+def prepared(architecture: str, preset_name: str, tmp_path: Path, **changes: Any) -> Any:
+    folder = model_of(architecture, tmp_path / "model")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir(parents=True)
+    settings = preset(preset_name).settings(str(folder), {"training.max_length": 64, **changes})
+    write_settings(settings, run.settings)
+    sources = {"a": [str(write_rows(tmp_path / "rows.jsonl", 30, seed=1))]}
+    with Path("/dev/null").open("wb") as nowhere:
+        arguments = {"output": str(run.path), "sources": sources}
+        return prepare_job(arguments, Channel(nowhere.fileno()))
+
+
+def test_dropout_around_experts_is_refused_before_rows_are_prepared(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"lora\.dropout=0"):
+        prepared("mixtral", "quick_lora", tmp_path)
+    assert not RunFolder(tmp_path / "run").has_rows
+
+
+def test_experts_that_stay_out_of_four_bits_are_told(tmp_path: Path) -> None:
+    told = prepared("mixtral", "memory_efficient_qlora", tmp_path, **{"lora.dropout": 0.0})
+    assert any("of the weights of mixtral in 4 bits" in note for note in told["notes"])
+    assert prepared("gpt_neox", "memory_efficient_qlora", tmp_path / "b")["notes"] == []
+
+
+def test_four_bits_for_layers_that_bitsandbytes_passes_over_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none of the layers of falcon"):
+        prepared("falcon", "memory_efficient_qlora", tmp_path)
+    settings = preset("memory_efficient_qlora").settings(str(tmp_path / "model"))
+    with pytest.raises(UnsupportedError, match="none of the layers of falcon"):
+        load(settings, "cpu")
