@@ -33,6 +33,8 @@ class Candidates:
         """Epochs are written as 0.25, so that a whole one is no more than a fourth of them."""
         self.is_alive = False
         """Whether the last line held a candidate."""
+        self.outer: list[Track] = []
+        """Bars inside of which another one has begun with the last line."""
         self._tracks: dict[Key, Track | None] = {}
         self._amounts = Amounts()
         self._is_announced = False
@@ -69,6 +71,7 @@ class Candidates:
             uncounted: steps that were told by lines without a number.
         """
         moved: list[Track] = []
+        self.outer = []
         self.is_alive = False
         evaluated = line.is_row and is_evaluating
         rank = f"{line.rank} evaluation" if evaluated else line.rank
@@ -211,9 +214,10 @@ class Candidates:
         track = track_of(slot, line, raw, is_announced=self._is_announced)
         if track is not None:
             track.rival_progress = self.chosen.growth.progress if self.chosen else uncounted
-            outer = [one for one in self if one.is_on_its_way] if track.is_unnamed_bar else []
-            track.is_inside = bool(outer)
-            for one in outer:
+            if track.is_unnamed_bar:
+                self.outer = [one for one in self if one.is_on_its_way]
+            track.is_inside = bool(self.outer)
+            for one in self.outer:
                 one.has_inner = True
         return track
 

@@ -168,7 +168,7 @@ class StepFinder:
             if track is self._chosen:
                 is_other = self._turns_out_otherwise(track)
                 steps = self._choose(track, raw) if is_other else [self._step(track, sighting)]
-        for track in moved:
+        for track in [*moved, *self._candidates.outer]:
             if self._replaces(track):
                 steps = self._choose(track, raw)
         if self._chosen is None and found is not None and not self._is_evaluating:

@@ -67,13 +67,14 @@ def quiet_trainer(steps: int, every: int, batches: int) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("every", [4, 8, 30])
+@pytest.mark.parametrize("every", [4, 8, 16])
 def test_the_bar_of_an_evaluation_inside_of_that_of_the_training_is_not_taken(every: int) -> None:
     reading = read(quiet_trainer(40, every, 200))
     assert reading.finder.choice is not None
     assert "/40 [" in reading.finder.choice.example
     assert [number for _, number, _ in reading.taken] == [*range(1, 41)]
     assert reading.finder.revision == 1
+    assert reading.decided_at <= 2 + max(every, 4)
 
 
 def test_a_bar_of_epochs_does_not_hide_the_bar_of_their_steps() -> None:
