@@ -6,6 +6,7 @@ taken stands in the data card.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,8 @@ class Columns:
             if name is None:
                 continue
             value = record.get(name)
+            if isinstance(value, float) and math.isnan(value):
+                value = None  # as pandas writes a missing text
             if value is None and name in (self.prompt, self.completion):
                 return f"{MISSING}: {name}"
             if isinstance(value, list) and name in (self.prompt, self.completion):
@@ -126,10 +129,21 @@ def find_columns(names: Collection[str], where: str) -> Columns:
         " and ".join(some) for some in (prompts, completions, messages, contexts) if some[1:]
     ]
     why = f" More than one could be taken: {'; '.join(several)}." if several else ""
+    if not completions and not messages:
+        why += _without_answers(names)
     raise InputError(
         f"{where}: it is unclear which columns are prompt and completion. Columns found: {found}."
         f"{why} Name them prompt and completion."
     )
+
+
+def _without_answers(names: Collection[str]) -> str:
+    """Why a known kind of data set has nothing to learn from, as a sentence."""
+    if {"chosen", "rejected"} <= set(names):
+        return " Rows of chosen and rejected answers are for DPO; chosen may be the completion."
+    if "text" in names:
+        return " A text alone does not tell where its prompt ends."
+    return ""
 
 
 def turns_of(value: Any) -> list[tuple[str, str]] | str:

@@ -16,6 +16,11 @@ from finetuning.settings.files import read_settings
 from finetuning.training.trainer import check_installed
 from probes.worker.channel import Channel
 
+NO_TEMPLATE = (
+    "The model's tokenizer has a chat template, which is not applied: the model learns to answer "
+    "plain prompts, as they stand in data/train.jsonl. Use it with such prompts."
+)
+
 
 def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the data of the run in ``arguments["output"]`` from ``arguments["sources"]`` (name to
@@ -34,13 +39,16 @@ def prepare_job(arguments: dict[str, Any], channel: Channel) -> dict[str, Any]:
     config = read_config(settings.model.name)
     check_config(settings, config)
     about_model = check_outline(settings, config)
+    tokenizer = load_tokenizer(settings.model.name)
+    if tokenizer.chat_template:
+        about_model.append(NO_TEMPLATE)
     sources = [Source(name, tuple(patterns)) for name, patterns in arguments["sources"].items()]
     summary = prepare(
         sources,
         settings,
         folder.path,
         lambda phase, done, total: channel.progress("preparing", done, total, part=phase),
-        tokenizer=load_tokenizer(settings.model.name),
+        tokenizer=tokenizer,
         keep=arguments.get("keep", False),
     )
     return {

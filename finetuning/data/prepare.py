@@ -210,7 +210,15 @@ class _Reading:
             dropped = ", ".join(f"{reason}: {n:,}" for reason, n in self.drops.counts.items())
             raise InputError(
                 f"The data source {files.name} has no row that can be used ({dropped or 'empty'})."
+                f"{self._first_dropped()}"
             )
+
+    def _first_dropped(self) -> str:
+        """The first row that was dropped, as a sentence; empty without one."""
+        if not self.drops.examples:
+            return ""
+        first = next(iter(self.drops.examples.values()))[0]
+        return f" {first.place}: {first.text.rstrip('.')}."
 
     def _items(self, progress: Progress) -> Iterator[Item]:
         if self.files.kind is Kind.GAMES:

@@ -177,6 +177,7 @@ def _dataset_records(
         if not name or ("train" not in loaded and len(loaded) > 1):
             raise InputError(
                 f"{path} has no split train. Its splits: {', '.join(loaded) or 'none'}."
+                + (f" Give the folder of one: {path / name}." if name else "")
             )
         others = [one for one in loaded if one != name]
         taken(f"split {name}" + (f", and not {', '.join(others)}" if others else ""))

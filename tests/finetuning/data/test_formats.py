@@ -177,6 +177,22 @@ def test_a_first_row_that_lacks_a_column_does_not_hide_it(tmp_path):
     assert [one.reason for one in rejected] == ["field missing", "field is not text"]
 
 
+def test_a_nan_is_a_missing_text_and_not_the_word_nan(tmp_path):
+    rows = [{"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": float("nan")}]
+    found, rejected, _ = read(write_lines(tmp_path / "a.jsonl", rows))
+    assert [row.completion for row in found] == ["b"]
+    assert [one.reason for one in rejected] == ["field missing"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["text"], "where its prompt ends"), (["prompt", "chosen", "rejected"], "for DPO")],
+)
+def test_a_known_kind_without_answers_is_told_what_it_lacks(names, words):
+    with pytest.raises(InputError, match=words):
+        find_columns(names, "a")
+
+
 def test_broken_lines_among_good_ones_are_rejected_with_their_number(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompt":"a","completion":"b"}\n\n{"prompt": \n[1]\n{"prompt":"c","compl')
@@ -284,5 +300,5 @@ def test_a_datasets_folder_is_read_and_of_several_splits_only_train(tmp_path):
         assert [(row.prompt, row.completion) for row in rows] == [("a?\n", "1")]
         assert [one.reason for one in rejected] == ["field missing"]
     assert taken[0] == "split train, and not test"
-    with pytest.raises(InputError, match="x, y"):
+    with pytest.raises(InputError, match=r"x, y.*unclear/x"):
         read(tmp_path / "unclear")

@@ -352,6 +352,12 @@ def test_long_work_reports_phases_with_their_totals():
     assert ("reading", 100, 100) in calls and calls[-1] == ("writing", 10, 10)
 
 
+def test_where_no_row_can_be_used_the_first_one_is_shown(tmp_path):
+    file = write_lines(tmp_path / "a.jsonl", [{"messages": "[]"}] * 3)
+    with pytest.raises(InputError, match=r"a\.jsonl, line 1: messages is not a list of turns"):
+        prepare([Source("a", (str(file),))], settings(), tmp_path / "out")
+
+
 def test_a_missing_file_is_an_error_and_makes_no_folder(tmp_path):
     with pytest.raises(InputError, match="no file or folder"):
         prepare([source(tmp_path / "none.jsonl")], settings(), tmp_path / "out")

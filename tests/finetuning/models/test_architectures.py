@@ -111,8 +111,12 @@ def test_adapters_with_dropout_around_experts_are_refused_with_the_setting_to_ch
         build_trainer(settings, data, tmp_path / "out", Batches(2, 1), "cpu")
 
 
-def prepared(architecture: str, preset_name: str, tmp_path: Path, **changes: Any) -> Any:
+def prepared(
+    architecture: str, preset_name: str, tmp_path: Path, template: str = "", **changes: Any
+) -> Any:
     folder = model_of(architecture, tmp_path / "model")
+    if template:
+        (folder / "chat_template.jinja").write_text(template)
     run = RunFolder(tmp_path / "run")
     run.path.mkdir(parents=True)
     settings = preset(preset_name).settings(str(folder), {"training.max_length": 64, **changes})
@@ -141,3 +145,9 @@ def test_four_bits_for_layers_that_bitsandbytes_passes_over_are_refused(tmp_path
     settings = preset("memory_efficient_qlora").settings(str(tmp_path / "model"))
     with pytest.raises(UnsupportedError, match="none of the layers of falcon"):
         load(settings, "cpu")
+
+
+def test_a_chat_template_that_is_not_applied_is_told(tmp_path: Path) -> None:
+    template = "{% for one in messages %}{{ one['content'] }}{% endfor %}"
+    told = prepared("gpt_neox", "quick_lora", tmp_path, template)
+    assert ["chat template" in note for note in told["notes"]] == [True]
