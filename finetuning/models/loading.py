@@ -58,7 +58,7 @@ def load(settings: FineTuningSettings, device: str) -> LoadedModel:
     model.config.use_cache = False
     adapter = None
     if settings.strategy != "full":
-        check_targets(model, _targets(settings))
+        check_targets(model, targets(settings))
         adapter = lora_config(settings, model)
     if settings.strategy == "qlora":
         model = quantized.prepare(model, settings)
@@ -76,7 +76,7 @@ def lora_config(settings: FineTuningSettings, model: Any) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(_targets(settings)) or _every_linear(model),
+        target_modules=list(targets(settings)) or _every_linear(model),
         bias=lora.bias,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
@@ -84,7 +84,7 @@ def lora_config(settings: FineTuningSettings, model: Any) -> Any:
     )
 
 
-def _targets(settings: FineTuningSettings) -> tuple[str, ...]:
+def targets(settings: FineTuningSettings) -> tuple[str, ...]:
     """Names of the layers to adapt; empty for every linear one."""
     named = settings.lora.target_modules
     return () if named == (ALL_LINEAR,) else named

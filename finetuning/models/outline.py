@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from finetuning.models import quantized
-from finetuning.models.loading import lora_config, read_past_adapters
+from finetuning.models.loading import lora_config, read_past_adapters, targets
 from finetuning.settings.model import FineTuningSettings
 from probes.errors import InputError
+from probes.workloads.adapters import check_targets
 
 
 def outline(config: Any) -> Any:
@@ -30,6 +31,7 @@ def check_outline(settings: FineTuningSettings, config: Any) -> list[str]:
     nothing, or peft refuses them."""
     if settings.strategy == "full" or (model := outline(config)) is None:
         return []
+    check_targets(model, targets(settings))
     notes = _few_bits(settings, model) if settings.strategy == "qlora" else []
     _check_adapters(settings, model)
     return notes

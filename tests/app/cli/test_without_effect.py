@@ -12,6 +12,21 @@ REFUSED = [
     (["check", "plan.yaml", "--json", "--format", "junit"], "junit"),
     (["finetune", "presets", "--set", "training.max_length=512"], "--model"),
     (["finetune", "presets", "--memory-budget", "2GiB"], "--model"),
+    (
+        [
+            "finetune",
+            "run",
+            "--output",
+            "x",
+            "--data",
+            "a=b",
+            "--model",
+            "m",
+            "--set",
+            "preset=research",
+        ],
+        "--preset",
+    ),
     (["tune", "visnet", "--api-key", "x"], "--fleet"),
     (["tune", "visnet", "--fleet", AT, "--database", "sqlite:///x.db"], "--database"),
 ]

@@ -127,10 +127,12 @@ def prepared(
         return prepare_job(arguments, Channel(nowhere.fileno()))
 
 
-def test_dropout_around_experts_is_refused_before_rows_are_prepared(tmp_path: Path) -> None:
+def test_adapters_that_cannot_be_are_refused_before_rows_are_prepared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lora\.dropout=0"):
         prepared("mixtral", "quick_lora", tmp_path)
     assert not RunFolder(tmp_path / "run").has_rows
+    with pytest.raises(InputError, match="no linear layer named q_prj"):
+        prepared("gpt_neox", "quick_lora", tmp_path / "b", **{"lora.target_modules": ["q_prj"]})
 
 
 def test_experts_that_stay_out_of_four_bits_are_told(tmp_path: Path) -> None:

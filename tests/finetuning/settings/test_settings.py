@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetuning.settings.assignments import parse_changes
 from finetuning.settings.files import read_settings, write_settings
 from finetuning.settings.model import FineTuningSettings, ModelSettings, TrainingSettings
 from finetuning.settings.presets import PRESETS, preset
@@ -163,3 +164,9 @@ class TestRoundTrip:
         file.write_text(text)
         with pytest.raises(InputError, match=r"s\.yaml"):
             read_settings(file)
+
+
+@pytest.mark.parametrize("typed", ["q_proj,v_proj", "[q_proj, v_proj]", "['q_proj', \"v_proj\"]"])
+def test_a_list_is_typed_with_or_without_brackets(typed: str) -> None:
+    changes = parse_changes([f"lora.target_modules={typed}"], "--set")
+    assert changes == {"lora.target_modules": ["q_proj", "v_proj"]}
