@@ -80,3 +80,19 @@ def keep_gradients_right(model: Any) -> int:
             module.support_avx512bf16_for_cpu = False
             count += 1
     return count
+
+
+def keep_adapters_exact(model: Any, arithmetic: str) -> None:
+    """Hold what is trained in float32, unless the arithmetic is bf16.
+
+    TRL makes the adapters of quantised models bfloat16, as QLoRA's authors did on GPUs. Beside
+    float32 arithmetic that loses small updates, and on CPUs with AVX512-BF16 each new length of a
+    row leaves compiled kernels of 15 MiB behind, until a thousand of them are kept.
+    """
+    import torch
+
+    if arithmetic == "bf16":
+        return
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from finetuning.models import quantized
 from finetuning.models.device import precision
 from finetuning.models.loading import LoadedModel, load
 from finetuning.models.outline import expert_refusal
@@ -94,17 +95,18 @@ def build_trainer(
     train = rows(data, "train")
     evaluation = rows(data, "eval")
     on_cpu = device == "cpu"
+    arithmetic = precision(settings, device)
     arguments = run_arguments(
         settings,
         output,
         batches,
-        precision=precision(settings, device),
+        precision=arithmetic,
         on_cpu=on_cpu,
         length=course(settings, len(train), batches),
         evaluates=evaluation is not None,
     )
     try:
-        return CheckpointingTrainer(
+        trainer = CheckpointingTrainer(
             model=loaded.model,
             args=_on_one_device(SFTConfig(**arguments), device),
             train_dataset=train,
@@ -116,6 +118,9 @@ def build_trainer(
         )
     except (ValueError, NotImplementedError) as error:
         raise InputError(_refusal(settings, error)) from error
+    if settings.strategy == "qlora":
+        quantized.keep_adapters_exact(trainer.model, arithmetic)
+    return trainer
 
 
 def _on_one_device(arguments: Any, device: str) -> Any:

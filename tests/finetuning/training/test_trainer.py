@@ -126,6 +126,19 @@ class TestModules:
             trainer_of(settings, data, tmp_path)
 
 
+@pytest.mark.parametrize("arithmetic", ["auto", "bf16"])
+def test_adapters_on_4_bits_are_float32_unless_the_arithmetic_is_bf16(
+    models: dict[str, Path], data: Path, tmp_path: Path, arithmetic: str
+) -> None:
+    """Elsewhere small updates are lost, and CPUs with AVX512-BF16 keep kernels for each length."""
+    settings = preset("memory_efficient_qlora").settings(
+        str(models["llama"]), {"training.precision": arithmetic}
+    )
+    trainer = trainer_of(settings, data, tmp_path)
+    trained = {one.dtype for one in trainer.model.parameters() if one.requires_grad}
+    assert trained == {torch.bfloat16 if arithmetic == "bf16" else torch.float32}
+
+
 def test_trl_reads_the_same_training_from_a_file(
     models: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:
