@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from probes.black_box.command import Command
+from probes.black_box.discovery.choice import shortened
 from probes.black_box.ending import classify_ending, is_in_evaluation, last_lines
 from probes.black_box.observed import Observed, RankSeen
 from probes.black_box.ranks.failure import RankFailure, classify_ranks, lost_rank, raised_failure
 from probes.black_box.run import RANK_GRACE_S
 from probes.black_box.steps import advice
-from probes.devices.signatures import NO_DRIVER, NOT_BUILT_FOR_IT
+from probes.classify import requested_bytes
+from probes.devices.signatures import NO_DRIVER, NOT_BUILT_FOR_IT, SMALLER
 from probes.errors import InputError, MeasurementError
 from probes.formatting import plural
 from probes.job import ProbeJob
@@ -46,6 +48,8 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
         return _of_failure(job, seen, failure)
     if job.group is not None and attempted and not is_failed:
         _check_ranks(job, seen)
+    if seen.caught and not is_failed and seen.why not in ("over", "ranks"):
+        return _caught(job, seen)
     if seen.why == "timeout":
         if never:
             raise MeasurementError(_no_step(f"It was {seen.late}", command, seen))
@@ -78,6 +82,17 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
     if measurement.passed and (note := _unseen(job, command, seen)):
         measurement = replace(measurement, notes=[*measurement.notes, note])
     return measurement
+
+
+def _caught(job: ProbeJob, seen: Observed) -> Measurement:
+    """Memory was refused, and the command went on with less than it was asked for, or ended as if
+    nothing had happened."""
+    reason = (
+        "The command ran out of memory, caught the error, and skipped the batch or made it "
+        f"smaller. It said: {shortened(seen.caught)}"
+    )
+    measurement = _measurement(job, seen, (Verdict.OOM, reason, SMALLER))
+    return replace(measurement, requested_bytes=requested_bytes(seen.caught))
 
 
 def _is_whole_training(seen: Observed) -> bool:

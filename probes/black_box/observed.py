@@ -32,7 +32,10 @@ class Observed:
     """The log file or folder that was read, if any."""
     why: str = ""
     """How the watching ended: ``done``, ``over`` (the cap), ``ended`` (by itself), ``timeout``,
-    ``alone`` (a rank ended, and the others did not), ``ranks`` (their number is wrong)."""
+    ``caught`` (memory was refused, and it went on), ``alone`` (a rank ended, and the others did
+    not), ``ranks`` (their number is wrong)."""
+    caught: str = ""
+    """The line in which it says that memory was refused, where it did not end with an error."""
     ranks_found: int = 1
     """The most ranks that lived at the same time."""
     lost: list[int] = field(default_factory=list)

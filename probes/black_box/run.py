@@ -49,6 +49,9 @@ refuse memory that the budget allows."""
 LEAST_LINES_PER_EPOCH = 4
 """With fewer lines in an epoch, none of them says that its end is near."""
 
+CAUGHT_GRACE_S = 5.0
+"""A command that says that it ran out of memory usually ends within this time; if it does not, or
+makes another step, it caught the error."""
 RANK_GRACE_S = 10.0
 """Once the process of a rank has ended, a command that makes no step is given this long to end."""
 TAIL_BYTES_PER_RANK = 8192
@@ -100,6 +103,8 @@ class CommandRun:
         self._signs = 0
         self._lost_s: float | None = None
         """When it was seen that a rank has ended."""
+        self._share = 0.0
+        """Of its cap, the most that a rank has used."""
         self._gap_s = 0.0
         """Time between the last two signs of steps."""
         self.was_printing = False
@@ -157,6 +162,7 @@ class CommandRun:
         seen.steps_per_sign = self.pace.slowest(self.usual).steps_per_sign
         seen.steps_ahead = self.reader.steps_ahead(self.watches.evidence.attempted)
         seen.is_evaluating = self._is_evaluating(seen.steps_ahead)
+        seen.caught = self.reader.caught.line if self._was_refused_memory else ""
         seen.not_understood = self.reader.explanation()
         seen.returncode = process.returncode
         for rank, usage in zip(seen.ranks, tree.usages, strict=True):
@@ -229,6 +235,7 @@ class CommandRun:
                     self.reader.heard([written])
                     seen = self._read([written], now_s, tree)
             done = self._add(self._passed(seen, tree), tree.usages)
+            self._see_share(tree.usages)
             if seen:
                 if not stepping:
                     self.pace = self.pace.slowest(Pace(now_s - began_s))
@@ -238,6 +245,8 @@ class CommandRun:
                 return "over", ""
             if done or ended:
                 return "done" if done else "ended", ""
+            if self._was_refused_memory and self._went_on(now_s):
+                return "caught", ""
             why, late = self._given_up(now_s, began_s, heard_s)
             if why:
                 return why, late
@@ -256,6 +265,21 @@ class CommandRun:
             self.was_printing = now_s - (self.reader.last_output_s or 0.0) < PRINTS_WITHIN_S
             return "timeout", late
         return "", ""
+
+    def _see_share(self, usages: list[Usage]) -> None:
+        caps = zip(self.placement.caps, usages, strict=True)
+        self._share = max(usage.peak_bytes / max(1, cap.cap_bytes) for cap, usage in caps)
+
+    @property
+    def _was_refused_memory(self) -> bool:
+        """Whether the command says that it ran out of memory."""
+        return self.reader.caught.is_likely(self._share)
+
+    def _went_on(self, now_s: float) -> bool:
+        """Whether it did not end after it had said so. A launcher ends late when a rank fails."""
+        caught = self.reader.caught
+        waited = self.finder is None and now_s - caught.at_s > CAUGHT_GRACE_S
+        return caught.went_on or waited
 
     @property
     def _has_wrong_ranks(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from probes.black_box.caught import CaughtOutOfMemory
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import of_unfinished
@@ -73,6 +74,8 @@ class StepReader:
         self._ahead: int | None = None
         self.lengths = PrintedLengths()
         """Lengths of data sets that were printed before the first step."""
+        self.caught = CaughtOutOfMemory()
+        """Memory that was refused, where the program says so and goes on."""
         self.last_output_s: float | None = None
         """When output last arrived, on the monotonic clock."""
 
@@ -157,6 +160,7 @@ class StepReader:
                 self._first_line_s = piece.at_s
             splitter = self._splitters.setdefault(piece.stream, LineSplitter())
             for line, at_s in self._lines(splitter, piece):
+                self.caught.read(line, at_s)
                 if self._finder.choice is None and self._last_number is None:
                     self.lengths.read(line)
                 before = self._finder.revision
@@ -165,6 +169,8 @@ class StepReader:
                 if self._finder.revision != before:
                     found = []
                     self._unnumbered.restart()
+                if steps:
+                    self.caught.stepped()
                 found += self._unnumbered.of_one(steps)
         return found
 
@@ -208,6 +214,7 @@ class StepReader:
         for piece in pieces:
             splitter = self._splitters.setdefault(piece.stream, LineSplitter())
             for line in splitter.lines(piece.data):
+                self.caught.read(line, piece.at_s)
                 self.landmarks.line(line)
         return self._marked(logged, "")
 

@@ -38,6 +38,9 @@ def main() -> None:
     hangs_at = {"hangs": 5, "hangs-above-16": 1 if batch > 16 else 0}.get(asked.mode)
     for step in range(1, asked.steps + 1):
         began_s = time.perf_counter()
+        if asked.mode == "halves-at-12" and step == 12:
+            batch //= 2
+            print(f"WARNING: out of memory, reducing batch size to {batch}")
         data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
         if asked.mode == "leaks" and step <= asked.leak_steps:
             kept.append(mmap.mmap(-1, int(asked.leak_kib * 1024)))
