@@ -189,14 +189,18 @@ class Candidates:
         own = self.chosen.slot.total if self.chosen else None
         return {total for _, _, total in self._tracks if total and total != own}
 
+    @property
+    def of_environment(self) -> Track | None:
+        """The number that counts the steps of an environment, if there is one."""
+        return next((track for track in self if track.counts_environment), None)
+
     def likeliest(self) -> Track | None:
         """The best one so far, whether or not enough was seen of it."""
         tracks = [
             track
             for track in self
             if track.growth.is_monotone
-            and not track.is_amount
-            and not track.is_inside
+            and not track.is_excluded
             and not (track.is_decimal and not track.growth.ups)
             and not track.is_fraction_of_epoch
             and not (track.kind is Kind.EPOCH and self.are_epochs_fractions)

@@ -16,6 +16,8 @@ SHOWN = 5
 _NOISE = re.compile(r"^\s*File \".*\", line \d+|\b\w*Warning: ")
 """A line of a traceback or a warning, whose numbers are places in source files."""
 _SIZE = "many samples an epoch has (--option dataset_size=N)"
+_SPEED = re.compile(r"^(?:SPS|FPS)\s*:", re.IGNORECASE)
+"""A line with the speed of a training, as many such programs print it after each update."""
 _TRACEBACK_FILE = re.compile(r"^\s*File \"")
 
 
@@ -59,12 +61,14 @@ class Examples:
         is_starting: bool,
         are_epochs_fractions: bool,
         epoch_steps: int | None,
+        of_environment: str = "",
     ) -> str:
         """What was seen in this many lines, what is the likeliest step, and what to add.
 
         ``is_near``: the likeliest is as good as certain, and more such lines will decide it.
         ``is_starting``: it is a progress bar at its start. ``are_epochs_fractions``: the lines tell
         epochs such as 0.25. ``epoch_steps``: the steps of an epoch, where known.
+        ``of_environment``: a line that counts the steps of an environment.
         """
         words = f"{_count(lines)} printed"
         if likely is not None and is_near:
@@ -86,9 +90,25 @@ class Examples:
             kept, title = self._last, "The last of them:"
         shown = "".join(f"\n  {shortened(text)}" for text in kept)
         advice = _advice(likely, are_epochs_fractions, epoch_steps)
+        if of_environment and likely is None:
+            advice = self._about_environment(of_environment)
         if is_starting:
             advice = f"If it moves on and no step is found: {advice[:1].lower()}{advice[1:]}"
         return f"{words}\n{title}{shown}\n{advice}"
+
+    def _about_environment(self, example: str) -> str:
+        words = (
+            f"Lines like `{shortened(example)}` count the steps of an environment. Memory is "
+            "highest when the model is trained on them, and no line tells when that is. "
+        )
+        speed = next((text for text in self._lines.values() if _SPEED.match(text)), "")
+        if not speed:
+            return words + PRINT_STEPS
+        name = speed[: speed.index(":") + 1]
+        return (
+            f"{words}If lines like `{shortened(speed)}` are printed after each update, add "
+            f"--step '^{name}'. Otherwise print a line there, print(\"tonnage step\", flush=True)."
+        )
 
 
 def of_unfinished(text: str) -> str:

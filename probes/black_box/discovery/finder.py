@@ -418,6 +418,7 @@ class StepFinder:
         """What was seen, what would be taken as a step, and what to add; for output in which no
         step was found."""
         track = self._candidates.likeliest()
+        environment = self._candidates.of_environment
         is_near = track is not None and track.is_near
         return self._examples.explanation(
             self.lines,
@@ -426,6 +427,7 @@ class StepFinder:
             is_starting=track is not None and track.is_starting,
             are_epochs_fractions=self._candidates.are_epochs_fractions,
             epoch_steps=self._steps_of_an_epoch,
+            of_environment=environment.example if environment else "",
         )
 
     def likeliest(self) -> CounterChoice | None:

@@ -15,6 +15,7 @@ from probes.black_box.discovery.vocabulary import (
     STEP_RATES,
     TIME_UNITS,
     Kind,
+    is_about_episodes,
     is_evaluation,
     is_preparation,
     is_training,
@@ -108,6 +109,8 @@ class Track:
     has_loss_term: bool = False
     has_speed: bool = False
     has_evaluation: bool = False
+    has_return: bool = False
+    """Its lines tell what an agent got: ``episodic_return=35.2``."""
     has_percent: bool = False
     has_decimals: bool = False
     loss_name: str = ""
@@ -159,6 +162,7 @@ class Track:
         self.has_percent |= after.lstrip().startswith("(") and "%" in after[:10]
         words = words_of(after if not self.is_in_braces else line.text)
         self.has_evaluation |= is_evaluation(words)
+        self.has_return |= is_about_episodes(words)
         if slot.is_bar and (match := _RATE.search(line.text, slot.end)):
             per = float(match[1].strip(".") or 0)
             self.bar_per_s = (1 / per if per else None) if match[2] else per
@@ -246,6 +250,20 @@ class Track:
         return self.kind in (Kind.STEP, Kind.ITERATION) and self.growth.rises_steadily
 
     @property
+    def has_evidence(self) -> bool:
+        """Whether something beside the number tells of training."""
+        has_loss = self.has_loss or self.losses_beside > 0
+        return has_loss or self.has_optimizer or self.has_loss_term
+
+    @property
+    def counts_environment(self) -> bool:
+        """Whether it counts the steps of an environment: its lines tell the return of an episode,
+        which ends at any step, or several at once, and nothing of training."""
+        steadily = self.growth.rises_steadily and not self.growth.stays
+        is_step = self.kind is Kind.STEP and not self.slot.is_bar
+        return is_step and self.has_return and not self.has_evidence and not steadily
+
+    @property
     def is_near(self) -> bool:
         """Whether it lacks nothing but another line or two to be ready."""
         counts = self.kind in (Kind.STEP, Kind.ITERATION, Kind.BATCH) or bool(self.slot.total)
@@ -259,13 +277,17 @@ class Track:
         far = START_SHARE * (self.slot.total or 0)
         return self.slot.is_bar and may_be_taken and self.growth.last <= far
 
+    @property
+    def is_excluded(self) -> bool:
+        """Whether it can be no counter of steps, however it grows."""
+        return self.is_amount or self.is_inside or self.counts_environment
+
     def is_ready(self, batch_size: int | None) -> bool:
         """Whether enough lines were seen to say that this number counts."""
         growth, kind = self.growth, self.kind
-        if self.is_amount or self.is_inside or not growth.ups or not growth.is_monotone:
+        if self.is_excluded or not growth.ups or not growth.is_monotone:
             return False
-        has_loss = self.has_loss or self.losses_beside > 0
-        evidence = has_loss or self.has_optimizer or self.has_loss_term
+        has_loss, evidence = self.has_loss or self.losses_beside > 0, self.has_evidence
         if self.is_sum and evidence and kind is not Kind.SAMPLE:
             return True
         if kind is Kind.STEP:

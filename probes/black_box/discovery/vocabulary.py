@@ -61,6 +61,7 @@ _TRAINING_GERUNDS = re.compile(
 )
 _WORDS = re.compile(r"[A-Za-z]+\d*|测试|验证|评估|训练")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_RETURNS = {"return", "returns", "reward", "rewards", "rew", "episodic"}
 _TRAIN = re.compile(r"^(?:pre|fine)?(?:train|training|tuning|finetune|fit|optimization)$|^训练$")
 
 FRACTION_OF_EPOCH = re.compile(r"\bepochs?\W{0,6}\d*\.\d*[1-9]", re.IGNORECASE)
@@ -97,6 +98,11 @@ def is_preparation(words: list[str]) -> bool:
 
 def is_training(words: list[str]) -> bool:
     return any(_TRAIN.match(word) for word in words)
+
+
+def is_about_episodes(words: list[str]) -> bool:
+    """Whether a line tells what an agent got in its environment."""
+    return not _RETURNS.isdisjoint(words)
 
 
 def kind_of(name: str) -> Kind | None:
