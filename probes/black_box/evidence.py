@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from probes.black_box.windows import Look, Looks, Window
 from probes.devices.base import MemoryCap
 from probes.formatting import size_text
-from probes.measurement import Growth, Measurement, Verdict
+from probes.measurement import Growth, Measurement, Purpose, Verdict
 from probes.stability import (
     OWN_GROWTH_BYTES,
     STEPS_TO_STOP_AT,
@@ -37,6 +37,8 @@ CERTAIN_GROWTH_BYTES = 16 * 2**20
 """In all, of a leak that one run is enough for. Up to 4.7 MiB were seen in 114 steps, on a busy
 machine, of commands that leak nothing: twice in some sixty searches, and never in a second run of
 the same batch."""
+SOON_STEPS = 1000
+"""A growth in doubt is worth a second run where memory would be full after so many more steps."""
 FEW_PAIRS = 20
 """One pair of windows in twenty may be out of order in a growth that is certain."""
 
@@ -194,6 +196,21 @@ def is_small_leak(measurement: Measurement) -> bool:
         measurement.verdict is Verdict.LEAK
         and growth is not None
         and growth.bytes_per_step * growth.steps < CERTAIN_GROWTH_BYTES
+    )
+
+
+def may_leak_soon(measurement: Measurement) -> bool:
+    """Whether a confirmation passed although memory seemed to grow, and would soon be full.
+
+    Pages of 2 MiB hide the growth of short windows.
+    """
+    growth = measurement.growth
+    return (
+        measurement.passed
+        and measurement.purpose is Purpose.CONFIRM
+        and growth is not None
+        and is_leak(growth)
+        and (growth.dies_at_step or 0) <= growth.steps + SOON_STEPS
     )
 
 

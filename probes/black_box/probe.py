@@ -12,7 +12,7 @@ from probes.black_box.data_size import DataSize, counted_size, seen_size
 from probes.black_box.discovery.counter import EpochSteps
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.ending import exceptions_in
-from probes.black_box.evidence import denied_leak, is_small_leak
+from probes.black_box.evidence import denied_leak, is_small_leak, may_leak_soon
 from probes.black_box.footprint import Footprint
 from probes.black_box.judge import judge, not_known
 from probes.black_box.leftovers import in_the_way
@@ -88,7 +88,7 @@ class CommandProber:
             patient = replace(job.plan, evaluation_s=PATIENCE_WHERE_FAILED * job.plan.evaluation_s)
             job = replace(job, plan=patient)
         run, seen, measurement = self._run(job, command, footprints, telemetry, on_progress)
-        if is_small_leak(measurement):
+        if is_small_leak(measurement) or may_leak_soon(measurement):
             if on_progress is not None:
                 on_progress({"phase": "start", "note": SECOND_RUN, "about": SECOND_RUN})
             longer = replace(job, plan=replace(job.plan, leak_steps=_steps_for_leak(measurement)))

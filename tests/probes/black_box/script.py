@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--mode", default="healthy")
     parser.add_argument("--sample-mib", type=float, default=1.0)
     parser.add_argument("--leak-kib", type=int, default=1024)
+    parser.add_argument("--leak-every", type=int, default=1, help="steps; its pages are resident")
     parser.add_argument("--leaks-once", default="", help="a file: from the second run on, no leak")
     parser.add_argument("--leak-steps", type=int, default=10_000, help="memory grows no longer")
     parser.add_argument("--steps", type=int, default=10_000)
@@ -42,8 +43,10 @@ def main() -> None:
             batch //= 2
             print(f"WARNING: out of memory, reducing batch size to {batch}")
         data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
-        if asked.mode == "leaks" and step <= asked.leak_steps:
+        if asked.mode == "leaks" and step <= asked.leak_steps and step % asked.leak_every == 0:
             kept.append(mmap.mmap(-1, int(asked.leak_kib * 1024)))
+            if asked.leak_every > 1:
+                kept[-1].write(b"x" * int(asked.leak_kib * 1024))
         if step == hangs_at:
             time.sleep(600)
         while time.perf_counter() - began_s < 0.002 + 0.0001 * batch:

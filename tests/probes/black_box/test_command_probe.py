@@ -131,6 +131,19 @@ def test_a_growth_that_ends_after_some_hundred_steps_is_no_leak() -> None:
     assert told.count(SECOND_RUN) == 1
 
 
+def test_a_growth_in_doubt_that_would_soon_fill_the_memory_is_looked_at_for_longer() -> None:
+    told: list[str] = []
+    in_pages = job(
+        "--mode leaks --leak-kib 2048 --leak-every 25",
+        plan=replace(SLOW_LEAK, max_measure_steps=100, measure_budget_s=0.3),
+        batch_size=20,
+        limit_mib=44,
+    )
+    m = prober().probe(in_pages, on_progress=lambda said: told.append(str(said.get("about", ""))))
+    assert m.verdict in (Verdict.LEAK, Verdict.OOM), m.reason
+    assert told.count(SECOND_RUN) == 1
+
+
 def test_what_the_first_run_leaves_in_the_way_of_all_others_is_said_at_once(tmp_path: Path) -> None:
     inside = {"cwd": str(tmp_path)}
     one = prober()
