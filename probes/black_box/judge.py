@@ -64,6 +64,7 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
         )
     if is_failed:
         return _failed(job, command, seen)
+    _check_background(seen, never=never)
     is_short = seen.why in ("ended", "alone") and not watch.has_enough
     if is_short and not _is_whole_training(seen):
         if never:
@@ -82,6 +83,18 @@ def judge(job: ProbeJob, command: Command, seen: Observed, *, has_stepped: bool)
     if measurement.passed and (note := _unseen(job, command, seen)):
         measurement = replace(measurement, notes=[*measurement.notes, note])
     return measurement
+
+
+def _check_background(seen: Observed, *, never: bool) -> None:
+    """Raises ``InputError`` for a command that ended while its training went on."""
+    left = seen.left
+    if left is None or not (never or left.has_torch):
+        return
+    raise InputError(
+        "It ended with status 0, and what it had started in the background was still running: "
+        f"{shortened(left.command)}\nCommand: {seen.shown}\nTonnage measures a command until it "
+        "ends. Let it train in the foreground: without &, nohup or an option such as --daemon."
+    )
 
 
 def _caught(job: ProbeJob, seen: Observed) -> Measurement:

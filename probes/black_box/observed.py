@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from probes.black_box.background import Left
 from probes.black_box.watch import StepWatch
 from probes.devices.base import MemoryCap
 
@@ -56,6 +57,8 @@ class Observed:
     """Steps to the end of the epoch, where that is known."""
     late: str = ""
     """With a time-out: what it was, in words."""
+    left: Left | None = None
+    """What still ran after it had ended with status 0."""
     cgroup_oom_kills: int = 0
     returncode: int | None = None
     stdout_tail: str = ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from probes.black_box import template
+from probes.black_box.background import left_running
 from probes.black_box.command import Command
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
@@ -154,6 +155,8 @@ class CommandRun:
                     seen.why, seen.late = self._watch(process, tree, self._log(values))
                 finally:
                     watch.end(self.watches.first.window)
+                if seen.why == "ended" and process.returncode == 0:
+                    seen.left = left_running(process.guardian_pid)
                 seen.cgroup_oom_kills = host.cgroup_oom_kills() - kills_before
                 process.end()
                 seen.stdout_tail, seen.stderr_tail = process.take_tails()
