@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from probes.black_box import template
 from probes.black_box.background import left_running
+from probes.black_box.beginning import Beginning
 from probes.black_box.command import Command
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.footprint import Footprint
@@ -101,6 +102,7 @@ class CommandRun:
         self.pace = Pace()
         """The one of this run."""
         self.clock = StepClock()
+        self.beginning = Beginning()
         self._signs = 0
         self._lost_s: float | None = None
         """When it was seen that a rank has ended."""
@@ -237,6 +239,7 @@ class CommandRun:
                     written = Output(LOG_STREAM, text, now_s)
                     self.reader.heard([written])
                     seen = self._read([written], now_s, tree)
+            seen = self.beginning.take(seen, now_s, ended=ended)
             done = self._add(self._passed(seen, tree), tree.usages)
             self._see_share(tree.usages)
             if seen:
@@ -321,7 +324,7 @@ class CommandRun:
         before = self.reader.revision
         seen = self.reader.read(pieces)
         if self.reader.revision != before:
-            self.clock = StepClock()
+            self.clock, self.beginning = StepClock(), Beginning()
             self.watches.restart()
             if self._signs >= SIGNS_BEFORE_ENFORCED:
                 tree.relax()

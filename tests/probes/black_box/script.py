@@ -61,7 +61,12 @@ def main() -> None:
                 is_text = asked.log.endswith(".log")
                 log.write(f"12:00:01 step {step} loss {1 / step}\n" if is_text else f"{record}\n")
         else:
-            loss = "nan" if asked.mode == "diverges" and step > 3 else f"{1 / step:.3f}"
+            is_nan = {
+                "diverges": step > 3,
+                "diverges-at-once": True,
+                "fills-a-buffer": step < 5,
+            }.get(asked.mode, False)
+            loss = "nan" if is_nan else f"{1 / step:.3f}"
             if asked.evaluates_every and step % asked.evaluates_every == 1:
                 print(f"step {step}: train loss 1.0, val loss 1.1")
             print(asked.line % {"step": step, "loss": loss, "note": asked.note})
