@@ -128,7 +128,8 @@ class StepReader:
     def steps_ahead(self, steps: int) -> int | None:
         """Steps until the epoch ends, as far as the output or the size of the data set tells;
         ``None`` where nothing does. ``steps``: how many have ended."""
-        ahead = self._ahead if self._pattern else self._finder.steps_ahead
+        counter = self._finder.counter
+        ahead = counter.steps_ahead if counter else self._ahead
         if self._epoch_steps is None:
             return ahead
         by_size = -steps % self._epoch_steps
@@ -140,7 +141,7 @@ class StepReader:
         if self._pattern:
             known = None if self._ahead is None else (self._last_number or 0) + self._ahead
         else:
-            known = self._finder.steps_in_all
+            known = counter.steps_in_all if (counter := self._finder.counter) else None
         return min((n for n in (known, self._epoch_steps) if n is not None), default=None)
 
     @property
@@ -150,7 +151,7 @@ class StepReader:
         if self._pattern:
             steps = self.epoch_steps
             return None if steps is None else EpochSteps(steps, steps)
-        return self._finder.epoch
+        return counter.epoch if (counter := self._finder.counter) else None
 
     def read(self, pieces: Iterable[Piece]) -> list[Seen]:
         """The steps that these pieces tell of. Those before the last revision are left out."""
@@ -189,14 +190,19 @@ class StepReader:
         steps = [Seen(step.at_s, step.number, step.loss) for step in finder.read(line, at_s)]
         if finder.revision != revision:
             self.landmarks.restart()
-            self._restarts = finder.restarts
+            self._restarts = self._restarts_now
         if not steps:
             self.landmarks.line(line)
             return []
-        starts_again, self._restarts = finder.restarts > self._restarts, finder.restarts
+        before, self._restarts = self._restarts, self._restarts_now
+        starts_again = self._restarts > before
         if self.landmarks.step(line, starts_again=starts_again):
             steps[-1] = replace(steps[-1], evaluated=True)
         return steps
+
+    @property
+    def _restarts_now(self) -> int:
+        return counter.restarts if (counter := self._finder.counter) else 0
 
     def _read_by_pattern(self, line: str, at_s: float) -> list[Seen]:
         if self._by_pattern is None:

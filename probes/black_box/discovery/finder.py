@@ -12,7 +12,7 @@ from probes.black_box.discovery.choice import (
     choice_of,
     step_number,
 )
-from probes.black_box.discovery.counter import EpochSteps
+from probes.black_box.discovery.chosen import ChosenCounter
 from probes.black_box.discovery.earlier import EarlierRun
 from probes.black_box.discovery.examples import Examples
 from probes.black_box.discovery.known import NOTHING, SETTLED_LINES, KnownLines
@@ -353,44 +353,11 @@ class StepFinder:
         return FoundStep(seen.at_s, number, seen.loss)
 
     @property
-    def restarts(self) -> int:
-        """How often the chosen number has begun again, as it does with each epoch; one that counts
-        epochs does so with each step."""
-        track = self._chosen
-        if track is None:
-            return 0
-        return track.growth.ups if track.kind is Kind.EPOCH else track.growth.restarts
-
-    @property
-    def steps_in_all(self) -> int | None:
-        """What the chosen number counts up to, in steps, the 500 in ``12/500``: those of an epoch
-        or of the training. ``None`` where that is not printed."""
-        track, choice = self._chosen, self.choice
-        if track is None or choice is None or not track.slot.total or track.kind is Kind.EPOCH:
+    def counter(self) -> ChosenCounter | None:
+        """The chosen number; ``None`` until it is decided, and where lines have none."""
+        if self._chosen is None or self.choice is None:
             return None
-        return -(-track.slot.total // choice.samples_per_step)
-
-    @property
-    def epoch(self) -> EpochSteps | None:
-        """The steps of an epoch, as far as the chosen number tells: by what it counts up to, or by
-        how far it has come when it started again."""
-        track, choice, in_all = self._chosen, self.choice, self.steps_in_all
-        if in_all is not None:
-            return EpochSteps(in_all, in_all)
-        if track is None or choice is None:
-            return None
-        if track.kind is Kind.EPOCH:
-            steps = choice.steps_per_epoch
-            return EpochSteps(steps, steps) if steps > 1 and not self._epoch_steps else None
-        return track.growth.epoch if choice.samples_per_step == 1 else None
-
-    @property
-    def steps_ahead(self) -> int | None:
-        """Steps until the chosen number has come to ``steps_in_all``."""
-        track, choice, in_all = self._chosen, self.choice, self.steps_in_all
-        if track is None or choice is None or in_all is None:
-            return None
-        return max(0, in_all - -(-track.growth.last // choice.samples_per_step))
+        return ChosenCounter(self._chosen, self.choice, self._epoch_steps is not None)
 
     @property
     def learned(self) -> EarlierRun | None:
