@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from probes.black_box import template
-from probes.black_box.command import command_of, module_file
+from probes.black_box.command import command_of
 from probes.black_box.launchers import LaunchTarget, target_of
+from probes.black_box.programs import module_file
 from probes.black_box.shell_text import ShellCommand, ShellText
 from probes.black_box.sources import source_hash
 from probes.errors import InputError

@@ -7,11 +7,8 @@ Standard library only.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,7 +16,14 @@ from typing import Any
 
 from probes import levers
 from probes.black_box import config_file, template
-from probes.black_box.launchers import LaunchTarget, how_to_install, target_of
+from probes.black_box.launchers import LaunchTarget, target_of
+from probes.black_box.programs import (
+    find_program,
+    holds_modules,
+    interpreter_beside,
+    module_file,
+    why_no_program,
+)
 from probes.black_box.steps import as_pattern
 from probes.errors import InputError
 from probes.job import ProbeJob, WorkloadRef
@@ -40,8 +44,6 @@ RESERVED = {
 """Placeholders that are not dimensions, and what they stand for."""
 MAY_BE_DIMENSIONS = {"accumulation", "ranks"}
 """Those that a space may have values for; these are then used instead."""
-SHELL_WORDS = {"cd", "export", "source", ".", "if", "for", "while", "set", "unset", "ulimit"}
-"""Built-ins and keywords of the shell, which are no programs."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _OF_THE_SHELL = re.compile(
     r"(?<!\S)(?:\d?>>?|&>|<|\|\|?|&&|;)(?!\S)|(?<!\S)(?:\d?>>?|&>)&?[\w./]\S*"
@@ -188,14 +190,14 @@ class Command:
         if self.shell:
             return
         program = self.program
-        if program != "{python}" and not _find_program(program, self.folder):
-            raise InputError(_no_program(program, self.folder))
+        if program != "{python}" and not find_program(program, self.folder):
+            raise InputError(why_no_program(program, self.folder))
         script, module = self.target.script, self.target.module
         is_file = (self.folder / script).is_file()
         if script.endswith((".py", ".sh")) and "{" not in script and not is_file:
             raise InputError(f"There is no file {script} in {self.folder}.")
         package = module.partition(".")[0]
-        is_here = bool(module) and _holds_modules(self.folder, module)
+        is_here = bool(module) and holds_modules(self.folder, module)
         if is_here and not module_file(module, self.folder):
             raise InputError(
                 f"There is no module {module} in {self.folder}, where {package} is a folder."
@@ -337,73 +339,7 @@ def interpreter_of(command: Command) -> str | None:
     python = command.target.python
     if not python or python == "{python}":
         return None
-    path = _find_program(python, command.folder)
+    path = find_program(python, command.folder)
     if path is None or re.fullmatch(r"python[\d.]*", Path(python).name):
         return path
-    return _interpreter_beside(Path(path))
-
-
-def module_file(module: str, folder: Path) -> Path | None:
-    """The file that ``python -m module`` runs, where it lies below ``folder``."""
-    path = folder / Path(*module.split("."))
-    for file in (path.with_name(f"{path.name}.py"), path / "__main__.py"):
-        if file.is_file():
-            return file
-    return None
-
-
-def _holds_modules(folder: Path, module: str) -> bool:
-    """Whether ``python -m module`` in ``folder`` looks for the module below ``folder``. A folder of
-    data and a checkout that are called like an installed package, ``trl``, do not hide it."""
-    package = folder / module.partition(".")[0]
-    if (package / "__init__.py").is_file():
-        return True
-    is_checkout = (package / package.name).is_dir()
-    beside = folder.joinpath(*module.split(".")).parent
-    return package.is_dir() and not is_checkout and any(beside.glob("*.py"))
-
-
-def _interpreter_beside(launcher: Path) -> str | None:
-    """The interpreter in the first line of an installed program."""
-    try:
-        with launcher.open("rb") as file:
-            first = file.readline(1000).decode(errors="replace")
-    except OSError:
-        return None
-    path = Path(first.removeprefix("#!").strip())
-    is_python = first.startswith("#!/") and re.fullmatch(r"python[\d.]*", path.name)
-    return str(path) if is_python and os.access(path, os.X_OK) else None
-
-
-def _no_program(program: str, folder: Path) -> str:
-    where = f"There is no program {program!r}: neither in {folder} nor on the PATH."
-    if re.match(r"[A-Za-z_]\w*=", program):
-        return (
-            f"{where} Without a shell a variable cannot be set like this: begin the command with "
-            "`env`, or use [commands.NAME.env] in tonnage.toml."
-        )
-    if program in SHELL_WORDS:
-        return (
-            f"{where} It is a shell built-in: add --option shell=true, and /bin/sh runs the "
-            "command."
-        )
-    if program and "/" not in program:  # with_name takes no path
-        beside = Path(sys.executable).with_name(program)
-        if os.access(beside, os.X_OK):
-            return f"{where} Tonnage's own environment has {beside}: write this path to use it."
-    if (script := folder / program).is_file():
-        if script.suffix == ".py":
-            return f"{script} is a Python file: write python {program}."
-        return f"{script} is not executable: chmod +x makes it so."
-    return f"{where} " + (
-        how_to_install(program)
-        or "Correct the command; {python} stands for the interpreter of --python."
-    )
-
-
-def _find_program(program: str, folder: Path) -> str | None:
-    """As ``execvp`` finds it once it is in ``folder``."""
-    if "/" in program:
-        path = folder / Path(program).expanduser()
-        return str(path) if path.is_file() and os.access(path, os.X_OK) else None
-    return shutil.which(program) or (sys.executable if program == sys.executable else None)
+    return interpreter_beside(Path(path))

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from probes.black_box import template
-from probes.black_box.command import Command, module_file
+from probes.black_box.command import Command
 from probes.black_box.launchers import LaunchTarget, is_starter, target_of
+from probes.black_box.programs import module_file
 from probes.black_box.python_code import (
     MOST_SOURCES,
     OUTPUT_FOLDERS,
