@@ -23,6 +23,7 @@ from probes.classify import Classified, classify
 from probes.devices import backend_for
 from probes.devices.base import Backend, MemoryCap
 from probes.devices.environment import allocator_settings
+from probes.devices.signatures import NO_DRIVER, NOT_BUILT_FOR_IT
 from probes.errors import TonnageError
 from probes.formatting import size_text
 from probes.job import WORST_CASE_STEPS, ProbeJob, StepPlan
@@ -68,7 +69,7 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
         if job.group is not None:
             from_a_peer = peer_error(str(error), [cls.__name__ for cls in type(error).__mro__])
         run.lift_cap()  # to classify and report takes memory too
-        failure, trace_text = _as_text(error, run.phase, job.batch_size, near_cap)
+        failure, trace_text = _as_text(error, run.phase, job, near_cap)
     if failure is not None:
         # Outside ``except``: the exception and the tensors its frames held are gone by now.
         run.training = None
@@ -92,13 +93,11 @@ def run_probe(job: ProbeJob, channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _as_text(
-    error: Exception, phase: str, batch_size: int, near_cap: bool
-) -> tuple[Classified, str]:
+def _as_text(error: Exception, phase: str, job: ProbeJob, near_cap: bool) -> tuple[Classified, str]:
     """Verdict and traceback as text: a kept exception would keep its frames' tensors alive."""
     import traceback
 
-    classified = classify(error, batch_size=batch_size, near_cap=near_cap or None)
+    classified = classify(error, batch_size=job.batch_size, near_cap=near_cap or None)
     where = f"While {_PHASE_WORDS.get(phase, phase)}: "
     hint = classified.hint
     if classified.verdict is Verdict.OOM and phase == "build":
@@ -106,6 +105,9 @@ def _as_text(
             "Model and optimizer alone do not fit, whatever the batch: use a smaller config, a "
             "lower precision, or a larger memory budget."
         )
+    wants_gpu = any(why in classified.reason for why in (NO_DRIVER, NOT_BUILT_FOR_IT))
+    if wants_gpu and job.device == "cpu":
+        hint = "Leave out .cuda() and device='cuda': the probe moves the model and its batches."
     text = "".join(traceback.format_exception(error))
     return replace(classified, reason=where + classified.reason, hint=hint), text[-6000:]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from probes.errors import InputError
-from probes.workloads.interface import REQUIRED
+from probes.workloads.interface import REQUIRED, default_optimizer
 
 
 class WrongLossError(InputError):
@@ -44,6 +44,29 @@ def batches_of(workload: Any, config: Mapping[str, Any], batch_size: int) -> Ite
         return iter(returned)
     except TypeError:
         raise wrong(method, returned, REQUIRED["batches"]) from None
+
+
+def optimizer_of(workload: Any, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of a model: the workload's own, else the default."""
+    method, make = "optimizer(model)", getattr(workload, "optimizer", None)
+    if not callable(make):
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise InputError(
+                f"model(config) returned a {type(model).__name__} without parameters to train: it "
+                "has none, or requires_grad is off for all of them."
+            )
+        return default_optimizer(model)
+    optimizer = make(model)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        is_several = isinstance(optimizer, (tuple, list, Mapping))
+        hint = " Return a single optimizer, and no scheduler." if is_several else ""
+        raise wrong(method, optimizer, "a torch.optim.Optimizer", hint)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise InputError(
+            f"{method} returned LBFGS, whose step() needs a closure; a probe calls step() without "
+            "one. Use an optimizer such as AdamW or SGD, or measure your script with --command."
+        )
+    return optimizer
 
 
 def check_loss(loss: Any) -> None:

@@ -17,8 +17,7 @@ from probes.job import WORST_CASE_STEPS, ProbeJob
 from probes.levers import channels_last, checkpointing, compilation, optimizer_impl, precision
 from probes.ranks import parallel
 from probes.ranks.team import Alone, Team
-from probes.worker.returned import batches_of, check_loss, model_of, wrong
-from probes.workloads.interface import default_optimizer
+from probes.worker.returned import batches_of, check_loss, model_of, optimizer_of
 
 FIRST_STEP_TRIES = 20
 """A gradient scaler begins high and skips steps until it is low enough: at most this
@@ -174,10 +173,7 @@ class Training:
         return (compilation.compiled(model) if self.levers.get("compile") else model), notes
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        make = getattr(self.workload, "optimizer", None)
-        optimizer = make(self.model) if callable(make) else default_optimizer(self.model)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise wrong("optimizer(model)", optimizer, "a torch.optim.Optimizer")
+        optimizer = optimizer_of(self.workload, self.model)
         optimizer_impl.use(optimizer, self.levers.get("optimizer_impl", "default"))
         return optimizer
 

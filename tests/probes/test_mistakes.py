@@ -13,8 +13,16 @@ import pytest
 import torch
 
 from probes.errors import InputError
+from probes.job import BRACKET_PLAN, ProbeJob, WorkloadRef
 from probes.space import Choice, Float, Int, as_space
-from probes.worker.returned import WrongLossError, batches_of, check_loss, model_of
+from probes.worker.probe import _as_text
+from probes.worker.returned import (
+    WrongLossError,
+    batches_of,
+    check_loss,
+    model_of,
+    optimizer_of,
+)
 from probes.worker.sizes import _size
 
 CONFIG = {"layers": 2}
@@ -174,3 +182,33 @@ def test_a_loss_that_is_no_scalar_says_so(returned: Any, facts: list[str]) -> No
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 def test_a_loss_of_one_number_is_accepted_in_any_shape(shape: tuple[int, ...]) -> None:
     check_loss(torch.ones(shape, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "model", [torch.nn.ReLU(), torch.nn.Linear(2, 2).requires_grad_(False)], ids=["none", "frozen"]
+)
+def test_a_model_with_nothing_to_train_is_named(model: torch.nn.Module) -> None:
+    with pytest.raises(InputError, match=r"model\(config\) returned a .* without parameters"):
+        optimizer_of(SimpleNamespace(), model)
+
+
+def test_an_optimizer_with_its_schedulers_is_told_to_come_alone() -> None:
+    lightning = SimpleNamespace(optimizer=lambda m: ([torch.optim.SGD(m.parameters())], []))
+    with pytest.raises(InputError, match="single optimizer, and no scheduler"):
+        optimizer_of(lightning, torch.nn.Linear(2, 2))
+
+
+def test_an_optimizer_that_needs_a_closure_is_named() -> None:
+    workload = SimpleNamespace(optimizer=lambda m: torch.optim.LBFGS(m.parameters()))
+    with pytest.raises(InputError, match=r"LBFGS.*closure.*--command"):
+        optimizer_of(workload, torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(("device", "is_told"), [("cpu", True), ("cuda:0", False)])
+def test_a_workload_that_moves_its_model_itself_is_told_to_leave_that(
+    device: str, is_told: bool
+) -> None:
+    job = ProbeJob(WorkloadRef("train.py:Net"), {}, 8, device, BRACKET_PLAN)
+    error = AssertionError("Torch not compiled with CUDA enabled")
+    classified, _ = _as_text(error, "build", job, False)
+    assert ("Leave out .cuda()" in classified.hint) is is_told
