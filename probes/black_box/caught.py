@@ -11,6 +11,8 @@ from probes.measurement import Verdict
 LIKELY_SHARE = 0.5
 """A program's own words are believed from this share of the cap on. Where less was in use, they are
 rather its settings."""
+STREAMS_APART_S = 1.0
+"""What comes later than this on one stream was printed after what came on the other."""
 
 _ALLOCATORS = [rule for rule in SIGNATURES if rule.allocator and rule.verdict is Verdict.OOM]
 _OWN_WORDS = re.compile(r"\bout[- ]of[- ]memory\b|\boom\b(?!\W{0,3}\d)", re.IGNORECASE)
@@ -43,9 +45,10 @@ class CaughtOutOfMemory:
         if is_certain or (not self.line and _is_told(line)):
             self.line, self.at_s, self.is_certain = " ".join(line.split()), at_s, is_certain
 
-    def stepped(self) -> None:
-        """A line tells of a step that has ended."""
-        self.went_on = bool(self.line)
+    def stepped(self, at_s: float) -> None:
+        """A line tells of a step. What was printed before an error that ended the program may be
+        read after it, from the other stream."""
+        self.went_on = bool(self.line) and at_s - self.at_s > STREAMS_APART_S
 
     def is_likely(self, share: float) -> bool:
         """Whether memory was refused, given the share of its cap that was in use at most."""

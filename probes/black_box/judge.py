@@ -101,8 +101,8 @@ def _caught(job: ProbeJob, seen: Observed) -> Measurement:
     """Memory was refused, and the command went on with less than it was asked for, or ended as if
     nothing had happened."""
     reason = (
-        "The command ran out of memory, caught the error, and skipped the batch or made it "
-        f"smaller. It said: {shortened(seen.caught)}"
+        "Memory was refused, and the command did not end: it seems to skip such a batch, or to "
+        f"make it smaller. It said: {shortened(seen.caught)}"
     )
     measurement = _measurement(job, seen, (Verdict.OOM, reason, SMALLER))
     return replace(measurement, requested_bytes=requested_bytes(seen.caught))

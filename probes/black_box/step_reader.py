@@ -171,7 +171,7 @@ class StepReader:
                     found = []
                     self._unnumbered.restart()
                 if steps:
-                    self.caught.stepped()
+                    self.caught.stepped(at_s)
                 found += self._unnumbered.of_one(steps)
         return found
 

@@ -42,6 +42,10 @@ def main() -> None:
         if asked.mode == "halves-at-12" and step == 12:
             batch //= 2
             print(f"WARNING: out of memory, reducing batch size to {batch}")
+        if asked.mode == "refused-at-12" and step == 12:
+            raise RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 62128128 bytes."
+            )
         data = mmap.mmap(-1, int(batch * asked.sample_mib * MIB))
         if asked.mode == "leaks" and step <= asked.leak_steps and step % asked.leak_every == 0:
             kept.append(mmap.mmap(-1, int(asked.leak_kib * 1024)))
