@@ -39,6 +39,7 @@ START_S = 120.0
 END_S = 20.0
 """How long Ray may take to end its processes."""
 STARTED = "Ray runtime started"
+ADDRESS = re.compile(r"Local node IP: (\S+)")
 VENDORS = {"cuda": "nvidia", "mps": "apple", "xpu": "intel"}
 LOGGED = re.compile(r"^\S+ [\d:,]+\s+(INFO|ERR|WARN|SUCC|PANIC)\w* \S+ -- |^\[.*?\]( \(\w+\))?")
 COMPLAINT = re.compile(r"Exception|Error:|\[exit code|Failed to|annot ")
@@ -153,6 +154,8 @@ class Node:
         except StartError as error:
             raise MeasurementError(f"Ray could not be started: {error}") from None
         self._said = ""
+        self.address = options.interface
+        """By which the others reach this host."""
 
     def __enter__(self) -> Node:
         return self
@@ -173,6 +176,8 @@ class Node:
             if not self.is_running or time.monotonic() >= until_s:
                 raise MeasurementError(f"Ray did not start. {self.complaint()}")
             self.listen()
+        if told := ADDRESS.search(self._said):
+            self.address = told[1]
 
     def listen(self) -> None:
         """Take note of what it says for half a second."""

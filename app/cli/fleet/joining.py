@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import signal
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.cli.output import facts_table, print_json, stderr, stdout
+from app.database import open_database
 from app.fleet.address import (
     PORT,
     FleetAddress,
@@ -19,12 +23,15 @@ from app.fleet.address import (
     own_address,
 )
 from app.fleet.joining import Node, NodeOptions, labels_of, parse_labels
+from app.fleet.leaving import leave
 from app.fleet.on_ray.connection import environment, is_loopback
 from app.machine.budgets import check_budget
 from app.machine.local_facts import devices_here, timeouts
 from app.settings import Settings
-from probes.errors import InputError, MeasurementError
+from probes.errors import InputError, MeasurementError, TonnageError
 from probes.formatting import size_text
+
+log = logging.getLogger(__name__)
 
 
 def asked_node(
@@ -90,9 +97,9 @@ def run_node(
 ) -> None:
     """Be a node of the fleet until SIGINT, SIGTERM or SIGHUP. Raises ``MeasurementError`` when the
     node ends by itself."""
-    stop = threading.Event()
+    stop, hurry = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: (hurry if stop.is_set() else stop).set())
     engine = environment(node.fleet.token_file, node.interface or node.fleet.address)
     with Node(node, engine) as running:
         running.wait_until_started(stop.is_set)
@@ -105,7 +112,29 @@ def run_node(
             raise MeasurementError(
                 f"The node has ended by itself: the head may be gone. {running.complaint()}"
             )
+        _give_back(settings, running.address, hurry)
     stderr().print("The node has left the fleet.")
+
+
+def _give_back(settings: Settings, address: str, hurry: threading.Event) -> None:
+    """Let what runs here go back to the queue, in a thread: a database that does not answer must
+    not keep a second signal from being heard."""
+    stderr().print("Leaving the fleet. To leave at once, press Ctrl-C again.")
+    work = threading.Thread(
+        target=_drain, args=(settings, address, hurry), name="leaving", daemon=True
+    )
+    work.start()
+    while work.is_alive() and not hurry.is_set():
+        work.join(0.2)
+
+
+def _drain(settings: Settings, address: str, hurry: threading.Event) -> None:
+    """Without the database, the fleet's runner will notice that the node is gone."""
+    try:
+        with contextlib.closing(open_database(settings.database_url, migrate=False)) as database:
+            leave(database, settings.runner, socket.gethostname(), address, hurry=hurry.is_set)
+    except TonnageError as error:
+        log.debug("The node was not drained: %s", error)
 
 
 def _tell(node: NodeOptions, devices: list[dict[str, Any]], json_: bool) -> None:
