@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from app.settings import Settings
@@ -29,6 +29,15 @@ class FleetAddress:
     """``host:port`` of its head."""
     token_file: Path | None
     """``None`` for a cluster without a token, which somebody else started."""
+    joined_here: bool = field(default=False, compare=False)
+    """Whether it was found as the fleet that this host has joined."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """That make another command of this host find it. One that was found as the fleet of this
+        host is looked up again: its head may have come back at another address."""
+        token = [] if self.token_file is None else ["--token-file", str(self.token_file)]
+        return ["--fleet", AUTO] if self.joined_here else ["--fleet", self.address, *token]
 
 
 def find(settings: Settings, asked: str, token_file: Path | None = None) -> FleetAddress:
@@ -44,7 +53,9 @@ def find(settings: Settings, asked: str, token_file: Path | None = None) -> Flee
             "This host belongs to no fleet. Start one here with: tonnage fleet join --head. Or "
             "join one with: tonnage fleet join ADDRESS"
         )
-    return found if token_file is None else replace(found, token_file=token_file)
+    if token_file is not None:
+        return replace(found, token_file=token_file, joined_here=False)
+    return found
 
 
 def with_port(address: str) -> str:
@@ -113,7 +124,7 @@ def _joined_last(settings: Settings) -> FleetAddress | None:
             found = json.loads(record.read_text())
             token = found["token_file"]
             if Owner(**found["owner"]).is_alive():
-                return FleetAddress(found["address"], Path(token) if token else None)
+                return FleetAddress(found["address"], Path(token) if token else None, True)
     return None
 
 

@@ -38,6 +38,8 @@ take 14 s."""
 START_S = 120.0
 END_S = 20.0
 """How long Ray may take to end its processes."""
+WORKER_PORTS = range(10_002, 20_000)
+"""Ray's own choice for its workers, which a head must not listen on."""
 STARTED = "Ray runtime started"
 ADDRESS = re.compile(r"Local node IP: (\S+)")
 VENDORS = {"cuda": "nvidia", "mps": "apple", "xpu": "intel"}

@@ -36,10 +36,15 @@ def readyz(service: ServiceDep) -> Health:
     """Whether the database can be reached and has the tables that this version needs."""
     at, needed = migrate.current(service.database), migrate.head()
     if at != needed:
+        advice = (
+            "A newer Tonnage has upgraded it: install that version here, and start the service "
+            "again."
+            if migrate.is_newer(at)
+            else "Run: tonnage db upgrade"
+        )
         raise HttpProblem(
             types.UNAVAILABLE,
-            f"The database is at version {at or 'none'}, this service needs {needed}. Run: tonnage "
-            "db upgrade",
+            f"The database is at version {at or 'none'}, this service needs {needed}. {advice}",
         )
     return Health(status="ok")
 

@@ -73,8 +73,7 @@ def service_on(
 def _keeper(database: Database, settings: Settings, fleet: FleetAddress | None) -> Keeper:
     if fleet is None:
         return Keeper(database, settings)
-    token = [] if fleet.token_file is None else ["--token-file", str(fleet.token_file)]
-    command = runner_command(settings, "--fleet", fleet.address, *token)
+    command = runner_command(settings, *fleet.arguments)
     standing = lock_file(settings, database)
     return Keeper(database, settings, command=command, standing=standing)
 

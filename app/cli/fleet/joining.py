@@ -22,7 +22,7 @@ from app.fleet.address import (
     make_token,
     own_address,
 )
-from app.fleet.joining import Node, NodeOptions, labels_of, parse_labels
+from app.fleet.joining import WORKER_PORTS, Node, NodeOptions, labels_of, parse_labels
 from app.fleet.leaving import leave
 from app.fleet.on_ray.connection import environment, is_loopback
 from app.machine.budgets import check_budget
@@ -63,6 +63,11 @@ def asked_node(
                 "join, begin it with another --interface."
             )
         return NodeOptions(fleet, False, interface, {})
+    if port in WORKER_PORTS:
+        raise InputError(
+            f"--port {port}: Ray gives the ports {WORKER_PORTS[0]} to {WORKER_PORTS[-1]} to its "
+            "workers. Choose another port, such as 6379 or 26379."
+        )
     token = token_file or default_token_file(settings)
     make_token(token)
     own = interface or own_address()

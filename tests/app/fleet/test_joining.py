@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.cli.fleet.joining import asked_node
 from app.fleet import address
 from app.fleet.address import FleetAddress, find, joined, make_token, with_port
 from app.fleet.environment import BEFORE_VARIABLE, FOLDER_VARIABLE, cleaned, remembered
@@ -28,6 +29,14 @@ CPU = {
     "identity": {},
     "device_class": {"model": "EPYC"},
 }
+
+
+def test_a_port_that_ray_gives_to_its_workers_is_refused_for_a_head(tmp_path):
+    settings = load_settings(environ={"TONNAGE_DATA_DIR": str(tmp_path)})
+    with pytest.raises(InputError, match="10002 to 19999"):
+        asked_node(settings, None, True, None, "127.0.0.1", 16_400)
+    asked = asked_node(settings, None, True, None, "127.0.0.1", 20_000)
+    assert asked.fleet.address == "127.0.0.1:20000"
 
 
 @pytest.fixture
@@ -133,6 +142,15 @@ class TestAddress:
             assert find(settings, "auto") == fleet
         with pytest.raises(InputError, match="belongs to no fleet"):
             find(settings, "auto")
+
+    def test_a_service_looks_up_the_fleet_of_this_host_again_and_no_other(self, settings, tmp_path):
+        token = tmp_path / "token"
+        token.touch()
+        with joined(settings, FleetAddress("10.0.0.5:6379", token)):
+            assert find(settings, "auto").arguments == ["--fleet", "auto"]
+            named = ["--fleet", "10.0.0.5:6379", "--token-file", str(token)]
+            assert find(settings, "10.0.0.5", token).arguments == named
+            assert find(settings, "auto", token).arguments == named
 
     def test_a_host_that_was_killed_has_joined_nothing(self, settings, tmp_path):
         with joined(settings, FleetAddress("10.0.0.5:6379", None)):

@@ -96,6 +96,14 @@ def test_a_database_at_another_version_is_not_ready_and_yet_alive(api, database)
     assert api.get("/healthz").status_code == 200
 
 
+def test_a_database_of_a_newer_release_asks_for_a_newer_service(api, database):
+    with database.write() as session:
+        session.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'"))
+    detail = problem(api.get("/readyz"), 503, "unavailable")["detail"]
+    assert "install that version" in detail
+    assert "db upgrade" not in detail
+
+
 def test_metrics_say_what_is_stored_and_queued(api, database):
     spec = factories.spec()
     study, _ = studies.open_study(database, spec)
