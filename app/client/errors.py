@@ -49,7 +49,9 @@ class ProblemError(TonnageError):
     def __str__(self) -> str:
         where = f" (request {self.request_id})" if self.request_id else ""
         title = f"{self.status} {self.title}" if self.status else self.title
-        return f"{title}: {self.detail} {self.what_to_do}".strip() + where
+        # A command at the end has no full stop, so that it can be copied.
+        between = " " if not self.detail or self.detail[-1] in ".!?)" else "\n"
+        return f"{title}: {self.detail}{between}{self.what_to_do}".strip() + where
 
 
 class NotFoundError(ProblemError):
