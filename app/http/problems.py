@@ -31,6 +31,7 @@ from app.errors import (
     NotRegistered,
 )
 from app.http import problem_types as types
+from app.http.alternatives import in_one, place_in
 from app.http.problem_types import ProblemType
 from app.http.words import fields_at, said
 from app.log_context import context
@@ -198,13 +199,19 @@ def _of_validation(error: RequestValidationError, request: Request) -> HttpProbl
     if isinstance(error.body, bytes):
         fields = [_content_type(request)]
     else:
-        fields = [
-            FieldProblem(field=_dotted(each["loc"]), message=said(each, _known(request, each)))
-            for each in found
-        ]
+        fields = _fields(found, error.body, request)
     first = f"{fields[0].field}: {fields[0].message}" if fields else "A field is wrong"
     more = f" ({len(fields) - 1} more in errors)" if len(fields) > 1 else ""
     return HttpProblem(types.INVALID_REQUEST, sentences(f"{first}{more}"), errors=fields[:50])
+
+
+def _fields(found: Sequence[Mapping[str, Any]], body: Any, request: Request) -> list[FieldProblem]:
+    """One for each field, whatever the number of things that it may be."""
+    messages: dict[str, list[str]] = {}
+    for each in found:
+        place = place_in(body, each) if each["loc"][0] == "body" else each["loc"]
+        messages.setdefault(_dotted(place), []).append(said(each, _known(request, each)))
+    return [FieldProblem(field=field, message=in_one(those)) for field, those in messages.items()]
 
 
 def _content_type(request: Request) -> FieldProblem:

@@ -83,6 +83,23 @@ def test_every_wrong_field_of_a_body_is_named(api):
 
 
 @pytest.mark.parametrize(
+    ("given", "field", "expected"),
+    [
+        ({"devices": "cuda:0,cuda:1"}, "devices", "Expected a whole number or a list"),
+        ({"devices": ["cuda:0", 3]}, "devices", "Expected a whole number"),
+        ({"devices_at_once": "x"}, "devices_at_once", "Expected a whole number or 'all'"),
+        ({"pinned": {"layers": {}}}, "pinned.layers", "Expected true or false, a whole number, "),
+    ],
+)
+def test_a_field_that_may_be_several_things_is_named_once(api, given, field, expected):
+    body = {"workload": "transformer", **given}
+    document = problem(api.post("/v1/studies", json=body), 422, "invalid-request")
+    assert document["errors"][0]["field"] == f"body.{field}"
+    assert document["errors"][0]["message"].startswith(expected)
+    assert "[_" not in document["detail"]
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {},
