@@ -166,9 +166,12 @@ class FineTuning:
         return Outcome(RunState.DONE, self.folder.path, "It was done before.", state, True)
 
     def check_folder(self) -> None:
-        """Raise ``InputError`` where the folder holds a run with other settings, unless that run
-        has ended with nothing that they could spoil: it was refused, for example."""
+        """Raise ``InputError`` where the folder is that of the model, or holds a run with other
+        settings, unless that run has ended with nothing that they could spoil: it was refused, for
+        example."""
         folder = self.folder
+        if folder.path == Path(self.settings.model.name):
+            raise InputError(f"{folder.path} is the model's own folder. Choose another --output.")
         if not folder.settings.is_file() or (folder.is_free and not folder.has_rows):
             return
         kept = read_settings(folder.settings).located()

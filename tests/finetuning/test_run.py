@@ -346,6 +346,13 @@ class TestWhichFolderTakesOtherSettings:
         with pytest.raises(InputError, match="other settings"):
             replace(corrected, settings=settings_of(models, **{"data.test_share": 0.3})).run()
 
+    def test_never_that_of_the_model(self, models: Any, source: Path) -> None:
+        run = FineTuning(
+            settings=settings_of(models), data={"a": str(source)}, output=models["llama"]
+        )
+        with pytest.raises(InputError, match="model's own folder"):
+            run.check_folder()
+
     def test_none_in_which_something_was_fitted(self, refused: FineTuning, models: Any) -> None:
         fitted = replace(refused, settings=settings_of(models), until="fitted")
         assert fitted.run().as_asked
