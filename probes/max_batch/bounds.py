@@ -35,6 +35,8 @@ class Bounds:
 
     multiple_of: int = 1
     """Only multiples of this are tried: a search finds out where a training takes no others."""
+    are_powers: bool = False
+    """Only powers of two are tried, for the same reason."""
 
     ranks: int = 1
     """Number of ranks that share the data set and the samples of a step: the other numbers are
@@ -85,6 +87,8 @@ class Bounds:
         effective = self.effective_batch_size
         if batch_size < self.multiple_of:
             return batch_size
+        if self.are_powers:
+            return 1 << (batch_size.bit_length() - 1)
         if effective is None:
             return batch_size - batch_size % self.multiple_of
         return useful(effective, batch_size)
@@ -94,6 +98,8 @@ class Bounds:
         effective = self.effective_batch_size
         if batch_size < 1:
             return 1
+        if self.are_powers:
+            return 1 << batch_size.bit_length()
         above = None if effective is None else next_useful(effective, batch_size)
         beyond = batch_size - batch_size % self.multiple_of + self.multiple_of
         return beyond if above is None else above

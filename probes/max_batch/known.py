@@ -19,7 +19,7 @@ from probes.max_batch.late_failure import (
     says_brackets_pass,
     with_enough_steps,
 )
-from probes.max_batch.multiples import is_refused, unit
+from probes.max_batch.multiples import are_powers, is_refused, unit
 from probes.max_batch.result import measured_peaks, memory_curve, step_points
 from probes.measurement import Measurement, Purpose
 from probes.prior import Prior
@@ -41,6 +41,7 @@ class Known:
     def add(self, measurement: Measurement) -> None:
         """It may tell how many samples there are, or that only some batches are taken at all."""
         self.measurements.append(measurement)
+        told = self.measurements
         samples, known = measurement.epoch_samples, self.bounds.dataset_size
         if samples is not None and (known is None or samples < known):
             source = measurement.epoch_samples_from
@@ -48,7 +49,7 @@ class Known:
                 self.bounds, dataset_size=samples, is_size_counted=True, size_source=source
             )
         if self.bounds.effective_batch_size is None:
-            self.bounds = replace(self.bounds, multiple_of=unit(self.measurements))
+            self.bounds = replace(self.bounds, multiple_of=unit(told), are_powers=are_powers(told))
 
     # -- what passes and what fails --------------------------------------------------------
 

@@ -34,7 +34,7 @@ from probes.max_batch.late_failure import (
     why_in_vain,
 )
 from probes.max_batch.late_search import next_confirmation
-from probes.max_batch.multiples import multiple_to_try, why_refused
+from probes.max_batch.multiples import multiple_to_try, power_to_try, why_refused
 from probes.max_batch.result import (
     Failing,
     MaxBatch,
@@ -232,7 +232,9 @@ class MaxBatchSearch:
         bounds = self.bounds
         if bounds.effective_batch_size is not None:
             return None  # it says already which batches are tried
-        batch_size = multiple_to_try(self.measurements, self._known.lo, bounds.ceiling)
+        lo, measurements = self._known.lo, self.measurements
+        batch_size = multiple_to_try(measurements, lo, bounds.ceiling)
+        batch_size = batch_size or power_to_try(measurements, lo, bounds.ceiling)
         return None if batch_size is None else self._ask(batch_size, Purpose.BRACKET)
 
     def _crashed(self) -> Ask | None:

@@ -689,6 +689,17 @@ def test_where_only_multiples_are_taken_the_memory_is_filled_with_them(
     assert ("multiples of" in answer.reason) == bool(refused)
 
 
+@pytest.mark.parametrize("cap_mib", [500, 1000, 2000, 5432, 30_000])
+def test_where_the_batch_must_divide_a_total_powers_of_two_are_tried(cap_mib: int) -> None:
+    device = Picky(lambda b: 4096 % b == 0, cap_bytes=cap_mib * MIB)
+    answer = run_search(MaxBatchSearch(Bounds()), device)
+    edge = (cap_mib - 100) // 10
+    assert answer.max_batch == 1 << (edge.bit_length() - 1)
+    assert answer.binding == "memory"
+    assert answer.probes <= 10
+    assert "powers of two" in answer.reason and "is not accepted" in answer.reason
+
+
 def test_a_largest_batch_that_is_taken_is_no_reason_to_try_multiples() -> None:
     answer = run_search(MaxBatchSearch(Bounds()), Picky(lambda b: b <= 24))
     assert (answer.max_batch, answer.binding) == (24, "failure")
