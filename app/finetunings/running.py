@@ -80,7 +80,7 @@ def run_stored(
     finetuning_id: str | None = None,
 ) -> Outcome:
     """Prepare, fit and train, with the device leased and every probe and event stored. A run that
-    was done before needs no device and waits for none.
+    was done before, or only prepares its data, needs no device and waits for none.
 
     ``stopping`` is entered while the run goes on and decides what signals do. ``finetuning_id`` is
     that of a fine-tuning that a job runs. Raises what ``FineTuning.run`` raises.
@@ -106,7 +106,8 @@ def run_stored(
 
     opener = _opener(settings, target, database, headroom, watch)
     watched = replace(run, on_event=on_event, open_measurer=opener)
-    leased = target.lease(settings, watch.waiting) if done is None else contextlib.nullcontext()
+    is_without = done is not None or run.until == "prepared"
+    leased = contextlib.nullcontext() if is_without else target.lease(settings, watch.waiting)
     with leased, stopping(watched):
         try:
             outcome = watched.run()

@@ -200,6 +200,14 @@ class TestARun:
             assert finetune("resume", "out")[0] == 0
             assert finetune(*asked("out"))[0] == 0
 
+    def test_data_is_prepared_while_the_device_is_in_use(
+        self, finetune: Finetune, folder: Path
+    ) -> None:
+        with lease(CPU, command="tonnage tune elsewhere", wait_s=0, folder=folder / "leases"):
+            status, _, err = finetune(*asked("rows"), "--prepare-only", "--wait", "0")
+        assert status == 0, err
+        assert (folder / "rows" / "data" / "train.jsonl").is_file()
+
     def test_another_setting_needs_another_folder(self, finetune: Finetune) -> None:
         status, _, err = finetune(*asked("out", "lora.r=4"))
         assert status == 2
