@@ -60,7 +60,8 @@ class Columns:
             reason, _, text = made.partition(": ")
             return Rejected(reason, place, text)
         prompt, completion = (text.replace("\r\n", "\n") for text in made)
-        if (self.prompt, self.completion) != ("prompt", "completion") or self.context:
+        named = (str(self.prompt).lower(), str(self.completion).lower())
+        if named != ("prompt", "completion") or self.context:
             prompt += "" if _seamed(prompt, completion) else "\n"
         return SourceRow(prompt, completion, self._group(record), place)
 
@@ -110,16 +111,14 @@ def find_columns(names: Collection[str], where: str) -> Columns:
     group = _groups(names)
     if {"prompt", "completion"} <= set(names):
         return Columns("prompt", "completion", group=group)
-    messages = [name for name in MESSAGES_NAMES if name in names]
-    prompts = [name for name in PROMPT_NAMES if name in names]
-    completions = [name for name in COMPLETION_NAMES if name in names]
-    contexts = [name for name in CONTEXT_NAMES if name in names]
+    messages, prompts = _called(MESSAGES_NAMES, names), _called(PROMPT_NAMES, names)
+    completions, contexts = _called(COMPLETION_NAMES, names), _called(CONTEXT_NAMES, names)
     if len(messages) == 1 and not (prompts and completions):
         return Columns(messages=messages[0], group=group)
-    if not prompts and len(contexts) == 1 and contexts[0] == "input":
+    if not prompts and len(contexts) == 1 and contexts[0].lower() == "input":
         prompts, contexts = contexts, []
     if len(prompts) == len(completions) == 1 and len(contexts) <= 1 and not messages:
-        system = [name for name in SYSTEM_NAMES if name in names]
+        system = _called(SYSTEM_NAMES, names)
         context = contexts[0] if contexts else None
         return Columns(
             prompts[0], completions[0], context, system[0] if system else None, None, group
@@ -135,6 +134,11 @@ def find_columns(names: Collection[str], where: str) -> Columns:
         f"{where}: it is unclear which columns are prompt and completion. Columns found: {found}."
         f"{why} Name them prompt and completion."
     )
+
+
+def _called(wanted: Sequence[str], names: Collection[str]) -> list[str]:
+    """The columns with these names, in capitals or not."""
+    return [name for each in wanted for name in names if str(name).lower() == each]
 
 
 def _without_answers(names: Collection[str]) -> str:

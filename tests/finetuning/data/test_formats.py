@@ -165,6 +165,12 @@ def test_unclear_columns_are_refused_and_named(names, told):
     assert "a.jsonl" in str(error.value)
 
 
+def test_columns_are_found_in_capitals_too() -> None:
+    found = find_columns(["Instruction", "INPUT", "Output"], "a.csv")
+    assert (found.prompt, found.context, found.completion) == ("Instruction", "INPUT", "Output")
+    assert find_columns(["Prompt", "Completion"], "a.csv").completion == "Completion"
+
+
 def test_prompt_and_completion_win_over_other_columns():
     columns = find_columns(["prompt", "completion", "answer", "messages"], "a")
     assert (columns.prompt, columns.completion) == ("prompt", "completion")
