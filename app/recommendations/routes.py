@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.http import problem_types as types
 from app.http.declared import id_in_path, problems
-from app.http.paging import Page, listed
+from app.http.paging import Page, check_budget, listed
 from app.http.reply import JsonReply, TextReply, stored
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
@@ -26,7 +26,6 @@ from app.recommendations.schemas import (
     RecommendationOut,
     RecommendationQuery,
 )
-from optimizer.budgets import budget_named
 
 router = resource("recommendations", "/v1/recommendations")
 
@@ -37,14 +36,14 @@ else:
     ExportFormat = Literal[tuple(FORMATS)]  # the API description lists them
 
 
-@router.get("", summary="List recommendations")
+@router.get("", summary="List recommendations", responses=problems(types.NOT_FOUND))
 def list_recommendations(
     service: ServiceDep, caller: Reader, query: Annotated[RecommendationQuery, Query()]
 ) -> Page[RecommendationOut]:
     """The results of all studies, newest first, whether they are still valid or not."""
     found = listed(service.database, repository.page, query, RecommendationOut.of)
-    if query.budget is not None and not found.items:
-        budget_named(query.budget, service.settings.budget_table())
+    if not found.items:
+        check_budget(query.budget, service.settings.budget_table())
     return found
 
 

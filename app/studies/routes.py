@@ -14,7 +14,7 @@ from app.http import problem_types as types
 from app.http.declared import id_in_path, problems
 from app.http.fields import LARGEST
 from app.http.idempotency import IdempotencyKey
-from app.http.paging import Page, page_of
+from app.http.paging import Page, check_budget, page_of
 from app.http.problems import NothingMore
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
@@ -25,7 +25,6 @@ from app.studies import view
 from app.studies.schemas import StudyOut, StudyQuery, TrialOut
 from app.studies.stream import nothing_left, stream
 from app.tuning.request import StudyRequest
-from optimizer.budgets import budget_named
 
 router = resource("studies", "/v1/studies")
 
@@ -40,14 +39,14 @@ def _study_id(
 StudyId = Annotated[str, Depends(_study_id)]
 
 
-@router.get("", summary="List studies")
+@router.get("", summary="List studies", responses=problems(types.NOT_FOUND))
 def list_studies(
     service: ServiceDep, caller: Reader, query: Annotated[StudyQuery, Query()]
 ) -> Page[StudyOut]:
     """Waiting, running and ended studies, those of the command line included, newest first."""
     found = view.page(service.database, **query.wanted())
-    if query.budget is not None and not found:
-        budget_named(query.budget, service.settings.budget_table())
+    if not found:
+        check_budget(query.budget, service.settings.budget_table())
     return page_of(found, query, lambda study: study)
 
 

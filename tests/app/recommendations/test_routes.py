@@ -157,6 +157,6 @@ def test_a_client_reads_what_an_older_service_sends():
 
 @pytest.mark.parametrize("listing", ["/v1/recommendations", "/v1/studies"])
 def test_a_budget_that_does_not_exist_is_no_empty_list(api, recommended, listing):
-    found = problem(api.get(listing, params={"budget": "prototypin"}), 422, "invalid-request")
+    found = problem(api.get(listing, params={"budget": "prototypin"}), 404, "not-found")
     assert "prototyping" in found["detail"]
     assert api.get(listing, params={"budget": "production"}).json()["items"] == []

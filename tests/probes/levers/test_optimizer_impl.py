@@ -99,7 +99,7 @@ def test_a_scheduler_goes_on_with_the_same_optimizer() -> None:
     ("kind", "impl", "words"),
     [
         (torch.optim.RMSprop, "fused", "RMSprop has no fused implementation. torch has one for"),
-        (torch.optim.LBFGS, "foreach", "LBFGS has no foreach implementation"),
+        (torch.optim.SparseAdam, "foreach", "SparseAdam has no foreach implementation"),
     ],
 )
 def test_an_optimizer_without_it_is_refused_by_name(
