@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.http import problem_types as types
-from app.http.problems import HttpProblem
 from app.ids import form_of
-from optimizer.budgets import Budget, budget_named
-from probes.errors import InputError
 
 if TYPE_CHECKING:
     from app.database import Database
@@ -113,17 +109,6 @@ def listed(
     """The answer of a route that lists records; ``page`` is that of their repository."""
     with database.read() as session:
         return page_of(page(session, **query.wanted()), query, item)
-
-
-def check_budget(name: str | None, budgets: dict[str, Budget]) -> None:
-    """For a listing that found nothing. Raises ``HttpProblem`` (404) for a budget that does not
-    exist: an empty page would say that it has no results."""
-    if name is None:
-        return
-    try:
-        budget_named(name, budgets)
-    except InputError as error:
-        raise HttpProblem(types.NOT_FOUND, str(error)) from None
 
 
 def _cursor(position: str | int) -> str:

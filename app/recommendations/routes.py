@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from app.http import problem_types as types
 from app.http.declared import id_in_path, problems
-from app.http.paging import Page, check_budget, listed
+from app.http.known import check_budget
+from app.http.paging import Page, listed
 from app.http.reply import JsonReply, TextReply, stored
 from app.http.resource import resource
 from app.http.runtime import ServiceDep

@@ -14,7 +14,8 @@ from app.http import problem_types as types
 from app.http.declared import id_in_path, problems
 from app.http.fields import LARGEST
 from app.http.idempotency import IdempotencyKey
-from app.http.paging import Page, check_budget, page_of
+from app.http.known import check_budget
+from app.http.paging import Page, page_of
 from app.http.problems import NothingMore
 from app.http.resource import resource
 from app.http.runtime import ServiceDep
