@@ -41,7 +41,6 @@ class Known:
     def add(self, measurement: Measurement) -> None:
         """It may tell how many samples there are, or that only some batches are taken at all."""
         self.measurements.append(measurement)
-        told = self.measurements
         samples, known = measurement.epoch_samples, self.bounds.dataset_size
         if samples is not None and (known is None or samples < known):
             source = measurement.epoch_samples_from
@@ -49,7 +48,11 @@ class Known:
                 self.bounds, dataset_size=samples, is_size_counted=True, size_source=source
             )
         if self.bounds.effective_batch_size is None:
-            self.bounds = replace(self.bounds, multiple_of=unit(told), are_powers=are_powers(told))
+            self.bounds = replace(
+                self.bounds,
+                multiple_of=unit(self.measurements),
+                are_powers=are_powers(self.measurements),
+            )
 
     # -- what passes and what fails --------------------------------------------------------
 

@@ -31,7 +31,9 @@ def is_refused(crash: Measurement, measurements: Sequence[Measurement]) -> bool:
     smallest = min(trained, default=math.inf)
     if crash.batch_size < smallest or crash.batch_size % math.gcd(*trained) != 0:
         return True
-    return all(map(is_power, trained)) and not is_power(crash.batch_size)
+    crashed = {m.batch_size for m in measurements if is_early_crash(m)}
+    is_once = len(crashed) == 1  # which may be chance
+    return not is_once and all(map(is_power, trained)) and not any(map(is_power, crashed))
 
 
 def is_power(batch_size: int) -> bool:

@@ -700,6 +700,18 @@ def test_where_the_batch_must_divide_a_total_powers_of_two_are_tried(cap_mib: in
     assert "powers of two" in answer.reason and "is not accepted" in answer.reason
 
 
+def test_one_crash_above_powers_of_two_is_no_reason_to_try_these_alone() -> None:
+    device = ScriptedDevice(cap_bytes=6100 * MIB)
+    search = MaxBatchSearch(Bounds())
+    for batch in (8, 256, 610):
+        search.tell(device(Ask(batch, Purpose.BRACKET)))
+    crash = replace(device(Ask(592, Purpose.CONFIRM)), verdict=Verdict.CRASH, steps=0)
+    search.tell(replace(crash, reason="Connection reset", peak_bytes=None))
+    answer = run_search(search, device)
+    assert answer.max_batch is not None and answer.max_batch > 560
+    assert "powers of two" not in answer.reason
+
+
 def test_a_largest_batch_that_is_taken_is_no_reason_to_try_multiples() -> None:
     answer = run_search(MaxBatchSearch(Bounds()), Picky(lambda b: b <= 24))
     assert (answer.max_batch, answer.binding) == (24, "failure")
